@@ -1,0 +1,50 @@
+"""Swath: satellite images and a few labels in, land-cover maps one can trust out.
+
+Every verb of the command line is a function of the same name and options: `inspect`, `prepare`, `train`, `evaluate`, `predict`,
+`demo`. `Model` opens a model file for arrays in memory. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swath.errors import DataError, JobError, ModelError, SwathError, UsageError
+    from swath.model import Model
+    from swath.verbs.demo import demo
+    from swath.verbs.evaluate import evaluate
+    from swath.verbs.inspect import inspect
+    from swath.verbs.predict import predict
+    from swath.verbs.prepare import prepare
+    from swath.verbs.train import train
+
+__all__ = [
+    "DataError",
+    "JobError",
+    "Model",
+    "ModelError",
+    "SwathError",
+    "UsageError",
+    "demo",
+    "evaluate",
+    "inspect",
+    "predict",
+    "prepare",
+    "train",
+]
+
+__version__ = version("swath")
+
+_HOMES = {"Model": "swath.model"} | {name: f"swath.verbs.{name}" for name in __all__ if name.islower()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'swath' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "swath.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

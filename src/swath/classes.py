@@ -1,0 +1,253 @@
+"""Land-cover classes: names, the codes or colours that stand for them in the user's files, and what a map holds.
+
+Inside the program a class is an index 0..n-1 of the learnt classes, and `IGNORE` marks pixels that have no label. The user's
+own codes and colours are met only here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from swath.errors import DataError, UsageError
+from swath.types import PathLike
+
+IGNORE = 255
+"""Index of a pixel without label."""
+
+MAX_CLASSES = 254
+MAX_CODE = 65535
+
+Kind: TypeAlias = Literal["code", "color"]
+
+# Okabe and Ito (2008), told apart by colour-blind people, then a few more of matplotlib's tab20.
+_PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#999999",
+    "#8C564B", "#98DF8A", "#C5B0D5", "#FF9896", "#17BECF", "#BCBD22", "#7F7F7F", "#C49C94",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LandClass:
+    """One class of the user's.
+
+    Attributes:
+        name: what people call it.
+        codes: what the source files hold: one or several label codes, or packed colours (red * 65536 + green * 256 + blue).
+        map_code: what a map holds for it, 0..65535.
+        color: `#RRGGBB`, for pictures and colour tables.
+        ignore: True where the class must not be learnt nor scored.
+    """
+
+    name: str
+    codes: tuple[int, ...]
+    map_code: int
+    color: str
+    ignore: bool = False
+
+
+@dataclass(frozen=True)
+class Legend:
+    """All classes in the user's order, and whether source files hold `code`s or `color`s.
+
+    Raises:
+        UsageError: two classes share a name or code, there are too many, or a learnt class has a code no map can hold.
+    """
+
+    classes: tuple[LandClass, ...]
+    kind: Kind = "code"
+    origin: str = field(default="the masks", compare=False)
+
+    def __post_init__(self) -> None:
+        names = [c.name for c in self.classes]
+        codes = [code for c in self.classes for code in c.codes]
+        for values, what in ((names, "name"), (codes, self.kind)):
+            twice = sorted({str(v) for v in values if values.count(v) > 1})
+            if twice:
+                raise UsageError(f"two classes share the {what} {twice[0]}", file=self.origin, fix="Give each its own")
+        if not self.learnt:
+            raise UsageError("no class is left to learn", file=self.origin, fix="List at least one without `ignore`")
+        if len(self.learnt) > MAX_CLASSES:
+            raise UsageError(
+                f"{len(self.learnt)} classes, and at most {MAX_CLASSES} can be learnt",
+                file=self.origin,
+                fix="Merge classes by giving `code` a list",
+            )
+        for c in self.learnt:
+            if not 0 <= c.map_code <= MAX_CODE:
+                raise UsageError(
+                    f"class {c.name} has code {c.map_code}, which a map of 8 or 16 bits cannot hold",
+                    file=self.origin,
+                    fix=f"Ignore it, or put a code from 0 to {MAX_CODE} first in its list",
+                )
+
+    @cached_property
+    def learnt(self) -> tuple[LandClass, ...]:
+        """The classes that a network tells apart; position is the index."""
+        return tuple(c for c in self.classes if not c.ignore)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the learnt classes."""
+        return [c.name for c in self.learnt]
+
+    @cached_property
+    def nodata(self) -> int:
+        """What a map holds where there is no data: 0 if no class uses it, else 255, else 65535."""
+        used = {c.map_code for c in self.classes}
+        return next(code for code in (0, 255, MAX_CODE) if code not in used)
+
+    @cached_property
+    def dtype(self) -> str:
+        """Smallest unsigned type that holds every learnt code and nodata: `uint8` or `uint16`."""
+        return "uint8" if max([self.nodata, *(c.map_code for c in self.learnt)]) <= 255 else "uint16"
+
+    @cached_property
+    def _table(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        index_of = {c.name: i for i, c in enumerate(self.learnt)}
+        pairs = sorted((code, IGNORE if c.ignore else index_of[c.name]) for c in self.classes for code in c.codes)
+        keys, indices = zip(*pairs, strict=True)
+        return np.array(keys, np.int64), np.array(indices, np.uint8)
+
+    def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which of `codes` (any shape) belong to a class."""
+        keys, _ = self._table
+        return np.isin(codes, keys)
+
+    def encode(self, codes: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Turn source codes (any shape, int64) into class indices; a code of no class becomes `IGNORE`.
+
+        The doctor has refused unknown codes before; what is left unknown here is nodata.
+        """
+        keys, indices = self._table
+        at = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+        return np.where(keys[at] == codes, indices[at], np.uint8(IGNORE))
+
+    def decode(self, indices: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """Turn class indices (any shape) into the codes of a map; `IGNORE` becomes nodata."""
+        table = np.full(256, self.nodata, self.dtype)
+        table[: len(self.learnt)] = [c.map_code for c in self.learnt]
+        return table[indices]
+
+    def colors(self) -> NDArray[np.uint8]:
+        """Return an array (256, 3) of red, green, blue by class index; unused rows are black."""
+        table = np.zeros((256, 3), np.uint8)
+        for i, c in enumerate(self.learnt):
+            table[i] = rgb(c.color)
+        return table
+
+
+def pack(color: str) -> int:
+    """Turn `#RRGGBB` into one number, red * 65536 + green * 256 + blue.
+
+    Raises:
+        UsageError: the text is no such colour.
+    """
+    try:
+        if len(color) != 7 or color[0] != "#":
+            raise ValueError
+        return int(color[1:], 16)
+    except ValueError:
+        raise UsageError(f"{color!r} is not a colour", fix='Write it as "#RRGGBB", in quotes') from None
+
+
+def unpack(packed: int) -> str:
+    """Turn a packed colour back into `#RRGGBB`."""
+    return f"#{packed:06X}"
+
+
+def rgb(color: str) -> tuple[int, int, int]:
+    """Turn `#RRGGBB` into three numbers 0..255."""
+    packed = pack(color)
+    return packed >> 16, packed >> 8 & 255, packed & 255
+
+
+def default_color(position: int) -> str:
+    """Return a colour for the class at `position` when the user named none."""
+    return _PALETTE[position % len(_PALETTE)]
+
+
+def found_legend(codes: list[int], kind: Kind, names: dict[int, str] | None = None) -> Legend:
+    """Make a legend of what the masks hold, in ascending order, named by code or colour, or by `names` (code to name).
+
+    Raises:
+        DataError: a code is negative, which needs a class list from the user.
+    """
+    if codes and min(codes) < 0:
+        raise DataError(f"the masks hold the negative code {min(codes)}", fix="Name the classes with --classes FILE")
+    color = kind == "color"
+    return Legend(
+        tuple(
+            LandClass(
+                name=unpack(code) if color else (names or {}).get(code, str(code)),
+                codes=(code,),
+                map_code=i + 1 if color else code,
+                color=unpack(code) if color else default_color(i),
+            )
+            for i, code in enumerate(sorted(codes))
+        ),
+        kind,
+    )
+
+
+def read_legend(path: PathLike) -> Legend:
+    """Read a class file: YAML with a list (or `classes:` and a list) of `{name, code or color, ignore}`.
+
+    `code` may be a list, which merges codes. Where every class has a `code`, masks hold codes and `color` is only for pictures;
+    otherwise every class must have a `color`, and a map holds 1, 2, ... in the file's order.
+
+    Raises:
+        UsageError: the file is not such a list.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError("there is no such class file", file=path, fix="Check the path given to --classes") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"the class file is not readable YAML ({error})", file=path, fix="Mend the file") from error
+    rows = content.get("classes") if isinstance(content, dict) else content
+    if not isinstance(rows, list) or not rows:
+        raise UsageError("no list of classes in it", file=path, fix="Write `classes:` and one `- {name, code}` a line")
+    by_code = all(isinstance(row, dict) and row.get("code") is not None for row in rows)
+    try:
+        classes = tuple(_class_of(row, i, by_code) for i, row in enumerate(rows))
+    except UsageError as error:
+        raise UsageError(error.what, file=path, fix=error.fix) from None
+    return Legend(classes, "code" if by_code else "color", str(path))
+
+
+def _class_of(row: object, position: int, by_code: bool) -> LandClass:
+    if not isinstance(row, dict):
+        raise UsageError(f"class {position + 1} is not a mapping", fix="Write it as {name: water, code: 1}")
+    extra = sorted(set(row) - {"name", "code", "color", "ignore"})
+    if extra:
+        raise UsageError(f"class {position + 1} has the unknown key {extra[0]!r}", fix="Use name, code, color, ignore")
+    color = row.get("color")
+    if color is not None:
+        color = unpack(pack(str(color)))
+    if by_code:
+        given = row["code"] if isinstance(row["code"], list) else [row["code"]]
+        if not given or not all(isinstance(code, int) and not isinstance(code, bool) for code in given):
+            raise UsageError(f"the code of class {position + 1} is no whole number", fix="Write it as 3 or [3, 4]")
+        codes, map_code = tuple(given), given[0]
+    elif color is not None:
+        codes, map_code = (pack(color),), position + 1
+    else:
+        raise UsageError(
+            f"class {position + 1} has neither code nor color, or only some classes have a code",
+            fix="Give every class a code, or every class a color",
+        )
+    return LandClass(
+        name=str(row.get("name", color if not by_code else map_code)),
+        codes=codes,
+        map_code=map_code,
+        color=color or default_color(position),
+        ignore=bool(row.get("ignore", False)),
+    )

@@ -1,0 +1,97 @@
+"""Progress bars on stderr, for terminals only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Task as RichTask
+from rich.text import Text
+
+DELAY = 1.0
+"""Seconds that work must take before it gets a bar."""
+
+
+class _Rate(ProgressColumn):
+    """Units a second, in thousands or millions where they are many."""
+
+    def render(self, task: RichTask) -> Text:
+        speed, unit = task.finished_speed or task.speed or 0.0, task.fields["unit"]
+        if unit == "s" or not speed:
+            return Text("")
+        for size, prefix in ((1e6, "M"), (1e3, "k")):
+            if speed >= size:
+                return Text(f"{speed / size:.2f} {prefix}{unit}/s")
+        return Text(f"{speed:.2f} {unit}/s")
+
+
+class Bar:
+    """One bar; it shows up when its work has taken a second."""
+
+    def __init__(self, console: Console, title: str, total: float, unit: str) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            _Rate(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[remark]}"),
+            console=console,
+            transient=True,
+        )
+        self._id = self._progress.add_task(title, total=total, unit=unit, remark="")
+        self._begun = time.monotonic()
+        self._shown = False
+
+    def advance(self, amount: float) -> None:
+        """Move on."""
+        self._progress.advance(self._id, amount)
+        self._show()
+
+    def tell(self, text: str) -> None:
+        """Show a remark."""
+        self._progress.update(self._id, remark=text)
+        self._show()
+
+    def _show(self) -> None:
+        if not self._shown and time.monotonic() - self._begun > DELAY:
+            self._shown = True
+            self._progress.start()
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._shown:
+            self._progress.stop()
+
+
+class _Nothing:
+    def advance(self, amount: float) -> None:
+        pass
+
+    def tell(self, text: str) -> None:
+        pass
+
+
+class Bars:
+    """Shows the progress of all work, one bar at a time; nothing where stderr is no terminal.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._silent = quiet or not sys.stderr.isatty()
+        self._console = Console(stderr=True)
+
+    def start(self, title: str, total: float, unit: str) -> Any:
+        """Open a bar."""
+        return _Nothing() if self._silent else Bar(self._console, title, total, unit)
+
+    def stop(self, task: Any) -> None:
+        """Close a bar."""
+        if isinstance(task, Bar):
+            task.stop()

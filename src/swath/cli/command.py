@@ -1,0 +1,219 @@
+"""How an options object becomes a command: arguments, flags, `--config`, `--json`, `-q`, `-v` and exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import logging
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+import yaml
+from pydantic.fields import FieldInfo
+
+from swath.errors import SwathError, UsageError
+from swath.options import Many, checked
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A verb of the program.
+
+    Attributes:
+        options: its options class; `TrainOptions` makes `swath train`, and its docstring is the help.
+        summarise: turns the verb's result into text for people.
+        ok: whether a result means success (exit 0) or not (exit 1).
+    """
+
+    options: type
+    summarise: Callable[[Any], str]
+    ok: Callable[[Any], bool] = lambda _: True
+
+    @property
+    def name(self) -> str:
+        """The verb."""
+        return self.options.__name__.removesuffix("Options").lower()
+
+    def add_to(self, app: typer.Typer) -> None:
+        """Make it a command of the program."""
+
+        def run(**given: Any) -> None:
+            how = {key: given.pop(key) for key in ("config", "as_json", "quiet", "verbose")}
+            self.run({key: value for key, value in given.items() if value not in (None, [])}, **how)
+
+        parameters = [_parameter(field) for field in _fields(self.options)] + _COMMON
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(self.name, help=inspect.getdoc(self.options))(run)
+
+    def run(self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool) -> None:
+        """Run the verb, print its result, and leave with an exit code where that is not 0."""
+        from swath.cli.bars import Bars
+        from swath.progress import listening
+
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("swath").setLevel(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
+        try:
+            values = (_read_config(config, self.options) if config else {}) | values
+            checked(self.options, values)
+            verb = getattr(import_module(f"swath.verbs.{self.name}"), self.name)
+            with listening(Bars(quiet)):
+                result = verb(**values)
+        except SwathError as error:
+            fail(error)
+        except ModuleNotFoundError as error:
+            fail(SwathError(f"this needs the package {error.name}", fix='Run `pip install "swath[train,report]"`'))
+        if as_json:
+            sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
+        elif not quiet:
+            sys.stdout.write(self.summarise(result).rstrip() + "\n")
+        if not self.ok(result):
+            raise SystemExit(1)
+
+    def spread(self, words: Sequence[str]) -> list[str]:
+        """Repeat the flag before each value of a list option, so that `--images a.tif b.tif` is understood.
+
+        Such an option takes all words up to the next flag, except those that the command's arguments still lack.
+        """
+        fields = _fields(self.options)
+        lists = {f.flag for f in fields if f.many}
+        switches = {f.flag for f in fields if f.plain is bool} | {
+            "--json",
+            "--quiet",
+            "-q",
+            "--verbose",
+            "-v",
+            "--help",
+        }
+        lacking = sum(f.positional and f.required for f in fields)
+        out: list[str] = []
+        open_list: str | None = None
+        value_next = False
+        for word in words:
+            if word.startswith("-") and not value_next:
+                open_list = word if word in lists else None
+                value_next = word not in lists and word not in switches and "=" not in word
+                if open_list is None:
+                    out.append(word)
+            elif open_list:
+                out += [open_list, word]
+            else:
+                lacking -= not value_next
+                out.append(word)
+                value_next = False
+        while lacking > 0 and len(out) >= 2 and out[-2] in lists:
+            at = max(i for i in range(len(out) - 1) if out[i] in lists)
+            del out[at]
+            lacking -= 1
+        return out
+
+
+def fail(error: SwathError) -> typing.NoReturn:
+    """Say what went wrong in one paragraph that no terminal's width breaks, and leave."""
+    sys.stderr.write("Error: " + " ".join(str(error).split("\n")) + "\n")
+    raise SystemExit(error.exit_code) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    """One field of an options class, as the command line sees it."""
+
+    name: str
+    plain: Any
+    notes: tuple[Any, ...]
+    default: Any
+    positional: bool
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def many(self) -> bool:
+        return any(isinstance(note, Many) for note in self.notes)
+
+    @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+    @property
+    def help(self) -> str:
+        text = next((n.description for n in self.notes if isinstance(n, FieldInfo) and n.description), "")
+        tells = isinstance(self.default, (str, int, float)) and not isinstance(self.default, bool)
+        return f"{text} [default: {self.default}]" if tells else text
+
+    @property
+    def parsed_as(self) -> Any:
+        """Numbers and choices are checked where they are typed, all else is text for the options object."""
+        if self.many:
+            return list[str]
+        return self.plain if self.plain in (bool, int, float) or get_origin(self.plain) is Literal else str
+
+
+def _fields(options: type) -> list[_Field]:
+    """List the fields of an options class, positional ones first."""
+    hints = typing.get_type_hints(options, include_extras=True)
+    fields = []
+    for field in dataclasses.fields(options):
+        hint, notes = hints[field.name], ()
+        if get_origin(hint) is Annotated:
+            hint, *rest = get_args(hint)
+            notes = tuple(rest)
+        inner = [part for part in get_args(hint) if part is not type(None)]
+        if len(inner) == 1 and type(None) in get_args(hint):
+            hint = inner[0]
+        fields.append(_Field(field.name, hint, notes, field.default, not field.kw_only))
+    return sorted(fields, key=lambda f: not f.positional)
+
+
+def _parameter(field: _Field) -> inspect.Parameter:
+    """Make a command's parameter; None stands for not given, so that `--config` and defaults can fill it."""
+    if field.positional:
+        info = typer.Argument(metavar=field.name.upper(), help=field.help, show_default=False)
+    else:
+        info = typer.Option(field.flag, help=field.help, show_default=False)
+    if field.positional and field.required:
+        default, kind = inspect.Parameter.empty, field.parsed_as
+    else:
+        default, kind = None, field.parsed_as | None if field.parsed_as is not list[str] else list[str] | None
+    annotation = Annotated[kind, info]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _common(name: str, kind: Any, default: Any, *flags: str, text: str) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Option(*flags, help=text, show_default=False)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+_COMMON = [
+    _common("config", Path | None, None, "--config", text="YAML file with any of these options; flags win over it."),
+    _common("as_json", bool, False, "--json", text="Print the result as one JSON object, the last line on stdout."),
+    _common("quiet", bool, False, "--quiet", "-q", text="Print nothing but errors (and --json)."),
+    _common("verbose", bool, False, "--verbose", "-v", text="Say more on stderr."),
+]
+
+
+def _read_config(path: Path, options: type) -> dict[str, Any]:
+    """Read `--config`.
+
+    Raises:
+        UsageError: the file is not a YAML mapping of known options.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"the configuration cannot be read ({error})", file=path, fix="Check the path and YAML") from error
+    if not isinstance(content, dict):
+        raise UsageError("the configuration is not a mapping", file=path, fix="Write one `option: value` a line")
+    known = [f.name for f in _fields(options)]
+    values = {str(key).replace("-", "_"): value for key, value in content.items()}
+    for key in values:
+        if key not in known:
+            raise UsageError(f"there is no option {key!r}", file=path, fix=f"Options are: {', '.join(known)}")
+    return values

@@ -1,0 +1,26 @@
+"""`swath inspect`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swath.cli.command import Command
+from swath.cli.text import listed, shortened
+from swath.options import InspectOptions
+
+if TYPE_CHECKING:
+    from swath.verbs.inspect import InspectResult
+
+
+def _summary(result: InspectResult) -> str:
+    total = sum(c.pixels for c in result.classes) or 1
+    lines = [f"{result.images} images, layout {result.layout}, bands: {', '.join(result.bands) or 'none'}"]
+    if result.groups:
+        lines.append(f"{len(result.groups)} groups: {shortened(result.groups)}")
+    lines += [f"  {c.code:>5}  {c.name:<20} {c.pixels / total:6.1%}  {c.pixels} pixels" for c in result.classes]
+    levels = [f["level"] for f in result.findings]
+    counts = ", ".join(f"{levels.count(level)} {level}s" for level in ("error", "warning", "note"))
+    return "\n".join([*lines, f"Findings: {counts}", *listed(result.findings)])
+
+
+COMMAND = Command(InspectOptions, _summary, ok=lambda result: result.ok)

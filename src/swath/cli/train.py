@@ -1,0 +1,22 @@
+"""`swath train`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swath.cli.command import Command
+from swath.cli.text import score
+from swath.options import TrainOptions
+
+if TYPE_CHECKING:
+    from swath.verbs.train import TrainResult
+
+
+def _summary(result: TrainResult) -> str:
+    return (
+        f"{result.model}: {result.parameters / 1e6:.1f} million weights, {result.steps} steps in {result.seconds:.0f} s, "
+        f"{result.pixels_per_second / 1e6:.2f} Mpixel/s, validation mIoU {score(result.validation_miou)}"
+    )
+
+
+COMMAND = Command(TrainOptions, _summary)

@@ -1,0 +1,136 @@
+"""The course of a training: clock, learning rate, curve, validations, and how they outlive an interruption."""
+
+from __future__ import annotations
+
+import swath.torchvision_guard  # noqa: F401 - has to come first
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from swath.patches import Patches
+from swath.progress import Task, task
+from swath.teacher import Teacher
+from swath.validation import Validation
+
+STRETCH = 20
+"""Steps between two points of the curve, which are also the points that an interrupted training continues from."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: by wall time (validation included) or by steps."""
+
+    seconds: float | None
+    steps: int | None
+
+    def spent(self, seconds: float, steps: int) -> float:
+        """Return the share of the budget that is used up, 0..1 and more."""
+        if self.steps is not None:
+            return steps / self.steps
+        assert self.seconds is not None  # noqa: S101 - one of the two is set
+        return seconds / self.seconds
+
+
+class Course(Callback):
+    """Keeps the clock, the learning rate, the curve and the validations of a training, also across interruptions.
+
+    Args:
+        patches: told where to begin after an interruption.
+        budget: how long to train.
+        validation: makes the validation when the loop has begun, since its clock runs too.
+    """
+
+    def __init__(self, patches: Patches, budget: Budget, validation: Callable[[], Validation]) -> None:
+        self._patches = patches
+        self._budget = budget
+        self._make_validation = validation
+        self._validation: Validation | None = None
+        self._before = 0.0
+        self._started = 0.0
+        self._step_started = 0.0
+        self._losses: list[float] = []
+        self._bars = ExitStack()
+        self._bar: Task | None = None
+        self.step_seconds = 0.0
+        self.steps = 0
+        self.curve: list[tuple[int, float, float, float | None]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the loop so far, earlier stretches of a resumed training included."""
+        return self._before + time.monotonic() - self._started
+
+    def spent(self) -> float:
+        """Return the share of the budget that is used up; time for the last validation is set aside."""
+        reserve = self._validation.reserve if self._validation else 0.0
+        return self._budget.spent(self.seconds + reserve, self.steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training has to know."""
+        return {"seconds": self.seconds, "step_seconds": self.step_seconds, "steps": self.steps, "curve": self.curve}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up an interrupted training."""
+        self._before = state_dict["seconds"]
+        self.step_seconds = state_dict["step_seconds"]
+        self.steps = state_dict["steps"]
+        self.curve = [tuple(row) for row in state_dict["curve"]]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+        self._validation = self._make_validation()
+        total, unit = (self._budget.steps, "steps") if self._budget.steps else (self._budget.seconds, "s")
+        self._bar = self._bars.enter_context(task("training", total or 0, unit))
+        self._bar.advance(self.steps if self._budget.steps else self._before)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell the patches which batch comes next."""
+        self._patches.start = self.steps
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Set the learning rate."""
+        self._step_started = time.monotonic()
+        cast(Teacher, pl_module).set_rate(self.spent())
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the step."""
+        took = time.monotonic() - self._step_started
+        self.step_seconds += took
+        self.steps += 1
+        self._losses.append(float(outputs["loss"]))
+        if self._bar:
+            self._bar.advance(1 if self._budget.steps else took)
+            self._bar.tell(self._remark())
+        trainer.should_stop = self.spent() >= 1
+
+    def _remark(self) -> str:
+        known = [miou for *_, miou in self.curve if miou is not None]
+        return f"loss {np.mean(self._losses):.3f}" + (f", val mIoU {known[-1]:.3f}" if known else "")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add to the curve, and validate where it is due."""
+        done = self.spent() >= 1
+        validation = self._validation
+        miou = validation.look() if validation and (done or validation.due(self.spent())) else None
+        if self._losses:
+            self.curve.append((self.steps, self.seconds, float(np.mean(self._losses)), miou))
+        self._losses = []
+        trainer.should_stop = done
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock."""
+        self._before, self._started = self.seconds, time.monotonic()
+        self._bars.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the bar."""
+        self._bars.close()

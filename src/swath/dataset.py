@@ -1,0 +1,167 @@
+"""The prepared dataset: its manifest, its splits, and its pixels on disk.
+
+A dataset is a folder with `dataset.json` and one memory-mapped NumPy array an image: `pixels/` (rows, columns, bands) in the
+source's dtype, `labels/` (rows, columns) class indices with `IGNORE`, and `valid/` (rows, columns) bool where an image has
+nodata. A *sample* is a window of an image with a group and a split; the windows of an image do not overlap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from swath.classes import IGNORE, Legend
+from swath.errors import DataError
+from swath.grid import Window
+from swath.raster import Grid, Pixels
+from swath.types import PathLike, SplitName
+
+FORMAT_VERSION = 1
+MANIFEST = "dataset.json"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Band(_Frozen):
+    """A band and its statistics over the valid pixels of the training split."""
+
+    name: str
+    mean: float
+    std: float
+    min: float
+    max: float
+
+
+class Image(_Frozen):
+    """One stored image; file names are relative to the dataset's folder."""
+
+    name: str
+    sources: list[str]
+    pixels: str
+    labels: str | None
+    valid: str | None
+    grid: Grid
+
+
+class Sample(_Frozen):
+    """A window of an image, its place and its split; `counts` are labelled pixels by class index."""
+
+    name: str
+    image: int
+    window: Window
+    group: str
+    split: SplitName
+    counts: list[int]
+
+
+class Manifest(_Frozen):
+    """All that is known of a dataset but its pixels (`dataset.json`)."""
+
+    format_version: int = FORMAT_VERSION
+    swath_version: str
+    source: str
+    layout: str
+    seed: int
+    dtype: str
+    bands: list[Band]
+    legend: Legend
+    images: list[Image]
+    samples: list[Sample]
+    gsd: float | None
+
+    def of(self, split: SplitName) -> list[Sample]:
+        """Return the samples of a split."""
+        return [s for s in self.samples if s.split == split]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest: names the data, the split and the statistics a model was made with."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class StoredImage:
+    """Pixels and labels of one stored image, read from disk as they are needed.
+
+    Args:
+        folder: the dataset's folder.
+        image: its entry in the manifest.
+    """
+
+    def __init__(self, folder: Path, image: Image) -> None:
+        self.name = image.name
+        self.grid = image.grid
+        self.pixels = _mapped(folder / image.pixels)
+        self.labels = _mapped(folder / image.labels) if image.labels else None
+        self.valid = _mapped(folder / image.valid) if image.valid else None
+
+    def read(self, window: Window) -> Pixels:
+        """Return values (bands, rows, columns) and validity (rows, columns) of a window inside the image."""
+        values = self.pixels[window.slices].transpose(2, 0, 1)
+        valid = np.ones(values.shape[1:], bool) if self.valid is None else np.asarray(self.valid[window.slices])
+        return Pixels(values, valid)
+
+    def read_labels(self, window: Window) -> NDArray[np.uint8]:
+        """Return class indices (rows, columns); all `IGNORE` for an unlabelled image."""
+        if self.labels is None:
+            return np.full((window.height, window.width), IGNORE, np.uint8)
+        return np.asarray(self.labels[window.slices])
+
+
+class Dataset:
+    """A prepared dataset, opened.
+
+    Args:
+        folder: what `prepare` wrote.
+
+    Raises:
+        DataError: it is no dataset, or one of a newer format.
+    """
+
+    def __init__(self, folder: PathLike) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+
+    @cached_property
+    def images(self) -> list[StoredImage]:
+        """The stored images, in the manifest's order."""
+        return [StoredImage(self.folder, image) for image in self.manifest.images]
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"the stored array cannot be read ({error})", file=path, fix="Run `swath prepare` again") from error
+    return array
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `dataset.json`; every format up to `FORMAT_VERSION` is understood.
+
+    Raises:
+        DataError: the folder has none, it is damaged, or it is of a newer Swath.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format_version"]
+        if version > FORMAT_VERSION:
+            raise DataError(
+                f"its format {version} is newer than this Swath reads ({FORMAT_VERSION})",
+                file=path,
+                fix="Update Swath, or run `swath prepare` again",
+            )
+        return Manifest.model_validate(content)
+    except FileNotFoundError:
+        raise DataError(f"there is no {MANIFEST} here", file=folder, fix="Make it with `swath prepare`") from None
+    except (OSError, KeyError, TypeError, ValueError, ValidationError) as error:
+        raise DataError("the manifest is damaged", file=path, fix="Run `swath prepare` again") from error

@@ -1,0 +1,51 @@
+"""What can go wrong, in words that a user can act on.
+
+Every mistake of a user, a file or a machine is raised as a `SwathError`: one paragraph that says what is wrong, in which
+file, and what to do. A bare Python exception that leaves the package is a bug.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SwathError(Exception):
+    """The data or the job is at fault.
+
+    Args:
+        what: what is wrong, without a final full stop.
+        file: the file or folder at fault, if there is one.
+        fix: what to do about it, as a sentence without a final full stop.
+        code: the code of the finding that `inspect` makes of it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, file: str | Path | None = None, fix: str | None = None, code: str = "unreadable") -> None:
+        super().__init__(what)
+        self.what = what
+        self.file = None if file is None else str(file)
+        self.fix = fix
+        self.code = code
+
+    def __str__(self) -> str:
+        text = f"{self.file}: {self.what}." if self.file else f"{self.what}."
+        return f"{text} {self.fix}." if self.fix else text
+
+
+class UsageError(SwathError):
+    """An option has a value that cannot be meant."""
+
+    exit_code = 2
+
+
+class DataError(SwathError):
+    """An image, a mask or a folder cannot be used as it is."""
+
+
+class ModelError(SwathError):
+    """A model file is damaged, too new, or does not fit the data."""
+
+
+class JobError(SwathError):
+    """The data are in order, but the work cannot be done here (disk, memory, a missing package)."""

@@ -1,0 +1,165 @@
+"""The model file: `card.json`, `model.onnx` and `weights.safetensors` in one zip. No pickle, no code.
+
+Predicting needs only this file and an engine; torch is not imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.card import Card
+from swath.errors import DataError, ModelError
+from swath.fleet import Engine, classify
+from swath.grid import Window
+from swath.parts import whole_file
+from swath.raster import Grid, Pixels
+from swath.runtime import open_runtime
+from swath.types import PathLike
+
+CARD, NETWORK, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
+MAX_BYTES = 4 * 2**30
+"""A model file that unpacks to more than this is refused."""
+
+
+def pack(path: PathLike, card: Card, network: bytes, weights: bytes) -> Card:
+    """Write a model file, whole or not at all.
+
+    Args:
+        path: the file.
+        card: its card; `files` is filled in here.
+        network: ONNX, float32.
+        weights: safetensors.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        JobError: the file cannot be written.
+    """
+    files = {NETWORK: network, WEIGHTS: weights}
+    card = card.model_copy(update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}})
+    text = json.dumps(card.to_stac(), indent=1, allow_nan=False).encode()
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name, data in {CARD: text, **files}.items():
+            entry = zipfile.ZipInfo(name)  # its fixed date makes equal models equal files
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+    return card
+
+
+class Model:
+    """A trained model, ready to map.
+
+    Args:
+        path: the model file.
+        engine: `auto`, `openvino` or `onnxruntime`.
+
+    Raises:
+        ModelError: the file is damaged, too new, or no model.
+        JobError: no engine is installed.
+    """
+
+    def __init__(self, path: PathLike, engine: str = "auto") -> None:
+        self.path = str(path)
+        self._wanted = engine
+        contents = _unpack(Path(path))
+        self.card = Card.from_stac(_json(contents[CARD], self.path), self.path)
+        for name, digest in self.card.files.items():
+            if name not in contents or hashlib.sha256(contents[name]).hexdigest() != digest:
+                raise ModelError(f"{name} in it is not what the card says", file=path, fix="Fetch or train the model again")
+        if NETWORK not in self.card.files:
+            raise ModelError("its card does not vouch for a network", file=path, fix="Fetch or train the model again")
+        self._network = contents[NETWORK]
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The running network, started at first use."""
+        fill = [b.fill for b in self.card.bands]
+        return Engine(open_runtime(self._network, self._wanted), fill, self.card.stride, self.card.halo)
+
+    def predict(self, array: Any) -> Any:
+        """Map an array in memory.
+
+        Args:
+            array: raw pixel values, NumPy (bands, rows, columns), or (rows, columns) for one band, masked or not; or an xarray
+                DataArray with the same order of dimensions. NaN and masked pixels have no data.
+
+        Returns:
+            Class codes (rows, columns), uint8 or uint16, as NumPy or as a DataArray with the same coordinates; the legend's
+            nodata where a pixel has no data.
+
+        Raises:
+            DataError: the array has another number of bands or dimensions.
+        """
+        values = getattr(array, "values", array)
+        codes = self._map(np.ma.asanyarray(values))
+        if not hasattr(array, "dims"):
+            return codes
+        first = array.isel({array.dims[0]: 0}, drop=True) if array.ndim == 3 else array
+        return first.copy(data=codes)
+
+    def _map(self, values: np.ma.MaskedArray[Any, Any] | NDArray[Any]) -> NDArray[Any]:
+        if values.ndim == 2:
+            values = values[None]
+        bands = len(self.card.bands)
+        if values.ndim != 3 or values.shape[0] != bands:
+            names = ", ".join(b.name for b in self.card.bands)
+            raise DataError(
+                f"the array has shape {values.shape}, and the model takes ({bands}, rows, columns)",
+                fix=f"Give the bands {names}, in this order, as the first dimension",
+            )
+        source = _InMemory(values)
+        out = np.full(values.shape[1:], self.card.legend.nodata, self.card.legend.dtype)
+        for window, indices in classify(source, self.engine):
+            out[window.slices] = self.card.legend.decode(indices)
+        return out
+
+
+class _InMemory:
+    """An array as a source of pixels."""
+
+    def __init__(self, values: np.ma.MaskedArray[Any, Any] | NDArray[Any]) -> None:
+        self.grid = Grid(values.shape[1], values.shape[2])
+        self._values = np.ma.getdata(values)
+        self._masked = np.ma.getmaskarray(values)
+
+    def read(self, window: Window) -> Pixels:
+        rows, cols = window.slices
+        values = self._values[:, rows, cols]
+        valid = ~self._masked[:, rows, cols].any(axis=0)
+        if values.dtype.kind == "f":
+            valid &= np.isfinite(values).all(axis=0)
+        return Pixels(values, valid)
+
+
+def _unpack(path: Path) -> dict[str, bytes]:
+    """Read the three files of the zip and nothing else; contents are checked by the zip's own sums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if sorted(names) != sorted((CARD, NETWORK, WEIGHTS)):
+                raise ModelError("it is not a Swath model", file=path, fix="Give a file that `swath train` wrote")
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise ModelError("it unpacks to more than 4 GiB", file=path, fix="Give a file that `swath train` wrote")
+            return {name: archive.read(name) for name in names}
+    except FileNotFoundError:
+        raise ModelError("there is no such model file", file=path, fix="Check the path, or train it first") from None
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        raise ModelError(
+            f"the model file is damaged or no model ({error})", file=path, fix="Fetch or train the model again"
+        ) from error
+
+
+def _json(data: bytes, path: str) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise ModelError("the model's card is damaged", file=path, fix="Train or fetch the model again") from error

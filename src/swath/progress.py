@@ -1,0 +1,77 @@
+"""Progress of long work, told to whoever listens.
+
+The library never prints. Loops call `track` or `step`; a door (the command line, a server) installs a listener, and without
+one nothing happens. The listener lives in a context variable, so no function carries it as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Task(Protocol):
+    """One bar: told how far the work is."""
+
+    def advance(self, amount: float) -> None:
+        """Move on by `amount` units."""
+
+    def tell(self, text: str) -> None:
+        """Show a short remark beside the bar, such as the present loss."""
+
+
+class Listener(Protocol):
+    """Whoever shows progress."""
+
+    def start(self, title: str, total: float, unit: str) -> Task:
+        """Open a bar of `total` units."""
+
+    def stop(self, task: Task) -> None:
+        """Close the bar."""
+
+
+class _Silent:
+    def advance(self, amount: float) -> None:
+        pass
+
+    def tell(self, text: str) -> None:
+        pass
+
+
+_listener: ContextVar[Listener | None] = ContextVar("swath_progress", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Send the progress of all work inside the block to `listener`."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+@contextmanager
+def task(title: str, total: float, unit: str) -> Iterator[Task]:
+    """Open a bar of `total` units (pixels, files, seconds) for the work inside the block."""
+    listener = _listener.get()
+    if listener is None:
+        yield _Silent()
+        return
+    bar = listener.start(title, total, unit)
+    try:
+        yield bar
+    finally:
+        listener.stop(bar)
+
+
+def track(items: Iterable[T], title: str, total: int, unit: str = "files") -> Iterator[T]:
+    """Yield `items` one by one and count them on a bar."""
+    with task(title, total, unit) as bar:
+        for item in items:
+            yield item
+            bar.advance(1)

@@ -1,0 +1,408 @@
+"""Images on disk: bands, nodata, georeferencing, windowed reading; and the map that is written.
+
+Nodata is decided here and nowhere else (see `Raster.read`). Arrays are (bands, rows, columns).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import rasterio
+import rasterio.enums
+import rasterio.errors
+import rasterio.shutil
+import rasterio.windows
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.warp import transform as warp_points
+
+from swath.classes import Legend, rgb
+from swath.errors import DataError
+from swath.grid import Window, whole
+from swath.types import PathLike
+
+Array: TypeAlias = NDArray[Any]
+
+EXTENSIONS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".img", ".vrt", ".bmp", ".webp"})
+"""File names that are taken for rasters."""
+
+CHUNK = 1024
+"""Rows and columns that are read at once where a whole raster is passed through."""
+
+
+def gdal() -> rasterio.Env:
+    """Return the environment for all work with GDAL: a damaged JPEG is an error in it, not grey pixels.
+
+    Photographs and masks without CRS are everyday input, so rasterio's warning of them is off; the filter is set again each time
+    because other libraries reset it.
+    """
+    warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
+    return rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a raster lie.
+
+    Attributes:
+        height: rows.
+        width: columns.
+        transform: six numbers (a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e * row + f.
+        crs: coordinate reference system as WKT, None where the file has none.
+    """
+
+    height: int
+    width: int
+    transform: tuple[float, float, float, float, float, float] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    crs: str | None = None
+
+    @property
+    def window(self) -> Window:
+        """The whole raster."""
+        return whole(self.height, self.width)
+
+    @property
+    def affine(self) -> rasterio.Affine:
+        """The transform as an affine object."""
+        return rasterio.Affine(*self.transform)
+
+    def same_as(self, other: Grid) -> bool:
+        """Tell whether two rasters lie pixel on pixel, to a tenth of a pixel at every corner."""
+        if (self.height, self.width) != (other.height, other.width) or not self.same_crs(other):
+            return False
+        size = max(map(abs, self.transform[:2]))
+        corners = [(0, 0), (0, self.height), (self.width, 0), (self.width, self.height)]
+        mine, theirs = ([g.affine * corner for corner in corners] for g in (self, other))
+        return all(math.dist(a, b) <= 0.1 * size for a, b in zip(mine, theirs, strict=True))
+
+    def same_crs(self, other: Grid) -> bool:
+        """Tell whether two rasters have the same CRS, or both have none."""
+        if self.crs is None or other.crs is None:
+            return self.crs is other.crs
+        return bool(rasterio.CRS.from_wkt(self.crs) == rasterio.CRS.from_wkt(other.crs))
+
+    @property
+    def gsd(self) -> float | None:
+        """Ground sampling distance in metres at the centre of the raster; None without a CRS."""
+        if self.crs is None:
+            return None
+        col, row = self.width / 2, self.height / 2
+        points = [self.affine * at for at in ((col, row), (col + 1, row), (col, row + 1))]
+        lon, lat = warp_points(self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points])[:2]
+        if not np.isfinite([*lon, *lat]).all():
+            return None
+        metres = 111_320.0
+        narrow = math.cos(math.radians(lat[0]))
+        sides = [math.hypot((lon[i] - lon[0]) * narrow, lat[i] - lat[0]) * metres for i in (1, 2)]
+        return math.sqrt(sides[0] * sides[1])
+
+
+class Pixels(NamedTuple):
+    """Pixels of a window: `values` (bands, rows, columns) in the raster's dtype, `valid` (rows, columns) bool."""
+
+    values: Array
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _File:
+    dataset: rasterio.DatasetReader
+    indexes: list[int]
+    nodata: list[float | None]
+    alpha: int | None
+    shared_mask: bool
+    palette: NDArray[np.uint8] | None
+
+
+class Raster:
+    """An image of one file, or of several files on one grid whose bands are stacked in the given order.
+
+    Palette images are read as the red, green and blue that people see; an alpha band is a mask, not a band. Reading is safe
+    from several threads.
+
+    Args:
+        paths: the files.
+        names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack of files the part in
+            which their names differ.
+
+    Raises:
+        DataError: a file cannot be opened or holds complex numbers, or the files do not share one grid.
+    """
+
+    def __init__(self, paths: Sequence[PathLike], names: Sequence[str] | None = None) -> None:
+        self.paths = tuple(str(p) for p in paths)
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        try:
+            with gdal():
+                self._files = [self._open(p) for p in self.paths]
+        except BaseException:
+            self.close()
+            raise
+        self.grid = grid_of(self._files[0].dataset)
+        for file, path in zip(self._files, self.paths, strict=True):
+            if not grid_of(file.dataset).same_as(self.grid):
+                self.close()
+                raise DataError(
+                    f"its grid (size, CRS or transform) is not that of {self.paths[0]}",
+                    file=path,
+                    fix="Resample it first (gdalwarp -tr -te), so that the bands lie pixel on pixel",
+                )
+        self.dtype = np.result_type(
+            *(np.uint8 if f.palette is not None else f.dataset.dtypes[i - 1] for f in self._files for i in f.indexes)
+        )
+        self.bands = tuple(names) if names else self._band_names()
+
+    def _open(self, path: str) -> _File:
+        dataset = self._stack.enter_context(open_raster(path))
+        if any("complex" in t for t in dataset.dtypes):
+            raise DataError("it holds complex numbers", file=path, fix="Convert it to amplitude or decibels first")
+        interp = list(dataset.colorinterp)
+        alphas = [i for i, c in enumerate(interp, 1) if c == ColorInterp.alpha]
+        indexes = [i for i in dataset.indexes if i not in alphas]
+        if not indexes:
+            raise DataError("it has no band of data", file=path, fix="Leave it out")
+        flags = dataset.mask_flag_enums[indexes[0] - 1]
+        return _File(
+            dataset,
+            indexes,
+            [dataset.nodatavals[i - 1] for i in indexes],
+            alphas[0] if alphas else None,
+            MaskFlags.per_dataset in flags and not alphas,
+            _palette(dataset) if interp == [ColorInterp.palette] else None,
+        )
+
+    def _band_names(self) -> tuple[str, ...]:
+        prefixes = [""] if len(self.paths) == 1 else distinct_parts([Path(p).stem for p in self.paths])
+        names: list[str] = []
+        for file, prefix in zip(self._files, prefixes, strict=True):
+            if file.palette is not None:
+                own = ["red", "green", "blue"]
+            else:
+                own = [_band_name(file.dataset, i) for i in file.indexes]
+            if prefix:
+                own = [prefix] if len(own) == 1 else [f"{prefix}-{o}" for o in own]
+            names += own
+        return tuple(names) if len(set(names)) == len(names) else tuple(str(i) for i in range(1, len(names) + 1))
+
+    def read(self, window: Window) -> Pixels:
+        """Read a window that lies inside the raster.
+
+        A pixel is invalid (nodata) where the alpha band or the file's mask is 0, where a band is NaN or infinite, or where a
+        band holds its declared nodata value. A nodata value at an end of an unsigned type's range (0, or 255 in 8 bits) is
+        also a possible measurement, so there all bands of the file must hold it.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        values = []
+        valid = np.ones((window.height, window.width), bool)
+        with self._lock, gdal():
+            for file in self._files:
+                try:
+                    part = file.dataset.read(file.indexes, window=where)
+                    alpha = file.dataset.read(file.alpha, window=where) if file.alpha else None
+                    mask = file.dataset.dataset_mask(window=where) if file.shared_mask else None
+                except rasterio.errors.RasterioError as error:
+                    raise unreadable(file.dataset.name, error) from error
+                for extra in (alpha, mask):
+                    if extra is not None:
+                        valid &= extra > 0
+                valid &= ~_is_nodata(part, file.nodata)
+                values.append(part if file.palette is None else file.palette[part[0]].transpose(2, 0, 1))
+        return Pixels(np.concatenate(values).astype(self.dtype, copy=False), valid)
+
+    @property
+    def extra_georeferencing(self) -> dict[str, Any]:
+        """Ground control points and RPCs of the first file, as keyword arguments of a rasterio profile; empty without."""
+        dataset = self._files[0].dataset
+        points, crs = dataset.gcps
+        out: dict[str, Any] = {"gcps": points, "crs": crs} if points else {}
+        if dataset.rpcs:
+            out["rpcs"] = dataset.rpcs
+        return out
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
+
+    def __enter__(self) -> Raster:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def open_raster(path: PathLike) -> rasterio.DatasetReader:
+    """Open a file with GDAL.
+
+    Raises:
+        DataError: there is no such file, or it is not a raster.
+    """
+    with gdal():
+        try:
+            dataset = rasterio.open(path)
+        except rasterio.errors.RasterioError as error:
+            if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
+                raise DataError("there is no such file", file=path, fix="Check the path") from error
+            raise unreadable(path, error) from error
+    if dataset.count == 0:
+        dataset.close()
+        raise DataError("it is a container without bands of its own", file=path, fix="Name one of its subdatasets")
+    return dataset
+
+
+def unreadable(path: PathLike, error: Exception) -> DataError:
+    """Make the error for a file that GDAL refuses."""
+    reason = str(error.__cause__ or error).strip().rstrip(".").replace(f"{path}: ", "").replace("\n", " ")
+    return DataError(
+        f"the file is damaged or not a raster ({reason})", file=path, fix="Fetch or export it again, or leave it out"
+    )
+
+
+def grid_of(dataset: rasterio.DatasetReader) -> Grid:
+    """Return the grid of an open dataset."""
+    crs = dataset.crs.to_wkt() if dataset.crs else None
+    return Grid(dataset.height, dataset.width, tuple(dataset.transform)[:6], crs)
+
+
+def chunks(grid: Grid) -> Iterator[Window]:
+    """Yield windows that cover a raster, for passing through all of it in little memory."""
+    for row in range(0, grid.height, CHUNK):
+        for col in range(0, grid.width, CHUNK):
+            yield Window(row, col, CHUNK, CHUNK).within(grid.window)
+
+
+def distinct_parts(stems: Sequence[str]) -> list[str]:
+    """Return the part of each name in which names differ: `lsat7_2000_10`, `lsat7_2000_20` become `10`, `20`.
+
+    Names are cut at everything that is not a letter or digit, and equal heads and tails are dropped.
+    """
+    words = [re.split(r"[^0-9A-Za-z]+", stem) for stem in stems]
+    while min(map(len, words)) > 1 and len({w[0] for w in words}) == 1:
+        words = [w[1:] for w in words]
+    while min(map(len, words)) > 1 and len({w[-1] for w in words}) == 1:
+        words = [w[:-1] for w in words]
+    return ["_".join(w) for w in words]
+
+
+def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
+    """Find the file of each band in a folder: the raster whose name is the band's, or has it as a whole word.
+
+    Raises:
+        DataError: a band has no file, or several.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError("there is no such folder", file=folder, fix="Give --stack the folder that holds the bands")
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
+    found = []
+    for band in bands:
+        inside = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
+        matches = [f for f in files if f.stem == band] or [f for f in files if inside.search(f.stem)]
+        if len(matches) != 1:
+            names = ", ".join(m.name for m in matches) or "none"
+            raise DataError(
+                f"band {band} needs exactly one file here, found: {names}",
+                file=folder,
+                fix=f"Name the files after the model's bands ({', '.join(bands)}), as when it was trained",
+            )
+        found += matches
+    return found
+
+
+def _band_name(dataset: rasterio.DatasetReader, index: int) -> str:
+    """Return a band's description, else red, green or blue where the file says so, else its number."""
+    color = dataset.colorinterp[index - 1]
+    visible = color in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    return dataset.descriptions[index - 1] or (color.name if visible else str(index))
+
+
+def _palette(dataset: rasterio.DatasetReader) -> NDArray[np.uint8]:
+    table = np.zeros((65536 if dataset.dtypes[0] == "uint16" else 256, 3), np.uint8)
+    for value, color in dataset.colormap(1).items():
+        table[value] = color[:3]
+    return table
+
+
+def _is_nodata(values: Array, nodata: Sequence[float | None]) -> NDArray[np.bool_]:
+    out = np.zeros(values.shape[1:], bool)
+    if values.dtype.kind == "f":
+        out |= ~np.isfinite(values).all(axis=0)
+    ambiguous = []
+    for band, value in zip(values, nodata, strict=True):
+        if value is None or math.isnan(value):
+            continue
+        if band.dtype.kind == "u" and value in (0, np.iinfo(band.dtype).max):
+            ambiguous.append(band == value)
+        elif band.dtype.kind == "i" and value == 0:
+            ambiguous.append(band == 0)
+        else:
+            out |= band == band.dtype.type(value)
+    if ambiguous and len(ambiguous) == len(values):
+        out |= np.logical_and.reduce(ambiguous)
+    return out
+
+
+class MapWriter:
+    """Writes a single-band map tile by tile, then turns it into a cloud-optimised GeoTIFF.
+
+    The result is tiled (512), DEFLATE-compressed, has overviews (nearest), a colour table (8 bits), class names as tags, nodata
+    and the georeferencing of the image.
+
+    Args:
+        path: the file to write; a scratch file lies beside it while the writer is open.
+        grid: the image's grid.
+        dtype: `uint8` or `uint16`.
+        nodata: code of pixels without data; they are filled with it at first.
+        extra: more georeferencing (see `Raster.extra_georeferencing`).
+    """
+
+    def __init__(self, path: Path, grid: Grid, dtype: str, nodata: int, extra: dict[str, Any] | None = None) -> None:
+        self._path = path
+        self._scratch = path.with_name(path.name + ".tiles.tif")
+        profile: dict[str, Any] = {
+            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "dtype": dtype, "nodata": nodata,
+            "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "lzw", "BIGTIFF": "IF_SAFER",
+        }  # fmt: skip
+        if grid.crs is not None:
+            profile["crs"] = grid.crs
+        if grid.crs is not None or grid.transform != Grid(1, 1).transform:
+            profile["transform"] = grid.affine
+        profile |= extra or {}
+        with gdal():
+            self._dataset = rasterio.open(self._scratch, "w", **profile)
+
+    def write(self, codes: Array, window: Window) -> None:
+        """Write codes (rows, columns) to a window."""
+        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        self._dataset.write(codes, 1, window=where)
+
+    def finish(self, legend: Legend) -> None:
+        """Add colours and class names by code, and write the final file."""
+        if self._dataset.dtypes[0] == "uint8":
+            self._dataset.write_colormap(1, {c.map_code: (*rgb(c.color), 255) for c in legend.learnt})
+        self._dataset.update_tags(1, **{f"class_{c.map_code}": c.name for c in legend.learnt})
+        self._dataset.set_band_description(1, "class")
+        with gdal():
+            self._dataset.close()
+            rasterio.shutil.copy(
+                self._scratch, self._path, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE="512",
+                OVERVIEW_RESAMPLING="NEAREST", BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS",
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Remove the scratch file."""
+        self._dataset.close()
+        self._scratch.unlink(missing_ok=True)

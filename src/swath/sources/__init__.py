@@ -1,0 +1,31 @@
+"""Layouts of source folders met in the wild, one module each; `find` picks one and returns a catalogue."""
+
+from __future__ import annotations
+
+from swath.errors import DataError
+from swath.options import SourceOptions
+from swath.sources import pairs, scene
+from swath.sources.catalogue import Catalogue, Sample
+
+__all__ = ["Catalogue", "Sample", "find"]
+
+_LAYOUTS = {"pairs": pairs.find, "scene": scene.find}
+
+
+def find(options: SourceOptions) -> Catalogue:
+    """List the samples of a source folder.
+
+    `auto` is `scene` where images or labels are named, else `pairs`.
+
+    Raises:
+        DataError: the folder does not exist, or the named images or labels do not.
+        UsageError: options contradict each other.
+    """
+    if not options.root.exists():
+        raise DataError("there is no such folder", file=options.root, fix="Check the path")
+    if not options.root.is_dir():
+        raise DataError("this is a file, and a folder is wanted", file=options.root, fix="Give the folder it lies in")
+    layout = options.layout
+    if layout == "auto":
+        layout = "scene" if options.images or options.labels else "pairs"
+    return _LAYOUTS[layout](options)

@@ -1,0 +1,69 @@
+"""What a layout finds: samples, and what is wrong with how they are put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from swath.classes import Legend
+from swath.labels import Labels, NoLabels, RasterLabels, VectorLabels
+from swath.raster import Grid
+from swath.types import Finding
+from swath.vector import Features
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its labels.
+
+    Attributes:
+        name: unique in the catalogue; a relative path without extension.
+        images: files whose bands are stacked, usually one.
+        labels: a label raster, a vector layer that was read already, or None for an unlabelled image.
+        ignored: mask rasters whose non-zero pixels are ignored.
+        group: samples of one group see the same ground; None where the image is to be cut into blocks, a group each.
+        warp: True where a label raster may lie on another grid.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    labels: Path | Features | None
+    ignored: tuple[Path, ...] = ()
+    group: str | None = None
+    warp: bool = False
+
+    @property
+    def label_file(self) -> str:
+        """Path of the labels, or of the image where it has none."""
+        if isinstance(self.labels, Features):
+            return self.labels.path
+        return str(self.labels or self.images[0])
+
+    def open_labels(self, grid: Grid, legend: Legend | None = None) -> Labels:
+        """Open the labels on the image's grid.
+
+        Raises:
+            DataError: see `RasterLabels` and `VectorLabels`.
+        """
+        if self.labels is None:
+            return NoLabels()
+        if isinstance(self.labels, Features):
+            return VectorLabels(self.labels, grid, legend)
+        return RasterLabels(self.labels, grid, warp=self.warp)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The samples of a source folder, in the order of their names.
+
+    Attributes:
+        root: the folder.
+        layout: name of the layout that was found.
+        samples: the samples.
+        findings: what is wrong with the arrangement (missing or ambiguous masks, ...).
+    """
+
+    root: Path
+    layout: str
+    samples: tuple[Sample, ...]
+    findings: tuple[Finding, ...] = field(default=())

@@ -1,0 +1,55 @@
+"""Small words that every floor uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from swath.errors import SwathError
+
+PathLike: TypeAlias = str | Path
+"""A path as users give it."""
+
+Level: TypeAlias = Literal["error", "warning", "note"]
+"""How bad a finding is: errors stop `prepare`, warnings deserve a look, notes are facts."""
+
+SplitName: TypeAlias = Literal["train", "val", "test", "unlabeled"]
+"""The part of a dataset that a sample belongs to."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is noteworthy or wrong in a source folder.
+
+    Attributes:
+        level: error, warning or note.
+        code: a stable name of the kind of finding, such as `missing-mask`.
+        file: the file or folder it is about, as a path.
+        message: one sentence that says what was found.
+        fix: one sentence that says what to do.
+        sample: name of the sample it makes unusable, for `--skip-bad`; None where it concerns the whole source.
+    """
+
+    level: Level
+    code: str
+    file: str
+    message: str
+    fix: str
+    sample: str | None = None
+
+    @classmethod
+    def of_error(cls, error: SwathError, file: PathLike, sample: str | None = None) -> Finding:
+        """Make the finding that says the same as an error; `file` is used where the error names none."""
+        message = f"{error.what[:1].upper()}{error.what[1:]}."
+        return cls("error", error.code, error.file or str(file), message, f"{error.fix}.", sample)
+
+    def as_json(self) -> dict[str, str]:
+        """Return the five public fields, in the order of the contract."""
+        return {
+            "level": self.level,
+            "code": self.code,
+            "file": self.file,
+            "message": self.message,
+            "fix": self.fix,
+        }

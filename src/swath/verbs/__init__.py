@@ -1,0 +1,1 @@
+"""The verbs: each file does one job from start to end and returns a typed result."""

@@ -1,0 +1,68 @@
+"""`swath inspect`: what is in a source folder, and what is wrong with it."""
+
+from __future__ import annotations
+
+from swath.classes import read_legend
+from swath.doctor import Survey, survey
+from swath.options import InspectOptions, SourceOptions
+from swath.sources import find
+from swath.verbs.verb import Result, verb
+
+
+class ClassCount(Result):
+    """A class as it was found: `code` is what a map would hold, `pixels` its labelled pixels."""
+
+    name: str
+    code: int
+    pixels: int
+
+
+class InspectResult(Result):
+    """What was found; `findings` are dictionaries with level, code, file, message and fix, errors first."""
+
+    layout: str
+    images: int
+    bands: list[str]
+    groups: list[str]
+    classes: list[ClassCount]
+    findings: list[dict[str, str]]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error among the findings."""
+        return all(f["level"] != "error" for f in self.findings)
+
+
+@verb(InspectOptions)
+def inspect(options: InspectOptions) -> InspectResult:
+    """Read all of a source folder and say what is there and what is wrong.
+
+    Raises:
+        DataError: the folder does not exist.
+        UsageError: the class file or an option is wrong.
+    """
+    return summarise(survey_of(options))
+
+
+def survey_of(options: SourceOptions) -> Survey:
+    """Find the samples of a source folder and let the doctor read them."""
+    legend = read_legend(options.classes) if options.classes is not None else None
+    return survey(find(options), legend)
+
+
+def summarise(found: Survey) -> InspectResult:
+    """Put a survey into plain words and numbers."""
+    classes = []
+    if found.legend:
+        for c in found.legend.classes:
+            pixels = sum(fact.codes[code] for fact in found.facts.values() for code in c.codes)
+            classes.append(ClassCount(name=c.name, code=c.map_code, pixels=pixels))
+    bands = next((list(fact.bands) for fact in found.facts.values()), [])
+    return InspectResult(
+        layout=found.catalogue.layout,
+        images=len(found.catalogue.samples),
+        bands=bands,
+        groups=sorted({s.group for s in found.catalogue.samples if s.group is not None}),
+        classes=classes,
+        findings=[f.as_json() for f in found.findings],
+    )

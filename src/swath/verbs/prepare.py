@@ -1,0 +1,275 @@
+"""`swath prepare`: a source folder becomes a dataset that trains fast."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from swath.classes import IGNORE, Legend
+from swath.dataset import MANIFEST, Band, Image, Manifest, Sample, StoredImage
+from swath.doctor import Survey
+from swath.errors import DataError
+from swath.grid import Window
+from swath.labels import read_ignored
+from swath.moments import Moments
+from swath.options import PrepareOptions
+from swath.parts import whole_folder
+from swath.progress import track
+from swath.raster import CHUNK, Raster, chunks
+from swath.sources import Sample as SourceSample
+from swath.splits import assign_splits, buffered, default_block, places
+from swath.types import Finding, SplitName
+from swath.verbs.inspect import survey_of
+from swath.verbs.verb import Result, verb
+
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+
+class SplitSummary(Result):
+    """One split: its images (or blocks), groups and labelled pixels."""
+
+    images: int
+    groups: list[str]
+    pixels: int
+
+
+class ClassShare(Result):
+    """A learnt class: `share` of the labelled pixels of all splits, 0..1, and of each split."""
+
+    name: str
+    code: int
+    color: str
+    pixels: int
+    share: float
+    shares: dict[str, float]
+
+
+class PrepareResult(Result):
+    """What was prepared; `images` counts stored images, `skipped` names samples that were dropped."""
+
+    dataset: str
+    layout: str
+    images: int
+    splits: dict[str, SplitSummary]
+    classes: list[ClassShare]
+    bands: list[str]
+    findings: list[dict[str, str]]
+    skipped: list[str]
+
+
+@verb(PrepareOptions)
+def prepare(options: PrepareOptions) -> PrepareResult:
+    """Inspect a source folder, split it by place and store it as a dataset.
+
+    Raises:
+        DataError: the folder has errors (and `skip_bad` is not given), or no labelled image is left.
+        UsageError: an option is wrong, such as a group that does not exist.
+        JobError: the dataset cannot be written.
+    """
+    found = survey_of(options)
+    samples, skipped = _usable(found, options.skip_bad)
+    if found.legend is None:
+        raise DataError("no pixel is labelled", file=found.catalogue.root, fix="Check that masks hold classes")
+    with whole_folder(options.dataset, MANIFEST) as folder:
+        manifest = _build(folder, samples, found, found.legend, options)
+        findings = [*found.findings, *_split_findings(manifest)]
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+    return _summarise(options, manifest, findings, skipped)
+
+
+def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str]]:
+    """Return the samples without errors, and the names of those that were dropped."""
+    fatal = [f for f in found.errors if not skip_bad or f.sample is None]
+    if fatal:
+        first = fatal[0]
+        others = f" (and {len(fatal) - 1} more errors; `swath inspect` lists them)" if len(fatal) > 1 else ""
+        raise DataError(f"{first.message.rstrip('.')}{others}", file=first.file, fix=first.fix.rstrip("."), code=first.code)
+    bad = {f.sample for f in found.errors}
+    samples = [s for s in found.catalogue.samples if s.name not in bad]
+    if not any(s.labels is not None for s in samples):
+        raise DataError("no usable labelled image is left", file=found.catalogue.root, fix="Run `swath inspect` on it")
+    return samples, sorted(name for name in bad if name)
+
+
+def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend: Legend, options: PrepareOptions) -> Manifest:
+    """Store all images, place them, and describe the result."""
+    for name in ("pixels", "labels", "valid"):
+        (folder / name).mkdir()
+    facts = [found.facts[s.name] for s in samples]
+    dtype = np.result_type(*(f.dtype for f in facts))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        stored = pool.map(lambda i: _store(folder, i, samples[i], legend, dtype), range(len(samples)))
+        images = list(track(stored, "storing", len(samples)))
+    cut = [i for i, s in enumerate(samples) if s.group is None]
+    block = options.block or default_block([images[i].grid for i in cut] or [images[0].grid])
+    spots = [
+        p for i, s in enumerate(samples) for p in places(i, s.name, images[i].grid, s.group, block, prefix=len(samples) > 1)
+    ]
+    opened = [StoredImage(folder, image) for image in images]
+    count = lambda p: _count(opened[p.image], p.window, len(legend.learnt))  # noqa: E731
+    labelled = [p for p in spots if sum(count(p))]
+    if not labelled:
+        raise DataError("no valid pixel is labelled", file=options.root, fix="Check that labels and images overlap")
+    split_of = assign_splits([p.group for p in labelled], options.test, options.val, options.seed)
+    for place, window in buffered(labelled, split_of, block // 16 if options.buffer is None else options.buffer):
+        _erase_labels(folder / str(images[place.image].labels), window)
+    entries = [
+        Sample(name=p.name, image=p.image, window=p.window, group=p.group, split=split_of[p.group], counts=count(p))
+        for p in labelled
+    ]
+    if options.unlabeled:
+        kept = set(labelled)
+        entries += [
+            Sample(name=p.name, image=p.image, window=p.window, group=p.group, split="unlabeled", counts=[])
+            for p in spots
+            if p not in kept
+        ]
+    gsds = [g for g in (image.grid.gsd for image in images) if g is not None]
+    return Manifest(
+        swath_version=version("swath"),
+        source=str(options.root),
+        layout=found.catalogue.layout,
+        seed=options.seed,
+        dtype=str(dtype),
+        bands=_statistics([e for e in entries if e.split == "train"], opened, facts[0].bands),
+        legend=legend,
+        images=images,
+        samples=entries,
+        gsd=median(gsds) if gsds else None,
+    )
+
+
+def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtype: np.dtype[Any]) -> Image:
+    """Write pixels, labels and validity of one image as arrays."""
+    name = f"{number:06d}.npy"
+    has_labels = sample.labels is not None
+    with Raster(sample.images) as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
+        grid = raster.grid
+        shape = (grid.height, grid.width)
+        pixels = open_memmap(folder / "pixels" / name, "w+", dtype, (*shape, len(raster.bands)))
+        valid = open_memmap(folder / "valid" / name, "w+", np.dtype(bool), shape)
+        indices = open_memmap(folder / "labels" / name, "w+", np.dtype(np.uint8), shape) if has_labels else None
+        complete = True
+        for window in chunks(grid):
+            values, usable = raster.read(window)
+            usable &= ~read_ignored(sample.ignored, grid, window)
+            pixels[window.slices] = values.transpose(1, 2, 0)
+            valid[window.slices] = usable
+            complete &= bool(usable.all())
+            if indices is not None:
+                codes = labels.read(window, legend.kind)
+                indices[window.slices] = np.where(usable, legend.encode(codes), np.uint8(IGNORE))
+        del pixels, valid, indices
+    if complete:
+        (folder / "valid" / name).unlink()
+    return Image(
+        name=sample.name,
+        sources=[str(p) for p in sample.images],
+        pixels=f"pixels/{name}",
+        labels=f"labels/{name}" if has_labels else None,
+        valid=None if complete else f"valid/{name}",
+        grid=grid,
+    )
+
+
+def _count(image: StoredImage, window: Window, n: int) -> list[int]:
+    """Count labelled pixels by class index."""
+    return np.bincount(image.read_labels(window).ravel(), minlength=256)[:n].tolist()
+
+
+def _erase_labels(path: Path, window: Window) -> None:
+    labels = np.load(path, mmap_mode="r+")
+    labels[window.slices] = IGNORE
+    labels.flush()
+
+
+def _statistics(samples: Sequence[Sample], images: Sequence[StoredImage], names: Sequence[str]) -> list[Band]:
+    moments = Moments(len(names))
+    for sample in track(samples, "measuring", len(samples)):
+        for row in range(0, sample.window.height, CHUNK):
+            strip = Window(sample.window.row + row, sample.window.col, CHUNK, sample.window.width)
+            values, valid = images[sample.image].read(strip.within(sample.window))
+            moments.add(values[:, valid])
+    if not moments.count:
+        raise DataError("the training split has no valid pixel", file=images[0].name, fix="Choose other groups")
+    return [
+        Band(name=name, mean=mean, std=std, min=low, max=high)
+        for name, mean, std, low, high in zip(names, moments.mean, moments.std, moments.low, moments.high, strict=True)
+    ]
+
+
+def _split_findings(manifest: Manifest) -> Iterator[Finding]:
+    """Say where a split lacks a class that others have, or has become empty."""
+    names = manifest.legend.names
+    of = {split: _totals(manifest.of(split), len(names)) for split in SPLITS}
+    for split, totals in of.items():
+        if not totals.sum():
+            if split == "train":
+                raise DataError(
+                    "no labelled pixel is left to train on",
+                    file=manifest.source,
+                    fix="Choose a smaller --block or --buffer",
+                )
+            if not manifest.of(split):
+                yield Finding(
+                    "note",
+                    "empty-split",
+                    manifest.source,
+                    f"The {split} split is empty.",
+                    f"Name groups with --{split}.",
+                )
+            continue
+        for i, name in enumerate(names):
+            if not totals[i] and any(t[i] for t in of.values()):
+                yield Finding(
+                    "warning", "class-absent", manifest.source, f"Class {name} is absent from the {split} split.",
+                    "Choose other groups with --test and --val, or another --seed.",
+                )  # fmt: skip
+
+
+def _totals(samples: Sequence[Sample], n: int) -> NDArray[np.int64]:
+    return np.sum([s.counts for s in samples], axis=0, dtype=np.int64) if samples else np.zeros(n, np.int64)
+
+
+def _summarise(options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]) -> PrepareResult:
+    n = len(manifest.legend.learnt)
+    of = {split: _totals(manifest.of(split), n) for split in SPLITS}
+    total = np.sum(list(of.values()), axis=0)
+    share = lambda counts, i: float(counts[i] / counts.sum()) if counts.sum() else 0.0  # noqa: E731
+    return PrepareResult(
+        dataset=str(options.dataset),
+        layout=manifest.layout,
+        images=len(manifest.images),
+        splits={
+            split: SplitSummary(
+                images=len(manifest.of(split)),
+                groups=sorted({s.group for s in manifest.of(split)}),
+                pixels=int(of[split].sum()),
+            )
+            for split in SPLITS
+        },
+        classes=[
+            ClassShare(
+                name=c.name,
+                code=c.map_code,
+                color=c.color,
+                pixels=int(total[i]),
+                share=share(total, i),
+                shares={split: share(of[split], i) for split in SPLITS},
+            )
+            for i, c in enumerate(manifest.legend.learnt)
+        ],
+        bands=[b.name for b in manifest.bands],
+        findings=[f.as_json() for f in findings],
+        skipped=skipped,
+    )

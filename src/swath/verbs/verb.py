@@ -1,0 +1,43 @@
+"""How a verb becomes a Python function with the signature of its options."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from swath.options import checked
+
+P = ParamSpec("P")
+O = TypeVar("O")
+R = TypeVar("R", bound="Result")
+
+
+class Result(BaseModel):
+    """What a verb returns: frozen, and with `model_dump(mode="json")` the object that `--json` prints."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
+
+
+def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
+    """Turn a function of an options object into one that takes the options themselves.
+
+    Raises (the function it makes):
+        UsageError: an option is unknown, missing, or has a value that is not allowed.
+    """
+
+    def decorate(work: Callable[[O], R]) -> Callable[P, R]:
+        signature = inspect.signature(options)
+
+        @functools.wraps(work)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            positional = dict(zip(signature.parameters, args, strict=False))
+            return work(checked(options, positional | kwargs))
+
+        call.__signature__ = signature.replace(return_annotation=inspect.signature(work).return_annotation)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
