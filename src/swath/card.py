@@ -1,7 +1,7 @@
 """The card of a model: all that must be known to use it, and to judge it.
 
-On disk it is a STAC item with the MLM extension (https://github.com/stac-extensions/mlm), so catalogues can list it; Swath's own
-fields are whole in its property `swath:card`.
+On disk it is a STAC item with the MLM extension (https://github.com/stac-extensions/mlm), so catalogues can list it;
+Swath's own fields are whole in its property `swath:card`.
 """
 
 from __future__ import annotations

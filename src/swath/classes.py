@@ -6,6 +6,8 @@ own codes and colours are met only here.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +25,9 @@ IGNORE = 255
 
 MAX_CLASSES = 254
 MAX_CODE = 65535
+MAX_SPREAD = 1 << 24
+"""Codes that lie no further apart, as all colours do, are looked up in a table; others are searched for."""
+_NODATA = (0, 255, MAX_CODE)
 
 Kind: TypeAlias = Literal["code", "color"]
 
@@ -67,8 +72,9 @@ class Legend:
     def __post_init__(self) -> None:
         names = [c.name for c in self.classes]
         codes = [code for c in self.classes for code in c.codes]
-        for values, what in ((names, "name"), (codes, self.kind)):
-            twice = sorted({str(v) for v in values if values.count(v) > 1})
+        shown = [str(code) if self.kind == "code" else unpack(code) for code in codes]
+        for values, what in ((names, "name"), (shown, self.kind)):
+            twice = sorted(v for v, count in Counter(values).items() if count > 1)
             if twice:
                 raise UsageError(f"two classes share the {what} {twice[0]}", file=self.origin, fix="Give each its own")
         if not self.learnt:
@@ -86,6 +92,12 @@ class Legend:
                     file=self.origin,
                     fix=f"Ignore it, or put a code from 0 to {MAX_CODE} first in its list",
                 )
+        if self._used.issuperset(_NODATA):
+            raise UsageError(
+                f"classes use the codes {', '.join(map(str, _NODATA))}, so a map has none left for nodata",
+                file=self.origin,
+                fix="Leave one of them out, and declare it as the nodata value of the masks",
+            )
 
     @cached_property
     def learnt(self) -> tuple[LandClass, ...]:
@@ -100,8 +112,7 @@ class Legend:
     @cached_property
     def nodata(self) -> int:
         """What a map holds where there is no data: 0 if no class uses it, else 255, else 65535."""
-        used = {c.map_code for c in self.classes}
-        return next(code for code in (0, 255, MAX_CODE) if code not in used)
+        return next(code for code in _NODATA if code not in self._used)
 
     @cached_property
     def dtype(self) -> str:
@@ -109,11 +120,26 @@ class Legend:
         return "uint8" if max([self.nodata, *(c.map_code for c in self.learnt)]) <= 255 else "uint16"
 
     @cached_property
+    def _used(self) -> set[int]:
+        """All that a map holds, or would hold had its classes not been merged."""
+        return {c.map_code for c in self.classes} | {code for c in self.classes if self.kind == "code" for code in c.codes}
+
+    @cached_property
     def _table(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         index_of = {c.name: i for i, c in enumerate(self.learnt)}
         pairs = sorted((code, IGNORE if c.ignore else index_of[c.name]) for c in self.classes for code in c.codes)
         keys, indices = zip(*pairs, strict=True)
         return np.array(keys, np.int64), np.array(indices, np.uint8)
+
+    @cached_property
+    def _dense(self) -> NDArray[np.uint8] | None:
+        """Indices by code, from one below the lowest code to one above the highest; None where that would be too long."""
+        keys, indices = self._table
+        if keys[-1] - keys[0] > MAX_SPREAD:
+            return None
+        table = np.full(keys[-1] - keys[0] + 3, IGNORE, np.uint8)
+        table[keys - keys[0] + 1] = indices
+        return table
 
     def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which of `codes` (any shape) belong to a class."""
@@ -126,6 +152,9 @@ class Legend:
         The doctor has refused unknown codes before; what is left unknown here is nodata.
         """
         keys, indices = self._table
+        if self._dense is not None:
+            found: NDArray[np.uint8] = self._dense.take(codes - (keys[0] - 1), mode="clip")
+            return found
         at = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
         return np.where(keys[at] == codes, indices[at], np.uint8(IGNORE))
 
@@ -149,12 +178,9 @@ def pack(color: str) -> int:
     Raises:
         UsageError: the text is no such colour.
     """
-    try:
-        if len(color) != 7 or color[0] != "#":
-            raise ValueError
-        return int(color[1:], 16)
-    except ValueError:
-        raise UsageError(f"{color!r} is not a colour", fix='Write it as "#RRGGBB", in quotes') from None
+    if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
+        raise UsageError(f"{color!r} is not a colour", fix='Write it as "#RRGGBB", in quotes')
+    return int(color[1:], 16)
 
 
 def unpack(packed: int) -> str:
@@ -245,7 +271,7 @@ def _class_of(row: object, position: int, by_code: bool) -> LandClass:
             fix="Give every class a code, or every class a color",
         )
     return LandClass(
-        name=str(row.get("name", color if not by_code else map_code)),
+        name=str(row["name"] if row.get("name") is not None else map_code if by_code else color),
         codes=codes,
         map_code=map_code,
         color=color or default_color(position),

@@ -105,7 +105,7 @@ class StoredImage:
 
     def read(self, window: Window) -> Pixels:
         """Return values (bands, rows, columns) and validity (rows, columns) of a window inside the image."""
-        values = self.pixels[window.slices].transpose(2, 0, 1)
+        values = np.asarray(self.pixels[window.slices]).transpose(2, 0, 1)
         valid = np.ones(values.shape[1:], bool) if self.valid is None else np.asarray(self.valid[window.slices])
         return Pixels(values, valid)
 
@@ -161,7 +161,7 @@ def read_manifest(folder: Path) -> Manifest:
                 fix="Update Swath, or run `swath prepare` again",
             )
         return Manifest.model_validate(content)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"there is no {MANIFEST} here", file=folder, fix="Make it with `swath prepare`") from None
     except (OSError, KeyError, TypeError, ValueError, ValidationError) as error:
         raise DataError("the manifest is damaged", file=path, fix="Run `swath prepare` again") from error

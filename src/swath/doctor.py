@@ -9,20 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 
 from swath.classes import Kind, Legend, found_legend, unpack
 from swath.errors import DataError, SwathError
 from swath.labels import UNLABELLED, mask_kind, read_ignored
 from swath.progress import track
-from swath.raster import Grid, Raster, chunks
+from swath.raster import Grid, Raster, chunks, open_raster
 from swath.sources import Catalogue, Sample
 from swath.types import Finding
 
-MAX_DISTINCT = 256
-"""A mask with more distinct values than this is taken for a photograph."""
+MAX_DISTINCT = 100
+"""A mask with more distinct values of no known class than this is taken for a photograph."""
+
+ENOUGH = 1 << 16
+"""Distinct values of a mask after which it need not be read on."""
+
+Palette: TypeAlias = dict[int, tuple[int, int, int, int]]
 
 BLACK = 0
 """In masks of colours, black that no class has means that nobody painted there."""
@@ -104,13 +111,30 @@ def survey(catalogue: Catalogue, legend: Legend | None) -> Survey:
 
 
 def _kind_of(samples: Sequence[Sample]) -> Kind:
-    """Masks hold colours where any of them has three bands; unreadable ones are reported later."""
-    for sample in samples:
-        if isinstance(sample.labels, Path):
-            with suppress(DataError):
-                if mask_kind(sample.labels) == "color":
-                    return "color"
-    return "code"
+    """Masks hold colours where most have three bands, so that one odd mask does not change what all others mean.
+
+    Pictures with palettes hold codes while their palettes agree; each with its own order of colours, they hold colours.
+    Unreadable ones are reported later.
+    """
+    kinds: Counter[Kind] = Counter()
+    palettes: list[Palette] = []
+    for path in {s.labels for s in samples if isinstance(s.labels, Path)}:
+        with suppress(DataError):
+            kinds[mask_kind(path)] += 1
+            palettes += _palettes(path)
+    merged = {code: color for palette in palettes for code, color in palette.items()}
+    if any(merged[code] != color for palette in palettes for code, color in palette.items()):
+        kinds["color"] += len(palettes)
+        kinds["code"] -= len(palettes)
+    return "color" if kinds["color"] > kinds["code"] else "code"
+
+
+def _palettes(path: Path) -> list[Palette]:
+    """Return the palette of a picture; a GeoTIFF's is left out, for there it only decorates codes."""
+    with open_raster(path) as dataset:
+        if dataset.driver == "GTiff" or dataset.colorinterp[0] != ColorInterp.palette:
+            return []
+        return [dataset.colormap(1)]
 
 
 def _examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Finding:
@@ -122,8 +146,11 @@ def _examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Findi
                 pixels = raster.read(window)
                 valid += int(pixels.valid.sum())
                 found = labels.read(window, kind)
-                found[read_ignored(sample.ignored, raster.grid, window)] = UNLABELLED
+                if sample.ignored:
+                    found[read_ignored(sample.ignored, raster.grid, window)] = UNLABELLED
                 codes.update(_counted(found))
+                if len(codes) > ENOUGH:
+                    break
             del codes[UNLABELLED]
             return Facts(raster.grid, raster.bands, raster.dtype, valid, codes, labels.names)
     except SwathError as error:
@@ -155,8 +182,9 @@ def _judge(sample: Sample, fact: Facts, kind: Kind, legend: Legend | None) -> It
         what = "colours" if kind == "color" else "values"
         yield Finding(
             "error", "mask-photograph", mask,
-            f"This mask has {len(fact.codes)} different {what}, as a photograph or a lossy copy of a mask has.",
-            "Give the mask in a lossless format (PNG, GeoTIFF), or leave the pair out (--skip-bad does).", sample.name,
+            f"This mask has more than {MAX_DISTINCT} different {what}, as a photograph or a lossy copy of a mask has.",
+            "Give the mask in a lossless format (PNG, GeoTIFF), name its classes with --classes if it has so many, "
+            "or leave the pair out (--skip-bad does).", sample.name,
         )  # fmt: skip
     elif unknown:
         listed = ", ".join(f"{_shown(code, kind)} ({count} pixels)" for code, count in unknown.most_common(5))
@@ -173,7 +201,7 @@ def _judge(sample: Sample, fact: Facts, kind: Kind, legend: Legend | None) -> It
             f"This mask holds the negative code {min(fact.codes)} ({fact.codes[min(fact.codes)]} pixels).",
             "Name the classes with --classes FILE; `ignore: true` if it means no data.", sample.name,
         )  # fmt: skip
-    elif not fact.codes:
+    elif not any(fact.codes[code] for code in _learnt(fact.codes, legend)):
         yield Finding("warning", "no-labels", mask, "No pixel of this image is labelled.", "Check the labels.", sample.name)
 
 
@@ -182,6 +210,10 @@ def _unknown(codes: Counter[int], legend: Legend | None) -> Counter[int]:
         return Counter()
     keys = np.array(list(codes), np.int64)
     return Counter({int(code): codes[int(code)] for code in keys[~legend.known(keys)]})
+
+
+def _learnt(codes: Counter[int], legend: Legend | None) -> list[int]:
+    return [code for c in legend.learnt for code in c.codes] if legend else list(codes)
 
 
 def _shown(code: int, kind: Kind) -> str:

@@ -15,7 +15,7 @@ import rasterio.features
 import rasterio.windows
 import shapely
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 from swath.classes import Kind, Legend
@@ -60,6 +60,8 @@ class RasterLabels:
         self._path = str(path)
         self._source = open_raster(path)
         self._dataset: Any = self._source
+        flags = self._source.mask_flag_enums[0]
+        self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         try:
             if not _on_grid(grid_of(self._source), grid):
                 self._dataset = self._moved_to(grid, warp)
@@ -87,25 +89,30 @@ class RasterLabels:
         with gdal():
             return WarpedVRT(
                 self._source, crs=grid.crs, transform=grid.affine, height=grid.height, width=grid.width,
-                resampling=Resampling.nearest, add_alpha=self._source.nodata is None,
+                resampling=Resampling.nearest,
+                add_alpha=self._source.nodata is None and ColorInterp.alpha not in self._source.colorinterp,
             )  # fmt: skip
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window.
 
-        Nodata, and alpha of 0, is `UNLABELLED`. As `color`, a palette is looked up and one grey band counts for all three.
+        Nodata, and alpha or a file's mask of 0, is `UNLABELLED`. As `color`, a palette is looked up and one grey band counts
+        for all three.
 
         Raises:
-            DataError: the file is damaged, holds numbers that are not whole, or colours where codes are wanted.
+            DataError: the file is damaged, has two bands, holds numbers that are not whole, or colours where codes are wanted.
         """
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         try:
             with gdal():
                 bands = self._dataset.read(window=where)
+                masked = self._dataset.dataset_mask(window=where) == 0 if self._has_mask else None
         except rasterio.errors.RasterioError as error:
             raise unreadable(self._path, error) from error
         count = _data_bands(self._source)
         data, alpha = bands[:count], bands[count:]
+        if count == 2:
+            raise DataError("it has two bands, and labels have one or three", file=self._path, fix="Extract the one you mean")
         if count >= 3:
             if kind == "code":
                 raise DataError(
@@ -113,13 +120,15 @@ class RasterLabels:
                     file=self._path,
                     fix="Give the classes colours in --classes, or make masks of codes",
                 )
-            labels = _packed(data[:3], self._path)
+            labels = _packed(data[:3], self._source.nodata, self._path)
         else:
             labels = _whole_numbers(data[0], self._source.nodata, self._path)
             if kind == "color":
                 labels = self._as_colors(labels)
         if len(alpha):
             labels[alpha[-1] == 0] = UNLABELLED
+        if masked is not None:
+            labels[masked] = UNLABELLED
         return labels
 
     def _as_colors(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -170,16 +179,18 @@ class VectorLabels:
         """
         if kind == "color":
             raise DataError("polygons have codes or names, and the classes have colours", fix="Give the classes codes")
-        affine = self._grid.affine * rasterio.Affine.translation(window.col, window.row)
-        corners = [affine * at for at in ((0, 0), (window.width, 0), (0, window.height), (window.width, window.height))]
+        (top, left), (bottom, right) = (window.row, window.col), window.stop
+        corners = [self._grid.at(*place) for place in ((left, top), (right, top), (left, bottom), (right, bottom))]
         xs, ys = zip(*corners, strict=True)
+        a, b, _, d, e, _ = self._grid.transform
+        affine = rasterio.Affine(a, b, xs[0], d, e, ys[0])
         found = np.sort(self._tree.query(shapely.box(min(xs), min(ys), max(xs), max(ys))))
         out = np.full((window.height, window.width), UNLABELLED, np.int64)
         if len(found):
             burnt = rasterio.features.rasterize(
                 ((self._geometries[i], k) for k, i in enumerate(found, 1)),
                 out_shape=out.shape,
-                transform=affine,
+                transform=self._grid.part(window).affine,
                 dtype="int32",
             )
             out = np.where(burnt > 0, self._codes[found][np.maximum(burnt, 1) - 1], out)
@@ -232,11 +243,16 @@ def _on_grid(labels: Grid, image: Grid) -> bool:
     return labels.same_as(image)
 
 
-def _packed(bands: NDArray[Any], path: str) -> NDArray[np.int64]:
+def _packed(bands: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:
     if bands.dtype != np.uint8:
         raise DataError(f"a mask of colours has to be 8-bit, not {bands.dtype}", file=path, fix="Export it as 8-bit")
-    red, green, blue = bands.astype(np.int64)
-    return red << 16 | green << 8 | blue
+    packed: NDArray[np.int64] = bands[0].astype(np.int64)
+    for band in bands[1:]:
+        packed <<= 8
+        packed |= band
+    if nodata is not None:
+        packed[(bands == nodata).all(axis=0)] = UNLABELLED
+    return packed
 
 
 def _whole_numbers(values: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:

@@ -134,9 +134,9 @@ class _InMemory:
     def read(self, window: Window) -> Pixels:
         rows, cols = window.slices
         values = self._values[:, rows, cols]
-        valid = ~self._masked[:, rows, cols].any(axis=0)
+        valid = np.logical_not(self._masked[:, rows, cols].any(axis=0))
         if values.dtype.kind == "f":
-            valid &= np.isfinite(values).all(axis=0)
+            valid = valid & np.isfinite(values).all(axis=0)
         return Pixels(values, valid)
 
 

@@ -32,11 +32,13 @@ class Moments:
         n = values.shape[1]
         if not n:
             return
-        values = values.astype(np.float64)
-        mean = values.mean(axis=1)
+        values = np.ascontiguousarray(values)
+        centred = values.astype(np.float64)
+        mean = centred.mean(axis=1)
+        centred -= mean[:, None]
         delta = mean - self.mean
         total = self.count + n
-        self._square += ((values - mean[:, None]) ** 2).sum(axis=1) + delta**2 * self.count * n / total
+        self._square += np.einsum("bn,bn->b", centred, centred) + delta**2 * self.count * n / total
         self.mean += delta * n / total
         self.count = total
         self.low = np.minimum(self.low, values.min(axis=1))

@@ -192,8 +192,9 @@ def _fill(network: Network, state: dict[str, Tensor], origin: str) -> None:
     model = network.encoder.model
     wanted = model.state_dict()
     first = next(name for name, tensor in wanted.items() if tensor.ndim == 4)
-    if first in state and state[first].shape[1] == 3 != wanted[first].shape[1]:
-        state = state | {first: timm.models.adapt_input_conv(wanted[first].shape[1], state[first])}
+    given = state.get(first)
+    if given is not None and given.ndim == 4 and given.shape[1] == 3 != wanted[first].shape[1]:
+        state = state | {first: timm.models.adapt_input_conv(wanted[first].shape[1], given)}
     missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
     if missing:
         raise ModelError(
@@ -211,7 +212,7 @@ def _first_line(error: Exception) -> str:
 def to_onnx(network: Network, bands: int) -> bytes:
     """Export a network to ONNX: input `raw` (batch, bands, height, width), output `scores`, all sizes free, float32."""
     example = torch.zeros(2, bands, 2 * network.stride, 3 * network.stride)
-    network = network.eval().to("cpu", memory_format=torch.contiguous_format)
+    network = network.eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"

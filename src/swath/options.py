@@ -6,7 +6,7 @@ help texts. Positional fields are the command's arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -35,8 +35,8 @@ class Many:
     """Marks an option that takes several values on the command line, as a shell's pattern gives them."""
 
 
-Groups = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Globs = Annotated[tuple[str, ...], Many(), BeforeValidator(_listed)]
+Groups = Annotated[Sequence[str], BeforeValidator(_split)]
+Globs = Annotated[Sequence[str], Many(), BeforeValidator(_listed)]
 
 Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
 
@@ -144,6 +144,11 @@ class PredictOptions:
         PathLike | None,
         Field(description="Folder with the image's bands in separate files; IMAGE may then be left out."),
     ] = None
+
+    @property
+    def target(self) -> Path:
+        """The map to write."""
+        return Path(self.map or "")
 
     def __post_init__(self) -> None:
         if self.map is None:

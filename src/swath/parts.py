@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from swath.errors import JobError
@@ -38,7 +38,8 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     except OSError as error:
         raise _refused(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 @contextmanager
@@ -61,19 +62,21 @@ def whole_folder(path: PathLike, marker: str) -> Iterator[Path]:
             file=path,
             fix="Give a new folder, or empty this one",
         )
-    partial, old = _sibling(path, "partial"), _sibling(path, "old")
+    target = path.resolve()
+    partial, old = _sibling(target, "partial"), _sibling(target, "old")
     try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed and had the same number
         partial.mkdir(parents=True)
         yield partial
-        if path.exists():
-            os.replace(path, old)
-        os.replace(partial, path)
+        if target.exists():
+            os.replace(target, old)
+        os.replace(partial, target)
     except OSError as error:
         raise _refused(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if old.exists() and not path.exists():
-            os.replace(old, path)
+        if old.exists() and not target.exists():
+            os.replace(old, target)
         shutil.rmtree(old, ignore_errors=True)
 
 

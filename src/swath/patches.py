@@ -46,7 +46,9 @@ class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         self._odds = weights / weights.sum()
         self._mean = np.array([b.mean for b in dataset.manifest.bands], np.float32)
         self._std = np.array([b.std for b in dataset.manifest.bands], np.float32)
-        self._hidden = _hidden_windows(dataset, self._samples)
+        known = dataset.manifest.gsd is not None
+        self._zooms = [math.log(zoom) for zoom in (recipe.scales_known if known else recipe.scales)]
+        self._hidden = _hidden_windows(dataset, samples)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         number = self.start
@@ -64,7 +66,7 @@ class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         size = self._recipe.patch
         sample = self._samples[rng.choice(len(self._samples), p=self._odds)]
-        low, high = map(math.log, self._recipe.scales)
+        low, high = self._zooms
         side = max(1, round(size / math.exp(rng.uniform(low, high))))
         window = Window(
             _start(rng, sample.window.row, sample.window.height, side),

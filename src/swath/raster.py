@@ -23,6 +23,7 @@ import rasterio.errors
 import rasterio.shutil
 import rasterio.windows
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.warp import transform as warp_points
 
@@ -41,13 +42,16 @@ CHUNK = 1024
 
 
 def gdal() -> rasterio.Env:
-    """Return the environment for all work with GDAL: a damaged JPEG is an error in it, not grey pixels.
+    """Return the environment for all work with GDAL: a damaged JPEG or PNG is an error in it, not made-up pixels.
 
-    Photographs and masks without CRS are everyday input, so rasterio's warning of them is off; the filter is set again each time
-    because other libraries reset it.
+    GDAL's shortcut for whole PNGs returns uninitialised memory where the file ends too soon, and says nothing (3.10.3), so it
+    is off; row by row the same file is an error.
+
+    Photographs and masks without CRS are everyday input, so rasterio's warning of them is off; the filter is set again each
+    time because other libraries reset it.
     """
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
-    return rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True)
+    return rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True, GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,29 @@ class Grid:
         """The transform as an affine object."""
         return rasterio.Affine(*self.transform)
 
+    def at(self, col: float, row: float) -> tuple[float, float]:
+        """Return x and y, in units of the CRS, of a place in pixels from the outer corner of the first."""
+        a, b, c, d, e, f = self.transform
+        return a * col + b * row + c, d * col + e * row + f
+
+    def point(self, col: float, row: float) -> tuple[float, float]:
+        """Return x and y, in the CRS, of a place in pixel coordinates."""
+        a, b, c, d, e, f = self.transform
+        return a * col + b * row + c, d * col + e * row + f
+
+    def part(self, window: Window) -> Grid:
+        """Return the grid of a window."""
+        a, b, _, d, e, _ = self.transform
+        x, y = self.point(window.col, window.row)
+        return Grid(window.height, window.width, (a, b, x, d, e, y), self.crs)
+
     def same_as(self, other: Grid) -> bool:
         """Tell whether two rasters lie pixel on pixel, to a tenth of a pixel at every corner."""
         if (self.height, self.width) != (other.height, other.width) or not self.same_crs(other):
             return False
         size = max(map(abs, self.transform[:2]))
         corners = [(0, 0), (0, self.height), (self.width, 0), (self.width, self.height)]
-        mine, theirs = ([g.affine * corner for corner in corners] for g in (self, other))
-        return all(math.dist(a, b) <= 0.1 * size for a, b in zip(mine, theirs, strict=True))
+        return all(math.dist(self.at(*corner), other.at(*corner)) <= 0.1 * size for corner in corners)
 
     def same_crs(self, other: Grid) -> bool:
         """Tell whether two rasters have the same CRS, or both have none."""
@@ -93,17 +112,20 @@ class Grid:
 
     @property
     def gsd(self) -> float | None:
-        """Ground sampling distance in metres at the centre of the raster; None without a CRS."""
+        """Ground sampling distance in metres at the centre of the raster; None without a CRS that lies on the earth."""
         if self.crs is None:
             return None
         col, row = self.width / 2, self.height / 2
-        points = [self.affine * at for at in ((col, row), (col + 1, row), (col, row + 1))]
-        lon, lat = warp_points(self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points])[:2]
+        points = [self.at(col, row), self.at(col + 1, row), self.at(col, row + 1)]
+        try:
+            lon, lat = warp_points(self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points])[:2]
+        except (rasterio.errors.RasterioError, CPLE_BaseError):
+            return None
         if not np.isfinite([*lon, *lat]).all():
             return None
         metres = 111_320.0
         narrow = math.cos(math.radians(lat[0]))
-        sides = [math.hypot((lon[i] - lon[0]) * narrow, lat[i] - lat[0]) * metres for i in (1, 2)]
+        sides = [math.hypot(((lon[i] - lon[0] + 180) % 360 - 180) * narrow, lat[i] - lat[0]) * metres for i in (1, 2)]
         return math.sqrt(sides[0] * sides[1])
 
 
@@ -199,8 +221,8 @@ class Raster:
         """Read a window that lies inside the raster.
 
         A pixel is invalid (nodata) where the alpha band or the file's mask is 0, where a band is NaN or infinite, or where a
-        band holds its declared nodata value. A nodata value at an end of an unsigned type's range (0, or 255 in 8 bits) is
-        also a possible measurement, so there all bands of the file must hold it.
+        band holds its declared nodata value. In a type of whole numbers, 0 and the largest unsigned value (255 in 8 bits) are
+        also possible measurements, so of these all bands of the file must hold theirs.
 
         Raises:
             DataError: the file is damaged.
@@ -265,7 +287,9 @@ def open_raster(path: PathLike) -> rasterio.DatasetReader:
 
 def unreadable(path: PathLike, error: Exception) -> DataError:
     """Make the error for a file that GDAL refuses."""
-    reason = str(error.__cause__ or error).strip().rstrip(".").replace(f"{path}: ", "").replace("\n", " ")
+    reason = (
+        re.sub(rf"'?{re.escape(str(path))}'?:?\s*", "", str(error.__cause__ or error)).strip().rstrip(".").replace("\n", " ")
+    )
     return DataError(
         f"the file is damaged or not a raster ({reason})", file=path, fix="Fetch or export it again, or leave it out"
     )

@@ -13,6 +13,7 @@ class Recipe:
         patch: side of a training patch, in network pixels.
         batch: patches a step.
         scales: smallest and largest zoom of a patch (2 shows the ground twice as large); drawn log-uniformly.
+        scales_known: the same where the images' ground sampling distance is known, so that objects keep their size.
         rate: peak learning rate of AdamW (Loshchilov and Hutter 2019), reached after warm-up, then cosine to 0.
         warm_up: share of the training that the warm-up takes.
         decay: weight decay.
@@ -24,8 +25,9 @@ class Recipe:
     """
 
     patch: int = 256
-    batch: int = 8
+    batch: int = 4
     scales: tuple[float, float] = (0.4, 1.4)
+    scales_known: tuple[float, float] = (0.75, 1.33)
     rate: float = 1e-3
     warm_up: float = 0.05
     decay: float = 0.01

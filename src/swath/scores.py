@@ -34,7 +34,8 @@ def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int) ->
     rows, columns = truth[labelled].astype(np.int64), predicted[labelled].astype(np.int64)
     if rows.size and (rows.max() >= n or columns.max() >= n):
         raise ValueError(f"a class index is outside 0..{n - 1}")
-    return np.bincount(rows * n + columns, minlength=n * n).reshape(n, n)
+    matrix: NDArray[np.int64] = np.bincount(rows * n + columns, minlength=n * n).astype(np.int64).reshape(n, n)
+    return matrix
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def assign_splits(
         seed: of the draw.
 
     Raises:
-        UsageError: a named group does not exist, is named twice, or nothing is left to train on.
+        UsageError: a named group does not exist, is named for both splits, or nothing is left to train on.
     """
     names = sorted(set(groups))
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
@@ -87,7 +87,7 @@ def assign_splits(
     chosen_test = _named(test, names, "--test")
     if chosen_test is None:
         free = [g for g in shuffled if g not in (chosen_val or [])]
-        chosen_test = free[: max(1, round(0.2 * len(names)))] if len(free) > 1 else []
+        chosen_test = free[: min(max(1, round(0.2 * len(names))), len(free) - 1)]
     if chosen_val is None:
         free = [g for g in shuffled if g not in chosen_test]
         chosen_val = free[-max(1, round(0.15 * len(free))) :] if len(free) > 2 else []
@@ -112,4 +112,4 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
         if name not in names:
             listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
             raise UsageError(f"{option}: there is no group {name!r}", fix=f"The groups are: {listed}")
-    return list(wanted)
+    return list(dict.fromkeys(wanted))

@@ -1,8 +1,8 @@
-"""Lets torchvision be imported beside a CPU-only torch. Import this before timm, segmentation-models-pytorch or Lightning.
+"""Lets torchvision be imported beside a CPU-only torch. Import this before timm, segmentation-models-pytorch, Lightning.
 
-torchvision from the registry is built for CUDA; beside a CPU-only torch its compiled part cannot load, and importing it fails with
-"operator torchvision::nms does not exist". The three libraries import it, and nothing here uses those operators: declaring their
-schemas is enough.
+torchvision from the registry is built for CUDA; beside a CPU-only torch its compiled part cannot load, and importing it
+fails with "operator torchvision::nms does not exist". The three libraries import it, and nothing here uses those operators:
+declaring their schemas is enough.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def declare_operators() -> torch.library.Library | None:
         return None
     for file in sorted(Path(spec.origin).parent.glob("_C*.so")):
         try:
-            torch.ops.load_library(str(file))
+            torch.ops.load_library(str(file))  # type: ignore[no-untyped-call]
         except (OSError, RuntimeError) as error:
             log.debug("torchvision's operators do not load: %s", error)
     missing = [name for name in OPERATORS if not hasattr(torch.ops.torchvision, name)]
     if not missing:
         return None
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in missing:
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     return library
 
 

@@ -98,7 +98,7 @@ def read_features(path: PathLike, field: str | None = None) -> Features:
         meta, _, wkb, columns = pyogrio.raw.read(path)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FieldError) as error:
         raise DataError(f"the layer cannot be read ({error})", file=path, fix="Export it again") from error
-    if wkb is None or not len(wkb):
+    if wkb is None or all(w is None for w in wkb):
         raise DataError("the layer has no features with a geometry", file=path, fix="Export it with its geometry")
     fields = [str(f) for f in meta["fields"]]
     name = _choose(fields, field, path)

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 
 import typer
 import yaml
@@ -175,15 +175,17 @@ def _fields(options: type) -> list[_Field]:
 def _parameter(field: _Field) -> inspect.Parameter:
     """Make a command's parameter; None stands for not given, so that `--config` and defaults can fill it."""
     if field.positional:
-        info = typer.Argument(metavar=field.name.upper(), help=field.help, show_default=False)
+        info: Any = typer.Argument(metavar=field.name.upper(), help=field.help, show_default=False)
     else:
         info = typer.Option(field.flag, help=field.help, show_default=False)
-    if field.positional and field.required:
-        default, kind = inspect.Parameter.empty, field.parsed_as
-    else:
-        default, kind = None, field.parsed_as | None if field.parsed_as is not list[str] else list[str] | None
-    annotation = Annotated[kind, info]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    required = field.positional and field.required
+    kind: Any = field.parsed_as if required else Optional[field.parsed_as]  # noqa: UP045 - made at run time
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if required else None,
+        annotation=Annotated[kind, info],
+    )
 
 
 def _common(name: str, kind: Any, default: Any, *flags: str, text: str) -> inspect.Parameter:

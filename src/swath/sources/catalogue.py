@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from glob import escape, glob
 from pathlib import Path
 
 from swath.classes import Legend
@@ -50,6 +51,14 @@ class Sample:
         if isinstance(self.labels, Features):
             return VectorLabels(self.labels, grid, legend)
         return RasterLabels(self.labels, grid, warp=self.warp)
+
+
+def matching(root: Path, pattern: str) -> list[Path]:
+    """Return the files that match a pattern below the source folder, else from where the user stands; sorted."""
+    below = glob(str(Path(escape(str(root))) / pattern), recursive=True)
+    found = [Path(p) for p in sorted(below or glob(pattern, recursive=True))]
+    literal = [p for p in (root / pattern, Path(pattern)) if p.is_file()]
+    return [p for p in found if p.is_file()] or literal[:1]
 
 
 @dataclass(frozen=True)

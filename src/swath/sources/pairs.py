@@ -7,31 +7,35 @@ Met as `images/` + `masks/` (or `labels/`, `gt/`, ...) at any depth, as one fold
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path, PurePath
 from typing import Literal, TypeAlias
 
 from swath.options import SourceOptions
 from swath.raster import EXTENSIONS
-from swath.sources.catalogue import Catalogue, Sample
+from swath.sources.catalogue import Catalogue, Sample, matching
 from swath.types import Finding
 
 Role: TypeAlias = Literal["image", "mask"]
 
-_FOLDERS: dict[str, Role] = dict.fromkeys(
-    ("image", "images", "img", "imgs", "sat", "rgb", "msi", "input", "inputs", "chips", "jpegimages", "source"), "image"
-) | dict.fromkeys(
-    (
-        "mask", "masks", "label", "labels", "gt", "truth", "groundtruth", "annotation", "annotations", "ann", "target",
-        "targets", "seg", "segmentation", "segmentationclass", "lulc", "landcover",
-    ),
-    "mask",
-)  # fmt: skip
 
-_SUFFIXES: dict[str, Role] = dict.fromkeys(("image", "img", "sat", "rgb", "s2hand", "s1hand"), "image") | dict.fromkeys(
-    ("mask", "masks", "label", "labels", "labelhand", "gt", "truth", "seg", "lulc", "groundtruth", "annotation"), "mask"
+def _roles(images: str, masks: str) -> dict[str, Role]:
+    roles: dict[str, Role] = dict.fromkeys(images.split(), "image")
+    return roles | dict.fromkeys(masks.split(), "mask")
+
+
+_FOLDERS = _roles(
+    "image images img imgs sat rgb msi input inputs chips jpegimages source",
+    "mask masks label labels gt truth groundtruth annotation annotations ann target targets seg segmentation "
+    "segmentationclass lulc landcover",
+)
+
+_SUFFIXES = _roles(
+    "image img sat rgb s2hand s1hand", "mask masks label labels labelhand gt truth seg lulc groundtruth annotation"
 )
 
 
@@ -41,14 +45,7 @@ class _File:
     role: Role
     group: str
     stem: str
-
-    @property
-    def exact(self) -> tuple[str, str]:
-        return self.group, self.stem
-
-    @property
-    def stripped(self) -> tuple[str, str]:
-        return self.group, _strip(self.stem)
+    name: str = ""
 
 
 def find(options: SourceOptions) -> Catalogue:
@@ -58,24 +55,25 @@ def find(options: SourceOptions) -> Catalogue:
     each image is a group of its own (a warning says so), and where there is one image, it is cut into blocks.
     """
     root = options.root
-    ignored = {p for glob in options.mask for p in root.glob(glob)}
+    ignored = sorted({p for pattern in options.mask for p in matching(root, pattern)})
+    left_out = {p.resolve() for p in ignored}
     paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file() and not _hidden(p, root))
-    files = [_classify(p, root) for p in paths if p not in ignored]
+    files = [_classify(p, root) for p in paths if p.resolve() not in left_out]
     images, masks = ([f for f in files if f.role == role] for role in ("image", "mask"))
     if not images:
         return Catalogue(root, "pairs", (), (_empty(root, bool(masks)),))
+    images = _named(images)
     pairs, findings = _pair(images, masks)
     samples: list[Sample] = []
+    doubtful = {f.file for f in findings}
     for image in images:
-        name = "/".join(filter(None, (image.group, image.stem)))
         mask = pairs.get(image.path)
-        samples.append(Sample(name, (image.path,), mask, group=image.group))
-        if mask is None:
-            findings.append(_missing(image, name, options.unlabeled))
-    named, doubles = _unique(samples)
-    grouped, warnings = _group(named, root)
-    masked, unmatched = _with_ignored(grouped, sorted(ignored), root, options.mask)
-    return Catalogue(root, "pairs", tuple(masked), tuple(findings + doubles + warnings + unmatched))
+        samples.append(Sample(image.name, (image.path,), mask, group=image.group))
+        if mask is None and str(image.path) not in doubtful:
+            findings.append(_missing(image, options.unlabeled))
+    grouped, warnings = _group(samples, root)
+    masked, unmatched = _with_ignored(grouped, ignored, root, options.mask)
+    return Catalogue(root, "pairs", tuple(masked), tuple(findings + warnings + unmatched))
 
 
 def _hidden(path: Path, root: Path) -> bool:
@@ -83,13 +81,13 @@ def _hidden(path: Path, root: Path) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return [w for w in re.split(r"[^0-9a-z]+", text.lower()) if w]
+    return [w for w in re.split(r"[\W_]+", text.lower()) if w]
 
 
 def _strip(stem: str) -> str:
-    """Drop the last word of a name where it only says what kind of file it is."""
-    match = re.fullmatch(r"(.+)[^0-9A-Za-z]+([0-9A-Za-z]+)", stem)
-    return match[1] if match and match[2].lower() in _SUFFIXES else stem
+    """Drop the last word of a name where it only says what kind of file it is; nothing is left of `mask`."""
+    match = re.fullmatch(r"(?:(.+?)[\W_]+)?([^\W_]+)", stem)
+    return match[1] or "" if match and match[2].lower() in _SUFFIXES else stem
 
 
 def _classify(path: Path, root: Path) -> _File:
@@ -104,42 +102,67 @@ def _classify(path: Path, root: Path) -> _File:
             folders[at] = "_".join(rest)
             break
     if role is None:
-        role = _SUFFIXES.get(words[-1], "image") if len(words) > 1 else "image"
-    return _File(path, role, "/".join(filter(None, folders)), path.stem)
+        role = _SUFFIXES.get(words[-1], "image") if words else "image"
+    group, stem = (unicodedata.normalize("NFC", text) for text in ("/".join(filter(None, folders)), path.stem))
+    return _File(path, role, group, stem)
+
+
+def _named(images: Sequence[_File]) -> list[_File]:
+    """Name images by group and stem; of those that differ only in extension or kind folder, the later get ~2, ~3, ..."""
+    taken: set[str] = set()
+    out = []
+    for image in images:
+        name = "/".join(filter(None, (image.group, image.stem)))
+        free = next(n for n in (name if i == 1 else f"{name}~{i}" for i in count(1)) if n not in taken)
+        taken.add(free)
+        out.append(replace(image, name=free))
+    return out
 
 
 def _pair(images: Sequence[_File], masks: Sequence[_File]) -> tuple[dict[Path, Path], list[Finding]]:
-    """Pair by equal names, then by names without their kind's suffix; more than one candidate is an error."""
+    """Pair by equal names, then without the suffix of the mask's, then of both; more than one candidate is an error."""
     pairs: dict[Path, Path] = {}
     findings: list[Finding] = []
     left = list(masks)
-    for key in (lambda f: f.exact, lambda f: f.stripped):
+    for image_key, mask_key in ((_exact, _exact), (_exact, _stripped), (_stripped, _stripped)):
         by_key: dict[tuple[str, str], list[_File]] = defaultdict(list)
         for mask in left:
-            by_key[key(mask)].append(mask)
+            by_key[mask_key(mask)].append(mask)
         wanted: dict[tuple[str, str], list[_File]] = defaultdict(list)
         for image in images:
             if image.path not in pairs:
-                wanted[key(image)].append(image)
+                wanted[image_key(image)].append(image)
         for name, candidates in by_key.items():
             claimants = wanted.get(name, [])
             if len(candidates) == 1 and len(claimants) == 1:
                 pairs[claimants[0].path] = candidates[0].path
             elif claimants:
-                findings.append(_ambiguous(claimants, candidates))
+                findings += _ambiguous(claimants, candidates)
             else:
                 continue
             left = [m for m in left if m not in candidates]
     return pairs, findings + [_orphan(m) for m in left]
 
 
-def _ambiguous(images: Sequence[_File], masks: Sequence[_File]) -> Finding:
+def _exact(file: _File) -> tuple[str, str]:
+    return file.group, file.stem
+
+
+def _stripped(file: _File) -> tuple[str, str]:
+    return file.group, _strip(file.stem)
+
+
+def _ambiguous(images: Sequence[_File], masks: Sequence[_File]) -> list[Finding]:
     listed = ", ".join(f.path.name for f in (*images, *masks))
-    return Finding(
-        "error", "ambiguous-pair", str(images[0].path),
-        f"{len(images)} image(s) and {len(masks)} mask(s) share one name ({listed}).",
-        "Keep one image and one mask of that name, or rename them.",
-    )  # fmt: skip
+    return [
+        Finding(
+            "error", "ambiguous-pair", str(image.path),
+            f"{len(images)} image(s) and {len(masks)} mask(s) share one name ({listed}).",
+            "Keep one image and one mask of that name, rename them, or leave them out (--skip-bad does).",
+            sample=image.name,
+        )
+        for image in images
+    ]  # fmt: skip
 
 
 def _orphan(mask: _File) -> Finding:
@@ -150,11 +173,11 @@ def _orphan(mask: _File) -> Finding:
     )  # fmt: skip
 
 
-def _missing(image: _File, name: str, unlabeled: bool) -> Finding:
+def _missing(image: _File, unlabeled: bool) -> Finding:
     return Finding(
         "note" if unlabeled else "error", "missing-mask", str(image.path), "This image has no mask of its name.",
         "Add the mask, say --unlabeled to keep the image without labels, or leave it out (--skip-bad does).",
-        sample=name,
+        sample=image.name,
     )  # fmt: skip
 
 
@@ -164,24 +187,6 @@ def _empty(root: Path, masks: bool) -> Finding:
         "There are masks here but no images." if masks else "There is no image here.",
         f"Give a folder with images ({', '.join(sorted(EXTENSIONS))}), or name them with --images and --labels.",
     )  # fmt: skip
-
-
-def _unique(samples: Sequence[Sample]) -> tuple[list[Sample], list[Finding]]:
-    """Give samples that differ only in extension or kind folder names that differ."""
-    count: dict[str, int] = defaultdict(int)
-    out = []
-    for sample in samples:
-        count[sample.name] += 1
-        again = count[sample.name]
-        out.append(sample if again == 1 else replace(sample, name=f"{sample.name}~{again}"))
-    findings = [
-        Finding(
-            "error", "ambiguous-pair", str(s.images[0]), "Another image has the same name.", "Rename one.", sample=s.name
-        )
-        for s in out
-        if "~" in s.name and s.labels is None
-    ]  # fmt: skip
-    return out, findings
 
 
 def _group(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Finding]]:
@@ -198,6 +203,12 @@ def _group(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Fi
     return [replace(s, group=PurePath(s.name).name if _unique_names(samples) else s.name) for s in samples], [finding]
 
 
+def _begins_with(stem: str, name: str) -> bool:
+    """Tell whether `name` is the head of `stem`, and no number or word is cut in two."""
+    head, following = (unicodedata.normalize("NFC", text) for text in (stem[: len(name)], stem[len(name) : len(name) + 1]))
+    return head == unicodedata.normalize("NFC", name) and not following.isalnum()
+
+
 def _unique_names(samples: Iterable[Sample]) -> bool:
     names = [PurePath(s.name).name for s in samples]
     return len(set(names)) == len(names)
@@ -206,7 +217,10 @@ def _unique_names(samples: Iterable[Sample]) -> bool:
 def _with_ignored(
     samples: Sequence[Sample], ignored: Sequence[Path], root: Path, globs: Sequence[str]
 ) -> tuple[list[Sample], list[Finding]]:
-    """Give each `--mask` file to the image whose name its own begins with; the longest such name wins."""
+    """Give each `--mask` file to the image whose name its own begins with.
+
+    The longest such name wins, and among equal ones the image that shares most folder names with the file.
+    """
     if globs and not ignored:
         return list(samples), [
             Finding("error", "no-masks", str(root), f"No file matches --mask {' '.join(globs)}.", "Check the pattern.")
@@ -214,14 +228,13 @@ def _with_ignored(
     of: dict[str, list[Path]] = defaultdict(list)
     findings = []
     for path in ignored:
-        fits = [s for s in samples if path.stem.startswith(_strip(s.images[0].stem))]
+        fits = [s for s in samples if _begins_with(path.stem, _strip(s.images[0].stem))]
         if len(samples) == 1:
             fits = list(samples)
         longest = max((len(s.images[0].stem) for s in fits), default=0)
         fits = [s for s in fits if len(s.images[0].stem) == longest]
-        if len(fits) > 1:
-            group = _classify(path, root).group
-            fits = [s for s in fits if (s.group or "") == group] or fits
+        near = [len({*path.resolve().parent.parts} & {*s.images[0].resolve().parent.parts}) for s in fits]
+        fits = [s for s, shared in zip(fits, near, strict=True) if shared == max(near)]
         if len(fits) == 1:
             of[fits[0].name].append(path)
         else:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from glob import glob
 from pathlib import Path
 
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
 from swath.raster import Grid, grid_of, open_raster
-from swath.sources.catalogue import Catalogue, Sample
+from swath.sources.catalogue import Catalogue, Sample, matching
 from swath.vector import EXTENSIONS as VECTOR
 from swath.vector import Features, read_features
 
@@ -17,8 +16,8 @@ from swath.vector import Features, read_features
 def find(options: SourceOptions) -> Catalogue:
     """List the scenes named by `--images`, each with the labels of `--labels`.
 
-    Files of one grid that have one band each are the bands of one scene, ordered by name; all others are scenes. Each scene is
-    cut into blocks, which are the groups of the split.
+    Files of one grid that have one band each are the bands of one scene, in the order given (a pattern gives them by name);
+    all others are scenes. Each scene is cut into blocks, which are the groups of the split.
 
     Raises:
         UsageError: images or labels are not named.
@@ -44,12 +43,10 @@ def find(options: SourceOptions) -> Catalogue:
 
 
 def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
-    """Expand patterns below the source folder, or from where the user stands."""
+    """Expand patterns, each of which must match."""
     out: list[Path] = []
     for pattern in patterns:
-        found = sorted(glob(str(root / pattern), recursive=True)) or sorted(glob(pattern, recursive=True))
-        literal = [p for p in (root / pattern, Path(pattern)) if p.is_file()]
-        matches = [Path(p) for p in found if Path(p).is_file()] or literal[:1]
+        matches = matching(root, pattern)
         if not matches:
             raise DataError(f"no file matches {option} {pattern}", file=root, fix="Check the name or pattern")
         out += [p for p in matches if p not in out]

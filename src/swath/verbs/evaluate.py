@@ -107,7 +107,9 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
         from swath.report import write_report
     except ImportError as error:
         raise JobError(f"the report needs {error.name}", fix='Run `pip install "swath[report]"`') from error
-    return result.model_copy(update={"report": str(write_report(options.report, model, dataset, result))})
+    return result.model_copy(
+        update={"report": str(write_report(options.report, model, dataset, result.model_dump(mode="json")))}
+    )
 
 
 def check_fit(model: Model, dataset: Dataset) -> None:

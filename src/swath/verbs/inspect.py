@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from swath.classes import read_legend
 from swath.doctor import Survey, survey
+from swath.errors import DataError
 from swath.options import InspectOptions, SourceOptions
-from swath.sources import find
+from swath.sources import Catalogue, find
+from swath.types import Finding
 from swath.verbs.verb import Result, verb
 
 
@@ -45,9 +49,20 @@ def inspect(options: InspectOptions) -> InspectResult:
 
 
 def survey_of(options: SourceOptions) -> Survey:
-    """Find the samples of a source folder and let the doctor read them."""
+    """Find the samples of a source folder and let the doctor read them; files that cannot be found or opened are findings too.
+
+    Raises:
+        DataError: the folder does not exist.
+        UsageError: the class file or an option is wrong.
+    """
     legend = read_legend(options.classes) if options.classes is not None else None
-    return survey(find(options), legend)
+    try:
+        catalogue = find(options)
+    except DataError as error:
+        if not options.root.is_dir():
+            raise
+        catalogue = Catalogue(options.root, options.layout, (), (Finding.of_error(error, options.root),))
+    return survey(catalogue, legend)
 
 
 def summarise(found: Survey) -> InspectResult:
@@ -57,11 +72,11 @@ def summarise(found: Survey) -> InspectResult:
         for c in found.legend.classes:
             pixels = sum(fact.codes[code] for fact in found.facts.values() for code in c.codes)
             classes.append(ClassCount(name=c.name, code=c.map_code, pixels=pixels))
-    bands = next((list(fact.bands) for fact in found.facts.values()), [])
+    bands = Counter(fact.bands for fact in found.facts.values()).most_common(1)
     return InspectResult(
         layout=found.catalogue.layout,
         images=len(found.catalogue.samples),
-        bands=bands,
+        bands=list(bands[0][0]) if bands else [],
         groups=sorted({s.group for s in found.catalogue.samples if s.group is not None}),
         classes=classes,
         findings=[f.as_json() for f in found.findings],

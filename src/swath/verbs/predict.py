@@ -52,7 +52,7 @@ def predict(options: PredictOptions) -> PredictResult:
     start = time.monotonic()
     model = Model(options.model)
     legend = model.card.legend
-    with _open_image(options, model) as image, whole_file(options.map) as partial:
+    with _open_image(options, model) as image, whole_file(options.target) as partial:
         _check(image, model)
         counts = dict.fromkeys([c.map_code for c in legend.learnt] + [legend.nodata], 0)
         writer = MapWriter(partial, image.grid, legend.dtype, legend.nodata, image.extra_georeferencing)
@@ -68,7 +68,7 @@ def predict(options: PredictOptions) -> PredictResult:
         finally:
             writer.close()
     return PredictResult(
-        map=str(options.map),
+        map=str(options.target),
         pixels=image.grid.height * image.grid.width,
         seconds=time.monotonic() - start,
         peak_rss_bytes=_peak_rss_bytes(),

@@ -27,7 +27,7 @@ from swath.parts import whole_folder
 from swath.progress import track
 from swath.raster import CHUNK, Raster, chunks
 from swath.sources import Sample as SourceSample
-from swath.splits import assign_splits, buffered, default_block, places
+from swath.splits import Place, assign_splits, buffered, default_block, places
 from swath.types import Finding, SplitName
 from swath.verbs.inspect import survey_of
 from swath.verbs.verb import Result, verb
@@ -116,24 +116,16 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         p for i, s in enumerate(samples) for p in places(i, s.name, images[i].grid, s.group, block, prefix=len(samples) > 1)
     ]
     opened = [StoredImage(folder, image) for image in images]
-    count = lambda p: _count(opened[p.image], p.window, len(legend.learnt))  # noqa: E731
-    labelled = [p for p in spots if sum(count(p))]
+    labelled = [p for p in spots if sum(_count(opened[p.image], p.window, legend))]
     if not labelled:
         raise DataError("no valid pixel is labelled", file=options.root, fix="Check that labels and images overlap")
     split_of = assign_splits([p.group for p in labelled], options.test, options.val, options.seed)
     for place, window in buffered(labelled, split_of, block // 16 if options.buffer is None else options.buffer):
         _erase_labels(folder / str(images[place.image].labels), window)
-    entries = [
-        Sample(name=p.name, image=p.image, window=p.window, group=p.group, split=split_of[p.group], counts=count(p))
-        for p in labelled
-    ]
+    entries = [_entry(p, split_of[p.group], _count(opened[p.image], p.window, legend)) for p in labelled]
     if options.unlabeled:
         kept = set(labelled)
-        entries += [
-            Sample(name=p.name, image=p.image, window=p.window, group=p.group, split="unlabeled", counts=[])
-            for p in spots
-            if p not in kept
-        ]
+        entries += [_entry(p, "unlabeled", []) for p in spots if p not in kept]
     gsds = [g for g in (image.grid.gsd for image in images) if g is not None]
     return Manifest(
         swath_version=version("swath"),
@@ -162,7 +154,8 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
         complete = True
         for window in chunks(grid):
             values, usable = raster.read(window)
-            usable &= ~read_ignored(sample.ignored, grid, window)
+            if sample.ignored:
+                usable &= ~read_ignored(sample.ignored, grid, window)
             pixels[window.slices] = values.transpose(1, 2, 0)
             valid[window.slices] = usable
             complete &= bool(usable.all())
@@ -182,9 +175,14 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
     )
 
 
-def _count(image: StoredImage, window: Window, n: int) -> list[int]:
+def _count(image: StoredImage, window: Window, legend: Legend) -> list[int]:
     """Count labelled pixels by class index."""
-    return np.bincount(image.read_labels(window).ravel(), minlength=256)[:n].tolist()
+    counts: list[int] = np.bincount(image.read_labels(window).ravel(), minlength=256)[: len(legend.learnt)].tolist()
+    return counts
+
+
+def _entry(place: Place, split: SplitName, counts: list[int]) -> Sample:
+    return Sample(name=place.name, image=place.image, window=place.window, group=place.group, split=split, counts=counts)
 
 
 def _erase_labels(path: Path, window: Window) -> None:
@@ -199,7 +197,7 @@ def _statistics(samples: Sequence[Sample], images: Sequence[StoredImage], names:
         for row in range(0, sample.window.height, CHUNK):
             strip = Window(sample.window.row + row, sample.window.col, CHUNK, sample.window.width)
             values, valid = images[sample.image].read(strip.within(sample.window))
-            moments.add(values[:, valid])
+            moments.add(values.reshape(len(values), -1) if valid.all() else values[:, valid])
     if not moments.count:
         raise DataError("the training split has no valid pixel", file=images[0].name, fix="Choose other groups")
     return [
@@ -241,11 +239,14 @@ def _totals(samples: Sequence[Sample], n: int) -> NDArray[np.int64]:
     return np.sum([s.counts for s in samples], axis=0, dtype=np.int64) if samples else np.zeros(n, np.int64)
 
 
+def _share(counts: NDArray[np.int64], index: int) -> float:
+    return float(counts[index] / counts.sum()) if counts.any() else 0.0
+
+
 def _summarise(options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]) -> PrepareResult:
     n = len(manifest.legend.learnt)
     of = {split: _totals(manifest.of(split), n) for split in SPLITS}
     total = np.sum(list(of.values()), axis=0)
-    share = lambda counts, i: float(counts[i] / counts.sum()) if counts.sum() else 0.0  # noqa: E731
     return PrepareResult(
         dataset=str(options.dataset),
         layout=manifest.layout,
@@ -264,8 +265,8 @@ def _summarise(options: PrepareOptions, manifest: Manifest, findings: Sequence[F
                 code=c.map_code,
                 color=c.color,
                 pixels=int(total[i]),
-                share=share(total, i),
-                shares={split: share(of[split], i) for split in SPLITS},
+                share=_share(total, i),
+                shares={split: _share(of[split], i) for split in SPLITS},
             )
             for i, c in enumerate(manifest.legend.learnt)
         ],

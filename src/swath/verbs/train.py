@@ -81,7 +81,7 @@ def train(options: TrainOptions) -> TrainResult:
     spec = _spec(dataset, options, recipe)
     network = Network(spec)
     first_weights = load_encoder_weights(network, options.encoder, options.weights)
-    network = network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     work = _workplace(options, dataset, spec)
     patches = Patches(dataset, dataset.manifest.of("train"), recipe, options.seed)
     teacher = Teacher(network, recipe)

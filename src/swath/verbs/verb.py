@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from swath.errors import UsageError
 from swath.options import checked
 
 P = ParamSpec("P")
@@ -34,8 +35,11 @@ def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]
 
         @functools.wraps(work)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            positional = dict(zip(signature.parameters, args, strict=False))
-            return work(checked(options, positional | kwargs))
+            try:
+                given = signature.bind_partial(*args, **kwargs).arguments
+            except TypeError as error:
+                raise UsageError(f"{work.__name__}: {error}", fix=f"See help(swath.{work.__name__})") from None
+            return work(checked(options, given))
 
         call.__signature__ = signature.replace(return_annotation=inspect.signature(work).return_annotation)  # type: ignore[attr-defined]
         return call

@@ -1,0 +1,38 @@
+# Two commands: `make demo` and `make test`. Both make .venv first; nothing else is needed than Python 3.11, make and pip.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: demo test test-full check clean
+
+demo: .venv/.demo
+	$(BIN)/swath demo swath-demo
+
+test: .venv/.dev
+	$(BIN)/pytest -m "not slow"
+
+test-full: .venv/.dev
+	$(BIN)/pytest
+
+check: .venv/.dev
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
+	$(BIN)/mypy --cache-dir /dev/null
+	$(BIN)/lint-imports --no-cache
+
+clean:
+	rm -rf .venv swath-demo build dist src/*.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Swath needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) ".[train,report]"
+	touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) ".[train,report,dev]"
+	touch $@ .venv/.demo

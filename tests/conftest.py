@@ -1,0 +1,45 @@
+"""Fixtures that several test modules share."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "swath", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("swath")
+
+_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real images, or skip the test where it is absent."""
+    if not (_DATA / "README.md").is_file():
+        pytest.skip(f"real images are not here: {_DATA} is absent")
+    return _DATA
+
+
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a prepared dataset of four small images with three classes in stripes; `d` is the test split."""
+    import swath
+
+    from .make import write_pairs
+
+    folder = tmp_path_factory.mktemp("stripes")
+    for name in "abcd":
+        write_pairs(folder / "source" / name, [f"{name}1"], size=96)
+    swath.prepare(folder / "source", folder / "dataset", test="d", val="c")
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(stripes: Path) -> Path:
+    """Return a model file of the default network, taught for three steps on `stripes`."""
+    import swath
+
+    path = stripes.parent / "tiny.swath"
+    swath.train(stripes, path, steps=3)
+    return path

@@ -1,0 +1,100 @@
+"""Tiny files for tests: rasters, pictures, vector layers and folders of pairs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from rasterio.transform import from_origin
+
+from swath.raster import gdal
+
+UTM = "EPSG:32632"
+"""CRS of most small rasters here."""
+
+NORTH_UP = from_origin(500_000, 5_600_000, 10, 10)
+"""Ten-metre pixels in `UTM`."""
+
+
+def write_raster(
+    path: Path, array: NDArray[Any], crs: Any = None, transform: Any = None, nodata: float | None = None, **profile: Any
+) -> Path:
+    """Write a GeoTIFF (or another `driver`) of an array (bands, rows, columns) or (rows, columns).
+
+    `descriptions`, `colormap` (value to RGB), `mask` (a per-dataset mask, rows x columns) and `colorinterp` are set after the
+    pixels; all else goes into the profile of rasterio. Folders are made.
+    """
+    array = np.asarray(array)
+    array = array[None] if array.ndim == 2 else array
+    later = {key: profile.pop(key, None) for key in ("descriptions", "colormap", "mask", "colorinterp")}
+    given = {"crs": crs, "transform": transform, "nodata": nodata, **profile}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gdal(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        with rasterio.open(
+            path, "w", **{"driver": "GTiff"} | {k: v for k, v in given.items() if v is not None},
+            count=len(array), height=array.shape[1], width=array.shape[2], dtype=array.dtype,
+        ) as out:  # fmt: skip
+            if later["colorinterp"] is not None:
+                out.colorinterp = later["colorinterp"]
+            if later["colormap"] is not None:
+                out.write_colormap(1, later["colormap"])
+            out.write(array)
+            if later["mask"] is not None:
+                out.write_mask(np.asarray(later["mask"], np.uint8) * 255)
+            for i, text in enumerate(later["descriptions"] or (), 1):
+                out.set_band_description(i, text)
+    return path
+
+
+def write_png(path: Path, array: NDArray[Any], **profile: Any) -> Path:
+    """Write a PNG of an 8-bit or 16-bit array (bands, rows, columns) or (rows, columns)."""
+    return write_raster(path, array, driver="PNG", **profile)
+
+
+def write_jpeg(path: Path, array: NDArray[Any], **profile: Any) -> Path:
+    """Write a JPEG of an 8-bit array (bands, rows, columns) or (rows, columns)."""
+    return write_raster(path, array, driver="JPEG", **profile)
+
+
+def write_layer(
+    path: Path, geometries: Sequence[Any], columns: Mapping[str, Sequence[Any]], crs: str | None = UTM, **options: Any
+) -> Path:
+    """Write shapely geometries with columns to a layer; the extension says the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyogrio.raw.write(
+        path, shapely.to_wkb(np.asarray(geometries, dtype=object)), [np.asarray(v) for v in columns.values()], list(columns),
+        crs=crs, geometry_type="Polygon", **options,
+    )  # fmt: skip
+    return path
+
+
+def box(row: int, col: int, height: int, width: int, transform: Any = NORTH_UP) -> Any:
+    """Return the polygon that covers a window of pixels."""
+    corners = ((col, row), (col + width, row), (col + width, row + height), (col, row + height))
+    return shapely.Polygon([transform * corner for corner in corners])
+
+
+def truncate(path: Path, share: float = 0.5) -> Path:
+    """Cut a file off, as a broken download leaves it."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def noise(*shape: int, seed: int = 0, low: int = 1, high: int = 255, dtype: str = "uint8") -> NDArray[Any]:
+    """Return random whole numbers of a shape, `low` to `high` (not included)."""
+    return np.random.default_rng(seed).integers(low, high, shape).astype(dtype)
+
+
+def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int = 3) -> Path:
+    """Write `images/NAME.tif` (3 bands) and `masks/NAME.png` (codes 1..classes in stripes that it shows) below a folder."""
+    for seed, name in enumerate(names):
+        codes = (np.indices((size, size))[1] * classes // size + 1).astype(np.uint8)
+        pixels = np.clip(codes * 60.0 + noise(3, size, size, seed=seed, low=0, high=30), 1, 255).astype(np.uint8)
+        write_raster(root / "images" / f"{name}.tif", pixels)
+        write_png(root / "masks" / f"{name}.png", codes)
+    return root

@@ -1,0 +1,216 @@
+"""Training batches: repeatable, aligned, and blind to what belongs to other splits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import max_pool2d
+
+import swath
+from swath.classes import IGNORE
+from swath.dataset import Dataset
+from swath.patches import Patches
+from swath.recipes import Recipe
+
+from .make import noise, write_pairs, write_png, write_raster
+
+STILL = Recipe(patch=32, batch=4, scales=(1, 1), brightness=0, contrast=0)
+"""Cuts and turns, and changes neither scale nor colour."""
+
+
+def make(folder: Path, image: np.ndarray, codes: np.ndarray, nodata: float | None = None, **options: Any) -> Dataset:
+    """Prepare one image (bands, rows, columns) with codes from 1 on."""
+    write_raster(folder / "s" / "images" / "a.tif", image, nodata=nodata)
+    write_png(folder / "s" / "masks" / "a.png", codes)
+    swath.prepare(folder / "s", folder / "d", **{"test": "none", "val": "none", "buffer": 0} | options)
+    return Dataset(folder / "d")
+
+
+def patches(dataset: Dataset, recipe: Recipe = STILL, seed: int = 0, start: int = 0) -> Patches:
+    return Patches(dataset, dataset.manifest.of("train"), recipe, seed, start)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Two small images that show their labels."""
+    folder = tmp_path_factory.mktemp("plain")
+    swath.prepare(write_pairs(folder / "s", ["a", "b", "c"]), folder / "d", test="c", val="none")
+    return Dataset(folder / "d")
+
+
+def coded(height: int, width: int, cell: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image whose value is the label times ten, in cells of `cell` pixels, and the codes (1..5)."""
+    cells = noise(height // cell, width // cell, low=0, high=5)
+    labels = np.kron(cells, np.ones((cell, cell), np.uint8))
+    return (labels * 10 + 1)[None].astype(np.uint8), labels + 1
+
+
+def test_shapes_and_types(plain: Dataset) -> None:
+    pixels, labels = patches(plain, Recipe(patch=48, batch=3)).batch(0)
+    assert (pixels.shape, pixels.dtype) == ((3, 3, 48, 48), torch.float32)
+    assert (labels.shape, labels.dtype) == ((3, 48, 48), torch.int64)
+    assert pixels.isfinite().all()
+    assert set(labels.unique().tolist()) <= {0, 1, 2, IGNORE}
+
+
+def test_a_batch_depends_on_its_number_and_seed_only(plain: Dataset) -> None:
+    recipe = Recipe(patch=32, batch=2)
+    one, other = patches(plain, recipe), patches(plain, recipe)
+    late = other.batch(5)
+    row = list(islice(one, 7))
+    assert all(torch.equal(a, b) for a, b in zip(row[5], late, strict=True))
+    resumed = next(iter(patches(plain, recipe, start=5)))
+    assert all(torch.equal(a, b) for a, b in zip(resumed, late, strict=True))
+    assert not torch.equal(row[0][0], row[1][0])
+    assert not torch.equal(row[0][0], patches(plain, recipe, seed=1).batch(0)[0])
+
+
+def test_start_may_be_moved(plain: Dataset) -> None:
+    loader = patches(plain)
+    loader.start = 3
+    assert torch.equal(next(iter(loader))[0], patches(plain).batch(3)[0])
+
+
+def test_labels_turn_with_the_pixels(tmp_path: Path) -> None:
+    image, codes = coded(128, 128, cell=1)
+    dataset = make(tmp_path, image, codes, block=128)
+    seen = 0
+    for pixels, labels in islice(patches(dataset), 10):
+        known = labels != IGNORE
+        assert torch.equal(pixels[:, 0][known], (labels[known] * 10 + 1).float())
+        seen += int(known.sum())
+    assert seen > 10 * 4 * 32 * 32 // 3
+
+
+def test_all_eight_turns_occur(tmp_path: Path) -> None:
+    ramp = np.add.outer(3 * np.arange(64), np.arange(64)).astype(np.uint16)[None]
+    dataset = make(tmp_path, ramp, np.ones((64, 64), np.uint8), block=64)
+    recipe = replace(STILL, patch=64, batch=64)
+    pixels = patches(dataset, recipe).batch(0)[0][:, 0]
+    steps = {(int(p[1, 0] - p[0, 0]), int(p[0, 1] - p[0, 0])) for p in pixels}
+    assert steps == {(a, b) for x, y in ((3, 1), (1, 3)) for a in (x, -x) for b in (y, -y)}
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_labels_scale_with_the_pixels(tmp_path: Path, scale: float) -> None:
+    """Inside a cell, away from its edges, where interpolation mixes nothing, a pixel still says its label."""
+    image, codes = coded(256, 256, cell=16)
+    dataset = make(tmp_path, image, codes, block=256)
+    recipe = replace(STILL, scales=(scale, scale))
+    right = total = 0
+    for pixels, labels in islice(patches(dataset, recipe), 6):
+        flat = max_pool2d(pixels, 3, 1, 1) + max_pool2d(-pixels, 3, 1, 1) < 1e-3
+        known = (labels != IGNORE) & flat[:, 0]
+        right += int(((pixels[:, 0][known] - labels[known] * 10 - 1).abs() < 1e-3).sum())
+        total += int(known.sum())
+    assert total > 6 * 4 * 32 * 32 // 5
+    assert right == total
+
+
+@pytest.mark.parametrize("scale", [0.4, 0.7, 1.3, 2.0])
+def test_scaled_labels_are_shifted_by_less_than_half_a_pixel(tmp_path: Path, scale: float) -> None:
+    """A step in the image and in its labels stay at one place, so half of the interpolated step is where the label changes."""
+    image = np.full((1, 128, 128), 0, np.uint8)
+    codes = np.ones((128, 128), np.uint8)
+    image[:, :, 64:], codes[:, 64:] = 200, 2
+    dataset = make(tmp_path, image, codes, block=128)
+    pixels, labels = patches(dataset, replace(STILL, scales=(scale, scale), batch=16)).batch(0)
+    known = labels != IGNORE
+    wrong = known & ((pixels[:, 0] > 100) != (labels == 1)) & ((pixels[:, 0] - 100).abs() > 50 * max(1, scale))
+    assert known.any() and not wrong.any()
+
+
+def test_scales_are_drawn_between_the_recipes(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(512, dtype=np.uint16), (512, 1))[None]
+    dataset = make(tmp_path, ramp, np.ones((512, 512), np.uint8), block=512)
+    pixels, labels = patches(dataset, replace(STILL, scales=(0.5, 2.0), batch=64)).batch(0)
+    inside = [p for p, l in zip(pixels[:, 0], labels, strict=True) if (l != IGNORE).all()]
+    slopes = [max((p[16, 20] - p[16, 12]).abs().item(), (p[20, 16] - p[12, 16]).abs().item()) / 8 for p in inside]
+    assert len(slopes) > 20
+    assert 0.45 < min(slopes) < 0.8 and 1.3 < max(slopes) < 2.1
+
+
+def test_invalid_pixels_show_the_mean_and_no_label(tmp_path: Path) -> None:
+    image = noise(2, 64, 64, low=50, high=250, dtype="int16")
+    image[:, 20:40, 10:50] = -999
+    dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), nodata=-999, block=64)
+    mean = torch.tensor([b.mean for b in dataset.manifest.bands], dtype=torch.float32)
+    pixels, labels = patches(dataset, replace(STILL, patch=64)).batch(0)
+    hidden = labels == IGNORE
+    assert hidden.sum(dim=(1, 2)).tolist() == [800] * 4
+    assert (pixels.permute(0, 2, 3, 1)[hidden] == mean).all()
+    assert not (pixels == -999).any()
+
+
+def test_nan_never_gets_in(tmp_path: Path) -> None:
+    image = noise(2, 64, 64).astype(np.float32)
+    image[0, ::3] = np.nan
+    dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), block=64)
+    pixels, _ = patches(dataset, Recipe(patch=48, batch=8)).batch(0)
+    assert pixels.isfinite().all()
+
+
+def test_patch_larger_than_the_image_is_filled(tmp_path: Path) -> None:
+    dataset = make(tmp_path, noise(1, 40, 24), np.ones((40, 24), np.uint8), block=64)
+    pixels, labels = patches(dataset, replace(STILL, patch=64)).batch(0)
+    assert (labels != IGNORE).sum(dim=(1, 2)).tolist() == [40 * 24] * 4
+    assert (pixels[:, 0][labels == IGNORE] == np.float32(dataset.manifest.bands[0].mean)).all()
+
+
+def test_other_splits_of_the_image_are_never_shown(tmp_path: Path) -> None:
+    """Blocks of test and validation hold the value 200, which no batch may show, not even mixed into its neighbours."""
+    image = np.full((1, 128, 128), 10, np.uint8)
+    codes = np.ones((128, 128), np.uint8)
+    for block in (5, 10):
+        where = np.s_[block // 4 * 32 : block // 4 * 32 + 32, block % 4 * 32 : block % 4 * 32 + 32]
+        image[0][where], codes[where] = 200, 2
+    dataset = make(tmp_path, image, codes, block=32, test="5", val="10")
+    recipe = replace(STILL, patch=48, batch=16, scales=(0.5, 2.0))
+    for pixels, labels in islice(patches(dataset, recipe), 4):
+        assert (pixels - 10).abs().max() < 1e-4
+        assert set(labels.unique().tolist()) <= {0, IGNORE}
+    values, valid, labels = patches(dataset)._read(0, dataset.images[0].grid.window)
+    assert int((~valid).sum()) == int((labels == IGNORE).sum()) == 2 * 32 * 32
+
+
+def test_training_blocks_without_labels_are_shown(tmp_path: Path) -> None:
+    """A block that lost its labels to the buffer is still a training block, so its pixels give context."""
+    codes = np.ones((64, 128), np.uint8)
+    codes[:32, 32:64], codes[:, 64:96] = 2, 2
+    codes[:, :32] = 1
+    dataset = make(tmp_path, noise(1, 64, 128), codes, block=32, buffer=32, test="0", val="none")
+    eaten = [s.name for s in dataset.manifest.of("train") if not sum(s.counts)]
+    assert eaten
+    _, valid, _ = patches(dataset)._read(0, dataset.images[0].grid.window)
+    assert int((~valid).sum()) == 32 * 32
+
+
+def test_samples_are_drawn_by_their_labelled_pixels(tmp_path: Path) -> None:
+    for name, rows in (("a", 48), ("b", 16), ("c", 0)):
+        codes = np.zeros((64, 64), np.uint8)
+        codes[:rows] = 1
+        write_raster(tmp_path / "s" / "images" / f"{name}.tif", np.full((1, 64, 64), ord(name), np.uint8))
+        write_png(tmp_path / "s" / "masks" / f"{name}.png", codes, nodata=0)
+    swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
+    pixels, _ = patches(Dataset(tmp_path / "d"), replace(STILL, patch=8, batch=400)).batch(0)
+    shares = [(pixels == ord(name)).flatten(1).any(1).float().mean().item() for name in "abc"]
+    assert shares[2] == 0
+    assert shares[0] == pytest.approx(0.75, abs=0.08) and shares[0] + shares[1] == pytest.approx(1)
+
+
+def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
+    image = np.where(np.indices((64, 64))[1] < 32, 100, 140).astype(np.uint8)[None].repeat(2, axis=0)
+    dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), block=64)
+    recipe = replace(STILL, patch=64, batch=64, brightness=0.3, contrast=0.2)
+    pixels, _ = patches(dataset, recipe).batch(0)
+    contrast = (pixels.amax(dim=(2, 3)) - pixels.amin(dim=(2, 3))) / 40
+    assert 0.8 * 0.9 <= contrast.min() < 0.95 and 1.05 < contrast.max() <= 1.2 * 1.1
+    shift = (pixels.mean(dim=(2, 3)) - 120) / 20
+    assert 0.15 < shift.abs().max() <= 0.4 + 1e-4
+    assert shift[:, 0].sub(shift[:, 1]).abs().max() > 0.01
