@@ -214,7 +214,15 @@ def test_another_crs_is_what_gdal_makes_of_it_whole_or_in_windows(tmp_path):
     there = rasterio.Affine(0.00015, 0, 8.9995, 0, -0.00011, 50.553)
     path = write_raster(tmp_path / "m.tif", codes, "EPSG:4326", there)
     expected = np.zeros((20, 30), "uint8")
-    reproject(codes, expected, src_transform=there, src_crs="EPSG:4326", dst_transform=NORTH_UP, dst_crs=UTM, resampling=Resampling.nearest)  # fmt: skip  # noqa: E501
+    reproject(
+        codes,
+        expected,
+        src_transform=there,
+        src_crs="EPSG:4326",
+        dst_transform=NORTH_UP,
+        dst_crs=UTM,
+        resampling=Resampling.nearest,
+    )
     labels = read(path, warp=True)
     assert (labels == expected).mean() > 0.98
     assert (labels != UNLABELLED).all()

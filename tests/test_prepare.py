@@ -181,6 +181,16 @@ def test_a_buffer_that_eats_the_training_set_is_an_error(tmp_path: Path) -> None
     assert not (tmp_path / "dataset").exists()
 
 
+def test_a_buffer_that_eats_the_validation_set_is_a_warning(tmp_path: Path) -> None:
+    write_raster(tmp_path / "s" / "images" / "a.tif", noise(1, 128, 32))
+    write_png(tmp_path / "s" / "masks" / "a.png", noise(128, 32, high=3))
+    result, _ = opened(tmp_path / "s", block=32, buffer=32, test="0", val="1")
+    assert result.splits["val"].pixels == 0
+    assert [f["message"] for f in result.findings if f["code"] == "unlabelled-split"] == [
+        "No labelled pixel is left in the val split."
+    ]
+
+
 # Pixels, labels, validity
 
 

@@ -25,7 +25,7 @@ from swath.moments import Moments
 from swath.options import PrepareOptions
 from swath.parts import whole_folder
 from swath.progress import track
-from swath.raster import CHUNK, Raster, chunks
+from swath.raster import Grid, Raster, chunks
 from swath.sources import Sample as SourceSample
 from swath.splits import Place, assign_splits, buffered, default_block, places
 from swath.types import Finding, SplitName
@@ -92,7 +92,8 @@ def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str
     fatal = [f for f in found.errors if not skip_bad or f.sample is None]
     if fatal:
         first = fatal[0]
-        others = f" (and {len(fatal) - 1} more errors; `swath inspect` lists them)" if len(fatal) > 1 else ""
+        more = "1 more error" if len(fatal) == 2 else f"{len(fatal) - 1} more errors"
+        others = f" (and {more}; `swath inspect` lists them)" if len(fatal) > 1 else ""
         raise DataError(f"{first.message.rstrip('.')}{others}", file=first.file, fix=first.fix.rstrip("."), code=first.code)
     bad = {f.sample for f in found.errors}
     samples = [s for s in found.catalogue.samples if s.name not in bad]
@@ -177,8 +178,17 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
 
 def _count(image: StoredImage, window: Window, legend: Legend) -> list[int]:
     """Count labelled pixels by class index."""
-    counts: list[int] = np.bincount(image.read_labels(window).ravel(), minlength=256)[: len(legend.learnt)].tolist()
+    total = np.zeros(256, np.int64)
+    for piece in _pieces(window):
+        total += np.bincount(image.read_labels(piece).ravel(), minlength=256)
+    counts: list[int] = total[: len(legend.learnt)].tolist()
     return counts
+
+
+def _pieces(window: Window) -> Iterator[Window]:
+    """Yield parts of a window that are small enough to be worked on in little memory."""
+    for part in chunks(Grid(window.height, window.width)):
+        yield Window(window.row + part.row, window.col + part.col, part.height, part.width)
 
 
 def _entry(place: Place, split: SplitName, counts: list[int]) -> Sample:
@@ -194,9 +204,8 @@ def _erase_labels(path: Path, window: Window) -> None:
 def _statistics(samples: Sequence[Sample], images: Sequence[StoredImage], names: Sequence[str]) -> list[Band]:
     moments = Moments(len(names))
     for sample in track(samples, "measuring", len(samples)):
-        for row in range(0, sample.window.height, CHUNK):
-            strip = Window(sample.window.row + row, sample.window.col, CHUNK, sample.window.width)
-            values, valid = images[sample.image].read(strip.within(sample.window))
+        for piece in _pieces(sample.window):
+            values, valid = images[sample.image].read(piece)
             moments.add(values.reshape(len(values), -1) if valid.all() else values[:, valid])
     if not moments.count:
         raise DataError("the training split has no valid pixel", file=images[0].name, fix="Choose other groups")
@@ -226,6 +235,11 @@ def _split_findings(manifest: Manifest) -> Iterator[Finding]:
                     f"The {split} split is empty.",
                     f"Name groups with --{split}.",
                 )
+            else:
+                yield Finding(
+                    "warning", "unlabelled-split", manifest.source, f"No labelled pixel is left in the {split} split.",
+                    "Choose a smaller --block or --buffer, or other groups.",
+                )  # fmt: skip
             continue
         for i, name in enumerate(names):
             if not totals[i] and any(t[i] for t in of.values()):
