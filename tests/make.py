@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
-from swath.raster import gdal
+from swath.raster import Grid, gdal
 
 UTM = "EPSG:32632"
 """CRS of most small rasters here."""
@@ -75,7 +75,12 @@ def write_layer(
 def box(row: int, col: int, height: int, width: int, transform: Any = NORTH_UP) -> Any:
     """Return the polygon that covers a window of pixels."""
     corners = ((col, row), (col + width, row), (col + width, row + height), (col, row + height))
-    return shapely.Polygon([transform * corner for corner in corners])
+    return shapely.Polygon([place(*corner, transform) for corner in corners])
+
+
+def place(col: float, row: float, transform: Any = NORTH_UP) -> tuple[float, float]:
+    """Return x and y of a place in pixels."""
+    return Grid(1, 1, tuple(transform)[:6]).point(col, row)
 
 
 def truncate(path: Path, share: float = 0.5) -> Path:

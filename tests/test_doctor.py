@@ -385,6 +385,14 @@ def test_scene_whose_files_are_missing_or_damaged_is_a_finding(source: Path) -> 
     assert [(f["code"], f["file"]) for f in result.findings] == [("unreadable", str(image(source, "a")))]
 
 
+def test_pixels_of_the_mask_option_are_not_counted(source: Path) -> None:
+    clouds = np.zeros((SIDE, SIDE), np.uint8)
+    clouds[:, :5] = 1
+    write_png(source / "clouds" / "a_cloud.png", clouds)
+    counts = [c.pixels for c in swath.inspect(source, mask="clouds/*.png").classes]
+    assert sum(counts) == 4 * PIXELS - 5 * SIDE
+
+
 def test_names_in_unicode(tmp_path: Path) -> None:
     names = ("Zürich Süd", "東京", "Łódź ñ", "🌍 earth")
     source = write_pairs(tmp_path / "Süd – ✓", names)

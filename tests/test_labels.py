@@ -16,7 +16,7 @@ from swath.labels import UNLABELLED, NoLabels, RasterLabels, VectorLabels, mask_
 from swath.raster import Grid, Raster, chunks, grid_of, open_raster
 from swath.vector import Features, read_features
 
-from .make import NORTH_UP, UTM, box, noise, truncate, write_jpeg, write_layer, write_png, write_raster
+from .make import NORTH_UP, UTM, box, noise, place, truncate, write_jpeg, write_layer, write_png, write_raster
 
 WKT = rasterio.CRS.from_string(UTM).to_wkt()
 GRID = Grid(20, 30, tuple(NORTH_UP)[:6], WKT)
@@ -256,7 +256,7 @@ def test_real_masks_lie_on_their_images(shared_data):
 
 # Polygons.
 def test_a_pixel_has_the_class_of_its_centre():
-    centre = shapely.Point(NORTH_UP * (5.5, 3.5))
+    centre = shapely.Point(place(5.5, 3.5))
     labels = burn(polygons([centre.buffer(4.9)], [7]))
     assert np.argwhere(labels != UNLABELLED).tolist() == [[3, 5]]
     beside = shapely.affinity.translate(centre, 5, 5).buffer(4.9)
@@ -288,7 +288,7 @@ def test_polygons_are_painted_in_order(parts):
 @given(st.integers(1, 19), st.integers(1, 29), st.integers(0, 2**32 - 1))
 def test_windows_of_polygons_join_without_a_seam(row, col, seed):
     rng = np.random.default_rng(seed)
-    circles = [shapely.Point(NORTH_UP * tuple(rng.uniform((0, 0), (30, 20)))).buffer(r) for r in rng.uniform(10, 80, 5)]
+    circles = [shapely.Point(place(*rng.uniform((0, 0), (30, 20)))).buffer(r) for r in rng.uniform(10, 80, 5)]
     labels = VectorLabels(polygons(circles, [1, 2, 3, 4, 5]), GRID)
     whole = labels.read(GRID.window, "code")
     cuts = [

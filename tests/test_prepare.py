@@ -12,6 +12,7 @@ import pytest
 import rasterio
 import rasterio.features
 import shapely
+from rasterio.transform import from_origin
 from rasterio.warp import Resampling, reproject, transform_geom
 
 import swath
@@ -469,6 +470,20 @@ def test_scene_blocks_without_labels_are_no_groups(tmp_path: Path) -> None:
     assert sorted(split_of(dataset), key=int) == [str(i) for i in range(8)]
     with pytest.raises(UsageError, match="there is no group '15'"):
         opened(tmp_path / "s", images="scene.tif", labels="fields.gpkg", block=32, test="15")
+
+
+def test_scenes_of_one_grid_share_their_blocks(tmp_path: Path) -> None:
+    """Two dates of one place must not teach and judge the same ground."""
+    for name in "xy":
+        write_raster(tmp_path / "s" / f"{name}.tif", noise(3, 128, 128), UTM, NORTH_UP)
+    write_raster(tmp_path / "s" / "z.tif", noise(3, 96, 128), UTM, from_origin(700_000, 5_600_000, 10, 10))
+    shapes = [box(0, 0, 128, 64), box(0, 64, 128, 64), box(0, 20_000, 128, 128)]
+    write_layer(tmp_path / "s" / "fields.gpkg", shapes, {"class": [1, 2, 1]})
+    scenes = {"images": ["x.tif", "y.tif"], "labels": "fields.gpkg", "block": 64}
+    _, dataset = opened(tmp_path / "s", **scenes)
+    assert sorted((s.name, s.group) for s in dataset.manifest.samples) == [(f"{n}/{i}", str(i)) for n in "xy" for i in range(4)]
+    _, dataset = opened(tmp_path / "s", **scenes | {"images": ["x.tif", "y.tif", "z.tif"]})
+    assert {s.group for s in dataset.manifest.samples} == {f"{n}/{i}" for n in "xz" for i in range(4)}
 
 
 def test_scene_without_overlap_of_labels_and_image(tmp_path: Path) -> None:

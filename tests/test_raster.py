@@ -250,7 +250,7 @@ def test_files_of_two_grids_are_no_stack(tmp_path):
     for b in (
         write_raster(tmp_path / "b.tif", ones(3, 4), UTM, NORTH_UP),
         write_raster(tmp_path / "c.tif", ones(3, 3), "EPSG:32633", NORTH_UP),
-        write_raster(tmp_path / "d.tif", ones(3, 3), UTM, NORTH_UP * rasterio.Affine.translation(1, 0)),
+        write_raster(tmp_path / "d.tif", ones(3, 3), UTM, PLACED.part(Window(0, 1, 3, 3)).affine),
     ):
         with pytest.raises(DataError, match="grid") as caught:
             Raster([a, b])
@@ -338,6 +338,14 @@ def test_find_stack_says_what_is_missing_or_double(tmp_path):
 )
 def test_same_grid_to_a_tenth_of_a_pixel(other, same):
     assert PLACED.same_as(other) == other.same_as(PLACED) == same
+
+
+def test_a_part_of_a_grid_keeps_its_place():
+    turned = Grid(20, 30, (6, 8, 500_000, 8, -6, 5_600_000), WKT)
+    part = turned.part(Window(3, 5, 7, 9))
+    assert (part.height, part.width, part.crs) == (7, 9, WKT)
+    assert part.point(2, 1) == turned.point(7, 4) == (500_000 + 6 * 7 + 8 * 4, 5_600_000 + 8 * 7 - 6 * 4)
+    assert turned.part(turned.window) == turned
 
 
 def test_grids_without_crs_are_the_same_by_size():
@@ -451,12 +459,14 @@ def test_large_codes_make_a_16_bit_map(tmp_path):
             LandClass("c", (40_000,), 40_000, "#010101"),
         )
     )
-    codes = np.random.default_rng(0).choice(np.array([0, 255, 40_000, 65_535], "uint16"), (20, 30))
-    path = write_map(tmp_path / "m.tif", PLACED, codes, legend)
+    codes = np.random.default_rng(0).choice(np.array([0, 255, 40_000, 65_535], "uint16"), (600, 1100))
+    path = write_map(tmp_path / "m.tif", Grid(600, 1100, PLACED.transform, WKT), codes, legend)
     with rasterio.open(path) as made:
         assert (made.dtypes[0], made.nodata) == ("uint16", 65_535)
         assert (made.read(1) == codes).all()
         assert made.tags(1)["class_40000"] == "c"
+        assert made.overviews(1)
+        assert set(np.unique(made.read(1, out_shape=(300, 550)))) <= {0, 255, 40_000, 65_535}
     assert cog_validate(path)[0]
 
 

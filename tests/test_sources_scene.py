@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import rasterio
+from rasterio.transform import from_origin
 
 from swath import sources
 from swath.errors import DataError, UsageError
@@ -49,7 +49,7 @@ def test_the_given_order_is_the_order_of_bands(scene):
 
 
 def test_other_grids_and_images_of_several_bands_are_scenes(scene):
-    east = NORTH_UP * rasterio.Affine.translation(30, 0)
+    east = from_origin(500_300, 5_600_000, 10, 10)
     band(scene / "east" / "b2.tif", transform=east)
     band(scene / "east" / "b4.tif", transform=east)
     found = find(scene, images=["**/*.tif"], labels="labels.tif")

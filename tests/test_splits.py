@@ -128,6 +128,12 @@ def test_a_buffer_is_as_wide_as_it_says():
     assert not list(buffered([left, right], {"a": "train", "b": "train"}, 8))
 
 
+def test_a_place_as_far_away_as_the_buffer_is_whole():
+    left, right = Place("a", 0, Window(0, 0, 64, 64), "a"), Place("b", 0, Window(0, 72, 64, 64), "b")
+    assert not list(buffered([left, right], {"a": "train", "b": "test"}, 8))
+    assert [w for _, w in buffered([left, right], {"a": "train", "b": "test"}, 9)] == [Window(0, 63, 64, 1)]
+
+
 def test_images_do_not_meet():
     one, two = Place("a", 0, Window(0, 0, 64, 64), "a"), Place("b", 1, Window(0, 64, 64, 64), "b")
     assert not list(buffered([one, two], {"a": "train", "b": "test"}, 8))

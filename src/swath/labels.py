@@ -179,18 +179,15 @@ class VectorLabels:
         """
         if kind == "color":
             raise DataError("polygons have codes or names, and the classes have colours", fix="Give the classes codes")
-        (top, left), (bottom, right) = (window.row, window.col), window.stop
-        corners = [self._grid.at(*place) for place in ((left, top), (right, top), (left, bottom), (right, bottom))]
-        xs, ys = zip(*corners, strict=True)
-        a, b, _, d, e, _ = self._grid.transform
-        affine = rasterio.Affine(a, b, xs[0], d, e, ys[0])
+        part = self._grid.part(window)
+        xs, ys = zip(*(part.point(col, row) for col in (0, part.width) for row in (0, part.height)), strict=True)
         found = np.sort(self._tree.query(shapely.box(min(xs), min(ys), max(xs), max(ys))))
         out = np.full((window.height, window.width), UNLABELLED, np.int64)
         if len(found):
             burnt = rasterio.features.rasterize(
                 ((self._geometries[i], k) for k, i in enumerate(found, 1)),
                 out_shape=out.shape,
-                transform=self._grid.part(window).affine,
+                transform=part.affine,
                 dtype="int32",
             )
             out = np.where(burnt > 0, self._codes[found][np.maximum(burnt, 1) - 1], out)

@@ -80,11 +80,6 @@ class Grid:
         """The transform as an affine object."""
         return rasterio.Affine(*self.transform)
 
-    def at(self, col: float, row: float) -> tuple[float, float]:
-        """Return x and y, in units of the CRS, of a place in pixels from the outer corner of the first."""
-        a, b, c, d, e, f = self.transform
-        return a * col + b * row + c, d * col + e * row + f
-
     def point(self, col: float, row: float) -> tuple[float, float]:
         """Return x and y, in the CRS, of a place in pixel coordinates."""
         a, b, c, d, e, f = self.transform
@@ -102,7 +97,7 @@ class Grid:
             return False
         size = max(map(abs, self.transform[:2]))
         corners = [(0, 0), (0, self.height), (self.width, 0), (self.width, self.height)]
-        return all(math.dist(self.at(*corner), other.at(*corner)) <= 0.1 * size for corner in corners)
+        return all(math.dist(self.point(*corner), other.point(*corner)) <= 0.1 * size for corner in corners)
 
     def same_crs(self, other: Grid) -> bool:
         """Tell whether two rasters have the same CRS, or both have none."""
@@ -116,7 +111,7 @@ class Grid:
         if self.crs is None:
             return None
         col, row = self.width / 2, self.height / 2
-        points = [self.at(col, row), self.at(col + 1, row), self.at(col, row + 1)]
+        points = [self.point(col, row), self.point(col + 1, row), self.point(col, row + 1)]
         try:
             lon, lat = warp_points(self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points])[:2]
         except (rasterio.errors.RasterioError, CPLE_BaseError):

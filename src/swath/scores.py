@@ -54,7 +54,8 @@ class Scores:
     @property
     def pixels(self) -> NDArray[np.int64]:
         """Labelled pixels of each class."""
-        return self.matrix.sum(axis=1)
+        counts: NDArray[np.int64] = self.matrix.sum(axis=1)
+        return counts
 
     @property
     def iou(self) -> NDArray[np.float64]:

@@ -204,9 +204,9 @@ def _group(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Fi
 
 
 def _begins_with(stem: str, name: str) -> bool:
-    """Tell whether `name` is the head of `stem`, and no number or word is cut in two."""
+    """Tell whether `name` is the head of `stem`, and no number or word is cut in two; an empty name is of any."""
     head, following = (unicodedata.normalize("NFC", text) for text in (stem[: len(name)], stem[len(name) : len(name) + 1]))
-    return head == unicodedata.normalize("NFC", name) and not following.isalnum()
+    return head == unicodedata.normalize("NFC", name) and not (name and following.isalnum())
 
 
 def _unique_names(samples: Iterable[Sample]) -> bool:

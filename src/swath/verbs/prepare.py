@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -113,9 +114,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         images = list(track(stored, "storing", len(samples)))
     cut = [i for i, s in enumerate(samples) if s.group is None]
     block = options.block or default_block([images[i].grid for i in cut] or [images[0].grid])
-    spots = [
-        p for i, s in enumerate(samples) for p in places(i, s.name, images[i].grid, s.group, block, prefix=len(samples) > 1)
-    ]
+    spots = list(_places(samples, [image.grid for image in images], block))
     opened = [StoredImage(folder, image) for image in images]
     labelled = [p for p in spots if sum(_count(opened[p.image], p.window, legend))]
     if not labelled:
@@ -140,6 +139,19 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         samples=entries,
         gsd=median(gsds) if gsds else None,
     )
+
+
+def _places(samples: Sequence[SourceSample], grids: Sequence[Grid], block: int) -> Iterator[Place]:
+    """Yield the places of all images; those that are cut and lie on one grid see the same ground, so they share groups."""
+    first = [
+        i if s.group is not None else next(j for j in range(i + 1) if grids[j].same_as(grids[i])) for i, s in enumerate(samples)
+    ]
+    prefix = len(set(first)) > 1
+    for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
+        mine = places(i, sample.name, grid, sample.group, block, prefix)
+        shared = places(first[i], samples[first[i]].name, grid, sample.group, block, prefix)
+        for place, ground in zip(mine, shared, strict=True):
+            yield replace(place, group=ground.group)
 
 
 def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtype: np.dtype[Any]) -> Image:

@@ -10,6 +10,7 @@ import logging
 import math
 import platform
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,16 +104,23 @@ def train(options: TrainOptions) -> TrainResult:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(
-            teacher,
-            torch.utils.data.DataLoader(patches, batch_size=None),
-            ckpt_path=str(last) if last.exists() else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise JobError("training was interrupted", file=work, fix="Continue it with --resume")
+        _fit(trainer, teacher, patches, last if last.exists() else None)
     facts = {"first_weights": first_weights, "precision": str(trainer.precision)}
     return _finish(options, dataset, teacher, course, work, facts)
+
+
+def _fit(trainer: Trainer, teacher: Teacher, patches: Patches, checkpoint: Path | None) -> None:
+    """Run the loop; Ctrl-C, which Lightning turns into an exit, becomes an error that says how to go on.
+
+    Raises:
+        JobError: training was interrupted.
+    """
+    loader = torch.utils.data.DataLoader(patches, batch_size=None)
+    try:
+        trainer.fit(teacher, loader, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
+    except SystemExit:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise JobError("training was interrupted", fix="Give the same command with --resume to continue") from None
 
 
 def has_bf16() -> bool:
