@@ -1,10 +1,13 @@
 import os
+import resource
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from swath.errors import DataError, JobError
-from swath.parts import whole_file, whole_folder
+from swath.parts import allocate, whole_file, whole_folder
 
 
 def listed(folder):
@@ -146,3 +149,19 @@ def test_the_working_folder_can_be_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
     fill(Path("."), "new")
     assert listed(tmp_path / "work") == ["mark.json", "sub"]
+
+
+def test_a_full_disk_is_an_error_not_a_crash(tmp_path):
+    def little_room(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    old, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        little_room(10_000)
+        with pytest.raises(JobError, match="cannot be written"), whole_folder(tmp_path / "d", "m") as folder:
+            allocate(folder / "a.npy", np.dtype(np.uint8), (200, 200))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (old, resource.RLIM_INFINITY))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not (tmp_path / "d").exists()

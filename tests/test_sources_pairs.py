@@ -10,6 +10,8 @@ from swath.errors import DataError
 from swath.options import SourceOptions
 from swath.sources import pairs
 
+from .make import write_pairs
+
 
 def lay(root, *names):
     """Make empty files: pairing goes by names alone."""
@@ -293,3 +295,16 @@ def test_sentinel2_and_flood(shared_data):
     assert [f.code for f in found.findings] == ["single-group"]
     (sample,) = find(shared_data / "flood").samples
     assert (sample.labels.name, sample.group) == ("Spain_7370579_LabelHand.tif", None)
+
+
+def test_linked_folders_are_entered_once_and_broken_links_are_reported(tmp_path):
+    write_pairs(tmp_path / "elsewhere", ["a", "b"])
+    root = tmp_path / "source"
+    root.mkdir()
+    for kind in ("images", "masks"):
+        (root / kind).symlink_to(tmp_path / "elsewhere" / kind)
+    (tmp_path / "elsewhere" / "images" / "loop").symlink_to(tmp_path / "elsewhere" / "images")
+    (tmp_path / "elsewhere" / "images" / "c.tif").symlink_to(tmp_path / "gone.tif")
+    catalogue = pairs.find(SourceOptions(root))
+    assert [s.name for s in catalogue.samples] == ["a", "b", "c"]
+    assert [(f.code, Path(f.file).name) for f in catalogue.findings if f.level == "error"] == [("missing-mask", "c.tif")]

@@ -66,7 +66,9 @@ def test_two_budgets_are_refused(stripes, tmp_path):
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(stripes, tmp_path, tiny_model):
     swath.train(stripes, tmp_path / "same.swath", steps=3)
     swath.train(stripes, tmp_path / "other.swath", steps=3, seed=5)
-    digests = [Model(p).card.files["weights.safetensors"] for p in (tiny_model, tmp_path / "same.swath", tmp_path / "other.swath")]
+    digests = [
+        Model(p).card.files["weights.safetensors"] for p in (tiny_model, tmp_path / "same.swath", tmp_path / "other.swath")
+    ]
     assert digests[0] == digests[1] != digests[2]
 
 

@@ -28,7 +28,9 @@ def _split(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, (str, Path)) else value
+    """Turn one path into a list, and paths into text."""
+    values = [value] if isinstance(value, (str, Path)) else value
+    return [str(v) for v in values] if isinstance(values, (list, tuple)) else values
 
 
 class Many:

@@ -11,6 +11,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from swath.errors import JobError
 from swath.types import PathLike
@@ -78,6 +82,21 @@ def whole_folder(path: PathLike, marker: str) -> Iterator[Path]:
         if old.exists() and not target.exists():
             os.replace(old, target)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def allocate(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Make a memory-mapped `.npy` file of zeros whose room on the disk is taken at once.
+
+    Without that, a full disk would kill the process when the pages are written.
+
+    Raises:
+        OSError: the disk has no room for it; inside `whole_folder` that becomes a JobError.
+    """
+    array: NDArray[Any] = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
+    return array
 
 
 def _refused(path: Path, error: OSError) -> JobError:

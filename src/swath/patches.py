@@ -115,7 +115,7 @@ class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
 
 
 def _start(rng: np.random.Generator, first: int, length: int, side: int) -> int:
-    """Draw where a patch begins: inside the sample or up to a quarter over its edge; where it does not fit, so that it covers all."""
+    """Draw where a patch begins: in the sample or up to a quarter over its edge; where it does not fit, it covers all."""
     slack = length - side
     margin = min(side, length) // 4 if slack > 0 else 0
     return int(first + rng.integers(min(slack, 0) - margin, max(slack, 0) + margin, endpoint=True))

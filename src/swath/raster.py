@@ -20,14 +20,12 @@ import numpy as np
 import rasterio
 import rasterio.enums
 import rasterio.errors
-import rasterio.shutil
 import rasterio.windows
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.warp import transform as warp_points
 
-from swath.classes import Legend, rgb
 from swath.errors import DataError
 from swath.grid import Window, whole
 from swath.types import PathLike
@@ -274,6 +272,8 @@ def open_raster(path: PathLike) -> rasterio.DatasetReader:
             if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
                 raise DataError("there is no such file", file=path, fix="Check the path") from error
             raise unreadable(path, error) from error
+        except UnicodeEncodeError as error:
+            raise DataError("GDAL takes no file name that is not UTF-8", file=ascii(str(path)), fix="Rename it") from error
     if dataset.count == 0:
         dataset.close()
         raise DataError("it is a container without bands of its own", file=path, fix="Name one of its subdatasets")
@@ -372,56 +372,3 @@ def _is_nodata(values: Array, nodata: Sequence[float | None]) -> NDArray[np.bool
     if ambiguous and len(ambiguous) == len(values):
         out |= np.logical_and.reduce(ambiguous)
     return out
-
-
-class MapWriter:
-    """Writes a single-band map tile by tile, then turns it into a cloud-optimised GeoTIFF.
-
-    The result is tiled (512), DEFLATE-compressed, has overviews (nearest), a colour table (8 bits), class names as tags, nodata
-    and the georeferencing of the image.
-
-    Args:
-        path: the file to write; a scratch file lies beside it while the writer is open.
-        grid: the image's grid.
-        dtype: `uint8` or `uint16`.
-        nodata: code of pixels without data; they are filled with it at first.
-        extra: more georeferencing (see `Raster.extra_georeferencing`).
-    """
-
-    def __init__(self, path: Path, grid: Grid, dtype: str, nodata: int, extra: dict[str, Any] | None = None) -> None:
-        self._path = path
-        self._scratch = path.with_name(path.name + ".tiles.tif")
-        profile: dict[str, Any] = {
-            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "dtype": dtype, "nodata": nodata,
-            "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "lzw", "BIGTIFF": "IF_SAFER",
-        }  # fmt: skip
-        if grid.crs is not None:
-            profile["crs"] = grid.crs
-        if grid.crs is not None or grid.transform != Grid(1, 1).transform:
-            profile["transform"] = grid.affine
-        profile |= extra or {}
-        with gdal():
-            self._dataset = rasterio.open(self._scratch, "w", **profile)
-
-    def write(self, codes: Array, window: Window) -> None:
-        """Write codes (rows, columns) to a window."""
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-        self._dataset.write(codes, 1, window=where)
-
-    def finish(self, legend: Legend) -> None:
-        """Add colours and class names by code, and write the final file."""
-        if self._dataset.dtypes[0] == "uint8":
-            self._dataset.write_colormap(1, {c.map_code: (*rgb(c.color), 255) for c in legend.learnt})
-        self._dataset.update_tags(1, **{f"class_{c.map_code}": c.name for c in legend.learnt})
-        self._dataset.set_band_description(1, "class")
-        with gdal():
-            self._dataset.close()
-            rasterio.shutil.copy(
-                self._scratch, self._path, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE="512",
-                OVERVIEW_RESAMPLING="NEAREST", BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS",
-            )  # fmt: skip
-
-    def close(self) -> None:
-        """Remove the scratch file."""
-        self._dataset.close()
-        self._scratch.unlink(missing_ok=True)

@@ -20,6 +20,9 @@ from pydantic.fields import FieldInfo
 from swath.errors import SwathError, UsageError
 from swath.options import Many, checked
 
+_SWITCHES = {"--json", "--quiet", "--verbose", "--help", "-h", "-q", "-v", "-qv", "-vq"}
+"""Flags of every verb that take no value."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Command:
@@ -59,6 +62,7 @@ class Command:
 
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
         logging.getLogger("swath").setLevel(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
+        logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what GDAL says comes as an error of ours
         try:
             values = (_read_config(config, self.options) if config else {}) | values
             checked(self.options, values)
@@ -83,34 +87,29 @@ class Command:
         """
         fields = _fields(self.options)
         lists = {f.flag for f in fields if f.many}
-        switches = {f.flag for f in fields if f.plain is bool} | {
-            "--json",
-            "--quiet",
-            "-q",
-            "--verbose",
-            "-v",
-            "--help",
-        }
+        switches = {flag for f in fields if f.plain is bool for flag in f.declaration.split("/")} | _SWITCHES
         lacking = sum(f.positional and f.required for f in fields)
-        out: list[str] = []
-        open_list: str | None = None
+        runs: list[tuple[str | None, list[str]]] = [(None, [])]
         value_next = False
         for word in words:
+            if word in lists and not value_next:
+                runs.append((word, []))
+                continue
             if word.startswith("-") and not value_next:
-                open_list = word if word in lists else None
-                value_next = word not in lists and word not in switches and "=" not in word
-                if open_list is None:
-                    out.append(word)
-            elif open_list:
-                out += [open_list, word]
-            else:
+                runs.append((None, []))
+                value_next = word not in switches and "=" not in word
+            elif runs[-1][0] is None:
                 lacking -= not value_next
-                out.append(word)
                 value_next = False
-        while lacking > 0 and len(out) >= 2 and out[-2] in lists:
-            at = max(i for i in range(len(out) - 1) if out[i] in lists)
-            del out[at]
-            lacking -= 1
+            runs[-1][1].append(word)
+        for i, (flag, values) in reversed(list(enumerate(runs))):
+            if flag and lacking > 0:
+                keep = max(1, len(values) - lacking)
+                lacking -= len(values) - keep
+                runs[i : i + 1] = [(flag, values[:keep]), (None, values[keep:])]
+        out: list[str] = []
+        for flag, values in runs:
+            out += [piece for value in values for piece in (flag, value)] or [flag] if flag else values
         return out
 
 
@@ -133,6 +132,11 @@ class _Field:
     @property
     def flag(self) -> str:
         return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def declaration(self) -> str:
+        """The flag as it is declared; a switch can also be turned off, against `--config`."""
+        return f"{self.flag}/--no-{self.flag[2:]}" if self.plain is bool else self.flag
 
     @property
     def many(self) -> bool:
@@ -177,7 +181,7 @@ def _parameter(field: _Field) -> inspect.Parameter:
     if field.positional:
         info: Any = typer.Argument(metavar=field.name.upper(), help=field.help, show_default=False)
     else:
-        info = typer.Option(field.flag, help=field.help, show_default=False)
+        info = typer.Option(field.declaration, help=field.help, show_default=False)
     required = field.positional and field.required
     kind: Any = field.parsed_as if required else Optional[field.parsed_as]  # noqa: UP045 - made at run time
     return inspect.Parameter(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from glob import escape, glob
 from pathlib import Path
@@ -51,6 +53,19 @@ class Sample:
         if isinstance(self.labels, Features):
             return VectorLabels(self.labels, grid, legend)
         return RasterLabels(self.labels, grid, warp=self.warp)
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """Yield all files below a folder but hidden ones; linked folders are entered, each once, and broken links are yielded."""
+    seen: set[Path] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder) / name for name in files if not name.startswith("."))
 
 
 def matching(root: Path, pattern: str) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 from swath.options import SourceOptions
 from swath.raster import EXTENSIONS
-from swath.sources.catalogue import Catalogue, Sample, matching
+from swath.sources.catalogue import Catalogue, Sample, files_below, matching
 from swath.types import Finding
 
 Role: TypeAlias = Literal["image", "mask"]
@@ -57,7 +57,7 @@ def find(options: SourceOptions) -> Catalogue:
     root = options.root
     ignored = sorted({p for pattern in options.mask for p in matching(root, pattern)})
     left_out = {p.resolve() for p in ignored}
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file() and not _hidden(p, root))
+    paths = sorted(p for p in files_below(root) if p.suffix.lower() in EXTENSIONS)
     files = [_classify(p, root) for p in paths if p.resolve() not in left_out]
     images, masks = ([f for f in files if f.role == role] for role in ("image", "mask"))
     if not images:
@@ -74,10 +74,6 @@ def find(options: SourceOptions) -> Catalogue:
     grouped, warnings = _group(samples, root)
     masked, unmatched = _with_ignored(grouped, ignored, root, options.mask)
     return Catalogue(root, "pairs", tuple(masked), tuple(findings + warnings + unmatched))
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def _words(text: str) -> list[str]:
@@ -242,7 +238,8 @@ def _with_ignored(
                 Finding(
                     "error", "orphan-mask", str(path),
                     f"This --mask file belongs to {len(fits)} images by its name.",
-                    "Begin its name with the image's name.",
+                    "Begin its name with the image's name, or leave it out (--skip-bad does).",
+                    sample=f"mask {path.name}",
                 )
             )  # fmt: skip
     return [replace(s, ignored=tuple(of[s.name])) for s in samples], findings

@@ -54,18 +54,25 @@ def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
 
 
 def _stacks(images: Sequence[Path]) -> list[list[Path]]:
-    """Join single-band files of one grid into one scene."""
-    stacks: list[tuple[Grid, bool, list[Path]]] = []
+    """Join single-band files of one grid into one scene; one that cannot be opened stands alone, for the doctor to report."""
+    stacks: list[tuple[Grid | None, list[Path]]] = []
     for path in images:
-        with open_raster(path) as dataset:
-            grid, single = grid_of(dataset), dataset.count == 1
-        for other, joins, files in stacks:
-            if single and joins and grid.same_as(other):
+        grid = _grid_of_single_band(path)
+        for other, files in stacks:
+            if grid is not None and other is not None and grid.same_as(other):
                 files.append(path)
                 break
         else:
-            stacks.append((grid, single, [path]))
-    return [files for _, _, files in stacks]
+            stacks.append((grid, [path]))
+    return [files for _, files in stacks]
+
+
+def _grid_of_single_band(path: Path) -> Grid | None:
+    try:
+        with open_raster(path) as dataset:
+            return grid_of(dataset) if dataset.count == 1 else None
+    except DataError:
+        return None
 
 
 def _names(scenes: Sequence[Sequence[Path]]) -> list[str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from swath.errors import DataError
 from swath.fleet import classify
+from swath.maps import MapWriter
 from swath.model import Model
 from swath.options import PredictOptions
 from swath.parts import whole_file
 from swath.progress import task
-from swath.raster import MapWriter, Raster, find_stack
+from swath.raster import Raster, find_stack
 from swath.verbs.verb import Result, verb
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from swath.classes import IGNORE, Legend
@@ -24,7 +23,7 @@ from swath.grid import Window
 from swath.labels import read_ignored
 from swath.moments import Moments
 from swath.options import PrepareOptions
-from swath.parts import whole_folder
+from swath.parts import allocate, whole_folder
 from swath.progress import track
 from swath.raster import Grid, Raster, chunks
 from swath.sources import Sample as SourceSample
@@ -161,9 +160,9 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
     with Raster(sample.images) as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
         grid = raster.grid
         shape = (grid.height, grid.width)
-        pixels = open_memmap(folder / "pixels" / name, "w+", dtype, (*shape, len(raster.bands)))
-        valid = open_memmap(folder / "valid" / name, "w+", np.dtype(bool), shape)
-        indices = open_memmap(folder / "labels" / name, "w+", np.dtype(np.uint8), shape) if has_labels else None
+        pixels = allocate(folder / "pixels" / name, dtype, (*shape, len(raster.bands)))
+        valid = allocate(folder / "valid" / name, np.dtype(bool), shape)
+        indices = allocate(folder / "labels" / name, np.dtype(np.uint8), shape) if has_labels else None
         complete = True
         for window in chunks(grid):
             values, usable = raster.read(window)
