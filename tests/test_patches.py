@@ -214,3 +214,21 @@ def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
     shift = (pixels.mean(dim=(2, 3)) - 120) / 20
     assert 0.15 < shift.abs().max() <= 0.4 + 1e-4
     assert shift[:, 0].sub(shift[:, 1]).abs().max() > 0.01
+
+
+def test_rare_classes_are_met_more_often_the_more_balance_there_is(tmp_path):
+    codes = np.full((400, 400), 1, np.uint8)
+    codes[180:220, 180:220] = 2
+    for name in "ab":
+        write_raster(tmp_path / "s" / name / "images" / "i.tif", noise(3, 400, 400))
+        write_png(tmp_path / "s" / name / "masks" / "i.png", codes)
+    swath.prepare(tmp_path / "s", tmp_path / "d", test="b", val="none")
+    dataset = Dataset(tmp_path / "d")
+
+    def share_that_sees_the_rare_class(balance):
+        recipe = Recipe(patch=32, batch=100, balance=balance, scales=(1, 1))
+        labels = Patches(dataset, dataset.manifest.of("train"), recipe, 0).batch(0)[1]
+        return float((labels == 1).flatten(1).any(1).float().mean())
+
+    shares = [share_that_sees_the_rare_class(balance) for balance in (1.0, 0.5, 0.0)]
+    assert shares[0] < shares[1] < shares[2] and shares[2] > 0.4

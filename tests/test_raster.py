@@ -408,3 +408,39 @@ def _vrt(path, pixels, shape, nodata):
         ElementTree.SubElement(source, "SourceBand").text = str(i)
     ElementTree.ElementTree(root).write(path)
     return path
+
+
+# Real images.
+def test_sentinel2(shared_data):
+    with Raster([shared_data / "sentinel2" / "images" / "637U_59R_1_3.tif"]) as raster:
+        assert len(raster.bands) == 12
+        assert raster.dtype == "int16"
+        assert raster.grid.gsd == pytest.approx(10, rel=0.01)
+        assert raster.read(Window(100, 50, 8, 9)).values.shape == (12, 8, 9)
+
+
+def test_flood_zero_in_all_bands_is_nodata(shared_data):
+    with Raster([shared_data / "flood" / "images" / "Spain_7370579_S2Hand.tif"]) as raster:
+        values, valid = raster.read(raster.grid.window)
+        assert raster.bands[:3] == ("B1", "B2", "B3")
+        assert raster.grid.gsd == pytest.approx(9, rel=0.2)
+    assert (valid == (values != 0).any(axis=0)).all()
+
+
+def test_landsat_is_a_stack_of_mixed_types(shared_data):
+    files = sorted((shared_data / "landsat").glob("lsat7_*.tif"))
+    with Raster(files) as raster:
+        assert raster.bands == ("10", "20", "30", "40", "50", "70")
+        assert (raster.dtype, raster.grid.gsd) == ("float32", pytest.approx(28.5, rel=0.01))
+        values, valid = raster.read(raster.grid.window)
+    lacking = [np.isin(band, (-99999, -32768)) for band in values]
+    assert (valid == ~np.any(lacking, axis=0)).all()
+    assert 0 < valid.sum()
+    assert find_stack(shared_data / "landsat", ["10", "70"]) == [files[0], files[-1]]
+
+
+def test_dubai(shared_data):
+    with Raster([shared_data / "dubai" / "Tile 3" / "images" / "image_part_001.jpg"]) as raster:
+        assert raster.grid == Grid(658, 682)
+        assert raster.bands == ("red", "green", "blue")
+        assert raster.read(raster.grid.window).valid.all()

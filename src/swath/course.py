@@ -52,7 +52,7 @@ class Course(Callback):
         self._make_validation = validation
         self._validation: Validation | None = None
         self._before = 0.0
-        self._started = 0.0
+        self._started: float | None = None
         self._step_started = 0.0
         self._losses: list[float] = []
         self._bars = ExitStack()
@@ -64,7 +64,7 @@ class Course(Callback):
     @property
     def seconds(self) -> float:
         """Wall time of the loop so far, earlier stretches of a resumed training included."""
-        return self._before + time.monotonic() - self._started
+        return self._before + (0.0 if self._started is None else time.monotonic() - self._started)
 
     def spent(self) -> float:
         """Return the share of the budget that is used up; time for the last validation is set aside."""
@@ -128,7 +128,7 @@ class Course(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
-        self._before, self._started = self.seconds, time.monotonic()
+        self._before, self._started = self.seconds, None
         self._bars.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

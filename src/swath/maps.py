@@ -24,17 +24,17 @@ class MapWriter:
     Args:
         path: the file to write; a scratch file lies beside it while the writer is open.
         grid: the image's grid.
-        dtype: `uint8` or `uint16`.
-        nodata: code of pixels without data; they are filled with it at first.
+        legend: the classes; pixels hold its nodata at first.
         extra: more georeferencing (see `Raster.extra_georeferencing`).
     """
 
-    def __init__(self, path: Path, grid: Grid, dtype: str, nodata: int, extra: dict[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, grid: Grid, legend: Legend, extra: dict[str, Any] | None = None) -> None:
         self._path = path
         self._scratch = path.with_name(path.name + ".tiles.tif")
         profile: dict[str, Any] = {
-            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "dtype": dtype, "nodata": nodata,
-            "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "lzw", "BIGTIFF": "IF_SAFER",
+            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "dtype": legend.dtype,
+            "nodata": legend.nodata, "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "lzw",
+            "BIGTIFF": "IF_SAFER",
         }  # fmt: skip
         if grid.crs is not None:
             profile["crs"] = grid.crs
@@ -43,18 +43,18 @@ class MapWriter:
         profile |= extra or {}
         with gdal():
             self._dataset = rasterio.open(self._scratch, "w", **profile)
+        if legend.dtype == "uint8":
+            self._dataset.write_colormap(1, {c.map_code: (*rgb(c.color), 255) for c in legend.learnt})
+        self._dataset.update_tags(1, **{f"class_{c.map_code}": c.name for c in legend.learnt})
+        self._dataset.set_band_description(1, "class")
 
     def write(self, codes: NDArray[Any], window: Window) -> None:
         """Write codes (rows, columns) to a window."""
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         self._dataset.write(codes, 1, window=where)
 
-    def finish(self, legend: Legend) -> None:
-        """Add colours and class names by code, and write the final file."""
-        if self._dataset.dtypes[0] == "uint8":
-            self._dataset.write_colormap(1, {c.map_code: (*rgb(c.color), 255) for c in legend.learnt})
-        self._dataset.update_tags(1, **{f"class_{c.map_code}": c.name for c in legend.learnt})
-        self._dataset.set_band_description(1, "class")
+    def finish(self) -> None:
+        """Write the final file."""
         with gdal():
             self._dataset.close()
             rasterio.shutil.copy(

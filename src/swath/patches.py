@@ -19,6 +19,9 @@ from swath.dataset import Dataset, Sample
 from swath.grid import Window
 from swath.recipes import Recipe
 
+LOOKED_AT = 2**18
+"""Pixels of a sample, at most about this many, in which a class is looked for."""
+
 
 class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     """An endless row of batches.
@@ -42,8 +45,11 @@ class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         self._recipe = recipe
         self._seed = seed
         self.start = start
-        weights = np.array([sum(s.counts) for s in self._samples], np.float64)
-        self._odds = weights / weights.sum()
+        counts = np.array([s.counts for s in self._samples], np.float64)
+        totals = counts.sum(axis=0)
+        self._class_odds = np.where(totals > 0, totals, 0.0) ** recipe.balance * (totals > 0)
+        self._class_odds /= self._class_odds.sum()
+        self._sample_odds = (counts / np.maximum(totals, 1)).T
         self._mean = np.array([b.mean for b in dataset.manifest.bands], np.float32)
         self._std = np.array([b.std for b in dataset.manifest.bands], np.float32)
         known = dataset.manifest.gsd is not None
@@ -65,16 +71,9 @@ class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
 
     def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         size = self._recipe.patch
-        sample = self._samples[rng.choice(len(self._samples), p=self._odds)]
-        low, high = self._zooms
-        side = max(1, round(size / math.exp(rng.uniform(low, high))))
-        window = Window(
-            _start(rng, sample.window.row, sample.window.height, side),
-            _start(rng, sample.window.col, sample.window.width, side),
-            side,
-            side,
-        )
-        values, valid, labels = self._read(sample.image, window)
+        image, window = self._place(rng)
+        side = window.height
+        values, valid, labels = self._read(image, window)
         values[:, ~valid] = self._mean[:, None]
         pixels = torch.from_numpy(values)
         if side != size:
@@ -83,6 +82,22 @@ class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         target = torch.from_numpy(labels[nearest[:, None], nearest].astype(np.int64))
         pixels, target = _turn(rng, pixels, target)
         return self._recolour(rng, pixels), target
+
+    def _place(self, rng: np.random.Generator) -> tuple[int, Window]:
+        """Draw a class, a sample that holds it, and a square window of it around a pixel of the class."""
+        wanted = int(rng.choice(len(self._class_odds), p=self._class_odds))
+        sample = self._samples[rng.choice(len(self._samples), p=self._sample_odds[wanted])]
+        side = max(1, round(self._recipe.patch / math.exp(rng.uniform(*self._zooms))))
+        inside = sample.window
+        step = max(1, math.isqrt(inside.size // LOOKED_AT))
+        labels = self._dataset.images[sample.image].read_labels(inside)[rng.integers(step) :: step, rng.integers(step) :: step]
+        seen = np.flatnonzero(labels == wanted)
+        spot = int(rng.choice(seen)) if len(seen) else int(rng.integers(labels.size))
+        row, col = (step * at for at in divmod(spot, labels.shape[1]))
+        window = Window(
+            inside.row + _start(rng, row, inside.height, side), inside.col + _start(rng, col, inside.width, side), side, side
+        )
+        return sample.image, window
 
     def _read(self, image: int, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
         """Read a window that may reach over the image's edge; what lies outside, or is hidden, is invalid and unlabelled."""
@@ -114,11 +129,14 @@ class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         return (pixels - mean) * scale + mean + offset
 
 
-def _start(rng: np.random.Generator, first: int, length: int, side: int) -> int:
-    """Draw where a patch begins: in the sample or up to a quarter over its edge; where it does not fit, it covers all."""
-    slack = length - side
-    margin = min(side, length) // 4 if slack > 0 else 0
-    return int(first + rng.integers(min(slack, 0) - margin, max(slack, 0) + margin, endpoint=True))
+def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
+    """Draw where a patch begins that shows `spot` of a sample of `length` pixels.
+
+    It lies in the sample or reaches up to a quarter over its edge; a patch that is larger covers all of the sample.
+    """
+    low, high = sorted((0, length - side))
+    margin = side // 4 if length > side else 0
+    return int(np.clip(rng.integers(spot - side + 1, spot + 1), low - margin, high + margin))
 
 
 def _turn(rng: np.random.Generator, pixels: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

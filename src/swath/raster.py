@@ -35,6 +35,9 @@ Array: TypeAlias = NDArray[Any]
 EXTENSIONS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".img", ".vrt", ".bmp", ".webp"})
 """File names that are taken for rasters."""
 
+CACHE_MB = 256
+"""What GDAL may keep in memory; its own default is a share of the machine's."""
+
 CHUNK = 1024
 """Rows and columns that are read at once where a whole raster is passed through."""
 
@@ -49,7 +52,7 @@ def gdal() -> rasterio.Env:
     time because other libraries reset it.
     """
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
-    return rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True, GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
+    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_ERROR_ON_LIBJPEG_WARNING=True, GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ class Recipe:
         batch: patches a step.
         scales: smallest and largest zoom of a patch (2 shows the ground twice as large); drawn log-uniformly.
         scales_known: the same where the images' ground sampling distance is known, so that objects keep their size.
+        balance: classes are drawn by their pixels to this power: 1 as they are, 0 all alike.
         rate: peak learning rate of AdamW (Loshchilov and Hutter 2019), reached after warm-up, then cosine to 0.
         warm_up: share of the training that the warm-up takes.
         decay: weight decay.
@@ -28,6 +29,7 @@ class Recipe:
     batch: int = 4
     scales: tuple[float, float] = (0.4, 1.4)
     scales_known: tuple[float, float] = (0.75, 1.33)
+    balance: float = 0.5
     rate: float = 1e-3
     warm_up: float = 0.05
     decay: float = 0.01

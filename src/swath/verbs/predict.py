@@ -56,7 +56,7 @@ def predict(options: PredictOptions) -> PredictResult:
     with _open_image(options, model) as image, whole_file(options.target) as partial:
         _check(image, model)
         counts = dict.fromkeys([c.map_code for c in legend.learnt] + [legend.nodata], 0)
-        writer = MapWriter(partial, image.grid, legend.dtype, legend.nodata, image.extra_georeferencing)
+        writer = MapWriter(partial, image.grid, legend, image.extra_georeferencing)
         try:
             with task("predicting", image.grid.height * image.grid.width, "pixels") as bar:
                 for window, indices in classify(image, model.engine):
@@ -65,7 +65,7 @@ def predict(options: PredictOptions) -> PredictResult:
                     for code in counts:
                         counts[code] += int((codes == code).sum())
                     bar.advance(window.size)
-            writer.finish(legend)
+            writer.finish()
         finally:
             writer.close()
     return PredictResult(
