@@ -56,21 +56,21 @@ def test_a_file_is_no_place_for_a_file_or_folder(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(JobError, match="cannot be written"), whole_file(tmp_path / "x" / "y"):
         pass
-    with pytest.raises(JobError, match="cannot be written"), whole_folder(tmp_path / "x" / "y", "m"):
+    with pytest.raises(JobError, match="cannot be written"), whole_folder(tmp_path / "x" / "y", ["m"]):
         pass
-    with pytest.raises(JobError, match="this is a file"), whole_folder(tmp_path / "x", "m"):
+    with pytest.raises(JobError, match="this is a file"), whole_folder(tmp_path / "x", ["m"]):
         pass
 
 
 def fill(path, text, marker="mark.json"):
-    with whole_folder(path, marker) as partial:
+    with whole_folder(path, [marker, "sub"]) as partial:
         (partial / "sub").mkdir()
         (partial / "sub" / "a").write_text(text)
         (partial / marker).write_text("")
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path):
-    with whole_folder(tmp_path / "deep" / "d", "m") as partial:
+    with whole_folder(tmp_path / "deep" / "d", ["m"]) as partial:
         (partial / "m").write_text("")
         assert not (tmp_path / "deep" / "d").exists()
     assert listed(tmp_path / "deep") == ["d"]
@@ -79,17 +79,23 @@ def test_a_folder_appears_when_it_is_whole(tmp_path):
 
 def test_a_folder_of_ours_is_replaced(tmp_path):
     fill(tmp_path / "d", "old")
-    (tmp_path / "d" / "more").write_text("")
     fill(tmp_path / "d", "new")
     assert (tmp_path / "d" / "sub" / "a").read_text() == "new"
-    assert not (tmp_path / "d" / "more").exists()
     assert listed(tmp_path) == ["d"]
+
+
+def test_a_folder_of_ours_with_something_of_the_users_in_it_is_not(tmp_path):
+    fill(tmp_path / "d", "old")
+    (tmp_path / "d" / "thesis.txt").write_text("mine")
+    with pytest.raises(JobError, match=r"thesis\.txt"):
+        fill(tmp_path / "d", "new")
+    assert (tmp_path / "d" / "thesis.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("error", [DataError("x"), KeyboardInterrupt()])
 def test_an_error_leaves_the_old_folder(tmp_path, error):
     fill(tmp_path / "d", "old")
-    with pytest.raises(type(error)), whole_folder(tmp_path / "d", "mark.json") as partial:
+    with pytest.raises(type(error)), whole_folder(tmp_path / "d", ["mark.json", "sub"]) as partial:
         (partial / "a").write_text("half")
         raise error
     assert (tmp_path / "d" / "sub" / "a").read_text() == "old"
@@ -159,7 +165,7 @@ def test_a_full_disk_is_an_error_not_a_crash(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         little_room(10_000)
-        with pytest.raises(JobError, match="cannot be written"), whole_folder(tmp_path / "d", "m") as folder:
+        with pytest.raises(JobError, match="cannot be written"), whole_folder(tmp_path / "d", ["m"]) as folder:
             allocate(folder / "a.npy", np.dtype(np.uint8), (200, 200))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (old, resource.RLIM_INFINITY))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import swath.torchvision_guard  # noqa: F401 - has to come first
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from swath.errors import JobError
 from swath.patches import Patches
 from swath.progress import Task, task
 from swath.teacher import Teacher
@@ -106,7 +108,10 @@ class Course(Callback):
         took = time.monotonic() - self._step_started
         self.step_seconds += took
         self.steps += 1
-        self._losses.append(float(outputs["loss"]))
+        loss = float(outputs["loss"])
+        if not math.isfinite(loss):
+            raise JobError("the loss is no number any more", fix="Look for extreme pixel values with `swath inspect`")
+        self._losses.append(loss)
         if self._bar:
             self._bar.advance(1 if self._budget.steps else took)
             self._bar.tell(self._remark())

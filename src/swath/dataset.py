@@ -25,6 +25,8 @@ from swath.types import PathLike, SplitName
 
 FORMAT_VERSION = 1
 MANIFEST = "dataset.json"
+ENTRIES = (MANIFEST, "pixels", "labels", "valid")
+"""What a dataset's folder holds, and nothing else."""
 
 
 class _Frozen(BaseModel):

@@ -17,14 +17,11 @@ from rasterio.enums import ColorInterp
 
 from swath.classes import Kind, Legend, found_legend, unpack
 from swath.errors import DataError, SwathError
-from swath.labels import UNLABELLED, mask_kind, read_ignored
+from swath.labels import MAX_DISTINCT, UNLABELLED, mask_kind, read_ignored
 from swath.progress import track
 from swath.raster import Grid, Raster, chunks, open_raster
 from swath.sources import Catalogue, Sample
 from swath.types import Finding
-
-MAX_DISTINCT = 100
-"""A mask with more distinct values of no known class than this is taken for a photograph."""
 
 ENOUGH = 1 << 16
 """Distinct values of a mask after which it need not be read on."""
@@ -44,6 +41,7 @@ class Facts:
         bands: its band names.
         dtype: its type.
         valid: number of valid pixels.
+        veiled: pixels whose alpha is neither 0 nor full: an alpha band has few, a band of data has many.
         codes: number of pixels by label code or packed colour.
         names: names of codes, where the labels have names.
     """
@@ -52,6 +50,7 @@ class Facts:
     bands: tuple[str, ...]
     dtype: np.dtype[np.generic]
     valid: int
+    veiled: int
     codes: Counter[int]
     names: dict[int, str]
 
@@ -141,10 +140,11 @@ def _examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Findi
     try:
         with Raster(sample.images) as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
             codes: Counter[int] = Counter()
-            valid = 0
+            valid = veiled = 0
             for window in chunks(raster.grid):
                 pixels = raster.read(window)
                 valid += int(pixels.valid.sum())
+                veiled += raster.count_veiled(window)
                 found = labels.read(window, kind)
                 if sample.ignored:
                     found[read_ignored(sample.ignored, raster.grid, window)] = UNLABELLED
@@ -152,7 +152,7 @@ def _examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Findi
                 if len(codes) > ENOUGH:
                     break
             del codes[UNLABELLED]
-            return Facts(raster.grid, raster.bands, raster.dtype, valid, codes, labels.names)
+            return Facts(raster.grid, raster.bands, raster.dtype, valid, veiled, codes, labels.names)
     except SwathError as error:
         return Finding.of_error(error, sample.images[0], sample.name)
 
@@ -169,6 +169,13 @@ def _judge(sample: Sample, fact: Facts, kind: Kind, legend: Legend | None) -> It
         yield Finding(
             "error", "all-nodata", image, "All its pixels are nodata.", "Leave it out (--skip-bad does).", sample.name
         )
+    if fact.veiled > 0.01 * fact.grid.height * fact.grid.width:
+        yield Finding(
+            "warning", "alpha-values", image,
+            f"Its last band is marked as alpha, but {fact.veiled} pixels of it are neither clear nor opaque: is it data?",
+            "If so, say it in the file (gdal_edit.py -colorinterp_4 undefined); as alpha it only masks where it is 0.",
+            sample.name,
+        )  # fmt: skip
     if sample.labels is None:
         return
     unknown = _unknown(fact.codes, legend)

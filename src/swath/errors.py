@@ -9,6 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def sentence(text: str) -> str:
+    """Return a text with a full stop, unless it ends with a stop of its own."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 class SwathError(Exception):
     """The data or the job is at fault.
 
@@ -29,8 +34,8 @@ class SwathError(Exception):
         self.code = code
 
     def __str__(self) -> str:
-        text = f"{self.file}: {self.what}." if self.file else f"{self.what}."
-        return f"{text} {self.fix}." if self.fix else text
+        text = f"{self.file}: {sentence(self.what)}" if self.file else sentence(self.what)
+        return f"{text} {sentence(self.fix)}" if self.fix else text
 
 
 class UsageError(SwathError):

@@ -25,6 +25,9 @@ from swath.raster import Grid, gdal, grid_of, open_raster, unreadable
 from swath.types import PathLike
 from swath.vector import Features
 
+MAX_DISTINCT = 100
+"""A mask with more distinct values than this is taken for a photograph, unless the user's classes have them."""
+
 UNLABELLED = int(np.iinfo(np.int64).min)
 """What `Labels.read` holds where there is no label."""
 
@@ -115,11 +118,7 @@ class RasterLabels:
             raise DataError("it has two bands, and labels have one or three", file=self._path, fix="Extract the one you mean")
         if count >= 3:
             if kind == "code":
-                raise DataError(
-                    "the mask holds colours, and the classes have codes",
-                    file=self._path,
-                    fix="Give the classes colours in --classes, or make masks of codes",
-                )
+                raise self._not_codes(data)
             labels = _packed(data[:3], self._source.nodata, self._path)
         else:
             labels = _whole_numbers(data[0], self._source.nodata, self._path)
@@ -130,6 +129,23 @@ class RasterLabels:
         if masked is not None:
             labels[masked] = UNLABELLED
         return labels
+
+    def _not_codes(self, data: NDArray[Any]) -> DataError:
+        """Make the error for colours where codes are wanted, which says whether it rather looks like a photograph."""
+        distinct = len(np.unique(data[:3].reshape(3, -1), axis=1).T)
+        if distinct > MAX_DISTINCT:
+            return DataError(
+                f"this mask has more than {MAX_DISTINCT} different colours, as a photograph has, and the classes have codes",
+                file=self._path,
+                fix="Give the right mask, or leave the pair out (--skip-bad does)",
+                code="mask-photograph",
+            )
+        return DataError(
+            "the mask holds colours, and the classes have codes",
+            file=self._path,
+            fix="Give the classes colours in --classes, or make masks of codes",
+            code="mask-colours",
+        )
 
     def _as_colors(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         palette = self._source.colorinterp[0] == ColorInterp.palette

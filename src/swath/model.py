@@ -25,6 +25,8 @@ from swath.runtime import open_runtime
 from swath.types import PathLike
 
 CARD, NETWORK, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
+_BAND_DIMENSIONS = {"band", "bands", "channel", "channels"}
+
 MAX_BYTES = 4 * 2**30
 """A model file that unpacks to more than this is refused."""
 
@@ -90,20 +92,22 @@ class Model:
 
         Args:
             array: raw pixel values, NumPy (bands, rows, columns), or (rows, columns) for one band, masked or not; or an xarray
-                DataArray with the same order of dimensions. NaN and masked pixels have no data.
+                DataArray, whose bands may be any dimension called `band`, else the first. NaN and masked pixels have no data.
 
         Returns:
             Class codes (rows, columns), uint8 or uint16, as NumPy or as a DataArray with the same coordinates; the legend's
             nodata where a pixel has no data.
 
         Raises:
-            DataError: the array has another number of bands or dimensions.
+            DataError: the array has another number of bands or dimensions, or holds no real numbers.
         """
-        values = getattr(array, "values", array)
-        codes = self._map(np.ma.asanyarray(values))
         if not hasattr(array, "dims"):
-            return codes
-        first = array.isel({array.dims[0]: 0}, drop=True) if array.ndim == 3 else array
+            return self._map(np.ma.asanyarray(array))
+        named = next((d for d in array.dims if str(d).lower() in _BAND_DIMENSIONS), array.dims[0])
+        if array.ndim == 3:
+            array = array.transpose(named, ...)
+        codes = self._map(np.ma.asanyarray(array.values))
+        first = array.isel({named: 0}, drop=True) if array.ndim == 3 else array
         return first.copy(data=codes)
 
     def _map(self, values: np.ma.MaskedArray[Any, Any] | NDArray[Any]) -> NDArray[Any]:
@@ -115,6 +119,10 @@ class Model:
             raise DataError(
                 f"the array has shape {values.shape}, and the model takes ({bands}, rows, columns)",
                 fix=f"Give the bands {names}, in this order, as the first dimension",
+            )
+        if values.dtype.kind not in "iuf" or not values.size:
+            raise DataError(
+                f"the array is of type {values.dtype} and shape {values.shape}", fix="Give real numbers, at least one pixel"
             )
         source = _InMemory(values)
         out = np.full(values.shape[1:], self.card.legend.nodata, self.card.legend.dtype)

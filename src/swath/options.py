@@ -24,7 +24,7 @@ def _split(value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, (list, tuple)):
         return [str(part) for part in value]
-    return value
+    return [str(value)] if isinstance(value, int) else value
 
 
 def _listed(value: Any) -> Any:

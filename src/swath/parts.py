@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -47,22 +47,24 @@ def whole_file(path: PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: PathLike, marker: str) -> Iterator[Path]:
+def whole_folder(path: PathLike, owned: Collection[str]) -> Iterator[Path]:
     """Give an empty folder to fill; when the block ends without an error, put it at `path`, replacing what was there.
 
     Args:
         path: the folder to make.
-        marker: a file name that tells a folder made by us from one that must not be replaced.
+        owned: names of what we put into it; a folder that holds anything else, or not all of these, is not replaced.
 
     Raises:
-        JobError: `path` is a file or a non-empty folder without `marker`, or the disk does not take it.
+        JobError: `path` is a file or a folder that is not ours alone, or the disk does not take it.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise JobError("this is a file, and a folder is to be written here", file=path, fix="Give another name")
-    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
+    found = {p.name for p in path.iterdir()} if path.is_dir() else set()
+    if found and found != set(owned):
+        other = sorted(found - set(owned)) or [f"no {name}" for name in sorted(set(owned) - found)]
         raise JobError(
-            f"this folder holds other files and no {marker}, so it is not replaced",
+            f"this folder holds other files ({other[0]}), so it is not replaced",
             file=path,
             fix="Give a new folder, or empty this one",
         )

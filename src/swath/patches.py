@@ -87,7 +87,7 @@ class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         """Draw a class, a sample that holds it, and a square window of it around a pixel of the class."""
         wanted = int(rng.choice(len(self._class_odds), p=self._class_odds))
         sample = self._samples[rng.choice(len(self._samples), p=self._sample_odds[wanted])]
-        side = max(1, round(self._recipe.patch / math.exp(rng.uniform(*self._zooms))))
+        side = max(1, round(self._recipe.patch / math.exp(rng.uniform(self._zooms[0], self._zooms[1]))))
         inside = sample.window
         step = max(1, math.isqrt(inside.size // LOOKED_AT))
         labels = self._dataset.images[sample.image].read_labels(inside)[rng.integers(step) :: step, rng.integers(step) :: step]

@@ -241,6 +241,18 @@ class Raster:
                 values.append(part if file.palette is None else file.palette[part[0]].transpose(2, 0, 1))
         return Pixels(np.concatenate(values).astype(self.dtype, copy=False), valid)
 
+    def count_veiled(self, window: Window) -> int:
+        """Count pixels of a window whose alpha is neither 0 nor the largest value of its type; 0 without an alpha band."""
+        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        count = 0
+        for file in self._files:
+            if file.alpha:
+                with self._lock, gdal():
+                    alpha = file.dataset.read(file.alpha, window=where)
+                full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1
+                count += int(((alpha != 0) & (alpha != full)).sum())
+        return count
+
     @property
     def extra_georeferencing(self) -> dict[str, Any]:
         """Ground control points and RPCs of the first file, as keyword arguments of a rasterio profile; empty without."""
@@ -272,6 +284,8 @@ def open_raster(path: PathLike) -> rasterio.DatasetReader:
         try:
             dataset = rasterio.open(path)
         except rasterio.errors.RasterioError as error:
+            if Path(path).is_dir():
+                raise DataError("this is a folder, and a raster is wanted", file=path, fix="Name the file in it") from error
             if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
                 raise DataError("there is no such file", file=path, fix="Check the path") from error
             raise unreadable(path, error) from error
@@ -334,7 +348,7 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
         inside = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
         matches = [f for f in files if f.stem == band] or [f for f in files if inside.search(f.stem)]
         if len(matches) != 1:
-            names = ", ".join(m.name for m in matches) or "none"
+            names = ", ".join(m.name for m in matches) or f"none among {len(files)} rasters"
             raise DataError(
                 f"band {band} needs exactly one file here, found: {names}",
                 file=folder,

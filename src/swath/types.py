@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from swath.errors import SwathError
+from swath.errors import SwathError, sentence
 
 PathLike: TypeAlias = str | Path
 """A path as users give it."""
@@ -41,8 +41,8 @@ class Finding:
     @classmethod
     def of_error(cls, error: SwathError, file: PathLike, sample: str | None = None) -> Finding:
         """Make the finding that says the same as an error; `file` is used where the error names none."""
-        message = f"{error.what[:1].upper()}{error.what[1:]}."
-        return cls("error", error.code, error.file or str(file), message, f"{error.fix}.", sample)
+        message = sentence(error.what[:1].upper() + error.what[1:])
+        return cls("error", error.code, error.file or str(file), message, sentence(error.fix or "Look at the file"), sample)
 
     def as_json(self) -> dict[str, str]:
         """Return the five public fields, in the order of the contract."""

@@ -39,7 +39,7 @@ class Validation:
         self.reserve = 0.0
         self._next = 1.0
         self._every = 1.0
-        every = dataset.manifest.of("val")
+        every = [s for s in dataset.manifest.of("val") if sum(s.counts)]
         if not every:
             return
         speed = pixels_per_second(engine)

@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -64,7 +65,11 @@ class Command:
         logging.getLogger("swath").setLevel(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
         logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what GDAL says comes as an error of ours
         try:
-            values = (_read_config(config, self.options) if config else {}) | values
+            read = _read_config(config, self.options) if config else {}
+            as_json, quiet, verbose = (
+                bool(read.pop(key, False)) or flag for key, flag in (("json", as_json), ("quiet", quiet), ("verbose", verbose))
+            )
+            values = read | values
             checked(self.options, values)
             verb = getattr(import_module(f"swath.verbs.{self.name}"), self.name)
             with listening(Bars(quiet)):
@@ -73,6 +78,11 @@ class Command:
             fail(error)
         except ModuleNotFoundError as error:
             fail(SwathError(f"this needs the package {error.name}", fix='Run `pip install "swath[train,report]"`'))
+        except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback unasked
+            if verbose:
+                traceback.print_exc()
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            fail(SwathError(f"swath {self.name} failed unexpectedly ({reason})", fix="Please report it; -v shows where"))
         if as_json:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
@@ -182,14 +192,9 @@ def _parameter(field: _Field) -> inspect.Parameter:
         info: Any = typer.Argument(metavar=field.name.upper(), help=field.help, show_default=False)
     else:
         info = typer.Option(field.declaration, help=field.help, show_default=False)
-    required = field.positional and field.required
-    kind: Any = field.parsed_as if required else Optional[field.parsed_as]  # noqa: UP045 - made at run time
-    return inspect.Parameter(
-        field.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if required else None,
-        annotation=Annotated[kind, info],
-    )
+    kind: Any = Optional[field.parsed_as]  # noqa: UP045 - made at run time
+    annotation = Annotated[kind, info]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _common(name: str, kind: Any, default: Any, *flags: str, text: str) -> inspect.Parameter:
@@ -217,7 +222,7 @@ def _read_config(path: Path, options: type) -> dict[str, Any]:
         raise UsageError(f"the configuration cannot be read ({error})", file=path, fix="Check the path and YAML") from error
     if not isinstance(content, dict):
         raise UsageError("the configuration is not a mapping", file=path, fix="Write one `option: value` a line")
-    known = [f.name for f in _fields(options)]
+    known = [f.name for f in _fields(options)] + ["json", "quiet", "verbose"]
     values = {str(key).replace("-", "_"): value for key, value in content.items()}
     for key in values:
         if key not in known:

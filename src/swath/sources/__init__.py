@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swath.errors import DataError
+from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
 from swath.sources import pairs, scene
 from swath.sources.catalogue import Catalogue, Sample
@@ -28,4 +28,6 @@ def find(options: SourceOptions) -> Catalogue:
     layout = options.layout
     if layout == "auto":
         layout = "scene" if options.images or options.labels else "pairs"
+    if layout == "pairs" and (options.images or options.labels or options.label_field):
+        raise UsageError("--images, --labels and --label-field are for the scene layout", fix="Leave them or --layout out")
     return _LAYOUTS[layout](options)

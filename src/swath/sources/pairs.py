@@ -19,6 +19,7 @@ from swath.options import SourceOptions
 from swath.raster import EXTENSIONS
 from swath.sources.catalogue import Catalogue, Sample, files_below, matching
 from swath.types import Finding
+from swath.vector import EXTENSIONS as LAYERS
 
 Role: TypeAlias = Literal["image", "mask"]
 
@@ -71,9 +72,23 @@ def find(options: SourceOptions) -> Catalogue:
         samples.append(Sample(image.name, (image.path,), mask, group=image.group))
         if mask is None and str(image.path) not in doubtful:
             findings.append(_missing(image, options.unlabeled))
+    if not masks:
+        findings += _hint_at_scenes(root)
     grouped, warnings = _group(samples, root)
     masked, unmatched = _with_ignored(grouped, ignored, root, options.mask)
     return Catalogue(root, "pairs", tuple(masked), tuple(findings + warnings + unmatched))
+
+
+def _hint_at_scenes(root: Path) -> list[Finding]:
+    """Where no image has a mask but there is a vector layer, the folder is evidently a scene's."""
+    layers = [p for p in files_below(root) if p.suffix.lower() in LAYERS]
+    return [
+        Finding(
+            "note", "vector-layer", str(path), "There are no masks here, but this vector layer.",
+            f"If it holds the labels, say --images PATTERN --labels {path.name}.",
+        )
+        for path in layers[:1]
+    ]  # fmt: skip
 
 
 def _words(text: str) -> list[str]:

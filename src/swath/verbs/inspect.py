@@ -39,10 +39,9 @@ class InspectResult(Result):
 
 @verb(InspectOptions)
 def inspect(options: InspectOptions) -> InspectResult:
-    """Read all of a source folder and say what is there and what is wrong.
+    """Read all of a source folder and say what is there and what is wrong, even that there is no such folder.
 
     Raises:
-        DataError: the folder does not exist.
         UsageError: the class file or an option is wrong.
     """
     return summarise(survey_of(options))
@@ -52,15 +51,12 @@ def survey_of(options: SourceOptions) -> Survey:
     """Find the samples of a source folder and let the doctor read them; files that cannot be found or opened are findings too.
 
     Raises:
-        DataError: the folder does not exist.
         UsageError: the class file or an option is wrong.
     """
     legend = read_legend(options.classes) if options.classes is not None else None
     try:
         catalogue = find(options)
     except DataError as error:
-        if not options.root.is_dir():
-            raise
         catalogue = Catalogue(options.root, options.layout, (), (Finding.of_error(error, options.root),))
     return survey(catalogue, legend)
 

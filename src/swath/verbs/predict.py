@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from swath.errors import DataError
+from swath.errors import DataError, UsageError
 from swath.fleet import classify
 from swath.maps import MapWriter
 from swath.model import Model
@@ -53,6 +53,7 @@ def predict(options: PredictOptions) -> PredictResult:
     start = time.monotonic()
     model = Model(options.model)
     legend = model.card.legend
+    _keep_inputs(options)
     with _open_image(options, model) as image, whole_file(options.target) as partial:
         _check(image, model)
         counts = dict.fromkeys([c.map_code for c in legend.learnt] + [legend.nodata], 0)
@@ -76,6 +77,20 @@ def predict(options: PredictOptions) -> PredictResult:
         classes={c.name: counts[c.map_code] for c in legend.learnt},
         nodata=counts[legend.nodata],
     )
+
+
+def _keep_inputs(options: PredictOptions) -> None:
+    """Refuse to write the map over the image, one of its bands, or the model.
+
+    Raises:
+        UsageError: the map is one of them.
+    """
+    target = options.target
+    inputs = [Path(options.image), Path(options.model)]
+    if options.stack is not None and Path(options.stack).is_dir():
+        inputs += Path(options.stack).iterdir()
+    if target.exists() and any(p.is_file() and p.samefile(target) for p in inputs):
+        raise UsageError("the map would replace its own input", file=target, fix="Give MAP another name")
 
 
 def _open_image(options: PredictOptions, model: Model) -> Raster:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.classes import IGNORE, Legend
-from swath.dataset import MANIFEST, Band, Image, Manifest, Sample, StoredImage
+from swath.dataset import ENTRIES, MANIFEST, Band, Image, Manifest, Sample, StoredImage
 from swath.doctor import Survey
-from swath.errors import DataError
+from swath.errors import DataError, UsageError
 from swath.grid import Window
 from swath.labels import read_ignored
 from swath.moments import Moments
@@ -76,11 +76,14 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         UsageError: an option is wrong, such as a group that does not exist.
         JobError: the dataset cannot be written.
     """
+    target, source = Path(options.dataset).resolve(), options.root.resolve()
+    if target == source or target in source.parents:
+        raise UsageError("the dataset would replace its own source", file=options.dataset, fix="Give a folder beside it")
     found = survey_of(options)
     samples, skipped = _usable(found, options.skip_bad)
     if found.legend is None:
         raise DataError("no pixel is labelled", file=found.catalogue.root, fix="Check that masks hold classes")
-    with whole_folder(options.dataset, MANIFEST) as folder:
+    with whole_folder(options.dataset, ENTRIES) as folder:
         manifest = _build(folder, samples, found, found.legend, options)
         findings = [*found.findings, *_split_findings(manifest)]
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
@@ -104,7 +107,7 @@ def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str
 
 def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend: Legend, options: PrepareOptions) -> Manifest:
     """Store all images, place them, and describe the result."""
-    for name in ("pixels", "labels", "valid"):
+    for name in set(ENTRIES) - {MANIFEST}:
         (folder / name).mkdir()
     facts = [found.facts[s.name] for s in samples]
     dtype = np.result_type(*(f.dtype for f in facts))
@@ -252,12 +255,18 @@ def _split_findings(manifest: Manifest) -> Iterator[Finding]:
                     "Choose a smaller --block or --buffer, or other groups.",
                 )  # fmt: skip
             continue
-        for i, name in enumerate(names):
-            if not totals[i] and any(t[i] for t in of.values()):
-                yield Finding(
-                    "warning", "class-absent", manifest.source, f"Class {name} is absent from the {split} split.",
-                    "Choose other groups with --test and --val, or another --seed.",
-                )  # fmt: skip
+        absent = [name for i, name in enumerate(names) if not totals[i] and any(t[i] for t in of.values())]
+        if absent:
+            yield Finding(
+                "warning", "class-absent", manifest.source, f"Absent from the {split} split: {', '.join(absent)}.",
+                "Choose other groups with --test and --val, or another --seed.",
+            )  # fmt: skip
+    nowhere = [name for i, name in enumerate(names) if not any(t[i] for t in of.values())]
+    if nowhere:
+        yield Finding(
+            "warning", "class-empty", manifest.source, f"No valid labelled pixel at all: {', '.join(nowhere)}.",
+            "Check the labels, and whether they lie on nodata; or take the class out.",
+        )  # fmt: skip
 
 
 def _totals(samples: Sequence[Sample], n: int) -> NDArray[np.int64]:
