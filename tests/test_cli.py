@@ -181,10 +181,23 @@ def test_prepare_refuses_in_one_paragraph(run: Any, source: Path, tmp_path: Path
     assert run("prepare", source, tmp_path / "d", "--unlabeled").code == 0
 
 
-@pytest.mark.parametrize("verb", ["inspect", "prepare"])
-def test_no_such_folder_exits_1(run: Any, tmp_path: Path, verb: str) -> None:
-    ran = run(verb, tmp_path / "nowhere", *([tmp_path / "d"] if verb == "prepare" else []))
+def test_no_such_folder_exits_1(run: Any, tmp_path: Path) -> None:
+    ran = run("prepare", tmp_path / "nowhere", tmp_path / "d")
     assert ran == Ran(1, "", f"Error: {tmp_path / 'nowhere'}: there is no such folder. Check the path.\n")
+    seen = run("inspect", tmp_path / "nowhere", "--json")
+    assert seen.code == 1 and seen.json["findings"][0]["file"] == str(tmp_path / "nowhere")
+
+
+def test_arguments_may_come_from_the_configuration(run: Any, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"source: {source}\ndataset: {tmp_path / 'd'}\njson: true\n", encoding="utf-8")
+    assert run("prepare", "--config", tmp_path / "c.yaml").json["images"] == 4
+
+
+def test_a_bug_is_one_paragraph_and_a_traceback_only_if_asked(run: Any, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swath.verbs.inspect.survey_of", lambda _: 1 / 0)
+    quiet, loud = run("inspect", source), run("inspect", source, "-v")
+    assert quiet.code == loud.code == 1 and "ZeroDivisionError" in quiet.err
+    assert quiet.err.count("\n") == 1 and "Traceback" in loud.err
 
 
 def test_unknown_group_exits_2(run: Any, source: Path, tmp_path: Path) -> None:
@@ -197,7 +210,7 @@ def test_quiet_says_nothing_but_errors_and_json(run: Any, source: Path, tmp_path
     assert run("inspect", source, "-q") == Ran(0, "", "")
     assert run("prepare", source, tmp_path / "d", "--quiet") == Ran(0, "", "")
     assert run("inspect", source, "-q", "--json").json["images"] == 4
-    assert run("inspect", tmp_path / "nowhere", "-q").err.startswith("Error: ")
+    assert run("prepare", tmp_path / "nowhere", tmp_path / "e", "-q").err.startswith("Error: ")
 
 
 def test_prepare_for_people(run: Any, source: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def only(result: InspectResult, code: str, ignoring: tuple[str, ...] = ("single-
     """Return the one finding of a source, apart from those that every such source has."""
     findings = [f for f in result.findings if f["code"] not in ignoring]
     assert [f["code"] for f in findings] == [code]
-    assert findings[0]["message"].endswith(".") and findings[0]["fix"].endswith(".")
+    assert findings[0]["message"].endswith(".") and findings[0]["fix"].endswith((".", "?"))
     return findings[0]
 
 
@@ -368,8 +368,9 @@ def test_folder_with_masks_only(source: Path) -> None:
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
+    assert "no such folder" in only(swath.inspect(tmp_path / "nowhere"), "unreadable")["message"]
     with pytest.raises(DataError, match="no such folder"):
-        swath.inspect(tmp_path / "nowhere")
+        swath.prepare(tmp_path / "nowhere", tmp_path / "d")
 
 
 def test_no_such_class_file(source: Path) -> None:

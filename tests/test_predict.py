@@ -98,3 +98,12 @@ def test_what_cannot_be_written_is_refused(tiny_model, tmp_path):
         swath.predict(tiny_model, image)
     with pytest.raises(DataError, match="no such file"):
         swath.predict(tiny_model, tmp_path / "absent.tif", tmp_path / "m.tif")
+
+
+def test_a_map_never_replaces_its_own_input(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
+    before = image.read_bytes(), tiny_model.read_bytes()
+    for target in (image, tiny_model):
+        with pytest.raises(UsageError, match="replace its own input"):
+            swath.predict(tiny_model, image, target)
+    assert (image.read_bytes(), tiny_model.read_bytes()) == before

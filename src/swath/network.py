@@ -102,9 +102,15 @@ class Network(nn.Module):
 
 
 def _pixel_branch(bands: int, width: int, classes: int) -> nn.Module:
-    last = nn.Conv2d(width, classes, 1)
-    nn.init.zeros_(last.weight)
-    return nn.Sequential(nn.Conv2d(bands, width, 1), nn.ReLU(inplace=True), last)
+    """Two hidden layers over one pixel's bands; a first norm spreads colours that lie close together."""
+    return nn.Sequential(
+        nn.BatchNorm2d(bands),
+        nn.Conv2d(bands, width, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width, width // 2, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width // 2, classes, 1),
+    )
 
 
 def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:

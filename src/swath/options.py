@@ -185,4 +185,6 @@ def checked(kind: Callable[..., O], values: dict[str, Any]) -> O:
         first = error.errors()[0]
         names = [str(part) for part in first["loc"] if part in values]
         name = names[0] if names else str(first["loc"][0] if first["loc"] else "options")
+        if first["type"] == "missing":
+            raise UsageError(f"{name.upper()} is missing", fix="See --help") from None
         raise UsageError(f"option {name}: {first['msg']}", fix="See --help") from None

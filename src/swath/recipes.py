@@ -23,6 +23,7 @@ class Recipe:
         contrast: largest relative change of a patch's contrast, and of each band's.
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for none.
+        pixel_speed: how many times faster than the rest that branch learns.
     """
 
     patch: int = 256
@@ -38,6 +39,7 @@ class Recipe:
     contrast: float = 0.2
     widths: tuple[int, int, int, int] = (128, 64, 48, 32)
     pixel_width: int = 32
+    pixel_speed: float = 10.0
 
 
 RECIPES = {"default": Recipe()}

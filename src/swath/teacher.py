@@ -31,13 +31,15 @@ class Teacher(LightningModule):
         return segmentation_loss(scores, target, self._recipe.dice)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW; biases and norms do not decay."""
-        parameters = list(self.network.parameters())
+        """AdamW; biases, norms and the small branch of single pixels do not decay, and that branch learns faster."""
+        fast = list(self.network.pixel.parameters()) if self.network.pixel else []
+        slow = [p for p in self.network.parameters() if not any(p is q for q in fast)]
         groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self._recipe.decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in slow if p.ndim > 1], "weight_decay": self._recipe.decay, "speed": 1.0},
+            {"params": [p for p in slow if p.ndim <= 1], "weight_decay": 0.0, "speed": 1.0},
+            {"params": fast, "weight_decay": 0.0, "speed": self._recipe.pixel_speed},
         ]
-        return torch.optim.AdamW(groups, lr=self._recipe.rate)
+        return torch.optim.AdamW([g for g in groups if g["params"]], lr=self._recipe.rate)
 
     def set_rate(self, spent: float) -> None:
         """Warm up linearly, then follow a cosine to 0, by the share of the budget that is spent."""
@@ -45,7 +47,7 @@ class Teacher(LightningModule):
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, spent - warm) / (1 - warm))))
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = self._recipe.rate * min(1.0, spent / warm, cosine)
+            group["lr"] = self._recipe.rate * min(1.0, spent / warm, cosine) * group["speed"]
 
 
 def segmentation_loss(scores: Tensor, target: Tensor, dice: float) -> Tensor:

@@ -97,7 +97,8 @@ def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str
         first = fatal[0]
         more = "1 more error" if len(fatal) == 2 else f"{len(fatal) - 1} more errors"
         others = f" (and {more}; `swath inspect` lists them)" if len(fatal) > 1 else ""
-        raise DataError(f"{first.message.rstrip('.')}{others}", file=first.file, fix=first.fix.rstrip("."), code=first.code)
+        what = first.message[:1].lower() + first.message[1:].rstrip(".")
+        raise DataError(f"{what}{others}", file=first.file, fix=first.fix.rstrip("."), code=first.code)
     bad = {f.sample for f in found.errors}
     samples = [s for s in found.catalogue.samples if s.name not in bad]
     if not any(s.labels is not None for s in samples):
