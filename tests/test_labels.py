@@ -126,7 +126,8 @@ def test_kinds(tmp_path):
 @pytest.mark.parametrize(
     ("array", "kind", "words"),
     [
-        (noise(3, 20, 30), "code", "holds colours, and the classes have codes"),
+        (noise(3, 20, 30), "code", "more than 100 different colours, as a photograph has"),
+        (noise(3, 20, 30, low=1, high=4), "code", "holds colours, and the classes have codes"),
         (noise(3, 20, 30, dtype="uint16"), "color", "has to be 8-bit, not uint16"),
         (noise(2, 20, 30), "code", "two bands"),
         (np.full((20, 30), 1.25, "float32"), "code", "holds 1.25, which is no class code, in 600 pixels"),

@@ -84,7 +84,7 @@ def test_globs_of_one(given: Any) -> None:
         (PrepareOptions, {"source": "s", "dataset": "d", "block": 3}, "option block: .*greater than or equal to 32"),
         (PrepareOptions, {"source": "s", "dataset": "d", "seed": -1}, "option seed: .*greater"),
         (PrepareOptions, {"source": "s", "dataset": "d", "seed": "x"}, "option seed: .*integer"),
-        (PrepareOptions, {"source": "s"}, "option dataset: "),
+        (PrepareOptions, {"source": "s"}, "DATASET is missing"),
         (InspectOptions, {"source": "s", "colour": 1}, "option colour: "),
         (TrainOptions, {"dataset": "d", "model": "m", "steps": 1, "epochs": 1}, "more than one of minutes, epochs and steps"),
         (TrainOptions, {"dataset": "d", "model": "m", "minutes": 0}, "option minutes: .*greater than 0"),
