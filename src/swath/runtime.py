@@ -41,7 +41,7 @@ class OpenVinoRuntime:
         try:
             self._request = core.compile_model(core.read_model(onnx), "CPU", config).create_infer_request()
         except RuntimeError as error:
-            raise ModelError(f"OpenVINO refuses the network ({error})", fix='Try swath.Model(path, engine="onnxruntime"), or train it again') from error
+            raise ModelError(f"OpenVINO refuses the network ({error})", fix="Train it again") from error
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
@@ -69,7 +69,7 @@ class OnnxRuntime:
         try:
             self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - its own errors share no public base
-            raise ModelError(f"ONNX Runtime refuses the network ({error})", fix='Try swath.Model(path, engine="openvino"), or train it again') from error
+            raise ModelError(f"ONNX Runtime refuses the network ({error})", fix="Train it again") from error
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
