@@ -65,6 +65,8 @@ class Card(_Frozen):
         network: everything else the network is built from.
         stride: height and width of an input are multiples of it.
         halo: pixels around a tile's core that are read with it.
+        heights: whether the network's last channel, after the class scores, is the height above ground in metres.
+        temperature: class scores are divided by it before they are turned into probabilities (softmax).
         parameters: number of weights.
         training: how it was made.
         files: SHA-256 of the other files in the model file.
@@ -82,6 +84,8 @@ class Card(_Frozen):
     network: dict[str, Any]
     stride: int
     halo: int
+    heights: bool = False
+    temperature: float = 1.0
     parameters: int
     training: Training
     files: dict[str, str]

@@ -38,12 +38,14 @@ class Engine:
         fill: what invalid pixels are replaced by, one value a band: the training mean.
         stride: height and width of a batch are multiples of it.
         halo: pixels around a core that are read with it, a multiple of the stride.
+        classes: how many of the runtime's first channels are class scores; None for all.
     """
 
     runtime: Runtime
     fill: Sequence[float]
     stride: int
     halo: int
+    classes: int | None = None
 
 
 def classify(source: Source, engine: Engine, area: Window | None = None) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
@@ -59,7 +61,7 @@ def classify(source: Source, engine: Engine, area: Window | None = None) -> Iter
             yield window, np.full((window.height, window.width), IGNORE, np.uint8)
             continue
         scores = engine.runtime(_batch(values, valid, engine))
-        best = scores[0][(slice(None), *at)].argmax(axis=0).astype(np.uint8)
+        best = scores[0][(slice(engine.classes), *at)].argmax(axis=0).astype(np.uint8)
         yield window, np.where(valid[at], best, np.uint8(IGNORE))
 
 

@@ -85,7 +85,8 @@ class Model:
     def engine(self) -> Engine:
         """The running network, started at first use."""
         fill = [b.fill for b in self.card.bands]
-        return Engine(open_runtime(self._network, self._wanted), fill, self.card.stride, self.card.halo)
+        runtime = open_runtime(self._network, self._wanted)
+        return Engine(runtime, fill, self.card.stride, self.card.halo, len(self.card.legend.learnt))
 
     def predict(self, array: Any) -> Any:
         """Map an array in memory.
