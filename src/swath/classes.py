@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -48,6 +48,7 @@ class LandClass:
         map_code: what a map holds for it, 0..65535.
         color: `#RRGGBB`, for pictures and colour tables.
         ignore: True where the class must not be learnt nor scored.
+        unlabeled: True where the class stands for the absence of a label and is learnt all the same.
     """
 
     name: str
@@ -55,6 +56,7 @@ class LandClass:
     map_code: int
     color: str
     ignore: bool = False
+    unlabeled: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,11 @@ class Legend:
         table = np.full(keys[-1] - keys[0] + 3, IGNORE, np.uint8)
         table[keys - keys[0] + 1] = indices
         return table
+
+    def all_learnt(self) -> Legend:
+        """Return the same classes, of which the ignored ones are learnt as well and marked as `unlabeled`."""
+        classes = tuple(replace(c, ignore=False, unlabeled=True) if c.ignore else c for c in self.classes)
+        return replace(self, classes=classes)
 
     def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which of `codes` (any shape) belong to a class."""

@@ -2,14 +2,15 @@
 
 A dataset is a folder with `dataset.json` and one memory-mapped NumPy array an image: `pixels/` (rows, columns, bands) in the
 source's dtype, `labels/` (rows, columns) class indices with `IGNORE`, and `valid/` (rows, columns) bool where an image has
-nodata. A *sample* is a window of an image with a group and a split; the windows of an image do not overlap.
+nodata, and `heights/` (rows, columns) float32 metres above ground, NaN unknown, where the source has them. A *sample* is a window of an image with a group and a split; the windows of an image do not overlap.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,12 @@ from swath.types import PathLike, SplitName
 
 FORMAT_VERSION = 1
 MANIFEST = "dataset.json"
+HEIGHTS = "heights"
 ENTRIES = (MANIFEST, "pixels", "labels", "valid")
-"""What a dataset's folder holds, and nothing else."""
+"""What a dataset's folder holds, and nothing else but `HEIGHTS`."""
+
+OPEN_FILES = 256
+"""Stored arrays that are kept open; a process may not have as many files open as a dataset has images."""
 
 
 class _Frozen(BaseModel):
@@ -51,6 +56,7 @@ class Image(_Frozen):
     pixels: str
     labels: str | None
     valid: str | None
+    heights: str | None = None
     grid: Grid
 
 
@@ -96,26 +102,36 @@ class StoredImage:
     Args:
         folder: the dataset's folder.
         image: its entry in the manifest.
+        opened: opens a stored array.
     """
 
-    def __init__(self, folder: Path, image: Image) -> None:
+    def __init__(self, folder: Path, image: Image, opened: Callable[[Path], NDArray[Any]] | None = None) -> None:
         self.name = image.name
         self.grid = image.grid
-        self.pixels = _mapped(folder / image.pixels)
-        self.labels = _mapped(folder / image.labels) if image.labels else None
-        self.valid = _mapped(folder / image.valid) if image.valid else None
+        self._folder = folder
+        self._image = image
+        self._opened = opened or mapped
 
     def read(self, window: Window) -> Pixels:
         """Return values (bands, rows, columns) and validity (rows, columns) of a window inside the image."""
-        values = np.asarray(self.pixels[window.slices]).transpose(2, 0, 1)
-        valid = np.ones(values.shape[1:], bool) if self.valid is None else np.asarray(self.valid[window.slices])
+        values = self._part(self._image.pixels, window).transpose(2, 0, 1)
+        valid = np.ones(values.shape[1:], bool) if self._image.valid is None else self._part(self._image.valid, window)
         return Pixels(values, valid)
 
     def read_labels(self, window: Window) -> NDArray[np.uint8]:
         """Return class indices (rows, columns); all `IGNORE` for an unlabelled image."""
-        if self.labels is None:
+        if self._image.labels is None:
             return np.full((window.height, window.width), IGNORE, np.uint8)
-        return np.asarray(self.labels[window.slices])
+        return self._part(self._image.labels, window)
+
+    def read_heights(self, window: Window) -> NDArray[np.float32]:
+        """Return heights above ground in metres (rows, columns), float32, NaN where unknown."""
+        if self._image.heights is None:
+            return np.full((window.height, window.width), np.nan, np.float32)
+        return self._part(self._image.heights, window)
+
+    def _part(self, file: str, window: Window) -> NDArray[Any]:
+        return np.asarray(self._opened(self._folder / file)[window.slices])
 
 
 class Dataset:
@@ -135,10 +151,16 @@ class Dataset:
     @cached_property
     def images(self) -> list[StoredImage]:
         """The stored images, in the manifest's order."""
-        return [StoredImage(self.folder, image) for image in self.manifest.images]
+        opened = lru_cache(OPEN_FILES)(mapped)
+        return [StoredImage(self.folder, image, opened) for image in self.manifest.images]
 
 
-def _mapped(path: Path) -> NDArray[Any]:
+def mapped(path: Path) -> NDArray[Any]:
+    """Open a stored array without reading it.
+
+    Raises:
+        DataError: it is absent or damaged.
+    """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:

@@ -19,12 +19,15 @@ from swath.classes import Kind, Legend, found_legend, unpack
 from swath.errors import DataError, SwathError
 from swath.labels import MAX_DISTINCT, UNLABELLED, mask_kind, read_ignored
 from swath.progress import track
-from swath.raster import Grid, Raster, chunks, open_raster
+from swath.raster import Grid, chunks, open_raster
 from swath.sources import Catalogue, Sample
 from swath.types import Finding
 
 ENOUGH = 1 << 16
 """Distinct values of a mask after which it need not be read on."""
+
+MOST = 0.75
+"""Where this share of the images has one size, another size is odd."""
 
 Palette: TypeAlias = dict[int, tuple[int, int, int, int]]
 
@@ -44,6 +47,7 @@ class Facts:
         veiled: pixels whose alpha is neither 0 nor full: an alpha band has few, a band of data has many.
         codes: number of pixels by label code or packed colour.
         names: names of codes, where the labels have names.
+        heights: pixels of known height; None without heights.
     """
 
     grid: Grid
@@ -53,6 +57,7 @@ class Facts:
     veiled: int
     codes: Counter[int]
     names: dict[int, str]
+    heights: int | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def _palettes(path: Path) -> list[Palette]:
 
 def _examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Finding:
     try:
-        with Raster(sample.images) as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
+        with sample.open_image() as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
             codes: Counter[int] = Counter()
             valid = veiled = 0
             for window in chunks(raster.grid):
@@ -152,9 +157,18 @@ def _examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Findi
                 if len(codes) > ENOUGH:
                     break
             del codes[UNLABELLED]
-            return Facts(raster.grid, raster.bands, raster.dtype, valid, veiled, codes, labels.names)
+            known = _known_heights(sample, raster.grid)
+            return Facts(raster.grid, raster.bands, raster.dtype, valid, veiled, codes, labels.names, known)
     except SwathError as error:
         return Finding.of_error(error, sample.images[0], sample.name)
+
+
+def _known_heights(sample: Sample, grid: Grid) -> int | None:
+    heights = sample.open_heights(grid)
+    if heights is None:
+        return None
+    with heights:
+        return sum(int(heights.read(window).valid.sum()) for window in chunks(grid))
 
 
 def _counted(labels: NDArray[np.int64]) -> dict[int, int]:
@@ -175,6 +189,11 @@ def _judge(sample: Sample, fact: Facts, kind: Kind, legend: Legend | None) -> It
             f"Its last band is marked as alpha, but {fact.veiled} pixels of it are neither clear nor opaque: is it data?",
             "If so, say it in the file (gdal_edit.py -colorinterp_4 undefined); as alpha it only masks where it is 0.",
             sample.name,
+        )  # fmt: skip
+    if fact.heights == 0:
+        yield Finding(
+            "warning", "no-heights", str(sample.heights), "No height in this file is known.",
+            "Fetch it again, or leave it out; the image is used for its classes.", sample.name,
         )  # fmt: skip
     if sample.labels is None:
         return
@@ -233,11 +252,18 @@ def _compare(samples: Sequence[Sample], facts: dict[str, Facts]) -> Iterator[Fin
         return
     bands, _ = Counter(len(f.bands) for f in facts.values()).most_common(1)[0]
     dtype, _ = Counter(str(f.dtype) for f in facts.values()).most_common(1)[0]
+    size, alike = Counter((f.grid.height, f.grid.width) for f in facts.values()).most_common(1)[0]
     for sample in samples:
         fact = facts.get(sample.name)
         if fact is None:
             continue
         image = str(sample.images[0])
+        if alike >= MOST * len(facts) and (fact.grid.height, fact.grid.width) != size:
+            yield Finding(
+                "warning", "odd-size", image,
+                f"This image is {fact.grid.width}x{fact.grid.height} pixels, and most are {size[1]}x{size[0]}.",
+                "Check that it is whole.", sample.name,
+            )  # fmt: skip
         if len(fact.bands) != bands:
             yield Finding(
                 "error", "band-mismatch", image,

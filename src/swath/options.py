@@ -51,7 +51,7 @@ class SourceOptions:
 
     source: Annotated[PathLike, Field(description="Folder with images and labels.")]
     _: KW_ONLY
-    layout: Annotated[Literal["auto", "pairs", "scene"], Field(description="How the folder is arranged; auto finds out.")] = (
+    layout: Annotated[Literal["auto", "pairs", "scene", "contest"], Field(description="How the folder is arranged; auto finds out.")] = (
         "auto"
     )
     classes: Annotated[
@@ -63,6 +63,9 @@ class SourceOptions:
     label_field: Annotated[str | None, Field(description="Column of the vector layer that holds the class.")] = None
     mask: Annotated[Globs, Field(description="Rasters (clouds, quality) whose non-zero pixels are ignored.")] = ()
     unlabeled: Annotated[bool, Field(description="Keep images without a mask, unlabelled.")] = False
+    bands: Annotated[
+        Literal["rgb", "msi"] | None, Field(description="Contest layout: three visible bands, or all eight; rgb if absent.")
+    ] = None
 
     @property
     def root(self) -> Path:
@@ -94,6 +97,8 @@ class PrepareOptions(SourceOptions):
     buffer: Annotated[
         int | None, Field(ge=0, description="Pixels left unlabelled between blocks of two splits; block/16 if absent.")
     ] = None
+    heights: Annotated[bool, Field(description="Store heights above ground where the layout has them.")] = True
+    learn_unlabeled: Annotated[bool, Field(description="Learn the ignored classes too; scores come with and without.")] = False
     skip_bad: Annotated[bool, Field(description="Drop samples with errors, and list them, instead of refusing.")] = False
     seed: Annotated[int, Field(ge=0, description="Seed of the split.")] = 0
 

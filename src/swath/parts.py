@@ -47,12 +47,13 @@ def whole_file(path: PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: PathLike, owned: Collection[str]) -> Iterator[Path]:
+def whole_folder(path: PathLike, owned: Collection[str], optional: Collection[str] = ()) -> Iterator[Path]:
     """Give an empty folder to fill; when the block ends without an error, put it at `path`, replacing what was there.
 
     Args:
         path: the folder to make.
         owned: names of what we put into it; a folder that holds anything else, or not all of these, is not replaced.
+        optional: names of what it may hold besides.
 
     Raises:
         JobError: `path` is a file or a folder that is not ours alone, or the disk does not take it.
@@ -61,8 +62,8 @@ def whole_folder(path: PathLike, owned: Collection[str]) -> Iterator[Path]:
     if path.exists() and not path.is_dir():
         raise JobError("this is a file, and a folder is to be written here", file=path, fix="Give another name")
     found = {p.name for p in path.iterdir()} if path.is_dir() else set()
-    if found and found != set(owned):
-        other = sorted(found - set(owned)) or [f"no {name}" for name in sorted(set(owned) - found)]
+    if found and not set(owned) <= found <= {*owned, *optional}:
+        other = sorted(found - {*owned, *optional}) or [f"no {name}" for name in sorted(set(owned) - found)]
         raise JobError(
             f"this folder holds other files ({other[0]}), so it is not replaced",
             file=path,

@@ -28,6 +28,7 @@ from rasterio.warp import transform as warp_points
 
 from swath.errors import DataError
 from swath.grid import Window, whole
+from swath.pages import joined
 from swath.types import PathLike
 
 Array: TypeAlias = NDArray[Any]
@@ -275,7 +276,7 @@ class Raster:
 
 
 def open_raster(path: PathLike) -> rasterio.DatasetReader:
-    """Open a file with GDAL.
+    """Open a file with GDAL; a TIFF whose pages are its bands comes as one image (see `pages`).
 
     Raises:
         DataError: there is no such file, or it is not a raster.
@@ -294,7 +295,8 @@ def open_raster(path: PathLike) -> rasterio.DatasetReader:
     if dataset.count == 0:
         dataset.close()
         raise DataError("it is a container without bands of its own", file=path, fix="Name one of its subdatasets")
-    return dataset
+    with gdal():
+        return joined(str(path), dataset)
 
 
 def unreadable(path: PathLike, error: Exception) -> DataError:

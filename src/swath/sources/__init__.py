@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
-from swath.sources import pairs, scene
+from swath.sources import contest, pairs, scene
 from swath.sources.catalogue import Catalogue, Sample
 
 __all__ = ["Catalogue", "Sample", "find"]
 
-_LAYOUTS = {"pairs": pairs.find, "scene": scene.find}
+_LAYOUTS = {"contest": contest.find, "pairs": pairs.find, "scene": scene.find}
 
 
 def find(options: SourceOptions) -> Catalogue:
     """List the samples of a source folder.
 
-    `auto` is `scene` where images or labels are named, else `pairs`.
+    `auto` is `scene` where images or labels are named, `contest` where files have its names, else `pairs`.
 
     Raises:
         DataError: the folder does not exist, or the named images or labels do not.
@@ -27,7 +27,12 @@ def find(options: SourceOptions) -> Catalogue:
         raise DataError("this is a file, and a folder is wanted", file=options.root, fix="Give the folder it lies in")
     layout = options.layout
     if layout == "auto":
-        layout = "scene" if options.images or options.labels else "pairs"
-    if layout == "pairs" and (options.images or options.labels or options.label_field):
+        if options.images or options.labels:
+            layout = "scene"
+        else:
+            layout = "contest" if contest.recognises(options.root) else "pairs"
+    if layout != "scene" and (options.images or options.labels or options.label_field):
         raise UsageError("--images, --labels and --label-field are for the scene layout", fix="Leave them or --layout out")
+    if layout != "contest" and options.bands:
+        raise UsageError("--bands is for the contest layout", fix="Leave it out")
     return _LAYOUTS[layout](options)

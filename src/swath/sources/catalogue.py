@@ -9,8 +9,9 @@ from glob import escape, glob
 from pathlib import Path
 
 from swath.classes import Legend
+from swath.errors import DataError
 from swath.labels import Labels, NoLabels, RasterLabels, VectorLabels
-from swath.raster import Grid
+from swath.raster import Grid, Raster
 from swath.types import Finding
 from swath.vector import Features
 
@@ -26,6 +27,8 @@ class Sample:
         ignored: mask rasters whose non-zero pixels are ignored.
         group: samples of one group see the same ground; None where the image is to be cut into blocks, a group each.
         warp: True where a label raster may lie on another grid.
+        bands: names of the bands, where the layout knows them; empty for the files' own.
+        heights: raster of heights above ground in metres, NaN or nodata where unknown.
     """
 
     name: str
@@ -34,6 +37,8 @@ class Sample:
     ignored: tuple[Path, ...] = ()
     group: str | None = None
     warp: bool = False
+    bands: tuple[str, ...] = ()
+    heights: Path | None = None
 
     @property
     def label_file(self) -> str:
@@ -53,6 +58,34 @@ class Sample:
         if isinstance(self.labels, Features):
             return VectorLabels(self.labels, grid, legend)
         return RasterLabels(self.labels, grid, warp=self.warp)
+
+    def open_image(self) -> Raster:
+        """Open the image.
+
+        Raises:
+            DataError: see `Raster`.
+        """
+        return Raster(self.images, self.bands)
+
+    def open_heights(self, grid: Grid) -> Raster | None:
+        """Open the heights, which lie pixel on pixel; None without.
+
+        Raises:
+            DataError: they cannot be opened, are of several bands, or do not fit the image.
+        """
+        if self.heights is None:
+            return None
+        raster = Raster([self.heights])
+        own = raster.grid
+        if (own.height, own.width) == (grid.height, grid.width) and len(raster.bands) == 1:
+            return raster
+        raster.close()
+        raise DataError(
+            f"the heights are {own.width}x{own.height} pixels in {len(raster.bands)} band(s), the image {grid.width}x{grid.height}",
+            file=self.heights,
+            fix="Give one band of heights on the image's own pixels",
+            code="size-mismatch",
+        )
 
 
 def files_below(root: Path) -> Iterator[Path]:
@@ -85,9 +118,11 @@ class Catalogue:
         layout: name of the layout that was found.
         samples: the samples.
         findings: what is wrong with the arrangement (missing or ambiguous masks, ...).
+        legend: the classes, where the layout knows them.
     """
 
     root: Path
     layout: str
     samples: tuple[Sample, ...]
     findings: tuple[Finding, ...] = field(default=())
+    legend: Legend | None = None

@@ -58,7 +58,7 @@ def survey_of(options: SourceOptions) -> Survey:
         catalogue = find(options)
     except DataError as error:
         catalogue = Catalogue(options.root, options.layout, (), (Finding.of_error(error, options.root),))
-    return survey(catalogue, legend)
+    return survey(catalogue, legend or catalogue.legend)
 
 
 def summarise(found: Survey) -> InspectResult:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.classes import IGNORE, Legend
-from swath.dataset import ENTRIES, MANIFEST, Band, Image, Manifest, Sample, StoredImage
+from swath.dataset import ENTRIES, HEIGHTS, MANIFEST, Band, Image, Manifest, Sample, StoredImage
 from swath.doctor import Survey
 from swath.errors import DataError, UsageError
 from swath.grid import Window
@@ -25,7 +25,7 @@ from swath.moments import Moments
 from swath.options import PrepareOptions
 from swath.parts import allocate, whole_folder
 from swath.progress import track
-from swath.raster import Grid, Raster, chunks
+from swath.raster import Grid, chunks
 from swath.sources import Sample as SourceSample
 from swath.splits import Place, assign_splits, buffered, default_block, places
 from swath.types import Finding, SplitName
@@ -83,8 +83,9 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     samples, skipped = _usable(found, options.skip_bad)
     if found.legend is None:
         raise DataError("no pixel is labelled", file=found.catalogue.root, fix="Check that masks hold classes")
-    with whole_folder(options.dataset, ENTRIES) as folder:
-        manifest = _build(folder, samples, found, found.legend, options)
+    legend = found.legend.all_learnt() if options.learn_unlabeled else found.legend
+    with whole_folder(options.dataset, ENTRIES, [HEIGHTS]) as folder:
+        manifest = _build(folder, samples, found, legend, options)
         findings = [*found.findings, *_split_findings(manifest)]
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return _summarise(options, manifest, findings, skipped)
@@ -110,6 +111,10 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
     """Store all images, place them, and describe the result."""
     for name in set(ENTRIES) - {MANIFEST}:
         (folder / name).mkdir()
+    if not options.heights:
+        samples = [replace(s, heights=None) for s in samples]
+    if any(s.heights for s in samples):
+        (folder / HEIGHTS).mkdir()
     facts = [found.facts[s.name] for s in samples]
     dtype = np.result_type(*(f.dtype for f in facts))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -161,7 +166,7 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
     """Write pixels, labels and validity of one image as arrays."""
     name = f"{number:06d}.npy"
     has_labels = sample.labels is not None
-    with Raster(sample.images) as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
+    with sample.open_image() as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
         grid = raster.grid
         shape = (grid.height, grid.width)
         pixels = allocate(folder / "pixels" / name, dtype, (*shape, len(raster.bands)))
@@ -187,8 +192,22 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
         pixels=f"pixels/{name}",
         labels=f"labels/{name}" if has_labels else None,
         valid=None if complete else f"valid/{name}",
+        heights=_store_heights(folder, name, sample, grid),
         grid=grid,
     )
+
+
+def _store_heights(folder: Path, name: str, sample: SourceSample, grid: Grid) -> str | None:
+    """Write the heights of one image, in metres, as an array; NaN where they are unknown."""
+    raster = sample.open_heights(grid)
+    if raster is None:
+        return None
+    with raster:
+        heights = allocate(folder / HEIGHTS / name, np.dtype(np.float32), (grid.height, grid.width))
+        for window in chunks(grid):
+            values, known = raster.read(window)
+            heights[window.slices] = np.where(known, values[0], np.nan)
+    return f"{HEIGHTS}/{name}"
 
 
 def _count(image: StoredImage, window: Window, legend: Legend) -> list[int]:
