@@ -1,7 +1,7 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
 Every verb of the command line is a function of the same name and options: `inspect`, `prepare`, `train`, `evaluate`, `predict`,
-`demo`. `Model` opens a model file for arrays in memory. Nothing heavy is imported before it is used.
+`submit`, `demo`. `Model` opens a model file for arrays in memory. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from swath.verbs.inspect import inspect
     from swath.verbs.predict import predict
     from swath.verbs.prepare import prepare
+    from swath.verbs.submit import submit
     from swath.verbs.train import train
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "inspect",
     "predict",
     "prepare",
+    "submit",
     "train",
 ]
 

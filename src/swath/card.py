@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from swath.classes import Legend
 from swath.errors import ModelError
+from swath.options import Heads
 
 FORMAT_VERSION = 1
 
@@ -66,6 +67,9 @@ class Card(_Frozen):
         stride: height and width of an input are multiples of it.
         halo: pixels around a tile's core that are read with it.
         heights: whether the network's last channel, after the class scores, is the height above ground in metres.
+        heads: `softmax`, or `per-class` where the scores are calibrated log-odds of masks apart.
+        thresholds: per-class heads: probability from which on a pixel belongs to the mask of a class.
+        core: largest side of a tile's core, where the result depends on it; None for any.
         temperature: class scores are divided by it before they are turned into probabilities (softmax).
         parameters: number of weights.
         training: how it was made.
@@ -85,6 +89,9 @@ class Card(_Frozen):
     stride: int
     halo: int
     heights: bool = False
+    heads: Heads = "softmax"
+    thresholds: list[float] | None = None
+    core: int | None = None
     temperature: float = 1.0
     parameters: int
     training: Training

@@ -15,7 +15,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from swath.errors import JobError
-from swath.patches import Patches
+from swath.patches import Batches
 from swath.progress import Task, task
 from swath.teacher import Teacher
 from swath.validation import Validation
@@ -43,13 +43,13 @@ class Course(Callback):
     """Keeps the clock, the learning rate, the curve and the validations of a training, also across interruptions.
 
     Args:
-        patches: told where to begin after an interruption.
+        batches: told where to begin after an interruption.
         budget: how long to train.
         validation: makes the validation when the loop has begun, since its clock runs too.
     """
 
-    def __init__(self, patches: Patches, budget: Budget, validation: Callable[[], Validation]) -> None:
-        self._patches = patches
+    def __init__(self, batches: Batches, budget: Budget, validation: Callable[[], Validation]) -> None:
+        self._batches = batches
         self._budget = budget
         self._make_validation = validation
         self._validation: Validation | None = None
@@ -93,8 +93,8 @@ class Course(Callback):
         self._bar.advance(self.steps if self._budget.steps else self._before)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell the patches which batch comes next."""
-        self._patches.start = self.steps
+        """Tell the row of batches which batch comes next."""
+        self._batches.start = self.steps
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Set the learning rate."""

@@ -1,8 +1,9 @@
 """The prepared dataset: its manifest, its splits, and its pixels on disk.
 
 A dataset is a folder with `dataset.json` and one memory-mapped NumPy array an image: `pixels/` (rows, columns, bands) in the
-source's dtype, `labels/` (rows, columns) class indices with `IGNORE`, and `valid/` (rows, columns) bool where an image has
-nodata, and `heights/` (rows, columns) float32 metres above ground, NaN unknown, where the source has them. A *sample* is a window of an image with a group and a split; the windows of an image do not overlap.
+source's dtype, `labels/` (rows, columns) class indices with `IGNORE`, `valid/` (rows, columns) bool where an image has nodata,
+and `heights/` (rows, columns) float32 metres above ground, NaN unknown, where the source has them. A *sample* is a window of an
+image with a group and a split; the windows of an image do not overlap.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ class Engine:
         stride: height and width of a batch are multiples of it.
         halo: pixels around a core that are read with it, a multiple of the stride.
         classes: how many of the runtime's first channels are class scores; None for all.
+        core: largest side of a tile's core.
     """
 
     runtime: Runtime
@@ -46,6 +47,25 @@ class Engine:
     stride: int
     halo: int
     classes: int | None = None
+    core: int = CORE
+
+
+def infer(
+    source: Source, engine: Engine, area: Window | None = None
+) -> Iterator[tuple[Window, NDArray[np.float32] | None, NDArray[np.bool_]]]:
+    """Yield what the runtime says of windows that partition `area` (all of the source by default), and which pixels are valid.
+
+    Outputs are (channels, rows, columns), None where no pixel of a window is valid. They depend on nothing but the source and
+    the engine.
+    """
+    for tile in plan(source.grid, engine, area):
+        window = tile.core if area is None else tile.core.within(area)
+        at = window.relative_to(tile.read).slices
+        values, valid = source.read(tile.read)
+        if not valid[at].any():
+            yield window, None, valid[at]
+            continue
+        yield window, engine.runtime(_batch(values, valid, engine))[0][(slice(None), *at)], valid[at]
 
 
 def classify(source: Source, engine: Engine, area: Window | None = None) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
@@ -53,21 +73,20 @@ def classify(source: Source, engine: Engine, area: Window | None = None) -> Iter
 
     Indices are `IGNORE` where pixels are invalid. The result of a window depends on nothing but the source and the engine.
     """
-    for tile in plan(source.grid, engine, area):
-        window = tile.core if area is None else tile.core.within(area)
-        at = window.relative_to(tile.read).slices
-        values, valid = source.read(tile.read)
-        if not valid[at].any():
-            yield window, np.full((window.height, window.width), IGNORE, np.uint8)
-            continue
-        scores = engine.runtime(_batch(values, valid, engine))
-        best = scores[0][(slice(engine.classes), *at)].argmax(axis=0).astype(np.uint8)
-        yield window, np.where(valid[at], best, np.uint8(IGNORE))
+    for window, outputs, valid in infer(source, engine, area):
+        yield window, best_class(outputs, valid, engine)
+
+
+def best_class(outputs: NDArray[np.float32] | None, valid: NDArray[np.bool_], engine: Engine) -> NDArray[np.uint8]:
+    """Return the index of the best score (rows, columns), `IGNORE` where pixels are invalid."""
+    if outputs is None:
+        return np.full(valid.shape, IGNORE, np.uint8)
+    return np.where(valid, outputs[: engine.classes].argmax(axis=0).astype(np.uint8), np.uint8(IGNORE))
 
 
 def plan(grid: Grid, engine: Engine, area: Window | None = None) -> list[Tile]:
     """Return the tiles that `classify` works through, in order."""
-    every = tiles(grid.height, grid.width, core=CORE, halo=engine.halo, stride=engine.stride)
+    every = tiles(grid.height, grid.width, core=engine.core, halo=engine.halo, stride=engine.stride)
     return [t for t in every if area is None or t.core.within(area).size]
 
 

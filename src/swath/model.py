@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from swath.card import Card
 from swath.errors import DataError, ModelError
-from swath.fleet import Engine, classify
+from swath.fleet import CORE, Engine, classify
 from swath.grid import Window
 from swath.parts import whole_file
 from swath.raster import Grid, Pixels
@@ -86,7 +86,7 @@ class Model:
         """The running network, started at first use."""
         fill = [b.fill for b in self.card.bands]
         runtime = open_runtime(self._network, self._wanted)
-        return Engine(runtime, fill, self.card.stride, self.card.halo, len(self.card.legend.learnt))
+        return Engine(runtime, fill, self.card.stride, self.card.halo, len(self.card.legend.learnt), self.card.core or CORE)
 
     def predict(self, array: Any) -> Any:
         """Map an array in memory.

@@ -20,7 +20,12 @@ import torch
 from segmentation_models_pytorch.base import SegmentationHead
 from torch import Tensor, nn
 
+from swath.classic import ClassicNetwork
 from swath.errors import JobError, ModelError, UsageError
+from swath.losses import HEIGHT_UNIT
+
+CLASSIC = "classic"
+"""Name of the classic network, as encoder and decoder in one."""
 
 _DECODERS: dict[str, Any] = {
     "unet": smp.Unet,
@@ -37,12 +42,13 @@ class NetworkSpec:
 
     Attributes:
         encoder: name of a timm model that gives feature maps.
-        decoder: unet, unetplusplus, fpn, deeplabv3plus or segformer.
+        decoder: unet, unetplusplus, fpn, deeplabv3plus, segformer or classic.
         classes: number of classes.
         mean: subtracted from each raw band value.
         std: each band is divided by it then.
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch that sees single pixels; 0 for none.
+        heights: whether one more channel gives heights above ground in metres.
     """
 
     encoder: str
@@ -52,14 +58,22 @@ class NetworkSpec:
     std: tuple[float, ...]
     widths: tuple[int, int, int, int]
     pixel_width: int
+    heights: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Channels of the output."""
+        return self.classes + self.heights
 
 
 class Network(nn.Module):
     """Raw pixel values in, class scores (logits) out.
 
-    Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output (batch, classes, height,
-    width). Scaling by mean and deviation is part of the network. A small branch that looks at one pixel's values alone, at
-    full resolution, is added to the scores of the U-Net, which works at half.
+    Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output (batch, channels, height,
+    width): the scores of the classes and, where they are learnt, heights in metres. Scaling by mean and deviation is part of
+    the network. A small branch that looks at one pixel's values alone, at full resolution, is added to the scores of the
+    U-Net, which works at half. What comes out is multiplied by `gain` and moved by `offset`, one value a channel: the unit of
+    heights, and the calibration of masks apart.
 
     Raises:
         UsageError: timm has no such encoder, or it gives no feature maps.
@@ -67,6 +81,8 @@ class Network(nn.Module):
 
     mean: Tensor
     std: Tensor
+    gain: Tensor
+    offset: Tensor
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -74,34 +90,67 @@ class Network(nn.Module):
         bands = len(spec.mean)
         self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(spec.std).reshape(1, -1, 1, 1))
-        extra = {"decoder_channels": (*spec.widths, 16)} if spec.decoder == "unet" else {}
-        try:
-            body = _DECODERS[spec.decoder](
-                f"tu-{spec.encoder}", encoder_weights=None, in_channels=bands, classes=spec.classes, **extra
-            )
-        except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"encoder {spec.encoder!r} cannot be used with decoder {spec.decoder!r} ({_first_line(error)})",
-                fix="Choose one that `timm.list_models()` lists and that gives feature maps, such as resnet34",
-            ) from error
-        self.encoder, self.decoder, self.head = body.encoder, body.decoder, body.segmentation_head
-        if spec.decoder == "unet":
-            self.decoder.blocks = self.decoder.blocks[:-1]
-            self.head = SegmentationHead(spec.widths[-1], spec.classes, kernel_size=3, upsampling=2)
-        for module in self.modules():
-            if isinstance(module, nn.Upsample) and module.align_corners:
-                module.align_corners = False  # True stretches by the tile's size, and tiles would not fit together
-        self.pixel = _pixel_branch(bands, spec.pixel_width, spec.classes) if spec.pixel_width else None
-        self.stride = int(self.encoder.output_stride)
+        self.register_buffer("gain", torch.ones(1, spec.channels, 1, 1))
+        self.register_buffer("offset", torch.zeros(1, spec.channels, 1, 1))
+        if spec.heights:
+            self.gain[:, -1] = HEIGHT_UNIT
+        self.pixel = _pixel_branch(bands, spec.pixel_width, spec.channels) if spec.pixel_width else None
+        if spec.decoder == CLASSIC:
+            self.body: nn.Module = ClassicNetwork(bands, spec.channels)
+            self.stride = 1
+        else:
+            self.body = _encoder_decoder(spec)
+            self.stride = int(self.encoder.output_stride)
+
+    @property
+    def encoder(self) -> Any:
+        """The encoder; the classic network has none."""
+        return self.body.encoder
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Return scores (batch, classes, height, width) of raw pixels (batch, bands, height, width)."""
+        """Return scores (batch, channels, height, width) of raw pixels (batch, bands, height, width)."""
         x = (raw - self.mean) / self.std
+        out: Tensor = self.body(x)
+        if self.pixel is not None:
+            out = out + self.pixel(x)
+        return out * self.gain + self.offset
+
+
+class _EncoderDecoder(nn.Module):
+    """A decoder over a pretrained encoder."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, head
+
+    def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.head(self.decoder(self.encoder(x)))
-        return scores if self.pixel is None else scores + self.pixel(x)
+        return scores
 
 
-def _pixel_branch(bands: int, width: int, classes: int) -> nn.Module:
+def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
+    bands = len(spec.mean)
+    extra = {"decoder_channels": (*spec.widths, 16)} if spec.decoder == "unet" else {}
+    try:
+        built = _DECODERS[spec.decoder](
+            f"tu-{spec.encoder}", encoder_weights=None, in_channels=bands, classes=spec.channels, **extra
+        )
+    except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"encoder {spec.encoder!r} cannot be used with decoder {spec.decoder!r} ({_first_line(error)})",
+            fix="Choose one that `timm.list_models()` lists and that gives feature maps, such as resnet34",
+        ) from error
+    body = _EncoderDecoder(built.encoder, built.decoder, built.segmentation_head)
+    if spec.decoder == "unet":
+        built.decoder.blocks = built.decoder.blocks[:-1]
+        body.head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
+    for module in body.modules():
+        if isinstance(module, nn.Upsample) and module.align_corners:
+            module.align_corners = False  # True stretches by the tile's size, and tiles would not fit together
+    return body
+
+
+def _pixel_branch(bands: int, width: int, channels: int) -> nn.Module:
     """Two hidden layers over one pixel's bands; a first norm spreads colours that lie close together."""
     return nn.Sequential(
         nn.BatchNorm2d(bands),
@@ -109,7 +158,7 @@ def _pixel_branch(bands: int, width: int, classes: int) -> nn.Module:
         nn.ReLU(inplace=True),
         nn.Conv2d(width, width // 2, 1),
         nn.ReLU(inplace=True),
-        nn.Conv2d(width // 2, classes, 1),
+        nn.Conv2d(width // 2, channels, 1),
     )
 
 
@@ -217,7 +266,8 @@ def _first_line(error: Exception) -> str:
 
 def to_onnx(network: Network, bands: int) -> bytes:
     """Export a network to ONNX: input `raw` (batch, bands, height, width), output `scores`, all sizes free, float32."""
-    example = torch.zeros(2, bands, 2 * network.stride, 3 * network.stride)
+    step = max(32, network.stride)
+    example = torch.zeros(2, bands, 2 * step, 3 * step)
     network = network.eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -40,6 +40,9 @@ class Many:
 Groups = Annotated[Sequence[str], BeforeValidator(_split)]
 Globs = Annotated[Sequence[str], Many(), BeforeValidator(_listed)]
 
+Loss = Literal["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovasz"]
+ClassWeights = Literal["none", "effective", "inverse-sqrt"]
+Heads = Literal["softmax", "per-class"]
 Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
 
 _FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
@@ -51,9 +54,9 @@ class SourceOptions:
 
     source: Annotated[PathLike, Field(description="Folder with images and labels.")]
     _: KW_ONLY
-    layout: Annotated[Literal["auto", "pairs", "scene", "contest"], Field(description="How the folder is arranged; auto finds out.")] = (
-        "auto"
-    )
+    layout: Annotated[
+        Literal["auto", "pairs", "scene", "contest"], Field(description="How the folder is arranged; auto finds out.")
+    ] = "auto"
     classes: Annotated[
         PathLike | None,
         Field(description="YAML list of {name, code or color, ignore}; found from the masks if absent."),
@@ -110,13 +113,35 @@ class TrainOptions:
     dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
     model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
     _: KW_ONLY
-    recipe: Annotated[Literal["default"], Field(description="Named set of training settings.")] = "default"
+    recipe: Annotated[
+        Literal["default", "classic"],
+        Field(description="Named set of training settings; classic is the plain U-Net that all is measured against."),
+    ] = "default"
     encoder: Annotated[str, Field(description="Encoder: any timm model that gives feature maps.")] = "tf_efficientnet_lite0"
     decoder: Annotated[Decoder, Field(description="Decoder of the network.")] = "unet"
     weights: Annotated[
         str,
         Field(description="Encoder's first weights: auto (what is installed or timm finds), none, or a safetensors FILE."),
     ] = "auto"
+    heads: Annotated[
+        Heads | None, Field(description="One softmax over all classes, or one sigmoid mask a class (per-class).")
+    ] = None
+    heights: Annotated[bool, Field(description="Learn the height above ground as well.")] = False
+    balance: Annotated[
+        float | None,
+        Field(
+            ge=0, le=1, description="Power of a class's pixels by which patches are drawn: 1 as they are, 0 all classes alike."
+        ),
+    ] = None
+    loss: Annotated[Loss | None, Field(description="A term for pixels and one for regions.")] = None
+    class_weights: Annotated[ClassWeights | None, Field(description="Weights of the classes in the term for pixels.")] = None
+    classic_crops: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(corner|grid):[1-9]\d*$",
+            description="Classic recipe: crops an image, from its corner (corner:9) or anywhere (grid:16, the default).",
+        ),
+    ] = None
     minutes: Annotated[float | None, Field(gt=0, description="Wall time of the training loop (default 30).")] = None
     epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
     steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
@@ -126,6 +151,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
             raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
+        if self.classic_crops and self.recipe != "classic":
+            raise UsageError("--classic-crops is for the classic recipe", fix="Add --recipe classic")
 
 
 @dataclass(frozen=True, config=_FROZEN)
@@ -163,6 +190,15 @@ class PredictOptions:
                 raise UsageError("no MAP is given", fix="Say where to write it: swath predict MODEL IMAGE MAP")
             object.__setattr__(self, "map", self.image)
             object.__setattr__(self, "image", self.stack)
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class SubmitOptions:
+    """Map a folder of contest images, and zip the maps as the contest takes them."""
+
+    model: Annotated[PathLike, Field(description="Model file, trained on a contest dataset.")]
+    images: Annotated[PathLike, Field(description="Folder with the contest's *_RGB.tif, or *_MSI.tif for eight bands.")]
+    archive: Annotated[PathLike, Field(description="Zip file to write.")]
 
 
 @dataclass(frozen=True, config=_FROZEN)

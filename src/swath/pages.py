@@ -37,16 +37,19 @@ def joined(path: str, first: rasterio.DatasetReader) -> rasterio.DatasetReader:
         first.close()
         reason = " ".join(str(error).split()).rstrip(".")
         raise DataError(
-            f"the file is damaged: its pages cannot be read ({reason})", file=path, fix="Fetch or export it again, or leave it out"
+            f"the file is damaged: its pages cannot be read ({reason})",
+            file=path,
+            fix="Fetch or export it again, or leave it out",
         ) from error
     with first:
         return _in_memory(array.transpose(2, 0, 1) if array.shape[2] < array.shape[0] else array, first)
 
 
 def _in_memory(array: NDArray[Any], first: rasterio.DatasetReader) -> rasterio.DatasetReader:
-    """Put an array (bands, rows, columns) where GDAL can read it, with the georeferencing of the first page if that is a band."""
-    profile = {"count": len(array), "height": array.shape[1], "width": array.shape[2], "dtype": array.dtype, "interleave": "pixel"}
-    if first.shape == array.shape[1:] and first.crs is not None:
+    """Put an array (bands, rows, columns) where GDAL can read it, with the georeferencing of the first page if it is a band."""
+    bands, height, width = array.shape
+    profile = {"count": bands, "height": height, "width": width, "dtype": array.dtype, "interleave": "pixel"}
+    if first.shape == (height, width) and first.crs is not None:
         profile |= {"crs": first.crs, "transform": first.transform}
     memory = MemoryFile()
     with memory.open(driver="GTiff", **profile, BIGTIFF="IF_SAFER") as out:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,118 +15,100 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from swath.classes import IGNORE
-from swath.dataset import Dataset, Sample
 from swath.grid import Window
+from swath.ground import Ground, Piece
 from swath.recipes import Recipe
 
-LOOKED_AT = 2**18
-"""Pixels of a sample, at most about this many, in which a class is looked for."""
+
+class Batch(NamedTuple):
+    """What a training step sees.
+
+    Attributes:
+        pixels: raw pixel values, float32 (batch, bands, rows, columns), invalid pixels filled with the band's mean.
+        labels: class indices, int64 (batch, rows, columns), `IGNORE` where there is no label.
+        heights: metres above ground, float32 (batch, rows, columns), NaN where unknown; None where they are not learnt.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    heights: Tensor | None = None
 
 
-class Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
-    """An endless row of batches.
-
-    Each batch is raw pixel values, float32 (batch, bands, patch, patch), invalid pixels filled with the band's mean, and class
-    indices, int64 (batch, patch, patch), `IGNORE` where there is no label. Samples are drawn by their number of labelled
-    pixels; pixels of other splits in the same image are hidden.
+class Batches(torch.utils.data.IterableDataset[Batch]):
+    """An endless row of batches, each of which depends on nothing but the seed and its number.
 
     Args:
-        dataset: the prepared data.
-        samples: the samples to draw from.
+        ground: what is learnt from.
         recipe: sizes, scales and augmentation.
         seed: of all draws.
         start: number of the first batch.
     """
 
-    def __init__(self, dataset: Dataset, samples: Sequence[Sample], recipe: Recipe, seed: int, start: int = 0) -> None:
+    def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
         super().__init__()
-        self._dataset = dataset
-        self._samples = [s for s in samples if sum(s.counts)]
-        self._recipe = recipe
-        self._seed = seed
+        self.ground = ground
+        self.recipe = recipe
+        self.seed = seed
         self.start = start
-        counts = np.array([s.counts for s in self._samples], np.float64)
-        totals = counts.sum(axis=0)
-        self._class_odds = np.where(totals > 0, totals, 0.0) ** recipe.balance * (totals > 0)
-        self._class_odds /= self._class_odds.sum()
-        self._sample_odds = (counts / np.maximum(totals, 1)).T
-        self._mean = np.array([b.mean for b in dataset.manifest.bands], np.float32)
-        self._std = np.array([b.std for b in dataset.manifest.bands], np.float32)
-        known = dataset.manifest.gsd is not None
-        self._zooms = [math.log(zoom) for zoom in (recipe.scales_known if known else recipe.scales)]
-        self._hidden = _hidden_windows(dataset, samples)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         number = self.start
         while True:
             yield self.batch(number)
             number += 1
 
-    def batch(self, number: int) -> tuple[Tensor, Tensor]:
+    def batch(self, number: int) -> Batch:
         """Return batch `number`."""
-        rng = np.random.default_rng([self._seed, number])
-        pairs = [self._patch(rng) for _ in range(self._recipe.batch)]
-        pixels, labels = zip(*pairs, strict=True)
-        return torch.stack(pixels), torch.stack(labels)
+        raise NotImplementedError
 
-    def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        size = self._recipe.patch
-        image, window = self._place(rng)
-        side = window.height
-        values, valid, labels = self._read(image, window)
-        values[:, ~valid] = self._mean[:, None]
-        pixels = torch.from_numpy(values)
-        if side != size:
-            pixels = F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=side > size)[0]
-        nearest = np.minimum(((np.arange(size) + 0.5) * side / size).astype(np.int64), side - 1)
-        target = torch.from_numpy(labels[nearest[:, None], nearest].astype(np.int64))
-        pixels, target = _turn(rng, pixels, target)
-        return self._recolour(rng, pixels), target
+    @property
+    def epoch(self) -> int:
+        """Batches that make one pass over the data."""
+        raise NotImplementedError
 
-    def _place(self, rng: np.random.Generator) -> tuple[int, Window]:
-        """Draw a class, a sample that holds it, and a square window of it around a pixel of the class."""
-        wanted = int(rng.choice(len(self._class_odds), p=self._class_odds))
-        sample = self._samples[rng.choice(len(self._samples), p=self._sample_odds[wanted])]
-        side = max(1, round(self._recipe.patch / math.exp(rng.uniform(self._zooms[0], self._zooms[1]))))
+
+class Patches(Batches):
+    """Patches drawn by class, at random scales.
+
+    Samples are drawn by their number of labelled pixels; pixels of other splits in the same image are hidden.
+    """
+
+    def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
+        super().__init__(ground, recipe, seed, start)
+        known = ground.dataset.manifest.gsd is not None
+        self._zooms = [math.log(zoom) for zoom in (recipe.scales_known if known else recipe.scales)]
+
+    @property
+    def epoch(self) -> int:
+        """Batches that hold as many pixels as are labelled."""
+        labelled = sum(sum(s.counts) for s in self.ground.samples)
+        return max(1, math.ceil(labelled / (self.recipe.batch * self.recipe.patch**2)))
+
+    def batch(self, number: int) -> Batch:
+        """Return batch `number`."""
+        rng = np.random.default_rng([self.seed, number])
+        return stacked([self._patch(rng) for _ in range(self.recipe.batch)])
+
+    def _patch(self, rng: np.random.Generator) -> Batch:
+        sample, row, col = self.ground.draw(rng)
         inside = sample.window
-        step = max(1, math.isqrt(inside.size // LOOKED_AT))
-        labels = self._dataset.images[sample.image].read_labels(inside)[rng.integers(step) :: step, rng.integers(step) :: step]
-        seen = np.flatnonzero(labels == wanted)
-        spot = int(rng.choice(seen)) if len(seen) else int(rng.integers(labels.size))
-        row, col = (step * at for at in divmod(spot, labels.shape[1]))
+        side = max(1, round(self.recipe.patch / math.exp(rng.uniform(self._zooms[0], self._zooms[1]))))
         window = Window(
             inside.row + _start(rng, row, inside.height, side), inside.col + _start(rng, col, inside.width, side), side, side
         )
-        return sample.image, window
-
-    def _read(self, image: int, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
-        """Read a window that may reach over the image's edge; what lies outside, or is hidden, is invalid and unlabelled."""
-        stored = self._dataset.images[image]
-        inside = window.within(stored.grid.window)
-        at = inside.relative_to(window).slices
-        values = np.zeros((len(self._mean), window.height, window.width), np.float32)
-        valid = np.zeros((window.height, window.width), bool)
-        labels = np.full((window.height, window.width), IGNORE, np.uint8)
-        values[(slice(None), *at)], valid[at] = stored.read(inside)
-        labels[at] = stored.read_labels(inside)
-        for other in self._hidden[image]:
-            overlap = other.within(window)
-            if overlap.size:
-                where = overlap.relative_to(window).slices
-                valid[where] = False
-                labels[where] = IGNORE
-        return values, valid, labels
+        patch = resized(self.ground.read(sample.image, window), self.recipe.patch, antialias=True)
+        pixels, labels, heights = _turned(rng, patch)
+        return Batch(self._recolour(rng, pixels), labels, heights)
 
     def _recolour(self, rng: np.random.Generator, pixels: Tensor) -> Tensor:
         """Change brightness, contrast and the balance of bands, all relative to the training statistics."""
-        r = self._recipe
-        bands = len(self._mean)
+        r = self.recipe
+        bands = len(self.ground.mean)
         gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(1 - r.contrast / 2, 1 + r.contrast / 2, bands)
         shift = rng.uniform(-r.brightness, r.brightness) + rng.uniform(-r.brightness / 3, r.brightness / 3, bands)
-        mean = torch.from_numpy(self._mean)[:, None, None]
+        mean = torch.from_numpy(self.ground.mean)[:, None, None]
         scale = torch.from_numpy(gain.astype(np.float32))[:, None, None]
-        offset = torch.from_numpy(shift.astype(np.float32) * self._std)[:, None, None]
+        offset = torch.from_numpy(shift.astype(np.float32) * self.ground.std)[:, None, None]
         return (pixels - mean) * scale + mean + offset
 
 
@@ -139,18 +122,42 @@ def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
     return int(np.clip(rng.integers(spot - side + 1, spot + 1), low - margin, high + margin))
 
 
-def _turn(rng: np.random.Generator, pixels: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _turned(rng: np.random.Generator, patch: Batch) -> Batch:
     """Apply one of the eight symmetries of the square."""
     quarter, flip = int(rng.integers(4)), bool(rng.integers(2))
-    pixels, target = (torch.rot90(t, quarter, (-2, -1)) for t in (pixels, target))
-    return (pixels.flip(-1), target.flip(-1)) if flip else (pixels, target)
+
+    def turn(part: Tensor | None) -> Tensor | None:
+        if part is None:
+            return None
+        part = torch.rot90(part, quarter, (-2, -1))
+        return part.flip(-1) if flip else part
+
+    return Batch(*map(turn, patch))  # type: ignore[arg-type]
 
 
-def _hidden_windows(dataset: Dataset, samples: Sequence[Sample]) -> dict[int, list[Window]]:
-    """List, by image, the windows that belong to other splits."""
-    shown = {s.name for s in samples}
-    hidden: dict[int, list[Window]] = {i: [] for i in range(len(dataset.manifest.images))}
-    for other in dataset.manifest.samples:
-        if other.name not in shown and other.split != "unlabeled":
-            hidden[other.image].append(other.window)
-    return hidden
+def resized(piece: Piece, size: int, antialias: bool) -> Batch:
+    """Bring a piece to `size` pixels a side: pixels bilinear, labels and heights nearest; the result has no batch axis."""
+    height, width = piece.labels.shape
+    pixels = torch.from_numpy(piece.values)
+    if (height, width) != (size, size):
+        smooth = antialias and max(height, width) > size
+        pixels = F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=smooth)[0]
+    rows, cols = (np.minimum(((np.arange(size) + 0.5) * n / size).astype(np.int64), n - 1) for n in (height, width))
+    labels = torch.from_numpy(piece.labels[rows[:, None], cols].astype(np.int64))
+    heights = None if piece.heights is None else torch.from_numpy(piece.heights[rows[:, None], cols])
+    return Batch(pixels, labels, heights)
+
+
+def stacked(patches: Sequence[Batch]) -> Batch:
+    """Join patches to a batch."""
+    pixels, labels, heights = zip(*patches, strict=True)
+    return Batch(torch.stack(pixels), torch.stack(labels), None if heights[0] is None else torch.stack(heights))
+
+
+def class_shares(batches: Batches, count: int, classes: int) -> NDArray[np.float64]:
+    """Return the share of each class among the labelled pixels of the first `count` batches, float64 (classes,)."""
+    found = np.zeros(256, np.int64)
+    for number in range(count):
+        found += np.bincount(batches.batch(number).labels.numpy().ravel(), minlength=256)
+    shares: NDArray[np.float64] = found[:classes] / max(1, found[:classes].sum())
+    return shares

@@ -155,7 +155,8 @@ class Raster:
             which their names differ.
 
     Raises:
-        DataError: a file cannot be opened or holds complex numbers, or the files do not share one grid.
+        DataError: a file cannot be opened or holds complex numbers, the files do not share one grid, or there are more or fewer
+            bands than names.
     """
 
     def __init__(self, paths: Sequence[PathLike], names: Sequence[str] | None = None) -> None:
@@ -180,7 +181,16 @@ class Raster:
         self.dtype = np.result_type(
             *(np.uint8 if f.palette is not None else f.dataset.dtypes[i - 1] for f in self._files for i in f.indexes)
         )
-        self.bands = tuple(names) if names else self._band_names()
+        own = self._band_names()
+        if names and len(names) != len(own):
+            self.close()
+            raise DataError(
+                f"it has {len(own)} band(s), and {len(names)} are wanted ({', '.join(names)})",
+                file=self.paths[0],
+                fix="Give a file with these bands",
+                code="band-mismatch",
+            )
+        self.bands = tuple(names) if names else own
 
     def _open(self, path: str) -> _File:
         dataset = self._stack.enter_context(open_raster(path))

@@ -1,37 +1,45 @@
-"""What a network is taught with: loss, optimiser, learning rate."""
+"""How a network is taught: a step, the optimiser, the learning rate."""
 
 from __future__ import annotations
 
 import swath.torchvision_guard  # noqa: F401 - has to come first
 
 import math
+from collections.abc import Sequence
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.nn import functional as F
 
-from swath.classes import IGNORE
+from swath.losses import Loss
 from swath.network import Network
+from swath.patches import Batch
 from swath.recipes import Recipe
 
 
 class Teacher(LightningModule):
-    """The network with its loss and optimiser: cross-entropy plus soft Dice over the classes that a batch holds."""
+    """The network with its loss and optimiser.
 
-    def __init__(self, network: Network, recipe: Recipe) -> None:
+    Args:
+        network: what is taught.
+        recipe: how.
+        counts: labelled training pixels of each class.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, counts: Sequence[int]) -> None:
         super().__init__()
         self.network = network
+        self.loss = Loss(recipe, counts)
         self._recipe = recipe
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+    def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
-        raw, target = batch
-        scores = self.network(raw.contiguous(memory_format=torch.channels_last)).float()
-        return segmentation_loss(scores, target, self._recipe.dice)
+        scores = self.network(batch.pixels.contiguous(memory_format=torch.channels_last)).float()
+        loss: Tensor = self.loss(scores, batch.labels, batch.heights)
+        return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW; biases, norms and the small branch of single pixels do not decay, and that branch learns faster."""
+        """Biases, norms and the small branch of single pixels do not decay, and that branch learns faster."""
         fast = list(self.network.pixel.parameters()) if self.network.pixel else []
         slow = [p for p in self.network.parameters() if not any(p is q for q in fast)]
         groups = [
@@ -39,36 +47,20 @@ class Teacher(LightningModule):
             {"params": [p for p in slow if p.ndim <= 1], "weight_decay": 0.0, "speed": 1.0},
             {"params": fast, "weight_decay": 0.0, "speed": self._recipe.pixel_speed},
         ]
-        return torch.optim.AdamW([g for g in groups if g["params"]], lr=self._recipe.rate)
+        kind = torch.optim.AdamW if self._recipe.optimizer == "adamw" else torch.optim.Adam
+        return kind([g for g in groups if g["params"]], lr=self._recipe.rate, fused=True)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep the gradient within bounds; here, because Lightning's own way refuses fused optimisers."""
+        if self._recipe.clip:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self._recipe.clip)
 
     def set_rate(self, spent: float) -> None:
-        """Warm up linearly, then follow a cosine to 0, by the share of the budget that is spent."""
+        """Warm up linearly, then follow a cosine to 0, by the share of the budget that is spent; or keep the rate."""
+        if self._recipe.schedule == "constant":
+            return
         warm = self._recipe.warm_up
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, spent - warm) / (1 - warm))))
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
             group["lr"] = self._recipe.rate * min(1.0, spent / warm, cosine) * group["speed"]
-
-
-def segmentation_loss(scores: Tensor, target: Tensor, dice: float) -> Tensor:
-    """Return cross-entropy plus `dice` times the soft Dice loss.
-
-    Args:
-        scores: (batch, classes, height, width), float32.
-        target: class indices (batch, height, width), int64, `IGNORE` where there is no label.
-        dice: weight of the Dice term; it is the mean over the classes that the batch holds.
-
-    Returns:
-        A scalar; 0 where nothing is labelled.
-    """
-    labelled = target != IGNORE
-    if not labelled.any():
-        return scores.sum() * 0
-    loss = F.cross_entropy(scores, target, ignore_index=IGNORE)
-    if dice:
-        shares = scores.softmax(1) * labelled[:, None]
-        truth = F.one_hot(target.where(labelled, 0), scores.shape[1]).movedim(-1, 1) * labelled[:, None]
-        hits, sums = (shares * truth).sum((0, 2, 3)), (shares + truth).sum((0, 2, 3))
-        present = truth.sum((0, 2, 3)) > 0
-        loss = loss + dice * (1 - (2 * hits + 1) / (sums + 1))[present].mean()
-    return loss

@@ -19,6 +19,10 @@ def _summary(result: EvaluateResult) -> str:
     ]
     for c in result.classes:
         lines.append(f"  {c.code:>5} {c.name:<20} {score(c.iou)} {score(c.f1)}      {score(c.precision)}   {score(c.recall)}")
+    if result.miou_with_unlabeled is not None:
+        lines.append(f"mIoU with unlabelled ground as a class: {score(result.miou_with_unlabeled)}")
+    if result.miou3 is not None:
+        lines.append(f"mIoU-3 (with heights to a metre): {score(result.miou3)}")
     return "\n".join([*lines, *([f"Report: {result.report}"] if result.report else [])])
 
 

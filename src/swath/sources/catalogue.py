@@ -81,7 +81,7 @@ class Sample:
             return raster
         raster.close()
         raise DataError(
-            f"the heights are {own.width}x{own.height} pixels in {len(raster.bands)} band(s), the image {grid.width}x{grid.height}",
+            f"heights are {own.width}x{own.height} in {len(raster.bands)} band(s), and the image {grid.width}x{grid.height}",
             file=self.heights,
             fix="Give one band of heights on the image's own pixels",
             code="size-mismatch",

@@ -1,8 +1,8 @@
 """Layout `contest`: Track 1 of the 2019 IEEE GRSS Data Fusion Contest, in any arrangement of folders.
 
 A file is named city, ground tile, satellite pass and kind, such as `JAX_163_010_RGB.tif`. Kinds: `RGB` (uint8, 3 bands), `MSI`
-(uint16, the 8 bands of WorldView-3), `CLS` (uint8, LAS codes), `AGL` (float32, metres above ground, NaN unknown). Some 28 passes
-see one ground tile, so the ground tile is the group.
+(uint16, the 8 bands of WorldView-3), `CLS` (uint8, LAS codes), `AGL` (float32, metres above ground, NaN unknown). Some 28
+passes see one ground tile, so the ground tile is the group.
 
 Source: Bosch et al. 2019, "Semantic Stereo for Incidental Satellite Images" (WACV).
 """

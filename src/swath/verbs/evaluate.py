@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.classes import Legend
+from swath.contest import iou3, score_heights
 from swath.dataset import Dataset, Sample
 from swath.errors import DataError, JobError, ModelError
 from swath.model import Model
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class ClassScores(Result):
-    """Scores of one class, 0..1, None where it has none; `pixels` are its labelled pixels."""
+    """Scores of one class, 0..1, None where it has none; `pixels` are its labelled pixels, `iou3` its IoU with heights."""
 
     name: str
     code: int
@@ -30,6 +32,7 @@ class ClassScores(Result):
     precision: float | None
     recall: float | None
     pixels: int
+    iou3: float | None = None
 
 
 class ImageScore(Result):
@@ -45,7 +48,9 @@ class EvaluateResult(Result):
     """How a model scored.
 
     Attributes:
-        miou: mean IoU over the classes that truth or map hold.
+        miou: mean IoU over the classes that truth or map hold; where unlabelled ground was learnt as a class, without it.
+        miou_with_unlabeled: with it; None where it was not learnt.
+        miou3: mean IoU-3, for which a true positive also needs its height; None without heights.
         accuracy: share of labelled pixels that are right.
         classes: scores of each class.
         confusion: pixels by true (rows) and mapped class (columns), in the order of `classes`.
@@ -56,6 +61,8 @@ class EvaluateResult(Result):
     """
 
     miou: float | None
+    miou_with_unlabeled: float | None = None
+    miou3: float | None = None
     accuracy: float | None
     classes: list[ClassScores]
     confusion: list[list[int]]
@@ -101,6 +108,9 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     pairs = track(score(dataset, samples, model.engine), "scoring", len(samples), "images")
     scored = [Scored(sample, matrix) for sample, matrix in pairs]
     result = summarise(dataset, options.split, scored)
+    if model.card.heights and any(image.heights for image in dataset.manifest.images):
+        near = sum(track(score_heights(dataset, samples, model.engine), "scoring heights", len(samples), "images"))
+        result = with_heights(result, dataset.manifest.legend, scored, np.asarray(near))
     if options.report is None:
         return result
     try:
@@ -139,19 +149,22 @@ def _listed(classes: list[tuple[str, int]]) -> str:
 
 def summarise(dataset: Dataset, split: str, scored: list[Scored]) -> EvaluateResult:
     """Turn confusion matrices into scores."""
-    total = Scores(np.sum([s.matrix for s in scored], axis=0))
+    legend = dataset.manifest.legend
+    every = Scores(np.sum([s.matrix for s in scored], axis=0))
+    total = Scores(labelled_only(every.matrix, legend))
     columns = {name: getattr(total, name) for name in ("iou", "f1", "precision", "recall")}
     per_image = [
         ImageScore(
             name=s.sample.name,
             group=s.sample.group,
-            miou=_known(Scores(s.matrix).miou),
-            pixels=int(s.matrix.sum()),
+            miou=_known(mean_over_labelled(Scores(labelled_only(s.matrix, legend)).iou, legend)),
+            pixels=int(labelled_only(s.matrix, legend).sum()),
         )
         for s in scored
     ]
     return EvaluateResult(
-        miou=_known(total.miou),
+        miou=_known(mean_over_labelled(total.iou, legend)),
+        miou_with_unlabeled=_known(every.miou) if any(c.unlabeled for c in legend.learnt) else None,
         accuracy=_known(total.accuracy),
         classes=[
             ClassScores(
@@ -160,13 +173,34 @@ def summarise(dataset: Dataset, split: str, scored: list[Scored]) -> EvaluateRes
                 pixels=int(total.pixels[i]),
                 **{name: _known(values[i]) for name, values in columns.items()},
             )
-            for i, c in enumerate(dataset.manifest.legend.learnt)
+            for i, c in enumerate(legend.learnt)
         ],
-        confusion=total.matrix.tolist(),
+        confusion=every.matrix.tolist(),
         split=split,
         images=len(scored),
         per_image=sorted(per_image, key=lambda s: (s.miou is None, s.miou)),
     )
+
+
+def with_heights(result: EvaluateResult, legend: Legend, scored: list[Scored], near: NDArray[np.int64]) -> EvaluateResult:
+    """Add IoU-3 to scores; `near` are the true positives of each class that have their height."""
+    values = iou3(labelled_only(np.sum([s.matrix for s in scored], axis=0), legend), near)
+    classes = [c.model_copy(update={"iou3": _known(v)}) for c, v in zip(result.classes, values, strict=True)]
+    return result.model_copy(update={"miou3": _known(mean_over_labelled(values, legend)), "classes": classes})
+
+
+def labelled_only(matrix: NDArray[np.int64], legend: Legend) -> NDArray[np.int64]:
+    """Return a confusion matrix without the truth that means no label; where that is mapped on labelled ground it is wrong."""
+    out = matrix.copy()
+    out[[i for i, c in enumerate(legend.learnt) if c.unlabeled]] = 0
+    return out
+
+
+def mean_over_labelled(values: NDArray[np.float64], legend: Legend) -> float:
+    """Return the mean of a score over the classes that have one, without that of unlabelled ground; NaN where none has."""
+    kept = values[[i for i, c in enumerate(legend.learnt) if not c.unlabeled]]
+    kept = kept[~np.isnan(kept)]
+    return float(kept.mean()) if kept.size else float("nan")
 
 
 def _known(value: float) -> float | None:

@@ -8,43 +8,47 @@ import dataclasses
 import json
 import logging
 import math
-import platform
 import shutil
 import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from safetensors.torch import save
 
-from swath.card import Card, CardBand, Training
 from swath.course import STRETCH, Budget, Course
 from swath.dataset import Dataset
-from swath.errors import JobError
+from swath.errors import DataError, JobError
 from swath.fleet import Engine
-from swath.model import pack
-from swath.network import Network, NetworkSpec, input_scaling, load_encoder_weights, to_onnx
+from swath.ground import Ground
+from swath.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
-from swath.patches import Patches
-from swath.recipes import RECIPES, Recipe
-from swath.runtime import ENGINES, TorchRuntime
+from swath.packing import Taught, engine_of, pack_model
+from swath.patches import Batches, Patches, class_shares
+from swath.recipes import Recipe, recipe_of
 from swath.teacher import Teacher
-from swath.types import SplitName
 from swath.validation import Validation, pixels_per_second
 from swath.verbs.verb import Result, verb
+from swath.views import ClassicViews
 
 log = logging.getLogger(__name__)
 
-HALO = 128
-"""Pixels around a tile's core that are read with it."""
-
 DEFAULT_MINUTES = 30.0
+
+LOOKED_AT = 100
+"""Patches in which classes are counted, to say how they are drawn."""
+
+
+class ClassSampling(Result):
+    """A class's share of the labelled training pixels, and of those that patches show, 0..1 both."""
+
+    name: str
+    share: float
+    drawn: float
 
 
 class TrainResult(Result):
@@ -57,6 +61,7 @@ class TrainResult(Result):
         pixels_per_second: patch pixels over step time.
         validation_miou: mean IoU on the validation split, None without one.
         parameters: number of weights.
+        sampling: share of each class before and after patches are drawn.
     """
 
     model: str
@@ -65,6 +70,7 @@ class TrainResult(Result):
     pixels_per_second: float
     validation_miou: float | None
     parameters: int
+    sampling: list[ClassSampling]
 
 
 @verb(TrainOptions)
@@ -72,23 +78,24 @@ def train(options: TrainOptions) -> TrainResult:
     """Teach a network on the training split, and pack it into a model file.
 
     Raises:
-        DataError: the dataset is damaged.
+        DataError: the dataset is damaged, or has no heights where they are to be learnt.
         UsageError: an option is wrong, such as an encoder that does not exist.
         JobError: weights are not to be had, the interrupted training to resume was another, or the disk is full.
     """
     dataset = Dataset(options.dataset)
-    recipe = RECIPES[options.recipe]
+    recipe = recipe_of(options)
+    if recipe.heights and not any(image.heights for image in dataset.manifest.images):
+        raise DataError("it has no heights", file=dataset.folder, fix="Prepare a source that has them, or leave out --heights")
     torch.manual_seed(options.seed)
-    spec = _spec(dataset, options, recipe)
-    network = Network(spec)
-    first_weights = load_encoder_weights(network, options.encoder, options.weights)
+    network = Network(_spec(dataset, options, recipe))
+    first_weights = "none" if recipe.network == "classic" else load_encoder_weights(network, options.encoder, options.weights)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    work = _workplace(options, dataset, spec)
-    patches = Patches(dataset, dataset.manifest.of("train"), recipe, options.seed)
-    teacher = Teacher(network, recipe)
-    engine = Engine(TorchRuntime(network), [b.mean for b in dataset.manifest.bands], network.stride, HALO)
-    budget = _budget(options, dataset, recipe)
-    course = Course(patches, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed))
+    work = _workplace(options, dataset, network.spec, recipe)
+    batches = _batches(dataset, recipe, options.seed)
+    teacher = Teacher(network, recipe, _pixels(dataset))
+    engine = engine_of(network, dataset)
+    budget = _budget(options, batches)
+    course = Course(batches, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed))
     last = work / "last.ckpt"
     with _quiet():
         trainer = Trainer(
@@ -97,25 +104,61 @@ def train(options: TrainOptions) -> TrainResult:
             accelerator="auto",
             devices=1,
             precision="bf16-mixed" if has_bf16() else "32-true",
-            gradient_clip_val=1.0,
             callbacks=[course, _checkpoints(work)],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        _fit(trainer, teacher, patches, last if last.exists() else None)
-    facts = {"first_weights": first_weights, "precision": str(trainer.precision)}
-    return _finish(options, dataset, teacher, course, work, facts)
+        _fit(trainer, teacher, batches, last if last.exists() else None)
+    taught = Taught(
+        network,
+        recipe,
+        first_weights,
+        str(trainer.precision),
+        course.steps,
+        course.seconds,
+        batches.batch(0).pixels[:4].numpy(),
+        course.curve,
+    )
+    card = pack_model(options, dataset, taught)
+    shutil.rmtree(work, ignore_errors=True)
+    return TrainResult(
+        model=str(options.model),
+        seconds=course.seconds,
+        steps=course.steps,
+        pixels_per_second=course.steps * recipe.batch * recipe.patch**2 / max(course.step_seconds, 1e-9),
+        validation_miou=taught.validation_miou,
+        parameters=card.parameters,
+        sampling=_sampling(dataset, batches),
+    )
 
 
-def _fit(trainer: Trainer, teacher: Teacher, patches: Patches, checkpoint: Path | None) -> None:
+def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
+    ground = Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights)
+    return {"patches": Patches, "classic": ClassicViews}[recipe.views](ground, recipe, seed)
+
+
+def _pixels(dataset: Dataset) -> list[int]:
+    """Count labelled training pixels by class."""
+    totals: list[int] = np.sum([s.counts for s in dataset.manifest.of("train") if s.counts], axis=0).tolist()
+    return totals
+
+
+def _sampling(dataset: Dataset, batches: Batches) -> list[ClassSampling]:
+    """Say what share each class has in the training split, and in the patches that are drawn from it."""
+    pixels, classes = _pixels(dataset), dataset.manifest.legend.learnt
+    drawn = class_shares(batches, math.ceil(LOOKED_AT / batches.recipe.batch), len(classes))
+    return [ClassSampling(name=c.name, share=pixels[i] / sum(pixels), drawn=float(drawn[i])) for i, c in enumerate(classes)]
+
+
+def _fit(trainer: Trainer, teacher: Teacher, batches: Batches, checkpoint: Path | None) -> None:
     """Run the loop; Ctrl-C, which Lightning turns into an exit, becomes an error that says how to go on.
 
     Raises:
         JobError: training was interrupted.
     """
-    loader = torch.utils.data.DataLoader(patches, batch_size=None)
+    loader = torch.utils.data.DataLoader(batches, batch_size=None)
     try:
         trainer.fit(teacher, loader, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     except SystemExit:
@@ -133,33 +176,41 @@ def has_bf16() -> bool:
 
 
 def _spec(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> NetworkSpec:
-    """Scale 8-bit red, green, blue as the encoder's weights expect, and all else by the statistics of the training split."""
-    bands = dataset.manifest.bands
-    if dataset.manifest.dtype == "uint8" and len(bands) == 3:
+    """Scale 8-bit red, green, blue as the encoder's weights expect, all else by the statistics of the training split.
+
+    The classic network takes all values as they are.
+    """
+    manifest = dataset.manifest
+    bands, classes = manifest.bands, len(manifest.legend.learnt)
+    if recipe.network == "classic":
+        raw = (0.0,) * len(bands), (1.0,) * len(bands)
+        return NetworkSpec(CLASSIC, CLASSIC, classes, *raw, recipe.widths, 0, recipe.heights)
+    if manifest.dtype == "uint8" and len(bands) == 3:
         mean, std = ([255 * v for v in part] for part in input_scaling(options.encoder))
     else:
         mean, std = [b.mean for b in bands], [b.std for b in bands]
     return NetworkSpec(
         options.encoder,
         options.decoder,
-        len(dataset.manifest.legend.learnt),
+        classes,
         tuple(mean),
         tuple(std),
         recipe.widths,
         recipe.pixel_width,
+        recipe.heights,
     )
 
 
-def _budget(options: TrainOptions, dataset: Dataset, recipe: Recipe) -> Budget:
+def _budget(options: TrainOptions, batches: Batches) -> Budget:
     if options.steps is not None:
         return Budget(None, options.steps)
-    if options.epochs is not None:
-        labelled = sum(sum(s.counts) for s in dataset.manifest.of("train"))
-        return Budget(None, max(1, math.ceil(options.epochs * labelled / (recipe.batch * recipe.patch**2))))
+    epochs = options.epochs or (batches.recipe.epochs if options.minutes is None else 0)
+    if epochs:
+        return Budget(None, epochs * batches.epoch)
     return Budget(60 * (options.minutes or DEFAULT_MINUTES), None)
 
 
-def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec) -> Path:
+def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recipe: Recipe) -> Path:
     """Make the folder of checkpoints beside the model file: a fresh one, or the interrupted training's own.
 
     Raises:
@@ -167,7 +218,7 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec) -> Pa
     """
     work = Path(f"{options.model}.training")
     settings = work / "settings.json"
-    present = json.dumps([dataset.manifest.digest, dataclasses.asdict(spec), options.recipe, options.seed])
+    present = json.dumps([dataset.manifest.digest, dataclasses.asdict(spec), dataclasses.asdict(recipe), options.seed])
     try:
         if not options.resume:
             shutil.rmtree(work, ignore_errors=True)
@@ -203,91 +254,6 @@ def _validation(dataset: Dataset, engine: Engine, budget: Budget, recipe: Recipe
         pixels = (budget.steps or 0) * recipe.batch * recipe.patch**2
         seconds = 3 * pixels / pixels_per_second(engine)
     return Validation(dataset, engine, seconds, seed)
-
-
-def _finish(
-    options: TrainOptions, dataset: Dataset, teacher: Teacher, course: Course, work: Path, facts: dict[str, str]
-) -> TrainResult:
-    """Pack the network, check that every engine agrees with torch, and remove the checkpoints."""
-    network = teacher.network.eval().to("cpu")
-    manifest = dataset.manifest
-    spec = network.spec
-    onnx = to_onnx(network, len(manifest.bands))
-    _check_engines(onnx, network, dataset, options)
-    recipe = RECIPES[options.recipe]
-    miou = next((m for *_, m in reversed(course.curve) if m is not None), None)
-    splits: tuple[SplitName, ...] = ("train", "val", "test")
-    card = Card(
-        swath_version=version("swath"),
-        name=Path(options.model).stem,
-        legend=manifest.legend,
-        bands=[
-            CardBand(name=b.name, fill=b.mean, mean=mean, std=std, min=b.min, max=b.max)
-            for b, mean, std in zip(manifest.bands, spec.mean, spec.std, strict=True)
-        ],
-        dtype=manifest.dtype,
-        gsd=manifest.gsd,
-        encoder=spec.encoder,
-        decoder=spec.decoder,
-        network={"widths": spec.widths, "pixel_width": spec.pixel_width},
-        stride=network.stride,
-        halo=HALO,
-        parameters=sum(p.numel() for p in network.parameters()),
-        training=Training(
-            data=manifest.source,
-            data_digest=manifest.digest,
-            groups={split: sorted({s.group for s in manifest.of(split)}) for split in splits},
-            recipe=options.recipe,
-            settings=dataclasses.asdict(recipe),
-            seed=options.seed,
-            steps=course.steps,
-            seconds=course.seconds,
-            first_weights=facts["first_weights"],
-            precision=facts["precision"],
-            versions=_versions(),
-            curve=course.curve,
-            validation_miou=miou,
-        ),
-        files={},
-    )
-    weights = save({name: t.contiguous() for name, t in network.state_dict().items()})
-    pack(options.model, card, onnx, weights)
-    shutil.rmtree(work, ignore_errors=True)
-    return TrainResult(
-        model=str(options.model),
-        seconds=course.seconds,
-        steps=course.steps,
-        pixels_per_second=course.steps * recipe.batch * recipe.patch**2 / max(course.step_seconds, 1e-9),
-        validation_miou=miou,
-        parameters=card.parameters,
-    )
-
-
-def _check_engines(onnx: bytes, network: Network, dataset: Dataset, options: TrainOptions) -> None:
-    """Compare every installed engine with torch on real patches; they may differ by 1e-3 in score.
-
-    Raises:
-        JobError: they differ by more.
-    """
-    patches = Patches(dataset, dataset.manifest.of("train"), RECIPES[options.recipe], options.seed)
-    raw = patches.batch(0)[0][:4].numpy()
-    expected = TorchRuntime(network)(raw)
-    for name, engine in ENGINES.items():
-        try:
-            worst = float(np.abs(engine(onnx)(raw) - expected).max())
-        except ImportError:
-            continue
-        if worst > 1e-3:
-            raise JobError(
-                f"the packed network differs from the trained one by {worst:.2g} in {name}",
-                file=options.model,
-                fix="Report this, with the encoder's and decoder's name; the checkpoints are kept",
-            )
-
-
-def _versions() -> dict[str, str]:
-    names = ("swath", "torch", "lightning", "timm", "segmentation-models-pytorch", "onnx", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
 @contextmanager

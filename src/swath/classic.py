@@ -1,0 +1,71 @@
+"""The classic recipe's network: a plain U-Net of 31 million weights that sees each image rescaled to 128 pixels a side.
+
+Source: Ronneberger et al. 2015, in the form of the entry to the 2019 IEEE Data Fusion Contest that Swath began with: 64 to 1024
+channels, two 3x3 convolutions a level, batch norm, dropout at the two deepest levels, nearest-neighbour upsampling followed by
+a 2x2 convolution, and a third convolution of 16 channels before the output.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SIZE = 128
+WIDTHS = (64, 128, 256, 512, 1024)
+DROPOUT = 0.5
+LAST = 16
+INITIAL = 0.05
+"""Standard deviation of the first weights: the source says random normal, and this is its library's default."""
+
+
+class ClassicNetwork(nn.Module):
+    """Raw pixel values, 0 to 255 as they are, in; scores (batch, `channels`, rows, columns) out.
+
+    Whatever the size of the input, it is rescaled to 128 by 128 (bilinear) and the scores are brought back (nearest).
+    """
+
+    def __init__(self, bands: int, channels: int) -> None:
+        super().__init__()
+        sizes = (bands, *WIDTHS)
+        self.down = nn.ModuleList(_twice(a, b) for a, b in zip(sizes, WIDTHS, strict=False))
+        self.up = nn.ModuleList(_up(2 * w, w) for w in reversed(WIDTHS[:-1]))
+        self.join = nn.ModuleList(_twice(2 * w, w) for w in reversed(WIDTHS[:-1]))
+        self.last = _conv(WIDTHS[0], LAST)
+        self.head = nn.Conv2d(LAST, channels, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=INITIAL)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Return scores of raw pixels."""
+        size = raw.shape[-2:]
+        x = F.interpolate(raw, (SIZE, SIZE), mode="bilinear", align_corners=False)
+        seen: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            x = block(F.max_pool2d(x, 2) if level else x)
+            if level >= len(WIDTHS) - 2:
+                x = F.dropout(x, DROPOUT, self.training)
+            seen.append(x)
+        for up, join, skip in zip(self.up, self.join, reversed(seen[:-1]), strict=True):
+            x = join(torch.cat([skip, up(x)], 1))
+        return F.interpolate(self.head(self.last(x)), size, mode="nearest")
+
+
+def _conv(bands: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(bands, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+def _twice(bands: int, width: int) -> nn.Sequential:
+    return nn.Sequential(*_conv(bands, width), *_conv(width, width))
+
+
+def _up(bands: int, width: int) -> nn.Sequential:
+    """Double the size and convolve 2x2; the padding at the right and bottom keeps the size."""
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.ZeroPad2d((0, 1, 0, 1)),
+        nn.Conv2d(bands, width, 2),
+        nn.ReLU(inplace=True),
+    )

@@ -1,0 +1,167 @@
+"""How a trained network becomes a model file: exported, compared with every engine, described by its card."""
+
+from __future__ import annotations
+
+import swath.torchvision_guard  # noqa: F401 - has to come first
+
+import dataclasses
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from swath.card import Card, CardBand, Training
+from swath.dataset import Dataset
+from swath.errors import JobError
+from swath.fleet import Engine
+from swath.masks import calibrate
+from swath.model import pack
+from swath.network import CLASSIC, Network, to_onnx
+from swath.options import TrainOptions
+from swath.recipes import Recipe
+from swath.runtime import ENGINES, TorchRuntime
+from swath.types import PathLike, SplitName
+
+HALO = 128
+"""Pixels around a tile's core that are read with it."""
+
+WHOLE = 4096
+"""Side of a tile's core for a network that sees images as a whole; larger images are cut."""
+
+TOLERANCE = 1e-3
+"""How much a score of an engine may differ from torch's."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A network that has been taught, with all that its card will say of it.
+
+    Attributes:
+        network: the network.
+        recipe: how it was taught.
+        first_weights: where its encoder came from.
+        precision: of the training.
+        steps: optimiser steps.
+        seconds: wall time of the training.
+        curve: rows (step, seconds, loss, validation mIoU or None).
+        sample: raw pixel values (batch, bands, rows, columns) to compare engines on.
+    """
+
+    network: Network
+    recipe: Recipe
+    first_weights: str
+    precision: str
+    steps: int
+    seconds: float
+    sample: NDArray[np.float32]
+    curve: list[tuple[int, float, float, float | None]] = field(default_factory=list)
+
+    @property
+    def validation_miou(self) -> float | None:
+        """The last mIoU of the curve; None without a validation split."""
+        return next((miou for *_, miou in reversed(self.curve) if miou is not None), None)
+
+
+def engine_of(network: Network, dataset: Dataset) -> Engine:
+    """Return a network in torch as an engine, with the tiles that its packed form will have."""
+    manifest = dataset.manifest
+    fill = [b.mean for b in manifest.bands]
+    whole = network.spec.decoder == CLASSIC
+    tiles = {"halo": 0, "core": WHOLE} if whole else {"halo": HALO}
+    return Engine(TorchRuntime(network), fill, network.stride, classes=len(manifest.legend.learnt), **tiles)
+
+
+def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
+    """Write the model file.
+
+    Raises:
+        JobError: an engine does not agree with torch, or the file cannot be written.
+    """
+    network = taught.network.eval().to("cpu")
+    manifest, spec = dataset.manifest, network.spec
+    engine = engine_of(network, dataset)
+    thresholds = _merge_masks(network, dataset, engine) if taught.recipe.heads == "per-class" else None
+    onnx = to_onnx(network, len(manifest.bands))
+    _check_engines(onnx, network, taught.sample, options.model)
+    splits: tuple[SplitName, ...] = ("train", "val", "test")
+    card = Card(
+        swath_version=version("swath"),
+        name=Path(options.model).stem,
+        legend=manifest.legend,
+        bands=[
+            CardBand(name=b.name, fill=b.mean, mean=mean, std=std, min=b.min, max=b.max)
+            for b, mean, std in zip(manifest.bands, spec.mean, spec.std, strict=True)
+        ],
+        dtype=manifest.dtype,
+        gsd=manifest.gsd,
+        encoder=spec.encoder,
+        decoder=spec.decoder,
+        network={"widths": spec.widths, "pixel_width": spec.pixel_width},
+        stride=network.stride,
+        halo=engine.halo,
+        heights=spec.heights,
+        heads=taught.recipe.heads,
+        thresholds=thresholds,
+        core=engine.core if spec.decoder == CLASSIC else None,
+        parameters=sum(p.numel() for p in network.parameters()),
+        training=Training(
+            data=manifest.source,
+            data_digest=manifest.digest,
+            groups={split: sorted({s.group for s in manifest.of(split)}) for split in splits},
+            recipe=options.recipe,
+            settings=dataclasses.asdict(taught.recipe),
+            seed=options.seed,
+            steps=taught.steps,
+            seconds=taught.seconds,
+            first_weights=taught.first_weights,
+            precision=taught.precision,
+            versions=_versions(),
+            curve=taught.curve,
+            validation_miou=taught.validation_miou,
+        ),
+        files={},
+    )
+    weights = save({name: t.contiguous() for name, t in network.state_dict().items()})
+    return pack(options.model, card, onnx, weights)
+
+
+def _merge_masks(network: Network, dataset: Dataset, engine: Engine) -> list[float]:
+    """Calibrate masks apart on the validation split, or on the training split without one; return their thresholds."""
+    samples = [s for s in dataset.manifest.of("val") if sum(s.counts)] or dataset.manifest.of("train")
+    gain, offset, thresholds = calibrate(dataset, samples, engine)
+    n = len(thresholds)
+    with torch.no_grad():
+        network.gain[0, :n, 0, 0] *= gain
+        network.offset[0, :n, 0, 0] = offset
+    return thresholds
+
+
+def _check_engines(onnx: bytes, network: Network, raw: NDArray[np.float32], path: PathLike) -> None:
+    """Compare every installed engine with torch on real patches.
+
+    Raises:
+        JobError: they differ by more than `TOLERANCE`, of the scores' own size where that is above 1.
+    """
+    expected = TorchRuntime(network)(raw)
+    for name, engine in ENGINES.items():
+        try:
+            found = engine(onnx)(raw)
+        except ImportError:
+            continue
+        worst = float(np.abs(found - expected).max()) / max(1.0, float(np.abs(expected).max()))
+        if worst > TOLERANCE:
+            raise JobError(
+                f"the packed network differs from the trained one by {worst:.2g} in {name}",
+                file=path,
+                fix="Report this, with the encoder's and decoder's name; the checkpoints are kept",
+            )
+
+
+def _versions() -> dict[str, str]:
+    names = ("swath", "torch", "lightning", "timm", "segmentation-models-pytorch", "onnx", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

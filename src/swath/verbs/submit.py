@@ -1,0 +1,137 @@
+"""`swath submit`: a folder of contest images becomes the zip file that the contest takes."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from swath.errors import DataError, JobError, ModelError
+from swath.fleet import best_class, infer
+from swath.model import Model
+from swath.options import SubmitOptions
+from swath.parts import whole_file
+from swath.progress import track
+from swath.raster import Raster
+from swath.sources.catalogue import files_below
+from swath.sources.contest import KINDS, LEGEND
+from swath.verbs.verb import Result, verb
+
+UNLABELED = 65
+"""LAS code of pixels without data."""
+
+
+class SubmitResult(Result):
+    """What was mapped: the zip file, its images, whether heights are in it, and wall time."""
+
+    archive: str
+    images: int
+    heights: bool
+    seconds: float
+
+
+@verb(SubmitOptions)
+def submit(options: SubmitOptions) -> SubmitResult:
+    """Map every image of a folder, and zip the maps flat: `*_CLS.tif` (uint8, LAS codes) and, with heights, `*_AGL.tif`.
+
+    Maps that are done lie in a folder beside the zip file until it is whole; the same command goes on from there.
+
+    Raises:
+        DataError: there is no image of the model's kind, two have one name, or one cannot be read (no zip file is made then).
+        ModelError: the model's bands or classes are not the contest's.
+        JobError: the zip file cannot be written.
+    """
+    start = time.monotonic()
+    model = Model(options.model)
+    kind, bands = _kind_of(model)
+    images = _images(Path(options.images), kind)
+    work = _workplace(options)
+    made = []
+    for image in track(images, "mapping", len(images), "images"):
+        name = image.stem[: -len(kind)]
+        maps = [work / f"{name}{what}.tif" for what in (["AGL"] if model.card.heights else []) + ["CLS"]]
+        if not all(path.exists() for path in maps):
+            _map(model, image, bands, maps)
+        made += maps
+    _zip(Path(options.archive), sorted(made))
+    shutil.rmtree(work, ignore_errors=True)
+    return SubmitResult(
+        archive=str(options.archive), images=len(images), heights=model.card.heights, seconds=time.monotonic() - start
+    )
+
+
+def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:
+    """Tell which kind of image a model takes."""
+    mine = tuple(b.name for b in model.card.bands)
+    strange = {c.map_code for c in model.card.legend.learnt} - {c.map_code for c in LEGEND.classes}
+    for kind, bands in KINDS.values():
+        if mine == bands and not strange:
+            return kind, bands
+    what = f"the codes {sorted(strange)}" if strange else f"the bands {', '.join(mine)}"
+    raise ModelError(
+        f"it knows {what}, which the contest has not", file=model.path, fix="Train it on a folder of the contest's Track 1"
+    )
+
+
+def _images(folder: Path, kind: str) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError("there is no such folder", file=folder, fix="Give the folder with the contest's images")
+    ends = (f"_{kind.lower()}.tif", f"_{kind.lower()}.tiff")
+    images = sorted((p for p in files_below(folder) if p.name.lower().endswith(ends)), key=lambda p: p.name)
+    if not images:
+        raise DataError(
+            f"there is no *_{kind}.tif here", file=folder, fix="Give the folder with the images that the model takes"
+        )
+    for one, other in zip(images, images[1:], strict=False):
+        if one.stem == other.stem:
+            raise DataError(f"it has the name of {one}", file=other, fix="Keep one of them: the zip file is flat")
+    return images
+
+
+def _workplace(options: SubmitOptions) -> Path:
+    """Make the folder of finished maps, or go on with one that was made by the same model from the same folder."""
+    work = Path(f"{options.archive}.maps")
+    made_by = work / "made-by.txt"
+    model = hashlib.sha256(Path(options.model).read_bytes()).hexdigest()
+    present = f"{model} {Path(options.images).resolve()}"
+    try:
+        if not made_by.exists() or made_by.read_text(encoding="utf-8") != present:
+            shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True)
+        made_by.write_text(present, encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place") from error
+    return work
+
+
+def _map(model: Model, image: Path, bands: Sequence[str], maps: Sequence[Path]) -> None:
+    """Write the maps of one image: its heights, if the model knows them, and its classes."""
+    card = model.card
+    with Raster([image], bands) as raster:
+        shape = raster.grid.height, raster.grid.width
+        codes = np.full(shape, UNLABELED, np.uint8)
+        heights = np.full(shape, np.nan, np.float32) if card.heights else None
+        for window, outputs, valid in infer(raster, model.engine):
+            if outputs is None:
+                continue
+            indices = best_class(outputs, valid, model.engine)
+            codes[window.slices] = np.where(valid, card.legend.decode(indices), UNLABELED)
+            if heights is not None:
+                heights[window.slices] = np.where(valid, outputs[-1], np.nan)
+    for path, array in zip(maps, [codes] if heights is None else [heights, codes], strict=True):
+        with whole_file(path) as partial:
+            tifffile.imwrite(partial, array)
+
+
+def _zip(archive: Path, files: Sequence[Path]) -> None:
+    with whole_file(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as out:
+        for file in track(files, "zipping", len(files)):
+            entry = zipfile.ZipInfo(file.name)  # its fixed date makes equal maps equal files
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            out.writestr(entry, file.read_bytes())
