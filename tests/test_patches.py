@@ -15,7 +15,8 @@ from torch.nn.functional import max_pool2d
 import swath
 from swath.classes import IGNORE
 from swath.dataset import Dataset
-from swath.patches import Patches
+from swath.ground import Ground
+from swath.patches import Patches, class_shares
 from swath.recipes import Recipe
 
 from .make import noise, write_pairs, write_png, write_raster
@@ -33,7 +34,7 @@ def make(folder: Path, image: np.ndarray, codes: np.ndarray, nodata: float | Non
 
 
 def patches(dataset: Dataset, recipe: Recipe = STILL, seed: int = 0, start: int = 0) -> Patches:
-    return Patches(dataset, dataset.manifest.of("train"), recipe, seed, start)
+    return Patches(Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights), recipe, seed, start)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def coded(height: int, width: int, cell: int = 8) -> tuple[np.ndarray, np.ndarra
 
 
 def test_shapes_and_types(plain: Dataset) -> None:
-    pixels, labels = patches(plain, Recipe(patch=48, batch=3)).batch(0)
+    pixels, labels, _ = patches(plain, Recipe(patch=48, batch=3)).batch(0)
     assert (pixels.shape, pixels.dtype) == ((3, 3, 48, 48), torch.float32)
     assert (labels.shape, labels.dtype) == ((3, 48, 48), torch.int64)
     assert pixels.isfinite().all()
@@ -64,9 +65,9 @@ def test_a_batch_depends_on_its_number_and_seed_only(plain: Dataset) -> None:
     one, other = patches(plain, recipe), patches(plain, recipe)
     late = other.batch(5)
     row = list(islice(one, 7))
-    assert all(torch.equal(a, b) for a, b in zip(row[5], late, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(row[5][:2], late[:2], strict=True))
     resumed = next(iter(patches(plain, recipe, start=5)))
-    assert all(torch.equal(a, b) for a, b in zip(resumed, late, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(resumed[:2], late[:2], strict=True))
     assert not torch.equal(row[0][0], row[1][0])
     assert not torch.equal(row[0][0], patches(plain, recipe, seed=1).batch(0)[0])
 
@@ -81,7 +82,7 @@ def test_labels_turn_with_the_pixels(tmp_path: Path) -> None:
     image, codes = coded(128, 128, cell=1)
     dataset = make(tmp_path, image, codes, block=128)
     seen = 0
-    for pixels, labels in islice(patches(dataset), 10):
+    for pixels, labels, _ in islice(patches(dataset), 10):
         known = labels != IGNORE
         assert torch.equal(pixels[:, 0][known], (labels[known] * 10 + 1).float())
         seen += int(known.sum())
@@ -104,7 +105,7 @@ def test_labels_scale_with_the_pixels(tmp_path: Path, scale: float) -> None:
     dataset = make(tmp_path, image, codes, block=256)
     recipe = replace(STILL, scales=(scale, scale))
     right = total = 0
-    for pixels, labels in islice(patches(dataset, recipe), 6):
+    for pixels, labels, _ in islice(patches(dataset, recipe), 6):
         flat = max_pool2d(pixels, 3, 1, 1) + max_pool2d(-pixels, 3, 1, 1) < 1e-3
         known = (labels != IGNORE) & flat[:, 0]
         right += int(((pixels[:, 0][known] - labels[known] * 10 - 1).abs() < 1e-3).sum())
@@ -120,7 +121,7 @@ def test_scaled_labels_are_shifted_by_less_than_half_a_pixel(tmp_path: Path, sca
     codes = np.ones((128, 128), np.uint8)
     image[:, :, 64:], codes[:, 64:] = 200, 2
     dataset = make(tmp_path, image, codes, block=128)
-    pixels, labels = patches(dataset, replace(STILL, scales=(scale, scale), batch=16)).batch(0)
+    pixels, labels, _ = patches(dataset, replace(STILL, scales=(scale, scale), batch=16)).batch(0)
     known = labels != IGNORE
     wrong = known & ((pixels[:, 0] > 100) != (labels == 1)) & ((pixels[:, 0] - 100).abs() > 50 * max(1, scale))
     assert known.any() and not wrong.any()
@@ -129,7 +130,7 @@ def test_scaled_labels_are_shifted_by_less_than_half_a_pixel(tmp_path: Path, sca
 def test_scales_are_drawn_between_the_recipes(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(512, dtype=np.uint16), (512, 1))[None]
     dataset = make(tmp_path, ramp, np.ones((512, 512), np.uint8), block=512)
-    pixels, labels = patches(dataset, replace(STILL, scales=(0.5, 2.0), batch=64)).batch(0)
+    pixels, labels, _ = patches(dataset, replace(STILL, scales=(0.5, 2.0), batch=64)).batch(0)
     inside = [p for p, l in zip(pixels[:, 0], labels, strict=True) if (l != IGNORE).all()]
     slopes = [max((p[16, 20] - p[16, 12]).abs().item(), (p[20, 16] - p[12, 16]).abs().item()) / 8 for p in inside]
     assert len(slopes) > 20
@@ -141,7 +142,7 @@ def test_invalid_pixels_show_the_mean_and_no_label(tmp_path: Path) -> None:
     image[:, 20:40, 10:50] = -999
     dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), nodata=-999, block=64)
     mean = torch.tensor([b.mean for b in dataset.manifest.bands], dtype=torch.float32)
-    pixels, labels = patches(dataset, replace(STILL, patch=64)).batch(0)
+    pixels, labels, _ = patches(dataset, replace(STILL, patch=64)).batch(0)
     hidden = labels == IGNORE
     assert hidden.sum(dim=(1, 2)).tolist() == [800] * 4
     assert (pixels.permute(0, 2, 3, 1)[hidden] == mean).all()
@@ -152,13 +153,13 @@ def test_nan_never_gets_in(tmp_path: Path) -> None:
     image = noise(2, 64, 64).astype(np.float32)
     image[0, ::3] = np.nan
     dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), block=64)
-    pixels, _ = patches(dataset, Recipe(patch=48, batch=8)).batch(0)
+    pixels, *_ = patches(dataset, Recipe(patch=48, batch=8)).batch(0)
     assert pixels.isfinite().all()
 
 
 def test_patch_larger_than_the_image_is_filled(tmp_path: Path) -> None:
     dataset = make(tmp_path, noise(1, 40, 24), np.ones((40, 24), np.uint8), block=64)
-    pixels, labels = patches(dataset, replace(STILL, patch=64)).batch(0)
+    pixels, labels, _ = patches(dataset, replace(STILL, patch=64)).batch(0)
     assert (labels != IGNORE).sum(dim=(1, 2)).tolist() == [40 * 24] * 4
     assert (pixels[:, 0][labels == IGNORE] == np.float32(dataset.manifest.bands[0].mean)).all()
 
@@ -172,11 +173,12 @@ def test_other_splits_of_the_image_are_never_shown(tmp_path: Path) -> None:
         image[0][where], codes[where] = 200, 2
     dataset = make(tmp_path, image, codes, block=32, test="5", val="10")
     recipe = replace(STILL, patch=48, batch=16, scales=(0.5, 2.0))
-    for pixels, labels in islice(patches(dataset, recipe), 4):
+    for pixels, labels, _ in islice(patches(dataset, recipe), 4):
         assert (pixels - 10).abs().max() < 1e-4
         assert set(labels.unique().tolist()) <= {0, IGNORE}
-    values, valid, labels = patches(dataset)._read(0, dataset.images[0].grid.window)
-    assert int((~valid).sum()) == int((labels == IGNORE).sum()) == 2 * 32 * 32
+    piece = patches(dataset).ground.read(0, dataset.images[0].grid.window)
+    assert int((piece.values != 10).sum()) == 0
+    assert int((piece.labels == IGNORE).sum()) == 2 * 32 * 32
 
 
 def test_training_blocks_without_labels_are_shown(tmp_path: Path) -> None:
@@ -187,8 +189,9 @@ def test_training_blocks_without_labels_are_shown(tmp_path: Path) -> None:
     dataset = make(tmp_path, noise(1, 64, 128), codes, block=32, buffer=32, test="0", val="none")
     eaten = [s.name for s in dataset.manifest.of("train") if not sum(s.counts)]
     assert eaten
-    _, valid, _ = patches(dataset)._read(0, dataset.images[0].grid.window)
-    assert int((~valid).sum()) == 32 * 32
+    image = dataset.images[0]
+    shown = patches(dataset).ground.read(0, image.grid.window).values[0] == image.read(image.grid.window).values[0]
+    assert shown[:32, 32:].all() and shown[32:].all() and not shown[:32, :32].all()
 
 
 def test_samples_are_drawn_by_their_labelled_pixels(tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def test_samples_are_drawn_by_their_labelled_pixels(tmp_path: Path) -> None:
         write_raster(tmp_path / "s" / "images" / f"{name}.tif", np.full((1, 64, 64), ord(name), np.uint8))
         write_png(tmp_path / "s" / "masks" / f"{name}.png", codes, nodata=0)
     swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
-    pixels, _ = patches(Dataset(tmp_path / "d"), replace(STILL, patch=8, batch=400)).batch(0)
+    pixels, *_ = patches(Dataset(tmp_path / "d"), replace(STILL, patch=8, batch=400)).batch(0)
     shares = [(pixels == ord(name)).flatten(1).any(1).float().mean().item() for name in "abc"]
     assert shares[2] == 0
     assert shares[0] == pytest.approx(0.75, abs=0.08) and shares[0] + shares[1] == pytest.approx(1)
@@ -208,7 +211,7 @@ def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
     image = np.where(np.indices((64, 64))[1] < 32, 100, 140).astype(np.uint8)[None].repeat(2, axis=0)
     dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), block=64)
     recipe = replace(STILL, patch=64, batch=64, brightness=0.3, contrast=0.2)
-    pixels, _ = patches(dataset, recipe).batch(0)
+    pixels, *_ = patches(dataset, recipe).batch(0)
     contrast = (pixels.amax(dim=(2, 3)) - pixels.amin(dim=(2, 3))) / 40
     assert 0.8 * 0.9 <= contrast.min() < 0.95 and 1.05 < contrast.max() <= 1.2 * 1.1
     shift = (pixels.mean(dim=(2, 3)) - 120) / 20
@@ -227,8 +230,30 @@ def test_rare_classes_are_met_more_often_the_more_balance_there_is(tmp_path):
 
     def share_that_sees_the_rare_class(balance):
         recipe = Recipe(patch=32, batch=100, balance=balance, scales=(1, 1))
-        labels = Patches(dataset, dataset.manifest.of("train"), recipe, 0).batch(0)[1]
+        labels = patches(dataset, recipe).batch(0).labels
         return float((labels == 1).flatten(1).any(1).float().mean())
 
     shares = [share_that_sees_the_rare_class(balance) for balance in (1.0, 0.5, 0.0)]
     assert shares[0] < shares[1] < shares[2] and shares[2] > 0.4
+
+
+def test_the_plan_of_sampling_counts_what_patches_show(tmp_path):
+    codes = np.full((128, 128), 1, np.uint8)
+    codes[:16, :16] = 2
+    dataset = make(tmp_path, noise(1, 128, 128), codes, block=128)
+    alike, natural = (class_shares(patches(dataset, replace(STILL, balance=b)), 20, 2) for b in (0.0, 1.0))
+    assert alike.sum() == pytest.approx(1) and natural.sum() == pytest.approx(1)
+    assert natural[1] == pytest.approx(16 * 16 / 128**2, abs=0.03) and alike[1] > 0.1
+
+
+def test_heights_turn_and_scale_with_the_labels(tmp_path):
+    """Heights that repeat the labels still do so in a patch, and are unknown where labels are hidden."""
+    codes = np.kron(noise(16, 16, low=1, high=4), np.ones((8, 8), np.uint8))
+    write_raster(tmp_path / "s" / "JAX_001_001_RGB.tif", noise(3, 128, 128))
+    write_raster(tmp_path / "s" / "JAX_001_001_CLS.tif", np.array([0, 2, 5, 6], np.uint8)[codes])
+    write_raster(tmp_path / "s" / "JAX_001_001_AGL.tif", (codes - 1).astype(np.float32))
+    swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
+    batch = patches(Dataset(tmp_path / "d"), replace(STILL, scales=(0.5, 2.0), batch=32, heights=True)).batch(0)
+    known = batch.labels != IGNORE
+    assert torch.equal(batch.heights[known], batch.labels[known].float())
+    assert known.any() and not known.all() and batch.heights[~known].isnan().all()

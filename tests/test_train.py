@@ -2,35 +2,12 @@ import logging
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional as F
 
 import swath
-from swath.classes import IGNORE
 from swath.course import Budget
-from swath.errors import JobError, UsageError
+from swath.errors import DataError, JobError, UsageError
 from swath.model import Model
-from swath.teacher import segmentation_loss
 from swath.verbs import train as module
-
-
-def test_the_loss_is_cross_entropy_plus_dice_over_labelled_pixels():
-    torch.manual_seed(0)
-    scores, target = torch.randn(2, 3, 4, 5), torch.randint(0, 2, (2, 4, 5))
-    target[0, 0] = IGNORE
-    known = target != IGNORE
-    flat, truth = scores.movedim(1, -1)[known], target[known]
-    share = flat.softmax(-1)
-    dice = [1 - (2 * share[truth == c, c].sum() + 1) / (share[:, c].sum() + (truth == c).sum() + 1) for c in (0, 1)]
-    expected = F.cross_entropy(flat, truth) + 0.5 * sum(dice) / 2
-    torch.testing.assert_close(segmentation_loss(scores, target, 0.5), expected)
-
-
-def test_the_loss_of_nothing_is_nothing():
-    scores = torch.randn(1, 3, 4, 4, requires_grad=True)
-    loss = segmentation_loss(scores, torch.full((1, 4, 4), IGNORE), 0.5)
-    loss.backward()
-    assert loss == 0 and (scores.grad == 0).all()
 
 
 def test_a_budget_is_spent_by_time_or_steps():
@@ -52,10 +29,42 @@ def test_minutes_are_kept(stripes, tmp_path):
 
 def test_epochs_count_labelled_pixels(stripes):
     dataset = module.Dataset(stripes)
-    recipe = module.RECIPES["default"]
     options = module.TrainOptions(stripes, "m.swath", epochs=100)
+    recipe = module.recipe_of(options)
     labelled = sum(sum(s.counts) for s in dataset.manifest.of("train"))
-    assert module._budget(options, dataset, recipe).steps == -(-100 * labelled // (recipe.batch * recipe.patch**2))
+    batches = module._batches(dataset, recipe, 0)
+    assert batches.epoch == -(-labelled // (recipe.batch * recipe.patch**2))
+    assert module._budget(options, batches).steps == 100 * batches.epoch
+
+
+def test_the_classic_recipe_takes_ten_epochs_unless_told_otherwise(stripes):
+    dataset = module.Dataset(stripes)
+    for given, steps in (({}, 10 * 2), ({"epochs": 3}, 3 * 2), ({"minutes": 1.0}, None)):
+        options = module.TrainOptions(stripes, "m.swath", recipe="classic", **given)
+        batches = module._batches(dataset, module.recipe_of(options), 0)
+        assert batches.epoch == 2  # two images of 1 + 16 views, 32 a batch
+        assert module._budget(options, batches).steps == steps
+
+
+def test_options_change_the_recipe_and_the_card_says_so(stripes, tmp_path):
+    given = {"balance": 0.0, "loss": "focal+lovasz", "class_weights": "inverse-sqrt"}
+    result = swath.train(stripes, tmp_path / "m.swath", steps=1, **given)
+    settings = Model(tmp_path / "m.swath").card.training.settings
+    assert {key: settings[key] for key in given} == given and settings["patch"] == 256
+    assert [c.name for c in result.sampling] == ["1", "2", "3"]
+    assert sum(c.share for c in result.sampling) == pytest.approx(1) == sum(c.drawn for c in result.sampling)
+
+
+def test_crops_are_for_the_classic_recipe(stripes, tmp_path):
+    with pytest.raises(UsageError, match="classic"):
+        swath.train(stripes, tmp_path / "m.swath", steps=1, classic_crops="corner:9")
+    with pytest.raises(UsageError, match="classic_crops"):
+        swath.train(stripes, tmp_path / "m.swath", steps=1, recipe="classic", classic_crops="middle:9")
+
+
+def test_heights_need_heights(stripes, tmp_path):
+    with pytest.raises(DataError, match="no heights"):
+        swath.train(stripes, tmp_path / "m.swath", steps=1, heights=True)
 
 
 def test_two_budgets_are_refused(stripes, tmp_path):

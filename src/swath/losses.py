@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import swath.torchvision_guard  # noqa: F401 - has to come first
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -8,9 +8,11 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from swath.errors import DataError, JobError, ModelError
 from swath.fleet import best_class, infer
@@ -85,9 +87,7 @@ def _images(folder: Path, kind: str) -> list[Path]:
     ends = (f"_{kind.lower()}.tif", f"_{kind.lower()}.tiff")
     images = sorted((p for p in files_below(folder) if p.name.lower().endswith(ends)), key=lambda p: p.name)
     if not images:
-        raise DataError(
-            f"there is no *_{kind}.tif here", file=folder, fix="Give the folder with the images that the model takes"
-        )
+        raise DataError(f"there is no *_{kind}.tif here", file=folder, fix="Give the folder with the model's kind of image")
     for one, other in zip(images, images[1:], strict=False):
         if one.stem == other.stem:
             raise DataError(f"it has the name of {one}", file=other, fix="Keep one of them: the zip file is flat")
@@ -124,7 +124,8 @@ def _map(model: Model, image: Path, bands: Sequence[str], maps: Sequence[Path]) 
             codes[window.slices] = np.where(valid, card.legend.decode(indices), UNLABELED)
             if heights is not None:
                 heights[window.slices] = np.where(valid, outputs[-1], np.nan)
-    for path, array in zip(maps, [codes] if heights is None else [heights, codes], strict=True):
+    arrays: list[NDArray[Any]] = [codes] if heights is None else [heights, codes]
+    for path, array in zip(maps, arrays, strict=True):
         with whole_file(path) as partial:
             tifffile.imwrite(partial, array)
 
