@@ -14,7 +14,7 @@ def read(path):
         return raster.read(whole(raster.grid.height, raster.grid.width)).values
 
 
-@pytest.mark.parametrize("shape", [(96, 80, 8), (20, 30, 4)])
+@pytest.mark.parametrize("shape", [(96, 80, 8), (20, 30, 5)])
 def test_an_array_of_rows_columns_bands_is_read_as_bands(tmp_path, shape):
     array = noise(*shape, high=60_000, dtype="uint16")
     tifffile.imwrite(tmp_path / "a.tif", array)

@@ -294,6 +294,10 @@ def open_raster(path: PathLike) -> rasterio.DatasetReader:
     with gdal():
         try:
             dataset = rasterio.open(path)
+            # A list of pages that is cut off with the end of the file is an error of the call after the one that reads it.
+            _ = dataset.subdatasets, dataset.colorinterp
+        except CPLE_BaseError as error:
+            raise unreadable(path, error) from error
         except rasterio.errors.RasterioError as error:
             if Path(path).is_dir():
                 raise DataError("this is a folder, and a raster is wanted", file=path, fix="Name the file in it") from error
