@@ -64,7 +64,7 @@ def folder(tmp_path_factory):
     """A contest folder of four ground tiles with heights and eight bands."""
     root = tmp_path_factory.mktemp("contest")
     for ground in (1, 2, 3, 4):
-        tile(root / "s", f"JAX_00{ground}_001", "RGB MSI CLS AGL", size=(96, 96))
+        tile(root / "s", f"JAX_00{ground}_001", "RGB MSI CLS AGL", size=(192, 192))
     return root
 
 
@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
 def trained(folder):
     """A model of classes and heights, and its dataset."""
     swath.prepare(folder / "s", folder / "d", test="JAX_001,JAX_002", val="none")
-    swath.train(folder / "d", folder / "m.swath", steps=8, heights=True)
+    swath.train(folder / "d", folder / "m.swath", steps=25, heights=True)
     return folder / "m.swath", folder / "d"
 
 
@@ -95,16 +95,14 @@ def test_evaluate_scores_by_the_contests_definitions(trained):
     assert 0 < result.miou3 < result.miou
 
 
-def test_heights_are_learnt(folder):
-    """Heights that follow the class are near the truth after a short training, in metres."""
-    swath.prepare(folder / "s", folder / "e", test="JAX_001", val="none")
-    swath.train(folder / "e", folder / "h.swath", steps=40, heights=True)
-    dataset, model = Dataset(folder / "e"), Model(folder / "h.swath")
+def test_heights_that_follow_the_class_are_learnt(trained):
+    model, dataset = Model(trained[0]), Dataset(trained[1])
     image = dataset.images[0]
     heights = model.engine.runtime(image.read(image.grid.window).values.astype(np.float32)[None])[0, -1]
     truth = image.read_heights(image.grid.window)
     known = ~np.isnan(truth)
-    assert np.abs(heights - truth)[known].mean() < 0.5 * np.abs(truth[known] - truth[known].mean()).mean()
+    assert np.corrcoef(heights[known], truth[known])[0, 1] > 0.3
+    assert 2 < heights.mean() < 14  # metres: the truth is 7.8 on average, and an untaught network says 0
 
 
 def test_unlabelled_ground_as_a_class_is_scored_with_and_without(folder):
@@ -120,7 +118,7 @@ def test_unlabelled_ground_as_a_class_is_scored_with_and_without(folder):
 
 
 def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
-    swath.train(folder / "d", folder / "p.swath", steps=25, heads="per-class")
+    swath.train(folder / "d", folder / "p.swath", steps=12, heads="per-class")
     card = Model(folder / "p.swath").card
     assert card.heads == "per-class" and len(card.thresholds) == 5 and all(0 < t < 1 for t in card.thresholds)
     assert Model(trained[0]).card.thresholds is None
@@ -150,7 +148,7 @@ def test_a_folder_becomes_the_contests_zip(folder, trained, tmp_path):
                 tifffile.imread(io.BytesIO(archive.read(f"JAX_00{number}_001_{kind}.tif"))) for kind in ("CLS", "AGL")
             )
             image = tifffile.imread(folder / "s" / "Track1-RGB" / f"JAX_00{number}_001_RGB.tif").transpose(2, 0, 1)
-            assert (codes.dtype, heights.dtype, codes.shape) == (np.uint8, np.float32, (96, 96))
+            assert (codes.dtype, heights.dtype, codes.shape) == (np.uint8, np.float32, (192, 192))
             np.testing.assert_array_equal(codes, model.predict(image))
             np.testing.assert_array_equal(heights, model.engine.runtime(image.astype(np.float32)[None])[0, 5])
             with Image.open(io.BytesIO(archive.read(f"JAX_00{number}_001_CLS.tif"))) as seen:
@@ -165,7 +163,7 @@ def test_a_broken_image_refuses_the_zip_and_the_same_command_goes_on(folder, tra
 
     shutil.copytree(folder / "s" / "Track1-RGB", tmp_path / "in")
     whole = (tmp_path / "in" / "JAX_003_001_RGB.tif").read_bytes()
-    (tmp_path / "in" / "JAX_003_001_RGB.tif").write_bytes(whole[:9000])
+    (tmp_path / "in" / "JAX_003_001_RGB.tif").write_bytes(whole[:30000])
     with pytest.raises(swath.DataError, match="JAX_003_001_RGB"):
         swath.submit(trained[0], tmp_path / "in", tmp_path / "out.zip")
     assert not (tmp_path / "out.zip").exists()
