@@ -87,7 +87,8 @@ class Ground:
                 labels[where] = IGNORE
                 if heights is not None:
                     heights[where] = np.nan
-        values[:, ~valid] = self.mean[:, None]
+        if not valid.all():
+            values[:, ~valid] = self.mean[:, None]
         return Piece(values, labels, heights)
 
 
