@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from swath.errors import DataError, UsageError
-from swath.serve.layer import Hint, Layer
+from swath.server.layer import Hint, Layer
 
 RASTERS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".webp", ".bmp"})
 """Endings of what can be a layer."""

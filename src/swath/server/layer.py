@@ -23,7 +23,7 @@ from swath.grid import Window
 from swath.pictures import visible_bands
 from swath.qgis import read_style
 from swath.raster import Grid, Pixels, Raster, grid_of, open_raster
-from swath.serve.place import SIZE, Floats, Place, Tile
+from swath.server.place import SIZE, Floats, Place, Tile
 
 Kind: TypeAlias = Literal["map", "truth", "confidence", "probabilities", "image"]
 """What a layer shows: a map's classes, labels, percent of one band, percent of one band a class, or measurements."""
@@ -106,7 +106,7 @@ class Layer:
             return "confidence"
         if facts.dtype == np.uint8 and stem.endswith("_probabilities"):
             return "probabilities"
-        return "image"
+        return "map" if facts.palette and self.driver == "GTiff" else "image"
 
     @contextmanager
     def opened(self) -> Iterator[Raster]:

@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from swath.errors import DataError
-from swath.serve.layer import PERCENT, Layer
-from swath.serve.place import DEEPEST, PIXEL, to_lonlat
-from swath.serve.shelf import Shelf
+from swath.server.layer import PERCENT, Layer
+from swath.server.place import DEEPEST, PIXEL, to_lonlat
+from swath.server.shelf import Shelf
 
 BESIDE = ("_confidence", "_probabilities")
 """Ends of the names of files that belong to a map."""

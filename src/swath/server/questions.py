@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from swath.grid import Window
-from swath.serve.layer import PERCENT, Layer
-from swath.serve.place import to_mercator
+from swath.server.layer import PERCENT, Layer
+from swath.server.place import to_mercator
 
 SIDE = 384
 """Shares are counted on a picture of the view with this many pixels a side at most."""
