@@ -36,7 +36,7 @@ Array: TypeAlias = NDArray[Any]
 EXTENSIONS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".img", ".vrt", ".bmp", ".webp"})
 """File names that are taken for rasters."""
 
-CACHE_MB = 256
+CACHE_BYTES = 64 * 2**20
 """What GDAL may keep in memory; its own default is a share of the machine's."""
 
 CHUNK = 1024
@@ -53,7 +53,7 @@ def gdal() -> rasterio.Env:
     time because other libraries reset it.
     """
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB * 2**20, GDAL_ERROR_ON_LIBJPEG_WARNING=True, GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
+    return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_ERROR_ON_LIBJPEG_WARNING=True, GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
 
 
 @dataclass(frozen=True)

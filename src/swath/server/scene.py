@@ -79,7 +79,7 @@ def describe(shelf: Shelf, names: Sequence[str]) -> dict[str, Any]:
         "differences": [
             {
                 "name": f"{a} | {b}",
-                "title": f"where {_noun(one, other)} differ",
+                "title": f"{PurePosixPath(a).name} and {PurePosixPath(b).name}",
                 "one": a,
                 "other": b,
                 "version": shelf.version(a) + shelf.version(b),
@@ -106,10 +106,6 @@ def _row(shelf: Shelf, name: str, layer: Layer) -> dict[str, Any]:
         "bands": list(layer.bands) if layer.kind == "probabilities" else [],
         "ramp": ["#%02X%02X%02X" % layer.colours[v][:3] for v in (0, 25, 50, 75, 100)] if layer.kind in PERCENT else [],
     }
-
-
-def _noun(one: Layer, other: Layer) -> str:
-    return "map and truth" if {one.kind, other.kind} == {"map", "truth"} else "the maps"
 
 
 def _degrees(layer: Layer) -> list[float]:
