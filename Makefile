@@ -30,9 +30,9 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) ".[train,report]"
+	$(INSTALL) ".[train,report,serve]"
 	touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) ".[train,report,dev]"
+	$(INSTALL) ".[train,report,serve,dev]"
 	touch $@ .venv/.demo

@@ -237,8 +237,7 @@ class Raster:
     def read(self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False) -> Pixels:
         """Read a window that lies inside the raster, or a picture of it with fewer rows and columns (`shape`).
 
-        For a picture, overviews are used where there are any, and measurements are averaged unless `nearest` is set; a palette's
-        are not.
+        For a picture, overviews are used where there are any, and measurements are averaged unless `nearest` is set.
 
         A pixel is invalid (nodata) where the alpha band or the file's mask is 0, where a band is NaN or infinite, or where a
         band holds its declared nodata value. In a type of whole numbers, 0 and the largest unsigned value (255 in 8 bits) are

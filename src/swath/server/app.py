@@ -1,44 +1,26 @@
 """The server: the page, its questions, titiler's endpoints, and predictions."""
 
-import asyncio
-import math
-import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Query
+from fastapi import FastAPI, HTTPException, Query
 from prometheus_client import generate_latest
 from rasterio.errors import RasterioError
 from rio_tiler.errors import RioTilerError
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from swath.errors import DataError, SwathError
-from swath.raster import open_raster
 from swath.server import files, questions, scene
 from swath.server.draw import difference
 from swath.server.guard import Guard, Rules
-from swath.server.jobs import IMAGE, Job, Jobs, QueueFull
-from swath.server.layer import Layer, driver_of
+from swath.server.jobs import Jobs, QueueFull
+from swath.server.layer import Layer
+from swath.server.predictions import router
 from swath.server.shelf import MODELS, RASTERS, NotServed, Shelf
-from swath.server.tiler import build, checked_tile
+from swath.server.tiler import Name, build, checked_tile
 
-CHUNK_SECONDS = 20
-"""An upload that brings nothing for so long is let go."""
-
-LEAST_RATE = 16_384
-"""Bytes a second that an upload must bring on the whole, after the first half minute."""
-
-MOST_UPLOADS = 4
-"""Uploads at once."""
-
-MOST_PIXELS = 4_000_000_000
-"""Images with more pixels are not predicted for a client."""
-
-Name = Annotated[str, Query(max_length=1000, description="Name of a served file.")]
 Degrees = Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False)]
 
 
@@ -61,7 +43,7 @@ def create_app(shelf: Shelf, rules: Rules, *, first: Sequence[str] = (), jobs: J
     _add_errors(app)
     _add_page(app)
     _add_questions(app, shelf, tuple(first))
-    _add_predictions(app, shelf, jobs, upload)
+    app.include_router(router(shelf, jobs, upload), tags=["Predictions"])
 
     @app.get("/health", tags=["Server"])
     def health() -> dict[str, str]:
@@ -200,119 +182,6 @@ def _bounds(text: str) -> tuple[float, float, float, float]:
         west, south, east, north = map(float, text.split(","))
     except ValueError:
         raise HTTPException(400, "bbox is west,south,east,north in degrees.") from None
-    if not all(map(math.isfinite, (west, south, east, north))) or not (-720 <= west < east <= 720 and -90 <= south < north <= 90):
+    if not (-720 <= west < east <= 720 and -90 <= south < north <= 90):  # which no NaN is
         raise HTTPException(400, "bbox is west,south,east,north in degrees.")
     return west, south, east, north
-
-
-def _add_predictions(app: FastAPI, shelf: Shelf, jobs: Jobs | None, most: int) -> None:
-    """Add `/predict` and `/jobs`."""
-    uploads = asyncio.Semaphore(MOST_UPLOADS)
-
-    def queue() -> Jobs:
-        if jobs is None:
-            raise HTTPException(403, "This server predicts nothing; start it with --jobs FOLDER.")
-        return jobs
-
-    Queue = Annotated[Jobs, Depends(queue)]  # noqa: N806 - a type
-
-    @app.post("/predict", status_code=202, tags=["Predictions"])
-    async def predict(
-        request: Request,
-        jobs: Queue,
-        model: Name,
-        image: Annotated[str | None, Query(max_length=1000, description="Name of a served image.")] = None,
-        name: Annotated[str, Query(max_length=200, description="What to call an uploaded image.")] = "upload",
-    ) -> dict[str, Any]:
-        """Map an image that is served (`image`), or the one that is the body of this request; returns the job."""
-        path = shelf.path(model, MODELS)
-        await run_in_threadpool(jobs.room)
-        id, folder = await run_in_threadpool(jobs.new_folder)
-        try:
-            if image is not None:
-                source = shelf.path(image)
-            else:
-                if uploads.locked():
-                    raise HTTPException(503, "Too many uploads at once.", {"retry-after": "10"})
-                source = folder / IMAGE
-                async with uploads:
-                    await _receive(request, source, most)
-            await run_in_threadpool(_check_image, source)
-            if image is None:
-                source = await run_in_threadpool(_named, source)
-            job = await run_in_threadpool(jobs.submit, id, path, source, image or name)
-        except BaseException:
-            await run_in_threadpool(shutil.rmtree, folder, True)
-            raise
-        return _public(job)
-
-    @app.get("/jobs", tags=["Predictions"])
-    def listed(jobs: Queue) -> list[dict[str, Any]]:
-        """List predictions, the newest first."""
-        return [_public(job) for job in jobs.all()]
-
-    @app.get("/jobs/{id}", tags=["Predictions"])
-    def one(id: str, jobs: Queue) -> dict[str, Any]:
-        """Return one prediction: `state`, `progress`, and when it is done the name of its `map`."""
-        job = jobs.get(id)
-        if job is None:
-            raise HTTPException(404, "There is no such prediction.")
-        return _public(job)
-
-    @app.delete("/jobs/{id}", status_code=204, tags=["Predictions"])
-    def cancel(id: str, jobs: Queue) -> None:
-        """Stop a prediction, or forget one that has ended; its files go."""
-        if not jobs.cancel(id):
-            raise HTTPException(404, "There is no such prediction.")
-
-
-def _public(job: Job) -> dict[str, Any]:
-    return job.as_json() | {"href": f"/jobs/{job.id}", "map": f"predictions/{job.id}/map.tif" if job.state == "done" else None}
-
-
-async def _receive(request: Request, target: Path, most: int) -> None:
-    """Write the body of a request to a file.
-
-    Raises:
-        HTTPException: 413 where it is too large, 408 where it comes too slowly, 400 where it is cut off, 507 without room.
-    """
-    declared = request.headers.get("content-length")
-    if declared is not None and int(declared) > most:
-        raise HTTPException(413, f"An upload has at most {most} bytes.")
-    begun, size, chunks = time.monotonic(), 0, request.stream().__aiter__()
-    try:
-        with target.open("wb") as file:
-            while True:
-                chunk = await asyncio.wait_for(anext(chunks, None), CHUNK_SECONDS)
-                if chunk is None:
-                    return
-                size += len(chunk)
-                if size > most:
-                    raise HTTPException(413, f"An upload has at most {most} bytes.")
-                if size < (time.monotonic() - begun - 30) * LEAST_RATE:
-                    raise TimeoutError
-                await run_in_threadpool(file.write, chunk)
-    except TimeoutError:
-        raise HTTPException(408, "The upload comes too slowly.", {"connection": "close"}) from None
-    except ClientDisconnect:
-        raise HTTPException(400, "The upload was cut off.") from None
-    except OSError:
-        raise HTTPException(507, "There is no room for it.") from None
-
-
-def _check_image(path: Path) -> None:
-    """Refuse what is no image or too large.
-
-    Raises:
-        DataError: it is.
-    """
-    with open_raster(path, driver_of(path)) as dataset:
-        pixels = dataset.height * dataset.width
-    if pixels > MOST_PIXELS:
-        raise DataError(f"it has {pixels} pixels, and at most {MOST_PIXELS} are mapped here", fix="Use `swath predict` itself")
-
-
-def _named(path: Path) -> Path:
-    """Give an upload the ending of its format, by which it can be shown."""
-    endings = {"GTiff": ".tif", "PNG": ".png", "JPEG": ".jpg", "JP2OpenJPEG": ".jp2", "WEBP": ".webp", "BMP": ".bmp"}
-    return path.rename(path.with_suffix(endings[driver_of(path)]))

@@ -41,10 +41,12 @@ def difference(one: Pixels, other: Pixels) -> bytes:
 def stretched(values: NDArray[np.generic], ends: list[tuple[float, float]]) -> NDArray[np.uint8]:
     """Return bands (bands, rows, columns) in 8 bits, each between its two ends."""
     if values.dtype == np.uint8 and all(pair == (0.0, 255.0) for pair in ends):
-        return values.astype(np.uint8, copy=False)
+        same: NDArray[np.uint8] = values.astype(np.uint8, copy=False)
+        return same
     low, high = np.array(ends)[:, :, None, None].transpose(1, 0, 2, 3)
     scaled = np.nan_to_num((values.astype(np.float64) - low) / (high - low) * 255)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    out: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return out
 
 
 def _positions(values: NDArray[np.generic], codes: list[int]) -> NDArray[np.uint8]:
@@ -54,7 +56,8 @@ def _positions(values: NDArray[np.generic], codes: list[int]) -> NDArray[np.uint
         for i, code in enumerate(codes, 1):
             if 0 <= code <= 255:
                 table[code] = i
-        return table[values]
+        found: NDArray[np.uint8] = table[values]
+        return found
     if not codes:
         return np.zeros(values.shape, np.uint8)
     keys = np.array(codes, np.int64)

@@ -1,7 +1,7 @@
 """What every request passes before it is answered: host, origin, token, and limits on time; and what every answer carries.
 
-On loopback there is no token; then the `Host` header must name this machine, so that no foreign page reaches the server by a name
-of its own that leads here (DNS rebinding).
+On loopback there is no token; then the `Host` header must name this machine, so that no foreign page reaches the server by a
+name of its own that leads here (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -110,7 +110,12 @@ class Guard:
         origin = headers.get("origin", "")
         if origin not in self.rules.origins:
             return {**HEADERS, "cross-origin-resource-policy": "same-origin"}
-        return {**HEADERS, "access-control-allow-origin": origin, "vary": "origin", "cross-origin-resource-policy": "cross-origin"}
+        return {
+            **HEADERS,
+            "access-control-allow-origin": origin,
+            "vary": "origin",
+            "cross-origin-resource-policy": "cross-origin",
+        }
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> Response | None:
         """Return the answer to a request that goes no further."""

@@ -1,7 +1,7 @@
 """Predictions asked for over the network: a queue of bounded length that outlives the server.
 
-Their list is a SQLite database in the jobs folder; each has a folder of its own below `work/` with its upload and its map. One runs
-at a time, in a process of its own. What ran when the server stopped runs again when it starts.
+Their list is a SQLite database in the jobs folder; each has a folder of its own below `work/` with its upload and its map. One
+runs at a time, in a process of its own. What ran when the server stopped runs again when it starts.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ MOST_TRIES = 3
 """A job that took the worker down so often has failed."""
 
 IMAGE, MAP = "image", "map.tif"
+
+WORKER = "swath.cli.worker"
+"""Module that does one job; a door of its own, above this floor."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -105,7 +108,9 @@ class Jobs:
                 database.execute(_TABLE)
                 database.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
         except (OSError, sqlite3.Error) as error:
-            raise JobError(f"the folder for predictions cannot be used ({error})", file=folder, fix="Give another --jobs") from error
+            raise JobError(
+                f"the folder for predictions cannot be used ({error})", file=folder, fix="Give another --jobs"
+            ) from error
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
@@ -218,7 +223,7 @@ class Jobs:
     def _work(self, job: Job) -> None:
         """Run one job to its end."""
         self._set(job.id, state="running", tries=job.tries + 1)
-        command = [sys.executable, "-m", "swath.server.worker", job.model, job.image, str(self.work / job.id / MAP)]
+        command = [sys.executable, "-m", WORKER, job.model, job.image, str(self.work / job.id / MAP)]
         with self._lock:
             if self._stopping:
                 self._set(job.id, state="queued", tries=job.tries)

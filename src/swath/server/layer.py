@@ -148,7 +148,7 @@ class Layer:
         classes = []
         for i, (code, name) in enumerate(sorted(names.items())):
             own = self._facts.palette.get(code)
-            color = "#%02X%02X%02X" % own[:3] if own else style.get(code, ("", default_color(i)))[1]
+            color = hexed(own) if own else style.get(code, ("", default_color(i)))[1]
             classes.append(LandClass(name if list(names.values()).count(name) == 1 else f"{name} {code}", (code,), code, color))
         if not classes:
             return None
@@ -255,6 +255,11 @@ class Layer:
         return Pixels(values[:, at_row, at_col], valid[at_row, at_col] & inside)
 
 
+def hexed(colour: tuple[int, ...]) -> str:
+    """Return `#RRGGBB`."""
+    return f"#{colour[0]:02X}{colour[1]:02X}{colour[2]:02X}"
+
+
 def driver_of(path: Path) -> str:
     """Return the driver for a file, by its first bytes.
 
@@ -309,9 +314,8 @@ def _step(position: Floats) -> int:
 def _ramp() -> dict[int, tuple[int, int, int, int]]:
     """Return cividis (Nuñez, Anderton and Renslow 2018), at five of its colours, for percent 0 to 100."""
     stops = np.array([(0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56)])
-    return {
-        v: (*(int(round(np.interp(v, (0, 25, 50, 75, 100), stops[:, i]))) for i in range(3)), 255) for v in range(101)
-    }
+    bands = [np.interp(np.arange(101), (0, 25, 50, 75, 100), stops[:, i]).round().astype(int).tolist() for i in range(3)]
+    return {v: (red, green, blue, 255) for v, (red, green, blue) in enumerate(zip(*bands, strict=True))}
 
 
 _RAMP = _ramp()

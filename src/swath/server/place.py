@@ -1,7 +1,7 @@
 """Where the pixels of a raster lie on a web map: between tiles of web Mercator and rows and columns.
 
-Web Mercator is EPSG:3857, tiles are those of the OGC's WebMercatorQuad (256 pixels, row 0 in the north). A raster without CRS is
-laid on the map pixel by pixel, its corner at longitude and latitude 0, so that one program shows both kinds.
+Web Mercator is EPSG:3857, tiles are those of the OGC's WebMercatorQuad (256 pixels, row 0 in the north). A raster without CRS
+is laid on the map pixel by pixel, its corner at longitude and latitude 0, so that one program shows both kinds.
 """
 
 from __future__ import annotations

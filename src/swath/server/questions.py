@@ -41,7 +41,7 @@ def value_at(layer: Layer, lon: float, lat: float) -> dict[str, Any]:
     if layer.legend:
         of = {c.map_code: c for c in layer.legend.learnt}
         code = numbers[0] if numbers else None
-        found |= {"code": code, "class": of[code].name if code in of else None}
+        found |= {"code": code, "class": of[int(code)].name if code in of else None}
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from swath.errors import DataError
-from swath.server.layer import PERCENT, Layer
+from swath.server.layer import PERCENT, Layer, hexed
 from swath.server.place import DEEPEST, PIXEL, to_lonlat
 from swath.server.shelf import Shelf
 
@@ -63,7 +63,9 @@ def describe(shelf: Shelf, names: Sequence[str]) -> dict[str, Any]:
         if layer.place.in_pixels != first.place.in_pixels:
             without = name if layer.place.in_pixels else names[0]
             raise DataError(
-                "it has no CRS, and the others have one", file=without, fix="Show it alone, or give it a CRS (gdal_edit.py -a_srs)"
+                "it has no CRS, and the others have one",
+                file=without,
+                fix="Show it alone, or give it a CRS (gdal_edit.py -a_srs)",
             )
     ordered = sorted(layers, key=lambda pair: _ORDER.index(pair[1].kind))
     rows = [_row(shelf, name, layer) for name, layer in ordered]
@@ -104,7 +106,7 @@ def _row(shelf: Shelf, name: str, layer: Layer) -> dict[str, Any]:
         "shallowest": layer.shallowest,
         "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in legend.learnt] if legend else [],
         "bands": list(layer.bands) if layer.kind == "probabilities" else [],
-        "ramp": ["#%02X%02X%02X" % layer.colours[v][:3] for v in (0, 25, 50, 75, 100)] if layer.kind in PERCENT else [],
+        "ramp": [hexed(layer.colours[v]) for v in (0, 25, 50, 75, 100)] if layer.kind in PERCENT else [],
     }
 
 

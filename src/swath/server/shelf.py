@@ -1,7 +1,7 @@
 """What is served, and the only way from a name in a request to a file.
 
-A name is a file's own, or its path below a folder that was given. It must lead to a regular file with an allowed ending that lies
-inside that folder when all links are followed, and no part of it may be hidden.
+A name is a file's own, or its path below a folder that was given. It must lead to a regular file with an allowed ending that
+lies inside that folder when all links are followed, and no part of it may be hidden.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from swath.errors import DataError, UsageError
+from swath.errors import DataError
 from swath.server.layer import Hint, Layer
 
 RASTERS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".webp", ".bmp"})
@@ -32,7 +32,9 @@ class NotServed(DataError):
     """There is no such file here, or it must not be served; a request is not told which."""
 
     def __init__(self, name: str) -> None:
-        super().__init__("there is no such file on this server", file=PurePosixPath(name).name[:100], fix="See the list of files")
+        super().__init__(
+            "there is no such file on this server", file=PurePosixPath(name).name[:100], fix="See the list of files"
+        )
 
 
 class Shelf:

@@ -1,7 +1,7 @@
 """The endpoints of titiler.core for what is on the shelf: tiles, TileJSON, WMTS, points, statistics.
 
-They are titiler's own, for its clients; what is cut off is what lets a request ask for boundless work (expressions, algorithms, free
-sizes). Tiles are read by `Layer`, everything else by rio-tiler.
+They are titiler's own, for its clients; what is cut off is what lets a request ask for boundless work (expressions, algorithms,
+free sizes). Tiles are read by `Layer`, everything else by rio-tiler.
 """
 
 from contextlib import ExitStack
@@ -11,18 +11,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from affine import Affine
 from fastapi import Depends, HTTPException, Query
-from morecantile import tms as every_tms
 from morecantile.defaults import TileMatrixSets
 from rasterio.crs import CRS
 from rasterio.vrt import WarpedVRT
+from rio_tiler.constants import WEB_MERCATOR_TMS
 from rio_tiler.io import Reader
 from rio_tiler.models import ImageData
-from titiler.core.dependencies import DefaultDependency, StatisticsParams
 from starlette.responses import Response
+from titiler.core.dependencies import DefaultDependency, StatisticsParams
 from titiler.core.factory import TilerFactory, img_endpoint_params
 from titiler.core.resources.enums import ImageType
 from titiler.core.utils import render_image
-from titiler.extensions import wmtsExtension
+from titiler.extensions.wmts import wmtsExtension
 
 from swath.raster import open_raster
 from swath.server.draw import Colour, coloured, stretched
@@ -39,7 +39,7 @@ LARGEST = 1024
 class LayerReader(Reader):
     """rio-tiler's reader of one of our layers."""
 
-    def __init__(self, layer: Layer, tms: Any = every_tms.get("WebMercatorQuad"), **_: Any) -> None:
+    def __init__(self, layer: Layer, tms: Any = WEB_MERCATOR_TMS, **_: Any) -> None:
         self.layer = layer
         with ExitStack() as stack:
             dataset = stack.enter_context(open_raster(layer.path, layer.driver))
@@ -92,7 +92,7 @@ def draw(image: ImageData, output_format: ImageType | None = None, colormap: Any
         return coloured(image.array.data[0], valid, colormap), "image/png"
     if not colormap and image.dataset_statistics and output_format in (None, ImageType.png, ImageType.jpeg, ImageType.webp):
         mask = np.ma.getmaskarray(image.array)
-        image.array = np.ma.MaskedArray(stretched(image.array.data, image.dataset_statistics), mask)
+        image.array = np.ma.MaskedArray(stretched(image.array.data, list(image.dataset_statistics)), mask)
     return render_image(image, output_format=output_format, colormap=colormap, **options)
 
 
@@ -122,10 +122,13 @@ class Histogram(DefaultDependency):
     bins: Annotated[int, Query(alias="histogram_bins", gt=0, le=1000, description="Number of its bins.")] = 10
 
 
+Name = Annotated[str, Query(max_length=1000, description="Name of a served file.")]
+
+
 def build(shelf: Shelf, prefix: str) -> TilerFactory:
     """Make the endpoints."""
 
-    def layer(url: Annotated[str, Query(description="Name of a served file.", max_length=1000)]) -> Layer:
+    def layer(url: Name) -> Layer:
         return shelf.layer(url)
 
     def colours(
@@ -151,7 +154,7 @@ def build(shelf: Shelf, prefix: str) -> TilerFactory:
         colormap_dependency=colours,
         render_dependency=Nothing,
         render_func=draw,
-        supported_tms=TileMatrixSets({"WebMercatorQuad": every_tms.get("WebMercatorQuad")}),
+        supported_tms=TileMatrixSets({"WebMercatorQuad": WEB_MERCATOR_TMS}),
         add_viewer=False,
         add_preview=False,
         add_part=False,
@@ -163,7 +166,7 @@ def build(shelf: Shelf, prefix: str) -> TilerFactory:
 class _Factory(TilerFactory):
     def register_routes(self) -> None:
         """Register titiler's routes, less those that take work of any size in a body."""
-        super().register_routes()
+        super().register_routes()  # type: ignore[no-untyped-call]
         self.router.routes[:] = [r for r in self.router.routes if "POST" not in (getattr(r, "methods", None) or ())]
 
     def tile(self) -> None:
@@ -172,7 +175,7 @@ class _Factory(TilerFactory):
 
         @self.router.get("/tiles/{tileMatrixSetId}/{z}/{x}/{y}", operation_id="tile", **img_endpoint_params)
         @self.router.get("/tiles/{tileMatrixSetId}/{z}/{x}/{y}.{format}", operation_id="tileWithFormat", **img_endpoint_params)
-        def tile(
+        def tile(  # noqa: PLR0913 - what titiler's own takes
             tileMatrixSetId: Literal["WebMercatorQuad"],  # noqa: N803 - titiler's name
             z: int,
             x: int,

@@ -15,6 +15,7 @@ from swath.model import Model
 from swath.options import PredictOptions
 from swath.parts import whole_file
 from swath.progress import task
+from swath.qgis import write_style
 from swath.raster import Raster, find_stack
 from swath.verbs.verb import Result, verb
 
@@ -69,6 +70,7 @@ def predict(options: PredictOptions) -> PredictResult:
             writer.finish()
         finally:
             writer.close()
+    write_style(options.target, legend)
     return PredictResult(
         map=str(options.target),
         pixels=image.grid.height * image.grid.width,

@@ -1,7 +1,7 @@
-"""One prediction in a process of its own: `python -m swath.server.worker MODEL IMAGE MAP`.
+"""One prediction in a process of its own: `python -m swath.cli.worker MODEL IMAGE MAP`.
 
-Each line on stdout is a JSON object: `{"progress": 0..1}` while it works, at the end `{"done": true}` or `{"error": "..."}`. It ends
-when its stdin closes, so that it never outlives the server.
+Each line on stdout is a JSON object: `{"progress": 0..1}` while it works, at the end `{"done": true}` or `{"error": "..."}`. It
+ends when its stdin closes, so that it never outlives the server.
 """
 
 from __future__ import annotations
