@@ -24,6 +24,9 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 SEND_SECONDS = 30
 """A client that takes no byte of an answer for so long is let go."""
 
+MOST_HEAD = 16_384
+"""Bytes of a request's headers and query at most."""
+
 KNOWN = ("cog", "differ", "scene", "files", "values", "shares", "predict", "jobs", "static", "health", "metrics", "docs")
 """First parts of paths, as metrics name them."""
 
@@ -119,6 +122,8 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> Response | None:
         """Return the answer to a request that goes no further."""
+        if len(scope["query_string"]) + sum(len(key) + len(value) for key, value in scope["headers"]) > MOST_HEAD:
+            return PlainTextResponse("The head of this request is too long.", 431)
         host = headers.get("host", "")
         if self.rules.token is None and _name(host) not in LOCAL | self.rules.hosts:
             return PlainTextResponse("This server answers to its own name only.", 421)

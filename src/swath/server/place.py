@@ -99,7 +99,8 @@ class Place:
             return x / PIXEL, -y / PIXEL
         east, north = self._transformer("EPSG:3857", self.grid.crs).transform(x, y)
         a, b, c, d, e, f = tuple(~self.grid.affine)[:6]
-        return a * east + b * north + c, d * east + e * north + f
+        with np.errstate(invalid="ignore"):
+            return a * east + b * north + c, d * east + e * north + f
 
     def mercator(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
         """Return places in web Mercator of columns and rows."""

@@ -119,18 +119,18 @@ class Uploads:
         """
         declared = request.headers.get("content-length", "0")
         if int(declared) > self._most:
-            raise HTTPException(413, f"An upload has at most {self._most} bytes.", {"connection": "close"})
+            raise HTTPException(413, f"An upload has at most {self._most} bytes.")
         if self._room.locked():
-            raise HTTPException(503, "Too many uploads at once.", {"retry-after": "10", "connection": "close"})
+            raise HTTPException(503, "Too many uploads at once.", {"retry-after": "10"})
         async with self._room:
             try:
                 await self._write(request, target)
             except TimeoutError:
-                raise HTTPException(408, "The upload comes too slowly.", {"connection": "close"}) from None
+                raise HTTPException(408, "The upload comes too slowly.") from None
             except ClientDisconnect:
                 raise HTTPException(400, "The upload was cut off.") from None
             except OSError:
-                raise HTTPException(507, "There is no room for it.", {"connection": "close"}) from None
+                raise HTTPException(507, "There is no room for it.") from None
         return await run_in_threadpool(lambda: target.rename(target.with_suffix(ENDINGS[driver_of(target)])))
 
     async def _write(self, request: Request, target: Path) -> None:
@@ -139,7 +139,7 @@ class Uploads:
             while (chunk := await asyncio.wait_for(anext(chunks, None), CHUNK_SECONDS)) is not None:
                 size += len(chunk)
                 if size > self._most:
-                    raise HTTPException(413, f"An upload has at most {self._most} bytes.", {"connection": "close"})
+                    raise HTTPException(413, f"An upload has at most {self._most} bytes.")
                 if size < (time.monotonic() - begun - 30) * LEAST_RATE:
                     raise TimeoutError
                 await run_in_threadpool(file.write, chunk)

@@ -19,6 +19,9 @@ from swath.errors import JobError
 HEAD_SECONDS = 10.0
 """A connection on which no whole request arrives for so long is closed."""
 
+LINGER_SECONDS = 2.0
+"""What still comes of a request that was answered is read for so long."""
+
 MOST_CONNECTIONS = 1000
 """Connections at once; further ones are told to come again (503)."""
 
@@ -30,6 +33,7 @@ class Patience(H11Protocol):
     """uvicorn's protocol, which of itself would wait for ever for the end of a request's head, or for a body nobody reads."""
 
     _deadline: Any = None
+    _linger: Any = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
@@ -39,19 +43,23 @@ class Patience(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
         super().data_received(data)
+        if self._linger is not None and self.conn.their_state is not h11.SEND_BODY:
+            self._linger.cancel()
+            self._linger = None
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._forget()
+        if self._linger is not None:
+            self._linger.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, unless this one was answered before all of it came."""
-        unread = self.conn.their_state is h11.SEND_BODY
+        """Wait for the next request; of one that was answered before all of it came, a little more is read, so that it hears."""
         super().on_response_complete()
-        if unread:
-            self.transport.close()
+        if self.conn.their_state is h11.SEND_BODY:
+            self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE:

@@ -111,7 +111,10 @@ class Shelf:
             inner = parts[1:] if prefix and parts[0] == prefix else parts if not prefix else []
             if not inner:
                 continue
-            found = folder.joinpath(*inner).resolve(strict=True)
+            try:
+                found = folder.joinpath(*inner).resolve(strict=True)
+            except FileNotFoundError:
+                continue
             if found.is_relative_to(folder) and not any(p.startswith(".") for p in found.relative_to(folder).parts):
                 return found
         return None
