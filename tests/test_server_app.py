@@ -97,7 +97,9 @@ def test_images_are_drawn_and_measured_as_titiler_does(ask):
     answer = ask.get(TILE.format(18, 2**17, 2**17), params={"url": "photo.jpg"})
     assert answer.status_code == 200 and answer.headers["content-type"] == "image/jpeg"
     json_ = ask.get("/cog/WebMercatorQuad/tilejson.json", params={"url": "deep/ground.tif"}).json()
-    assert json_["tiles"][0].startswith(str(ask.base_url)) and json_["bounds"] == pytest.approx([9, 50.53, 9.03, 50.55], abs=0.02)
+    assert json_["tiles"][0].startswith(str(ask.base_url)) and json_["bounds"] == pytest.approx(
+        [9, 50.53, 9.03, 50.55], abs=0.02
+    )
     wmts = ask.get("/cog/WMTSCapabilities.xml", params={"url": "deep/ground.tif"})
     assert "WebMercatorQuad" in wmts.text and "<Capabilities" in wmts.text
     point = ask.get("/cog/point/9.01,50.54", params={"url": "deep/ground.tif"}).json()
@@ -121,7 +123,15 @@ def test_a_scene_has_a_map_with_what_belongs_to_it(ask):
 def test_the_page_is_whole_and_small(ask):
     page = ask.get("/")
     assert "script-src 'self'" in page.headers["content-security-policy"] and "<title>Swath" in page.text
-    for name in ("viewer.js", "maps.js", "panel.js", "link.js", "viewer.css", "maplibre/maplibre-gl.mjs", "maplibre/LICENSE.txt"):
+    for name in (
+        "viewer.js",
+        "maps.js",
+        "panel.js",
+        "link.js",
+        "viewer.css",
+        "maplibre/maplibre-gl.mjs",
+        "maplibre/LICENSE.txt",
+    ):
         answer = ask.get(f"/static/{name}")
         assert answer.status_code == 200 and answer.headers["content-encoding"] == "gzip"
         assert ask.get(f"/static/{name}", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
@@ -147,7 +157,9 @@ def test_no_name_reaches_anything_else(ask, folder, name):
         assert str(folder) not in answer.text and "Traceback" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["../app.py", "..%2fapp.py", "%2e%2e/app.py", "/etc/passwd", "maplibre", "maplibre/../index.html"])
+@pytest.mark.parametrize(
+    "path", ["../app.py", "..%2fapp.py", "%2e%2e/app.py", "/etc/passwd", "maplibre", "maplibre/../index.html"]
+)
 def test_static_files_are_a_table(server, path):
     answer = raw(server, f"GET /static/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 404")
@@ -190,7 +202,14 @@ def test_a_token_is_asked_for(folder, monkeypatch):
     try:
         with httpx2.Client(base_url=running.url, timeout=20) as client:
             assert running.token == TOKEN and client.get("/health").status_code == 200
-            for path in ("/", "/files", "/metrics", "/openapi.json", "/static/viewer.js", TILE.format(0, 0, 0) + "?url=photo-map.tif"):
+            for path in (
+                "/",
+                "/files",
+                "/metrics",
+                "/openapi.json",
+                "/static/viewer.js",
+                TILE.format(0, 0, 0) + "?url=photo-map.tif",
+            ):
                 assert client.get(path).status_code == 401
             for wrong in (TOKEN[:-1], TOKEN + "x", "", TOKEN.upper(), "é"):
                 assert client.get("/files", params={"token": wrong}).status_code == 401

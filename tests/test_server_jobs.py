@@ -9,7 +9,7 @@ from swath.errors import JobError
 from swath.server import jobs as module
 from swath.server.jobs import Jobs, QueueFull
 
-WORKER = '''
+WORKER = """
 import json, os, sys, time
 model, image, target = sys.argv[1:4]
 print(json.dumps({"progress": 0.5}), flush=True)
@@ -23,7 +23,7 @@ while model == "waits" and not os.path.exists(image):
 open(target, "w").write("map")
 print("not JSON")
 print(json.dumps({"done": True}), flush=True)
-'''
+"""
 
 
 @pytest.fixture

@@ -150,8 +150,11 @@ def test_each_format_has_its_driver(tmp_path):
 
 def test_a_huge_file_without_overviews_is_not_read_from_afar(tmp_path):
     path = write_raster(tmp_path / "i.tif", np.zeros((8, 8), np.uint8), tiled=True)
-    with gdal(), rasterio.open(
-        path, "w", driver="GTiff", width=40_000, height=40_000, count=1, dtype="uint8", tiled=True, SPARSE_OK=True
+    with (
+        gdal(),
+        rasterio.open(
+            path, "w", driver="GTiff", width=40_000, height=40_000, count=1, dtype="uint8", tiled=True, SPARSE_OK=True
+        ),
     ):
         pass
     layer = Layer(path)
@@ -199,9 +202,7 @@ def test_shares_count_ground_and_not_pixels_of_the_web_map(tmp_path):
     """Codes 1 north of 60 degrees and 2 south of it: by ground area the north has 13.4% of a hemisphere."""
     codes = np.full((900, 1800), 2, np.uint8)
     codes[:150] = 1
-    layer = Layer(
-        write_map(tmp_path / "m.tif", codes, "EPSG:4326", rasterio.Affine(0.2, 0, -180, 0, -0.1, 90))
-    )
+    layer = Layer(write_map(tmp_path / "m.tif", codes, "EPSG:4326", rasterio.Affine(0.2, 0, -180, 0, -0.1, 90)))
     found = shares_in(layer, (-180, 0, 180, 85))["shares"]
     sine = np.sin(np.radians([60, 75, 85]))
     assert found["1"] == pytest.approx((sine[2] - sine[1]) / sine[2], abs=0.01)

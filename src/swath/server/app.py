@@ -17,6 +17,7 @@ from swath.server.draw import difference
 from swath.server.guard import Guard, Rules
 from swath.server.jobs import Jobs, QueueFull
 from swath.server.layer import Layer
+from swath.server.live import LiveLayer
 from swath.server.predictions import router
 from swath.server.shelf import MODELS, RASTERS, NotServed, Shelf
 from swath.server.tiler import Name, build, checked_tile
@@ -129,6 +130,14 @@ def _add_questions(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
     def values(lon: Degrees, lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)], url: Annotated[list[str], Query(max_length=20)]) -> dict[str, Any]:  # fmt: skip # noqa: E501
         """Read the pixels that hold a place: class, code, percent or measurements of each layer."""
         return {name: questions.value_at(shelf.layer(name), lon, lat) for name in url}
+
+    @app.get("/progress", tags=["Maps"])
+    def progress(url: Name) -> dict[str, Any]:
+        """Tell how far the prediction of a map is: `done` of `total` parts, or `whole`."""
+        layer, version = shelf.layer(url), shelf.version(url)
+        if not isinstance(layer, LiveLayer):
+            return {"whole": True, "version": version}
+        return {"whole": False, "version": version, "done": layer.refresh(), "total": layer.total}
 
     @app.get("/shares", tags=["Maps"])
     def shares(

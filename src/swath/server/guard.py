@@ -27,7 +27,21 @@ SEND_SECONDS = 30
 MOST_HEAD = 16_384
 """Bytes of a request's headers and query at most."""
 
-KNOWN = ("cog", "differ", "scene", "files", "values", "shares", "predict", "jobs", "static", "health", "metrics", "docs")
+KNOWN = (
+    "cog",
+    "differ",
+    "scene",
+    "files",
+    "values",
+    "shares",
+    "progress",
+    "predict",
+    "jobs",
+    "static",
+    "health",
+    "metrics",
+    "docs",
+)
 """First parts of paths, as metrics name them."""
 
 HEADERS = {

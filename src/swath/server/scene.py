@@ -11,6 +11,7 @@ from typing import Any
 
 from swath.errors import DataError
 from swath.server.layer import PERCENT, Layer, hexed
+from swath.server.live import LiveLayer
 from swath.server.place import DEEPEST, PIXEL, to_lonlat
 from swath.server.shelf import Shelf
 
@@ -96,7 +97,9 @@ def describe(shelf: Shelf, names: Sequence[str]) -> dict[str, Any]:
 
 def _row(shelf: Shelf, name: str, layer: Layer) -> dict[str, Any]:
     legend = layer.legend
+    live = isinstance(layer, LiveLayer)
     return {
+        "live": live,
         "name": name,
         "title": PurePosixPath(name).name,
         "kind": layer.kind,

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from swath.errors import DataError
 from swath.server.layer import Hint, Layer
+from swath.server.live import LiveLayer, is_live, parts_folder
 
 RASTERS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".webp", ".bmp"})
 """Endings of what can be a layer."""
@@ -70,7 +71,7 @@ class Shelf:
             DataError: there is no such file, or it is of a kind that is not served.
         """
         path = Path(os.path.abspath(path))
-        if not path.is_file():
+        if not path.is_file() and not is_live(path):
             raise DataError("there is no such file", file=path, fix="Check the path")
         if path.suffix.lower() not in RASTERS | MODELS:
             raise DataError(
@@ -97,7 +98,8 @@ class Shelf:
         """
         try:
             found = self._files.get(name) or self._below(name)
-            if found is None or found.suffix.lower() not in endings or not found.is_file():
+            live = name in self._files and found is not None and is_live(found)
+            if found is None or found.suffix.lower() not in endings or not (live or found.is_file()):
                 raise NotServed(name)
         except (OSError, ValueError):  # too long, a NUL, a loop of links
             raise NotServed(name) from None
@@ -147,14 +149,15 @@ class Shelf:
             DataError: it cannot be read.
         """
         path = self.path(name)
-        stat = path.stat()
+        live = is_live(path)
+        stat = (parts_folder(path) / "plan.json" if live else path).stat()
         stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
         with self._lock:
             known = self._open.get(name)
             if known and known[0] == stamp:
                 self._open.move_to_end(name)
                 return known[1]
-        layer = Layer(path, self._hints.get(name))
+        layer = LiveLayer(path) if live else Layer(path, self._hints.get(name))
         with self._lock:
             gone = [self._open.pop(name)] if name in self._open else []
             self._open[name] = (stamp, layer)
@@ -166,7 +169,12 @@ class Shelf:
 
     def version(self, name: str) -> str:
         """Return a text that changes when the file does."""
-        stat = self.path(name).stat()
+        path = self.path(name)
+        if is_live(path):
+            layer = self.layer(name)
+            assert isinstance(layer, LiveLayer)  # noqa: S101 - a live path has a live layer
+            return f"part{layer.refresh()}"
+        stat = path.stat()
         return f"{stat.st_mtime_ns:x}{stat.st_size:x}"
 
 

@@ -185,6 +185,27 @@ function move(name) {
   else stage.map.zoomTo(stage.map.getZoom() + (name === "-" ? -1 : 1), { duration: 200 });
 }
 
+async function watch() {
+  const layer = state.layers.find((one) => one.live);
+  $("running").hidden = !layer;
+  if (!layer) return;
+  try {
+    const now = await ask("/progress", { url: layer.name });
+    if (now.whole) {
+      take(await ask("/scene", location.search));
+      toast("The map is whole.");
+      change(() => {});
+    } else {
+      $("running").querySelector("span").textContent = `Predicting: ${now.done} of ${now.total} parts`;
+      Object.assign($("running").querySelector("progress"), { value: now.done, max: now.total });
+      if (now.version !== layer.version) change(() => { for (const one of state.layers) if (one.live || one.one === layer.name || one.other === layer.name) one.version = now.version; });
+    }
+  } catch (error) {
+    toast(error.message);
+  }
+  setTimeout(watch, 2000);
+}
+
 async function offerMore() {
   const { rasters } = await ask("/files");
   const shown = new Set(state.layers.map((layer) => layer.name));
@@ -227,6 +248,7 @@ async function begin() {
   await stage.apply(state);
   scale();
   await Promise.all([count(), offerMore(), view.point ? look(view.point) : null]);
+  watch();
   document.documentElement.dataset.ready = "yes";
 }
 
