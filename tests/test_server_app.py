@@ -96,7 +96,7 @@ def test_hidden_classes_are_not_drawn(ask, folder):
 def test_images_are_drawn_and_measured_as_titiler_does(ask):
     answer = ask.get(TILE.format(18, 2**17, 2**17), params={"url": "photo.jpg"})
     assert answer.status_code == 200 and answer.headers["content-type"] == "image/jpeg"
-    json_ = ask.get("/cog/WebMercatorQuad/tilejson.json", params={"url": "deep/ground.tif"}).json()
+    described = ask.get("/cog/WebMercatorQuad/tilejson.json", params={"url": "deep/ground.tif"}).json()
     assert json_["tiles"][0].startswith(str(ask.base_url)) and json_["bounds"] == pytest.approx(
         [9, 50.53, 9.03, 50.55], abs=0.02
     )
@@ -144,7 +144,8 @@ def test_the_page_is_whole_and_small(ask):
         "../secret.png", "deep/../../secret.png", "..\\secret.png", "/etc/passwd", "way-out.png", "outside/secret.png",
         ".hidden/x.png", "deep/./ground.tif", "deep//ground.tif", "notes.txt", "virtual.tif", "", ".", "deep", "x\0.png",
         "/vsicurl/http://127.0.0.1/x.tif", "http://127.0.0.1/x.tif", "file:///etc/passwd", "GTIFF_DIR:1:photo-map.tif",
-        "<VRTDataset></VRTDataset>", "vrt://photo-map.tif", "zip://x.zip!y.tif", "a" * 900, "a/" * 400, "ground.tif/..", "é\udcff",
+        "<VRTDataset></VRTDataset>", "vrt://photo-map.tif", "zip://x.zip!y.tif", "a" * 900, "a/" * 400,
+        "ground.tif/..", "é\udcff",
     ],
 )  # fmt: skip
 def test_no_name_reaches_anything_else(ask, folder, name):
@@ -168,15 +169,33 @@ def test_static_files_are_a_table(server, path):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (TILE.format(99, 0, 0), 404), (TILE.format(3, 8, 0), 404), (TILE.format(3, -1, 0), 404), (TILE.format(0, 0, "1e3"), 422),
-        (TILE.format(10**30, 10**30, 10**30), 404), (TILE.format("nan", 0, 0), 422), (TILE.format(3, 0, 0) + "?tilesize=100000", 422),
-        (TILE.format(3, 0, 0) + "?tilesize=nan", 422), (TILE.format(3, 0, 0) + "?bidx=9", 400), (TILE.format(3, 0, 0) + "?bidx=-1", 400),
-        ("/cog/tiles/Elsewhere/0/0/0", 422), (TILE.format(0, 0, 0) + ".exe", 422), ("/cog/point/nan,inf", 400), ("/cog/point/1e308,0", 400),
-        ("/cog/statistics?histogram_bins=1e9", 422), ("/cog/statistics?max_size=1000000000", 422), ("/differ/99/0/0?one=x&other=x", 404),
-        ("/values?lon=nan&lat=0", 422), ("/values?lon=0&lat=inf", 422), ("/shares?bbox=0,0,nan,1", 400), ("/shares?bbox=1,2,3", 400),
-        ("/shares?bbox=inf,-inf,inf,inf", 400), ("/nothing", 404), ("/cog/bbox/0,0,1,1.png", 404), ("/jobs/../../etc", 404),
+        (TILE.format(99, 0, 0), 404),
+        (TILE.format(3, 8, 0), 404),
+        (TILE.format(3, -1, 0), 404),
+        (TILE.format(0, 0, "1e3"), 422),
+        (TILE.format(10**30, 10**30, 10**30), 404),
+        (TILE.format("nan", 0, 0), 422),
+        (TILE.format(3, 0, 0) + "?tilesize=100000", 422),
+        (TILE.format(3, 0, 0) + "?tilesize=nan", 422),
+        (TILE.format(3, 0, 0) + "?bidx=9", 400),
+        (TILE.format(3, 0, 0) + "?bidx=-1", 400),
+        ("/cog/tiles/Elsewhere/0/0/0", 422),
+        (TILE.format(0, 0, 0) + ".exe", 422),
+        ("/cog/point/nan,inf", 400),
+        ("/cog/point/1e308,0", 400),
+        ("/cog/statistics?histogram_bins=1e9", 422),
+        ("/cog/statistics?max_size=1000000000", 422),
+        ("/differ/99/0/0?one=x&other=x", 404),
+        ("/values?lon=nan&lat=0", 422),
+        ("/values?lon=0&lat=inf", 422),
+        ("/shares?bbox=0,0,nan,1", 400),
+        ("/shares?bbox=1,2,3", 400),
+        ("/shares?bbox=inf,-inf,inf,inf", 400),
+        ("/nothing", 404),
+        ("/cog/bbox/0,0,1,1.png", 404),
+        ("/jobs/../../etc", 404),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_is_refused(ask, path, status):
     url = f"{path}{'&' if '?' in path else '?'}url=photo-map.tif"
     assert ask.get(url).status_code == status

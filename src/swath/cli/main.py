@@ -11,9 +11,7 @@ from swath.cli import demo, evaluate, inspect, predict, prepare, serve, submit, 
 from swath.cli.command import fail
 from swath.errors import SwathError
 
-COMMANDS = {
-    c.name: c for c in (m.COMMAND for m in (inspect, prepare, train, evaluate, predict, submit, view, serve, demo))
-}
+COMMANDS = {c.name: c for c in (m.COMMAND for m in (inspect, prepare, train, evaluate, predict, submit, view, serve, demo))}
 
 app = typer.Typer(
     name="swath",

@@ -43,7 +43,8 @@ def create_app(shelf: Shelf, rules: Rules, *, first: Sequence[str] = (), jobs: J
     app.include_router(build(shelf, "/cog").router, prefix="/cog", tags=["Tiles, as titiler has them"])
     _add_errors(app)
     _add_page(app)
-    _add_questions(app, shelf, tuple(first))
+    _add_scenes(app, shelf, tuple(first))
+    _add_readings(app, shelf)
     app.include_router(router(shelf, jobs, upload), tags=["Predictions"])
 
     @app.get("/health", tags=["Server"])
@@ -106,7 +107,7 @@ def _add_page(app: FastAPI) -> None:
         return files.send(name, request)
 
 
-def _add_questions(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
+def _add_scenes(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
     @app.get("/files", tags=["Maps"])
     def listed() -> dict[str, Any]:
         """List the names of what is served."""
@@ -126,6 +127,8 @@ def _add_questions(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
             names = _first_map(shelf)
         return scene.describe(shelf, [*names, *(n for n in also if n not in names)])
 
+
+def _add_readings(app: FastAPI, shelf: Shelf) -> None:
     @app.get("/values", tags=["Maps"])
     def values(lon: Degrees, lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)], url: Annotated[list[str], Query(max_length=20)]) -> dict[str, Any]:  # fmt: skip # noqa: E501
         """Read the pixels that hold a place: class, code, percent or measurements of each layer."""

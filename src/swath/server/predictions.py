@@ -6,12 +6,14 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import rasterio
 from fastapi import APIRouter, HTTPException, Query
+from rasterio.errors import RasterioError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from swath.errors import DataError
-from swath.raster import open_raster
+from swath.raster import gdal
 from swath.server.jobs import IMAGE, Job, Jobs
 from swath.server.layer import driver_of
 from swath.server.shelf import MODELS, Shelf
@@ -28,6 +30,9 @@ MOST_UPLOADS = 4
 
 MOST_PIXELS = 4_000_000_000
 """Images with more pixels are not predicted for a client."""
+
+MOST_IN_PAGES = 100_000_000
+"""Pixels of a TIFF of several pages, which is read whole."""
 
 ENDINGS = {"GTiff": ".tif", "PNG": ".png", "JPEG": ".jpg", "JP2OpenJPEG": ".jp2", "WEBP": ".webp", "BMP": ".bmp"}
 """Endings of uploads by driver, under which they can be shown."""
@@ -151,7 +156,13 @@ def check_image(path: Path) -> None:
     Raises:
         DataError: it is.
     """
-    with open_raster(path, driver_of(path)) as dataset:
-        pixels = dataset.height * dataset.width
+    try:
+        with gdal(), rasterio.open(path, driver=driver_of(path)) as dataset:
+            pixels = dataset.height * dataset.width
+            pages = len(dataset.subdatasets)
+    except RasterioError as error:
+        raise DataError("it is damaged, or no image", file=path, fix="Export it again") from error
+    if pages * pixels > MOST_IN_PAGES:
+        raise DataError("it has too many pages, which are held in memory", file=path, fix="Write its bands into one page")
     if pixels > MOST_PIXELS:
         raise DataError(f"it has {pixels} pixels, and at most {MOST_PIXELS} are mapped here", fix="Use `swath predict` itself")

@@ -56,7 +56,7 @@ class Patience(H11Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; of one that was answered before all of it came, a little more is read, so that it hears."""
+        """Wait for the next request; of one that was answered too soon for it, a little more is read, so that it hears."""
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY:
             self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.close)
