@@ -97,7 +97,7 @@ def test_images_are_drawn_and_measured_as_titiler_does(ask):
     answer = ask.get(TILE.format(18, 2**17, 2**17), params={"url": "photo.jpg"})
     assert answer.status_code == 200 and answer.headers["content-type"] == "image/jpeg"
     described = ask.get("/cog/WebMercatorQuad/tilejson.json", params={"url": "deep/ground.tif"}).json()
-    assert json_["tiles"][0].startswith(str(ask.base_url)) and json_["bounds"] == pytest.approx(
+    assert described["tiles"][0].startswith(str(ask.base_url)) and described["bounds"] == pytest.approx(
         [9, 50.53, 9.03, 50.55], abs=0.02
     )
     wmts = ask.get("/cog/WMTSCapabilities.xml", params={"url": "deep/ground.tif"})
