@@ -19,6 +19,7 @@ TYPES = {
     "maps.js": "text/javascript; charset=utf-8",
     "panel.js": "text/javascript; charset=utf-8",
     "link.js": "text/javascript; charset=utf-8",
+    "docs.css": "text/css; charset=utf-8",
     "docs.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "maplibre/maplibre-gl.mjs": "text/javascript; charset=utf-8",
