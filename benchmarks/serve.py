@@ -1,7 +1,7 @@
 """How fast tiles are served, beside plain titiler on the same file.
 
 Usage, from the project's root: `python -m benchmarks.serve FOLDER [SIDE]`. It makes a map of SIDE x SIDE pixels (20000) in
-FOLDER unless it is there, tells how long the first questions of a page take, and then how many tiles a second each server gives,
+FOLDER unless it is there, tells how long the first questions of a page take, and then how many tiles a second each gives,
 and how soon, to 200 clients at once on this machine, and to one.
 """
 
