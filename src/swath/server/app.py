@@ -25,6 +25,10 @@ from swath.server.tiler import Name, build, checked_tile
 Degrees = Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False)]
 
 
+MOST_EXACT = 4_000_000
+"""Tiles of differences show the rasters' own pixels where a tile has no more than so many."""
+
+
 def create_app(shelf: Shelf, rules: Rules, *, first: Sequence[str] = (), jobs: Jobs | None = None, upload: int = 0) -> Guard:
     """Put the server together.
 
@@ -158,7 +162,8 @@ def _add_readings(app: FastAPI, shelf: Shelf) -> None:
     def differ(z: int, x: int, y: int, one: Name, other: Name) -> Response:
         """Return a tile that shows where two maps differ, or a map and its truth."""
         tile = checked_tile(z, x, y)
-        content = difference(_classified(shelf, one).tile(tile), _classified(shelf, other).tile(tile))
+        both = (_classified(shelf, name).tile(tile, exact=MOST_EXACT) for name in (one, other))
+        content = difference(*both)
         return Response(content, media_type="image/png")
 
 

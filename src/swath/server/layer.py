@@ -224,21 +224,35 @@ class Layer:
         indices = self.legend.encode(labels)
         return Pixels(self.legend.decode(indices)[None], valid & (indices != IGNORE))
 
-    def tile(self, tile: Tile, size: int = SIZE) -> Pixels:
+    def tile(self, tile: Tile, size: int = SIZE, *, exact: int = 0) -> Pixels:
         """Read the pixels (bands, size, size) under a tile, each the nearest to its middle.
+
+        From afar they come from a picture of the file, which may show a neighbour. Where a window of no more than `exact`
+        pixels holds all of them, they are the file's own: two rasters are compared so.
 
         Raises:
             DataError: the tile would need more pixels of a file without overviews than `MOST_READ`.
         """
         if tile.z < self.shallowest:
             raise DataError("it has no overviews for this scale", file=self.path, fix="Zoom in, or run `gdaladdo` on it")
-        return self._gather(*self.place.coordinates(tile, size))
+        return self._gather(*self.place.coordinates(tile, size), exact)
 
-    def sample(self, x: Floats, y: Floats) -> Pixels:
-        """Read the pixels (bands, rows, columns) nearest to a lattice of places (rows, columns) in web Mercator."""
-        return self._gather(*self.place.pixels(x, y))
+    def sample(self, x: Floats, y: Floats, *, exact: int = 0) -> Pixels:
+        """Read the pixels (bands, rows, columns) at a lattice of places (rows, columns) in web Mercator; see `tile`."""
+        return self._gather(*self.place.pixels(x, y), exact)
 
-    def _gather(self, col: Floats, row: Floats) -> Pixels:
+    def extent(self, x: Floats, y: Floats) -> int:
+        """Return how many pixels the window has that holds a lattice of places."""
+        col, row = self.place.pixels(x, y)
+        inside = self._inside(col, row)
+        return _around(col[inside], row[inside]).size if inside.any() else 0
+
+    def _inside(self, col: Floats, row: Floats) -> NDArray[np.bool_]:
+        with np.errstate(invalid="ignore"):
+            inside: NDArray[np.bool_] = (col >= 0) & (col < self.grid.width) & (row >= 0) & (row < self.grid.height)
+        return inside
+
+    def _gather(self, col: Floats, row: Floats, exact: int) -> Pixels:
         """Read the pixels that columns and rows, which broadcast to (rows, columns), fall into."""
         with np.errstate(invalid="ignore"):
             in_col, in_row = (col >= 0) & (col < self.grid.width), (row >= 0) & (row < self.grid.height)
@@ -248,7 +262,8 @@ class Layer:
         if col.shape == row.shape:
             in_col = in_row = inside
         window = _around(col[in_col], row[in_row]).within(self.grid.window)
-        shape = max(1, window.height // _step(row)), max(1, window.width // _step(col))
+        steps = (1, 1) if window.size <= exact else (_step(row), _step(col))
+        shape = max(1, window.height // steps[0]), max(1, window.width // steps[1])
         values, valid = self.read(window, shape)
         at_row = _position(row, in_row, window.row, shape[0] / window.height, shape[0])
         at_col = _position(col, in_col, window.col, shape[1] / window.width, shape[1])

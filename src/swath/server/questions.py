@@ -12,7 +12,10 @@ from swath.server.layer import PERCENT, Layer
 from swath.server.place import to_mercator
 
 SIDE = 384
-"""Shares are counted on a picture of the view with this many pixels a side at most."""
+"""Shares are counted on a lattice of so many places a side at most."""
+
+MOST_COMPARED = 32_000_000
+"""A view with more pixels than this in a raster is not compared: pictures of rasters would differ where they do not."""
 
 
 def value_at(layer: Layer, lon: float, lat: float) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def value_at(layer: Layer, lon: float, lat: float) -> dict[str, Any]:
 
 
 def shares_in(layer: Layer, bounds: tuple[float, float, float, float], other: Layer | None = None) -> dict[str, Any]:
-    """Return the share of each class in a view, from a picture of it; ground counts, not pixels of the web map.
+    """Return the share of each class in a view, from a lattice of places; ground counts, not pixels of the web map.
 
     A pixel of web Mercator at latitude b shows cos(b)^2 of the ground that one at the equator does, and counts so.
 
@@ -56,7 +59,8 @@ def shares_in(layer: Layer, bounds: tuple[float, float, float, float], other: La
         other: another classified layer, to compare with.
 
     Returns:
-        `shares` by code (0..1, of what has data); for percent `mean`; with `other`, `differing` (0..1 of where both have data).
+        `shares` by code (0..1, of what has data); for percent `mean`; with `other`, `differing` (0..1 of where both have data;
+        None where nothing has, or where the view is too large).
     """
     west, south = to_mercator(bounds[0], bounds[1])
     east, north = to_mercator(bounds[2], bounds[3])
@@ -66,7 +70,9 @@ def shares_in(layer: Layer, bounds: tuple[float, float, float, float], other: La
     ys = north - (np.arange(down) + 0.5) / down * (north - south)
     x, y = np.meshgrid(xs, ys)
     ground = np.ones(x.shape) if layer.place.in_pixels else np.broadcast_to(1 / np.cosh(y / 6_378_137.0) ** 2, x.shape)
-    values, valid = layer.sample(x, y)
+    compared = other is not None and max(layer.extent(x, y), other.extent(x, y)) <= MOST_COMPARED
+    exact = MOST_COMPARED if compared else 0
+    values, valid = layer.sample(x, y, exact=exact)
     weights = ground * valid
     total = float(weights.sum())
     if layer.kind in PERCENT:
@@ -75,7 +81,9 @@ def shares_in(layer: Layer, bounds: tuple[float, float, float, float], other: La
     sums = np.bincount(inverse.ravel(), weights.ravel(), len(codes))
     out: dict[str, Any] = {"shares": {str(c): float(s / total) for c, s in zip(codes, sums, strict=True) if s > 0}}
     if other is not None:
-        others, known = other.sample(x, y)
+        out["differing"] = None
+    if other is not None and compared:
+        others, known = other.sample(x, y, exact=exact)
         both = ground * (valid & known)
         differing = (values[0].astype(np.int64) != others[0]) * both
         out["differing"] = float(differing.sum() / both.sum()) if both.any() else None

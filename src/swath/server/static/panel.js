@@ -83,7 +83,9 @@ export function drawLegend(state, change) {
   const at = document.activeElement?.dataset?.code;
   $("classes").replaceChildren(...rows);
   if (at !== undefined) $("classes").querySelector(`[data-code="${at}"]`)?.focus();
-  $("differing").textContent = typeof state.differing === "number" ? `${percent(state.differing)} of this view differs from the truth` : "";
+  const { differing } = state;
+  const told = typeof differing === "number" ? `${percent(differing)} of this view differs from the truth` : "Zoom in to count what differs from the truth";
+  $("differing").textContent = differing === undefined ? "" : told;
 }
 
 export function drawCard(state, values, close) {

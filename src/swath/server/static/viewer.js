@@ -4,7 +4,7 @@ import { read, write } from "/static/link.js";
 import { Stage } from "/static/maps.js";
 import { $, choose, drawCard, drawLayers, drawLegend, drawScale, drawSwipe, labels, make, toast } from "/static/panel.js";
 
-const state = { layers: [], hidden: new Set(), swipe: null, point: null, classes: [], shares: null, differing: null, pixel: null };
+const state = { layers: [], hidden: new Set(), swipe: null, point: null, classes: [], shares: null, differing: undefined, pixel: null };
 let stage = null;
 let values = {};
 
@@ -58,6 +58,7 @@ function take(scene, view) {
   for (const layer of [...scene.layers].reverse()) for (const one of layer.classes) if (!classes.has(one.code)) classes.set(one.code, one);
   state.classes = [...classes.values()].sort((a, b) => a.code - b.code);
   state.pixel = scene.pixel;
+  state.size = scene.size;
   $("title").textContent = scene.title;
   $("title").title = scene.title;
   document.title = `${scene.title} – Swath`;
@@ -75,7 +76,7 @@ async function count() {
     const found = await ask("/shares", { url: layer.name, bbox: box, ...(truth ? { other: truth.name } : {}) });
     if (number !== counting) return;
     state.shares = found.shares;
-    state.differing = found.differing ?? null;
+    state.differing = truth ? found.differing : undefined;
     drawLegend(state, change);
   } catch (error) {
     toast(error.message);
@@ -110,7 +111,8 @@ function pixels(at) {
   const radius = 6378137;
   const x = (at.lng / 180) * Math.PI * radius;
   const y = radius * Math.log(Math.tan(Math.PI / 4 + (at.lat * Math.PI) / 360));
-  return `column ${Math.floor(x / state.pixel)}, row ${Math.floor(-y / state.pixel)}`;
+  const [col, row] = [Math.floor(x / state.pixel), Math.floor(-y / state.pixel)];
+  return col >= 0 && row >= 0 && col < state.size[0] && row < state.size[1] ? `column ${col}, row ${row}` : "";
 }
 
 function swap() {
