@@ -5,13 +5,14 @@ import pytest
 import rasterio
 from rasterio.transform import from_bounds
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform
 
 from swath.classes import LandClass, Legend
 from swath.errors import DataError
 from swath.raster import Grid, gdal
 from swath.server.draw import coloured, difference, stretched
 from swath.server.layer import Hint, Layer, driver_of
-from swath.server.place import HALF, Tile
+from swath.server.place import HALF, Tile, to_lonlat
 from swath.server.questions import shares_in, value_at
 
 from .make import NORTH_UP, UTM, noise, write_jpeg, write_png, write_raster
@@ -186,8 +187,6 @@ def test_a_value_is_the_one_that_rasterio_reads(tmp_path):
     layer = Layer(write_map(tmp_path / "m.tif", codes))
     with rasterio.open(layer.path) as dataset:
         for x, y in ((500_005.0, 5_599_995.0), (501_234.0, 5_598_766.0), (501_999.0, 5_598_001.0)):
-            from rasterio.warp import transform
-
             (lon,), (lat,) = transform(UTM, "EPSG:4326", [x], [y])
             found = value_at(layer, lon, lat)
             row, col = dataset.index(x, y)
@@ -214,12 +213,23 @@ def test_shares_of_another_map_are_compared(tmp_path):
     half = np.full((64, 64), 1, np.uint8)
     half[:16] = 2
     other = Layer(write_map(tmp_path / "b.tif", half, None, None))
-    west, south, east, north = one.place.bounds
-    from swath.server.place import to_lonlat
-
-    box = (*to_lonlat(west, south), *to_lonlat(east, north))
+    box = (*to_lonlat(*one.place.bounds[:2]), *to_lonlat(*one.place.bounds[2:]))
     found = shares_in(one, box, other)
     assert found["shares"] == {"1": pytest.approx(1)} and found["differing"] == pytest.approx(0.25, abs=0.01)
+
+
+def test_what_differs_is_counted_on_the_files_own_pixels(tmp_path):
+    """One raster has overviews and the other none, so that pictures of both show different neighbours."""
+    codes = noise(1024, 1024, low=1, high=3)
+    path = write_map(tmp_path / "a.tif", codes, None, None, tiled=True)
+    with gdal(), rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews([3], rasterio.enums.Resampling.nearest)
+    one, other = Layer(path), Layer(write_map(tmp_path / "b.tif", codes, None, None))
+    box = (*to_lonlat(*one.place.bounds[:2]), *to_lonlat(*one.place.bounds[2:]))
+    assert shares_in(one, box, other)["differing"] == 0
+    pictures = (layer.tile(Tile(16, 2**15, 2**15)) for layer in (one, other))
+    assert np.not_equal(*(p.values for p in pictures)).any()
+    assert (png(difference(*(layer.tile(Tile(16, 2**15, 2**15), exact=2**20) for layer in (one, other))))[..., 3] == 70).all()
 
 
 def test_a_layer_borrows_a_grid(tmp_path):
