@@ -24,33 +24,54 @@ from titiler.core.resources.enums import ImageType
 from titiler.core.utils import render_image
 from titiler.extensions.wmts import wmtsExtension
 
+from swath.errors import DataError
 from swath.raster import open_raster
 from swath.server.draw import Colour, coloured, stretched
 from swath.server.layer import PERCENT, Layer
+from swath.server.live import LiveLayer
 from swath.server.place import PIXEL, SIZE, Tile
 from swath.server.shelf import Shelf
 
 MERCATOR = CRS.from_epsg(3857)
+
+LAID_OUT = Affine(PIXEL, 0, 0, 0, -PIXEL, 0)
+"""Transform of a raster without CRS, which is laid out in pixels."""
 
 LARGEST = 1024
 """Largest side of a tile or of the picture that statistics are made from, in pixels."""
 
 
 class LayerReader(Reader):
-    """rio-tiler's reader of one of our layers."""
+    """rio-tiler's reader of one of our layers.
+
+    Raises:
+        DataError: the map is still being predicted.
+    """
 
     def __init__(self, layer: Layer, tms: Any = WEB_MERCATOR_TMS, **_: Any) -> None:
         self.layer = layer
+        if isinstance(layer, LiveLayer):
+            raise DataError("it is still being predicted", file=layer.path, fix="Ask again when it is whole")
         with ExitStack() as stack:
             dataset = stack.enter_context(open_raster(layer.path, layer.driver))
-            if layer.place.in_pixels:
-                corner = stack.enter_context(
-                    WarpedVRT(dataset, src_crs=MERCATOR, crs=MERCATOR, src_transform=_laid_out(), transform=_laid_out(),
-                              width=dataset.width, height=dataset.height)
-                )  # fmt: skip
-                dataset = corner
+            if dataset.crs is None:
+                in_pixels = layer.place.in_pixels
+                crs, transform = (MERCATOR, LAID_OUT) if in_pixels else (layer.grid.crs, layer.grid.affine)
+                placed = WarpedVRT(dataset, src_crs=crs, crs=crs, src_transform=transform, transform=transform,
+                                   width=dataset.width, height=dataset.height)  # fmt: skip
+                dataset = stack.enter_context(placed)
             super().__init__(str(layer.path), dataset=dataset, tms=tms, colormap=dict(layer.colours))
             self._ctx_stack.push(stack.pop_all())
+
+    def preview(self, *args: Any, **options: Any) -> ImageData:
+        """Read a picture of all of it, for statistics.
+
+        Raises:
+            HTTPException: 400 for a large file without overviews.
+        """
+        if self.layer.shallowest > 0:
+            raise HTTPException(400, "It has no overviews, and is too large without them.")
+        return super().preview(*args, **options)
 
 
 def read_tile(layer: Layer, tile: Tile, size: int, indexes: list[int] | None = None) -> ImageData:
@@ -204,7 +225,3 @@ def on_earth(lon: float, lat: float) -> None:
 
 def _nothing() -> None:
     return None
-
-
-def _laid_out() -> Affine:
-    return Affine(PIXEL, 0, 0, 0, -PIXEL, 0)
