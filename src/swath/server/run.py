@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import socket
 import threading
 from typing import Any
 
+import anyio.to_thread
 import h11
 import uvicorn
 from starlette.types import ASGIApp
@@ -73,6 +75,13 @@ class Patience(H11Protocol):
             self._deadline = None
 
 
+class _Uvicorn(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, with as many threads for tiles as the cores can feed; many more would only wait for each other."""
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 2 * (os.cpu_count() or 1)
+        await super().startup(sockets)
+
+
 class Server:
     """A server that runs in a thread.
 
@@ -94,7 +103,7 @@ class Server:
         except (OSError, OverflowError) as error:
             raise JobError(f"cannot listen on {host}, port {port} ({error})", fix="Give another --port or --host") from error
         self.port = int(self._socket.getsockname()[1])
-        self._server = uvicorn.Server(
+        self._server = _Uvicorn(
             uvicorn.Config(
                 app, http=Patience, ws="none", lifespan="off", access_log=False, log_level="error", server_header=False,
                 limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=15, timeout_graceful_shutdown=3,
