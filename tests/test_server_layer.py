@@ -84,8 +84,8 @@ def test_tiles_hold_what_gdals_warper_holds(tmp_path, transform):
 def test_a_tile_from_afar_is_a_picture_and_reads_little(tmp_path):
     layer = Layer(write_raster(tmp_path / "i.tif", np.full((3, 2000, 2000), 90, np.uint8), UTM, NORTH_UP))
     read = []
-    plain = layer.read
-    layer.read = lambda window, shape=None, **how: read.append(shape) or plain(window, shape, **how)
+    plain = layer._fetch
+    layer._fetch = lambda window, shape, nearest: read.append(shape) or plain(window, shape, nearest)
     values, valid = layer.tile(tiles_of(layer, layer.place.zoom - 3)[0])
     assert (values[:, valid] == 90).all() and valid.any() and max(read[0]) < 300
 
@@ -103,7 +103,7 @@ def test_a_photograph_is_drawn_pixel_by_pixel(tmp_path):
 
 def test_beside_the_raster_nothing_is_read(tmp_path):
     layer = Layer(write_map(tmp_path / "m.tif", codes_of(40, 40)))
-    layer.read = None
+    layer._fetch = None
     assert not layer.tile(Tile(3, 0, 0)).valid.any()
 
 

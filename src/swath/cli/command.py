@@ -129,7 +129,7 @@ class Command:
 
 def _extra(package: str | None) -> str:
     """Return the extras that bring a package."""
-    serving = {"titiler", "uvicorn", "fastapi", "starlette", "rio_tiler", "prometheus_client", "h11"}
+    serving = {"titiler", "uvicorn", "fastapi", "starlette", "rio_tiler", "prometheus_client", "h11", "anyio"}
     return "serve" if (package or "").split(".")[0] in serving else "train,report"
 
 

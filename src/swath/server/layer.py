@@ -208,10 +208,18 @@ class Layer:
 
     def read(self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False) -> Pixels:
         """Read a window, or a picture of it; see `Raster.read`. Classes come as one band of map codes, others as no data."""
+        return self._coded(self._fetch(window, shape, nearest or self.classified))
+
+    def _fetch(self, window: Window, shape: tuple[int, int] | None, nearest: bool) -> Pixels:
+        """Read what the file itself holds."""
         with self.opened() as raster:
-            values, valid = raster.read(window, shape, nearest=nearest or self.classified)
+            return raster.read(window, shape, nearest=nearest)
+
+    def _coded(self, pixels: Pixels) -> Pixels:
+        """Turn the labels of a truth into the codes of a map; leave all else as it is."""
+        values, valid = pixels
         if self.kind != "truth" or self.legend is None:
-            return Pixels(values, valid)
+            return pixels
         if values.dtype.kind == "f":
             valid = valid & np.isfinite(values).all(axis=0)
             values = np.where(valid, values, 0)
@@ -264,10 +272,10 @@ class Layer:
         window = _around(col[in_col], row[in_row]).within(self.grid.window)
         steps = (1, 1) if window.size <= exact else (_step(row), _step(col))
         shape = max(1, window.height // steps[0]), max(1, window.width // steps[1])
-        values, valid = self.read(window, shape)
+        values, valid = self._fetch(window, shape, self.classified)
         at_row = _position(row, in_row, window.row, shape[0] / window.height, shape[0])
         at_col = _position(col, in_col, window.col, shape[1] / window.width, shape[1])
-        return Pixels(values[:, at_row, at_col], valid[at_row, at_col] & inside)
+        return self._coded(Pixels(values[:, at_row, at_col], valid[at_row, at_col] & inside))
 
 
 def hexed(colour: tuple[int, ...]) -> str:

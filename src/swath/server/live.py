@@ -121,8 +121,8 @@ class LiveLayer(Layer):
                 self._whole.popitem(last=False)
         return codes
 
-    def read(self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False) -> Pixels:
-        """Read a window, or a picture of it, from the parts that are done; see `Layer.read`."""
+    def _fetch(self, window: Window, shape: tuple[int, int] | None, nearest: bool) -> Pixels:
+        """Read a window, or a picture of it, from the parts that are done."""
         height, width = shape or (window.height, window.width)
         rows = window.row + ((np.arange(height) + 0.5) * window.height / height).astype(np.intp)
         cols = window.col + ((np.arange(width) + 0.5) * window.width / width).astype(np.intp)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import rasterio
 from fastapi import APIRouter, HTTPException, Query
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -160,7 +161,7 @@ def check_image(path: Path) -> None:
         with gdal(), rasterio.open(path, driver=driver_of(path)) as dataset:
             pixels = dataset.height * dataset.width
             pages = len(dataset.subdatasets)
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise DataError("it is damaged, or no image", file=path, fix="Export it again") from error
     if pages * pixels > MOST_IN_PAGES:
         raise DataError("it has too many pages, which are held in memory", file=path, fix="Write its bands into one page")
