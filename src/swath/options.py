@@ -146,6 +146,10 @@ class TrainOptions:
     epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
     steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
     resume: Annotated[bool, Field(description="Continue an interrupted training of this model file.")] = False
+    devices: Annotated[int, Field(gt=0, description="Processes here, one a GPU (or a share of the CPU each).")] = 1
+    nodes: Annotated[int, Field(gt=0, description="Machines that train together (SLURM, torchrun).")] = 1
+    accumulate: Annotated[int, Field(gt=0, description="Batches a step in each process.")] = 1
+    tensorboard: Annotated[PathLike | None, Field(description="Folder for TensorBoard to read the curves from.")] = None
     seed: Annotated[int, Field(ge=0, description="Seed of weights, patches and augmentation.")] = 0
 
     def __post_init__(self) -> None:

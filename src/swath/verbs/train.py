@@ -17,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from swath.course import STRETCH, Budget, Course
 from swath.dataset import Dataset
@@ -98,19 +100,11 @@ def train(options: TrainOptions) -> TrainResult:
     course = Course(batches, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed))
     last = work / "last.ckpt"
     with _quiet():
-        trainer = Trainer(
-            max_epochs=-1,
-            limit_train_batches=STRETCH,
-            accelerator="auto",
-            devices=1,
-            precision="bf16-mixed" if has_bf16() else "32-true",
-            callbacks=[course, _checkpoints(work)],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
+        trainer = _trainer(options, [course, _checkpoints(work)])
         _fit(trainer, teacher, batches, last if last.exists() else None)
+    if not trainer.is_global_zero:
+        raise SystemExit(0)  # the first process packs the model
+    together = trainer.world_size * options.accumulate
     taught = Taught(
         network,
         recipe,
@@ -127,7 +121,7 @@ def train(options: TrainOptions) -> TrainResult:
         model=str(options.model),
         seconds=course.seconds,
         steps=course.steps,
-        pixels_per_second=course.steps * recipe.batch * recipe.patch**2 / max(course.step_seconds, 1e-9),
+        pixels_per_second=course.pixels_per_second(together),
         validation_miou=taught.validation_miou,
         parameters=card.parameters,
         sampling=_sampling(dataset, batches),
@@ -150,6 +144,36 @@ def _sampling(dataset: Dataset, batches: Batches) -> list[ClassSampling]:
     pixels, classes = _pixels(dataset), dataset.manifest.legend.learnt
     drawn = class_shares(batches, math.ceil(LOOKED_AT / batches.recipe.batch), len(classes))
     return [ClassSampling(name=c.name, share=pixels[i] / sum(pixels), drawn=float(drawn[i])) for i, c in enumerate(classes)]
+
+
+def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
+    """Set up the loop; several processes each compute their batches and average the gradients.
+
+    Raises:
+        JobError: TensorBoard is asked for and not installed.
+    """
+    logger: TensorBoardLogger | bool = False
+    if options.tensorboard is not None:
+        try:
+            logger = TensorBoardLogger(options.tensorboard, name=Path(options.model).stem)
+        except ModuleNotFoundError as error:
+            raise JobError("--tensorboard needs TensorBoard", fix="Run `pip install tensorboard`") from error
+    return Trainer(
+        max_epochs=-1,
+        limit_train_batches=STRETCH * options.accumulate,
+        accumulate_grad_batches=options.accumulate,
+        accelerator="auto",
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy="auto" if options.devices * options.nodes == 1 else "ddp",
+        use_distributed_sampler=False,
+        precision="bf16-mixed" if has_bf16() else "32-true",
+        callbacks=callbacks,
+        logger=logger,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
 
 
 def _fit(trainer: Trainer, teacher: Teacher, batches: Batches, checkpoint: Path | None) -> None:
@@ -217,6 +241,8 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
         JobError: the interrupted training had other data or settings, or the folder cannot be made.
     """
     work = Path(f"{options.model}.training")
+    if getattr(rank_zero_only, "rank", 0):
+        return work  # the first process made it
     settings = work / "settings.json"
     present = json.dumps([dataset.manifest.digest, dataclasses.asdict(spec), dataclasses.asdict(recipe), options.seed])
     try:
