@@ -31,7 +31,7 @@ HALO = 128
 """Pixels around a tile's core that are read with it."""
 
 WHOLE = 4096
-"""Side of a tile's core for a network that sees images as a whole; larger images are cut."""
+"""Side of a tile for a network that sees images as a whole; larger images are cut."""
 
 TOLERANCE = 1e-3
 """How much a score of an engine may differ from torch's."""
@@ -72,8 +72,9 @@ def engine_of(network: Network, dataset: Dataset) -> Engine:
     manifest = dataset.manifest
     fill = [b.mean for b in manifest.bands]
     whole = network.spec.decoder == CLASSIC
-    tiles = {"halo": 0, "core": WHOLE} if whole else {"halo": HALO}
-    return Engine(TorchRuntime(network), fill, network.stride, classes=len(manifest.legend.learnt), **tiles)
+    tiles = {"halo": 0, "side": WHOLE} if whole else {"halo": HALO}
+    classes, heights = len(manifest.legend.learnt), network.spec.heights
+    return Engine(TorchRuntime(network), fill, network.stride, classes=classes, heights=heights, **tiles)
 
 
 def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
@@ -107,7 +108,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
         heights=spec.heights,
         heads=taught.recipe.heads,
         thresholds=thresholds,
-        core=engine.core if spec.decoder == CLASSIC else None,
+        core=engine.side,
         parameters=sum(p.numel() for p in network.parameters()),
         training=Training(
             data=manifest.source,
