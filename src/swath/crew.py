@@ -5,6 +5,7 @@ Workers share nothing but the folder of parts. Which worker does a tile, in what
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from itertools import islice
 from multiprocessing import get_context
 from typing import Any, Protocol
@@ -84,7 +86,7 @@ class Worker:
                         put.result()
                         yield size
             finally:
-                for size, put in writing:
+                for _, put in writing:
                     put.result()
             for size, _ in writing:
                 yield size
@@ -238,12 +240,12 @@ class RayCrew:
 
     def __init__(self, plan: Plan, root: str, address: str, count: int | None = None) -> None:
         try:
-            import ray
+            ray: Any = import_module("ray")
         except ImportError as error:
             raise JobError("--cluster needs Ray", fix='Run `pip install "swath[cluster]"` on all machines') from error
         self._ray = ray
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise JobError(
                 f"the cluster at {address} does not answer ({' '.join(str(error).split())[:200]})",

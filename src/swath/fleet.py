@@ -124,7 +124,8 @@ class Answer:
     @property
     def confidence(self) -> NDArray[np.float32]:
         """Probability of the mapped class (rows, columns), NaN where a pixel is invalid."""
-        return self.probabilities.max(axis=0)
+        highest: NDArray[np.float32] = self.probabilities.max(axis=0)
+        return highest
 
     @property
     def height(self) -> NDArray[np.float32]:

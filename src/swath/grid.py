@@ -141,11 +141,11 @@ def fit(height: int, width: int, *, most: int, halo: int, stride: int) -> Tiling
 
     Where not even the smallest core fits, the smallest is taken.
     """
-    best: tuple[tuple[bool, int, int], tuple[int, int]] | None = None
+    best: tuple[tuple[int, int, int], tuple[int, int]] | None = None
     for rows in _sides(height, halo, stride, most):
         cols = next(_sides(width, halo, stride, most // rows))
         amount = rows * cols * _count(height, rows, halo, stride) * _count(width, cols, halo, stride)
-        rank = rows * cols > most, amount, abs(rows - cols)
+        rank = max(0, rows * cols - most), amount, abs(rows - cols)
         if best is None or rank < best[0]:
             best = rank, (rows, cols)
     assert best is not None  # noqa: S101 - there is always a shortest side
@@ -169,7 +169,7 @@ def _count(length: int, side: int, halo: int, stride: int) -> int:
 
 
 def _sides(length: int, halo: int, stride: int, most: int) -> Iterator[int]:
-    """Yield the sides of read windows up to `most` that cover a length evenly, longest first; the shortest if all are longer."""
+    """Yield the sides, up to `most`, of read windows that cover a length evenly; longest first, the shortest if none fits."""
     padded, shortest = _padded(length, stride), stride + 2 * halo
     if padded <= max(most, shortest):
         yield padded

@@ -106,7 +106,8 @@ class View:
         """Return which pixels of a window lie in the regions (their centres do); None where all do."""
         if self._regions is None:
             return None
-        return self._regions.read(window, "code") != UNLABELLED
+        inside: NDArray[np.bool_] = self._regions.read(window, "code") != UNLABELLED
+        return inside
 
     def close(self) -> None:
         """Close the files."""
@@ -278,7 +279,11 @@ def _of_item(path: Path, bands: Sequence[str]) -> Input:
                 rasters.append(href)
     if all(b in hrefs for b in bands):
         files = tuple(absolute(hrefs[b]) for b in bands)
-        return Input(name=item.id, files=files, bands=tuple(bands)) if len(set(files)) > 1 else Input(name=item.id, files=files[:1])
+        return (
+            Input(name=item.id, files=files, bands=tuple(bands))
+            if len(set(files)) > 1
+            else Input(name=item.id, files=files[:1])
+        )
     if len(rasters) != 1:
         raise DataError(
             f"the model's bands ({', '.join(bands)}) are not among its assets, and it has {len(rasters)} rasters with data",

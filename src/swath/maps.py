@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,25 +101,20 @@ class MapWriter:
         with gdal():
             self._dataset.write(values if values.ndim == 3 else values[None], window=where)
 
-    def sieve(self, smallest: int) -> None:
+    def sieve(self, smallest: int) -> dict[int, int]:
         """Give patches of fewer than `smallest` pixels (joined at edges) to their largest neighbour; nodata stays.
 
-        Works on the whole map, so no tile shows; needs a scratch file, and memory for the outlines of all patches.
+        Works on the whole map, so no tile shows; needs two bytes of memory a pixel, and that for the outlines of all patches.
+
+        Returns:
+            Pixels by value, as they are then.
         """
-        scratch = self._path.with_name(self._path.name + ".sieve")
-        shape = self._dataset.shape
-        try:
-            with gdal():
-                out = np.memmap(scratch, self._kind.dtype, "w+", shape=(2, *shape))
-                for _, window in self._dataset.block_windows(1):
-                    at = window.toslices()
-                    out[0][at] = self._dataset.read(1, window=window)
-                    out[1][at] = out[0][at] != self._kind.nodata
-                sieved = rasterio.features.sieve(out[0], smallest, mask=out[1].astype(np.uint8, copy=False))
-                for _, window in self._dataset.block_windows(1):
-                    self._dataset.write(sieved[window.toslices()], 1, window=window)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with gdal():
+            values = self._dataset.read(1)
+            sieved = rasterio.features.sieve(values, smallest, mask=values != self._kind.nodata)
+            self._dataset.write(sieved, 1)
+        found, counts = np.unique(sieved, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
     def finish(self) -> None:
         """Write the final file.
@@ -136,7 +130,9 @@ class MapWriter:
                     OVERVIEW_RESAMPLING=self._kind.resampling, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS",
                 )  # fmt: skip
         except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
-            raise JobError(f"the map cannot be written ({error})", file=self._path.parent, fix="Make room, then give the same command again") from error  # fmt: skip
+            raise JobError(
+                f"the map cannot be written ({error})", file=self._path.parent, fix="Make room, and give the same command again"
+            ) from error
 
     def close(self) -> None:
         """Remove the scratch file."""
@@ -145,9 +141,3 @@ class MapWriter:
         except (rasterio.errors.RasterioError, CPLE_BaseError):
             pass  # what could not be written is of no use any more
         self._scratch.unlink(missing_ok=True)
-
-
-def write_all(writers: Sequence[MapWriter], values: Sequence[NDArray[Any]], window: Window) -> None:
-    """Write one window of several maps."""
-    for writer, part in zip(writers, values, strict=True):
-        writer.write(part, window)

@@ -102,8 +102,10 @@ class Model:
             return self._contents[NETWORK]
         if INT8 not in self._contents:
             raise ModelError(
-                "it has no network in int8", file=self.path, fix="Make one with `swath quantize MODEL DATASET`, or choose another --precision"
-            )  # fmt: skip
+                "it has no network in int8",
+                file=self.path,
+                fix="Make one with `swath quantize MODEL DATASET`, or choose another --precision",
+            )
         return self._contents[INT8]
 
     @cached_property
@@ -132,9 +134,12 @@ class Model:
     def _on_gpu(self, setup: Setup) -> Runtime:
         from safetensors.torch import load
 
-        from swath.network import from_card
+        from swath.network import Network, NetworkSpec
 
-        network = from_card(self.card)
+        card = self.card
+        scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
+        spec = NetworkSpec(card.encoder, card.decoder, len(card.legend.learnt), *scaling, heights=card.heights, **card.network)
+        network = Network(spec)
         network.load_state_dict(load(self.weights))
         return TorchRuntime(network.eval().to("cuda"), setup.precision)
 

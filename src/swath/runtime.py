@@ -164,7 +164,12 @@ def choose(engine: str = "auto", precision: str = "auto", threads: int = 0) -> S
         precision = "bf16" if found == "cuda" or (found == "openvino" and _cpu_has_bf16()) else "float32"
     if (found, precision) in (("onnxruntime", "bf16"), ("cuda", "int8")):
         raise JobError(f"{found} does not compute in {precision}", fix="Choose another --engine or --precision")
-    return Setup(found, _version(found) or "", precision, threads or len(os.sched_getaffinity(0)))  # type: ignore[arg-type]
+    return Setup(found, _version(found) or "", precision, threads or cores())  # type: ignore[arg-type]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_runtime(onnx: bytes, setup: Setup, shape: tuple[int, int] | None = None) -> Runtime:
