@@ -15,7 +15,7 @@ from swath.fleet import Answer, cut
 from swath.grid import Tiling
 from swath.inputs import Input, View, fingerprint
 from swath.model import Model
-from swath.runtime import Setup, bytes_per_pixel, choose
+from swath.runtime import Setup, bytes_per_pixel, choose, cores
 from swath.tileparts import PLAN, Layers, Store, refused
 
 FORMAT_VERSION = 1
@@ -96,14 +96,14 @@ class Plan(_Frozen):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
-def make_plan(asked: Asked, model: Model, image: View) -> Plan:
-    """Fit tiles to the image and to the memory.
+def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan:
+    """Fit tiles to the image and to the memory, and share this machine's cores among `workers` unless threads are asked for.
 
     Raises:
         JobError: not even the smallest tile fits, or the engine is not to be had.
     """
     card, grid = model.card, image.grid
-    setup = choose(asked.engine, asked.precision, asked.threads)
+    setup = choose(asked.engine, asked.precision, asked.threads or max(1, cores() // workers))
     halo = card.halo if asked.halo is None else -(-asked.halo // card.stride) * card.stride
     bands, channels = len(card.bands), len(card.legend.learnt) + card.heights
     # twice the input as read and as float32 (the next tile is read meanwhile), scores, what is made of them, and one part
@@ -139,6 +139,9 @@ def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
             "the plan of the parts here is damaged or newer", file=store.root, fix="Start over with --restart"
         ) from error
     changed = _changes(plan.asked, asked)
+    if changed and not store.holds_parts():
+        store.clear()
+        return freeze(store, asked, make)
     if changed:
         raise JobError(
             f"parts of an unfinished prediction are here, and since then {changed}",

@@ -43,6 +43,9 @@ class Store(Protocol):
     def put_first(self, name: str, content: bytes) -> bytes:
         """Write a file unless it is there, and return what is there then."""
 
+    def holds_parts(self) -> bool:
+        """Tell whether any part is there."""
+
     def clear(self) -> None:
         """Remove the place with all that is in it."""
 
@@ -95,6 +98,10 @@ class Folder:
             raise
         return partial
 
+    def holds_parts(self) -> bool:
+        """Tell whether any part is there; see `Store`."""
+        return next(self._path.glob("*/*.part"), None) is not None
+
     def clear(self) -> None:
         """Remove the folder; see `Store`."""
         shutil.rmtree(self._path, ignore_errors=True)
@@ -140,6 +147,10 @@ class Remote:
         if there is None:
             self.put(name, content)
         return content if there is None else there
+
+    def holds_parts(self) -> bool:
+        """Tell whether any part is there; see `Store`."""
+        return bool(self._files.glob(f"{self._path}/*/*.part"))
 
     def clear(self) -> None:
         """Remove the folder; see `Store`."""

@@ -26,7 +26,6 @@ from swath.plan import Asked, Layer, Plan, ask, freeze, make_plan
 from swath.polygons import polygonise, write_polygons
 from swath.progress import task
 from swath.raster import Raster
-from swath.runtime import cores
 from swath.tileparts import TileParts, open_store
 from swath.verbs.verb import Result, verb
 
@@ -189,7 +188,7 @@ def _plans(options: PredictOptions, model: Model, found: list[Input], targets: l
     for one, target in zip(found, targets, strict=True):
         with one.open() as image:
             _check(image, model)
-            yield make_plan(_ask(options, model, one, image, target), model, image)
+            yield make_plan(_ask(options, model, one, image, target), model, image, options.workers or 1)
 
 
 def _ask(options: PredictOptions, model: Model, one: Input, image: View, target: Path) -> Asked:
@@ -199,14 +198,9 @@ def _ask(options: PredictOptions, model: Model, one: Input, image: View, target:
         layers.insert(1, "confidence")
     how: dict[str, Any] = {
         "engine": options.engine, "precision": options.precision, "memory_gb": options.memory, "halo": options.halo,
-        "threads": options.threads or (_share(options) if options.workers and not options.cluster else 0),
+        "threads": options.threads,
     }  # fmt: skip
     return ask(str(Path(options.model).resolve()), one, image, layers, how)
-
-
-def _share(options: PredictOptions) -> int:
-    """Return the threads of each of several processes on this machine."""
-    return max(1, cores() // (options.workers or 1))
 
 
 def _root(options: PredictOptions, target: Path) -> str:
@@ -225,9 +219,14 @@ def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Ma
         if options.restart:
             store.clear()
         asked = _ask(options, model, one, image, target)
-        plan = freeze(store, asked, lambda: make_plan(asked, model, image))
-        with task(f"predicting {target.name}", plan.height * plan.width, "pixels") as bar:
-            run(plan, root, options.workers, options.cluster, bar)
+        here = 1 if options.cluster else options.workers or 1
+        plan = freeze(store, asked, lambda: make_plan(asked, model, image, here))
+        try:
+            with task(f"predicting {target.name}", plan.height * plan.width, "pixels") as bar:
+                run(plan, root, options.workers, options.cluster, bar)
+        finally:
+            if not store.holds_parts():
+                store.clear()
         made = _join(options, model, plan, image, target)
     if not options.keep_parts:
         store.clear()
