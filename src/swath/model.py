@@ -131,7 +131,8 @@ class Model:
             len(card.legend.learnt), card.temperature, card.heights, card.side,
         )  # fmt: skip
 
-    def _on_gpu(self, setup: Setup) -> Runtime:
+    def in_torch(self) -> Any:
+        """Return the network as a torch module, in evaluation mode, on the CPU."""
         from safetensors.torch import load
 
         from swath.network import Network, NetworkSpec
@@ -140,8 +141,13 @@ class Model:
         scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
         spec = NetworkSpec(card.encoder, card.decoder, len(card.legend.learnt), *scaling, heights=card.heights, **card.network)
         network = Network(spec)
-        network.load_state_dict(load(self.weights))
-        return TorchRuntime(network.eval().to("cuda"), setup.precision)
+        older = {"encoder", "decoder", "head"}  # names of the first models
+        state = {f"body.{k}" if k.split(".")[0] in older else k: v for k, v in load(self.weights).items()}
+        network.load_state_dict({k: v for k, v in network.state_dict().items() if k in ("gain", "offset")} | state)
+        return network.eval()
+
+    def _on_gpu(self, setup: Setup) -> Runtime:
+        return TorchRuntime(self.in_torch().to("cuda"), setup.precision)
 
     def predict(self, array: Any) -> Any:
         """Map an array in memory.
