@@ -98,11 +98,12 @@ def run_torchgeo(model: str, image: str, target: str) -> dict[str, Any]:
             labels = network(batch["image"]).argmax(1).to(torch.uint8).numpy()
             for one, bounds in zip(labels, batch["bounds"], strict=True):
                 col, row = (round(v) for v in ~transform * (bounds[0].start, bounds[1].stop))
-                top, left = (0 if at <= 0 else margin for at in (row, col))
-                bottom, right = (n if at + size >= n else size - margin for at, n in ((row, height - row), (col, width - col)))
-                piece = one[top : min(bottom, size), left : min(right, size)]
-                piece = piece[: height - row - top, : width - col - left]
-                out[row + top : row + top + piece.shape[0], col + left : col + left + piece.shape[1]] = piece
+                kept = []
+                for at, length in ((row, height), (col, width)):
+                    first = 0 if at <= 0 else at + margin
+                    kept.append((slice(first, length if at + size >= length else at + size - margin), at))
+                inside = tuple(slice(part.start - at, part.stop - at) for part, at in kept)
+                out[kept[0][0], kept[1][0]] = one[inside]
     with rasterio.open(target, "w", **profile | {"count": 1, "photometric": None}) as made:
         made.write(out, 1)
     return {"seconds": time.monotonic() - start}
