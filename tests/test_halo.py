@@ -16,7 +16,7 @@ def blur(side):
 
     def run(raw):
         smooth = np.stack([uniform_filter(one[0], side, mode="constant") for one in raw])
-        return np.stack([100 - smooth, smooth - 100], axis=1).astype(np.float32)
+        return np.stack([99.5 - smooth, smooth - 99.5], axis=1).astype(np.float32)
 
     return run
 

@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 Layer: TypeAlias = Literal["class", "confidence", "probabilities", "height"]
 """What is written of each tile: class indices, percent 0..100 (255 without data) of the mapped class or of all, metres."""
 
-RESIDENT = 380 * 2**20
+RESIDENT = 500 * 2**20
 """Memory of the process itself: Python, GDAL with its cache, and the engine without its tensors."""
 
 PROBE = 512
