@@ -42,16 +42,17 @@ class OpenVinoRuntime:
     def __init__(
         self, onnx: bytes, threads: int = 0, precision: Precision = "float32", shape: tuple[int, int] | None = None
     ) -> None:
-        self._make = lambda shape: _compiled(onnx, threads, precision, shape).create_infer_request()
-        self._fixed = precision == "int8" and shape is None  # OpenVINO 2026.4 computes nonsense in int8 on free shapes
-        self._request = None if self._fixed else self._make(shape)
-        self._shape: tuple[int, ...] = ()
+        self._made_from = onnx, threads, precision
+        self._changes = precision == "int8" and shape is None  # OpenVINO 2026.4 computes nonsense in int8 on free shapes
+        self._shape = shape
+        self._request: Any = None if self._changes else _compiled(onnx, threads, precision, shape).create_infer_request()
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
-        if self._fixed and self._shape != raw.shape[2:]:
-            self._shape = raw.shape[2:]
-            self._request = self._make(self._shape)
+        rows, cols = raw.shape[2:]
+        if self._changes and self._shape != (rows, cols):
+            self._shape = rows, cols
+            self._request = _compiled(*self._made_from, self._shape).create_infer_request()
         scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
         return scores
 
