@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import typer
 
-from swath.cli import demo, evaluate, inspect, predict, prepare, submit, train
+from swath.cli import demo, evaluate, export, inspect, predict, prepare, quantize, submit, train
 from swath.cli.command import fail
 from swath.errors import SwathError
 
-COMMANDS = {c.name: c for c in (m.COMMAND for m in (inspect, prepare, train, evaluate, predict, submit, demo))}
+COMMANDS = {
+    c.name: c for c in (m.COMMAND for m in (inspect, prepare, train, evaluate, predict, quantize, export, submit, demo))
+}
 
 app = typer.Typer(
     name="swath",
