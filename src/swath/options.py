@@ -145,6 +145,10 @@ class TrainOptions:
     minutes: Annotated[float | None, Field(gt=0, description="Wall time of the training loop (default 30).")] = None
     epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
     steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
+    from_: Annotated[
+        PathLike | None,
+        Field(description="Model to go on from: its encoder, decoder and weights, for classes and bands of the same names."),
+    ] = None
     resume: Annotated[bool, Field(description="Continue an interrupted training of this model file.")] = False
     devices: Annotated[int, Field(gt=0, description="Processes here, one a GPU (or a share of the CPU each).")] = 1
     nodes: Annotated[int, Field(gt=0, description="Machines that train together (SLURM, torchrun).")] = 1

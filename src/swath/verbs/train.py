@@ -27,12 +27,14 @@ from swath.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.fleet import Engine
 from swath.ground import Ground
+from swath.model import Model
 from swath.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
 from swath.packing import Taught, engine_of, pack_model
 from swath.patches import Batches, Patches, class_shares
 from swath.recipes import Recipe, recipe_of
 from swath.teacher import Teacher
+from swath.transfer import spec_like, take_over
 from swath.validation import Validation, pixels_per_second
 from swath.verbs.verb import Result, verb
 from swath.views import ClassicViews
@@ -62,6 +64,7 @@ class TrainResult(Result):
         steps: optimiser steps taken; `--steps` with this number repeats the run.
         pixels_per_second: patch pixels over step time.
         validation_miou: mean IoU on the validation split, None without one.
+        first_weights: what the network began with.
         parameters: number of weights.
         sampling: share of each class before and after patches are drawn.
     """
@@ -71,6 +74,7 @@ class TrainResult(Result):
     steps: int
     pixels_per_second: float
     validation_miou: float | None
+    first_weights: str
     parameters: int
     sampling: list[ClassSampling]
 
@@ -89,8 +93,7 @@ def train(options: TrainOptions) -> TrainResult:
     if recipe.heights and not any(image.heights for image in dataset.manifest.images):
         raise DataError("it has no heights", file=dataset.folder, fix="Prepare a source that has them, or leave out --heights")
     torch.manual_seed(options.seed)
-    network = Network(_spec(dataset, options, recipe))
-    first_weights = "none" if recipe.network == "classic" else load_encoder_weights(network, options.encoder, options.weights)
+    network, first_weights = _network(dataset, options, recipe)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     work = _workplace(options, dataset, network.spec, recipe)
     batches = _batches(dataset, recipe, options.seed)
@@ -123,9 +126,22 @@ def train(options: TrainOptions) -> TrainResult:
         steps=course.steps,
         pixels_per_second=course.pixels_per_second(together),
         validation_miou=taught.validation_miou,
+        first_weights=first_weights,
         parameters=card.parameters,
         sampling=_sampling(dataset, batches),
     )
+
+
+def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[Network, str]:
+    """Build the network with its first weights; return it and where they come from."""
+    if options.from_ is not None:
+        model = Model(options.from_)
+        network = Network(spec_like(model, dataset.manifest, recipe))
+        return network, take_over(network, model, dataset.manifest)
+    network = Network(_spec(dataset, options, recipe))
+    if recipe.network == "classic":
+        return network, "none"
+    return network, load_encoder_weights(network, options.encoder, options.weights)
 
 
 def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
