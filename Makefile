@@ -34,5 +34,5 @@ clean:
 	touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) ".[train,report,serve,dev]"
+	$(INSTALL) ".[train,report,serve,cluster,parquet,dev]"
 	touch $@ .venv/.demo

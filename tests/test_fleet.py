@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
 from swath.classes import IGNORE
-from swath.fleet import CORE, Engine, classify, plan
-from swath.grid import Window
+from swath.errors import DataError
+from swath.fleet import MOST, Engine, answers, answers_in, classify, plan
+from swath.grid import Window, fit
 from swath.raster import Grid, Pixels
 
 
@@ -46,7 +49,7 @@ def test_pixel_coordinates_come_out_exactly(height, width, stride, halos):
 
 
 def test_many_tiles_come_out_exactly_and_reads_are_bounded():
-    rows, cols = np.indices((2 * CORE + 100, CORE + 33))
+    rows, cols = np.indices((1700, 900))
     pattern = ((rows * 3 + cols) % 200).astype(np.uint8)
     source = Array(pattern[None])
     result = np.empty_like(pattern)
@@ -54,7 +57,7 @@ def test_many_tiles_come_out_exactly_and_reads_are_bounded():
     for window, indices in classify(source, Engine(few, [0.0], 32, 64), Window(0, 0, 300, 300)):
         result[window.slices] = indices
     np.testing.assert_array_equal(result[:300, :300], pattern[:300, :300])
-    assert max(w.height for w in source.windows) <= CORE + 128
+    assert max(w.size for w in source.windows) <= MOST
 
 
 @pytest.mark.parametrize("halo", [32, 64])
@@ -119,4 +122,58 @@ def test_tiles_without_any_data_are_not_computed():
 def test_the_plan_of_a_huge_raster_is_made_of_small_reads():
     tiles = plan(Grid(100_000, 30_000), Engine(one_hot, [0.0], 32, 128))
     assert sum(t.core.size for t in tiles) == 100_000 * 30_000
-    assert max(t.read.size for t in tiles) <= (CORE + 256) ** 2
+    assert max(t.read.size for t in tiles) <= MOST
+
+
+def test_an_answer_knows_probabilities_confidence_and_height():
+    def fixed(raw):
+        scores = np.zeros((1, 3, *raw.shape[2:]), np.float32)
+        scores[0, 1] = np.log(3) * 2
+        scores[0, 2] = 7.5
+        return scores
+
+    valid = np.ones((32, 40), bool)
+    valid[:, 30:] = False
+    engine = Engine(fixed, [0.0], 32, 0, classes=2, temperature=2.0, heights=True)
+    (answer,) = answers(Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine))
+    assert (answer.indices[:, :30] == 1).all() and (answer.indices[:, 30:] == IGNORE).all()
+    assert answer.probabilities.shape == (2, 32, 40)
+    np.testing.assert_allclose(answer.probabilities[:, 0, 0], [0.25, 0.75], rtol=1e-5)
+    np.testing.assert_allclose(answer.confidence[:, :30], 0.75, rtol=1e-5)
+    assert np.isnan(answer.confidence[:, 30:]).all() and np.isnan(answer.probabilities[:, :, 30:]).all()
+    assert (answer.height[:, :30] == 7.5).all() and np.isnan(answer.height[:, 30:]).all()
+
+
+def test_what_a_network_does_not_give_is_not_made_up():
+    nothing = Array(np.zeros((1, 32, 32), np.uint8), np.zeros((32, 32), bool))
+    engine = Engine(one_hot, [0.0], 32, 0, classes=200)
+    (answer,) = answers_in(nothing, engine)
+    assert np.isnan(answer.height).all() and np.isnan(answer.confidence).all()
+    assert answer.probabilities.shape == (200, 32, 32)
+    (answer,) = answers_in(Array(np.zeros((1, 32, 32), np.uint8)), engine)
+    assert np.isnan(answer.height).all()
+
+
+def test_one_tile_is_read_ahead_and_no_more():
+    source = Array(np.zeros((1, 320, 32), np.uint8))
+    engine = Engine(one_hot, [0.0], 32, 0)
+    run = answers(source, engine, fit(320, 32, most=32 * 32, halo=0, stride=32))
+    next(run)
+    next(run)
+    time.sleep(0.1)
+    assert len(source.windows) == 3
+    run.close()
+
+
+def test_a_tile_that_cannot_be_read_is_named_and_those_before_it_are_given():
+    class Torn(Array):
+        def read(self, window):
+            if window.row >= 64:
+                raise DataError("the file is damaged", file="x.tif")
+            return super().read(window)
+
+    engine = Engine(one_hot, [0.0], 32, 0)
+    run = answers(Torn(np.zeros((1, 128, 32), np.uint8)), engine, fit(128, 32, most=32 * 32, halo=0, stride=32))
+    assert [next(run).window.row, next(run).window.row] == [0, 32]
+    with pytest.raises(DataError, match=r"x\.tif.*rows 64 to 96 and columns 0 to 32"):
+        next(run)

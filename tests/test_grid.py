@@ -3,35 +3,74 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.grid import Window, blocks, gap, tiles, whole
+from swath.grid import Tiling, Window, blocks, fit, gap, square, whole
 
 side = st.integers(1, 300)
 windows = st.builds(Window, *[st.integers(-50, 50)] * 2, *[st.integers(1, 60)] * 2)
 
 
-@given(side, side, st.integers(1, 200), st.integers(0, 64), st.sampled_from([1, 8, 16, 32]))
-def test_cores_partition_and_reads_contain_them(height, width, core, halo, stride):
-    count = np.zeros((height, width), int)
-    for tile in tiles(height, width, core=core, halo=halo, stride=stride):
+strides = st.sampled_from([1, 8, 32])
+
+
+def check_tiling(tiling):
+    """Cores partition; each has its halo wherever the raster reaches; all reads have one shape on the stride's grid."""
+    outer, count = whole(tiling.height, tiling.width), np.zeros((tiling.height, tiling.width), int)
+    for tile in tiling:
         count[tile.core.slices] += 1
-        assert tile.core.row % stride == tile.core.col % stride == 0
-        assert max(tile.core.height, tile.core.width) <= max(core, stride)
-        assert tile.core.within(tile.read) == tile.core
-        assert tile.read == tile.core.grow(halo).within(whole(height, width))
+        assert tile.core.size and tile.core.grow(tiling.halo).within(outer).within(tile.read) == tile.core.grow(
+            tiling.halo
+        ).within(outer)
+        assert tile.read.row % tiling.stride == tile.read.col % tiling.stride == 0
+        for side, full in zip((tile.read.height, tile.read.width), tiling.read, strict=True):
+            assert -(-side // tiling.stride) * tiling.stride == full
     assert (count == 1).all()
 
 
-@given(side, st.integers(32, 200))
-def test_cores_come_out_even(length, core):
-    heights = [t.core.height for t in tiles(length, 1, core=core, halo=0, stride=8)]
-    assert len(heights) == -(-length // (core // 8 * 8))
-    assert len(set(heights[:-1])) <= 1
-    assert heights[-1] <= heights[0]
+@given(side, side, st.integers(1, 40_000), st.integers(0, 4), strides)
+def test_fitted_tiles_partition_the_raster(height, width, most, halos, stride):
+    tiling = fit(height, width, most=most, halo=halos * stride, stride=stride)
+    check_tiling(tiling)
+    smallest = [min(2 * tiling.halo + stride, -(-n // stride) * stride) for n in (height, width)]
+    assert tiling.read[0] * tiling.read[1] <= max(most, smallest[0] * smallest[1])
+
+
+@given(side, side, st.integers(1, 8), st.integers(0, 3), strides)
+def test_tiles_of_one_side_partition_the_raster(height, width, steps, halos, stride):
+    check_tiling(square(height, width, side=(steps + 2 * halos) * stride, halo=halos * stride, stride=stride))
 
 
 def test_a_small_raster_is_one_tile():
-    (tile,) = tiles(30, 50, core=512, halo=64, stride=32)
+    (tile,) = fit(30, 50, most=10_000, halo=64, stride=32)
     assert tile.core == tile.read == Window(0, 0, 30, 50)
+
+
+def test_more_memory_never_reads_more():
+    overheads = [fit(8192, 8192, most=most, halo=128, stride=32).overhead for most in (10**6, 2 * 10**6, 4 * 10**6, 7 * 10**7)]
+    assert overheads == sorted(overheads, reverse=True) and overheads[-1] == 1 and overheads[2] < 1.35
+
+
+def test_no_other_tiling_reads_less():
+    best, most = fit(700, 900, most=300 * 300, halo=32, stride=32), 300 * 300
+    others = [
+        Tiling(700, 900, (rows, cols), 32, 32).overhead
+        for rows in range(96, 705, 32)
+        for cols in range(96, 929, 32)
+        if rows * cols <= most
+    ]
+    assert best.overhead == min(others)
+
+
+def test_tiles_are_numbered_and_made_when_asked_for():
+    tiling = fit(10**6, 10**6, most=4 * 10**6, halo=128, stride=32)
+    assert len(tiling) > 10**5
+    assert tiling[len(tiling) - 1].core.stop == (10**6, 10**6)
+    with pytest.raises(IndexError):
+        tiling[len(tiling)]
+
+
+def test_only_tiles_that_meet_an_area_are_given():
+    tiling, area = fit(300, 300, most=128 * 128, halo=32, stride=32), Window(10, 10, 20, 20)
+    assert [t.core.within(area).size for t in tiling.meeting(area)] == [400]
 
 
 @given(side, side, st.integers(20, 200))

@@ -7,7 +7,7 @@ from rio_cogeo.cogeo import cog_validate
 from swath.classes import LandClass, Legend
 from swath.errors import JobError
 from swath.grid import Window
-from swath.maps import MapWriter
+from swath.maps import MapWriter, class_map
 from swath.parts import whole_file
 from swath.raster import Grid, Raster, grid_of, open_raster
 
@@ -23,7 +23,7 @@ ZERO_USED = Legend((LandClass("water", (0,), 0, "#0000FF"), LandClass("land", (3
 
 
 def write_map(path, grid, codes, legend=LEGEND, extra=None):
-    writer = MapWriter(path, grid, legend, extra)
+    writer = MapWriter(path, grid, class_map(legend), extra)
     try:
         half = grid.width // 2 // 16 * 16
         for window in (Window(0, 0, grid.height, half), Window(0, half, grid.height, grid.width - half)):
@@ -58,7 +58,7 @@ def test_a_map_is_a_valid_cog_with_everything_on_it(tmp_path):
 
 
 def test_what_was_not_written_is_nodata(tmp_path):
-    writer = MapWriter(tmp_path / "m.tif", PLACED, ZERO_USED)
+    writer = MapWriter(tmp_path / "m.tif", PLACED, class_map(ZERO_USED))
     writer.write(np.full((5, 5), 3, "uint8"), Window(2, 3, 5, 5))
     writer.finish()
     writer.close()
@@ -120,7 +120,7 @@ def test_ground_control_points_are_kept(tmp_path):
 
 def test_a_map_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), whole_file(tmp_path / "m.tif") as partial:
-        writer = MapWriter(partial, PLACED, LEGEND)
+        writer = MapWriter(partial, PLACED, class_map(LEGEND))
         try:
             raise RuntimeError
         finally:
@@ -131,4 +131,4 @@ def test_a_map_that_fails_leaves_nothing(tmp_path):
 def test_a_map_for_a_folder_that_is_not_there_is_a_matter_of_the_job(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(JobError), whole_file(tmp_path / "file" / "m.tif") as partial:
-        MapWriter(partial, PLACED, LEGEND)
+        MapWriter(partial, PLACED, class_map(LEGEND))

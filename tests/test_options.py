@@ -80,7 +80,11 @@ def test_globs_of_one(given: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (PrepareOptions, {"source": "s", "dataset": "d", "layout": "maze"}, "option layout: .*'auto', 'pairs' or 'scene'"),
+        (
+            PrepareOptions,
+            {"source": "s", "dataset": "d", "layout": "maze"},
+            "option layout: .*'auto', 'pairs', 'scene' or 'contest'",
+        ),
         (PrepareOptions, {"source": "s", "dataset": "d", "block": 3}, "option block: .*greater than or equal to 32"),
         (PrepareOptions, {"source": "s", "dataset": "d", "seed": -1}, "option seed: .*greater"),
         (PrepareOptions, {"source": "s", "dataset": "d", "seed": "x"}, "option seed: .*integer"),

@@ -1,13 +1,18 @@
+import dataclasses
+
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
+import shapely
 from rio_cogeo.cogeo import cog_validate
 
 import swath
 from swath.errors import DataError, JobError, UsageError
 from swath.model import Model
+from swath.polygons import polygonise
 
-from .make import NORTH_UP, UTM, noise, truncate, write_raster
+from .make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_raster
 
 
 def read(path):
@@ -107,3 +112,130 @@ def test_a_map_never_replaces_its_own_input(tiny_model, tmp_path):
         with pytest.raises(UsageError, match="replace its own input"):
             swath.predict(tiny_model, image, target)
     assert (image.read_bytes(), tiny_model.read_bytes()) == before
+
+
+def test_confidence_and_probabilities_belong_to_the_map(tiny_model, tmp_path):
+    pixels = noise(3, 64, 80)
+    pixels[:, :10] = 0
+    image = write_raster(tmp_path / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", confidence=True, probabilities=True)
+    assert [p.rpartition("/")[2] for p in result.maps] == ["m.tif", "m_confidence.tif", "m_probabilities.tif"]
+    with rasterio.open(tmp_path / "m_confidence.tif") as c, rasterio.open(tmp_path / "m_probabilities.tif") as p:
+        codes, confidence, probabilities = read(tmp_path / "m.tif")[0], c.read(1), p.read()
+        assert (c.dtypes[0], c.nodata, c.descriptions, c.crs) == ("uint8", 255, ("confidence",), rasterio.CRS.from_string(UTM))
+        assert p.count == 3 and p.descriptions == ("1", "2", "3") and p.nodata == 255
+    assert (confidence[:10] == 255).all() and (probabilities[:, :10] == 255).all()
+    inside = np.s_[10:]
+    assert 33 <= confidence[inside].min() and confidence[inside].max() <= 100
+    chosen = np.take_along_axis(probabilities[:, 10:], codes[None, 10:].astype(int) - 1, axis=0)[0]
+    np.testing.assert_array_equal(chosen, confidence[inside])
+    assert (np.abs(probabilities[:, 10:].astype(int).sum(axis=0) - 100) <= 2).all()
+    for name in result.maps:
+        assert cog_validate(name)[0]
+
+
+def test_many_tiles_and_one_make_the_same_polygons(tiny_model, tmp_path):
+    """Of one map: polygons come from the whole map, so the tiles that made it cannot show. The halo is wide enough for all."""
+    image = write_raster(tmp_path / "i.tif", np.kron(noise(3, 20, 16), np.ones((1, 40, 40), np.uint8)), UTM, NORTH_UP)
+    layers, tiles = [], []
+    for name, memory in (("few", 4.0), ("many", 0.62)):
+        tiles.append(swath.predict(tiny_model, image, tmp_path / f"{name}.tif", memory=memory, halo=256).tiles)
+        found = polygonise(tmp_path / f"{name}.tif", None)
+        order = np.lexsort(shapely.bounds(found.geometries).T)
+        layers.append((found.geometries[order], found.codes[order], read(tmp_path / f"{name}.tif")[0]))
+    assert tiles[0] == 1 < tiles[1]
+    same = (layers[0][2] == layers[1][2]).mean()
+    assert same > 0.999
+    if same == 1:
+        assert shapely.equals_exact(layers[0][0], layers[1][0]).all() and (layers[0][1] == layers[1][1]).all()
+
+
+def test_polygons_come_with_the_map(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 64, 64), UTM, NORTH_UP)
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", polygons=tmp_path / "m.gpkg")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["i.tif", "m.gpkg", "m.tif"] and len(result.maps) == 2
+    _, _, wkb, (names, codes, areas, confidence) = pyogrio.raw.read(tmp_path / "m.gpkg")
+    assert shapely.area(shapely.from_wkb(wkb)).sum() == pytest.approx(64 * 64 * 100)
+    assert areas.sum() == pytest.approx(64 * 64 * 100, rel=2e-3) and (confidence > 33).all()
+    with pytest.raises(UsageError, match=r"\*\.gpkg or \*\.parquet"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", polygons=tmp_path / "m.shp")
+
+
+def test_small_patches_are_sieved_from_the_whole_map(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 96, 96), UTM, NORTH_UP)
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", sieve=30)
+    codes = read(tmp_path / "m.tif")[0]
+    assert {c: int((codes == c).sum()) for c in (1, 2, 3)} == {int(k): v for k, v in result.classes.items()}
+    found = polygonise(tmp_path / "m.tif", None)
+    assert len(found.codes) == 1 or shapely.area(found.geometries).min() >= 30 * 100
+
+
+def test_regions_and_masks_are_kept_to(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 96, 96), UTM, NORTH_UP)
+    cloud = np.zeros((96, 96), np.uint8)
+    cloud[20:30, 20:30] = 1
+    write_raster(tmp_path / "cloud.tif", cloud, UTM, NORTH_UP)
+    write_layer(tmp_path / "r.gpkg", [box(10, 10, 50, 40)], {"name": ["here"]})
+    swath.predict(tiny_model, image, tmp_path / "m.tif", regions=tmp_path / "r.gpkg", mask=tmp_path / "cloud.tif")
+    inside = np.zeros((96, 96), bool)
+    inside[10:60, 10:50] = True
+    np.testing.assert_array_equal(read(tmp_path / "m.tif")[0] != 0, inside & (cloud == 0))
+
+
+def test_many_images_make_many_maps_or_one(tiny_model, tmp_path):
+    pixels = noise(3, 64, 128)
+    for name, part in (("a", np.s_[:, :, :64]), ("b", np.s_[:, :, 64:])):
+        shift = NORTH_UP * NORTH_UP.translation(0 if name == "a" else 64, 0)
+        write_raster(tmp_path / "in" / f"{name}.tif", pixels[part], UTM, shift)
+    result = swath.predict(tiny_model, tmp_path / "in", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"] and result.pixels == 64 * 128
+    swath.predict(tiny_model, tmp_path / "in", tmp_path / "one.tif", mosaic=True)
+    swath.predict(tiny_model, write_raster(tmp_path / "all.tif", pixels, UTM, NORTH_UP), tmp_path / "whole.tif")
+    np.testing.assert_array_equal(read(tmp_path / "one.tif")[0], read(tmp_path / "whole.tif")[0])
+    with pytest.raises(UsageError, match="many images"):
+        swath.predict(tiny_model, tmp_path / "in", tmp_path / "out", polygons=tmp_path / "x.gpkg")
+
+
+def test_bands_in_another_order(tiny_model, tmp_path):
+    pixels = noise(5, 64, 64)
+    image = write_raster(tmp_path / "i.tif", pixels)
+    swath.predict(tiny_model, image, tmp_path / "m.tif", band_order="4,2,1")
+    np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], Model(tiny_model).predict(pixels[[3, 1, 0]]))
+    with pytest.raises(DataError, match="band 6 is asked for, and it has 5"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", band_order=[6, 2, 1])
+    with pytest.raises(UsageError, match="counts the bands of one file from 1"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", band_order=[0, 2, 1])
+
+
+def test_a_plan_says_what_it_would_take_and_does_nothing(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 96, 96))
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", plan=True)
+    assert result.tiles == 1 and result.overhead == 1 and result.plan.halo == 256 and result.plan.seam is None
+    assert result.plan.seconds[1] == pytest.approx(96 * 96 / result.plan.pixels_per_second)
+    assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
+
+
+def test_too_little_memory_is_told_before_anything_is_done(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 2000, 96))
+    with pytest.raises(JobError, match=r"needs 0\.\d GB, and --memory is 0\.1.*Give --memory"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", memory=0.1)
+
+
+def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):
+    """A stand-in for a network with heights: its last class score is taken for metres."""
+    opened = Model.open
+
+    def with_heights(self, *more):
+        return dataclasses.replace(opened(self, *more), classes=2, heights=True)
+
+    monkeypatch.setattr(Model, "open", with_heights)
+    monkeypatch.setattr("swath.verbs.predict._has_heights", lambda model: True)
+    pixels = noise(3, 64, 80)
+    pixels[:, :10] = 0
+    image = write_raster(tmp_path / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
+    swath.predict(tiny_model, image, tmp_path / "m.tif")
+    with rasterio.open(tmp_path / "m_AGL.tif") as made:
+        heights = made.read(1)
+        assert made.dtypes[0] == "float32" and np.isnan(made.nodata) and made.crs == rasterio.CRS.from_string(UTM)
+    assert np.isnan(heights[:10]).all() and np.isfinite(heights[10:]).all() and heights[10:].std() > 0
+    assert set(np.unique(read(tmp_path / "m.tif")[0])) <= {0, 1, 2}

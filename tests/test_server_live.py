@@ -4,7 +4,6 @@ import os
 import time
 
 import numpy as np
-import pytest
 import rasterio
 
 import swath
@@ -12,8 +11,6 @@ from swath.server.live import LiveLayer, is_live, parts_folder
 from swath.server.place import Tile
 
 from .make import noise, write_raster
-
-pytest.importorskip("swath.plan", reason="this Swath predicts without parts")
 
 
 def test_parts_appear_as_they_are_done(tiny_model, tmp_path):

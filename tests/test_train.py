@@ -1,4 +1,10 @@
+import importlib.util
+import itertools
+import json
 import logging
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -128,3 +134,34 @@ def test_it_learns(stripes, tmp_path):
     """Stripes of three greys are learnt in a few steps, so a broken loss, label or schedule shows."""
     swath.train(stripes, tmp_path / "m.swath", steps=25)
     assert swath.evaluate(tmp_path / "m.swath", stripes).miou > 0.7
+
+
+def test_two_processes_take_the_steps_of_one_that_accumulates_two(stripes, tmp_path):
+    """The same batches, averaged; batch norm sees one batch at a time in both."""
+    for name, flags in (("two", ["--devices", "2"]), ("one", ["--accumulate", "2"])):
+        words = [sys.executable, "-m", "swath", "train", str(stripes), str(tmp_path / f"{name}.swath"), "--steps", "3", *flags]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=False, timeout=300, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 1 and json.loads(done.stdout)["steps"] == 3
+    two, one = (Model(tmp_path / f"{name}.swath").card.training for name in ("two", "one"))
+    assert [p[2] for p in two.curve] == pytest.approx([p[2] for p in one.curve], abs=1e-5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.swath", "two.swath"]
+
+
+def test_the_row_of_batches_is_shared(stripes):
+    dataset = module.Dataset(stripes)
+    batches = module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
+    batches.start, batches.every = 1, 2
+    shared = list(itertools.islice(batches, 2))
+    assert all((a.pixels == batches.batch(n).pixels).all() for a, n in zip(shared, (1, 3), strict=True))
+
+
+def test_tensorboard_is_an_option(stripes, tmp_path):
+    given = {"steps": 1, "tensorboard": tmp_path / "curves"}
+    if importlib.util.find_spec("tensorboard") or importlib.util.find_spec("tensorboardX"):
+        swath.train(stripes, tmp_path / "m.swath", **given)
+        assert list((tmp_path / "curves").rglob("events.out.*"))
+    else:
+        with pytest.raises(JobError, match="pip install tensorboard"):
+            swath.train(stripes, tmp_path / "m.swath", **given)

@@ -1,7 +1,8 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
 Every verb of the command line is a function of the same name and options: `inspect`, `prepare`, `train`, `evaluate`, `predict`,
-`submit`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Nothing heavy is imported before it is used.
+`quantize`, `export`, `submit`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Nothing heavy is
+imported before it is used.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from swath.model import Model
     from swath.verbs.demo import demo
     from swath.verbs.evaluate import evaluate
+    from swath.verbs.export import export
     from swath.verbs.inspect import inspect
     from swath.verbs.predict import predict
     from swath.verbs.prepare import prepare
+    from swath.verbs.quantize import quantize
     from swath.verbs.serve import serve
     from swath.verbs.submit import submit
     from swath.verbs.train import train
@@ -33,8 +36,10 @@ __all__ = [
     "demo",
     "evaluate",
     "inspect",
+    "export",
     "predict",
     "prepare",
+    "quantize",
     "serve",
     "submit",
     "train",

@@ -6,7 +6,7 @@ Swath's own fields are whole in its property `swath:card`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -66,10 +66,13 @@ class Card(_Frozen):
         network: everything else the network is built from.
         stride: height and width of an input are multiples of it.
         halo: pixels around a tile's core that are read with it.
+        seam: share of labels that tiles with this halo changed against whole images; None where that was not measured.
+        context: `global` where a pixel's class depends on all of its read window, however far, else `local`.
+        int8: how the network in 8-bit numbers was made and how far it differs; None where the file has none.
         heights: whether the network's last channel, after the class scores, is the height above ground in metres.
         heads: `softmax`, or `per-class` where the scores are calibrated log-odds of masks apart.
         thresholds: per-class heads: probability from which on a pixel belongs to the mask of a class.
-        core: largest side of a tile's core, where the result depends on it; None for any.
+        core: side of a tile's core where the result depends on it, for a network with global context; None for any.
         temperature: class scores are divided by it before they are turned into probabilities (softmax).
         parameters: number of weights.
         training: how it was made.
@@ -88,6 +91,9 @@ class Card(_Frozen):
     network: dict[str, Any]
     stride: int
     halo: int
+    seam: float | None = None
+    context: Literal["local", "global"] = "local"
+    int8: dict[str, Any] | None = None
     heights: bool = False
     heads: Heads = "softmax"
     thresholds: list[float] | None = None
@@ -96,6 +102,11 @@ class Card(_Frozen):
     parameters: int
     training: Training
     files: dict[str, str]
+
+    @property
+    def side(self) -> int | None:
+        """Side of the read windows of a network with global context, None for others."""
+        return None if self.core is None else self.core + 2 * self.halo
 
     def to_stac(self) -> dict[str, Any]:
         """Return the card as a STAC item (JSON object) with MLM properties."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from swath.classes import IGNORE
 from swath.dataset import Dataset, Sample
-from swath.fleet import Engine, best_class, infer
+from swath.fleet import Engine, answers_in
 
 NEAR = 1.0
 """Metres: a height that errs by less is right."""
@@ -65,8 +65,7 @@ def score_heights(dataset: Dataset, samples: Iterable[Sample], engine: Engine) -
     for sample in samples:
         image = dataset.images[sample.image]
         near = np.zeros(n, np.int64)
-        for window, outputs, valid in infer(image, engine, sample.window):
-            if outputs is not None:
-                mapped = best_class(outputs, valid, engine)
-                near += near_hits(image.read_labels(window), mapped, image.read_heights(window), outputs[n], n)
+        for answer in answers_in(image, engine, sample.window):
+            truth, heights = image.read_labels(answer.window), image.read_heights(answer.window)
+            near += near_hits(truth, answer.indices, heights, answer.height, n)
         yield near

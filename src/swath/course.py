@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from swath.errors import JobError
@@ -42,6 +43,8 @@ class Budget:
 class Course(Callback):
     """Keeps the clock, the learning rate, the curve and the validations of a training, also across interruptions.
 
+    Where several processes train together, they share the row of batches, agree on the time, and the first keeps the books.
+
     Args:
         batches: told where to begin after an interruption.
         budget: how long to train.
@@ -56,6 +59,7 @@ class Course(Callback):
         self._before = 0.0
         self._started: float | None = None
         self._step_started = 0.0
+        self._spent = 0.0
         self._losses: list[float] = []
         self._bars = ExitStack()
         self._bar: Task | None = None
@@ -67,11 +71,6 @@ class Course(Callback):
     def seconds(self) -> float:
         """Wall time of the loop so far, earlier stretches of a resumed training included."""
         return self._before + (0.0 if self._started is None else time.monotonic() - self._started)
-
-    def spent(self) -> float:
-        """Return the share of the budget that is used up; time for the last validation is set aside."""
-        reserve = self._validation.reserve if self._validation else 0.0
-        return self._budget.spent(self.seconds + reserve, self.steps)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training has to know."""
@@ -87,19 +86,23 @@ class Course(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._started = time.monotonic()
-        self._validation = self._make_validation()
-        total, unit = (self._budget.steps, "steps") if self._budget.steps else (self._budget.seconds, "s")
-        self._bar = self._bars.enter_context(task("training", total or 0, unit))
-        self._bar.advance(self.steps if self._budget.steps else self._before)
+        if trainer.is_global_zero:
+            self._validation = self._make_validation()
+            total, unit = (self._budget.steps, "steps") if self._budget.steps else (self._budget.seconds, "s")
+            self._bar = self._bars.enter_context(task("training", total or 0, unit))
+            self._bar.advance(self.steps if self._budget.steps else self._before)
+        self._agree(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell the row of batches which batch comes next."""
-        self._batches.start = self.steps
+        """Tell the row of batches which come next here: of every step, each process takes its own."""
+        together = trainer.world_size
+        self._batches.start = self.steps * trainer.accumulate_grad_batches * together + trainer.global_rank
+        self._batches.every = together
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Set the learning rate."""
         self._step_started = time.monotonic()
-        cast(Teacher, pl_module).set_rate(self.spent())
+        cast(Teacher, pl_module).set_rate(self._spent)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -107,27 +110,46 @@ class Course(Callback):
         """Count the step."""
         took = time.monotonic() - self._step_started
         self.step_seconds += took
-        self.steps += 1
-        loss = float(outputs["loss"])
+        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
         if not math.isfinite(loss):
             raise JobError("the loss is no number any more", fix="Look for extreme pixel values with `swath inspect`")
         self._losses.append(loss)
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        self.steps += stepped
         if self._bar:
-            self._bar.advance(1 if self._budget.steps else took)
-            self._bar.tell(self._remark())
-        trainer.should_stop = self.spent() >= 1
+            self._bar.advance(stepped if self._budget.steps else took)
+            self._bar.tell(self._remark(trainer))
+        if stepped:
+            self._agree(trainer)
+            trainer.should_stop = self._spent >= 1
 
-    def _remark(self) -> str:
+    def _agree(self, trainer: Trainer) -> None:
+        """Work out the share of the budget that is used up, alike everywhere; time for the last validation is set aside."""
+        reserve = self._validation.reserve if self._validation else 0.0
+        self._spent = _mean_over_processes(trainer, self._budget.spent(self.seconds + reserve, self.steps))
+
+    def pixels_per_second(self, together: int) -> float:
+        """Return the pixels of patches over the time of steps, for so many batches a step."""
+        recipe = self._batches.recipe
+        return self.steps * together * recipe.batch * recipe.patch**2 / max(self.step_seconds, 1e-9)
+
+    def _remark(self, trainer: Trainer) -> str:
         known = [miou for *_, miou in self.curve if miou is not None]
-        return f"loss {np.mean(self._losses):.3f}" + (f", val mIoU {known[-1]:.3f}" if known else "")
+        speed = self.pixels_per_second(trainer.world_size * trainer.accumulate_grad_batches)
+        text = f"loss {np.mean(self._losses):.3f}, {speed / 1e6:.2f} Mpixel/s"
+        return text + (f", val mIoU {known[-1]:.3f}" if known else "")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add to the curve, and validate where it is due."""
-        done = self.spent() >= 1
+        done = self._spent >= 1
         validation = self._validation
-        miou = validation.look() if validation and (done or validation.due(self.spent())) else None
+        miou = validation.look() if validation and (done or validation.due(self._spent)) else None
         if self._losses:
-            self.curve.append((self.steps, self.seconds, float(np.mean(self._losses)), miou))
+            loss = _mean_over_processes(trainer, float(np.mean(self._losses)))
+            self.curve.append((self.steps, self.seconds, loss, miou))
+            metrics = {"loss": loss, "validation mIoU": miou}
+            if trainer.logger and trainer.is_global_zero:
+                trainer.logger.log_metrics({k: v for k, v in metrics.items() if v is not None}, self.steps)
         self._losses = []
         trainer.should_stop = done
 
@@ -139,3 +161,10 @@ class Course(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close the bar."""
         self._bars.close()
+
+
+def _mean_over_processes(trainer: Trainer, value: float) -> float:
+    if trainer.world_size == 1:
+        return value
+    here = torch.tensor(value, dtype=torch.float64, device=trainer.strategy.root_device)
+    return float(trainer.strategy.reduce(here, reduce_op="mean"))

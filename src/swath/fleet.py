@@ -1,21 +1,28 @@
-"""Tiles to workers: the one loop that turns an image into classes, for predicting, scoring and validating alike."""
+"""The one tile loop: an image becomes what the network says of it, window by window, for predicting, scoring and validating.
+
+The next tile is read while the present one is computed, and nothing is kept: memory does not grow with the image.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.classes import IGNORE
-from swath.grid import Tile, Window, tiles
+from swath.errors import DataError
+from swath.grid import Tile, Tiling, Window, fit, square
 from swath.raster import Grid, Pixels
 from swath.runtime import Runtime
 
-CORE = 768
-"""Largest side of a tile's core, in pixels."""
+MOST = 1024 * 1024
+"""Pixels of a read window where nobody planned for a memory budget."""
 
 
 class Source(Protocol):
@@ -39,7 +46,9 @@ class Engine:
         stride: height and width of a batch are multiples of it.
         halo: pixels around a core that are read with it, a multiple of the stride.
         classes: how many of the runtime's first channels are class scores; None for all.
-        core: largest side of a tile's core.
+        temperature: scores are divided by it before they become probabilities.
+        heights: whether the runtime's last channel is the height above ground, in metres.
+        side: side of the read windows of a network with global context, whose answer depends on it; None for others.
     """
 
     runtime: Runtime
@@ -47,47 +56,160 @@ class Engine:
     stride: int
     halo: int
     classes: int | None = None
-    core: int = CORE
+    temperature: float = 1.0
+    heights: bool = False
+    side: int | None = None
+
+    def tiling(self, grid: Grid, most: int = MOST) -> Tiling:
+        """Return the tiles of an image whose read windows have at most `most` pixels."""
+        return cut(grid, self.stride, self.halo, self.side, most)
 
 
-def infer(
-    source: Source, engine: Engine, area: Window | None = None
-) -> Iterator[tuple[Window, NDArray[np.float32] | None, NDArray[np.bool_]]]:
-    """Yield what the runtime says of windows that partition `area` (all of the source by default), and which pixels are valid.
+def cut(grid: Grid, stride: int, halo: int, side: int | None, most: int) -> Tiling:
+    """Return the tiles of an image: squares of `side`, or where that is None, what fits best with at most `most` pixels."""
+    if side is not None:
+        return square(grid.height, grid.width, side=side, halo=halo, stride=stride)
+    return fit(grid.height, grid.width, most=most, halo=halo, stride=stride)
 
-    Outputs are (channels, rows, columns), None where no pixel of a window is valid. They depend on nothing but the source and
-    the engine.
+
+@dataclass(frozen=True)
+class Answer:
+    """What the network says of one window. Everything but `scores` is worked out when it is asked for.
+
+    Attributes:
+        window: rows and columns of the image; the windows of one run do not overlap.
+        valid: where the image has data (rows, columns).
+        scores: float32 (channels, rows, columns); None where no pixel is valid.
+        engine: whose answer it is.
     """
-    for tile in plan(source.grid, engine, area):
-        window = tile.core if area is None else tile.core.within(area)
-        at = window.relative_to(tile.read).slices
-        values, valid = source.read(tile.read)
-        if not valid[at].any():
-            yield window, None, valid[at]
-            continue
-        yield window, engine.runtime(_batch(values, valid, engine))[0][(slice(None), *at)], valid[at]
+
+    window: Window
+    valid: NDArray[np.bool_]
+    scores: NDArray[np.float32] | None
+    engine: Engine
+
+    def part(self, area: Window) -> Answer:
+        """Return the answer of that part of the window that lies in an area."""
+        window = self.window.within(area)
+        rows, cols = window.relative_to(self.window).slices
+        scores = None if self.scores is None else self.scores[:, rows, cols]
+        return Answer(window, self.valid[rows, cols], scores, self.engine)
+
+    @cached_property
+    def indices(self) -> NDArray[np.uint8]:
+        """Class of each pixel (rows, columns), `IGNORE` where it is invalid."""
+        out = np.full(self.valid.shape, IGNORE, np.uint8)
+        if self.scores is not None:
+            best = np.zeros(self.valid.shape, np.uint8)
+            highest = self._classes[0].copy()
+            for i, scores in enumerate(self._classes[1:], 1):
+                best[scores > highest] = i
+                np.maximum(highest, scores, out=highest)
+            np.copyto(out, best, where=self.valid)
+        return out
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Probability of each class (classes, rows, columns), NaN where a pixel is invalid: softmax(scores / temperature).
+
+        Source: Guo et al. 2017, "On calibration of modern neural networks".
+        """
+        if self.scores is None:
+            return np.full((self.engine.classes or 1, *self.valid.shape), np.nan, np.float32)
+        out: NDArray[np.float32] = np.exp((self._classes - self._classes.max(axis=0)) / np.float32(self.engine.temperature))
+        out /= out.sum(axis=0)
+        out[:, ~self.valid] = np.nan
+        return out
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Probability of the mapped class (rows, columns), NaN where a pixel is invalid."""
+        highest: NDArray[np.float32] = self.probabilities.max(axis=0)
+        return highest
+
+    @property
+    def height(self) -> NDArray[np.float32]:
+        """Height above ground in metres (rows, columns), NaN where a pixel is invalid or the network gives no heights."""
+        if self.scores is None or not self.engine.heights:
+            return np.full(self.valid.shape, np.nan, np.float32)
+        return np.where(self.valid, self.scores[-1], np.float32(np.nan))
+
+    @property
+    def _classes(self) -> NDArray[np.float32]:
+        assert self.scores is not None  # noqa: S101 - asked by the callers
+        return self.scores[: self.engine.classes]
+
+
+def answers(source: Source, engine: Engine, tiles: Iterable[Tile]) -> Iterator[Answer]:
+    """Yield the answer of each tile's core, in order; tiles without valid pixels are not computed.
+
+    An answer depends on nothing but the source, the engine and its tile.
+
+    Raises:
+        DataError: a tile cannot be read.
+    """
+    queue: deque[tuple[Tile, Future[_Loaded]]] = deque()
+    todo = iter(tiles)
+    with ThreadPoolExecutor(1, "swath-read") as reader:
+
+        def read_next() -> None:
+            tile = next(todo, None)
+            if tile is not None:
+                queue.append((tile, reader.submit(_load, source, engine, tile)))
+
+        read_next()
+        while queue:
+            tile, loading = queue.popleft()
+            valid, batch = loading.result()
+            del loading  # it holds the batch, which is dropped before the next one is waited for
+            read_next()
+            scores = None
+            if batch is not None:
+                rows, cols = tile.core.relative_to(tile.read).slices
+                scores = engine.runtime(batch)[0][:, rows, cols]
+                batch = None
+            yield Answer(tile.core, valid, scores, engine)
+
+
+def answers_in(source: Source, engine: Engine, area: Window | None = None) -> Iterator[Answer]:
+    """Yield answers whose windows partition `area` (all of the source by default); what surrounds it is read as context.
+
+    Raises:
+        DataError: a tile cannot be read.
+    """
+    for answer in answers(source, engine, plan(source.grid, engine, area)):
+        yield answer if area is None else answer.part(area)
 
 
 def classify(source: Source, engine: Engine, area: Window | None = None) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
-    """Yield class indices (rows, columns) window by window; the windows partition `area` (all of the source by default).
+    """Yield class indices (rows, columns) of windows that partition `area` (all of the source by default).
 
     Indices are `IGNORE` where pixels are invalid. The result of a window depends on nothing but the source and the engine.
     """
-    for window, outputs, valid in infer(source, engine, area):
-        yield window, best_class(outputs, valid, engine)
-
-
-def best_class(outputs: NDArray[np.float32] | None, valid: NDArray[np.bool_], engine: Engine) -> NDArray[np.uint8]:
-    """Return the index of the best score (rows, columns), `IGNORE` where pixels are invalid."""
-    if outputs is None:
-        return np.full(valid.shape, IGNORE, np.uint8)
-    return np.where(valid, outputs[: engine.classes].argmax(axis=0).astype(np.uint8), np.uint8(IGNORE))
+    for answer in answers_in(source, engine, area):
+        yield answer.window, answer.indices
 
 
 def plan(grid: Grid, engine: Engine, area: Window | None = None) -> list[Tile]:
     """Return the tiles that `classify` works through, in order."""
-    every = tiles(grid.height, grid.width, core=engine.core, halo=engine.halo, stride=engine.stride)
-    return [t for t in every if area is None or t.core.within(area).size]
+    tiling = engine.tiling(grid)
+    return list(tiling if area is None else tiling.meeting(area))
+
+
+_Loaded = tuple[NDArray[np.bool_], "NDArray[np.float32] | None"]
+
+
+def _load(source: Source, engine: Engine, tile: Tile) -> _Loaded:
+    """Read a tile: where its core is valid, and the network's input, None if that is nowhere."""
+    try:
+        values, valid = source.read(tile.read)
+    except DataError as error:
+        (top, left), (bottom, right) = (tile.read.row, tile.read.col), tile.read.stop
+        raise DataError(
+            f"{error.what}, met in rows {top} to {bottom} and columns {left} to {right}", file=error.file, fix=error.fix
+        ) from error
+    core = valid[tile.core.relative_to(tile.read).slices]
+    return core, _batch(values, valid, engine) if core.any() else None
 
 
 def _batch(values: NDArray[np.generic], valid: NDArray[np.bool_], engine: Engine) -> NDArray[np.float32]:
@@ -97,7 +219,8 @@ def _batch(values: NDArray[np.generic], valid: NDArray[np.bool_], engine: Engine
     shape = (1, bands, -(-height // stride) * stride, -(-width // stride) * stride)
     fill = np.asarray(engine.fill, np.float32)[:, None, None]
     batch = np.empty(shape, np.float32)
-    batch[0] = fill
+    batch[0, :, height:] = fill
+    batch[0, :, :, width:] = fill
     batch[0, :, :height, :width] = values
     if not valid.all():
         np.copyto(batch[0, :, :height, :width], fill, where=~valid)

@@ -69,25 +69,116 @@ def whole(height: int, width: int) -> Window:
     return Window(0, 0, height, width)
 
 
-def tiles(height: int, width: int, *, core: int, halo: int, stride: int) -> Iterator[Tile]:
-    """Cut a raster into tiles whose cores partition it exactly.
+@dataclass(frozen=True)
+class Tiling:
+    """The tiles of a raster, numbered by rows and made when asked for: `len(tiling)`, `tiling[i]`.
 
-    Cores start at multiples of `stride` and are at most `core` pixels a side, shrunk so that rows and columns come out even.
-    `read` is the core and up to `halo` pixels around it, as far as the raster reaches.
+    Cores partition the raster exactly. A core has at least `halo` pixels of its read window around it, wherever the raster
+    reaches so far. All read windows have one shape and start at multiples of `stride`, so a network is built for one shape;
+    windows at the lower and right edge may be cut by less than `stride`, to be padded again.
+
+    Attributes:
+        height: rows of the raster.
+        width: its columns.
+        read: rows and columns of a read window, multiples of `stride`.
+        halo: pixels around a core, a multiple of `stride`.
+        stride: the network's.
     """
-    outer = whole(height, width)
-    step_row, step_col = (_even(length, core, stride) for length in (height, width))
-    for row in range(0, height, step_row):
-        for col in range(0, width, step_col):
-            inner = Window(row, col, step_row, step_col).within(outer)
-            yield Tile(inner.grow(halo).within(outer), inner)
+
+    height: int
+    width: int
+    read: tuple[int, int]
+    halo: int
+    stride: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many tiles lie below and beside each other."""
+        rows, cols = (_count(n, side, self.halo, self.stride) for n, side in self._axes)
+        return rows, cols
+
+    def __len__(self) -> int:
+        rows, cols = self.shape
+        return rows * cols
+
+    def __getitem__(self, index: int) -> Tile:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        row, col = divmod(index, self.shape[1])
+        (top, bottom, first_row), (left, right, first_col) = (
+            self._span(place, *axis) for place, axis in zip((row, col), self._axes, strict=True)
+        )
+        outer = whole(self.height, self.width)
+        read = Window(first_row, first_col, *self.read).within(outer)
+        return Tile(read, Window(top, left, bottom - top, right - left))
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (self[i] for i in range(len(self)))
+
+    def meeting(self, area: Window) -> Iterator[Tile]:
+        """Yield the tiles whose cores meet an area."""
+        return (tile for tile in self if tile.core.within(area).size)
+
+    @property
+    def overhead(self) -> float:
+        """Pixels read for each pixel of the raster."""
+        return len(self) * self.read[0] * self.read[1] / (self.height * self.width)
+
+    @property
+    def _axes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (self.height, self.read[0]), (self.width, self.read[1])
+
+    def _span(self, place: int, length: int, side: int) -> tuple[int, int, int]:
+        """Return start and stop of a core, and start of its read window, along one axis."""
+        count, step = _count(length, side, self.halo, self.stride), side - 2 * self.halo
+        start = place * step + self.halo if place else 0
+        stop = (place + 1) * step + self.halo if place < count - 1 else length
+        return start, stop, max(0, min(place * step, _padded(length, self.stride) - side))
 
 
-def _even(length: int, core: int, stride: int) -> int:
-    """Return the smallest multiple of `stride` that covers `length` in as few steps as `core` allows."""
-    most = max(stride, core // stride * stride)
-    steps = ceil(length / most)
-    return ceil(length / steps / stride) * stride
+def fit(height: int, width: int, *, most: int, halo: int, stride: int) -> Tiling:
+    """Return the tiling that reads fewest pixels, where a read window has at most `most` pixels.
+
+    Where not even the smallest core fits, the smallest is taken.
+    """
+    best: tuple[tuple[int, int, int], tuple[int, int]] | None = None
+    for rows in _sides(height, halo, stride, most):
+        cols = next(_sides(width, halo, stride, most // rows))
+        amount = rows * cols * _count(height, rows, halo, stride) * _count(width, cols, halo, stride)
+        rank = max(0, rows * cols - most), amount, abs(rows - cols)
+        if best is None or rank < best[0]:
+            best = rank, (rows, cols)
+    assert best is not None  # noqa: S101 - there is always a shortest side
+    return Tiling(height, width, best[1], halo, stride)
+
+
+def square(height: int, width: int, *, side: int, halo: int, stride: int) -> Tiling:
+    """Return the tiling of read windows of `side` pixels, or of the whole raster where it is smaller."""
+    rows, cols = (min(side // stride * stride, _padded(n, stride)) for n in (height, width))
+    return Tiling(height, width, (rows, cols), halo, stride)
+
+
+def _padded(length: int, stride: int) -> int:
+    return ceil(length / stride) * stride
+
+
+def _count(length: int, side: int, halo: int, stride: int) -> int:
+    """Return how many windows of `side` pixels cover a length."""
+    padded = _padded(length, stride)
+    return 1 if side >= padded else ceil((padded - 2 * halo) / (side - 2 * halo))
+
+
+def _sides(length: int, halo: int, stride: int, most: int) -> Iterator[int]:
+    """Yield the sides, up to `most`, of read windows that cover a length evenly; longest first, the shortest if none fits."""
+    padded, shortest = _padded(length, stride), stride + 2 * halo
+    if padded <= max(most, shortest):
+        yield padded
+    inner, longest = padded - 2 * halo, max(stride, (most - 2 * halo) // stride * stride)
+    side = 0
+    for count in range(max(2, ceil(inner / longest)), ceil(inner / stride) + 1):
+        previous, side = side, ceil(inner / count / stride) * stride + 2 * halo
+        if side not in (previous, padded):
+            yield side
 
 
 def blocks(height: int, width: int, size: int) -> Iterator[tuple[int, Window]]:

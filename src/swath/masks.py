@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from swath.classes import IGNORE
 from swath.dataset import Dataset, Sample
-from swath.fleet import Engine, infer
+from swath.fleet import Engine, answers_in
 
 ENOUGH = 2**20
 """Labelled pixels, at most about this many, that a calibration looks at."""
@@ -70,10 +70,11 @@ def _collect(dataset: Dataset, samples: Sequence[Sample], engine: Engine) -> tup
     truth: list[NDArray[np.uint8]] = []
     for sample in samples:
         image = dataset.images[sample.image]
-        for window, outputs, valid in infer(image, engine, sample.window):
-            labels = image.read_labels(window)
-            known = np.flatnonzero((labels != IGNORE) & valid)[::step]
-            if outputs is not None and len(known):
-                found.append(outputs[: engine.classes].reshape(engine.classes or len(outputs), -1)[:, known].T)
+        for answer in answers_in(image, engine, sample.window):
+            labels = image.read_labels(answer.window)
+            known = np.flatnonzero((labels != IGNORE) & answer.valid)[::step]
+            if answer.scores is not None and len(known):
+                scores = answer.scores[: engine.classes]
+                found.append(scores.reshape(len(scores), -1)[:, known].T)
                 truth.append(labels.ravel()[known])
     return np.concatenate(found), np.concatenate(truth)

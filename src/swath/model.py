@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 
 from swath.card import Card
 from swath.errors import DataError, ModelError
-from swath.fleet import CORE, Engine, classify
+from swath.fleet import Engine, classify
 from swath.grid import Window
 from swath.parts import whole_file
 from swath.raster import Grid, Pixels
-from swath.runtime import open_runtime
+from swath.runtime import Precision, Runtime, Setup, TorchRuntime, choose, open_runtime
 from swath.types import PathLike
 
-CARD, NETWORK, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
+CARD, NETWORK, WEIGHTS, INT8 = "card.json", "model.onnx", "weights.safetensors", "model-int8.onnx"
 _BAND_DIMENSIONS = {"band", "bands", "channel", "channels"}
 
 MAX_BYTES = 4 * 2**30
 """A model file that unpacks to more than this is refused."""
 
 
-def pack(path: PathLike, card: Card, network: bytes, weights: bytes) -> Card:
+def pack(path: PathLike, card: Card, network: bytes, weights: bytes, int8: bytes | None = None) -> Card:
     """Write a model file, whole or not at all.
 
     Args:
@@ -39,6 +39,7 @@ def pack(path: PathLike, card: Card, network: bytes, weights: bytes) -> Card:
         card: its card; `files` is filled in here.
         network: ONNX, float32.
         weights: safetensors.
+        int8: the network with 8-bit weights and activations, ONNX.
 
     Returns:
         The card as written.
@@ -46,7 +47,7 @@ def pack(path: PathLike, card: Card, network: bytes, weights: bytes) -> Card:
     Raises:
         JobError: the file cannot be written.
     """
-    files = {NETWORK: network, WEIGHTS: weights}
+    files = {NETWORK: network, WEIGHTS: weights} | ({} if int8 is None else {INT8: int8})
     card = card.model_copy(update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}})
     text = json.dumps(card.to_stac(), indent=1, allow_nan=False).encode()
     with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
@@ -79,14 +80,74 @@ class Model:
                 raise ModelError(f"{name} in it is not what the card says", file=path, fix="Fetch or train the model again")
         if NETWORK not in self.card.files:
             raise ModelError("its card does not vouch for a network", file=path, fix="Fetch or train the model again")
-        self._network = contents[NETWORK]
+        self._contents = contents
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the model file."""
+        return hashlib.sha256(Path(self.path).read_bytes()).hexdigest()
+
+    @property
+    def weights(self) -> bytes:
+        """The weights under the network's own names, safetensors."""
+        return self._contents[WEIGHTS]
+
+    def network(self, precision: Precision = "float32") -> bytes:
+        """Return the network as ONNX.
+
+        Raises:
+            ModelError: int8 is asked for, and the file has no such network.
+        """
+        if precision != "int8":
+            return self._contents[NETWORK]
+        if INT8 not in self._contents:
+            raise ModelError(
+                "it has no network in int8",
+                file=self.path,
+                fix="Make one with `swath quantize MODEL DATASET`, or choose another --precision",
+            )
+        return self._contents[INT8]
 
     @cached_property
     def engine(self) -> Engine:
-        """The running network, started at first use."""
-        fill = [b.fill for b in self.card.bands]
-        runtime = open_runtime(self._network, self._wanted)
-        return Engine(runtime, fill, self.card.stride, self.card.halo, len(self.card.legend.learnt), self.card.core or CORE)
+        """The running network as this machine runs it fastest, started at first use; for images of any shape."""
+        return self.open(choose(self._wanted))
+
+    def open(self, setup: Setup, shape: tuple[int, int] | None = None, halo: int | None = None) -> Engine:
+        """Start the network.
+
+        Args:
+            setup: what to run it with.
+            shape: rows and columns of all read windows, None for any.
+            halo: pixels around a core, None for the card's.
+
+        Raises:
+            ModelError: the engine does not understand the network.
+        """
+        card = self.card
+        runtime = self._on_gpu(setup) if setup.engine == "cuda" else open_runtime(self.network(setup.precision), setup, shape)
+        return Engine(
+            runtime, [b.fill for b in card.bands], card.stride, card.halo if halo is None else halo,
+            len(card.legend.learnt), card.temperature, card.heights, card.side,
+        )  # fmt: skip
+
+    def in_torch(self) -> Any:
+        """Return the network as a torch module, in evaluation mode, on the CPU."""
+        from safetensors.torch import load
+
+        from swath.network import Network, NetworkSpec
+
+        card = self.card
+        scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
+        spec = NetworkSpec(card.encoder, card.decoder, len(card.legend.learnt), *scaling, heights=card.heights, **card.network)
+        network = Network(spec)
+        older = {"encoder", "decoder", "head"}  # names of the first models
+        state = {f"body.{k}" if k.split(".")[0] in older else k: v for k, v in load(self.weights).items()}
+        network.load_state_dict({k: v for k, v in network.state_dict().items() if k in ("gain", "offset")} | state)
+        return network.eval()
+
+    def _on_gpu(self, setup: Setup) -> Runtime:
+        return TorchRuntime(self.in_torch().to("cuda"), setup.precision)
 
     def predict(self, array: Any) -> Any:
         """Map an array in memory.
@@ -150,11 +211,11 @@ class _InMemory:
 
 
 def _unpack(path: Path) -> dict[str, bytes]:
-    """Read the three files of the zip and nothing else; contents are checked by the zip's own sums."""
+    """Read the files of the zip that we know and nothing else; contents are checked by the zip's own sums."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            if sorted(names) != sorted((CARD, NETWORK, WEIGHTS)):
+            if sorted(set(names) - {INT8}) != sorted((CARD, NETWORK, WEIGHTS)) or len(set(names)) != len(names):
                 raise ModelError("it is not a Swath model", file=path, fix="Give a file that `swath train` wrote")
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise ModelError("it unpacks to more than 4 GiB", file=path, fix="Give a file that `swath train` wrote")

@@ -107,6 +107,20 @@ class Network(nn.Module):
         """The encoder; the classic network has none."""
         return self.body.encoder
 
+    @property
+    def class_tensors(self) -> list[str]:
+        """Names of the weights whose first axis is the channels of the output."""
+        last = ["body.head." if self.spec.decoder == CLASSIC else "body.head.0."]
+        last += [f"pixel.{len(self.pixel) - 1}."] if self.pixel is not None else []
+        return [name for name in self.state_dict() if name.startswith(tuple(last))]
+
+    @property
+    def band_tensors(self) -> list[str]:
+        """Names of the weights that have an axis of bands: the second of filters, the only one of norms."""
+        first = next(name for name, tensor in self.state_dict().items() if name.startswith("body.") and tensor.ndim == 4)
+        norm = [name for name, tensor in self.state_dict().items() if name.startswith("pixel.0.") and tensor.ndim == 1]
+        return [first, *norm, *(["pixel.1.weight"] if norm else [])]
+
     def forward(self, raw: Tensor) -> Tensor:
         """Return scores (batch, channels, height, width) of raw pixels (batch, bands, height, width)."""
         x = (raw - self.mean) / self.std
@@ -150,7 +164,7 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
     return body
 
 
-def _pixel_branch(bands: int, width: int, channels: int) -> nn.Module:
+def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
     """Two hidden layers over one pixel's bands; a first norm spreads colours that lie close together."""
     return nn.Sequential(
         nn.BatchNorm2d(bands),

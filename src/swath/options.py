@@ -145,7 +145,15 @@ class TrainOptions:
     minutes: Annotated[float | None, Field(gt=0, description="Wall time of the training loop (default 30).")] = None
     epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
     steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
+    from_: Annotated[
+        PathLike | None,
+        Field(description="Model to go on from: its encoder, decoder and weights, for classes and bands of the same names."),
+    ] = None
     resume: Annotated[bool, Field(description="Continue an interrupted training of this model file.")] = False
+    devices: Annotated[int, Field(gt=0, description="Processes here, one a GPU (or a share of the CPU each).")] = 1
+    nodes: Annotated[int, Field(gt=0, description="Machines that train together (SLURM, torchrun).")] = 1
+    accumulate: Annotated[int, Field(gt=0, description="Batches a step in each process.")] = 1
+    tensorboard: Annotated[PathLike | None, Field(description="Folder for TensorBoard to read the curves from.")] = None
     seed: Annotated[int, Field(ge=0, description="Seed of weights, patches and augmentation.")] = 0
 
     def __post_init__(self) -> None:
@@ -168,16 +176,59 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, config=_FROZEN)
 class PredictOptions:
-    """Map an image of any size."""
+    """Map an image of any size, or many."""
 
     model: Annotated[PathLike, Field(description="Model file.")]
-    image: Annotated[PathLike, Field(description="Image to map: any raster that GDAL opens.")]
-    map: Annotated[PathLike | None, Field(description="Map to write: a cloud-optimised GeoTIFF of class codes.")] = None
+    image: Annotated[
+        PathLike | Sequence[PathLike],
+        Field(
+            description="Image to map: any raster that GDAL opens, a STAC item; or many: a folder, a pattern in quotes, "
+            "a .txt file with one path a line."
+        ),
+    ]
+    map: Annotated[
+        PathLike | None, Field(description="Map to write: a cloud-optimised GeoTIFF of class codes; for many, a folder.")
+    ] = None
     _: KW_ONLY
     stack: Annotated[
         PathLike | None,
         Field(description="Folder with the image's bands in separate files; IMAGE may then be left out."),
     ] = None
+    band_order: Annotated[
+        Sequence[int] | None,
+        BeforeValidator(_split),
+        Field(description="The image's bands in the model's order, such as 4,3,2."),
+    ] = None
+    mosaic: Annotated[bool, Field(description="One map of all images; where they overlap, the first with data counts.")] = False
+    mask: Annotated[Globs, Field(description="Rasters (clouds) whose non-zero pixels become nodata.")] = ()
+    regions: Annotated[PathLike | None, Field(description="Polygon layer; nothing outside of it is mapped.")] = None
+    confidence: Annotated[bool, Field(description="Also write MAP_confidence.tif, in percent.")] = False
+    probabilities: Annotated[bool, Field(description="Also write MAP_probabilities.tif, one band a class, in percent.")] = False
+    polygons: Annotated[PathLike | None, Field(description="Also write polygons: *.gpkg or *.parquet.")] = None
+    min_area: Annotated[float, Field(ge=0, description="Leave out polygons smaller than this, in m2.")] = 0.0
+    simplify: Annotated[float, Field(ge=0, description="Smooth polygons' outlines by about so many pixels; no gaps open.")] = (
+        0.0
+    )
+    sieve: Annotated[int, Field(ge=0, description="Give patches of fewer pixels than this to their largest neighbour.")] = 0
+    plan: Annotated[bool, Field(description="Only say what it would take: tiles, memory, time, disk.")] = False
+    memory: Annotated[float, Field(gt=0, description="Memory that each worker may use, in GB.")] = 2.0
+    engine: Annotated[
+        Literal["auto", "openvino", "onnxruntime", "cuda"],
+        Field(description="What runs the network; auto is the fastest here."),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bf16", "int8"],
+        Field(
+            description="Arithmetic; auto is bf16 where the hardware has it, else float32. int8 needs `swath quantize` first."
+        ),
+    ] = "auto"
+    threads: Annotated[int, Field(ge=0, description="Threads of each worker; 0 for one a core.")] = 0
+    halo: Annotated[int | None, Field(ge=0, description="Pixels read around each tile; the model's own if absent.")] = None
+    workers: Annotated[int | None, Field(ge=1, description="Processes, or on a cluster actors, to share the tiles.")] = None
+    cluster: Annotated[str | None, Field(description="Ray cluster to work on: auto, HOST:PORT or ray://HOST:PORT.")] = None
+    parts: Annotated[PathLike | None, Field(description="Folder or URL for finished tiles; MAP.parts if absent.")] = None
+    keep_parts: Annotated[bool, Field(description="Do not remove the finished tiles when the map is whole.")] = False
+    restart: Annotated[bool, Field(description="Throw the tiles of an unfinished run away instead of continuing it.")] = False
 
     @property
     def target(self) -> Path:
@@ -190,6 +241,30 @@ class PredictOptions:
                 raise UsageError("no MAP is given", fix="Say where to write it: swath predict MODEL IMAGE MAP")
             object.__setattr__(self, "map", self.image)
             object.__setattr__(self, "image", self.stack)
+        if self.polygons is not None and Path(self.polygons).suffix.lower() not in (".gpkg", ".parquet"):
+            raise UsageError("polygons are written as *.gpkg or *.parquet", file=self.polygons, fix="Give one of these names")
+        if self.band_order is not None and (self.stack is not None or min(self.band_order, default=0) < 1):
+            raise UsageError(
+                "--band-order counts the bands of one file from 1", fix="Such as --band-order 4,3,2, without --stack"
+            )
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class QuantizeOptions:
+    """Add a network in 8-bit numbers to a model file, for faster and slightly different maps."""
+
+    model: Annotated[PathLike, Field(description="Model file; it is written anew.")]
+    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote; its training split sets the ranges.")]
+    _: KW_ONLY
+    samples: Annotated[int, Field(gt=0, description="Windows of 512 pixels to look at.")] = 32
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class ExportOptions:
+    """Write a model's network as plain ONNX, with what the QGIS plugin Deepness wants to know."""
+
+    model: Annotated[PathLike, Field(description="Model file.")]
+    file: Annotated[PathLike, Field(description="ONNX file to write.")]
 
 
 @dataclass(frozen=True, config=_FROZEN)

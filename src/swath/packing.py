@@ -19,6 +19,7 @@ from swath.card import Card, CardBand, Training
 from swath.dataset import Dataset
 from swath.errors import JobError
 from swath.fleet import Engine
+from swath.halo import GLOBAL_SIDE, Measured, measure_halo
 from swath.masks import calibrate
 from swath.model import pack
 from swath.network import CLASSIC, Network, to_onnx
@@ -28,10 +29,10 @@ from swath.runtime import ENGINES, TorchRuntime
 from swath.types import PathLike, SplitName
 
 HALO = 128
-"""Pixels around a tile's core that are read with it."""
+"""Pixels around a tile's core that are read with it while the network learns."""
 
 WHOLE = 4096
-"""Side of a tile's core for a network that sees images as a whole; larger images are cut."""
+"""Side of a tile for a network that sees images as a whole; larger images are cut."""
 
 TOLERANCE = 1e-3
 """How much a score of an engine may differ from torch's."""
@@ -72,8 +73,9 @@ def engine_of(network: Network, dataset: Dataset) -> Engine:
     manifest = dataset.manifest
     fill = [b.mean for b in manifest.bands]
     whole = network.spec.decoder == CLASSIC
-    tiles = {"halo": 0, "core": WHOLE} if whole else {"halo": HALO}
-    return Engine(TorchRuntime(network), fill, network.stride, classes=len(manifest.legend.learnt), **tiles)
+    tiles = {"halo": 0, "side": WHOLE} if whole else {"halo": HALO}
+    classes, heights = len(manifest.legend.learnt), network.spec.heights
+    return Engine(TorchRuntime(network), fill, network.stride, classes=classes, heights=heights, **tiles)
 
 
 def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
@@ -86,6 +88,8 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
     manifest, spec = dataset.manifest, network.spec
     engine = engine_of(network, dataset)
     thresholds = _merge_masks(network, dataset, engine) if taught.recipe.heads == "per-class" else None
+    tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
+    core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
     onnx = to_onnx(network, len(manifest.bands))
     _check_engines(onnx, network, taught.sample, options.model)
     splits: tuple[SplitName, ...] = ("train", "val", "test")
@@ -103,11 +107,13 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
         decoder=spec.decoder,
         network={"widths": spec.widths, "pixel_width": spec.pixel_width},
         stride=network.stride,
-        halo=engine.halo,
+        halo=tiles.halo,
+        seam=tiles.seam,
+        context=tiles.context,
         heights=spec.heights,
         heads=taught.recipe.heads,
         thresholds=thresholds,
-        core=engine.core if spec.decoder == CLASSIC else None,
+        core=core,
         parameters=sum(p.numel() for p in network.parameters()),
         training=Training(
             data=manifest.source,

@@ -1,7 +1,7 @@
 """Files and folders that appear whole or not at all.
 
 Work goes to a hidden sibling of the output and is renamed onto it when it is complete, so a reader never sees half a file and
-an older output stays until the new one is whole.
+an older output stays until the new one is whole. (`tileparts` keeps the parts of a long job in the same way.)
 """
 
 from __future__ import annotations

@@ -42,6 +42,10 @@ class Batches(torch.utils.data.IterableDataset[Batch]):
         recipe: sizes, scales and augmentation.
         seed: of all draws.
         start: number of the first batch.
+
+    Attributes:
+        start: number of the first batch that is given out.
+        every: only each so many-th is given out after it, so that several processes share the row.
     """
 
     def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
@@ -50,12 +54,13 @@ class Batches(torch.utils.data.IterableDataset[Batch]):
         self.recipe = recipe
         self.seed = seed
         self.start = start
+        self.every = 1
 
     def __iter__(self) -> Iterator[Batch]:
         number = self.start
         while True:
             yield self.batch(number)
-            number += 1
+            number += self.every
 
     def batch(self, number: int) -> Batch:
         """Return batch `number`."""

@@ -153,18 +153,20 @@ class Raster:
         paths: the files.
         names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack of files the part in
             which their names differ.
+        order: bands of the one file to take, counted from 1 (an alpha band is none); all by default.
         raw: whether a palette image is read as the numbers it holds, as a map's codes are.
         driver: the GDAL driver that has to open the files; any if absent.
 
     Raises:
-        DataError: a file cannot be opened or holds complex numbers, the files do not share one grid, or there are more or fewer
-            bands than names.
+        DataError: a file cannot be opened or holds complex numbers, the files do not share one grid, a band is not there, or
+            there are more or fewer bands than names.
     """
 
     def __init__(
         self,
         paths: Sequence[PathLike],
         names: Sequence[str] | None = None,
+        order: Sequence[int] | None = None,
         *,
         raw: bool = False,
         driver: str | None = None,
@@ -175,7 +177,7 @@ class Raster:
         self._lock = threading.Lock()
         try:
             with gdal():
-                self._files = [self._open(p) for p in self.paths]
+                self._files = [self._open(p, order) for p in self.paths]
         except BaseException:
             self.close()
             raise
@@ -202,7 +204,7 @@ class Raster:
             )
         self.bands = tuple(names) if names else own
 
-    def _open(self, path: str) -> _File:
+    def _open(self, path: str, order: Sequence[int] | None) -> _File:
         dataset = self._stack.enter_context(open_raster(path, self._driver))
         if any("complex" in t for t in dataset.dtypes):
             raise DataError("it holds complex numbers", file=path, fix="Convert it to amplitude or decibels first")
@@ -211,6 +213,12 @@ class Raster:
         indexes = [i for i in dataset.indexes if i not in alphas]
         if not indexes:
             raise DataError("it has no band of data", file=path, fix="Leave it out")
+        if order is not None:
+            if max(order) > len(indexes):
+                raise DataError(
+                    f"band {max(order)} is asked for, and it has {len(indexes)}", file=path, fix="Count its bands from 1"
+                )
+            indexes = [indexes[i - 1] for i in order]
         flags = dataset.mask_flag_enums[indexes[0] - 1]
         return _File(
             dataset,
@@ -266,7 +274,13 @@ class Raster:
                         valid &= extra > 0
                 valid &= ~_is_nodata(part, file.nodata)
                 values.append(part if file.palette is None else file.palette[part[0]].transpose(2, 0, 1))
-        return Pixels(np.concatenate(values).astype(self.dtype, copy=False), valid)
+        together = values[0] if len(values) == 1 else np.concatenate(values)
+        return Pixels(together.astype(self.dtype, copy=False), valid)
+
+    @property
+    def sources(self) -> list[str]:
+        """All files that pixels come from: also those that a virtual raster names."""
+        return sorted({name for file in self._files for name in file.dataset.files} | set(self.paths))
 
     def count_veiled(self, window: Window) -> int:
         """Count pixels of a window whose alpha is neither 0 nor the largest value of its type; 0 without an alpha band."""

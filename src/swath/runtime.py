@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import os
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import JobError, ModelError
+
+Precision: TypeAlias = Literal["float32", "bf16", "int8"]
+"""In what numbers a network computes; scores come out as float32 from all."""
 
 
 class Runtime(Protocol):
@@ -16,41 +22,43 @@ class Runtime(Protocol):
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores (batch, classes, height, width) of raw pixels (batch, bands, height, width).
 
-        Height and width are multiples of the network's stride. Everything is float32.
+        Height and width are multiples of the network's stride. Input and output are float32.
         """
 
 
 class OpenVinoRuntime:
-    """OpenVINO on the CPU, in float32.
+    """OpenVINO on the CPU.
 
     Args:
         onnx: the network.
         threads: how many to use, 0 for all cores.
+        precision: `float32`, or `bf16` (which a CPU without it emulates by float32). A network of int8 says so itself.
+        shape: rows and columns of all that will be asked, which needs less than half the memory; None for any.
 
     Raises:
         ModelError: OpenVINO does not understand the network.
     """
 
-    def __init__(self, onnx: bytes, threads: int = 0) -> None:
-        import openvino
-
-        core = openvino.Core()
-        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        if threads:
-            config["INFERENCE_NUM_THREADS"] = threads
-        try:
-            self._request = core.compile_model(core.read_model(onnx), "CPU", config).create_infer_request()
-        except RuntimeError as error:
-            raise ModelError(f"OpenVINO refuses the network ({error})", fix="Train it again") from error
+    def __init__(
+        self, onnx: bytes, threads: int = 0, precision: Precision = "float32", shape: tuple[int, int] | None = None
+    ) -> None:
+        self._made_from = onnx, threads, precision
+        self._changes = precision == "int8" and shape is None  # OpenVINO 2026.4 computes nonsense in int8 on free shapes
+        self._shape = shape
+        self._request: Any = None if self._changes else _compiled(onnx, threads, precision, shape).create_infer_request()
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
-        scores: NDArray[np.float32] = self._request.infer({0: raw})[0]
+        rows, cols = raw.shape[2:]
+        if self._changes and self._shape != (rows, cols):
+            self._shape = rows, cols
+            self._request = _compiled(*self._made_from, self._shape).create_infer_request()
+        scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
         return scores
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU, in float32.
+    """ONNX Runtime on the CPU; without bf16.
 
     Args:
         onnx: the network.
@@ -79,14 +87,16 @@ class OnnxRuntime:
 
 
 class TorchRuntime:
-    """A torch module as it stands, in float32: for validation while it learns, and to check the others against.
+    """A torch module as it stands, channels last: for validation while it learns, to check the others against, and on GPUs.
 
     Args:
-        module: the network; it is put into evaluation mode for each call, and back.
+        module: the network, on its device; it is put into evaluation mode for each call, and back.
+        precision: `float32`, or `bf16` by autocast.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, precision: Precision = "float32") -> None:
         self._module = module
+        self._bf16 = precision == "bf16"
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
@@ -95,8 +105,8 @@ class TorchRuntime:
         training = self._module.training
         self._module.eval()
         try:
-            with torch.inference_mode():
-                device = next(self._module.parameters()).device
+            device = next(self._module.parameters()).device
+            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
                 batch = torch.from_numpy(raw).to(device, memory_format=torch.channels_last)
                 scores: NDArray[np.float32] = self._module(batch).float().cpu().numpy()
                 return scores
@@ -108,22 +118,152 @@ ENGINES: dict[str, type[OpenVinoRuntime] | type[OnnxRuntime]] = {
     "openvino": OpenVinoRuntime,
     "onnxruntime": OnnxRuntime,
 }
+"""Engines that read ONNX. `cuda` is a `TorchRuntime` and needs the weights (see `Model.open`)."""
 
 
-def open_runtime(onnx: bytes, engine: str = "auto") -> Runtime:
-    """Start an engine.
+@dataclass(frozen=True)
+class Setup:
+    """How a network is run. The bytes of a map depend on all of it.
 
-    Args:
-        onnx: the network.
-        engine: `openvino`, `onnxruntime`, or `auto` for the first of them that is installed.
+    Attributes:
+        engine: `openvino`, `onnxruntime` or `cuda`.
+        version: of its package.
+        precision: of its arithmetic.
+        threads: for one request.
+    """
+
+    engine: str
+    version: str
+    precision: Precision
+    threads: int
+
+    def check(self) -> None:
+        """Refuse to run where this setup is not to be had.
+
+        Raises:
+            JobError: the engine is missing or of another version.
+        """
+        found = _version(self.engine)
+        if found != self.version:
+            raise JobError(
+                f"this run was begun with {self.engine} {self.version}, and here is {found or 'none'}",
+                fix="Install that version, or start over with --restart",
+            )
+
+
+def choose(engine: str = "auto", precision: str = "auto", threads: int = 0) -> Setup:
+    """Pick the fastest setup of this machine.
+
+    A GPU first, then OpenVINO, then ONNX Runtime; bf16 where the hardware multiplies it; one thread a core. int8 is never
+    picked, only asked for.
 
     Raises:
-        JobError: the engine is not installed.
+        JobError: the engine that is asked for is not here, or has no such precision.
+    """
+    names = [engine] if engine != "auto" else [*(["cuda"] if _has_gpu() else []), *ENGINES]
+    found = next((name for name in names if _version(name)), None)
+    if found is None or (found == "cuda" and not _has_gpu()):
+        raise JobError(
+            "no engine to run the model is installed" if engine == "auto" else f"the engine {engine} is not to be had here",
+            fix="Run `pip install openvino` or `pip install onnxruntime`, or leave --engine out",
+        )
+    if precision == "auto":
+        precision = "bf16" if found == "cuda" or (found == "openvino" and _cpu_has_bf16()) else "float32"
+    if (found, precision) in (("onnxruntime", "bf16"), ("cuda", "int8")):
+        raise JobError(f"{found} does not compute in {precision}", fix="Choose another --engine or --precision")
+    return Setup(found, _version(found) or "", precision, threads or cores())  # type: ignore[arg-type]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_runtime(onnx: bytes, setup: Setup, shape: tuple[int, int] | None = None) -> Runtime:
+    """Start an engine that reads ONNX.
+
+    Args:
+        onnx: the network; where the precision is int8, the one that was quantised.
+        setup: what to run it with.
+        shape: rows and columns of all that will be asked, None for any.
+
+    Raises:
         ModelError: the engine does not understand the network.
     """
-    for name in ENGINES if engine == "auto" else (engine,):
-        try:
-            return ENGINES[name](onnx)
-        except ImportError:
+    if setup.engine == "openvino":
+        return OpenVinoRuntime(onnx, setup.threads, setup.precision, shape)
+    return OnnxRuntime(onnx, setup.threads)
+
+
+def bytes_per_pixel(onnx: bytes, setup: Setup, side: int) -> float:
+    """Return the memory that a network needs for each pixel of its input, weights not counted.
+
+    It is the largest sum of all tensors that are alive at one time, in the graph as OpenVINO runs it on a square of `side`
+    pixels. OpenVINO itself needs that; ONNX Runtime, which plans less, about three times as much.
+    """
+    try:
+        graph = _compiled(onnx, setup.threads, setup.precision, (side, side)).get_runtime_model()
+    except ImportError:
+        return 1000.0
+    steps = graph.get_ordered_ops()
+    last_use = {i.get_source_output().get_node().get_friendly_name(): n for n, op in enumerate(steps) for i in op.inputs()}
+    alive = most = 0
+    ends: dict[int, int] = {}
+    for n, op in enumerate(steps):
+        if op.get_rt_info()["layerType"].astype(str) == "Const":
             continue
-    raise JobError("no engine to run the model is installed", fix="Run `pip install openvino` or `pip install onnxruntime`")
+        size = sum(int(np.prod(o.get_shape())) * o.get_element_type().size for o in op.outputs())
+        end = last_use.get(op.get_friendly_name(), n)
+        ends[end] = ends.get(end, 0) + size
+        alive += size
+        most = max(most, alive)
+        alive -= ends.pop(n, 0)
+    return (1.1 if setup.engine == "openvino" else 3.0) * most / side**2
+
+
+def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None) -> Any:
+    import openvino
+
+    core = openvino.Core()
+    config: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32", "PERFORMANCE_HINT": "LATENCY",
+    }  # fmt: skip
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = threads
+    try:
+        model = core.read_model(onnx)
+        if shape is not None:
+            bands = model.inputs[0].get_partial_shape()[1].get_length()
+            model.reshape([1, bands, *shape])
+        return core.compile_model(model, "CPU", config)
+    except RuntimeError as error:
+        raise ModelError(f"OpenVINO refuses the network ({error})", fix="Train it again") from error
+
+
+def _version(engine: str) -> str | None:
+    """Return the version of an engine's package, None where it is not installed."""
+    for package in {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "cuda": ("torch",)}.get(engine, (engine,)):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _cpu_has_bf16() -> bool:
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _has_gpu() -> bool:
+    """Tell whether torch sees a CUDA device; torch is asked only where a driver is installed, for its import takes seconds."""
+    if not os.path.exists("/proc/driver/nvidia/version"):
+        return False
+    try:
+        import swath.torchvision_guard  # noqa: F401 - before torch
+
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())

@@ -85,6 +85,28 @@ def read_features(path: PathLike, field: str | None = None) -> Features:
         DataError: the file is damaged, has several layers, no geometry, no such column, or no usable class.
     """
     path = Path(path)
+    meta, wkb, columns = _read(path)
+    fields = [str(f) for f in meta["fields"]]
+    name = _choose(fields, field, path)
+    keep = np.array([w is not None for w in wkb])
+    values = _class_values(np.asarray(columns[fields.index(name)])[keep], name, path)
+    return Features(str(path), _crs(meta), np.asarray(shapely.from_wkb(wkb[keep])), values, name)
+
+
+def read_geometries(path: PathLike) -> Features:
+    """Read a layer whose columns do not matter; every value is 1.
+
+    Raises:
+        DataError: the file is damaged, has several layers, or no geometry.
+    """
+    path = Path(path)
+    meta, wkb, _ = _read(path)
+    geometries = np.asarray(shapely.from_wkb([w for w in wkb if w is not None]))
+    return Features(str(path), _crs(meta), geometries, np.ones(len(geometries), np.int64), "")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]:
+    """Read a layer: facts, geometries as WKB, columns."""
     if not path.exists():
         raise DataError("there is no such file", file=path, fix="Check the path")
     try:
@@ -100,12 +122,11 @@ def read_features(path: PathLike, field: str | None = None) -> Features:
         raise DataError(f"the layer cannot be read ({error})", file=path, fix="Export it again") from error
     if wkb is None or all(w is None for w in wkb):
         raise DataError("the layer has no features with a geometry", file=path, fix="Export it with its geometry")
-    fields = [str(f) for f in meta["fields"]]
-    name = _choose(fields, field, path)
-    crs = pyproj.CRS.from_user_input(meta["crs"]).to_wkt() if meta["crs"] else None
-    keep = np.array([w is not None for w in wkb])
-    values = _class_values(np.asarray(columns[fields.index(name)])[keep], name, path)
-    return Features(str(path), crs, np.asarray(shapely.from_wkb(wkb[keep])), values, name)
+    return meta, wkb, columns
+
+
+def _crs(meta: dict[str, Any]) -> str | None:
+    return pyproj.CRS.from_user_input(meta["crs"]).to_wkt() if meta["crs"] else None
 
 
 def _choose(fields: list[str], wanted: str | None, path: Path) -> str:

@@ -151,7 +151,7 @@ class _Field:
 
     @property
     def flag(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
+        return f"--{self.name.rstrip('_').replace('_', '-')}"
 
     @property
     def declaration(self) -> str:
@@ -233,7 +233,8 @@ def _read_config(path: Path, options: type) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError("the configuration is not a mapping", file=path, fix="Write one `option: value` a line")
     known = [f.name for f in _fields(options)] + ["json", "quiet", "verbose"]
-    values = {str(key).replace("-", "_"): value for key, value in content.items()}
+    words = {name.rstrip("_"): name for name in known}
+    values = {words.get(word := str(key).replace("-", "_"), word): value for key, value in content.items()}
     for key in values:
         if key not in known:
             raise UsageError(f"there is no option {key!r}", file=path, fix=f"Options are: {', '.join(known)}")

@@ -8,13 +8,42 @@ from swath.cli.command import Command
 from swath.options import PredictOptions
 
 if TYPE_CHECKING:
+    from swath.foresight import Foresight
     from swath.verbs.predict import PredictResult
 
 
 def _summary(result: PredictResult) -> str:
+    if result.plan is not None:
+        return _foreseen(result, result.plan)
     lines = [f"{result.map}: {result.pixels / 1e6:.2f} Mpixel in {result.seconds:.1f} s"]
+    lines += [f"  also {name}" for name in result.maps if name != result.map]
     lines += [f"  {name:<20} {count / result.pixels:6.1%}" for name, count in result.classes.items()]
     return "\n".join([*lines, f"  {'(no data)':<20} {result.nodata / result.pixels:6.1%}"])
+
+
+def _foreseen(result: PredictResult, plan: Foresight) -> str:
+    rows, cols = plan.read
+    seam = "not measured" if plan.seam is None else f"{plan.seam:.2%} of labels differ from whole images"
+    speed = f"{plan.pixels_per_second / 1e6:.2f} Mpixel/s"
+    times = ", ".join(f"{_duration(s)} on {n}" for n, s in plan.seconds.items())
+    lines = [
+        f"{result.pixels / 1e6:.2f} Mpixel, in {result.tiles} tiles that read {cols}x{rows} pixels",
+        f"  halo      {plan.halo} pixels ({seam}); {result.overhead:.2f} pixels read for each one mapped",
+        f"  engine    {result.engine}, {result.precision}, {plan.threads} thread(s); {speed}",
+        f"  memory    at most {plan.memory_bytes / 1e9:.1f} GB a worker",
+        f"  disk      at most {plan.disk_bytes / 1e9:.2f} GB while it runs",
+        f"  time      {times} machine(s) like this one",
+    ]
+    if plan.context == "global":
+        lines.append("  The network looks at all of a tile, so its labels depend on the tiles; expect seams.")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 COMMAND = Command(PredictOptions, _summary)

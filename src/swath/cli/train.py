@@ -16,6 +16,7 @@ def _summary(result: TrainResult) -> str:
     lines = [
         f"{result.model}: {result.parameters / 1e6:.1f} million weights, {result.steps} steps in {result.seconds:.0f} s, "
         f"{result.pixels_per_second / 1e6:.2f} Mpixel/s, validation mIoU {score(result.validation_miou)}",
+        f"  began with: {result.first_weights}",
         f"  {'share of the pixels':<26} labelled   drawn",
     ]
     return "\n".join([*lines, *(f"  {c.name:<26} {c.share:8.1%} {c.drawn:7.1%}" for c in result.sampling)])

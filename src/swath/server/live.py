@@ -8,8 +8,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from functools import cached_property
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,11 @@ from swath.classes import Legend
 from swath.errors import DataError
 from swath.grid import Window
 from swath.model import Model
+from swath.plan import Plan
 from swath.raster import Pixels
 from swath.server.layer import Layer
 from swath.server.place import Place
+from swath.tileparts import TileParts, open_store
 
 COARSE = 16
 """A picture of each part with every so many-th pixel is kept, for the map seen from afar."""
@@ -41,7 +41,7 @@ def parts_folder(path: Path) -> Path:
 
 def is_live(path: Path) -> bool:
     """Tell whether a map is being predicted, or its prediction was cut off."""
-    return not path.exists() and (parts_folder(path) / "plan.json").is_file() and find_spec("swath.plan") is not None
+    return not path.exists() and (parts_folder(path) / "plan.json").is_file()
 
 
 class LiveLayer(Layer):
@@ -59,9 +59,8 @@ class LiveLayer(Layer):
         self.path = path
         self.kind = "map"
         self._folder = parts_folder(path)
-        plans, stores = import_module("swath.plan"), import_module("swath.tileparts")
         try:
-            plan = plans.Plan.model_validate_json((self._folder / "plan.json").read_bytes())
+            plan = Plan.model_validate_json((self._folder / "plan.json").read_bytes())
         except (OSError, ValueError) as error:
             raise DataError("the plan of this prediction is damaged or gone", file=path, fix="Predict it again") from error
         self._legend = Model(plan.asked.model).card.legend
@@ -72,7 +71,7 @@ class LiveLayer(Layer):
         self.dtype = np.dtype(self._legend.dtype)
         self._cores = [tile.core for tile in plan.tiling]
         self._edges = np.array([(c.row, c.stop[0], c.col, c.stop[1]) for c in self._cores])
-        self._parts: Any = stores.TileParts(stores.open_store(str(self._folder)), plan.digest)
+        self._parts = TileParts(open_store(str(self._folder)), plan.digest)
         self._whole: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._coarse: dict[int, NDArray[Any]] = {}
         self._guard = threading.Lock()

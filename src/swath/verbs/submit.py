@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from swath.errors import DataError, JobError, ModelError
-from swath.fleet import best_class, infer
+from swath.fleet import answers_in
 from swath.model import Model
 from swath.options import SubmitOptions
 from swath.parts import whole_file
@@ -117,13 +117,11 @@ def _map(model: Model, image: Path, bands: Sequence[str], maps: Sequence[Path]) 
         shape = raster.grid.height, raster.grid.width
         codes = np.full(shape, UNLABELED, np.uint8)
         heights = np.full(shape, np.nan, np.float32) if card.heights else None
-        for window, outputs, valid in infer(raster, model.engine):
-            if outputs is None:
-                continue
-            indices = best_class(outputs, valid, model.engine)
-            codes[window.slices] = np.where(valid, card.legend.decode(indices), UNLABELED)
+        for answer in answers_in(raster, model.engine):
+            at = answer.window.slices
+            codes[at] = np.where(answer.valid, card.legend.decode(answer.indices), UNLABELED)
             if heights is not None:
-                heights[window.slices] = np.where(valid, outputs[-1], np.nan)
+                heights[at] = answer.height
     arrays: list[NDArray[Any]] = [codes] if heights is None else [heights, codes]
     for path, array in zip(maps, arrays, strict=True):
         with whole_file(path) as partial:

@@ -17,20 +17,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from swath.course import STRETCH, Budget, Course
 from swath.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.fleet import Engine
 from swath.ground import Ground
+from swath.model import Model
 from swath.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
 from swath.packing import Taught, engine_of, pack_model
 from swath.patches import Batches, Patches, class_shares
 from swath.recipes import Recipe, recipe_of
 from swath.teacher import Teacher
+from swath.transfer import spec_like, take_over
 from swath.validation import Validation, pixels_per_second
 from swath.verbs.verb import Result, verb
 from swath.views import ClassicViews
@@ -60,6 +64,7 @@ class TrainResult(Result):
         steps: optimiser steps taken; `--steps` with this number repeats the run.
         pixels_per_second: patch pixels over step time.
         validation_miou: mean IoU on the validation split, None without one.
+        first_weights: what the network began with.
         parameters: number of weights.
         sampling: share of each class before and after patches are drawn.
     """
@@ -69,6 +74,7 @@ class TrainResult(Result):
     steps: int
     pixels_per_second: float
     validation_miou: float | None
+    first_weights: str
     parameters: int
     sampling: list[ClassSampling]
 
@@ -87,8 +93,7 @@ def train(options: TrainOptions) -> TrainResult:
     if recipe.heights and not any(image.heights for image in dataset.manifest.images):
         raise DataError("it has no heights", file=dataset.folder, fix="Prepare a source that has them, or leave out --heights")
     torch.manual_seed(options.seed)
-    network = Network(_spec(dataset, options, recipe))
-    first_weights = "none" if recipe.network == "classic" else load_encoder_weights(network, options.encoder, options.weights)
+    network, first_weights = _network(dataset, options, recipe)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     work = _workplace(options, dataset, network.spec, recipe)
     batches = _batches(dataset, recipe, options.seed)
@@ -98,19 +103,11 @@ def train(options: TrainOptions) -> TrainResult:
     course = Course(batches, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed))
     last = work / "last.ckpt"
     with _quiet():
-        trainer = Trainer(
-            max_epochs=-1,
-            limit_train_batches=STRETCH,
-            accelerator="auto",
-            devices=1,
-            precision="bf16-mixed" if has_bf16() else "32-true",
-            callbacks=[course, _checkpoints(work)],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
+        trainer = _trainer(options, [course, _checkpoints(work)])
         _fit(trainer, teacher, batches, last if last.exists() else None)
+    if not trainer.is_global_zero:
+        raise SystemExit(0)  # the first process packs the model
+    together = trainer.world_size * options.accumulate
     taught = Taught(
         network,
         recipe,
@@ -127,11 +124,24 @@ def train(options: TrainOptions) -> TrainResult:
         model=str(options.model),
         seconds=course.seconds,
         steps=course.steps,
-        pixels_per_second=course.steps * recipe.batch * recipe.patch**2 / max(course.step_seconds, 1e-9),
+        pixels_per_second=course.pixels_per_second(together),
         validation_miou=taught.validation_miou,
+        first_weights=first_weights,
         parameters=card.parameters,
         sampling=_sampling(dataset, batches),
     )
+
+
+def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[Network, str]:
+    """Build the network with its first weights; return it and where they come from."""
+    if options.from_ is not None:
+        model = Model(options.from_)
+        network = Network(spec_like(model, dataset.manifest, recipe))
+        return network, take_over(network, model, dataset.manifest)
+    network = Network(_spec(dataset, options, recipe))
+    if recipe.network == "classic":
+        return network, "none"
+    return network, load_encoder_weights(network, options.encoder, options.weights)
 
 
 def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
@@ -150,6 +160,36 @@ def _sampling(dataset: Dataset, batches: Batches) -> list[ClassSampling]:
     pixels, classes = _pixels(dataset), dataset.manifest.legend.learnt
     drawn = class_shares(batches, math.ceil(LOOKED_AT / batches.recipe.batch), len(classes))
     return [ClassSampling(name=c.name, share=pixels[i] / sum(pixels), drawn=float(drawn[i])) for i, c in enumerate(classes)]
+
+
+def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
+    """Set up the loop; several processes each compute their batches and average the gradients.
+
+    Raises:
+        JobError: TensorBoard is asked for and not installed.
+    """
+    logger: TensorBoardLogger | bool = False
+    if options.tensorboard is not None:
+        try:
+            logger = TensorBoardLogger(options.tensorboard, name=Path(options.model).stem)
+        except ModuleNotFoundError as error:
+            raise JobError("--tensorboard needs TensorBoard", fix="Run `pip install tensorboard`") from error
+    return Trainer(
+        max_epochs=-1,
+        limit_train_batches=STRETCH * options.accumulate,
+        accumulate_grad_batches=options.accumulate,
+        accelerator="auto",
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy="auto" if options.devices * options.nodes == 1 else "ddp",
+        use_distributed_sampler=False,
+        precision="bf16-mixed" if has_bf16() else "32-true",
+        callbacks=callbacks,
+        logger=logger,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
 
 
 def _fit(trainer: Trainer, teacher: Teacher, batches: Batches, checkpoint: Path | None) -> None:
@@ -217,6 +257,8 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
         JobError: the interrupted training had other data or settings, or the folder cannot be made.
     """
     work = Path(f"{options.model}.training")
+    if getattr(rank_zero_only, "rank", 0):
+        return work  # the first process made it
     settings = work / "settings.json"
     present = json.dumps([dataset.manifest.digest, dataclasses.asdict(spec), dataclasses.asdict(recipe), options.seed])
     try:

@@ -1,0 +1,71 @@
+"""What a prediction would take, before it starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from swath.model import Model
+from swath.plan import Plan
+
+MACHINES = (1, 10, 100, 1000)
+"""Numbers of machines that are spoken of."""
+
+COPIES = 3
+"""Parts, scratch file and map, each at most as large as the pixels themselves."""
+
+
+class Foresight(BaseModel):
+    """What a prediction would take.
+
+    Attributes:
+        read: rows and columns that are read for a tile, of the largest image.
+        halo: pixels read around a tile's core.
+        memory_bytes: of each worker, at most.
+        disk_bytes: of parts, scratch files and maps together, at most.
+        pixels_per_second: of the network on one tile, timed just now.
+        seconds: of computing, by number of machines like this one.
+        threads: of a worker.
+        seam: share of labels that the model's own halo was found to change; None where that is not known.
+        context: `local`, or `global` where labels depend on all of a tile.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    read: tuple[int, int]
+    halo: int
+    memory_bytes: int
+    disk_bytes: int
+    pixels_per_second: float
+    seconds: dict[int, float]
+    threads: int
+    seam: float | None
+    context: str
+
+
+def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
+    """Work out what plans would take; the network is timed on one tile of the largest image."""
+    largest = max(plans, key=lambda plan: plan.height * plan.width)
+    engine = model.open(largest.setup, largest.read)
+    raw = np.tile(np.asarray(engine.fill, np.float32)[None, :, None, None], (1, 1, *largest.read))
+    engine.runtime(raw)
+    start = time.perf_counter()
+    engine.runtime(raw)
+    speed = raw[0, 0].size / (time.perf_counter() - start)
+    tiles = sum(len(p.tiling) for p in plans)
+    total = sum(p.tiling.overhead * p.height * p.width for p in plans)
+    sizes = {"class": 1, "confidence": 1, "probabilities": len(model.card.legend.learnt), "height": 4}
+    return Foresight(
+        read=largest.read,
+        halo=largest.halo,
+        memory_bytes=int(largest.asked.memory_gb * 1e9),
+        disk_bytes=COPIES * sum(sizes[layer] for layer in largest.asked.layers) * sum(p.height * p.width for p in plans),
+        pixels_per_second=speed,
+        seconds={n: total / speed / min(n, tiles) for n in MACHINES},
+        threads=largest.setup.threads,
+        seam=model.card.seam,
+        context=model.card.context,
+    )
