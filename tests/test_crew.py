@@ -138,7 +138,7 @@ def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(model, image, u
     kept = [p for p in parts.glob("*/*.part") if p.name in before and p.stat().st_mtime_ns == before[p.name]]
     assert len(kept) == len(before) - 1
     swath.predict(model, image, target, **OPTIONS)
-    assert target.read_bytes() == undisturbed[0] and sorted(os.listdir(tmp_path)) == ["m.tif"]
+    assert target.read_bytes() == undisturbed[0] and sorted(os.listdir(tmp_path)) == ["m.qml", "m.tif"]
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def test_twenty_kills_at_random_moments(model, image, undisturbed, tmp_path):
         target.unlink()
     swath.predict(model, image, target, **OPTIONS)
     assert target.read_bytes() == undisturbed[0]
-    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["m.tif"]
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == ["m.qml", "m.tif"]
 
 
 def test_a_full_disk_stops_cleanly_and_loses_nothing(model, image, undisturbed, tmp_path):
@@ -177,7 +177,7 @@ def test_a_full_disk_stops_cleanly_and_loses_nothing(model, image, undisturbed, 
         assert not target.exists()
     assert list(tmp_path.glob("m.tif.parts/*/*.part"))
     swath.predict(model, image, target, **OPTIONS)
-    assert target.read_bytes() == undisturbed[0] and os.listdir(tmp_path) == ["m.tif"]
+    assert target.read_bytes() == undisturbed[0] and sorted(os.listdir(tmp_path)) == ["m.qml", "m.tif"]
 
 
 def test_what_has_changed_is_refused_until_it_is_undone_or_thrown_away(model, image, undisturbed, tmp_path):

@@ -153,7 +153,7 @@ def test_many_tiles_and_one_make_the_same_polygons(tiny_model, tmp_path):
 def test_polygons_come_with_the_map(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 64, 64), UTM, NORTH_UP)
     result = swath.predict(tiny_model, image, tmp_path / "m.tif", polygons=tmp_path / "m.gpkg")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["i.tif", "m.gpkg", "m.tif"] and len(result.maps) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["i.tif", "m.gpkg", "m.qml", "m.tif"] and len(result.maps) == 2
     _, _, wkb, (names, codes, areas, confidence) = pyogrio.raw.read(tmp_path / "m.gpkg")
     assert shapely.area(shapely.from_wkb(wkb)).sum() == pytest.approx(64 * 64 * 100)
     assert areas.sum() == pytest.approx(64 * 64 * 100, rel=2e-3) and (confidence > 33).all()
@@ -188,7 +188,7 @@ def test_many_images_make_many_maps_or_one(tiny_model, tmp_path):
         shift = NORTH_UP * NORTH_UP.translation(0 if name == "a" else 64, 0)
         write_raster(tmp_path / "in" / f"{name}.tif", pixels[part], UTM, shift)
     result = swath.predict(tiny_model, tmp_path / "in", tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"] and result.pixels == 64 * 128
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.tif")) == ["a.tif", "b.tif"] and result.pixels == 64 * 128
     swath.predict(tiny_model, tmp_path / "in", tmp_path / "one.tif", mosaic=True)
     swath.predict(tiny_model, write_raster(tmp_path / "all.tif", pixels, UTM, NORTH_UP), tmp_path / "whole.tif")
     np.testing.assert_array_equal(read(tmp_path / "one.tif")[0], read(tmp_path / "whole.tif")[0])
