@@ -30,9 +30,9 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) ".[train,report]"
+	$(INSTALL) ".[train,report,serve]"
 	touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) ".[train,report,cluster,parquet,dev]"
+	$(INSTALL) ".[train,report,serve,cluster,parquet,dev]"
 	touch $@ .venv/.demo

@@ -61,7 +61,7 @@ def test_an_older_map_is_replaced_only_by_a_whole_one(tiny_model, tmp_path):
     assert (tmp_path / "m.tif").read_text() == "old"
     swath.predict(tiny_model, write_raster(tmp_path / "good.tif", noise(3, 40, 40)), tmp_path / "m.tif")
     assert read(tmp_path / "m.tif")[0].shape == (40, 40)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["good.tif", "i.tif", "m.tif"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["good.tif", "i.tif", "m.qml", "m.tif"]
 
 
 def test_bands_in_separate_files_are_found_by_name(tiny_model, tmp_path):

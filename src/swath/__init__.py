@@ -1,8 +1,8 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
 Every verb of the command line is a function of the same name and options: `inspect`, `prepare`, `train`, `evaluate`, `predict`,
-`quantize`, `export`, `submit`, `demo`. `Model` opens a model file for arrays in memory. Nothing heavy is imported before it is
-used.
+`quantize`, `export`, `submit`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Nothing heavy is
+imported before it is used.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from swath.verbs.predict import predict
     from swath.verbs.prepare import prepare
     from swath.verbs.quantize import quantize
+    from swath.verbs.serve import serve
     from swath.verbs.submit import submit
     from swath.verbs.train import train
+    from swath.verbs.view import view
 
 __all__ = [
     "DataError",
@@ -38,8 +40,10 @@ __all__ = [
     "predict",
     "prepare",
     "quantize",
+    "serve",
     "submit",
     "train",
+    "view",
 ]
 
 __version__ = version("swath")

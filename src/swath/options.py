@@ -277,6 +277,41 @@ class SubmitOptions:
 
 
 @dataclass(frozen=True, config=_FROZEN)
+class ViewOptions:
+    """Show a map in the browser, over its image."""
+
+    map: Annotated[PathLike, Field(description="Map to look at, or any image.")]
+    image: Annotated[PathLike | None, Field(description="Image it was made from.")] = None
+    more: Annotated[Globs, Field(description="Further maps, images, confidences.")] = ()
+    _: KW_ONLY
+    truth: Annotated[PathLike | None, Field(description="Raster of labels, to compare with.")] = None
+    classes: Annotated[
+        PathLike | None,
+        Field(description="Classes of the labels: the YAML list given to `prepare`, or the model; the map's own if absent."),
+    ] = None
+    port: Annotated[int, Field(ge=0, le=65535, description="Port on this machine; 0 is any that is free.")] = 0
+    open: Annotated[bool, Field(description="Open the browser, where there is a screen (--no-open: only say the address).")] = (
+        True
+    )
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class ServeOptions:
+    """Serve maps to web maps, QGIS and browsers, and predict for them."""
+
+    paths: Annotated[Globs, Field(min_length=1, description="Folders and files to serve; nothing else can be reached.")]
+    _: KW_ONLY
+    host: Annotated[str, Field(description="Address to listen on; any but this machine's own needs a token.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port; 0 is any that is free.")] = 8321
+    jobs: Annotated[
+        PathLike | None,
+        Field(description="Folder for predictions that clients ask for, with their uploads; without it there are none."),
+    ] = None
+    upload_mb: Annotated[int, Field(gt=0, description="Largest upload, in megabytes.")] = 1024
+    allow_origin: Annotated[Groups, Field(description="Origins of web pages that may show the tiles, comma-separated.")] = ()
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class DemoOptions:
     """Map the world: the whole way from labelled images to a map, on real data."""
 
@@ -284,6 +319,7 @@ class DemoOptions:
     _: KW_ONLY
     minutes: Annotated[float, Field(gt=0, description="Wall time of the training loop.")] = 7.0
     steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
+    view: Annotated[bool, Field(description="Show the map in the browser at the end.")] = False
 
 
 O = TypeVar("O")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,18 @@ def step_for(height: int, width: int, longest: int) -> int:
     return max(1, -(-max(height, width) // longest))
 
 
+def visible_bands(bands: Sequence[str]) -> list[int]:
+    """Return the positions of the bands that people see as red, green and blue: by name, else the first ones."""
+    named = next((names for names in VISIBLE if set(names) <= set(bands)), None)
+    return [bands.index(n) for n in named] if named else [min(i, len(bands) - 1) for i in range(3)]
+
+
 def visible(pixels: Pixels, bands: list[str]) -> NDArray[np.uint8]:
     """Return what people would see, (rows, columns, 3): red, green, blue by band name, else the first bands.
 
     Anything but 8-bit is stretched between its 2nd and 98th percentile. Nodata is white.
     """
-    named = next((names for names in VISIBLE if set(names) <= set(bands)), None)
-    chosen = [bands.index(n) for n in named] if named else [min(i, len(bands) - 1) for i in range(3)]
+    chosen = visible_bands(bands)
     out = np.full((*pixels.valid.shape, 3), 255, np.uint8)
     if not pixels.valid.any():
         return out

@@ -23,7 +23,7 @@ import rasterio.errors
 import rasterio.windows
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.warp import transform as warp_points
 
 from swath.errors import DataError
@@ -154,6 +154,8 @@ class Raster:
         names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack of files the part in
             which their names differ.
         order: bands of the one file to take, counted from 1 (an alpha band is none); all by default.
+        raw: whether a palette image is read as the numbers it holds, as a map's codes are.
+        driver: the GDAL driver that has to open the files; any if absent.
 
     Raises:
         DataError: a file cannot be opened or holds complex numbers, the files do not share one grid, a band is not there, or
@@ -161,9 +163,16 @@ class Raster:
     """
 
     def __init__(
-        self, paths: Sequence[PathLike], names: Sequence[str] | None = None, order: Sequence[int] | None = None
+        self,
+        paths: Sequence[PathLike],
+        names: Sequence[str] | None = None,
+        order: Sequence[int] | None = None,
+        *,
+        raw: bool = False,
+        driver: str | None = None,
     ) -> None:
         self.paths = tuple(str(p) for p in paths)
+        self._raw, self._driver = raw, driver
         self._stack = ExitStack()
         self._lock = threading.Lock()
         try:
@@ -196,7 +205,7 @@ class Raster:
         self.bands = tuple(names) if names else own
 
     def _open(self, path: str, order: Sequence[int] | None) -> _File:
-        dataset = self._stack.enter_context(open_raster(path))
+        dataset = self._stack.enter_context(open_raster(path, self._driver))
         if any("complex" in t for t in dataset.dtypes):
             raise DataError("it holds complex numbers", file=path, fix="Convert it to amplitude or decibels first")
         interp = list(dataset.colorinterp)
@@ -217,7 +226,7 @@ class Raster:
             [dataset.nodatavals[i - 1] for i in indexes],
             alphas[0] if alphas else None,
             MaskFlags.per_dataset in flags and not alphas,
-            _palette(dataset) if interp == [ColorInterp.palette] else None,
+            _palette(dataset) if interp == [ColorInterp.palette] and not self._raw else None,
         )
 
     def _band_names(self) -> tuple[str, ...]:
@@ -233,8 +242,10 @@ class Raster:
             names += own
         return tuple(names) if len(set(names)) == len(names) else tuple(str(i) for i in range(1, len(names) + 1))
 
-    def read(self, window: Window) -> Pixels:
-        """Read a window that lies inside the raster.
+    def read(self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False) -> Pixels:
+        """Read a window that lies inside the raster, or a picture of it with fewer rows and columns (`shape`).
+
+        For a picture, overviews are used where there are any, and measurements are averaged unless `nearest` is set.
 
         A pixel is invalid (nodata) where the alpha band or the file's mask is 0, where a band is NaN or infinite, or where a
         band holds its declared nodata value. In a type of whole numbers, 0 and the largest unsigned value (255 in 8 bits) are
@@ -245,13 +256,17 @@ class Raster:
         """
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         values = []
-        valid = np.ones((window.height, window.width), bool)
+        rows, cols = shape or (window.height, window.width)
+        valid = np.ones((rows, cols), bool)
         with self._lock, gdal():
             for file in self._files:
+                how = Resampling.nearest if nearest or file.palette is not None else Resampling.average
                 try:
-                    part = file.dataset.read(file.indexes, window=where)
-                    alpha = file.dataset.read(file.alpha, window=where) if file.alpha else None
-                    mask = file.dataset.dataset_mask(window=where) if file.shared_mask else None
+                    part = file.dataset.read(
+                        file.indexes, window=where, out_shape=(len(file.indexes), rows, cols), resampling=how
+                    )
+                    alpha = file.dataset.read(file.alpha, window=where, out_shape=(rows, cols)) if file.alpha else None
+                    mask = file.dataset.dataset_mask(window=where, out_shape=(rows, cols)) if file.shared_mask else None
                 except rasterio.errors.RasterioError as error:
                     raise unreadable(file.dataset.name, error) from error
                 for extra in (alpha, mask):
@@ -300,15 +315,15 @@ class Raster:
         self.close()
 
 
-def open_raster(path: PathLike) -> rasterio.DatasetReader:
-    """Open a file with GDAL; a TIFF whose pages are its bands comes as one image (see `pages`).
+def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetReader:
+    """Open a file with GDAL, or with one of its drivers only; a TIFF whose pages are its bands is one image (see `pages`).
 
     Raises:
         DataError: there is no such file, or it is not a raster.
     """
     with gdal():
         try:
-            dataset = rasterio.open(path)
+            dataset = rasterio.open(path, driver=driver)
             # A list of pages that is cut off with the end of the file is an error of the call after the one that reads it.
             _ = dataset.subdatasets, dataset.colorinterp
         except CPLE_BaseError as error:

@@ -33,11 +33,13 @@ class Command:
         options: its options class; `TrainOptions` makes `swath train`, and its docstring is the help.
         summarise: turns the verb's result into text for people.
         ok: whether a result means success (exit 0) or not (exit 1).
+        wait: what to do after the result is printed, for verbs that leave something running.
     """
 
     options: type
     summarise: Callable[[Any], str]
     ok: Callable[[Any], bool] = lambda _: True
+    wait: Callable[[Any], None] = lambda _: None
 
     @property
     def name(self) -> str:
@@ -77,7 +79,7 @@ class Command:
         except SwathError as error:
             fail(error)
         except ModuleNotFoundError as error:
-            fail(SwathError(f"this needs the package {error.name}", fix='Run `pip install "swath[train,report]"`'))
+            fail(SwathError(f"this needs the package {error.name}", fix=f'Run `pip install "swath[{_extra(error.name)}]"`'))
         except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback unasked
             if verbose:
                 traceback.print_exc()
@@ -87,6 +89,8 @@ class Command:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
             sys.stdout.write(self.summarise(result).rstrip() + "\n")
+        sys.stdout.flush()
+        self.wait(result)
         if not self.ok(result):
             raise SystemExit(1)
 
@@ -96,7 +100,7 @@ class Command:
         Such an option takes all words up to the next flag, except those that the command's arguments still lack.
         """
         fields = _fields(self.options)
-        lists = {f.flag for f in fields if f.many}
+        lists = {f.flag for f in fields if f.many and not f.positional}
         switches = {flag for f in fields if f.plain is bool for flag in f.declaration.split("/")} | _SWITCHES
         lacking = sum(f.positional and f.required for f in fields)
         runs: list[tuple[str | None, list[str]]] = [(None, [])]
@@ -121,6 +125,12 @@ class Command:
         for flag, values in runs:
             out += [piece for value in values for piece in (flag, value)] or [flag] if flag else values
         return out
+
+
+def _extra(package: str | None) -> str:
+    """Return the extras that bring a package."""
+    serving = {"titiler", "uvicorn", "fastapi", "starlette", "rio_tiler", "prometheus_client", "h11", "anyio"}
+    return "serve" if (package or "").split(".")[0] in serving else "train,report"
 
 
 def fail(error: SwathError) -> typing.NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from swath.cli.command import Command
@@ -17,8 +18,9 @@ def _summary(result: DemoResult) -> str:
         f"Map:    {result.map}\n"
         f"Report: {result.report}\n"
         f"Model:  {result.model}\n"
-        f"{result.seconds / 60:.1f} minutes in all"
+        f"{result.seconds / 60:.1f} minutes in all\n"
+        + (f"{result.url} shows it; Ctrl-C ends it" if result.url else f"Look at it: {shlex.join(result.view)}")
     )
 
 
-COMMAND = Command(DemoOptions, _summary)
+COMMAND = Command(DemoOptions, _summary, wait=lambda result: result.wait())

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import typer
 
-from swath.cli import demo, evaluate, export, inspect, predict, prepare, quantize, submit, train
+from swath.cli import demo, evaluate, export, inspect, predict, prepare, quantize, serve, submit, train, view
 from swath.cli.command import fail
 from swath.errors import SwathError
 
-COMMANDS = {
-    c.name: c for c in (m.COMMAND for m in (inspect, prepare, train, evaluate, predict, quantize, export, submit, demo))
-}
+_MODULES = (inspect, prepare, train, evaluate, predict, quantize, export, submit, view, serve, demo)
+COMMANDS = {c.name: c for c in (m.COMMAND for m in _MODULES)}
 
 app = typer.Typer(
     name="swath",

@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from pydantic import PrivateAttr
 
 from swath.classes import IGNORE
 from swath.dataset import Dataset, Sample
@@ -34,6 +36,9 @@ from swath.verbs.predict import predict
 from swath.verbs.prepare import prepare
 from swath.verbs.train import train
 from swath.verbs.verb import Result, verb
+
+if TYPE_CHECKING:
+    from swath.verbs.view import ViewResult
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +71,8 @@ class DemoResult(Result):
         model: path of the model file.
         seconds: wall time of everything.
         training_seconds: wall time of the training loop.
+        view: the command that shows the map, as a list of words.
+        url: address of the page that shows it now, with `--view`.
     """
 
     miou: float
@@ -75,6 +82,14 @@ class DemoResult(Result):
     model: str
     seconds: float
     training_seconds: float
+    view: list[str]
+    url: str | None = None
+    _shown: ViewResult | None = PrivateAttr(default=None)
+
+    def wait(self) -> None:
+        """Serve the page, if there is one, until someone presses Ctrl-C."""
+        if self._shown:
+            self._shown.wait()
 
 
 @verb(DemoOptions)
@@ -103,7 +118,8 @@ def demo(options: DemoOptions) -> DemoResult:
     taught = train(dataset, model, minutes=minutes, steps=options.steps)
     mapped = predict(model, source / "world.tif", world)
     scored = evaluate(model, dataset, report=folder / "report")
-    return DemoResult(
+    shown = _view(world, source, model) if options.view else None
+    result = DemoResult(
         miou=scored.miou or 0.0,
         yardstick_miou=yardstick(Dataset(dataset)).miou,
         map=mapped.map,
@@ -111,7 +127,19 @@ def demo(options: DemoOptions) -> DemoResult:
         model=taught.model,
         seconds=time.monotonic() - start,
         training_seconds=taught.seconds,
+        view=["swath", "view", str(world), str(source / "world.tif"), "--truth", str(source / "landcover.tif")]
+        + ["--classes", str(model)],
+        url=shown.url if shown else None,
     )
+    result._shown = shown
+    return result
+
+
+def _view(world: Path, source: Path, model: Path) -> ViewResult:
+    """Show the map over its image, beside the labels."""
+    from swath.verbs.view import view  # its packages are an extra
+
+    return view(world, source / "world.tif", truth=source / "landcover.tif", classes=model)
 
 
 def fetch() -> Path:

@@ -25,6 +25,7 @@ from swath.parts import whole_file
 from swath.plan import Asked, Layer, Plan, ask, freeze, make_plan
 from swath.polygons import polygonise, write_polygons
 from swath.progress import task
+from swath.qgis import write_style
 from swath.raster import Raster
 from swath.tileparts import TileParts, open_store
 from swath.verbs.verb import Result, verb
@@ -232,6 +233,7 @@ def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Ma
             if not store.holds_parts():
                 store.clear()
         made = _join(options, model, plan, image, target)
+    write_style(target, model.card.legend)
     if not options.keep_parts:
         store.clear()
     return made

@@ -1,0 +1,40 @@
+"""Take the README's picture: a screenshot of `swath view`, with the swipe line between an image and its map.
+
+Usage: python benchmarks/view_picture.py MAP.tif IMAGE TRUTH PICTURE.png
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+import swath
+
+ARGUMENTS = "--no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()
+
+
+def main(map: str, image: str, truth: str, picture: str) -> None:
+    """Open the page, part image and map, click a place, and save what is seen in 256 colours."""
+    page_of = swath.view(map, image, truth=truth, open=False)
+    names = Path(image).name, Path(map).name
+    state = f"on=1~~{names[0]}&on=0.8~~{names[1]}&swipe={names[0]}&swipe={names[1]}&swipe=0.62"
+    with sync_playwright() as running:
+        browser = running.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1180, "height": 790})
+        page.goto(f"{page_of.url}#{state}")
+        page.wait_for_selector("html[data-ready=yes]")
+        page.mouse.click(822, 330)
+        page.mouse.move(20, 785)
+        page.wait_for_timeout(4000)
+        page.screenshot(path=picture)
+        browser.close()
+    page_of.close()
+    with Image.open(picture) as seen:
+        seen.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(picture, optimize=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:5])

@@ -1,0 +1,259 @@
+"""Predictions asked for over the network: a queue of bounded length that outlives the server.
+
+Their list is a SQLite database in the jobs folder; each has a folder of its own below `work/` with its upload and its map. One
+runs at a time, in a process of its own. What ran when the server stopped runs again when it starts.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swath.errors import JobError
+
+MOST_WAITING = 20
+"""Jobs that may wait or run at once."""
+
+MOST_KEPT = 100
+"""Finished jobs that are kept; older ones go, with their files."""
+
+MOST_TRIES = 3
+"""A job that took the worker down so often has failed."""
+
+IMAGE, MAP = "image", "map.tif"
+
+WORKER = "swath.cli.worker"
+"""Module that does one job; a door of its own, above this floor."""
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY, state TEXT NOT NULL, model TEXT NOT NULL, image TEXT NOT NULL, name TEXT NOT NULL,
+    created REAL NOT NULL, ended REAL, progress REAL NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0, error TEXT
+)
+"""
+
+
+class QueueFull(JobError):
+    """There are too many jobs."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{MOST_WAITING} predictions are waiting already", fix="Try again later")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A prediction.
+
+    Attributes:
+        id: its name.
+        state: queued, running, done, failed or cancelled.
+        model: path of the model file.
+        image: path of the image.
+        name: what people call the image.
+        created: when it was asked for, in seconds since 1970.
+        ended: when it ended, or None.
+        progress: 0 to 1.
+        tries: how often it was begun.
+        error: why it failed, or None.
+    """
+
+    id: str
+    state: str
+    model: str
+    image: str
+    name: str
+    created: float
+    ended: float | None
+    progress: float
+    tries: int
+    error: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a client may know."""
+        public = {key: getattr(self, key) for key in ("id", "state", "name", "created", "ended", "progress", "error")}
+        return public | {"model": Path(self.model).name}
+
+
+class Jobs:
+    """The queue.
+
+    Args:
+        folder: where the list and the files are kept.
+
+    Raises:
+        JobError: the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.work = folder / "work"
+        self._list = folder / "jobs.sqlite"
+        self._wake, self._stopping = threading.Event(), False
+        self._running: tuple[str, subprocess.Popen[str]] | None = None
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            with self._database() as database:
+                database.execute(_TABLE)
+                database.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
+        except (OSError, sqlite3.Error) as error:
+            raise JobError(
+                f"the folder for predictions cannot be used ({error})", file=folder, fix="Give another --jobs"
+            ) from error
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        database = sqlite3.connect(self._list, timeout=10, isolation_level=None)
+        database.row_factory = sqlite3.Row
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            yield database
+        finally:
+            database.close()
+
+    def new_folder(self) -> tuple[str, Path]:
+        """Make the folder of a job to come; returns its name and path."""
+        name = secrets.token_hex(8)
+        folder = self.work / name
+        folder.mkdir()
+        return name, folder
+
+    def room(self) -> None:
+        """Check that one more job may wait.
+
+        Raises:
+            QueueFull: none may.
+        """
+        if sum(self.counts().get(state, 0) for state in ("queued", "running")) >= MOST_WAITING:
+            raise QueueFull
+
+    def submit(self, id: str, model: Path, image: Path, name: str) -> Job:
+        """Put a job at the end of the queue.
+
+        Raises:
+            QueueFull: there are too many.
+        """
+        with self._lock:
+            self.room()
+            with self._database() as database:
+                database.execute(
+                    "INSERT INTO jobs (id, state, model, image, name, created) VALUES (?, 'queued', ?, ?, ?, ?)",
+                    (id, str(model), str(image), name[:200], time.time()),
+                )
+        self._wake.set()
+        job = self.get(id)
+        assert job is not None
+        return job
+
+    def get(self, id: str) -> Job | None:
+        """Return a job, or None."""
+        return next(iter(self._select("WHERE id = ?", id)), None)
+
+    def all(self) -> list[Job]:
+        """Return all jobs, the newest first."""
+        return self._select("ORDER BY created DESC, rowid DESC")
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs are in each state."""
+        with self._database() as database:
+            return dict(map(tuple, database.execute("SELECT state, count(*) FROM jobs GROUP BY state")))
+
+    def _select(self, rest: str, *values: Any) -> list[Job]:
+        with self._database() as database:
+            return [Job(**dict(row)) for row in database.execute(f"SELECT * FROM jobs {rest}", values)]
+
+    def _set(self, id: str, **values: Any) -> None:
+        names = ", ".join(f"{key} = ?" for key in values)
+        with self._database() as database:
+            database.execute(f"UPDATE jobs SET {names} WHERE id = ?", (*values.values(), id))
+
+    def cancel(self, id: str) -> bool:
+        """Stop a job, or take it off the list if it has ended; returns whether there was one. Its files go."""
+        job = self.get(id)
+        if job is None:
+            return False
+        if job.state in ("queued", "running"):
+            self._set(id, state="cancelled", ended=time.time())
+            with self._lock:
+                if self._running and self._running[0] == id:
+                    self._running[1].kill()
+        else:
+            with self._database() as database:
+                database.execute("DELETE FROM jobs WHERE id = ?", (id,))
+        shutil.rmtree(self.work / id, ignore_errors=True)
+        return True
+
+    def start(self) -> None:
+        """Begin to work through the queue, in a thread."""
+        self._thread = threading.Thread(target=self._run, name="swath-jobs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; what runs is begun again next time."""
+        self._stopping = True
+        self._wake.set()
+        with self._lock:
+            if self._running:
+                self._running[1].kill()
+        if self._thread:
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            waiting = self._select("WHERE state = 'queued' ORDER BY created, rowid LIMIT 1")
+            if not waiting:
+                self._wake.wait(timeout=5)
+                self._wake.clear()
+            elif waiting[0].tries >= MOST_TRIES:
+                self._end(waiting[0], "the worker died each time it was tried; look at the image and at the machine's memory")
+            else:
+                self._work(waiting[0])
+
+    def _work(self, job: Job) -> None:
+        """Run one job to its end."""
+        self._set(job.id, state="running", tries=job.tries + 1)
+        command = [sys.executable, "-m", WORKER, job.model, job.image, str(self.work / job.id / MAP)]
+        with self._lock:
+            if self._stopping:
+                self._set(job.id, state="queued", tries=job.tries)
+                return
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            self._running = (job.id, process)
+        last: dict[str, Any] = {}
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                with suppress(ValueError):
+                    last = json.loads(line)
+                if "progress" in last:
+                    self._set(job.id, progress=last["progress"])
+        with self._lock:
+            self._running = None
+        now = self.get(job.id)
+        if now is None or now.state == "cancelled":
+            shutil.rmtree(self.work / job.id, ignore_errors=True)
+        elif self._stopping and "done" not in last:
+            self._set(job.id, state="queued", tries=job.tries)
+        elif "done" in last or "error" in last:
+            self._end(job, last.get("error"))
+        else:
+            self._set(job.id, state="queued")  # the worker died: another try
+
+    def _end(self, job: Job, error: str | None) -> None:
+        state = "failed" if error else "done"
+        self._set(job.id, state=state, error=error, ended=time.time(), progress=0.0 if error else 1.0)
+        for old in self._select("WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT -1 OFFSET ?", MOST_KEPT):
+            self.cancel(old.id)

@@ -1,0 +1,34 @@
+// The part of the address after #, which restores a view.
+
+export function read() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const numbers = (key, count) => {
+    const found = (given.get(key) || "").split(",").map(Number);
+    return found.length === count && found.every(Number.isFinite) && given.has(key) ? found : null;
+  };
+  const layers = given.has("on") ? Object.fromEntries(given.getAll("on").map(row)) : null;
+  const swipe = given.getAll("swipe");
+  return {
+    at: numbers("at", 3),
+    layers,
+    hidden: given.has("hide") ? given.get("hide").split(",").map(Number).filter(Number.isFinite) : [],
+    swipe: swipe.length === 3 && Number.isFinite(+swipe[2]) ? { left: swipe[0], right: swipe[1], at: Math.min(1, Math.max(0, +swipe[2])) } : null,
+    point: numbers("point", 2),
+  };
+}
+
+function row(text) {
+  const [, opacity, band, name] = /^([\d.]+)~(\d*)~(.*)$/s.exec(text) || [null, "1", "", text];
+  return [name, { opacity: Math.min(1, Math.max(0, +opacity)), band: band === "" ? null : +band }];
+}
+
+export function write(state, centre, zoom) {
+  const out = new URLSearchParams();
+  out.set("at", [centre.lng.toFixed(7), centre.lat.toFixed(7), zoom.toFixed(2)].join(","));
+  for (const layer of state.layers) if (layer.on) out.append("on", `${+layer.opacity.toFixed(2)}~${layer.band ?? ""}~${layer.name}`);
+  if (!state.layers.some((layer) => layer.on)) out.append("on", "0~~");
+  if (state.hidden.size) out.set("hide", [...state.hidden].join(","));
+  if (state.swipe) for (const part of [state.swipe.left, state.swipe.right, state.swipe.at.toFixed(3)]) out.append("swipe", part);
+  if (state.point) out.set("point", state.point.map((number) => number.toFixed(7)).join(","));
+  history.replaceState(null, "", `${location.pathname}${location.search}#${out}`);
+}

@@ -1,0 +1,135 @@
+// One map, and a second one over it that the swipe line cuts: both show the same place.
+
+import * as gl from "/static/maplibre/maplibre-gl.mjs";
+
+const sharp = window.devicePixelRatio > 1.3 ? 128 : 256;
+
+function address(layer, hidden) {
+  const query = new URLSearchParams(layer.difference ? { one: layer.one, other: layer.other } : { url: layer.name });
+  if (layer.band !== null && layer.kind === "probabilities") query.set("bidx", layer.band + 1);
+  if (layer.classes?.length && hidden.size) query.set("hide", [...hidden].sort((a, b) => a - b).join(","));
+  query.set("v", layer.version);
+  const path = layer.difference ? "/differ/{z}/{x}/{y}" : "/cog/tiles/WebMercatorQuad/{z}/{x}/{y}";
+  return `${location.origin}${path}?${query}`;
+}
+
+class One {
+  constructor(box, options) {
+    this.box = box;
+    this.known = new Map();
+    this.map = new gl.Map({
+      container: box, style: { version: 8, sources: {}, layers: [] }, attributionControl: false, dragRotate: false,
+      pitchWithRotate: false, touchPitch: false, renderWorldCopies: false, fadeDuration: 0, keyboard: true, ...options,
+    });
+    this.map.touchZoomRotate.disableRotation();
+    this.map.keyboard.disableRotation();
+    this.ready = new Promise((done) => this.map.once("load", done));
+  }
+
+  show(layers, hidden, without) {
+    for (const layer of layers) {
+      const on = layer.on && layer.name !== without;
+      const tiles = address(layer, hidden);
+      if (on && !this.known.has(layer.name)) {
+        this.map.addSource(layer.name, {
+          type: "raster", tiles: [tiles], tileSize: sharp, minzoom: layer.shallowest, maxzoom: layer.zoom, bounds: layer.bounds,
+        });
+        const above = layers.slice(layers.indexOf(layer) + 1).find((other) => this.known.has(other.name));
+        this.map.addLayer({ id: layer.name, type: "raster", source: layer.name, paint: { "raster-resampling": "nearest" } }, above?.name);
+        this.known.set(layer.name, tiles);
+      }
+      if (!this.known.has(layer.name)) continue;
+      if (on && this.known.get(layer.name) !== tiles) {
+        this.map.getSource(layer.name).setTiles([tiles]);
+        this.known.set(layer.name, tiles);
+      }
+      this.map.setLayoutProperty(layer.name, "visibility", on ? "visible" : "none");
+      this.map.setPaintProperty(layer.name, "raster-opacity", layer.opacity);
+    }
+  }
+}
+
+export class Stage {
+  constructor(scene, view, { moved, clicked, pointed, swiped }) {
+    this.scene = scene;
+    const [west, south, east, north] = scene.bounds;
+    this.bounds = [[west, south], [east, north]];
+    const start = view.at ? { center: view.at.slice(0, 2), zoom: view.at[2] } : { bounds: this.bounds, fitBoundsOptions: { padding: this.padding() } };
+    this.left = new One(document.getElementById("left"), { ...start, maxZoom: Math.min(24, scene.zoom + 5), minZoom: 0 });
+    this.options = { maxZoom: Math.min(24, scene.zoom + 5), minZoom: 0 };
+    this.right = null;
+    this.swiped = swiped;
+    this.divider = document.getElementById("divider");
+    this.listen = (map) => {
+      map.on("click", (event) => clicked(event.lngLat));
+      map.on("mousemove", (event) => pointed(event.lngLat));
+      map.on("mouseout", () => pointed(null));
+      map.on("error", (event) => { if (event.error?.status !== 400) console.warn(event.error?.message || event); });
+    };
+    this.listen(this.left.map);
+    this.left.map.on("move", () => this.follow(this.left, this.right));
+    this.left.map.on("moveend", moved);
+    this.pin = new gl.Marker({ element: Object.assign(document.createElement("div"), { className: "pin" }) });
+    this.drag();
+  }
+
+  get map() { return this.left.map; }
+
+  padding() {
+    const wide = window.innerWidth > 640;
+    return wide ? { left: 372, right: 24, top: 24, bottom: 40 } : { left: 8, right: 8, top: 48, bottom: window.innerHeight * 0.46 + 8 };
+  }
+
+  fit() { this.map.fitBounds(this.bounds, { padding: this.padding(), duration: 300 }); }
+
+  follow(from, to) {
+    if (!to || this.following) return;
+    this.following = true;
+    to.map.jumpTo({ center: from.map.getCenter(), zoom: from.map.getZoom() });
+    this.following = false;
+  }
+
+  async apply(state) {
+    await this.left.ready;
+    const { swipe } = state;
+    for (const id of ["right", "divider", "sides"]) document.getElementById(id).hidden = !swipe;
+    if (swipe && !this.right) {
+      this.right = new One(document.getElementById("right"), { ...this.options, center: this.map.getCenter(), zoom: this.map.getZoom() });
+      this.listen(this.right.map);
+      this.right.map.on("move", () => this.follow(this.right, this.left));
+    }
+    this.left.show(state.layers, state.hidden, swipe?.right);
+    if (swipe) {
+      await this.right.ready;
+      this.right.map.resize();
+      this.follow(this.left, this.right);
+      this.right.show(state.layers, state.hidden, swipe.left);
+      this.cut(swipe.at, state);
+    }
+    if (state.point) this.pin.setLngLat(state.point).addTo(this.map); else this.pin.remove();
+  }
+
+  cut(at, state) {
+    const x = at * this.map.getContainer().clientWidth;
+    document.getElementById("right").style.clipPath = `inset(0 0 0 ${x}px)`;
+    this.divider.style.left = `${x}px`;
+    this.divider.setAttribute("aria-valuenow", Math.round(at * 100));
+    const title = (name) => state.layers.find((layer) => layer.name === name)?.label ?? "";
+    for (const [id, name, shift] of [["side-left", state.swipe.left, -1], ["side-right", state.swipe.right, 1]]) {
+      const label = document.getElementById(id);
+      label.textContent = title(name);
+      label.style.left = `${x + shift * (label.offsetWidth / 2 + 10)}px`;
+    }
+  }
+
+  drag() {
+    const move = (event) => this.swiped(Math.min(0.98, Math.max(0.02, event.clientX / this.map.getContainer().clientWidth)));
+    this.divider.addEventListener("pointerdown", (event) => {
+      this.divider.setPointerCapture(event.pointerId);
+      this.divider.addEventListener("pointermove", move);
+    });
+    const stop = () => this.divider.removeEventListener("pointermove", move);
+    this.divider.addEventListener("pointerup", stop);
+    this.divider.addEventListener("pointercancel", stop);
+  }
+}
