@@ -69,6 +69,9 @@ class SourceOptions:
     bands: Annotated[
         Literal["rgb", "msi"] | None, Field(description="Contest layout: three visible bands, or all eight; rgb if absent.")
     ] = None
+    snap_colours: Annotated[
+        bool, Field(description="Take mask values that only smoothing or JPEG made for the nearest class's.")
+    ] = False
 
     @property
     def root(self) -> Path:

@@ -58,7 +58,7 @@ def survey_of(options: SourceOptions) -> Survey:
         catalogue = find(options)
     except DataError as error:
         catalogue = Catalogue(options.root, options.layout, (), (Finding.of_error(error, options.root),))
-    return survey(catalogue, legend or catalogue.legend)
+    return survey(catalogue, legend or catalogue.legend, options.snap_colours)
 
 
 def summarise(found: Survey) -> InspectResult:
@@ -66,9 +66,9 @@ def summarise(found: Survey) -> InspectResult:
     classes = []
     if found.legend:
         for c in found.legend.classes:
-            pixels = sum(fact.codes[code] for fact in found.facts.values() for code in c.codes)
+            pixels = sum(fact.labels.codes[code] for fact in found.facts.values() for code in c.codes)
             classes.append(ClassCount(name=c.name, code=c.map_code, pixels=pixels))
-    bands = Counter(fact.bands for fact in found.facts.values()).most_common(1)
+    bands = Counter(fact.image.bands for fact in found.facts.values()).most_common(1)
     return InspectResult(
         layout=found.catalogue.layout,
         images=len(found.catalogue.samples),

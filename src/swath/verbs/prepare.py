@@ -115,7 +115,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         samples = [replace(s, heights=None) for s in samples]
     if any(s.heights for s in samples):
         (folder / HEIGHTS).mkdir()
-    facts = [found.facts[s.name] for s in samples]
+    facts = [found.facts[s.name].image for s in samples]
     dtype = np.result_type(*(f.dtype for f in facts))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         stored = pool.map(lambda i: _store(folder, i, samples[i], legend, dtype), range(len(samples)))
