@@ -63,8 +63,8 @@ class LandClass:
 class Legend:
     """All classes in the user's order, and whether source files hold `code`s or `color`s.
 
-    With `snap`, a value of no class is taken for the class whose value is nearest (in RGB); a colour that is nearest to black has
-    no label where no class is black.
+    With `snap`, a value of no class is taken for the class whose value is nearest (in RGB); a colour that is nearest to black
+    has no label where no class is black.
 
     Raises:
         UsageError: two classes share a name or code, there are too many, or a learnt class has a code no map can hold.

@@ -152,7 +152,8 @@ def _georeferencing(sample: Sample, fact: Facts) -> Iterator[Verdict]:
         crs = fact.labels.grid.crs
         if crs is None and image.crs is not None:
             yield (
-                "note", "paired-by-name", "It has no georeferencing and its image has, so they are paired by name and size alone.",
+                "note", "paired-by-name",
+                "It has no georeferencing and its image has: they are paired by name and size alone.",
                 "Make sure that it lies on the image's own pixels.",
             )  # fmt: skip
     else:

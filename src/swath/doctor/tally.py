@@ -64,7 +64,7 @@ class Tally:
         if self._offset is None:
             m = self._moments
             rows = zip(m.low, m.high, m.mean, m.std * (m.low < m.high), self._top, strict=True)
-            return tuple(BandStats(*row, top=int(top)) for *row, top in rows) if m.count else ()
+            return tuple(BandStats(low, high, mean, std, int(top)) for low, high, mean, std, top in rows) if m.count else ()
         out = []
         for counts in self._counts:
             held = np.flatnonzero(counts)
