@@ -34,6 +34,9 @@ ENTRIES = (MANIFEST, "pixels", "labels", "valid")
 OPEN_FILES = 256
 """Stored arrays that are kept open; a process may not have as many files open as a dataset has images."""
 
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+"""The splits whose samples are labelled."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)

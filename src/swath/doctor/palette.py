@@ -18,7 +18,7 @@ from swath.classes import Kind, split_rgb, unpack
 from swath.doctor.facts import LabelFacts
 from swath.types import Finding
 
-MAIN = 0.01
+MAIN = 0.02
 """Share of one mask's labelled pixels that makes a colour one that was painted."""
 
 SAME = 12.0

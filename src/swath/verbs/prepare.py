@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.classes import IGNORE, Legend
-from swath.dataset import ENTRIES, HEIGHTS, MANIFEST, Band, Image, Manifest, Sample, StoredImage
+from swath.dataset import ENTRIES, HEIGHTS, MANIFEST, SPLITS, Band, Image, Manifest, Sample, StoredImage
 from swath.doctor import Survey
+from swath.doctor.splitting import judge_split, totals
 from swath.errors import DataError, UsageError
 from swath.grid import Window
 from swath.labels import read_ignored
@@ -31,8 +32,6 @@ from swath.splits import Place, assign_splits, buffered, default_block, places
 from swath.types import Finding, SplitName
 from swath.verbs.inspect import survey_of
 from swath.verbs.verb import Result, verb
-
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 class SplitSummary(Result):
@@ -86,7 +85,7 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     legend = found.legend.all_learnt() if options.learn_unlabeled else found.legend
     with whole_folder(options.dataset, ENTRIES, [HEIGHTS]) as folder:
         manifest = _build(folder, samples, found, legend, options)
-        findings = [*found.findings, *_split_findings(manifest)]
+        findings = [*found.findings, *judge_split(manifest, found.alike)]
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return _summarise(options, manifest, findings, skipped)
 
@@ -249,57 +248,13 @@ def _statistics(samples: Sequence[Sample], images: Sequence[StoredImage], names:
     ]
 
 
-def _split_findings(manifest: Manifest) -> Iterator[Finding]:
-    """Say where a split lacks a class that others have, or has become empty."""
-    names = manifest.legend.names
-    of = {split: _totals(manifest.of(split), len(names)) for split in SPLITS}
-    for split, totals in of.items():
-        if not totals.sum():
-            if split == "train":
-                raise DataError(
-                    "no labelled pixel is left to train on",
-                    file=manifest.source,
-                    fix="Choose a smaller --block or --buffer",
-                )
-            if not manifest.of(split):
-                yield Finding(
-                    "note",
-                    "empty-split",
-                    manifest.source,
-                    f"The {split} split is empty.",
-                    f"Name groups with --{split}.",
-                )
-            else:
-                yield Finding(
-                    "warning", "unlabelled-split", manifest.source, f"No labelled pixel is left in the {split} split.",
-                    "Choose a smaller --block or --buffer, or other groups.",
-                )  # fmt: skip
-            continue
-        absent = [name for i, name in enumerate(names) if not totals[i] and any(t[i] for t in of.values())]
-        if absent:
-            yield Finding(
-                "warning", "class-absent", manifest.source, f"Absent from the {split} split: {', '.join(absent)}.",
-                "Choose other groups with --test and --val, or another --seed.",
-            )  # fmt: skip
-    nowhere = [name for i, name in enumerate(names) if not any(t[i] for t in of.values())]
-    if nowhere:
-        yield Finding(
-            "warning", "class-empty", manifest.source, f"No valid labelled pixel at all: {', '.join(nowhere)}.",
-            "Check the labels, and whether they lie on nodata; or take the class out.",
-        )  # fmt: skip
-
-
-def _totals(samples: Sequence[Sample], n: int) -> NDArray[np.int64]:
-    return np.sum([s.counts for s in samples], axis=0, dtype=np.int64) if samples else np.zeros(n, np.int64)
-
-
 def _share(counts: NDArray[np.int64], index: int) -> float:
     return float(counts[index] / counts.sum()) if counts.any() else 0.0
 
 
 def _summarise(options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]) -> PrepareResult:
     n = len(manifest.legend.learnt)
-    of = {split: _totals(manifest.of(split), n) for split in SPLITS}
+    of = {split: totals(manifest.of(split), n) for split in SPLITS}
     total = np.sum(list(of.values()), axis=0)
     return PrepareResult(
         dataset=str(options.dataset),
