@@ -15,7 +15,7 @@ import swath
 from swath.errors import DataError, UsageError
 from swath.verbs.inspect import InspectResult
 
-from .make import NORTH_UP, UTM, noise, truncate, write_jpeg, write_pairs, write_png, write_raster
+from .make import UTM, noise, truncate, write_jpeg, write_pairs, write_png, write_raster
 
 NAMES = ("a", "b", "c", "d")
 SIDE = 64
