@@ -18,7 +18,7 @@ from swath.sources import Sample
 from swath.types import Finding
 from swath.vector import Features
 
-PHOTOGRAPH = 0.3
+PHOTOGRAPH = 0.5
 """Share of a mask's pixels far from every class from which it is a photograph and no lossy mask."""
 
 
