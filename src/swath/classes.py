@@ -152,6 +152,10 @@ class Legend:
         classes = tuple(replace(c, ignore=False, unlabeled=True) if c.ignore else c for c in self.classes)
         return replace(self, classes=classes)
 
+    def of_maps(self) -> Legend:
+        """Return the learnt classes as maps hold them: each with its one map code."""
+        return Legend(tuple(replace(c, codes=(c.map_code,)) for c in self.learnt), origin=self.origin)
+
     def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which of `codes` (any shape) belong to a class."""
         keys, _ = self._table

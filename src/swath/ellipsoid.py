@@ -20,7 +20,7 @@ class PixelAreas:
     """Areas of the pixels of a raster, in square metres on the CRS's ellipsoid.
 
     In a geographic CRS, a pixel's area follows from the two parallels that bound it; in a projected one, from what a step of a
-    row and of a column is on the ellipsoid. In the plane, areas are 0.1% wrong in UTM, and fourfold in Web Mercator at 60 degrees.
+    row and of a column is on the ellipsoid. Areas in the plane are 0.1% wrong in UTM, fourfold in Web Mercator at 60 degrees.
 
     Args:
         grid: where the pixels lie.
@@ -90,13 +90,15 @@ class PixelAreas:
             raise DataError(
                 "a part of it lies where its projection is not defined", fix="Cut it to the land first (gdal_translate)"
             )
-        return net
+        found: NDArray[np.float64] = net
+        return found
 
     def _on_earth(self, cols: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return longitude and latitude (2, ...) in radians."""
         a, b, c, d, e, f = self._grid.transform
         lon, lat = self._to_degrees.transform(a * cols + b * rows + c, d * cols + e * rows + f)
-        return np.radians(np.stack([lon, lat]))
+        radians: NDArray[np.float64] = np.radians(np.stack([lon, lat]))
+        return radians
 
     @cached_property
     def _to_degrees(self) -> pyproj.Transformer:

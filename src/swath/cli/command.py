@@ -141,7 +141,13 @@ class _Field:
 
     @property
     def flag(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
+        return (
+            f"--{self.name.replace('_', '-')}"
+            if len(self.name) > 1
+            else f"-{self.name}"
+            if len(self.name) > 1
+            else f"-{self.name}"
+        )
 
     @property
     def declaration(self) -> str:

@@ -20,7 +20,8 @@ def _summary(result: InspectResult) -> str:
     lines += [f"  {c.code:>5}  {c.name:<20} {c.pixels / total:6.1%}  {c.pixels} pixels" for c in result.classes]
     levels = [f["level"] for f in result.findings]
     counts = ", ".join(f"{levels.count(level)} {level}s" for level in ("error", "warning", "note"))
-    return "\n".join([*lines, f"Findings: {counts}", *listed(result.findings)])
+    lines += [f"Findings: {counts}", *listed(result.findings)]
+    return "\n".join([*lines, *([f"Report: {result.report}"] if result.report else [])])
 
 
 COMMAND = Command(InspectOptions, _summary, ok=lambda result: result.ok)

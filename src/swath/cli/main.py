@@ -7,13 +7,28 @@ from collections.abc import Sequence
 
 import typer
 
-from swath.cli import demo, evaluate, export, inspect, predict, prepare, quantize, submit, train
+from swath.cli import (
+    area,
+    compare,
+    crossvalidate,
+    demo,
+    evaluate,
+    export,
+    inspect,
+    predict,
+    prepare,
+    quantize,
+    sample,
+    submit,
+    train,
+)
 from swath.cli.command import fail
 from swath.errors import SwathError
 
-COMMANDS = {
-    c.name: c for c in (m.COMMAND for m in (inspect, prepare, train, evaluate, predict, quantize, export, submit, demo))
-}
+VERBS = (
+    inspect, prepare, train, crossvalidate, evaluate, compare, predict, sample, area, quantize, export, submit, demo,
+)  # fmt: skip
+COMMANDS = {c.name: c for c in (m.COMMAND for m in VERBS)}
 
 app = typer.Typer(
     name="swath",

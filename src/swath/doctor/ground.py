@@ -24,18 +24,18 @@ def overlaps(grids: Sequence[Grid]) -> Iterator[tuple[int, int, float]]:
 
     Images without a CRS, or with one that is not on the earth, are left out.
     """
-    places = [(i, outline) for i, grid in enumerate(grids) if (outline := _outline(grid)) is not None]
-    outlines = [outline for _, outline in places]
+    places = [(i, shape) for i, grid in enumerate(grids) if (shape := outline(grid)) is not None]
+    outlines = [shape for _, shape in places]
     tree = shapely.STRtree(outlines)
-    for a, outline in enumerate(outlines):
-        for b in tree.query(outline, predicate="intersects"):
+    for a, shape in enumerate(outlines):
+        for b in tree.query(shape, predicate="intersects"):
             if b > a:
-                shared = outline.intersection(outlines[b]).area / max(1e-15, min(outline.area, outlines[b].area))
+                shared = shape.intersection(outlines[b]).area / max(1e-15, min(shape.area, outlines[b].area))
                 if shared > SHARED:
                     yield places[a][0], places[b][0], float(shared)
 
 
-def _outline(grid: Grid) -> shapely.Polygon | None:
+def outline(grid: Grid) -> shapely.Polygon | None:
     """Return an image's outline in longitude and latitude; longitudes beyond 180 degrees go on, so that none wraps."""
     if grid.crs is None:
         return None
@@ -52,5 +52,5 @@ def _outline(grid: Grid) -> shapely.Polygon | None:
         return None
     if not np.isfinite([*lon, *lat]).all():
         return None
-    outline = shapely.make_valid(shapely.Polygon(zip(np.unwrap(lon, period=360), lat, strict=True)))
-    return outline if outline.area else None
+    shape = shapely.make_valid(shapely.Polygon(zip(np.unwrap(lon, period=360), lat, strict=True)))
+    return shape if shape.area else None

@@ -6,7 +6,7 @@ from collections import Counter
 
 from swath.classes import read_legend
 from swath.doctor import Survey, survey
-from swath.errors import DataError
+from swath.errors import DataError, JobError
 from swath.options import InspectOptions, SourceOptions
 from swath.sources import Catalogue, find
 from swath.types import Finding
@@ -30,6 +30,7 @@ class InspectResult(Result):
     groups: list[str]
     classes: list[ClassCount]
     findings: list[dict[str, str]]
+    report: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -43,8 +44,18 @@ def inspect(options: InspectOptions) -> InspectResult:
 
     Raises:
         UsageError: the class file or an option is wrong.
+        JobError: the report cannot be written, or its packages are missing.
     """
-    return summarise(survey_of(options))
+    found = survey_of(options)
+    result = summarise(found)
+    if options.report is None:
+        return result
+    try:
+        from swath.checkup import write_findings
+    except ImportError as error:
+        raise JobError(f"the report needs {error.name}", fix='Run `pip install "swath[report]"`') from error
+    page = write_findings(options.report, found, result.model_dump(mode="json"))
+    return result.model_copy(update={"report": str(page)})
 
 
 def survey_of(options: SourceOptions) -> Survey:
