@@ -68,6 +68,22 @@ class Calibration(_Frozen):
     error_after: float
 
 
+class Familiarity(_Frozen):
+    """What the training data are like, to tell how unlike them an image is (see `swath.familiarity`).
+
+    Attributes:
+        mean: mean description of the training images.
+        precision: inverse covariance of descriptions.
+        threshold: distance from which an image is called unlike them; 1 is usual among themselves.
+        images: number of images, or blocks, that were described.
+    """
+
+    mean: list[float]
+    precision: list[list[float]]
+    threshold: float
+    images: int
+
+
 class Card(_Frozen):
     """What a model is: input, output, network, and training.
 
@@ -93,6 +109,7 @@ class Card(_Frozen):
         core: side of a tile's core where the result depends on it, for a network with global context; None for any.
         temperature: class scores are divided by it before they are turned into probabilities (softmax).
         calibration: how the temperature was fitted; None where there was no validation split, and it is 1.
+        familiarity: what the training data are like; None for models of an older Swath.
         parameters: number of weights.
         training: how it was made.
         files: SHA-256 of the other files in the model file.
@@ -119,6 +136,7 @@ class Card(_Frozen):
     core: int | None = None
     temperature: float = 1.0
     calibration: Calibration | None = None
+    familiarity: Familiarity | None = None
     parameters: int
     training: Training
     files: dict[str, str]

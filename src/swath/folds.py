@@ -25,8 +25,9 @@ def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
     """
     sizes: dict[str, int] = {}
     for sample in dataset.manifest.samples:
-        if sample.split in SPLITS and sum(sample.counts):
-            sizes[sample.group] = sizes.get(sample.group, 0) + sum(sample.counts)
+        labelled = sum(sample.counts)
+        if labelled:
+            sizes[sample.group] = sizes.get(sample.group, 0) + labelled
     if len(sizes) < k:
         raise DataError(
             f"it has {len(sizes)} labelled group(s), too few for {k} folds", file=dataset.folder, fix="Give fewer --folds"
@@ -35,8 +36,8 @@ def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     folds: list[list[str]] = [[] for _ in range(k)]
     for name in sorted(shuffled, key=lambda name: -sizes[name]):
-        smallest = min(folds, key=lambda fold: sum([sizes[g] for g in fold]))
-        smallest.append(name)
+        weights = [sum(sizes[g] for g in fold) for fold in folds]
+        folds[weights.index(min(weights))].append(name)
     return [sorted(fold) for fold in folds]
 
 

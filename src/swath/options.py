@@ -85,6 +85,9 @@ class InspectOptions(SourceOptions):
 
     _: KW_ONLY
     report: Annotated[PathLike | None, Field(description="Folder for a page with the findings and pictures.")] = None
+    against: Annotated[
+        PathLike | None, Field(description="Model file: say how unlike its training data SOURCE, an image, is.")
+    ] = None
 
 
 @dataclass(frozen=True, config=_FROZEN)

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from swath.card import Card, CardBand, Training
 from swath.dataset import Dataset
 from swath.errors import JobError
+from swath.familiarity import learn
 from swath.fleet import Engine
 from swath.halo import GLOBAL_SIDE, Measured, measure_halo
 from swath.masks import calibrate
@@ -118,6 +119,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
         core=core,
         temperature=calibration.temperature if calibration else 1.0,
         calibration=calibration,
+        familiarity=learn(dataset, engine),
         parameters=sum(p.numel() for p in network.parameters()),
         training=Training(
             data=manifest.source,

@@ -64,7 +64,7 @@ def write_report(folder: PathLike, truth: Truth, mapper: Mapper, scores: dict[st
         curve=_curve(curve),
         reliability=_reliability(scores["reliability"]),
         split=draw_split(dataset) if dataset else None,
-        findings=_findings(dataset) if dataset else [],
+        findings=_findings(dataset) if dataset else None,
     )
 
 
@@ -182,8 +182,10 @@ def _reliability(scores: dict[str, Any] | None) -> dict[str, Any] | None:
     return lines | {"bars": bars}
 
 
-def _findings(dataset: Dataset) -> list[dict[str, str]]:
-    """Return what the doctor found when the dataset was prepared; none of a dataset that an older Swath made."""
+def _findings(dataset: Dataset) -> list[dict[str, str]] | None:
+    """Return what the doctor found when the dataset was prepared; None for a dataset that an older Swath made."""
     path = dataset.folder / FINDINGS
-    found: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    if not path.is_file():
+        return None
+    found: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
     return found

@@ -31,9 +31,8 @@ def draw_split(dataset: Dataset) -> dict[str, Any]:
         name), `height` and `picture` (address or None); for a mosaic `tiles` (address, split, name).
     """
     samples = [s for s in dataset.manifest.samples if s.split in SPLITS]
-    counts = [
-        (split, len({s.group for s in samples if s.split == split}), sum(s.split == split for s in samples)) for split in SPLITS
-    ]
+    parts = {split: [s for s in samples if s.split == split] for split in SPLITS}
+    counts = [(split, len({s.group for s in part}), len(part)) for split, part in parts.items()]
     if len({s.image for s in samples}) == 1:
         drawn = _on_image(dataset, samples)
     else:
