@@ -97,8 +97,8 @@ def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]
 
     Returns:
         Mean of all bands, step from the mean of each band to the next in units of the mean deviation, deviation of each band,
-        roughness (log of the mean step between columns), correlation of neighbouring bands, mean score of each class, and energy;
-        float64.
+        roughness (log of the mean step between columns), correlation of neighbouring bands, mean score of each class, and
+        energy; float64.
     """
     valid = pixels.valid
     values = pixels.values[:, valid].astype(np.float64)
