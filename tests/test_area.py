@@ -111,7 +111,10 @@ def test_what_cannot_be_estimated_is_refused(tmp_path):
     with pytest.raises(DataError, match="--pixel"):
         swath.sample(tmp_path / "bare.tif", tmp_path / "q.gpkg")
     swath.sample(tmp_path / "bare.tif", tmp_path / "q.gpkg", pixel=30)
-    assert not (tmp_path / "none.gpkg").exists()
+    with pytest.raises(UsageError, match="may hold points that somebody checked"):
+        swath.sample(tmp_path / "m.tif", tmp_path / "p.gpkg")
+    with pytest.raises(UsageError, match="exists"):
+        swath.sample(tmp_path / "m.tif", tmp_path / "m.tif")
 
 
 def test_class_names_are_understood_as_well_as_codes(tmp_path):

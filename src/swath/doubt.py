@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyogrio
 import rasterio.errors
-import rasterio.features
 import rasterio.windows
 import shapely
 from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.grid import Window
-from swath.parts import whole_file
+from swath.layers import write_layer
 from swath.raster import Grid, chunks, gdal, grid_of, open_raster, unreadable
 from swath.types import PathLike
 
@@ -84,22 +81,11 @@ def write_regions(path: PathLike, regions: Sequence[Region], crs: str | None) ->
     """
     columns = {
         "rank": np.arange(1, len(regions) + 1),
-        "wrong": np.array([round(r.wrong, 1) for r in regions]),
-        "pixels": np.array([r.pixels for r in regions]),
-        "share": np.array([round(r.wrong / max(1, r.pixels), 3) for r in regions]),
+        "wrong": np.array([round(r.wrong, 1) for r in regions], float),
+        "pixels": np.array([r.pixels for r in regions], np.int64),
+        "share": np.array([round(r.wrong / max(1, r.pixels), 3) for r in regions], float),
     }
-    shapes = np.array([shapely.to_wkb(r.shape) for r in regions], object)
-    with whole_file(path) as partial:
-        pyogrio.raw.write(
-            partial,
-            shapes,
-            list(columns.values()),
-            list(columns),
-            driver="GPKG",
-            crs=crs,
-            geometry_type="Polygon",
-            layer="review",
-        )
+    write_layer(path, "Polygon", [r.shape for r in regions], columns, crs)
 
 
 def review(confidence: PathLike, path: PathLike, n: int) -> int:
@@ -112,7 +98,7 @@ def review(confidence: PathLike, path: PathLike, n: int) -> int:
     with open_raster(confidence) as dataset:
         crs = grid_of(dataset).crs
     regions = doubtful_regions(confidence, n)
-    write_regions(Path(path), regions, crs)
+    write_regions(path, regions, crs)
     return len(regions)
 
 

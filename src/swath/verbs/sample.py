@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-import pyogrio
 import shapely
 
 from swath.drawing import draw_points
 from swath.ellipsoid import PixelAreas
+from swath.errors import UsageError
 from swath.grid import Window
+from swath.layers import write_layer
 from swath.mapfiles import MapFile
 from swath.options import SampleOptions
-from swath.parts import whole_file
 from swath.verbs.verb import Result, verb
 
 
@@ -32,9 +34,11 @@ def sample(options: SampleOptions) -> SampleResult:
 
     Raises:
         DataError: the map is damaged or no map, or has no CRS.
-        UsageError: there are too few points for the classes.
+        UsageError: there are too few points for the classes, or the layer exists.
         JobError: the layer cannot be written.
     """
+    if Path(options.points).exists():
+        raise UsageError("it exists, and may hold points that somebody checked", file=options.points, fix="Give another name")
     with MapFile(options.map) as mapped:
         areas = PixelAreas(mapped.grid, options.pixel)
         places = draw_points(mapped, areas, options.n, options.seed)
@@ -47,12 +51,8 @@ def sample(options: SampleOptions) -> SampleResult:
             "column": places[:, 1],
             "reference": np.array([None] * len(places), object),
         }
-        with whole_file(options.points) as partial:
-            pyogrio.raw.write(
-                partial, shapely.to_wkb(shapely.points(xy)), list(columns.values()), list(columns), driver="GPKG",
-                crs=mapped.grid.crs, geometry_type="Point", layer="points",
-                layer_metadata={"classes": ", ".join(f"{c.map_code} {c.name}" for c in legend.learnt), "map": mapped.path},
-            )  # fmt: skip
+        facts = {"classes": ", ".join(f"{c.map_code} {c.name}" for c in legend.learnt), "map": mapped.path}
+        write_layer(options.points, "Point", shapely.points(xy), columns, mapped.grid.crs, facts)
     return SampleResult(
         points=str(options.points),
         n=len(places),
