@@ -87,6 +87,16 @@ def test_nodata_does_not_count(known):
     assert distance(Image(spoilt, ~np.ones_like(valid)), ENGINE, known)[0] == float("inf")
 
 
+def test_data_that_are_mostly_nodata_are_not_described(tmp_path):
+    for k in range(2):
+        image = city(k)
+        image[:, :, 10:] = 0
+        write_raster(tmp_path / "s" / f"g{k}" / "images" / "x.tif", image, nodata=0)
+        write_png(tmp_path / "s" / f"g{k}" / "masks" / "x.png", noise(SIDE, SIDE, seed=k, low=1, high=3))
+    swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
+    assert learn(Dataset(tmp_path / "d"), ENGINE) is None
+
+
 def test_description_of_a_patch_by_hand():
     values = np.array([[[1, 3], [1, 3]], [[2, 2], [4, 4]]])
     found = describe(Pixels(values, np.ones((2, 2), bool)), np.array([[[1.0, 1], [1, 1]], [[1, 1], [1, 1]]], np.float32))

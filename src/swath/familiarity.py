@@ -48,8 +48,8 @@ class _Patch:
         return Pixels(self.pixels.values[:, rows, cols], self.pixels.valid[rows, cols])
 
 
-def learn(dataset: Dataset, engine: Engine) -> Familiarity:
-    """Describe the training split, and measure how far its groups are from each other.
+def learn(dataset: Dataset, engine: Engine) -> Familiarity | None:
+    """Describe the training split, and measure how far its groups are from each other; None where nearly all of it is nodata.
 
     Args:
         dataset: the data that the network was taught with.
@@ -61,6 +61,8 @@ def learn(dataset: Dataset, engine: Engine) -> Familiarity:
     described = [(s.group, _describe_patches(dataset.images[s.image], s.window, engine, most)) for s in samples]
     each = len(samples) < FEWEST
     found = [(group, row) for group, rows in described if len(rows) for row in (rows if each else [rows.mean(axis=0)])]
+    if not found:
+        return None
     rows, groups = np.stack([row for _, row in found]), np.array([group for group, _ in found])
     if len(set(groups)) == 1:
         groups = np.arange(len(rows)).astype(str)
