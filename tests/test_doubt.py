@@ -3,6 +3,7 @@ import pyogrio
 import pytest
 import shapely
 
+import swath
 from swath.doubt import CELL, LARGEST, doubtful_regions, review
 from swath.errors import DataError
 
@@ -56,3 +57,16 @@ def test_the_layer_is_ranked(confident, tmp_path):
 def test_what_is_no_confidence_is_refused(tmp_path):
     with pytest.raises(DataError, match="no raster of confidence"):
         doubtful_regions(write_raster(tmp_path / "x.tif", noise(3, 9, 9)), 1)
+
+
+def test_predict_writes_the_regions_beside_the_map(tiny_model, stripes, tmp_path):
+    image = next((stripes.parent / "source" / "d" / "images").iterdir())
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", review=4, confidence=True)
+    assert str(tmp_path / "m_review.gpkg") in result.maps
+    meta, _, wkb, columns = pyogrio.raw.read(tmp_path / "m_review.gpkg")
+    assert 0 < len(wkb) <= 4 and columns[0].tolist() == list(range(1, len(wkb) + 1))
+    found = doubtful_regions(tmp_path / "m_confidence.tif", 4)
+    assert [round(r.wrong, 1) for r in found] == columns[1].tolist()
+    alone = swath.predict(tiny_model, image, tmp_path / "n.tif", review=4)
+    assert (tmp_path / "n_review.gpkg").exists() and not (tmp_path / "n_confidence.tif").exists()
+    assert len(alone.maps) == 2

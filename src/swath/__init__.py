@@ -1,8 +1,8 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
 Every verb of the command line is a function of the same name and options: `inspect`, `prepare`, `train`, `crossvalidate`,
-`evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`, `submit`, `demo`. `Model` opens a model file for arrays
-in memory. Nothing heavy is imported before it is used.
+`evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`, `submit`, `demo`. `Model` opens a model file for
+arrays in memory. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations

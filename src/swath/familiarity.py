@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from swath.card import Familiarity
 from swath.dataset import Dataset
-from swath.fleet import Engine, Source, infer
+from swath.fleet import Engine, Source, answers_in
 from swath.grid import Window, blocks
 from swath.raster import Grid, Pixels
 
@@ -128,9 +128,10 @@ def _describe_patches(source: Source, area: Window, engine: Engine, most: int) -
             continue
         patch = _Patch(Grid(window.height, window.width), pixels)
         scores = np.zeros((engine.classes or 1, window.height, window.width), np.float32)
-        for part, outputs, _ in infer(patch, engine):
-            if outputs is not None:
-                scores[(slice(None), *part.slices)] = outputs[: engine.classes]
+        for answer in answers_in(patch, engine):
+            if answer.scores is not None:
+                rows_at, cols_at = answer.window.slices
+                scores[:, rows_at, cols_at] = answer.scores[: engine.classes]
         rows.append(describe(pixels, scores))
     return np.array(rows)
 

@@ -269,6 +269,9 @@ class PredictOptions:
     simplify: Annotated[float, Field(ge=0, description="Smooth polygons' outlines by about so many pixels; no gaps open.")] = (
         0.0
     )
+    review: Annotated[
+        int, Field(ge=0, description="Also write MAP_review.gpkg: so many regions where a person's look is worth most.")
+    ] = 0
     sieve: Annotated[int, Field(ge=0, description="Give patches of fewer pixels than this to their largest neighbour.")] = 0
     plan: Annotated[bool, Field(description="Only say what it would take: tiles, memory, time, disk.")] = False
     memory: Annotated[float, Field(gt=0, description="Memory that each worker may use, in GB.")] = 2.0

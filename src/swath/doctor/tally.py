@@ -13,6 +13,9 @@ from swath.moments import Moments
 COLLARS = (0.0, -9999.0, -32768.0, -99999.0)
 """Values, beside a type's largest, that programs write where there is no data."""
 
+PIECE = 1 << 17
+"""Values that are counted at once."""
+
 RUN = 16
 """So many equal pixels in a row along an image's border are no coincidence."""
 
@@ -51,7 +54,7 @@ class Tally:
             return
         if self._offset is not None:
             for band, counts in zip(flat, self._counts, strict=True):
-                counts += np.bincount(band if not self._offset else band.astype(np.int64) - self._offset, minlength=len(counts))
+                _count(band, self._offset, counts)
             return
         high = self._moments.high.copy()
         self._moments.add(flat)
@@ -75,6 +78,13 @@ class Tally:
             std = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
             out.append(BandStats(float(values[0]), float(values[-1]), mean, std, int(weights[-1])))
         return tuple(out)
+
+
+def _count(values: NDArray[Any], offset: int, counts: NDArray[np.int64]) -> None:
+    """Add the values (n,) to their counts, piece by piece: NumPy counts in 64 bits, and a piece stays in the cache."""
+    for start in range(0, len(values), PIECE):
+        piece = values[start : start + PIECE]
+        counts += np.bincount(piece if not offset else piece.astype(np.int64) - offset, minlength=len(counts))
 
 
 def counted(labels: NDArray[np.int64]) -> dict[int, int]:
