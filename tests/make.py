@@ -96,10 +96,16 @@ def noise(*shape: int, seed: int = 0, low: int = 1, high: int = 255, dtype: str 
 
 
 def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int = 3) -> Path:
-    """Write `images/NAME.tif` (3 bands) and `masks/NAME.png` (codes 1..classes in stripes that it shows) below a folder."""
+    """Write `images/NAME.tif` (3 bands) and `masks/NAME.png` (codes 1..classes in stripes that it shows) below a folder.
+
+    Each image has blotches of its own, as ground has, so that no two are taken for the same.
+    """
     for seed, name in enumerate(names):
         codes = (np.indices((size, size))[1] * classes // size + 1).astype(np.uint8)
-        pixels = np.clip(codes * 60.0 + noise(3, size, size, seed=seed, low=0, high=30), 1, 255).astype(np.uint8)
+        own = np.frombuffer(f"{root}/{name}".encode(), np.uint8).sum() + seed
+        blotches = np.kron(noise(8, 8, seed=own, low=0, high=50), np.ones((-(-size // 8), -(-size // 8))))[:size, :size]
+        pixels = codes * 50.0 + blotches + noise(3, size, size, seed=seed, low=0, high=20)
+        pixels = np.clip(pixels, 1, 255).astype(np.uint8)
         write_raster(root / "images" / f"{name}.tif", pixels)
         write_png(root / "masks" / f"{name}.png", codes)
     return root

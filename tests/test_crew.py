@@ -18,7 +18,7 @@ from swath.errors import DataError, JobError
 
 from .make import NORTH_UP, UTM, noise, write_raster
 
-MEMORY = 0.5
+MEMORY = 0.62
 """So little that an image of 700 pixels has more tiles than one."""
 
 
@@ -31,7 +31,7 @@ def image(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tiny_model):
-    """Return the model with a halo of 64, so that there are tiles enough."""
+    """Return a model file."""
     return tiny_model
 
 

@@ -9,6 +9,8 @@ import swath
 from swath.dataset import Dataset
 from swath.errors import DataError, JobError, ModelError
 from swath.model import Model
+from swath.scoring import ModelMapper
+from swath.truth import DatasetTruth
 
 from .make import write_pairs
 
@@ -82,16 +84,34 @@ def test_the_report_is_one_page_that_needs_no_network(tiny_model, stripes, tmp_p
     text = " ".join(" ".join(page.text).split())
     assert result.report == str(tmp_path / "report" / "index.html")
     assert f"mIoU {result.miou:.3f}" in text and "tf_efficientnet_lite0" in text and "3 steps" in text
-    assert page.tags.count("img") == 4 and all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert page.tags.count("img") == 4 + 4 and all(source.startswith("data:image/png;base64,") for source in page.sources)
     assert "svg" in page.tags and "script" not in page.tags
+    for words in ("95% interval", "boundary IoU", "calibration error", "Split", "doctor found", "Made by swath evaluate"):
+        assert words in text
+
+
+def test_scores_are_what_they_are_made_of(tiny_model, stripes):
+    result = swath.evaluate(tiny_model, stripes)
+    card = Model(tiny_model).card
+    assert card.calibration is not None and card.calibration.groups == ["c"]
+    assert result.reliability.temperature == card.temperature != 1
+    assert sum(share for _, _, share in result.reliability.bins) == pytest.approx(1)
+    right = sum(r * share for _, r, share in result.reliability.bins)
+    assert right == pytest.approx(result.accuracy)
+    gaps = [abs(c - r) * share for c, r, share in result.reliability.bins]
+    assert result.reliability.error == pytest.approx(sum(gaps))
+    assert result.groups == ["d"] and result.miou_interval is None
+    assert -1 <= result.kappa <= 1 and 0 <= result.boundary_miou <= 1
 
 
 def test_names_from_data_cannot_become_markup(stripes, tmp_path, tiny_model):
-    from swath.report import write_report
+    from swath.report import Origin, write_report
 
     scores = swath.evaluate(tiny_model, stripes).model_dump(mode="json")
     scores["classes"][0]["name"] = "<script>alert(1)</script>"
-    path = write_report(tmp_path, Model(tiny_model), Dataset(stripes), scores)
+    truth, model = DatasetTruth(Dataset(stripes), "test"), Model(tiny_model)
+    mapper = ModelMapper(model.engine, model.card.temperature)
+    path = write_report(tmp_path, truth, mapper, scores, Origin("swath <script>", model.card))
     assert "<script>" not in path.read_text(encoding="utf-8")
 
 

@@ -36,6 +36,22 @@ def test_matrix_and_scores_are_scikit_learns(case):
     assert scores.miou == pytest.approx(scores.iou[present].mean())
     assert scores.accuracy == pytest.approx(metrics.accuracy_score(t, p))
     assert scores.pixels.tolist() == [int((t == k).sum()) for k in labels]
+    if len({*t, *p}) > 1:
+        assert scores.kappa == pytest.approx(metrics.cohen_kappa_score(t, p))
+
+
+def test_many_matrices_are_scored_at_once():
+    matrices = np.random.default_rng(0).integers(0, 9, (5, 3, 3))
+    matrices[2] = 0
+    scores = Scores(matrices)
+    for name in ("iou", "f1", "precision", "recall", "miou", "accuracy", "kappa", "pixels"):
+        each = [getattr(Scores(m), name) for m in matrices]
+        np.testing.assert_array_equal(getattr(scores, name), each)
+
+
+def test_kappa_of_luck_is_zero_and_of_one_class_unknown():
+    assert Scores(np.array([[25, 25], [25, 25]])).kappa == 0
+    assert np.isnan(Scores(np.array([[9, 0], [0, 0]])).kappa)
 
 
 @given(labelled(), st.integers(0, 11))

@@ -1,8 +1,8 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
-Every verb of the command line is a function of the same name and options: `inspect`, `prepare`, `train`, `evaluate`, `predict`,
-`quantize`, `export`, `submit`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Nothing heavy is
-imported before it is used.
+Every verb of the command line is a function of the same name and options: `inspect`, `prepare`, `train`, `crossvalidate`,
+`evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`, `submit`, `view`, `serve`, `demo`. `Model` opens a
+model file for arrays in memory. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swath.errors import DataError, JobError, ModelError, SwathError, UsageError
     from swath.model import Model
+    from swath.verbs.area import area
+    from swath.verbs.compare import compare
+    from swath.verbs.crossvalidate import crossvalidate
     from swath.verbs.demo import demo
     from swath.verbs.evaluate import evaluate
     from swath.verbs.export import export
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from swath.verbs.predict import predict
     from swath.verbs.prepare import prepare
     from swath.verbs.quantize import quantize
+    from swath.verbs.sample import sample
     from swath.verbs.serve import serve
     from swath.verbs.submit import submit
     from swath.verbs.train import train
@@ -33,6 +37,9 @@ __all__ = [
     "ModelError",
     "SwathError",
     "UsageError",
+    "area",
+    "compare",
+    "crossvalidate",
     "demo",
     "evaluate",
     "inspect",
@@ -40,6 +47,7 @@ __all__ = [
     "predict",
     "prepare",
     "quantize",
+    "sample",
     "serve",
     "submit",
     "train",

@@ -50,6 +50,40 @@ class Training(_Frozen):
     validation_miou: float | None
 
 
+class Calibration(_Frozen):
+    """How the temperature was fitted: on which validation groups, on how many pixels, and what it changed there.
+
+    Attributes:
+        temperature: class scores are divided by it.
+        groups: validation groups.
+        pixels: labelled pixels that were looked at.
+        error_before: expected calibration error on them before, 0..1.
+        error_after: after.
+    """
+
+    temperature: float
+    groups: list[str]
+    pixels: int
+    error_before: float
+    error_after: float
+
+
+class Familiarity(_Frozen):
+    """What the training data are like, to tell how unlike them an image is (see `swath.familiarity`).
+
+    Attributes:
+        mean: mean description of the training images.
+        precision: inverse covariance of descriptions.
+        threshold: distance from which an image is called unlike them; 1 is usual among themselves.
+        images: number of images, or blocks, that were described.
+    """
+
+    mean: list[float]
+    precision: list[list[float]]
+    threshold: float
+    images: int
+
+
 class Card(_Frozen):
     """What a model is: input, output, network, and training.
 
@@ -74,6 +108,8 @@ class Card(_Frozen):
         thresholds: per-class heads: probability from which on a pixel belongs to the mask of a class.
         core: side of a tile's core where the result depends on it, for a network with global context; None for any.
         temperature: class scores are divided by it before they are turned into probabilities (softmax).
+        calibration: how the temperature was fitted; None where there was no validation split, and it is 1.
+        familiarity: what the training data are like; None for models of an older Swath.
         parameters: number of weights.
         training: how it was made.
         files: SHA-256 of the other files in the model file.
@@ -99,6 +135,8 @@ class Card(_Frozen):
     thresholds: list[float] | None = None
     core: int | None = None
     temperature: float = 1.0
+    calibration: Calibration | None = None
+    familiarity: Familiarity | None = None
     parameters: int
     training: Training
     files: dict[str, str]

@@ -63,6 +63,9 @@ class LandClass:
 class Legend:
     """All classes in the user's order, and whether source files hold `code`s or `color`s.
 
+    With `snap`, a value of no class is taken for the class whose value is nearest (in RGB); a colour that is nearest to black
+    has no label where no class is black.
+
     Raises:
         UsageError: two classes share a name or code, there are too many, or a learnt class has a code no map can hold.
     """
@@ -70,6 +73,7 @@ class Legend:
     classes: tuple[LandClass, ...]
     kind: Kind = "code"
     origin: str = field(default="the masks", compare=False)
+    snap: bool = False
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.classes]
@@ -148,6 +152,10 @@ class Legend:
         classes = tuple(replace(c, ignore=False, unlabeled=True) if c.ignore else c for c in self.classes)
         return replace(self, classes=classes)
 
+    def of_maps(self) -> Legend:
+        """Return the learnt classes as maps hold them: each with its one map code."""
+        return Legend(tuple(replace(c, codes=(c.map_code,)) for c in self.learnt), origin=self.origin)
+
     def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which of `codes` (any shape) belong to a class."""
         keys, _ = self._table
@@ -158,12 +166,26 @@ class Legend:
 
         The doctor has refused unknown codes before; what is left unknown here is nodata.
         """
+        if self.snap:
+            codes = self._snapped(codes)
         keys, indices = self._table
         if self._dense is not None:
             found: NDArray[np.uint8] = self._dense.take(codes - (keys[0] - 1), mode="clip")
             return found
         at = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
         return np.where(keys[at] == codes, indices[at], np.uint8(IGNORE))
+
+    def _snapped(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Replace each value that a colour or grey can be by the nearest one that a class has, or by black."""
+        values, at = np.unique(codes, return_inverse=True)
+        targets = self._table[0]
+        if self.kind == "color":
+            targets = np.union1d(targets, 0)
+        possible = (values >= 0) & (values <= 0xFFFFFF)
+        points, ends = (split_rgb(v) if self.kind == "color" else v[:, None] for v in (values[possible], targets))
+        nearest = [targets[((ends - point) ** 2).sum(axis=1).argmin()] for point in points]
+        values[possible] = nearest
+        return values[at].reshape(codes.shape)
 
     def decode(self, indices: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """Turn class indices (any shape) into the codes of a map; `IGNORE` becomes nodata."""
@@ -201,12 +223,17 @@ def rgb(color: str) -> tuple[int, int, int]:
     return packed >> 16, packed >> 8 & 255, packed & 255
 
 
+def split_rgb(packed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turn packed colours (n,) into red, green and blue (n, 3)."""
+    return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1)
+
+
 def default_color(position: int) -> str:
     """Return a colour for the class at `position` when the user named none."""
     return _PALETTE[position % len(_PALETTE)]
 
 
-def found_legend(codes: list[int], kind: Kind, names: dict[int, str] | None = None) -> Legend:
+def found_legend(codes: list[int], kind: Kind, names: dict[int, str] | None = None, snap: bool = False) -> Legend:
     """Make a legend of what the masks hold, in ascending order, named by code or colour, or by `names` (code to name).
 
     Raises:
@@ -226,6 +253,7 @@ def found_legend(codes: list[int], kind: Kind, names: dict[int, str] | None = No
             for i, code in enumerate(sorted(codes))
         ),
         kind,
+        snap=snap,
     )
 
 

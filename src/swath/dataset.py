@@ -28,11 +28,15 @@ from swath.types import PathLike, SplitName
 FORMAT_VERSION = 1
 MANIFEST = "dataset.json"
 HEIGHTS = "heights"
+FINDINGS = "findings.json"
 ENTRIES = (MANIFEST, "pixels", "labels", "valid")
-"""What a dataset's folder holds, and nothing else but `HEIGHTS`."""
+"""What a dataset's folder holds, and nothing else but `HEIGHTS` and `FINDINGS` (what the doctor found)."""
 
 OPEN_FILES = 256
 """Stored arrays that are kept open; a process may not have as many files open as a dataset has images."""
+
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+"""The splits whose samples are labelled."""
 
 
 class _Frozen(BaseModel):

@@ -269,6 +269,8 @@ def _packed(bands: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.
 
 
 def _whole_numbers(values: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:
+    if values.dtype.kind in "iu" and nodata is None:
+        return values.astype(np.int64)
     missing = np.zeros(values.shape, bool)
     if values.dtype.kind == "f":
         missing |= ~np.isfinite(values)

@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from swath.classes import IGNORE
 from swath.dataset import Dataset, Sample
-from swath.fleet import Engine, answers_in
-
-ENOUGH = 2**20
-"""Labelled pixels, at most about this many, that a calibration looks at."""
+from swath.fleet import Engine
+from swath.scoring import labelled_scores
 
 
 def calibrate(dataset: Dataset, samples: Sequence[Sample], engine: Engine) -> tuple[Tensor, Tensor, list[float]]:
@@ -31,7 +28,7 @@ def calibrate(dataset: Dataset, samples: Sequence[Sample], engine: Engine) -> tu
 
     Source: Platt 1999, "Probabilistic outputs for support vector machines".
     """
-    scores, labels = _collect(dataset, samples, engine)
+    scores, labels = labelled_scores(dataset, samples, engine)
     truth = F.one_hot(torch.from_numpy(labels.astype(np.int64)), scores.shape[1]).double()
     raw = torch.from_numpy(scores).double()
     log_gain, offset = (torch.zeros(scores.shape[1], dtype=torch.float64, requires_grad=True) for _ in range(2))
@@ -60,21 +57,3 @@ def best_threshold(shares: NDArray[np.float64], truth: NDArray[np.bool_]) -> flo
     hits = np.cumsum(truth[order])
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + truth.sum())
     return float(shares[order[int(f1.argmax())]])
-
-
-def _collect(dataset: Dataset, samples: Sequence[Sample], engine: Engine) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return the scores (pixels, classes) and labels (pixels,) of every n-th labelled pixel."""
-    total = sum(sum(s.counts) for s in samples)
-    step = max(1, total // ENOUGH)
-    found: list[NDArray[np.float32]] = []
-    truth: list[NDArray[np.uint8]] = []
-    for sample in samples:
-        image = dataset.images[sample.image]
-        for answer in answers_in(image, engine, sample.window):
-            labels = image.read_labels(answer.window)
-            known = np.flatnonzero((labels != IGNORE) & answer.valid)[::step]
-            if answer.scores is not None and len(known):
-                scores = answer.scores[: engine.classes]
-                found.append(scores.reshape(len(scores), -1)[:, known].T)
-                truth.append(labels.ravel()[known])
-    return np.concatenate(found), np.concatenate(truth)

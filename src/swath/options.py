@@ -69,6 +69,9 @@ class SourceOptions:
     bands: Annotated[
         Literal["rgb", "msi"] | None, Field(description="Contest layout: three visible bands, or all eight; rgb if absent.")
     ] = None
+    snap_colours: Annotated[
+        bool, Field(description="Take mask values that only smoothing or JPEG made for the nearest class's.")
+    ] = False
 
     @property
     def root(self) -> Path:
@@ -78,7 +81,13 @@ class SourceOptions:
 
 @dataclass(frozen=True, config=_FROZEN)
 class InspectOptions(SourceOptions):
-    """Say what is in a source folder, and what is wrong with it."""
+    """Say what is in a source folder, and what is wrong with it; or how unlike a model's training data an image is."""
+
+    _: KW_ONLY
+    report: Annotated[PathLike | None, Field(description="Folder for a page with the findings and pictures.")] = None
+    against: Annotated[
+        PathLike | None, Field(description="Model file: say how unlike its training data SOURCE, an image, is.")
+    ] = None
 
 
 @dataclass(frozen=True, config=_FROZEN)
@@ -165,13 +174,68 @@ class TrainOptions:
 
 @dataclass(frozen=True, config=_FROZEN)
 class EvaluateOptions:
-    """Score a model on a split it has not seen."""
+    """Score a model on a split it has not seen, or a map that any tool made against a dataset or labels."""
 
-    model: Annotated[PathLike, Field(description="Model file.")]
+    model: Annotated[PathLike, Field(description="Model file, or a map: a raster of class codes.")]
+    dataset: Annotated[
+        PathLike, Field(description="Folder that `prepare` wrote; for a map, also a label raster or vector layer.")
+    ]
+    _: KW_ONLY
+    split: Annotated[Literal["train", "val", "test"], Field(description="Split to score.")] = "test"
+    report: Annotated[PathLike | None, Field(description="Folder for a page with scores and pictures.")] = None
+    classes: Annotated[PathLike | None, Field(description="Class file, where labels are given instead of a dataset.")] = None
+    label_field: Annotated[str | None, Field(description="Column of a vector layer of labels that holds the class.")] = None
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class CompareOptions:
+    """Score two models or maps on the same ground: which is better, by how much, and where they disagree."""
+
+    a: Annotated[PathLike, Field(description="Model file or map.")]
+    b: Annotated[PathLike, Field(description="The other model file or map.")]
     dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
     _: KW_ONLY
     split: Annotated[Literal["train", "val", "test"], Field(description="Split to score.")] = "test"
     report: Annotated[PathLike | None, Field(description="Folder for a page with scores and pictures.")] = None
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class CrossvalidateOptions:
+    """Train and score on each part of the data in turn: every group judges a model that has not seen it."""
+
+    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote; its own split is not used.")]
+    folder: Annotated[PathLike, Field(description="Folder for the models and the result.")]
+    _: KW_ONLY
+    folds: Annotated[int, Field(ge=2, description="Number of parts.")] = 5
+    recipe: Annotated[str, Field(description="Named set of training settings, as for `train`.")] = "default"
+    minutes: Annotated[float | None, Field(gt=0, description="Wall time of each training (default 30).")] = None
+    epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
+    steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
+    seed: Annotated[int, Field(ge=0, description="Seed of the parts and of each training.")] = 0
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class SampleOptions:
+    """Draw points on a map for a person to check, more of them where classes are rare."""
+
+    map: Annotated[PathLike, Field(description="Map: a raster of class codes.")]
+    points: Annotated[PathLike, Field(description="Layer to write: a GeoPackage.")]
+    _: KW_ONLY
+    n: Annotated[int, Field(ge=2, description="Number of points.")] = 300
+    pixel: Annotated[float | None, Field(gt=0, description="Side of a pixel in metres, for a map without CRS.")] = None
+    seed: Annotated[int, Field(ge=0, description="Seed of the draw.")] = 0
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class AreaOptions:
+    """Say how many hectares of each class there are, corrected for the map's errors, and how sure that is."""
+
+    map: Annotated[PathLike, Field(description="Map: a raster of class codes.")]
+    _: KW_ONLY
+    reference: Annotated[PathLike, Field(description="Checked points (see `sample`), or a dataset whose labels were held out.")]
+    field: Annotated[str, Field(description="Column of the points with what a person saw: a code or a name.")] = "reference"
+    split: Annotated[Literal["train", "val", "test"], Field(description="Split of the dataset.")] = "test"
+    pixel: Annotated[float | None, Field(gt=0, description="Side of a pixel in metres, for a map without CRS.")] = None
 
 
 @dataclass(frozen=True, config=_FROZEN)
@@ -209,6 +273,9 @@ class PredictOptions:
     simplify: Annotated[float, Field(ge=0, description="Smooth polygons' outlines by about so many pixels; no gaps open.")] = (
         0.0
     )
+    review: Annotated[
+        int, Field(ge=0, description="Also write MAP_review.gpkg: so many regions where a person's look is worth most.")
+    ] = 0
     sieve: Annotated[int, Field(ge=0, description="Give patches of fewer pixels than this to their largest neighbour.")] = 0
     plan: Annotated[bool, Field(description="Only say what it would take: tiles, memory, time, disk.")] = False
     memory: Annotated[float, Field(gt=0, description="Memory that each worker may use, in GB.")] = 2.0

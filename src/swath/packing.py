@@ -18,6 +18,7 @@ from safetensors.torch import save
 from swath.card import Card, CardBand, Training
 from swath.dataset import Dataset
 from swath.errors import JobError
+from swath.familiarity import learn
 from swath.fleet import Engine
 from swath.halo import GLOBAL_SIDE, Measured, measure_halo
 from swath.masks import calibrate
@@ -26,6 +27,7 @@ from swath.network import CLASSIC, Network, to_onnx
 from swath.options import TrainOptions
 from swath.recipes import Recipe
 from swath.runtime import ENGINES, TorchRuntime
+from swath.temperature import calibrate_scores
 from swath.types import PathLike, SplitName
 
 HALO = 128
@@ -90,6 +92,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
     thresholds = _merge_masks(network, dataset, engine) if taught.recipe.heads == "per-class" else None
     tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
+    calibration = calibrate_scores(dataset, engine)
     onnx = to_onnx(network, len(manifest.bands))
     _check_engines(onnx, network, taught.sample, options.model)
     splits: tuple[SplitName, ...] = ("train", "val", "test")
@@ -114,6 +117,9 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
         heads=taught.recipe.heads,
         thresholds=thresholds,
         core=core,
+        temperature=calibration.temperature if calibration else 1.0,
+        calibration=calibration,
+        familiarity=learn(dataset, engine),
         parameters=sum(p.numel() for p in network.parameters()),
         training=Training(
             data=manifest.source,

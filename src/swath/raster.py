@@ -142,6 +142,10 @@ class _File:
     shared_mask: bool
     palette: NDArray[np.uint8] | None
 
+    @property
+    def dtypes(self) -> list[str]:
+        return ["uint8"] * 3 if self.palette is not None else [self.dataset.dtypes[i - 1] for i in self.indexes]
+
 
 class Raster:
     """An image of one file, or of several files on one grid whose bands are stacked in the given order.
@@ -156,6 +160,12 @@ class Raster:
         order: bands of the one file to take, counted from 1 (an alpha band is none); all by default.
         raw: whether a palette image is read as the numbers it holds, as a map's codes are.
         driver: the GDAL driver that has to open the files; any if absent.
+
+    Attributes:
+        grid: the grid of all files.
+        bands: names of the bands.
+        dtypes: type of each band in its file; `dtype` holds them all.
+        nodata: declared nodata value of each band, None where there is none.
 
     Raises:
         DataError: a file cannot be opened or holds complex numbers, the files do not share one grid, a band is not there, or
@@ -190,9 +200,9 @@ class Raster:
                     file=path,
                     fix="Resample it first (gdalwarp -tr -te), so that the bands lie pixel on pixel",
                 )
-        self.dtype = np.result_type(
-            *(np.uint8 if f.palette is not None else f.dataset.dtypes[i - 1] for f in self._files for i in f.indexes)
-        )
+        self.dtypes = tuple(dtype for f in self._files for dtype in f.dtypes)
+        self.nodata = tuple(value for f in self._files for value in f.nodata * (1 if f.palette is None else 3))
+        self.dtype = np.result_type(*self.dtypes)
         own = self._band_names()
         if names and len(names) != len(own):
             self.close()

@@ -7,6 +7,7 @@ JSON) and are left out of means; a class that is predicted but absent from the t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,57 +41,84 @@ def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int) ->
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix (n, n); every array has shape (n,), float64, NaN where a class has no score.
+    """Scores of a confusion matrix (n, n): by class (n,), of all one number; float64, NaN where there is no score.
 
-    Source: Everingham et al. 2010 (PASCAL VOC) for IoU; the rest are the textbook definitions.
+    Matrices may be stacked (..., n, n); each score is then an array (..., n) or (...,).
+
+    Source: Everingham et al. 2010 (PASCAL VOC) for IoU, Cohen 1960 for kappa; the rest are the textbook definitions.
     """
 
     matrix: NDArray[np.int64]
 
     @property
     def _hits(self) -> NDArray[np.float64]:
-        return np.diag(self.matrix).astype(np.float64)
+        return np.diagonal(self.matrix, axis1=-2, axis2=-1).astype(np.float64)
 
     @property
     def pixels(self) -> NDArray[np.int64]:
         """Labelled pixels of each class."""
-        counts: NDArray[np.int64] = self.matrix.sum(axis=1)
+        counts: NDArray[np.int64] = self.matrix.sum(axis=-1)
+        return counts
+
+    @property
+    def mapped(self) -> NDArray[np.int64]:
+        """Labelled pixels that are mapped as each class."""
+        counts: NDArray[np.int64] = self.matrix.sum(axis=-2)
         return counts
 
     @property
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union: TP / (TP + FP + FN)."""
-        return _ratio(self._hits, self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - self._hits)
+        out: NDArray[np.float64] = _ratio(self._hits, self.mapped + self.pixels - self._hits)
+        return out
 
     @property
     def f1(self) -> NDArray[np.float64]:
         """F1, also called Dice: 2 TP / (2 TP + FP + FN)."""
-        return _ratio(2 * self._hits, self.matrix.sum(axis=0) + self.matrix.sum(axis=1))
+        out: NDArray[np.float64] = _ratio(2 * self._hits, self.mapped + self.pixels)
+        return out
 
     @property
     def precision(self) -> NDArray[np.float64]:
         """Share of the predicted pixels that are right (user's accuracy): TP / (TP + FP)."""
-        return _ratio(self._hits, self.matrix.sum(axis=0))
+        out: NDArray[np.float64] = _ratio(self._hits, self.mapped)
+        return out
 
     @property
     def recall(self) -> NDArray[np.float64]:
         """Share of the true pixels that were found (producer's accuracy): TP / (TP + FN)."""
-        return _ratio(self._hits, self.matrix.sum(axis=1))
+        out: NDArray[np.float64] = _ratio(self._hits, self.pixels)
+        return out
 
     @property
     def miou(self) -> float:
         """Mean IoU over the classes that have one."""
-        known = self.iou[~np.isnan(self.iou)]
-        return float(known.mean()) if known.size else float("nan")
+        mean: float = mean_known(self.iou)
+        return mean
 
     @property
     def accuracy(self) -> float:
         """Share of all labelled pixels that are right."""
-        total = int(self.matrix.sum())
-        return float(self._hits.sum() / total) if total else float("nan")
+        share: float = _ratio(self._hits.sum(axis=-1), self.pixels.sum(axis=-1))
+        return share
+
+    @property
+    def kappa(self) -> float:
+        """Cohen's kappa: (accuracy - chance) / (1 - chance), chance being what the two marginals would agree on by luck."""
+        total = np.maximum(self.pixels.sum(axis=-1, keepdims=True), 1).astype(np.float64)
+        chance = (self.pixels / total * (self.mapped / total)).sum(axis=-1)
+        kappa: float = _ratio(self.accuracy - chance, 1 - chance)
+        return kappa
 
 
-def _ratio(part: NDArray[np.float64], of: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
-    out = np.full(part.shape, np.nan)
-    np.divide(part, of, out=out, where=of > 0)
-    return out
+def mean_known(scores: NDArray[np.float64]) -> Any:
+    """Return the mean over the last axis of those that are not NaN; NaN where all are."""
+    known = ~np.isnan(scores)
+    return _ratio(np.where(known, scores, 0).sum(axis=-1), known.sum(axis=-1))
+
+
+def _ratio(part: Any, of: Any) -> Any:
+    """Divide; NaN where the divisor is not positive. Numbers come out as numbers."""
+    out = np.full(np.shape(part), np.nan)
+    np.divide(part, of, out=out, where=np.asarray(of) > 0)
+    return out[()]

@@ -151,7 +151,9 @@ class _Field:
 
     @property
     def flag(self) -> str:
-        return f"--{self.name.rstrip('_').replace('_', '-')}"
+        """The word on the command line: two dashes and the name, one where that is a letter; `from_` stands for `from`."""
+        word = self.name.rstrip("_").replace("_", "-")
+        return f"--{word}" if len(word) > 1 else f"-{word}"
 
     @property
     def declaration(self) -> str:

@@ -18,9 +18,16 @@ def _summary(result: InspectResult) -> str:
     if result.groups:
         lines.append(f"{len(result.groups)} groups: {shortened(result.groups)}")
     lines += [f"  {c.code:>5}  {c.name:<20} {c.pixels / total:6.1%}  {c.pixels} pixels" for c in result.classes]
+    if result.likeness is not None:
+        far = "-" if result.likeness.distance is None else f"{result.likeness.distance:.3g}"
+        lines.append(f"Distance from the training data: {far} (1 is usual, {result.likeness.threshold:.3g} the limit)")
+        for b in result.likeness.bands:
+            known = f"training data {b.known_low:g} to {b.known_high:g}, mean {b.known_mean:.4g}"
+            lines.append(f"  {b.name:<12} {b.low:g} to {b.high:g}, mean {b.mean:.4g}; {known}")
     levels = [f["level"] for f in result.findings]
     counts = ", ".join(f"{levels.count(level)} {level}s" for level in ("error", "warning", "note"))
-    return "\n".join([*lines, f"Findings: {counts}", *listed(result.findings)])
+    lines += [f"Findings: {counts}", *listed(result.findings)]
+    return "\n".join([*lines, *([f"Report: {result.report}"] if result.report else [])])
 
 
 COMMAND = Command(InspectOptions, _summary, ok=lambda result: result.ok)

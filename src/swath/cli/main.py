@@ -7,12 +7,31 @@ from collections.abc import Sequence
 
 import typer
 
-from swath.cli import demo, evaluate, export, inspect, predict, prepare, quantize, serve, submit, train, view
+from swath.cli import (
+    area,
+    compare,
+    crossvalidate,
+    demo,
+    evaluate,
+    export,
+    inspect,
+    predict,
+    prepare,
+    quantize,
+    sample,
+    serve,
+    submit,
+    train,
+    view,
+)
 from swath.cli.command import fail
 from swath.errors import SwathError
 
-_MODULES = (inspect, prepare, train, evaluate, predict, quantize, export, submit, view, serve, demo)
-COMMANDS = {c.name: c for c in (m.COMMAND for m in _MODULES)}
+VERBS = (
+    inspect, prepare, train, crossvalidate, evaluate, compare,
+    predict, sample, area, quantize, export, submit, view, serve, demo,
+)  # fmt: skip
+COMMANDS = {c.name: c for c in (m.COMMAND for m in VERBS)}
 
 app = typer.Typer(
     name="swath",

@@ -1,125 +1,132 @@
-"""`swath evaluate`: how good a model is on ground that it has not seen."""
+"""`swath evaluate`: how good a model is on ground that it has not seen, or a map that any tool made."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import shlex
+import zipfile
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from swath.classes import Legend
-from swath.contest import iou3, score_heights
-from swath.dataset import Dataset, Sample
-from swath.errors import DataError, JobError, ModelError
+from swath.classes import read_legend
+from swath.contest import score_heights
+from swath.dataset import MANIFEST, Dataset
+from swath.errors import JobError, ModelError, UsageError
+from swath.mapfiles import MapFile
 from swath.model import Model
 from swath.options import EvaluateOptions
 from swath.progress import track
-from swath.scores import Scores
-from swath.scoring import score
-from swath.verbs.verb import Result, verb
+from swath.scoring import MapMapper, Mapper, ModelMapper, judge
+from swath.truth import DatasetTruth, LabelTruth, Truth
+from swath.types import PathLike
+from swath.verbs.scored import EvaluateResult, summarise, with_heights
+from swath.verbs.verb import verb
 
 log = logging.getLogger(__name__)
 
 
-class ClassScores(Result):
-    """Scores of one class, 0..1, None where it has none; `pixels` are its labelled pixels, `iou3` its IoU with heights."""
-
-    name: str
-    code: int
-    iou: float | None
-    f1: float | None
-    precision: float | None
-    recall: float | None
-    pixels: int
-    iou3: float | None = None
-
-
-class ImageScore(Result):
-    """The mean IoU of one image or block."""
-
-    name: str
-    group: str
-    miou: float | None
-    pixels: int
-
-
-class EvaluateResult(Result):
-    """How a model scored.
-
-    Attributes:
-        miou: mean IoU over the classes that truth or map hold; where unlabelled ground was learnt as a class, without it.
-        miou_with_unlabeled: with it; None where it was not learnt.
-        miou3: mean IoU-3, for which a true positive also needs its height; None without heights.
-        accuracy: share of labelled pixels that are right.
-        classes: scores of each class.
-        confusion: pixels by true (rows) and mapped class (columns), in the order of `classes`.
-        split: which split was scored.
-        images: number of images or blocks.
-        per_image: their own mean IoU, worst first.
-        report: path of the page, if one was asked for.
-    """
-
-    miou: float | None
-    miou_with_unlabeled: float | None = None
-    miou3: float | None = None
-    accuracy: float | None
-    classes: list[ClassScores]
-    confusion: list[list[int]]
-    split: str
-    images: int
-    per_image: list[ImageScore]
-    report: str | None = None
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A sample with its confusion matrix."""
-
-    sample: Sample
-    matrix: NDArray[np.int64]
-
-
 @verb(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> EvaluateResult:
-    """Score a model on a split of a dataset, and write a report if asked.
+    """Score a model or a map against a split of a dataset, or a map against labels, and write a report if asked.
 
     Raises:
-        DataError: the dataset is damaged, or the split is empty.
+        DataError: the dataset, the map or the labels are damaged, or do not fit each other.
         ModelError: the model is damaged, or its classes or bands are not the dataset's.
         JobError: the report cannot be written, or its packages are missing.
+        UsageError: a model is to be scored against labels without images.
     """
-    model = Model(options.model)
-    dataset = Dataset(options.dataset)
-    check_fit(model, dataset)
-    samples = dataset.manifest.of(options.split)
-    if not samples:
-        raise DataError(
-            f"the {options.split} split is empty",
-            file=dataset.folder,
-            fix="Choose another --split, or prepare with groups for it",
+    judged_by = open_judged(options.model)
+    truth = open_truth(options, judged_by)
+    mapper = mapper_of(judged_by, truth)
+    model = judged_by if isinstance(judged_by, Model) else None
+    if model and options.split != "train":
+        warn_of_other_data(model, truth)
+    counts = list(track(judge(truth, mapper), "scoring", len(truth.places), "images"))
+    split = options.split if isinstance(truth, DatasetTruth) else "labels"
+    result = summarise(truth.legend, split, counts, model.card.temperature if model else 1.0)
+    if result.unmapped:
+        log.warning("%s has no data at %d labelled pixels; they are not scored.", options.model, result.unmapped)
+    if model and isinstance(truth, DatasetTruth) and model.card.heights and _has_heights(truth):
+        heights = track(
+            score_heights(truth.dataset, truth.places, model.engine), "scoring heights", len(truth.places), "images"
         )
-    if options.split != "train" and model.card.training.data_digest != dataset.manifest.digest:
-        log.warning(
-            "%s was trained on another dataset or split than %s: if they share ground, the score is too good.",
-            options.model,
-            options.dataset,
-        )
-    pairs = track(score(dataset, samples, model.engine), "scoring", len(samples), "images")
-    scored = [Scored(sample, matrix) for sample, matrix in pairs]
-    result = summarise(dataset, options.split, scored)
-    if model.card.heights and any(image.heights for image in dataset.manifest.images):
-        near = sum(track(score_heights(dataset, samples, model.engine), "scoring heights", len(samples), "images"))
-        result = with_heights(result, dataset.manifest.legend, scored, np.asarray(near))
+        result = with_heights(result, truth.legend, np.sum(list(heights), axis=0))
     if options.report is None:
         return result
     try:
-        from swath.report import write_report
+        from swath.report import Origin, write_report
     except ImportError as error:
         raise JobError(f"the report needs {error.name}", fix='Run `pip install "swath[report]"`') from error
-    return result.model_copy(
-        update={"report": str(write_report(options.report, model, dataset, result.model_dump(mode="json")))}
-    )
+    origin = Origin(_command(options), model.card if model else None)
+    page = write_report(options.report, truth, mapper, result.model_dump(mode="json"), origin)
+    return result.model_copy(update={"report": str(page)})
+
+
+def _command(options: EvaluateOptions) -> str:
+    """Return the command line that means these options."""
+    words = ["swath", "evaluate", str(options.model), str(options.dataset)]
+    if Path(options.dataset).is_dir():
+        words += ["--split", options.split]
+    if options.classes is not None:
+        words += ["--classes", str(options.classes)]
+    if options.label_field is not None:
+        words += ["--label-field", options.label_field]
+    return shlex.join([*words, "--report", str(options.report)])
+
+
+def open_judged(path: PathLike) -> Model | MapFile:
+    """Open what is to be judged: a model file, or else a map.
+
+    Raises:
+        ModelError: the model is damaged.
+        DataError: it is no map either.
+    """
+    if Path(path).suffix == ".swath" or zipfile.is_zipfile(path):
+        return Model(path)
+    return MapFile(path)
+
+
+def open_truth(options: EvaluateOptions, judged: Model | MapFile) -> Truth:
+    """Open what a map is held against: a dataset, or labels.
+
+    Raises:
+        DataError: it is damaged, or does not fit the map.
+        UsageError: a model is to be held against labels.
+    """
+    path = Path(options.dataset)
+    if path.is_dir() or not path.exists() or path.name == MANIFEST:
+        return DatasetTruth(Dataset(path.parent if path.name == MANIFEST else path), options.split)
+    if isinstance(judged, Model):
+        raise UsageError(
+            "a model is scored on a dataset, which has images to map", file=path,
+            fix="Give a folder that `swath prepare` wrote; or map the image first, and give the map instead of the model",
+        )  # fmt: skip
+    legend = read_legend(options.classes) if options.classes is not None else None
+    return LabelTruth(path, judged, legend, options.label_field)
+
+
+def mapper_of(judged: Model | MapFile, truth: Truth) -> Mapper:
+    """Make the mapper of a model or a map.
+
+    Raises:
+        ModelError: the model's classes or bands are not those of the truth.
+    """
+    if isinstance(judged, MapFile):
+        return MapMapper(judged, truth.legend)
+    if isinstance(truth, DatasetTruth):
+        check_fit(judged, truth.dataset)
+    return ModelMapper(judged.engine, judged.card.temperature)
+
+
+def warn_of_other_data(model: Model, truth: Truth) -> None:
+    """Warn where a model was trained on other data, so that nobody knows what it has seen."""
+    if isinstance(truth, DatasetTruth) and model.card.training.data_digest != truth.dataset.manifest.digest:
+        log.warning(
+            "%s was trained on another dataset or split than %s: if they share ground, the score is too good.",
+            model.path,
+            truth.origin,
+        )
 
 
 def check_fit(model: Model, dataset: Dataset) -> None:
@@ -147,61 +154,5 @@ def _listed(classes: list[tuple[str, int]]) -> str:
     return ", ".join(f"{name} ({code})" for name, code in classes)
 
 
-def summarise(dataset: Dataset, split: str, scored: list[Scored]) -> EvaluateResult:
-    """Turn confusion matrices into scores."""
-    legend = dataset.manifest.legend
-    every = Scores(np.sum([s.matrix for s in scored], axis=0))
-    total = Scores(labelled_only(every.matrix, legend))
-    columns = {name: getattr(total, name) for name in ("iou", "f1", "precision", "recall")}
-    per_image = [
-        ImageScore(
-            name=s.sample.name,
-            group=s.sample.group,
-            miou=_known(mean_over_labelled(Scores(labelled_only(s.matrix, legend)).iou, legend)),
-            pixels=int(labelled_only(s.matrix, legend).sum()),
-        )
-        for s in scored
-    ]
-    return EvaluateResult(
-        miou=_known(mean_over_labelled(total.iou, legend)),
-        miou_with_unlabeled=_known(every.miou) if any(c.unlabeled for c in legend.learnt) else None,
-        accuracy=_known(total.accuracy),
-        classes=[
-            ClassScores(
-                name=c.name,
-                code=c.map_code,
-                pixels=int(total.pixels[i]),
-                **{name: _known(values[i]) for name, values in columns.items()},
-            )
-            for i, c in enumerate(legend.learnt)
-        ],
-        confusion=every.matrix.tolist(),
-        split=split,
-        images=len(scored),
-        per_image=sorted(per_image, key=lambda s: (s.miou is None, s.miou)),
-    )
-
-
-def with_heights(result: EvaluateResult, legend: Legend, scored: list[Scored], near: NDArray[np.int64]) -> EvaluateResult:
-    """Add IoU-3 to scores; `near` are the true positives of each class that have their height."""
-    values = iou3(labelled_only(np.sum([s.matrix for s in scored], axis=0), legend), near)
-    classes = [c.model_copy(update={"iou3": _known(v)}) for c, v in zip(result.classes, values, strict=True)]
-    return result.model_copy(update={"miou3": _known(mean_over_labelled(values, legend)), "classes": classes})
-
-
-def labelled_only(matrix: NDArray[np.int64], legend: Legend) -> NDArray[np.int64]:
-    """Return a confusion matrix without the truth that means no label; where that is mapped on labelled ground it is wrong."""
-    out = matrix.copy()
-    out[[i for i, c in enumerate(legend.learnt) if c.unlabeled]] = 0
-    return out
-
-
-def mean_over_labelled(values: NDArray[np.float64], legend: Legend) -> float:
-    """Return the mean of a score over the classes that have one, without that of unlabelled ground; NaN where none has."""
-    kept = values[[i for i, c in enumerate(legend.learnt) if not c.unlabeled]]
-    kept = kept[~np.isnan(kept)]
-    return float(kept.mean()) if kept.size else float("nan")
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _has_heights(truth: DatasetTruth) -> bool:
+    return any(image.heights for image in truth.dataset.manifest.images)

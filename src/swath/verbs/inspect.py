@@ -6,10 +6,11 @@ from collections import Counter
 
 from swath.classes import read_legend
 from swath.doctor import Survey, survey
-from swath.errors import DataError
+from swath.errors import DataError, JobError
 from swath.options import InspectOptions, SourceOptions
 from swath.sources import Catalogue, find
 from swath.types import Finding
+from swath.verbs.against import Likeness, hold_against
 from swath.verbs.verb import Result, verb
 
 
@@ -22,7 +23,18 @@ class ClassCount(Result):
 
 
 class InspectResult(Result):
-    """What was found; `findings` are dictionaries with level, code, file, message and fix, errors first."""
+    """What was found.
+
+    Attributes:
+        layout: that was found; `image` where an image was held against a model.
+        images: their number.
+        bands: of most images.
+        groups: of the images.
+        classes: as they were found.
+        findings: dictionaries with level, code, file, message and fix, errors first.
+        report: path of the page, if one was asked for.
+        likeness: how unlike a model's training data the image is, if that was asked for.
+    """
 
     layout: str
     images: int
@@ -30,6 +42,8 @@ class InspectResult(Result):
     groups: list[str]
     classes: list[ClassCount]
     findings: list[dict[str, str]]
+    report: str | None = None
+    likeness: Likeness | None = None
 
     @property
     def ok(self) -> bool:
@@ -41,10 +55,38 @@ class InspectResult(Result):
 def inspect(options: InspectOptions) -> InspectResult:
     """Read all of a source folder and say what is there and what is wrong, even that there is no such folder.
 
+    With `against`, the source is an image, and is held against the training data of a model.
+
     Raises:
+        ModelError: the model is damaged, or does not know what its training data were like.
         UsageError: the class file or an option is wrong.
+        JobError: the report cannot be written, or its packages are missing.
     """
-    return summarise(survey_of(options))
+    if options.against is not None:
+        return _against(options)
+    found = survey_of(options)
+    result = summarise(found)
+    if options.report is None:
+        return result
+    try:
+        from swath.checkup import write_findings
+    except ImportError as error:
+        raise JobError(f"the report needs {error.name}", fix='Run `pip install "swath[report]"`') from error
+    page = write_findings(options.report, found, result.model_dump(mode="json"))
+    return result.model_copy(update={"report": str(page)})
+
+
+def _against(options: InspectOptions) -> InspectResult:
+    likeness, bands, findings = hold_against(options)
+    return InspectResult(
+        layout="image",
+        images=1,
+        bands=bands,
+        groups=[],
+        classes=[],
+        findings=[f.as_json() for f in findings],
+        likeness=likeness,
+    )
 
 
 def survey_of(options: SourceOptions) -> Survey:
@@ -58,7 +100,7 @@ def survey_of(options: SourceOptions) -> Survey:
         catalogue = find(options)
     except DataError as error:
         catalogue = Catalogue(options.root, options.layout, (), (Finding.of_error(error, options.root),))
-    return survey(catalogue, legend or catalogue.legend)
+    return survey(catalogue, legend or catalogue.legend, options.snap_colours)
 
 
 def summarise(found: Survey) -> InspectResult:
@@ -66,9 +108,9 @@ def summarise(found: Survey) -> InspectResult:
     classes = []
     if found.legend:
         for c in found.legend.classes:
-            pixels = sum(fact.codes[code] for fact in found.facts.values() for code in c.codes)
+            pixels = sum(fact.labels.codes[code] for fact in found.facts.values() for code in c.codes)
             classes.append(ClassCount(name=c.name, code=c.map_code, pixels=pixels))
-    bands = Counter(fact.bands for fact in found.facts.values()).most_common(1)
+    bands = Counter(fact.image.bands for fact in found.facts.values()).most_common(1)
     return InspectResult(
         layout=found.catalogue.layout,
         images=len(found.catalogue.samples),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from swath.crew import run
+from swath.doubt import review
 from swath.errors import DataError, JobError, UsageError
 from swath.foresight import Foresight, foresee
 from swath.inputs import Input, View, find_inputs
@@ -199,7 +200,7 @@ def _has_heights(model: Model) -> bool:
 def _ask(options: PredictOptions, model: Model, one: Input, image: View, target: Path) -> Asked:
     """Describe what is wanted of an image."""
     layers = list(_outputs(options, target, _has_heights(model)))
-    if options.polygons is not None and "confidence" not in layers:
+    if (options.polygons is not None or options.review) and "confidence" not in layers:
         layers.insert(1, "confidence")
     how: dict[str, Any] = {
         "engine": options.engine, "precision": options.precision, "memory_gb": options.memory, "halo": options.halo,
@@ -250,7 +251,7 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
     with ExitStack() as stack:
         paths = {layer: stack.enter_context(whole_file(path)) for layer, path in outputs.items()}
         for layer in plan.asked.layers:
-            if layer not in paths:  # only the polygons want it
+            if layer not in paths:  # only the polygons or the review want it
                 paths[layer] = stack.enter_context(_scratch(target.with_name(f".{target.stem}.{layer}.tif")))
         writers = {
             layer: stack.enter_context(_writing(MapWriter(path, image.grid, kinds[layer], image.image.extra_georeferencing)))
@@ -278,6 +279,10 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
             shapes = polygonise(paths["class"], paths["confidence"], min_area=options.min_area, simplify=options.simplify)
             write_polygons(stack.enter_context(whole_file(goal)), shapes, legend, goal)
             files.append(str(goal))
+        if options.review:
+            regions = target.with_name(f"{target.stem}_review.gpkg")
+            review(paths["confidence"], regions, options.review)
+            files.append(str(regions))
     return _Made(plan, files, by_code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.classes import IGNORE, Legend
-from swath.dataset import ENTRIES, HEIGHTS, MANIFEST, Band, Image, Manifest, Sample, StoredImage
+from swath.dataset import ENTRIES, FINDINGS, HEIGHTS, MANIFEST, SPLITS, Image, Manifest, Sample, StoredImage
 from swath.doctor import Survey
+from swath.doctor.splitting import judge_split, totals
 from swath.errors import DataError, UsageError
-from swath.grid import Window
 from swath.labels import read_ignored
-from swath.moments import Moments
+from swath.measure import band_statistics, count_labels, erase_labels
 from swath.options import PrepareOptions
 from swath.parts import allocate, whole_folder
 from swath.progress import track
@@ -31,8 +32,6 @@ from swath.splits import Place, assign_splits, buffered, default_block, places
 from swath.types import Finding, SplitName
 from swath.verbs.inspect import survey_of
 from swath.verbs.verb import Result, verb
-
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 class SplitSummary(Result):
@@ -84,9 +83,10 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     if found.legend is None:
         raise DataError("no pixel is labelled", file=found.catalogue.root, fix="Check that masks hold classes")
     legend = found.legend.all_learnt() if options.learn_unlabeled else found.legend
-    with whole_folder(options.dataset, ENTRIES, [HEIGHTS]) as folder:
+    with whole_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
         manifest = _build(folder, samples, found, legend, options)
-        findings = [*found.findings, *_split_findings(manifest)]
+        findings = [*found.findings, *judge_split(manifest, found.alike)]
+        (folder / FINDINGS).write_text(json.dumps([f.as_json() for f in findings], indent=1), encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return _summarise(options, manifest, findings, skipped)
 
@@ -115,7 +115,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         samples = [replace(s, heights=None) for s in samples]
     if any(s.heights for s in samples):
         (folder / HEIGHTS).mkdir()
-    facts = [found.facts[s.name] for s in samples]
+    facts = [found.facts[s.name].image for s in samples]
     dtype = np.result_type(*(f.dtype for f in facts))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         stored = pool.map(lambda i: _store(folder, i, samples[i], legend, dtype), range(len(samples)))
@@ -124,13 +124,13 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
     block = options.block or default_block([images[i].grid for i in cut] or [images[0].grid])
     spots = list(_places(samples, [image.grid for image in images], block))
     opened = [StoredImage(folder, image) for image in images]
-    labelled = [p for p in spots if sum(_count(opened[p.image], p.window, legend))]
+    labelled = [p for p in spots if sum(count_labels(opened[p.image], p.window, legend))]
     if not labelled:
         raise DataError("no valid pixel is labelled", file=options.root, fix="Check that labels and images overlap")
     split_of = assign_splits([p.group for p in labelled], options.test, options.val, options.seed)
     for place, window in buffered(labelled, split_of, block // 16 if options.buffer is None else options.buffer):
-        _erase_labels(folder / str(images[place.image].labels), window)
-    entries = [_entry(p, split_of[p.group], _count(opened[p.image], p.window, legend)) for p in labelled]
+        erase_labels(folder / str(images[place.image].labels), window)
+    entries = [_entry(p, split_of[p.group], count_labels(opened[p.image], p.window, legend)) for p in labelled]
     if options.unlabeled:
         kept = set(labelled)
         entries += [_entry(p, "unlabeled", []) for p in spots if p not in kept]
@@ -141,7 +141,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         layout=found.catalogue.layout,
         seed=options.seed,
         dtype=str(dtype),
-        bands=_statistics([e for e in entries if e.split == "train"], opened, facts[0].bands),
+        bands=band_statistics([e for e in entries if e.split == "train"], opened, facts[0].bands),
         legend=legend,
         images=images,
         samples=entries,
@@ -210,87 +210,8 @@ def _store_heights(folder: Path, name: str, sample: SourceSample, grid: Grid) ->
     return f"{HEIGHTS}/{name}"
 
 
-def _count(image: StoredImage, window: Window, legend: Legend) -> list[int]:
-    """Count labelled pixels by class index."""
-    total = np.zeros(256, np.int64)
-    for piece in _pieces(window):
-        total += np.bincount(image.read_labels(piece).ravel(), minlength=256)
-    counts: list[int] = total[: len(legend.learnt)].tolist()
-    return counts
-
-
-def _pieces(window: Window) -> Iterator[Window]:
-    """Yield parts of a window that are small enough to be worked on in little memory."""
-    for part in chunks(Grid(window.height, window.width)):
-        yield Window(window.row + part.row, window.col + part.col, part.height, part.width)
-
-
 def _entry(place: Place, split: SplitName, counts: list[int]) -> Sample:
     return Sample(name=place.name, image=place.image, window=place.window, group=place.group, split=split, counts=counts)
-
-
-def _erase_labels(path: Path, window: Window) -> None:
-    labels = np.load(path, mmap_mode="r+")
-    labels[window.slices] = IGNORE
-    labels.flush()
-
-
-def _statistics(samples: Sequence[Sample], images: Sequence[StoredImage], names: Sequence[str]) -> list[Band]:
-    moments = Moments(len(names))
-    for sample in track(samples, "measuring", len(samples)):
-        for piece in _pieces(sample.window):
-            values, valid = images[sample.image].read(piece)
-            moments.add(values.reshape(len(values), -1) if valid.all() else values[:, valid])
-    if not moments.count:
-        raise DataError("the training split has no valid pixel", file=images[0].name, fix="Choose other groups")
-    return [
-        Band(name=name, mean=mean, std=std, min=low, max=high)
-        for name, mean, std, low, high in zip(names, moments.mean, moments.std, moments.low, moments.high, strict=True)
-    ]
-
-
-def _split_findings(manifest: Manifest) -> Iterator[Finding]:
-    """Say where a split lacks a class that others have, or has become empty."""
-    names = manifest.legend.names
-    of = {split: _totals(manifest.of(split), len(names)) for split in SPLITS}
-    for split, totals in of.items():
-        if not totals.sum():
-            if split == "train":
-                raise DataError(
-                    "no labelled pixel is left to train on",
-                    file=manifest.source,
-                    fix="Choose a smaller --block or --buffer",
-                )
-            if not manifest.of(split):
-                yield Finding(
-                    "note",
-                    "empty-split",
-                    manifest.source,
-                    f"The {split} split is empty.",
-                    f"Name groups with --{split}.",
-                )
-            else:
-                yield Finding(
-                    "warning", "unlabelled-split", manifest.source, f"No labelled pixel is left in the {split} split.",
-                    "Choose a smaller --block or --buffer, or other groups.",
-                )  # fmt: skip
-            continue
-        absent = [name for i, name in enumerate(names) if not totals[i] and any(t[i] for t in of.values())]
-        if absent:
-            yield Finding(
-                "warning", "class-absent", manifest.source, f"Absent from the {split} split: {', '.join(absent)}.",
-                "Choose other groups with --test and --val, or another --seed.",
-            )  # fmt: skip
-    nowhere = [name for i, name in enumerate(names) if not any(t[i] for t in of.values())]
-    if nowhere:
-        yield Finding(
-            "warning", "class-empty", manifest.source, f"No valid labelled pixel at all: {', '.join(nowhere)}.",
-            "Check the labels, and whether they lie on nodata; or take the class out.",
-        )  # fmt: skip
-
-
-def _totals(samples: Sequence[Sample], n: int) -> NDArray[np.int64]:
-    return np.sum([s.counts for s in samples], axis=0, dtype=np.int64) if samples else np.zeros(n, np.int64)
 
 
 def _share(counts: NDArray[np.int64], index: int) -> float:
@@ -299,7 +220,7 @@ def _share(counts: NDArray[np.int64], index: int) -> float:
 
 def _summarise(options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]) -> PrepareResult:
     n = len(manifest.legend.learnt)
-    of = {split: _totals(manifest.of(split), n) for split in SPLITS}
+    of = {split: totals(manifest.of(split), n) for split in SPLITS}
     total = np.sum(list(of.values()), axis=0)
     return PrepareResult(
         dataset=str(options.dataset),

@@ -1,0 +1,73 @@
+"""Intervals by bootstrap over groups: how far a score would move had other places been drawn.
+
+Pixels of one place are alike, so an interval over pixels would be far too narrow. Groups are drawn with replacement, and the
+score is computed anew from the sum of their counts.
+
+Source: Efron and Tibshirani 1993, "An introduction to the bootstrap" (percentile intervals).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 2000
+LEVEL = 0.95
+
+FEWEST = 3
+"""Groups that an interval needs; with fewer than ten it is rough, and tends to be too narrow."""
+
+Interval: TypeAlias = tuple[float, float]
+
+
+def by_group(groups: Sequence[str], counts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Add up the counts of samples by their group: (groups, ...)."""
+    names, at = np.unique(np.asarray(groups), return_inverse=True)
+    out = np.zeros((len(names), *counts[0].shape), counts[0].dtype)
+    for i, part in zip(at, counts, strict=True):
+        out[i] += part
+    return out
+
+
+def resampled(counts: NDArray[Any], seed: int = 0, draws: int = DRAWS) -> NDArray[Any]:
+    """Return the sums of counts over groups drawn with replacement.
+
+    Args:
+        counts: shape (groups, ...).
+        seed: of the draw; equal seeds draw equal groups, so that two maps can be compared in pairs.
+        draws: how many.
+
+    Returns:
+        Shape (draws, ...).
+    """
+    n = len(counts)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    sums: NDArray[Any] = times.astype(np.float64) @ counts.reshape(n, -1)
+    return sums.reshape(draws, *counts.shape[1:])
+
+
+def interval(values: NDArray[np.float64]) -> Interval | None:
+    """Return the middle 95% of values (draws,); None where fewer than half the draws have one."""
+    known = values[~np.isnan(values)]
+    if len(known) < len(values) / 2:
+        return None
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def intervals(
+    counts: NDArray[Any], score: Callable[[NDArray[Any]], NDArray[np.float64]], seed: int = 0
+) -> list[Interval | None]:
+    """Return the interval of each score that counts give, none where there are too few groups.
+
+    Args:
+        counts: shape (groups, ...).
+        score: turns counts (draws, ...) into scores (draws, scores).
+        seed: of the draw.
+    """
+    if len(counts) < FEWEST:
+        return [None] * score(counts[:1]).shape[1]
+    return [interval(column) for column in score(resampled(counts, seed)).T]

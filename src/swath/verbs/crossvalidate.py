@@ -1,0 +1,109 @@
+"""`swath crossvalidate`: train on all but one part of the data, score on that part, and so on for each part."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swath.dataset import Dataset
+from swath.errors import JobError
+from swath.folds import make_folds, resplit
+from swath.model import Model
+from swath.options import CrossvalidateOptions
+from swath.parts import whole_file
+from swath.progress import track
+from swath.scoring import Judged, ModelMapper, judge
+from swath.truth import DatasetTruth
+from swath.verbs.scored import EvaluateResult, summarise
+from swath.verbs.verb import Result, verb
+
+RESULT = "crossvalidation.json"
+
+
+class Fold(Result):
+    """One part: the groups that judged, the mean IoU of the model that had not seen them, and its file."""
+
+    groups: list[str]
+    miou: float | None
+    accuracy: float | None
+    model: str
+
+
+class CrossvalidateResult(Result):
+    """How training on this kind of data fares on ground it has not seen.
+
+    Attributes:
+        miou: mean IoU over the counts of all folds together.
+        miou_interval: 95% interval of it, by bootstrap over all groups.
+        mean: mean of the folds' mean IoU.
+        deviation: standard deviation between folds (n - 1).
+        folds: each part.
+        pooled: all scores over the counts of all folds together.
+        result: path of the same as a file.
+    """
+
+    miou: float | None
+    miou_interval: tuple[float, float] | None
+    mean: float | None
+    deviation: float | None
+    folds: list[Fold]
+    pooled: EvaluateResult
+    result: str
+
+
+@verb(CrossvalidateOptions)
+def crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
+    """Train and score once a fold; every group is judged by a model that has not seen it.
+
+    Raises:
+        DataError: the dataset is damaged, or has fewer groups than folds.
+        UsageError: a training option is wrong.
+        JobError: a model or the result cannot be written.
+    """
+    from swath.verbs.train import train
+
+    dataset = Dataset(options.dataset)
+    parts = make_folds(dataset, options.folds, options.seed)
+    folder = Path(options.folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JobError(f"cannot be made ({error.strerror})", file=folder, fix="Choose a writable place") from error
+    how: dict[str, Any] = {"recipe": options.recipe, "seed": options.seed}
+    how |= {name: getattr(options, name) for name in ("minutes", "epochs", "steps") if getattr(options, name) is not None}
+    folds: list[Fold] = []
+    everything: list[Judged] = []
+    for number, groups in enumerate(track(parts, "folds", len(parts), "folds"), 1):
+        data, path = folder / f".fold-{number}", folder / f"fold-{number}.swath"
+        try:
+            resplit(dataset, data, groups)
+            train(data, path, **how)
+            truth, model = DatasetTruth(Dataset(data), "test"), Model(path)
+            counts = list(judge(truth, ModelMapper(model.engine, model.card.temperature)))
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+        scored = summarise(truth.legend, "test", counts)
+        folds.append(Fold(groups=groups, miou=scored.miou, accuracy=scored.accuracy, model=str(path)))
+        everything += counts
+    result = _result(dataset, folds, everything, str(folder / RESULT))
+    with whole_file(folder / RESULT) as partial:
+        partial.write_text(json.dumps(result.model_dump(mode="json"), indent=1), encoding="utf-8")
+    return result
+
+
+def _result(dataset: Dataset, folds: list[Fold], counts: list[Judged], path: str) -> CrossvalidateResult:
+    pooled = summarise(dataset.manifest.legend, "folds", counts)
+    known = [fold.miou for fold in folds if fold.miou is not None]
+    return CrossvalidateResult(
+        miou=pooled.miou,
+        miou_interval=pooled.miou_interval,
+        mean=float(np.mean(known)) if known else None,
+        deviation=float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        folds=folds,
+        pooled=pooled,
+        result=path,
+    )

@@ -1,0 +1,202 @@
+"""What scores look like as a verb's result, and how the counts of places become them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.boundaries import boundary_iou
+from swath.calibration import expected_calibration_error
+from swath.classes import Legend
+from swath.contest import iou3
+from swath.intervals import by_group, intervals
+from swath.scores import Scores, mean_known
+from swath.scoring import Judged
+from swath.verbs.verb import Result
+
+
+class ClassScores(Result):
+    """Scores of one class, 0..1, None where it has none.
+
+    Attributes:
+        name: of the class.
+        code: that a map holds for it.
+        iou: intersection over union.
+        iou_interval: 95% interval of it, by bootstrap over groups; None where there are fewer than three.
+        f1: also called Dice.
+        precision: user's accuracy.
+        recall: producer's accuracy.
+        boundary_iou: IoU of the pixels within five pixels of a boundary.
+        pixels: its labelled pixels.
+        iou3: its IoU with heights.
+    """
+
+    name: str
+    code: int
+    iou: float | None
+    iou_interval: tuple[float, float] | None = None
+    f1: float | None
+    precision: float | None
+    recall: float | None
+    boundary_iou: float | None = None
+    pixels: int
+    iou3: float | None = None
+
+
+class ImageScore(Result):
+    """The mean IoU of one image or block."""
+
+    name: str
+    group: str
+    miou: float | None
+    pixels: int
+
+
+class Reliability(Result):
+    """How far confidence can be believed.
+
+    Attributes:
+        temperature: that scores are divided by.
+        error_before: expected calibration error, 0..1, with temperature 1.
+        error: with the temperature.
+        bins: rows (mean confidence, share of right pixels, share of all pixels) after calibration, least confident first.
+        bins_before: the same before.
+    """
+
+    temperature: float
+    error_before: float | None
+    error: float | None
+    bins: list[tuple[float, float, float]]
+    bins_before: list[tuple[float, float, float]]
+
+
+class EvaluateResult(Result):
+    """How a map scored.
+
+    A class that neither truth nor map holds has no score and is left out of means; one that is mapped but absent from the truth
+    has IoU 0 and counts. Intervals (95%) come from a bootstrap over groups, and are None where there are fewer than three.
+
+    Attributes:
+        miou: mean IoU over the classes that truth or map hold; where unlabelled ground was learnt as a class, without it.
+        miou_interval: of it.
+        miou_with_unlabeled: with it; None where it was not learnt.
+        miou3: mean IoU-3, for which a true positive also needs its height; None without heights.
+        accuracy: share of labelled pixels that are right.
+        accuracy_interval: of it.
+        kappa: Cohen's.
+        boundary_miou: mean boundary IoU.
+        classes: scores of each class.
+        confusion: pixels by true (rows) and mapped class (columns), in the order of `classes`.
+        split: which split was scored; `labels` where labels were given instead of a dataset.
+        images: number of images or blocks.
+        groups: those that were scored.
+        unmapped: labelled pixels where the map has no data; they are not scored.
+        per_image: their own mean IoU, worst first.
+        reliability: how far confidence can be believed; None for a map file.
+        report: path of the page, if one was asked for.
+    """
+
+    miou: float | None
+    miou_interval: tuple[float, float] | None = None
+    miou_with_unlabeled: float | None = None
+    miou3: float | None = None
+    accuracy: float | None
+    accuracy_interval: tuple[float, float] | None = None
+    kappa: float | None = None
+    boundary_miou: float | None = None
+    classes: list[ClassScores]
+    confusion: list[list[int]]
+    split: str
+    images: int
+    groups: list[str] = []
+    unmapped: int = 0
+    per_image: list[ImageScore]
+    reliability: Reliability | None = None
+    report: str | None = None
+
+
+def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature: float = 1.0) -> EvaluateResult:
+    """Turn the counts of places into scores."""
+    every = Scores(np.sum([j.matrix for j in judged], axis=0))
+    total = Scores(labelled_only(every.matrix, legend))
+    edges = boundary_iou(np.sum([j.boundary for j in judged], axis=0))
+    columns = {name: getattr(total, name) for name in ("iou", "f1", "precision", "recall")} | {"boundary_iou": edges}
+    groups = [j.place.group for j in judged]
+    matrices = by_group(groups, [labelled_only(j.matrix, legend) for j in judged])
+    miou_interval, accuracy_interval, *iou_intervals = intervals(matrices, lambda m: headline(m, legend))
+    sure = [j.reliability for j in judged if j.reliability is not None]
+    return EvaluateResult(
+        miou=known(mean_over_labelled(total.iou, legend)),
+        miou_interval=miou_interval,
+        miou_with_unlabeled=known(every.miou) if any(c.unlabeled for c in legend.learnt) else None,
+        accuracy=known(total.accuracy),
+        accuracy_interval=accuracy_interval,
+        kappa=known(total.kappa),
+        boundary_miou=known(mean_over_labelled(edges, legend)),
+        classes=[
+            ClassScores(
+                name=c.name,
+                code=c.map_code,
+                pixels=int(total.pixels[i]),
+                iou_interval=iou_intervals[i],
+                **{name: known(values[i]) for name, values in columns.items()},
+            )
+            for i, c in enumerate(legend.learnt)
+        ],
+        confusion=every.matrix.tolist(),
+        split=split,
+        images=len(judged),
+        groups=sorted(set(groups)),
+        unmapped=sum(j.unmapped for j in judged),
+        per_image=sorted((_image_score(j, legend) for j in judged), key=lambda s: (s.miou is None, s.miou)),
+        reliability=_reliability(np.sum(sure, axis=0), temperature) if sure else None,
+    )
+
+
+def headline(matrices: NDArray[Any], legend: Legend) -> NDArray[np.float64]:
+    """Return mean IoU, accuracy and the IoU of each class, (draws, 2 + classes)."""
+    scores = Scores(matrices)
+    mean = np.asarray(mean_over_labelled(scores.iou, legend))
+    return np.concatenate([mean[:, None], np.asarray(scores.accuracy)[:, None], scores.iou], axis=1)
+
+
+def _image_score(judged: Judged, legend: Legend) -> ImageScore:
+    matrix = labelled_only(judged.matrix, legend)
+    miou = known(mean_over_labelled(Scores(matrix).iou, legend))
+    return ImageScore(name=judged.place.name, group=judged.place.group, miou=miou, pixels=int(matrix.sum()))
+
+
+def _reliability(counts: NDArray[np.float64], temperature: float) -> Reliability:
+    rows = []
+    for pixels, confidence, right in counts:
+        total = max(1.0, pixels.sum())
+        rows.append([(c / p, r / p, p / total) for p, c, r in zip(pixels, confidence, right, strict=True) if p])
+    errors = [known(expected_calibration_error(c)) for c in counts]
+    return Reliability(temperature=temperature, error_before=errors[0], error=errors[1], bins_before=rows[0], bins=rows[1])
+
+
+def with_heights(result: EvaluateResult, legend: Legend, near: NDArray[np.int64]) -> EvaluateResult:
+    """Add IoU-3 to scores; `near` are the true positives of each class that have their height."""
+    values = iou3(labelled_only(np.asarray(result.confusion, np.int64), legend), near)
+    classes = [c.model_copy(update={"iou3": known(v)}) for c, v in zip(result.classes, values, strict=True)]
+    return result.model_copy(update={"miou3": known(mean_over_labelled(values, legend)), "classes": classes})
+
+
+def labelled_only(matrix: NDArray[Any], legend: Legend) -> NDArray[Any]:
+    """Return confusion matrices (..., n, n) without the truth that means no label; to map that on labelled ground is wrong."""
+    out = matrix.copy()
+    out[..., [i for i, c in enumerate(legend.learnt) if c.unlabeled], :] = 0
+    return out
+
+
+def mean_over_labelled(values: NDArray[np.float64], legend: Legend) -> Any:
+    """Return the mean of a score (..., n) over the classes that have one, but unlabelled ground; NaN where none has."""
+    return mean_known(values[..., [i for i, c in enumerate(legend.learnt) if not c.unlabeled]])
+
+
+def known(value: float) -> float | None:
+    """Return a number, None for NaN."""
+    return None if np.isnan(value) else float(value)
