@@ -97,8 +97,11 @@ class Manifest(_Frozen):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the manifest: names the data, the split and the statistics a model was made with."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 of the manifest: names the data, the split and the statistics a model was made with.
+
+        Fields at their default are left out, so that a field that a later Swath adds changes no digest.
+        """
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
 
 class StoredImage:
