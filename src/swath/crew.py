@@ -255,7 +255,9 @@ class RayCrew:
         self._gpu = plan.setup.engine == "cuda"
         room = ray.cluster_resources().get("GPU" if self._gpu else "CPU", 1)
         count = count or max(1, int(room if self._gpu else room // threads))
-        actor = ray.remote(num_cpus=0 if self._gpu else threads, num_gpus=1 if self._gpu else 0, max_restarts=-1)(_Actor)
+        actor = ray.remote(
+            num_cpus=0 if self._gpu else threads, num_gpus=1 if self._gpu else 0, max_restarts=-1, max_task_retries=TRIES
+        )(_Actor)
         self._actors = deque(actor.remote(plan.model_dump_json(), root) for _ in range(count))
         self._of: dict[Any, Any] = {}
         self.slots = count

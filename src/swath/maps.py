@@ -124,15 +124,23 @@ class MapWriter:
         """
         try:
             with gdal():
+                wanted = self._checksums(self._dataset)
                 self._dataset.close()
                 rasterio.shutil.copy(
                     self._scratch, self._path, driver="COG", COMPRESS="DEFLATE", LEVEL="6", BLOCKSIZE="512",
                     OVERVIEW_RESAMPLING=self._kind.resampling, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS",
                 )  # fmt: skip
+                with rasterio.open(self._path) as made:
+                    if self._checksums(made) != wanted:  # GDAL says nothing of a full disk here
+                        raise rasterio.errors.RasterioIOError("what was written is not what is there")
         except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
             raise JobError(
                 f"the map cannot be written ({error})", file=self._path.parent, fix="Make room, and give the same command again"
             ) from error
+
+    @staticmethod
+    def _checksums(dataset: Any) -> list[int]:
+        return [dataset.checksum(i) for i in dataset.indexes]
 
     def close(self) -> None:
         """Remove the scratch file."""
