@@ -11,7 +11,7 @@ demo: .venv/.demo
 	$(BIN)/swath demo swath-demo
 
 test: .venv/.dev
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 2
 
 test-full: .venv/.dev
 	$(BIN)/pytest

@@ -399,22 +399,16 @@ def test_a_flag_turns_off_what_the_configuration_turns_on(run: Any, source: Path
     assert run("prepare", source, tmp_path / "d", "--config", tmp_path / "c.yaml", "--no-skip-bad").code == 1
 
 
-def test_the_verbs_of_trust_say_what_they_found(tiny_model, stripes, tmp_path, capsys):
+def test_the_verbs_of_trust_say_what_they_found(tiny_model, stripes, tmp_path, run):
     """Each new verb in text, as people read it."""
     codes = np.kron(np.arange(1, 5).reshape(2, 2), np.ones((40, 40), int)).astype(np.uint8)
-    mapped = str(write_raster(tmp_path / "m.tif", codes, UTM, NORTH_UP, nodata=0))
-    main(["evaluate", str(tiny_model), str(stripes)])
-    text = capsys.readouterr().out
+    mapped = write_raster(tmp_path / "m.tif", codes, UTM, NORTH_UP, nodata=0)
+    text = run("evaluate", tiny_model, stripes).out
     assert "kappa" in text and "boundary" in text and "Expected calibration error" in text and "No intervals" in text
-    main(["evaluate", mapped, mapped])
-    assert "mIoU 1.000" in capsys.readouterr().out
-    main(["compare", str(tiny_model), str(tiny_model), str(stripes)])
-    assert "+0.000" in capsys.readouterr().out
-    main(["sample", mapped, str(tmp_path / "p.gpkg"), "-n", "20"])
-    assert "20 points (1 5, 2 5, 3 5, 4 5)" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as left:
-        main(["area", mapped, "--reference", str(tmp_path / "p.gpkg")])
-    assert left.value.code == 1 and "is empty in 20 of 20 features" in capsys.readouterr().err
+    assert "mIoU 1.000" in run("evaluate", mapped, mapped).out
+    assert "+0.000" in run("compare", tiny_model, tiny_model, stripes).out
+    assert "20 points (1 5, 2 5, 3 5, 4 5)" in run("sample", mapped, tmp_path / "p.gpkg", "-n", "20").out
+    ran = run("area", mapped, "--reference", tmp_path / "p.gpkg")
+    assert ran.code == 1 and "is empty in 20 of 20 features" in ran.err
     image = next((stripes.parent / "source" / "a" / "images").iterdir())
-    main(["inspect", str(image), "--against", str(tiny_model)])
-    assert "Distance from the training data" in capsys.readouterr().out
+    assert "Distance from the training data" in run("inspect", image, "--against", tiny_model).out

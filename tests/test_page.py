@@ -112,7 +112,7 @@ def share(page, colour, box=np.s_[:, 380:]):
     return float((np.abs(shot(page)[box] - colour).max(axis=-1) <= 3).mean())
 
 
-def until(condition, seconds=15.0):
+def until(condition, seconds=60.0):
     """Wait until something holds, as tiles arrive when they do."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

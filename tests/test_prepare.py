@@ -406,8 +406,9 @@ def test_a_folder_or_file_that_is_no_dataset(tmp_path: Path) -> None:
 def test_a_lost_array_is_named(tmp_path: Path) -> None:
     opened(tiles(tmp_path / "s", "A", "B"))
     (tmp_path / "dataset" / "labels" / "000001.npy").unlink()
+    image = Dataset(tmp_path / "dataset").images[1]
     with pytest.raises(DataError, match=r"labels/000001\.npy: the stored array cannot be read.*swath prepare"):
-        _ = Dataset(tmp_path / "dataset").images
+        image.read_labels(image.grid.window)
 
 
 def test_an_old_dataset_is_replaced_when_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,7 +418,7 @@ def test_an_old_dataset_is_replaced_when_the_new_one_is_whole(tmp_path: Path, mo
     with pytest.raises(UsageError):
         opened(source, seed=2, test="nowhere")
     with monkeypatch.context() as patch:
-        patch.setattr("swath.verbs.prepare._statistics", _interrupted)
+        patch.setattr("swath.verbs.prepare.band_statistics", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             opened(source, seed=2)
     assert (tmp_path / "dataset" / MANIFEST).read_bytes() == before

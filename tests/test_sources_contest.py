@@ -18,9 +18,10 @@ SIZE = 48
 
 def tile(root, name, kinds="RGB CLS", folder="", size=(SIZE, SIZE), codes=(2, 5, 6, 9, 17, 65)):
     """Write the files of one pass, as tifffile writes the contest's."""
-    truth = np.asarray(codes, np.uint8)[np.indices(size)[1] * len(codes) // size[1]]
+    seed = int("".join(c for c in name if c.isdigit()))
+    truth = np.roll(np.asarray(codes, np.uint8)[np.indices(size)[1] * len(codes) // size[1]], seed * 7, axis=1)
     arrays = {
-        "RGB": np.repeat(truth[..., None] * 3, 3, axis=2) + noise(*size, 3, high=9),
+        "RGB": np.repeat(truth[..., None] * 3, 3, axis=2) + noise(*size, 3, high=9, seed=seed),
         "MSI": (np.repeat(truth[..., None], 8, axis=2).astype(np.uint16) * 100 + np.arange(8)).astype(np.uint16),
         "CLS": truth,
         "AGL": np.where(truth == 65, np.nan, truth).astype(np.float32),

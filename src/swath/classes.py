@@ -23,6 +23,9 @@ from swath.types import PathLike
 IGNORE = 255
 """Index of a pixel without label."""
 
+MASKS = "the masks"
+"""Origin of classes that nobody named."""
+
 MAX_CLASSES = 254
 MAX_CODE = 65535
 MAX_SPREAD = 1 << 24
@@ -72,7 +75,7 @@ class Legend:
 
     classes: tuple[LandClass, ...]
     kind: Kind = "code"
-    origin: str = field(default="the masks", compare=False)
+    origin: str = field(default=MASKS, compare=False)
     snap: bool = False
 
     def __post_init__(self) -> None:
@@ -109,6 +112,11 @@ class Legend:
     def learnt(self) -> tuple[LandClass, ...]:
         """The classes that a network tells apart; position is the index."""
         return tuple(c for c in self.classes if not c.ignore)
+
+    @property
+    def found(self) -> bool:
+        """Whether the classes were found in the masks, rather than named by someone."""
+        return self.origin == MASKS
 
     @property
     def names(self) -> list[str]:

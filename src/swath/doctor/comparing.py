@@ -192,7 +192,7 @@ def judge_classes(samples: Sequence[Sample], facts: Mapping[str, Facts], legend:
             )  # fmt: skip
     codes = sorted(code for c in legend.classes for code in c.codes)
     gaps = [b for a, b in zip(codes, codes[1:], strict=False) if b - a > 1]
-    if legend.kind == "code" and gaps:
+    if legend.kind == "code" and gaps and legend.found:
         yield Finding(
             "note", "code-gaps", str(root), f"The class codes have gaps: {', '.join(map(str, codes[:30]))}.",
             "Nothing: maps hold the same codes.",
