@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.grid import Window
-from swath.layers import write_layer
+from swath.layers import Layer, write_layer
 from swath.raster import Grid, chunks, gdal, grid_of, open_raster, unreadable
 from swath.types import PathLike
 
@@ -85,7 +85,7 @@ def write_regions(path: PathLike, regions: Sequence[Region], crs: str | None) ->
         "pixels": np.array([r.pixels for r in regions], np.int64),
         "share": np.array([round(r.wrong / max(1, r.pixels), 3) for r in regions], float),
     }
-    write_layer(path, "Polygon", [r.shape for r in regions], columns, crs)
+    write_layer(path, Layer("Polygon", [r.shape for r in regions], columns, crs, "polygons"))
 
 
 def review(confidence: PathLike, path: PathLike, n: int) -> int:

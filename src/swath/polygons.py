@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import pyproj
 import pyproj.exceptions
 import rasterio
@@ -20,10 +19,8 @@ from numpy.typing import NDArray
 from swath.classes import Legend
 from swath.errors import JobError
 from swath.grid import Window
+from swath.layers import Layer, put_layer
 from swath.raster import Grid, chunks, gdal, grid_of
-
-NO_DATE = "1970-01-01T00:00:00.000Z"
-"""Date in GeoPackages: equal maps make equal files."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +94,7 @@ def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path)
     if target.suffix.lower() == ".parquet":
         _write_parquet(path, polygons, columns)
         return
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NO_DATE})
-    try:
-        pyogrio.raw.write(
-            path, shapely.to_wkb(polygons.geometries), list(columns.values()), list(columns), crs=polygons.crs,
-            geometry_type="Polygon", layer="classes", driver="GPKG",
-        )  # fmt: skip
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
-        raise JobError(f"the polygons cannot be written ({error})", file=target, fix="Check that there is room") from error
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+    put_layer(path, Layer("Polygon", polygons.geometries, columns, polygons.crs, "classes"), target)
 
 
 def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[Any]]) -> None:

@@ -11,7 +11,7 @@ from swath.drawing import draw_points
 from swath.ellipsoid import PixelAreas
 from swath.errors import UsageError
 from swath.grid import Window
-from swath.layers import write_layer
+from swath.layers import Layer, write_layer
 from swath.mapfiles import MapFile
 from swath.options import SampleOptions
 from swath.verbs.verb import Result, verb
@@ -52,7 +52,7 @@ def sample(options: SampleOptions) -> SampleResult:
             "reference": np.array([None] * len(places), object),
         }
         facts = {"classes": ", ".join(f"{c.map_code} {c.name}" for c in legend.learnt), "map": mapped.path}
-        write_layer(options.points, "Point", shapely.points(xy), columns, mapped.grid.crs, facts)
+        write_layer(options.points, Layer("Point", shapely.points(xy), columns, mapped.grid.crs, "points", facts))
     return SampleResult(
         points=str(options.points),
         n=len(places),
