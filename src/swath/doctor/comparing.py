@@ -25,6 +25,9 @@ FAR = 8.0
 CROWD = 8
 """So many images are needed to say what is odd among them."""
 
+UNLIKE = 3.0
+"""Images without CRS of which one has so many times the pixels of another may show the ground at other scales."""
+
 RARE = 0.001
 """A class with a smaller share of the labelled pixels is called rare."""
 
@@ -103,6 +106,15 @@ def _about_all(facts: Sequence[ImageFacts], first: Sample) -> Iterator[Finding]:
         yield Finding(
             "note", "several-crs", where, f"The images lie in {len(crs)} different CRSs.",
             "Nothing: each is used on its own pixels, and maps keep the CRS of their image.",
+        )  # fmt: skip
+    by_size = sorted({(f.grid.height * f.grid.width, f.grid.width, f.grid.height) for f in facts})
+    if not crs and by_size[-1][0] > UNLIKE * by_size[0][0]:
+        (_, *least), (_, *most) = by_size[0], by_size[-1]
+        yield Finding(
+            "note", "resolution-unknown", where,
+            f"The images have no CRS and sizes from {least[0]}x{least[1]} to {most[0]}x{most[1]}: how much ground a pixel "
+            "shows is unknown, and may differ among them.",
+            "Nothing, if scales from 0.4 to 1.4 cover it (training draws them); else bring all to one resolution.",
         )  # fmt: skip
     mixed = next((f for f in facts if len(set(f.dtypes)) > 1 or len(set(map(str, f.nodata))) > 1), None)
     if mixed:
