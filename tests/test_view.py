@@ -99,7 +99,10 @@ def test_what_cannot_be_shown_is_refused(tmp_path, show):
 def test_the_command_serves_until_it_is_ended(tmp_path, stop):
     path = write_map(tmp_path / "m.tif", codes_of(40, 40))
     command = [sys.executable, "-c", "from swath.cli.main import main; main()", "view", str(path), "--no-open", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background is begun without
+    )  # fmt: skip
     found = json.loads(process.stdout.readline())
     with urlopen(found["url"]) as page:
         assert b"Swath" in page.read()
