@@ -223,13 +223,17 @@ def test_too_little_memory_is_told_before_anything_is_done(tiny_model, tmp_path)
 
 def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):
     """A stand-in for a network with heights: its last class score is taken for metres."""
-    opened = Model.open
+    begun, opened = Model.__init__, Model.open
 
-    def with_heights(self, *more):
-        return dataclasses.replace(opened(self, *more), classes=2, heights=True)
+    def begin(self, *more):
+        begun(self, *more)
+        self.card = self.card.model_copy(update={"heights": True})
 
-    monkeypatch.setattr(Model, "open", with_heights)
-    monkeypatch.setattr("swath.verbs.predict._has_heights", lambda model: True)
+    def two_classes(self, *more):
+        return dataclasses.replace(opened(self, *more), classes=2)
+
+    monkeypatch.setattr(Model, "__init__", begin)
+    monkeypatch.setattr(Model, "open", two_classes)
     pixels = noise(3, 64, 80)
     pixels[:, :10] = 0
     image = write_raster(tmp_path / "i.tif", pixels, UTM, NORTH_UP, nodata=0)

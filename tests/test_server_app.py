@@ -324,7 +324,7 @@ def test_slow_clients_are_let_go(server, monkeypatch):
     head = b"POST /predict?model=no.swath HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
     assert raw(server, head + b"abc").startswith(b"HTTP/1.1 408")
     assert raw(server, b"GET /files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc").startswith(b"HTTP/1.1 200")
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 9  # less than the shortest of them unchanged
 
 
 @pytest.mark.parametrize(

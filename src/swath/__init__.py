@@ -8,10 +8,10 @@ model file for arrays in memory. Nothing heavy is imported before it is used.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from swath.errors import DataError, JobError, ModelError, SwathError, UsageError
     from swath.model import Model
     from swath.verbs.area import area
@@ -54,12 +54,14 @@ __all__ = [
     "view",
 ]
 
-__version__ = version("swath")
-
 _HOMES = {"Model": "swath.model"} | {name: f"swath.verbs.{name}" for name in __all__ if name.islower()}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # a third of the program's own time to start
+
+        return version("swath")
     if name not in __all__:
         raise AttributeError(f"module 'swath' has no attribute {name!r}")
     return getattr(import_module(_HOMES.get(name, "swath.errors")), name)

@@ -20,9 +20,10 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 def probabilities(scores: NDArray[np.float32], temperature: float = 1.0, axis: int = 0) -> NDArray[np.float32]:
     """Return softmax(scores / temperature) along the axis of classes, same shape, float32."""
-    scaled = scores / np.float32(temperature)
-    scaled = np.exp(scaled - scaled.max(axis=axis, keepdims=True))
-    out: NDArray[np.float32] = scaled / scaled.sum(axis=axis, keepdims=True)
+    out: NDArray[np.float32] = scores - scores.max(axis=axis, keepdims=True)
+    out /= np.float32(temperature)
+    np.exp(out, out=out)
+    out /= out.sum(axis=axis, keepdims=True)
     return out
 
 

@@ -5,14 +5,10 @@ Source: Le Saux et al. 2019, "2019 IEEE GRSS Data Fusion Contest: Large-Scale Se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.classes import IGNORE
-from swath.dataset import Dataset, Sample
-from swath.fleet import Engine, answers_in
 
 NEAR = 1.0
 """Metres: a height that errs by less is right."""
@@ -57,15 +53,3 @@ def iou3(matrix: NDArray[np.int64], near: NDArray[np.int64]) -> NDArray[np.float
     out = np.full(len(near), np.nan)
     np.divide(near, near + wrong, out=out, where=near + wrong > 0)
     return out
-
-
-def score_heights(dataset: Dataset, samples: Iterable[Sample], engine: Engine) -> Iterator[NDArray[np.int64]]:
-    """Yield `near_hits` of each sample."""
-    n = engine.classes or 0
-    for sample in samples:
-        image = dataset.images[sample.image]
-        near = np.zeros(n, np.int64)
-        for answer in answers_in(image, engine, sample.window):
-            truth, heights = image.read_labels(answer.window), image.read_heights(answer.window)
-            near += near_hits(truth, answer.indices, heights, answer.height, n)
-        yield near

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.calibration import probabilities
 from swath.classes import IGNORE
 from swath.errors import DataError
 from swath.grid import Tile, Tiling, Window, fit, square
@@ -110,14 +111,10 @@ class Answer:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
-        """Probability of each class (classes, rows, columns), NaN where a pixel is invalid: softmax(scores / temperature).
-
-        Source: Guo et al. 2017, "On calibration of modern neural networks".
-        """
+        """Probability of each class (classes, rows, columns), NaN where a pixel is invalid; see `calibration`."""
         if self.scores is None:
             return np.full((self.engine.classes or 1, *self.valid.shape), np.nan, np.float32)
-        out: NDArray[np.float32] = np.exp((self._classes - self._classes.max(axis=0)) / np.float32(self.engine.temperature))
-        out /= out.sum(axis=0)
+        out = probabilities(self._classes, self.engine.temperature)
         out[:, ~self.valid] = np.nan
         return out
 

@@ -116,16 +116,30 @@ class PrepareOptions(SourceOptions):
 
 
 @dataclass(frozen=True, config=_FROZEN)
-class TrainOptions:
-    """Teach a network, and pack it into a model file."""
+class TeachingOptions:
+    """By what recipe to teach, and how long."""
 
-    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
-    model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
     _: KW_ONLY
     recipe: Annotated[
         Literal["default", "classic"],
         Field(description="Named set of training settings; classic is the plain U-Net that all is measured against."),
     ] = "default"
+    minutes: Annotated[float | None, Field(gt=0, description="Wall time of a training loop (default 30).")] = None
+    epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
+    steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
+
+    def __post_init__(self) -> None:
+        if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
+            raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class TrainOptions(TeachingOptions):
+    """Teach a network, and pack it into a model file."""
+
+    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
+    model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
+    _: KW_ONLY
     encoder: Annotated[str, Field(description="Encoder: any timm model that gives feature maps.")] = "tf_efficientnet_lite0"
     decoder: Annotated[Decoder, Field(description="Decoder of the network.")] = "unet"
     weights: Annotated[
@@ -151,9 +165,6 @@ class TrainOptions:
             description="Classic recipe: crops an image, from its corner (corner:9) or anywhere (grid:16, the default).",
         ),
     ] = None
-    minutes: Annotated[float | None, Field(gt=0, description="Wall time of the training loop (default 30).")] = None
-    epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
-    steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
     from_: Annotated[
         PathLike | None,
         Field(description="Model to go on from: its encoder, decoder and weights, for classes and bands of the same names."),
@@ -166,8 +177,7 @@ class TrainOptions:
     seed: Annotated[int, Field(ge=0, description="Seed of weights, patches and augmentation.")] = 0
 
     def __post_init__(self) -> None:
-        if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
-            raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
+        super().__post_init__()
         if self.classic_crops and self.recipe != "classic":
             raise UsageError("--classic-crops is for the classic recipe", fix="Add --recipe classic")
 
@@ -200,17 +210,13 @@ class CompareOptions:
 
 
 @dataclass(frozen=True, config=_FROZEN)
-class CrossvalidateOptions:
+class CrossvalidateOptions(TeachingOptions):
     """Train and score on each part of the data in turn: every group judges a model that has not seen it."""
 
     dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote; its own split is not used.")]
     folder: Annotated[PathLike, Field(description="Folder for the models and the result.")]
     _: KW_ONLY
     folds: Annotated[int, Field(ge=2, description="Number of parts.")] = 5
-    recipe: Annotated[str, Field(description="Named set of training settings, as for `train`.")] = "default"
-    minutes: Annotated[float | None, Field(gt=0, description="Wall time of each training (default 30).")] = None
-    epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
-    steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
     seed: Annotated[int, Field(ge=0, description="Seed of the parts and of each training.")] = 0
 
 

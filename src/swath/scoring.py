@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from swath.boundaries import boundary_counts
 from swath.calibration import probabilities, reliability
 from swath.classes import IGNORE, Legend
+from swath.contest import near_hits
 from swath.dataset import Dataset, Sample, StoredImage
 from swath.errors import DataError
 from swath.fleet import Engine, answers_in, classify
@@ -32,10 +33,12 @@ class Mapped:
     Attributes:
         classes: class indices (rows, columns), `IGNORE` where nothing is mapped.
         confidence: probability of the mapped class (2, rows, columns), before and after calibration; None if unknown.
+        heights: metres above ground (rows, columns), NaN where nothing is mapped; None where they are not mapped.
     """
 
     classes: NDArray[np.uint8]
     confidence: NDArray[np.float32] | None = None
+    heights: NDArray[np.float32] | None = None
 
 
 class Mapper(Protocol):
@@ -69,13 +72,16 @@ class ModelMapper:
         shape = (place.window.height, place.window.width)
         classes = np.full(shape, IGNORE, np.uint8)
         confidence = np.zeros((2, *shape), np.float32)
+        heights = np.full(shape, np.nan, np.float32) if self._engine.heights else None
         for answer in answers_in(image, self._engine, place.window):
             rows, cols = answer.window.relative_to(place.window).slices
             classes[rows, cols] = answer.indices
+            if heights is not None:
+                heights[rows, cols] = answer.height
             if answer.scores is not None:
                 for sure, temperature in zip(confidence, self._temperatures, strict=True):
                     sure[rows, cols] = probabilities(answer.scores[: self._engine.classes], temperature).max(axis=0)
-        return Mapped(classes, confidence)
+        return Mapped(classes, confidence, heights)
 
 
 class MapMapper:
@@ -114,6 +120,7 @@ class Judged:
         boundary: see `boundary_counts`, (2, n).
         reliability: see `reliability`, before and after calibration (2, 3, bins); None where confidence is not known.
         unmapped: labelled pixels where nothing is mapped; they are not among the others.
+        near: true positives of each class that have their height, (n,); None where truth or map has no heights.
     """
 
     place: Place
@@ -121,6 +128,7 @@ class Judged:
     boundary: NDArray[np.int64]
     reliability: NDArray[np.float64] | None
     unmapped: int
+    near: NDArray[np.int64] | None
 
 
 def judge(truth: Truth, mapper: Mapper) -> Iterator[Judged]:
@@ -143,7 +151,11 @@ def count(truth: Truth, place: Place, mapped: Mapped) -> Judged:
     right = mapped.classes[known] == labels[known]
     sure = None if mapped.confidence is None else np.stack([reliability(c[known], right) for c in mapped.confidence])
     matrix, boundary = confusion(labels, mapped.classes, n), boundary_counts(labels, mapped.classes, n)
-    return Judged(place, matrix, boundary, sure, int(unmapped.sum()))
+    metres = None if mapped.heights is None else truth.heights(place)
+    near = None
+    if metres is not None and mapped.heights is not None:
+        near = near_hits(labels, mapped.classes, metres, mapped.heights, n)
+    return Judged(place, matrix, boundary, sure, int(unmapped.sum()), near)
 
 
 def score(dataset: Dataset, samples: Iterable[Sample], engine: Engine) -> Iterator[tuple[Sample, NDArray[np.int64]]]:

@@ -55,6 +55,9 @@ class Truth(Protocol):
     def labels(self, place: Place) -> NDArray[np.uint8]:
         """Return class indices (rows, columns) of a place, `IGNORE` where there is no label."""
 
+    def heights(self, place: Place) -> NDArray[np.float32] | None:
+        """Return heights above ground in metres (rows, columns), NaN where unknown; None where none are known."""
+
     def grid(self, place: Place) -> Grid:
         """Return the grid of the place's whole image."""
 
@@ -77,6 +80,7 @@ class DatasetTruth:
         self.dataset = dataset
         self.legend = dataset.manifest.legend
         self.origin = str(dataset.folder)
+        self._has_heights = any(image.heights for image in dataset.manifest.images)
         self._places = dataset.manifest.of(split)
         if not self._places:
             raise DataError(
@@ -91,6 +95,10 @@ class DatasetTruth:
     def labels(self, place: Place) -> NDArray[np.uint8]:
         """Return class indices of a place; see `Truth`."""
         return self.dataset.images[place.image].read_labels(place.window)
+
+    def heights(self, place: Place) -> NDArray[np.float32] | None:
+        """Return heights above ground of a place; see `Truth`."""
+        return self.dataset.images[place.image].read_heights(place.window) if self._has_heights else None
 
     def grid(self, place: Place) -> Grid:
         """Return the grid of the place's whole image."""
@@ -136,6 +144,10 @@ class LabelTruth:
     def labels(self, place: Place) -> NDArray[np.uint8]:
         """Return class indices of a place; see `Truth`."""
         return self.legend.encode(self._labels.read(place.window, self.legend.kind))
+
+    def heights(self, place: Place) -> NDArray[np.float32] | None:
+        """Return None: only labels are known."""
+        return None
 
     def grid(self, place: Place) -> Grid:
         """Return the grid of the map."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 
 import typer
-import yaml
 from pydantic.fields import FieldInfo
 
 from swath.errors import SwathError, UsageError
@@ -228,6 +227,8 @@ def _read_config(path: Path, options: type) -> dict[str, Any]:
     Raises:
         UsageError: the file is not a YAML mapping of known options.
     """
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

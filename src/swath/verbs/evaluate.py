@@ -7,10 +7,7 @@ import shlex
 import zipfile
 from pathlib import Path
 
-import numpy as np
-
 from swath.classes import read_legend
-from swath.contest import score_heights
 from swath.dataset import MANIFEST, Dataset
 from swath.errors import JobError, ModelError, UsageError
 from swath.mapfiles import MapFile
@@ -20,7 +17,7 @@ from swath.progress import track
 from swath.scoring import MapMapper, Mapper, ModelMapper, judge
 from swath.truth import DatasetTruth, LabelTruth, Truth
 from swath.types import PathLike
-from swath.verbs.scored import EvaluateResult, summarise, with_heights
+from swath.verbs.scored import EvaluateResult, summarise
 from swath.verbs.verb import verb
 
 log = logging.getLogger(__name__)
@@ -47,11 +44,6 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     result = summarise(truth.legend, split, counts, model.card.temperature if model else 1.0)
     if result.unmapped:
         log.warning("%s has no data at %d labelled pixels; they are not scored.", options.model, result.unmapped)
-    if model and isinstance(truth, DatasetTruth) and model.card.heights and _has_heights(truth):
-        heights = track(
-            score_heights(truth.dataset, truth.places, model.engine), "scoring heights", len(truth.places), "images"
-        )
-        result = with_heights(result, truth.legend, np.sum(list(heights), axis=0))
     if options.report is None:
         return result
     try:
@@ -152,7 +144,3 @@ def check_fit(model: Model, dataset: Dataset) -> None:
 
 def _listed(classes: list[tuple[str, int]]) -> str:
     return ", ".join(f"{name} ({code})" for name, code in classes)
-
-
-def _has_heights(truth: DatasetTruth) -> bool:
-    return any(image.heights for image in truth.dataset.manifest.images)

@@ -193,13 +193,9 @@ def _plans(options: PredictOptions, model: Model, found: list[Input], targets: l
             yield make_plan(_ask(options, model, one, image, target), model, image, options.workers or 1)
 
 
-def _has_heights(model: Model) -> bool:
-    return model.card.heights
-
-
 def _ask(options: PredictOptions, model: Model, one: Input, image: View, target: Path) -> Asked:
     """Describe what is wanted of an image."""
-    layers = list(_outputs(options, target, _has_heights(model)))
+    layers = list(_outputs(options, target, model.card.heights))
     if (options.polygons is not None or options.review) and "confidence" not in layers:
         layers.insert(1, "confidence")
     how: dict[str, Any] = {
@@ -246,7 +242,7 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
     kinds: dict[Layer, MapKind] = {
         "class": class_map(legend), "confidence": CONFIDENCE, "probabilities": probability_map(legend), "height": HEIGHT,
     }  # fmt: skip
-    outputs = _outputs(options, target, _has_heights(model))
+    outputs = _outputs(options, target, model.card.heights)
     counts = np.zeros(256, np.int64)
     with ExitStack() as stack:
         paths = {layer: stack.enter_context(whole_file(path)) for layer, path in outputs.items()}

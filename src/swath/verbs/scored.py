@@ -124,6 +124,9 @@ def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature:
     total = Scores(labelled_only(every.matrix, legend))
     edges = boundary_iou(np.sum([j.boundary for j in judged], axis=0))
     columns = {name: getattr(total, name) for name in ("iou", "f1", "precision", "recall")} | {"boundary_iou": edges}
+    near = [j.near for j in judged if j.near is not None]
+    if near:
+        columns["iou3"] = iou3(total.matrix, np.sum(near, axis=0))
     groups = [j.place.group for j in judged]
     matrices = by_group(groups, [labelled_only(j.matrix, legend) for j in judged])
     miou_interval, accuracy_interval, *iou_intervals = intervals(matrices, lambda m: headline(m, legend))
@@ -131,6 +134,7 @@ def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature:
     return EvaluateResult(
         miou=known(mean_over_labelled(total.iou, legend)),
         miou_interval=miou_interval,
+        miou3=known(mean_over_labelled(columns["iou3"], legend)) if near else None,
         miou_with_unlabeled=known(every.miou) if any(c.unlabeled for c in legend.learnt) else None,
         accuracy=known(total.accuracy),
         accuracy_interval=accuracy_interval,
@@ -176,13 +180,6 @@ def _reliability(counts: NDArray[np.float64], temperature: float) -> Reliability
         rows.append([(c / p, r / p, p / total) for p, c, r in zip(pixels, confidence, right, strict=True) if p])
     errors = [known(expected_calibration_error(c)) for c in counts]
     return Reliability(temperature=temperature, error_before=errors[0], error=errors[1], bins_before=rows[0], bins=rows[1])
-
-
-def with_heights(result: EvaluateResult, legend: Legend, near: NDArray[np.int64]) -> EvaluateResult:
-    """Add IoU-3 to scores; `near` are the true positives of each class that have their height."""
-    values = iou3(labelled_only(np.asarray(result.confusion, np.int64), legend), near)
-    classes = [c.model_copy(update={"iou3": known(v)}) for c, v in zip(result.classes, values, strict=True)]
-    return result.model_copy(update={"miou3": known(mean_over_labelled(values, legend)), "classes": classes})
 
 
 def labelled_only(matrix: NDArray[Any], legend: Legend) -> NDArray[Any]:
