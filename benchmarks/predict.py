@@ -158,13 +158,16 @@ def one(words: list[str]) -> None:
     sys.stdout.write("\n" + json.dumps(made) + "\n")
 
 
-def repeat(python: str, runs: int, *words: str) -> dict[str, float]:
-    """Run a contestant several times, each in a process of its own; return medians."""
-    found = []
-    for _ in range(runs):
-        done = subprocess.run([python, __file__, "one", *words], check=True, capture_output=True, text=True)
-        found.append(json.loads(done.stdout.strip().splitlines()[-1]))
-    return {key: median(f[key] for f in found) for key in found[0]}
+def in_turns(contestants: dict[str, tuple[str, ...]], runs: int) -> dict[str, dict[str, float]]:
+    """Run each contestant in a process of its own, one after the other, and that several times; return medians."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
+    for turn in range(runs):
+        for name, (python, *words) in contestants.items():
+            done = subprocess.run([python, __file__, "one", *words], check=True, capture_output=True, text=True)
+            found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
+            sys.stdout.write(f"{turn} {name}: {found[name][-1]}\n")
+            sys.stdout.flush()
+    return {name: {key: median(f[key] for f in made) for key in made[0]} for name, made in found.items()}
 
 
 def differs(path: Path, truth: np.ndarray[Any, Any], legend: Any | None = None) -> float:
@@ -178,6 +181,21 @@ def differs(path: Path, truth: np.ndarray[Any, Any], legend: Any | None = None) 
     return float(((found if legend is None else legend.decode(found)) != truth).mean())
 
 
+def contestants(given: argparse.Namespace, images: dict[int, Path]) -> dict[str, tuple[str, ...]]:
+    """Return who runs: `who precision side`, and the words of its process."""
+    found: dict[str, tuple[str, ...]] = {}
+    model, here = str(given.model), sys.executable
+    for precision in given.precisions.split(","):
+        for side, path in images.items():
+            name = f"swath {precision} {side}"
+            found[name] = (here, "swath", model, str(path), str(given.work / f"{name}.tif"), precision)
+        found[f"runtime {precision} {given.side}"] = (here, "runtime", model, str(images[given.side]), precision)
+    for peer in ("torchgeo", "geoai") if given.peers else ():
+        name = f"{peer}  {given.peer_side}"
+        found[name] = (given.peers, peer, model, str(images[given.peer_side]), str(given.work / f"{name}.tif"))
+    return found
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser()
@@ -189,33 +207,33 @@ def main() -> None:
     parser.add_argument("--peers", default="")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    model, rows = str(given.model), []
+    model = str(given.model)
     from swath.model import Model
 
     legend = Model(model).card.legend
-    for side in sorted({given.side, given.peer_side}):
-        make_image(given.images, given.work / f"{side}.tif", side)
-    large, small = str(given.work / f"{given.side}.tif"), str(given.work / f"{given.peer_side}.tif")
-    truth = whole(model, large, given.whole, "float32")
+    images = {side: given.work / f"{side}.tif" for side in (given.side, given.peer_side)}
+    for side, path in images.items():
+        make_image(given.images, path, side)
+    took = in_turns(contestants(given, images), given.runs)
+    wholes = {
+        (side, precision): whole(model, str(path), min(given.whole, side), precision)
+        for side, path in images.items()
+        for precision in given.precisions.split(",")
+    }
+    for name, medians in took.items():
+        who, precision, length = name.split(" ")
+        side = int(length)
+        pixels = medians.get("pixels_read", side**2)
+        line = f"| {who} {precision} | {side} | {pixels / medians['seconds'] / 1e6:.3f} | {medians['rss'] / 1e9:.2f} |"
+        if who != "runtime":
+            path, known = given.work / f"{name}.tif", legend if who != "swath" else None
+            same = differs(path, wholes[side, precision or "float32"], known)
+            line += f" {same:.3%} | {differs(path, wholes[side, 'float32'], known):.3%} |"
+        sys.stdout.write(line + "\n")
     for precision in given.precisions.split(","):
-        target = given.work / f"swath-{precision}.tif"
-        swath = repeat(sys.executable, given.runs, "swath", model, large, str(target), precision)
-        bare = repeat(sys.executable, given.runs, "runtime", model, large, precision)
-        ceiling = bare["pixels_read"] / bare["seconds"]
-        speed = given.side**2 / swath["seconds"]
-        same = differs(target, whole(model, large, given.whole, precision))
-        rows.append((f"Swath {precision}", given.side, speed, swath["rss"], same, differs(target, truth)))
-        rows.append((f"bare runtime {precision}, pixels read", given.side, ceiling, bare["rss"], 0.0, 0.0))
-        share = speed * swath["overhead"] / ceiling
-        sys.stdout.write(f"{precision}: {swath['overhead']:.3f} pixels read a pixel, {share:.3f} of the bare runtime's speed\n")
-    small_truth = whole(model, small, min(given.whole, given.peer_side), "float32")
-    for peer in ("torchgeo", "geoai") if given.peers else ():
-        target = given.work / f"{peer}.tif"
-        took = repeat(given.peers, given.runs, peer, model, small, str(target))
-        wrong = differs(target, small_truth, legend)
-        rows.append((peer, given.peer_side, given.peer_side**2 / took["seconds"], took["rss"], wrong, wrong))
-    for name, side, speed, rss, same, wrong in rows:
-        sys.stdout.write(f"| {name} | {side} | {speed / 1e6:.3f} | {rss / 1e9:.2f} | {same:.3%} | {wrong:.3%} |\n")
+        ran, bare = took[f"swath {precision} {given.side}"], took[f"runtime {precision} {given.side}"]
+        share = given.side**2 / ran["seconds"] * ran["overhead"] / (bare["pixels_read"] / bare["seconds"])
+        sys.stdout.write(f"{precision}: {ran['overhead']:.3f} pixels read a pixel, {share:.3f} of the bare runtime's speed\n")
 
 
 if __name__ == "__main__":

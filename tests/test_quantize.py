@@ -46,10 +46,18 @@ def test_a_map_in_int8(quantised, tmp_path):
     assert abs(sum(other.classes.values()) - sum(made[1].classes.values())) == 0
 
 
-def test_a_model_without_int8_says_how_to_get_it(tiny_model, tmp_path):
+def test_scores_in_int8_are_those_of_its_own_network(quantised, stripes):
+    confusions = [swath.evaluate(quantised[0], stripes, precision=p).confusion for p in ("auto", "float32", "int8")]
+    assert confusions[1] != confusions[2] and np.sum(confusions[1]) == np.sum(confusions[2])
+    assert choose().precision == "bf16" or confusions[0] == confusions[1]
+
+
+def test_a_model_without_int8_says_how_to_get_it(tiny_model, stripes, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
     with pytest.raises(ModelError, match="swath quantize"):
         swath.predict(tiny_model, image, tmp_path / "m.tif", precision="int8")
+    with pytest.raises(ModelError, match="swath quantize"):
+        swath.evaluate(tiny_model, stripes, precision="int8")
 
 
 def test_a_setup_is_what_the_machine_has():

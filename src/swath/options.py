@@ -195,6 +195,9 @@ class EvaluateOptions:
     report: Annotated[PathLike | None, Field(description="Folder for a page with scores and pictures.")] = None
     classes: Annotated[PathLike | None, Field(description="Class file, where labels are given instead of a dataset.")] = None
     label_field: Annotated[str | None, Field(description="Column of a vector layer of labels that holds the class.")] = None
+    precision: Annotated[
+        Literal["auto", "float32", "bf16", "int8"], Field(description="Arithmetic of a model, as in `predict`.")
+    ] = "auto"
 
 
 @dataclass(frozen=True, config=_FROZEN)

@@ -14,6 +14,7 @@ from swath.mapfiles import MapFile
 from swath.model import Model
 from swath.options import EvaluateOptions
 from swath.progress import track
+from swath.runtime import choose
 from swath.scoring import MapMapper, Mapper, ModelMapper, judge
 from swath.truth import DatasetTruth, LabelTruth, Truth
 from swath.types import PathLike
@@ -29,13 +30,13 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
 
     Raises:
         DataError: the dataset, the map or the labels are damaged, or do not fit each other.
-        ModelError: the model is damaged, or its classes or bands are not the dataset's.
-        JobError: the report cannot be written, or its packages are missing.
+        ModelError: the model is damaged, its classes or bands are not the dataset's, or it has no network in that precision.
+        JobError: the engine is not to be had, or the report cannot be written, or its packages are missing.
         UsageError: a model is to be scored against labels without images.
     """
     judged_by = open_judged(options.model)
     truth = open_truth(options, judged_by)
-    mapper = mapper_of(judged_by, truth)
+    mapper = mapper_of(judged_by, truth, options.precision)
     model = judged_by if isinstance(judged_by, Model) else None
     if model and options.split != "train":
         warn_of_other_data(model, truth)
@@ -64,6 +65,8 @@ def _command(options: EvaluateOptions) -> str:
         words += ["--classes", str(options.classes)]
     if options.label_field is not None:
         words += ["--label-field", options.label_field]
+    if options.precision != "auto":
+        words += ["--precision", options.precision]
     return shlex.join([*words, "--report", str(options.report)])
 
 
@@ -98,8 +101,8 @@ def open_truth(options: EvaluateOptions, judged: Model | MapFile) -> Truth:
     return LabelTruth(path, judged, legend, options.label_field)
 
 
-def mapper_of(judged: Model | MapFile, truth: Truth) -> Mapper:
-    """Make the mapper of a model or a map.
+def mapper_of(judged: Model | MapFile, truth: Truth, precision: str = "auto") -> Mapper:
+    """Make the mapper of a model, in a precision, or of a map.
 
     Raises:
         ModelError: the model's classes or bands are not those of the truth.
@@ -108,7 +111,7 @@ def mapper_of(judged: Model | MapFile, truth: Truth) -> Mapper:
         return MapMapper(judged, truth.legend)
     if isinstance(truth, DatasetTruth):
         check_fit(judged, truth.dataset)
-    return ModelMapper(judged.engine, judged.card.temperature)
+    return ModelMapper(judged.open(choose(precision=precision)), judged.card.temperature)
 
 
 def warn_of_other_data(model: Model, truth: Truth) -> None:

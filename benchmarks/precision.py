@@ -1,0 +1,90 @@
+"""What bf16 and int8 cost: share of labels that change against float32, and mIoU.
+
+Usage: python benchmarks/precision.py MODEL.swath DATASET SPLIT [parts]
+
+int8 is the model's own 8-bit network. bf16 is worked out in float32: weights and the inputs of every convolution are rounded to
+bf16 and sums are kept in float32, as hardware with bf16 does; so it can be looked at where the hardware lacks it. With `parts`,
+the parts of the network are kept in float32 one at a time, which tells where the differences come from.
+"""
+
+from __future__ import annotations
+
+import swath.torchvision_guard  # noqa: F401 - before torch
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from swath.dataset import Dataset
+from swath.model import Model
+from swath.runtime import Runtime, TorchRuntime, choose
+from swath.scoring import ModelMapper, count
+from swath.truth import DatasetTruth
+from swath.verbs.scored import summarise
+
+PARTS: dict[str, str] = {
+    "pixel branch": "pixel",
+    "first convolution": "body.encoder.model.conv_stem",
+    "encoder": "body.encoder",
+    "decoder": "body.decoder",
+    "head": "body.head",
+}
+
+
+@contextmanager
+def rounded(network: nn.Module, but: str = "no part") -> Iterator[None]:
+    """Round weights and inputs of convolutions to bf16, but not in the part whose modules' names begin so."""
+
+    def nearest(x: torch.Tensor) -> torch.Tensor:
+        return x.to(torch.bfloat16).to(torch.float32)
+
+    convolutions = [m for name, m in network.named_modules() if isinstance(m, nn.Conv2d) and not name.startswith(but)]
+    kept = [m.weight.data for m in convolutions]
+    hooks = [m.register_forward_pre_hook(lambda _, given: tuple(map(nearest, given))) for m in convolutions]
+    for module in convolutions:
+        module.weight.data = nearest(module.weight.data)
+    try:
+        yield
+    finally:
+        for module, weight, hook in zip(convolutions, kept, hooks, strict=True):
+            module.weight.data = weight
+            hook.remove()
+
+
+def scored(model: Model, truth: DatasetTruth, runtime: Runtime, base: list[Any]) -> tuple[float, list[Any]]:
+    """Return mIoU with a runtime, print it with the share of labels unlike those of `base`, and return the labels."""
+    engine = replace(model.open(choose(precision="float32")), runtime=runtime)
+    mapper, maps, judged = ModelMapper(engine, 1.0), [], []
+    for place in truth.places:
+        mapped = mapper.look(truth, place)
+        maps.append(mapped.classes)
+        judged.append(count(truth, place, mapped))
+    miou = summarise(truth.legend, "", judged).miou
+    changed = sum(int((a != b).sum()) for a, b in zip(maps, base or maps, strict=True)) / sum(m.size for m in maps)
+    sys.stdout.write(f"mIoU {miou:.4f} | labels changed {changed:.3%} | ")
+    return miou or 0.0, maps
+
+
+def main(path: str, dataset: str, split: Any, parts: str = "") -> None:
+    """Print a line for each precision."""
+    model, truth = Model(path), DatasetTruth(Dataset(dataset), split)
+    network = model.in_torch()
+    _, base = scored(model, truth, TorchRuntime(network), [])
+    sys.stdout.write("float32\n")
+    if model.card.int8:
+        scored(model, truth, model.open(choose(precision="int8")).runtime, base)
+        sys.stdout.write("int8\n")
+    for but in ["no part", *(PARTS.values() if parts else ())]:
+        with rounded(network, but):
+            scored(model, truth, TorchRuntime(network), base)
+        sys.stdout.write(f"bf16, {but} in float32\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
