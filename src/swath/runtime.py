@@ -53,7 +53,10 @@ class OpenVinoRuntime:
         if self._changes and self._shape != (rows, cols):
             self._shape = rows, cols
             self._request = _compiled(*self._made_from, self._shape).create_infer_request()
-        scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
+        try:
+            scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
+        except RuntimeError as error:
+            raise _failed("OpenVINO", error) from error
         return scores
 
 
@@ -77,13 +80,23 @@ class OnnxRuntime:
         try:
             self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - its own errors share no public base
-            raise ModelError(f"ONNX Runtime refuses the network ({error})", fix="Train it again") from error
+            raise ModelError(f"ONNX Runtime refuses the network ({error})", fix="Fetch or train the model again") from error
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
         name = self._session.get_inputs()[0].name
-        scores: NDArray[np.float32] = self._session.run(None, {name: raw})[0]
+        try:
+            scores: NDArray[np.float32] = self._session.run(None, {name: raw})[0]
+        except Exception as error:  # noqa: BLE001 - its own errors share no public base
+            raise _failed("ONNX Runtime", error) from error
         return scores
+
+
+def _failed(engine: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{engine} cannot run the network ({' '.join(str(error).split())[:300].rstrip('.')})",
+        fix="Where memory is short, give less --memory or fewer --workers; else fetch or train the model again",
+    )
 
 
 class TorchRuntime:
@@ -237,7 +250,7 @@ def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int,
             model.reshape([1, bands, *shape])
         return core.compile_model(model, "CPU", config)
     except RuntimeError as error:
-        raise ModelError(f"OpenVINO refuses the network ({error})", fix="Train it again") from error
+        raise ModelError(f"OpenVINO refuses the network ({error})", fix="Fetch or train the model again") from error
 
 
 def _version(engine: str) -> str | None:

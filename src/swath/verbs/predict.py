@@ -202,7 +202,7 @@ def _ask(options: PredictOptions, model: Model, one: Input, image: View, target:
         "engine": options.engine, "precision": options.precision, "memory_gb": options.memory, "halo": options.halo,
         "threads": options.threads,
     }  # fmt: skip
-    return ask(str(Path(options.model).resolve()), one, image, layers, how)
+    return ask(model, one, image, layers, how)
 
 
 def _root(options: PredictOptions, target: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 import zipfile
@@ -53,7 +52,7 @@ def submit(options: SubmitOptions) -> SubmitResult:
     model = Model(options.model)
     kind, bands = _kind_of(model)
     images = _images(Path(options.images), kind)
-    work = _workplace(options)
+    work = _workplace(options, model)
     made = []
     for image in track(images, "mapping", len(images), "images"):
         name = image.stem[: -len(kind)]
@@ -94,12 +93,11 @@ def _images(folder: Path, kind: str) -> list[Path]:
     return images
 
 
-def _workplace(options: SubmitOptions) -> Path:
+def _workplace(options: SubmitOptions, model: Model) -> Path:
     """Make the folder of finished maps, or go on with one that was made by the same model from the same folder."""
     work = Path(f"{options.archive}.maps")
     made_by = work / "made-by.txt"
-    model = hashlib.sha256(Path(options.model).read_bytes()).hexdigest()
-    present = f"{model} {Path(options.images).resolve()}"
+    present = f"{model.digest} {Path(options.images).resolve()}"
     try:
         if not made_by.exists() or made_by.read_text(encoding="utf-8") != present:
             shutil.rmtree(work, ignore_errors=True)
