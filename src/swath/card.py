@@ -44,6 +44,8 @@ class CardBand(_Frozen):
 class Shape(_Frozen):
     """What else the network is built from: channels of the decoder from deep to shallow, and those of the pixel branch."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     widths: Annotated[list[Width], Field(min_length=4, max_length=4)]
     pixel_width: Annotated[int, Field(ge=0, le=4096)]
 
@@ -269,7 +271,7 @@ class Card(_Frozen):
 
 def damaged(error: Exception, file: str) -> ModelError:
     """Make the error for a card that cannot be read."""
-    reason = error.what if isinstance(error, SwathError) else type(error).__name__
+    reason = error.what if isinstance(error, SwathError) else f"{type(error).__name__}: {error}"
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")

@@ -27,7 +27,7 @@ def refusal(onnx: bytes, bands: int, channels: int) -> str | None:
     Args:
         onnx: the file.
         bands: that its one input (batch, bands, height, width) must have.
-        channels: that its one output (batch, channels, height, width) must have.
+        channels: that its one output (batch, channels, height, width) must have, if it says.
     """
     try:
         return _model(memoryview(onnx), bands, channels)
@@ -49,19 +49,19 @@ def _model(data: memoryview, bands: int, channels: int) -> str | None:
     check = {1: _node, 5: _tensor}
     reasons = (check[part[0]](_message(part)) for part in parts if part[0] in check)
     found = next((reason for reason in reasons if reason), None)
-    return found or _side(parts, 11, "input", bands) or _side(parts, 12, "output", channels)
+    return found or _side(parts, 11, "input", (bands,)) or _side(parts, 12, "output", (channels, None))
 
 
-def _side(parts: Sequence[Field], number: int, what: str, wanted: int) -> str | None:
-    """Refuse other than one input, or output, of (any, wanted, any, any) float32."""
+def _side(parts: Sequence[Field], number: int, what: str, wanted: tuple[int | None, ...]) -> str | None:
+    """Refuse other than one input, or output, of (any, wanted, any, any) float32; exporters leave some outputs' sizes free."""
     values = [_message(part) for part in parts if part[0] == number]
     if len(values) != 1:
         return f"it has {len(values)} {what}s, and one is needed"
     kind, sizes = _shape(values[0])
-    if kind == FLOAT and len(sizes) == 4 and sizes[1] == wanted:
+    if kind == FLOAT and len(sizes) == 4 and sizes[1] in wanted:
         return None
     shown = ", ".join("any" if size is None else str(size) for size in sizes)
-    return f"its {what} is ({shown}) of type {kind}, and by its card it is (any, {wanted}, any, any) of type {FLOAT}"
+    return f"its {what} is ({shown}) of type {kind}, and by its card it is (any, {wanted[0]}, any, any) of type {FLOAT}"
 
 
 def _node(data: memoryview) -> str | None:

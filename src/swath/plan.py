@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from swath.errors import JobError
 from swath.fleet import Answer, cut
 from swath.grid import Tiling
-from swath.inputs import Input, View, fingerprint
+from swath.inputs import Input, View
 from swath.model import Model
+from swath.parts import fingerprint
 from swath.runtime import Setup, bytes_per_pixel, choose, cores
 from swath.tileparts import PLAN, Layers, Store, refused
 

@@ -78,7 +78,12 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                onnx,
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=False,  # which prints, and is the same again
+            )
         except Exception as error:  # noqa: BLE001 - its own errors share no public base
             raise ModelError(f"ONNX Runtime refuses the network ({error})", fix="Fetch or train the model again") from error
 

@@ -17,7 +17,7 @@ from swath.errors import DataError, JobError, ModelError
 from swath.fleet import answers_in
 from swath.model import Model
 from swath.options import SubmitOptions
-from swath.parts import whole_file
+from swath.parts import alone, whole_file
 from swath.progress import track
 from swath.raster import Raster
 from swath.sources.catalogue import files_below
@@ -48,6 +48,11 @@ def submit(options: SubmitOptions) -> SubmitResult:
         ModelError: the model's bands or classes are not the contest's.
         JobError: the zip file cannot be written.
     """
+    with alone(options.archive):
+        return _submit(options)
+
+
+def _submit(options: SubmitOptions) -> SubmitResult:
     start = time.monotonic()
     model = Model(options.model)
     kind, bands = _kind_of(model)
@@ -102,7 +107,8 @@ def _workplace(options: SubmitOptions, model: Model) -> Path:
         if not made_by.exists() or made_by.read_text(encoding="utf-8") != present:
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
-        made_by.write_text(present, encoding="utf-8")
+        with whole_file(made_by) as partial:
+            partial.write_text(present, encoding="utf-8")
     except OSError as error:
         raise JobError(f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place") from error
     return work
