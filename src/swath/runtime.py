@@ -55,7 +55,7 @@ class OpenVinoRuntime:
             self._request = _compiled(*self._made_from, self._shape).create_infer_request()
         try:
             scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise _failed("OpenVINO", error) from error
         return scores
 
@@ -254,7 +254,7 @@ def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int,
             bands = model.inputs[0].get_partial_shape()[1].get_length()
             model.reshape([1, bands, *shape])
         return core.compile_model(model, "CPU", config)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # the latter where its message quotes a name that is no text
         raise ModelError(f"OpenVINO refuses the network ({error})", fix="Fetch or train the model again") from error
 
 
