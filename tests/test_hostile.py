@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swath.cli.command import fail
 from swath.errors import ModelError
 from swath.model import CARD, NETWORK, WEIGHTS, Model
 
@@ -271,6 +272,12 @@ def test_nothing_is_loaded_by_pickle():
             if "torch.load(" in line:
                 assert "weights_only=True" in line, path
             assert "allow_pickle=True" not in line, path
+
+
+def test_names_of_a_stranger_do_not_command_the_terminal(capsys):
+    with pytest.raises(SystemExit):
+        fail(ModelError("its class is \x1b[31m\x9bred", file="a\nb"))
+    assert capsys.readouterr().err == "Error: a b: its class is ?[31m?red.\n"
 
 
 def tried(small, first, last):

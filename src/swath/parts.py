@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +113,13 @@ def alone(path: PathLike) -> Iterator[None]:
         JobError: another run is at it, or the folder cannot be written.
     """
     path = Path(path).resolve()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path, "busy"):
-            yield
-    except OSError as error:
-        raise _refused(path, error) from error
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_lock(path, "busy"))
+        except OSError as error:
+            raise _refused(path, error) from error
+        yield
 
 
 @contextmanager
@@ -142,25 +143,26 @@ def _lock(path: Path, kind: str, together: bool = False) -> Iterator[None]:
             _flock(file, fcntl.LOCK_SH)
         yield
     finally:
-        if not together or _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            if os.fstat(file).st_size > 1:
-                _sweep(path)
+        last = _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB) if together else only
+        if last and os.fstat(file).st_size > 1:
+            _sweep(path)
+        if last is not False:
             with suppress(OSError):
                 name.unlink()
         os.close(file)
 
 
-def _taken(name: Path, path: Path, together: bool) -> tuple[int, bool]:
-    """Open and lock a lock; return it, and whether nobody else has it."""
+def _taken(name: Path, path: Path, together: bool) -> tuple[int, bool | None]:
+    """Open and lock a lock; return it, and whether nobody else has it, None where that cannot be known."""
     while True:
         file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             only = _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not only and not together:
+            if only is False and not together:
                 raise JobError(
                     "another run of Swath is writing this", file=path, fix="Wait until it has ended, or give another name"
                 )
-            if not only:
+            if only is False:
                 _flock(file, fcntl.LOCK_SH)
             if name.exists() and os.path.samestat(os.fstat(file), os.stat(name)):
                 return file, only
@@ -170,14 +172,14 @@ def _taken(name: Path, path: Path, together: bool) -> tuple[int, bool]:
         os.close(file)  # who had it has removed it meanwhile
 
 
-def _flock(file: int, how: int) -> bool:
-    """Lock a file; tell whether that went well. A disk that knows no locks lets everybody in."""
+def _flock(file: int, how: int) -> bool | None:
+    """Lock a file; tell whether nobody else has it, None on a disk that knows no locks."""
     try:
         fcntl.flock(file, how)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     return True
 
 
