@@ -155,8 +155,8 @@ class World:
 
 
 def stopped(world, verb, folder, how, after):
-    """Start a verb, and send it a signal after some seconds; tell whether it was still running."""
-    run = CASES[verb].begin(world.data, folder)
+    """Start a verb, and send it a signal after some seconds; return how long it took if it had ended before, else None."""
+    begun, run = time.monotonic(), CASES[verb].begin(world.data, folder)
     try:
         run.communicate(timeout=after)
     except subprocess.TimeoutExpired:
@@ -164,6 +164,6 @@ def stopped(world, verb, folder, how, after):
         _, errors = run.communicate(timeout=300)
         if how != signal.SIGKILL:
             assert "unexpectedly" not in errors, f"{verb}: {errors}"
-        return True
+        return None
     assert run.returncode == 0, verb
-    return False
+    return time.monotonic() - begun

@@ -55,7 +55,8 @@ def disturb(world, verb, how, count, dice):
     """Kill a verb at random moments until it was hit so often, then let it end."""
     folder, case, seconds = world.folder(), CASES[verb], world.undisturbed(verb).seconds
     while count:
-        if stopped(world, verb, folder, how, dice.uniform(0.1, 1.0) * seconds):
+        took = stopped(world, verb, folder, how, dice.uniform(0.1, 1.0) * seconds)
+        if took is None:
             count -= 1
             world.whole_or_absent(verb, folder)
             if how != signal.SIGKILL and not case.begins_with:
@@ -63,7 +64,7 @@ def disturb(world, verb, how, count, dice):
                 assert not {name for name in left if ".partial" in name}, f"{verb} left {left}"
         else:
             world.whole_or_absent(verb, folder)
-            folder = world.folder()
+            folder, seconds = world.folder(), min(seconds, took)
     if verb == "sample" and (folder / "p.gpkg").exists():
         return  # which is never written over
     world.finish(verb, folder)
@@ -177,7 +178,7 @@ def test_a_second_run_is_refused_before_it_does_anything(world):
             job()
     with parts.whole_folder(folder / "ds", []), pytest.raises(JobError, match="ds: another run of Swath"):
         swath.prepare(world.data / "source", folder / "ds")
-    assert listed(folder) == []
+    assert listed(folder) == ["ds"] and listed(folder / "ds") == []
 
 
 OPTIONS = {"memory": 0.53, "halo": 32, "threads": 1}
