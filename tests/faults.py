@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyogrio
 
+import swath
 from swath.model import Model
 
 PROGRAM = (sys.executable, "-c", "from swath.cli.main import main; main()")
@@ -42,7 +43,8 @@ class Case:
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder.parent)}
+        here = str(Path(swath.__file__).parents[1])  # this Swath, wherever the folder is
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder.parent), "PYTHONPATH": here}
         return subprocess.Popen(
             [*PROGRAM, *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             preexec_fn=small_files, **more,

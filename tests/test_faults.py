@@ -55,7 +55,7 @@ def disturb(world, verb, how, count, dice):
     """Kill a verb at random moments until it was hit so often, then let it end."""
     folder, case, seconds = world.folder(), CASES[verb], world.undisturbed(verb).seconds
     while count:
-        took = stopped(world, verb, folder, how, dice.uniform(0.1, 1.0) * seconds)
+        took = stopped(world, verb, folder, how, dice.uniform(0.3, 1.0) * seconds)
         if took is None:
             count -= 1
             world.whole_or_absent(verb, folder)
