@@ -1,13 +1,16 @@
+import fcntl
 import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from swath.errors import DataError, JobError
-from swath.parts import allocate, whole_file, whole_folder
+from swath.parts import allocate, alone, whole_file, whole_folder
 
 
 def listed(folder):
@@ -128,13 +131,85 @@ def test_an_empty_folder_is_taken_but_no_other(tmp_path):
     assert (tmp_path / "e" / "precious").read_text() == "mine"
 
 
-def test_what_a_killed_process_of_our_number_left_is_no_hindrance(tmp_path):
-    stale = tmp_path / f".d.{os.getpid()}.partial"
-    stale.mkdir()
-    (stale / "half").write_text("")
-    fill(tmp_path / "d", "new")
+def left_by_a_kill(path, *kinds):
+    """Leave what a process leaves that is killed while it writes a file or folder."""
+    code = f"""
+import os, signal
+from swath.parts import whole_{kinds[0]}
+with whole_{kinds[0]}({str(path)!r}, *{kinds[1:]!r}) as partial:
+    {"partial.mkdir(exist_ok=True); partial /= 'half'" if kinds[0] == "folder" else ""}
+    partial.write_text("half")
+    partial.with_name(partial.name + ".tiles.tif").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, kind):
+    left_by_a_kill(tmp_path / "d", kind, *([["m"]] if kind == "folder" else []))
+    left = listed(tmp_path)
+    assert len(left) >= 2 and "d" not in left and ".d.lock" in left
+    (tmp_path / ".d.mine.partial").write_text("of somebody else")
+    if kind == "folder":
+        fill(tmp_path / "d", "new")
+    else:
+        with whole_file(tmp_path / "d") as partial:
+            partial.write_text("new")
+    assert listed(tmp_path) == [".d.mine.partial", "d"]
+
+
+def test_a_folder_that_a_killed_process_had_just_put_aside_comes_back(tmp_path):
+    fill(tmp_path / "d", "old")
+    os.replace(tmp_path / "d", tmp_path / ".d.0123abcd.old")
+    (tmp_path / ".d.lock").write_text(".")
+    with pytest.raises(DataError), whole_folder(tmp_path / "d", ["mark.json", "sub"]):
+        raise DataError("x")
+    assert (tmp_path / "d" / "sub" / "a").read_text() == "old" and listed(tmp_path) == ["d"]
+
+
+def test_two_that_write_one_file_both_write_it_whole(tmp_path):
+    with whole_file(tmp_path / "x") as one:
+        with whole_file(tmp_path / "x") as other:
+            one.write_text("one")
+            other.write_text("other")
+        assert (tmp_path / "x").read_text() == "other" and one.exists()
+    assert (tmp_path / "x").read_text() == "one" and listed(tmp_path) == ["x"]
+
+
+def test_two_that_make_one_folder_are_told_apart(tmp_path):
+    with whole_folder(tmp_path / "d", ["m"]) as partial:
+        (partial / "m").write_text("")
+        with pytest.raises(JobError, match=r"d: another run of Swath is writing this"), whole_folder(tmp_path / "d", ["m"]):
+            pass
     assert listed(tmp_path) == ["d"]
-    assert listed(tmp_path / "d") == ["mark.json", "sub"]
+
+
+def test_one_run_at_a_time_and_the_lock_goes_with_its_process(tmp_path):
+    with alone(tmp_path / "x"), whole_file(tmp_path / "x") as partial:
+        partial.write_text("")
+        with pytest.raises(JobError, match="another run"), alone(tmp_path / "x"):
+            pass
+    assert listed(tmp_path) == ["x"]
+    code = f"""
+import os, signal
+from swath.parts import alone
+with alone({str(tmp_path / "x")!r}):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert listed(tmp_path) == [".x.busy", "x"]
+    with alone(tmp_path / "x"):
+        pass
+    assert listed(tmp_path) == ["x"]
+
+
+def test_a_disk_without_locks_works_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda *a: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+    fill(tmp_path / "d", "new")
+    with alone(tmp_path / "x"), whole_file(tmp_path / "x") as partial:
+        partial.write_text("")
+    assert listed(tmp_path) == ["d", "x"]
 
 
 def test_a_linked_folder_stays_a_link(tmp_path):

@@ -6,19 +6,28 @@ Swath's own fields are whole in its property `swath:card`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections import Counter
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from swath.classes import Legend
-from swath.errors import ModelError
-from swath.options import Heads
+from swath.classes import Legend, rgb
+from swath.errors import ModelError, SwathError
+from swath.options import Decoder, Heads
 
 FORMAT_VERSION = 1
 
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(gt=0, le=65536)]
+Width = Annotated[int, Field(gt=0, le=4096)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Dtype = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"]
+
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
 class CardBand(_Frozen):
@@ -27,9 +36,18 @@ class CardBand(_Frozen):
     name: str
     fill: float
     mean: float
-    std: float
+    std: Positive
     min: float
     max: float
+
+
+class Shape(_Frozen):
+    """What else the network is built from: channels of the decoder from deep to shallow, and those of the pixel branch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    widths: Annotated[list[Width], Field(min_length=4, max_length=4)]
+    pixel_width: Annotated[int, Field(ge=0, le=4096)]
 
 
 class Training(_Frozen):
@@ -61,11 +79,11 @@ class Calibration(_Frozen):
         error_after: after.
     """
 
-    temperature: float
+    temperature: Positive
     groups: list[str]
-    pixels: int
-    error_before: float
-    error_after: float
+    pixels: Count
+    error_before: Share
+    error_after: Share
 
 
 class Familiarity(_Frozen):
@@ -80,8 +98,8 @@ class Familiarity(_Frozen):
 
     mean: list[float]
     precision: list[list[float]]
-    threshold: float
-    images: int
+    threshold: Positive
+    images: Count
 
 
 class Card(_Frozen):
@@ -119,27 +137,54 @@ class Card(_Frozen):
     swath_version: str
     name: str
     legend: Legend
-    bands: list[CardBand]
-    dtype: str
-    gsd: float | None
+    bands: Annotated[list[CardBand], Field(min_length=1)]
+    dtype: Dtype
+    gsd: Positive | None
     encoder: str
-    decoder: str
-    network: dict[str, Any]
-    stride: int
-    halo: int
-    seam: float | None = None
+    decoder: Decoder | Literal["classic"]
+    network: Shape
+    stride: Annotated[int, Field(gt=0, le=1024)]
+    halo: Annotated[int, Field(ge=0, le=16384)]
+    seam: Share | None = None
     context: Literal["local", "global"] = "local"
     int8: dict[str, Any] | None = None
     heights: bool = False
     heads: Heads = "softmax"
-    thresholds: list[float] | None = None
-    core: int | None = None
-    temperature: float = 1.0
+    thresholds: list[Share] | None = None
+    core: Side | None = None
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
     calibration: Calibration | None = None
     familiarity: Familiarity | None = None
-    parameters: int
+    parameters: Count
     training: Training
-    files: dict[str, str]
+    files: dict[str, Sha256]
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> Card:
+        """Refuse a card whose facts contradict each other."""
+        classes, bands = len(self.legend.learnt), len(self.bands)
+        for c in self.legend.learnt:
+            rgb(c.color)
+        twice = [code for code, count in Counter(c.map_code for c in self.legend.learnt).items() if count > 1]
+        known = self.familiarity
+        described = 4 * bands + classes  # see `familiarity.describe`
+        reasons = {
+            f"two classes share the map code {twice[:1]}": bool(twice),
+            "the halo is no multiple of the stride": self.halo % self.stride != 0,
+            "tiles are smaller than the stride": self.core is not None and self.core < self.stride,
+            "the thresholds are not one a class": self.thresholds is not None and len(self.thresholds) != classes,
+            "the familiarity is of other bands or classes": known is not None
+            and {len(known.mean), len(known.precision), *map(len, known.precision)} != {described},
+        }
+        for reason, holds in reasons.items():
+            if holds:
+                raise ValueError(reason)
+        return self
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's output: class scores, and heights where it gives them."""
+        return len(self.legend.learnt) + self.heights
 
     @property
     def side(self) -> int | None:
@@ -218,5 +263,16 @@ class Card(_Frozen):
                     fix="Update Swath",
                 )
             return cls.model_validate(content)
-        except (KeyError, TypeError, ValidationError) as error:
-            raise ModelError("the model's card is damaged", file=file, fix="Train or fetch the model again") from error
+        except ModelError:
+            raise
+        except (KeyError, TypeError, ValueError, SwathError) as error:
+            raise damaged(error, file) from error
+
+
+def damaged(error: Exception, file: str) -> ModelError:
+    """Make the error for a card that cannot be read."""
+    reason = error.what if isinstance(error, SwathError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
+    return ModelError(f"the model's card is damaged ({reason[:300]})", file=file, fix="Fetch or train the model again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import swath.torchvision_guard  # noqa: F401 - has to come first
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from swath.errors import JobError
+from swath.parts import whole_file
 from swath.patches import Batches
 from swath.progress import Task, task
 from swath.teacher import Teacher
@@ -161,6 +164,36 @@ class Course(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close the bar."""
         self._bars.close()
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or absent: Lightning's own are cut off where temporary files lie elsewhere."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            JobError: the disk does not take it.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with whole_file(path) as partial:
+            partial.write_bytes(content.getbuffer())
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a checkpoint; nothing in it is executed.
+
+        Raises:
+            JobError: it is damaged.
+        """
+        try:
+            found: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+            return found
+        except Exception as error:  # noqa: BLE001 - torch raises many kinds
+            what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+            raise JobError(
+                f"the checkpoint is damaged ({what})", file=path, fix="Start afresh: give the command without --resume"
+            ) from error
 
 
 def _mean_over_processes(trainer: Trainer, value: float) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -211,6 +212,7 @@ def _begin(plan: str, root: str, parent: int) -> None:
         os._exit(1)
 
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     threading.Thread(target=watch, daemon=True).start()
     try:
         _worker = Worker(Plan.model_validate_json(plan), root)

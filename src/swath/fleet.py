@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from swath.calibration import probabilities
 from swath.classes import IGNORE
-from swath.errors import DataError
+from swath.errors import DataError, ModelError
 from swath.grid import Tile, Tiling, Window, fit, square
 from swath.raster import Grid, Pixels
 from swath.runtime import Runtime
@@ -50,6 +50,7 @@ class Engine:
         temperature: scores are divided by it before they become probabilities.
         heights: whether the runtime's last channel is the height above ground, in metres.
         side: side of the read windows of a network with global context, whose answer depends on it; None for others.
+        origin: the model file, for errors; None for a network that is being taught.
     """
 
     runtime: Runtime
@@ -60,6 +61,34 @@ class Engine:
     temperature: float = 1.0
     heights: bool = False
     side: int | None = None
+    origin: str | None = None
+
+    def scores(self, batch: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
+        """Run the network on the read window of a tile; return the scores (channels, rows, columns) of its core.
+
+        Raises:
+            ModelError: it fails, gives another number of scores than the card says, or scores that are no numbers.
+        """
+        (top, left), (bottom, right) = (tile.read.row, tile.read.col), tile.read.stop
+        at = f"in rows {top} to {bottom} and columns {left} to {right}"
+        try:
+            found = self.runtime(batch)
+        except ModelError as error:
+            raise ModelError(f"{error.what}, {at}", file=self.origin, fix=error.fix) from error
+        channels = found.shape[1] if self.classes is None and found.ndim == 4 else (self.classes or 0) + self.heights
+        if found.shape != (1, channels, *batch.shape[2:]):
+            raise ModelError(
+                f"its network gives scores {found.shape} of pixels {batch.shape}, and it has {channels} channels",
+                file=self.origin, fix="Fetch or train the model again",
+            )  # fmt: skip
+        if not np.isfinite(np.vdot(found, found)):  # one pass; NaN and infinity come through
+            raise ModelError(
+                f"its scores are no numbers {at}", file=self.origin,
+                fix="Look for extreme pixel values there (nodata that is not declared); else fetch or train the model again",
+            )  # fmt: skip
+        rows, cols = tile.core.relative_to(tile.read).slices
+        core: NDArray[np.float32] = found[0][:, rows, cols]
+        return core
 
     def tiling(self, grid: Grid, most: int = MOST) -> Tiling:
         """Return the tiles of an image whose read windows have at most `most` pixels."""
@@ -144,6 +173,7 @@ def answers(source: Source, engine: Engine, tiles: Iterable[Tile]) -> Iterator[A
 
     Raises:
         DataError: a tile cannot be read.
+        ModelError: see `Engine.scores`.
     """
     queue: deque[tuple[Tile, Future[_Loaded]]] = deque()
     todo = iter(tiles)
@@ -162,8 +192,7 @@ def answers(source: Source, engine: Engine, tiles: Iterable[Tile]) -> Iterator[A
             read_next()
             scores = None
             if batch is not None:
-                rows, cols = tile.core.relative_to(tile.read).slices
-                scores = engine.runtime(batch)[0][:, rows, cols]
+                scores = engine.scores(batch, tile)
                 batch = None
             yield Answer(tile.core, valid, scores, engine)
 

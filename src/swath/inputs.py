@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from glob import glob
@@ -291,14 +290,3 @@ def _of_item(path: Path, bands: Sequence[str]) -> Input:
             fix="Name the raster itself",
         )
     return Input(name=item.id, files=(absolute(rasters[0]),))
-
-
-def fingerprint(files: Iterable[str]) -> dict[str, str]:
-    """Return size and time of change of each local file, by which a changed one is noticed."""
-    out = {}
-    for name in files:
-        path = Path(name)
-        if path.is_file():
-            facts = path.stat()
-            out[name] = f"{facts.st_size} bytes, changed {math.floor(facts.st_mtime_ns)}"
-    return out

@@ -6,29 +6,49 @@ Predicting needs only this file and an engine; torch is not imported.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import re
+import stat
+import struct
 import zipfile
+import zlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.card import Card
-from swath.errors import DataError, ModelError
+from swath.card import Card, damaged
+from swath.errors import DataError, ModelError, SwathError
 from swath.fleet import Engine, classify
 from swath.grid import Window
+from swath.onnxfile import refusal
 from swath.parts import whole_file
 from swath.raster import Grid, Pixels
 from swath.runtime import Precision, Runtime, Setup, TorchRuntime, choose, open_runtime
 from swath.types import PathLike
 
 CARD, NETWORK, WEIGHTS, INT8 = "card.json", "model.onnx", "weights.safetensors", "model-int8.onnx"
+AGAIN = "Fetch or train the model again"
 _BAND_DIMENSIONS = {"band", "bands", "channel", "channels"}
 
 MAX_BYTES = 4 * 2**30
 """A model file that unpacks to more than this is refused."""
+
+MAX_RATIO = 100
+"""How many times its own size a model file may unpack to; weights hardly shrink."""
+
+UNPACKING = (
+    OSError, EOFError, ValueError, OverflowError, RuntimeError, NotImplementedError, struct.error, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
+"""What Python's zipfile raises at damaged files."""
+
+MAX_CARD = 64 * 2**20
+"""Largest card."""
 
 
 def pack(path: PathLike, card: Card, network: bytes, weights: bytes, int8: bytes | None = None) -> Card:
@@ -73,19 +93,26 @@ class Model:
     def __init__(self, path: PathLike, engine: str = "auto") -> None:
         self.path = str(path)
         self._wanted = engine
-        contents = _unpack(Path(path))
-        self.card = Card.from_stac(_json(contents[CARD], self.path), self.path)
-        for name, digest in self.card.files.items():
-            if name not in contents or hashlib.sha256(contents[name]).hexdigest() != digest:
-                raise ModelError(f"{name} in it is not what the card says", file=path, fix="Fetch or train the model again")
-        if NETWORK not in self.card.files:
-            raise ModelError("its card does not vouch for a network", file=path, fix="Fetch or train the model again")
-        self._contents = contents
+        data = _read(Path(path))
+        self.digest = hashlib.sha256(data).hexdigest()
+        self._contents = _unpack(data, path)
+        self.card = Card.from_stac(_json(self._contents[CARD], self.path), self.path)
+        self._check()
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the model file."""
-        return hashlib.sha256(Path(self.path).read_bytes()).hexdigest()
+    def _check(self) -> None:
+        """Hold the files against the card.
+
+        Raises:
+            ModelError: it vouches for other ones, or a network is not as it says.
+        """
+        card, files = self.card, {name: data for name, data in self._contents.items() if name != CARD}
+        for name in sorted(files.keys() | card.files.keys()):
+            if hashlib.sha256(files.get(name, b"")).hexdigest() != card.files.get(name):
+                raise ModelError(f"{name} in it is not what the card says", file=self.path, fix=AGAIN)
+        for name in files.keys() & {NETWORK, INT8}:
+            reason = refusal(files[name], len(card.bands), card.channels)
+            if reason:
+                raise ModelError(f"{name} in it is refused: {reason}", file=self.path, fix=AGAIN)
 
     @property
     def weights(self) -> bytes:
@@ -125,21 +152,43 @@ class Model:
             ModelError: the engine does not understand the network.
         """
         card = self.card
-        runtime = self._on_gpu(setup) if setup.engine == "cuda" else open_runtime(self.network(setup.precision), setup, shape)
+        try:
+            runtime = (
+                self._on_gpu(setup) if setup.engine == "cuda" else open_runtime(self.network(setup.precision), setup, shape)
+            )
+        except ModelError as error:
+            raise ModelError(error.what, file=self.path, fix=error.fix) from error
         return Engine(
             runtime, [b.fill for b in card.bands], card.stride, card.halo if halo is None else halo,
-            len(card.legend.learnt), card.temperature, card.heights, card.side,
+            len(card.legend.learnt), card.temperature, card.heights, card.side, self.path,
         )  # fmt: skip
 
     def in_torch(self) -> Any:
-        """Return the network as a torch module, in evaluation mode, on the CPU."""
+        """Return the network as a torch module, in evaluation mode, on the CPU.
+
+        Raises:
+            ModelError: the weights are not those of the network that the card describes.
+        """
+        from safetensors import SafetensorError
+
+        if not re.fullmatch(r"[\w.-]+", self.card.encoder):  # timm would fetch `hf-hub:...`, or read `local-dir:...`
+            raise ModelError(f"its encoder {self.card.encoder[:80]!r} is no name in timm", file=self.path, fix=AGAIN)
+        try:
+            return self._in_torch()
+        except (RuntimeError, ValueError, TypeError, KeyError, SafetensorError, SwathError) as error:
+            what = " ".join(str(error).split())[:200].rstrip(".")
+            raise ModelError(f"its weights are not those of its network ({what})", file=self.path, fix=AGAIN) from error
+
+    def _in_torch(self) -> Any:
         from safetensors.torch import load
 
         from swath.network import Network, NetworkSpec
 
         card = self.card
         scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
-        spec = NetworkSpec(card.encoder, card.decoder, len(card.legend.learnt), *scaling, heights=card.heights, **card.network)
+        spec = NetworkSpec(
+            card.encoder, card.decoder, len(card.legend.learnt), *scaling, heights=card.heights, **card.network.model_dump()
+        )
         network = Network(spec)
         older = {"encoder", "decoder", "head"}  # names of the first models
         state = {f"body.{k}" if k.split(".")[0] in older else k: v for k, v in load(self.weights).items()}
@@ -210,26 +259,65 @@ class _InMemory:
         return Pixels(values, valid)
 
 
-def _unpack(path: Path) -> dict[str, bytes]:
-    """Read the files of the zip that we know and nothing else; contents are checked by the zip's own sums."""
+def _read(path: Path) -> bytes:
+    """Read the model file once, so that all that is said of it is of the same bytes."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if sorted(set(names) - {INT8}) != sorted((CARD, NETWORK, WEIGHTS)) or len(set(names)) != len(names):
-                raise ModelError("it is not a Swath model", file=path, fix="Give a file that `swath train` wrote")
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise ModelError("it unpacks to more than 4 GiB", file=path, fix="Give a file that `swath train` wrote")
-            return {name: archive.read(name) for name in names}
-    except FileNotFoundError:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise ModelError("this is no file", file=path, fix="Give the file that `swath train` wrote")
+        if facts.st_size > MAX_BYTES:
+            raise ModelError("it is larger than 4 GiB", file=path, fix="Give a file that `swath train` wrote")
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelError("there is no such model file", file=path, fix="Check the path, or train it first") from None
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-        raise ModelError(
-            f"the model file is damaged or no model ({error})", file=path, fix="Fetch or train the model again"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model file cannot be read ({error})", file=path, fix="Check the path") from error
+
+
+def _unpack(data: bytes, path: PathLike) -> dict[str, bytes]:
+    """Read the files of the zip, if they are those that we know and nothing else; contents are checked by the zip's sums."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            reason = _strange(archive.infolist(), len(data))
+            if reason:
+                raise ModelError(f"it is not a Swath model: {reason}", file=path, fix="Give a file that `swath train` wrote")
+            return {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    except UNPACKING as error:
+        raise ModelError(f"the model file is damaged or no model ({error})", file=path, fix=AGAIN) from error
+
+
+def _strange(entries: Sequence[zipfile.ZipInfo], size: int) -> str | None:
+    """Say why a zip of so many bytes is not to be unpacked, None where nothing speaks against it."""
+    names = [entry.filename for entry in entries]
+    needed = {CARD, NETWORK, WEIGHTS}
+    if other := sorted(set(names) - needed - {INT8}):
+        return f"it holds {other[0][:80]!r}"
+    if missing := sorted(needed - set(names)):
+        return f"it holds no {missing[0]}"
+    if len(set(names)) != len(names):
+        return "it holds two files of one name"
+    if any(entry.flag_bits & 1 for entry in entries):
+        return "it is encrypted"
+    if any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries):
+        return "it holds a link"
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+        return "it is packed in another way than models are"  # whose unpacking has no bound
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > min(MAX_BYTES, MAX_RATIO * size):
+        return f"{size} bytes unpack to {unpacked}"
+    return (
+        f"its card has more than {MAX_CARD} bytes"
+        if next(e for e in entries if e.filename == CARD).file_size > MAX_CARD
+        else None
+    )
 
 
 def _json(data: bytes, path: str) -> Any:
     try:
-        return json.loads(data)
-    except ValueError as error:
-        raise ModelError("the model's card is damaged", file=path, fix="Train or fetch the model again") from error
+        return json.loads(data, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise damaged(error, path) from error
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number")

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from swath.card import Card, CardBand, Training
+from swath.card import Card, CardBand, Shape, Training
 from swath.dataset import Dataset
 from swath.errors import JobError
 from swath.familiarity import learn
@@ -75,9 +75,9 @@ def engine_of(network: Network, dataset: Dataset) -> Engine:
     manifest = dataset.manifest
     fill = [b.mean for b in manifest.bands]
     whole = network.spec.decoder == CLASSIC
-    tiles = {"halo": 0, "side": WHOLE} if whole else {"halo": HALO}
+    halo, side = (0, WHOLE) if whole else (HALO, None)
     classes, heights = len(manifest.legend.learnt), network.spec.heights
-    return Engine(TorchRuntime(network), fill, network.stride, classes=classes, heights=heights, **tiles)
+    return Engine(TorchRuntime(network), fill, network.stride, halo, classes, heights=heights, side=side)
 
 
 def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
@@ -108,7 +108,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
         gsd=manifest.gsd,
         encoder=spec.encoder,
         decoder=spec.decoder,
-        network={"widths": spec.widths, "pixel_width": spec.pixel_width},
+        network=Shape(widths=list(spec.widths), pixel_width=spec.pixel_width),
         stride=network.stride,
         halo=tiles.halo,
         seam=tiles.seam,

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from swath.errors import JobError
 from swath.fleet import Answer, cut
 from swath.grid import Tiling
-from swath.inputs import Input, View, fingerprint
+from swath.inputs import Input, View
 from swath.model import Model
+from swath.parts import fingerprint
 from swath.runtime import Setup, bytes_per_pixel, choose, cores
 from swath.tileparts import PLAN, Layers, Store, refused
 
@@ -166,11 +167,11 @@ def _changes(old: Asked, new: Asked) -> str:
     return " and ".join(dict.fromkeys(out))
 
 
-def ask(model: str, found: Input, image: View, layers: Sequence[Layer], how: dict[str, Any]) -> Asked:
+def ask(model: Model, found: Input, image: View, layers: Sequence[Layer], how: dict[str, Any]) -> Asked:
     """Describe a prediction; `how` has the fields of `Asked` that tell how it is to be run."""
     files = [*getattr(image.image, "sources", found.files), *found.mask, *([found.regions] if found.regions else [])]
-    digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()
-    return Asked(model=model, model_sha256=digest, input=found, files=fingerprint(files), layers=tuple(layers), **how)
+    path = str(Path(model.path).resolve())
+    return Asked(model=path, model_sha256=model.digest, input=found, files=fingerprint(files), layers=tuple(layers), **how)
 
 
 def layers_of(answer: Answer, wanted: np.ndarray[Any, np.dtype[np.bool_]] | None, layers: Sequence[Layer]) -> Layers:

@@ -53,7 +53,10 @@ class OpenVinoRuntime:
         if self._changes and self._shape != (rows, cols):
             self._shape = rows, cols
             self._request = _compiled(*self._made_from, self._shape).create_infer_request()
-        scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
+        try:
+            scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
+        except (RuntimeError, ValueError) as error:
+            raise _failed("OpenVINO", error) from error
         return scores
 
 
@@ -75,15 +78,30 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                onnx,
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=False,  # which prints, and is the same again
+            )
         except Exception as error:  # noqa: BLE001 - its own errors share no public base
-            raise ModelError(f"ONNX Runtime refuses the network ({error})", fix="Train it again") from error
+            raise ModelError(f"ONNX Runtime refuses the network ({error})", fix="Fetch or train the model again") from error
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
         name = self._session.get_inputs()[0].name
-        scores: NDArray[np.float32] = self._session.run(None, {name: raw})[0]
+        try:
+            scores: NDArray[np.float32] = self._session.run(None, {name: raw})[0]
+        except Exception as error:  # noqa: BLE001 - its own errors share no public base
+            raise _failed("ONNX Runtime", error) from error
         return scores
+
+
+def _failed(engine: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{engine} cannot run the network ({' '.join(str(error).split())[:300].rstrip('.')})",
+        fix="Where memory is short, give less --memory or fewer --workers; else fetch or train the model again",
+    )
 
 
 class TorchRuntime:
@@ -236,8 +254,8 @@ def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int,
             bands = model.inputs[0].get_partial_shape()[1].get_length()
             model.reshape([1, bands, *shape])
         return core.compile_model(model, "CPU", config)
-    except RuntimeError as error:
-        raise ModelError(f"OpenVINO refuses the network ({error})", fix="Train it again") from error
+    except (RuntimeError, ValueError) as error:  # the latter where its message quotes a name that is no text
+        raise ModelError(f"OpenVINO refuses the network ({error})", fix="Fetch or train the model again") from error
 
 
 def _version(engine: str) -> str | None:

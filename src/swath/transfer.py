@@ -28,7 +28,7 @@ def spec_like(model: Model, manifest: Manifest, recipe: Recipe) -> NetworkSpec:
     known = {b.name: (b.mean, b.std) for b in card.bands} if card.dtype == manifest.dtype else {}
     mean, std = zip(*(known.get(b.name, (b.mean, b.std)) for b in manifest.bands), strict=True)
     classes = len(manifest.legend.learnt)
-    return NetworkSpec(card.encoder, card.decoder, classes, mean, std, heights=recipe.heights, **card.network)
+    return NetworkSpec(card.encoder, card.decoder, classes, mean, std, heights=recipe.heights, **card.network.model_dump())
 
 
 def take_over(network: Network, model: Model, manifest: Manifest) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import logging
+import re
 import sys
 import traceback
 import typing
@@ -87,7 +88,7 @@ class Command:
         if as_json:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
-            sys.stdout.write(self.summarise(result).rstrip() + "\n")
+            sys.stdout.write(_plain(self.summarise(result).rstrip()) + "\n")
         sys.stdout.flush()
         self.wait(result)
         if not self.ok(result):
@@ -132,9 +133,14 @@ def _extra(package: str | None) -> str:
     return "serve" if (package or "").split(".")[0] in serving else "train,report"
 
 
+def _plain(text: str) -> str:
+    """Take out what would command a terminal: names of files and classes may be a stranger's."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", text)
+
+
 def fail(error: SwathError) -> typing.NoReturn:
     """Say what went wrong in one paragraph that no terminal's width breaks, and leave."""
-    sys.stderr.write("Error: " + " ".join(str(error).split("\n")) + "\n")
+    sys.stderr.write("Error: " + _plain(" ".join(str(error).split("\n"))) + "\n")
     raise SystemExit(error.exit_code) from None
 
 

@@ -39,6 +39,7 @@ class Survey:
         facts: by sample name; samples that could not be read are missing.
         findings: everything found, errors first.
         alike: names of samples that show the same, in pairs.
+        stamps: of the samples' files by sample name, from before they were read.
     """
 
     catalogue: Catalogue
@@ -46,6 +47,7 @@ class Survey:
     facts: dict[str, Facts]
     findings: tuple[Finding, ...] = field(default=())
     alike: tuple[tuple[str, str], ...] = field(default=())
+    stamps: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Finding]:
@@ -64,6 +66,7 @@ def survey(catalogue: Catalogue, legend: Legend | None, snap: bool = False) -> S
     findings = list(catalogue.findings)
     facts: dict[str, Facts] = {}
     samples = catalogue.samples
+    stamps = {s.name: s.stamp for s in samples}
     legend = replace(legend, snap=snap) if legend else None
     kind = legend.kind if legend else _kind_of(samples)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -96,7 +99,7 @@ def survey(catalogue: Catalogue, legend: Legend | None, snap: bool = False) -> S
         findings += _about_classes(catalogue, good, legend)
     order = {"error": 0, "warning": 1, "note": 2}
     findings.sort(key=lambda f: order[f.level])
-    return Survey(catalogue, legend, facts, tuple(findings), tuple((a.name, b.name) for a, b, _ in alike))
+    return Survey(catalogue, legend, facts, tuple(findings), tuple((a.name, b.name) for a, b, _ in alike), stamps)
 
 
 def _palette(legend: Legend | None, facts: Mapping[str, Facts], kind: Kind) -> list[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from swath.classes import Legend
 from swath.errors import DataError
 from swath.labels import Labels, NoLabels, RasterLabels, VectorLabels
+from swath.parts import fingerprint
 from swath.raster import Grid, Raster
 from swath.types import Finding
 from swath.vector import Features
@@ -39,6 +40,12 @@ class Sample:
     warp: bool = False
     bands: tuple[str, ...] = ()
     heights: Path | None = None
+
+    @property
+    def stamp(self) -> dict[str, str]:
+        """Size and time of change of its files; see `fingerprint`."""
+        files = [*self.images, self.label_file, *self.ignored, *([self.heights] if self.heights else [])]
+        return fingerprint(map(str, files))
 
     @property
     def label_file(self) -> str:

@@ -14,7 +14,7 @@ from swath.errors import JobError
 from swath.folds import make_folds, resplit
 from swath.model import Model
 from swath.options import CrossvalidateOptions
-from swath.parts import whole_file
+from swath.parts import alone, whole_file
 from swath.progress import track
 from swath.scoring import Judged, ModelMapper, judge
 from swath.truth import DatasetTruth
@@ -22,6 +22,7 @@ from swath.verbs.scored import EvaluateResult, summarise
 from swath.verbs.verb import Result, verb
 
 RESULT = "crossvalidation.json"
+BEGUN = ".crossvalidation-begun.json"
 
 
 class Fold(Result):
@@ -59,29 +60,32 @@ class CrossvalidateResult(Result):
 def crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
     """Train and score once a fold; every group is judged by a model that has not seen it.
 
+    After an interruption the same command goes on where it was.
+
     Raises:
         DataError: the dataset is damaged, or has fewer groups than folds.
         UsageError: a training option is wrong.
         JobError: a model or the result cannot be written.
     """
-    from swath.verbs.train import train
+    with alone(options.folder):
+        return _crossvalidate(options)
 
+
+def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
     dataset = Dataset(options.dataset)
     parts = make_folds(dataset, options.folds, options.seed)
     folder = Path(options.folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise JobError(f"cannot be made ({error.strerror})", file=folder, fix="Choose a writable place") from error
     how: dict[str, Any] = {"recipe": options.recipe, "seed": options.seed}
     how |= {name: getattr(options, name) for name in ("minutes", "epochs", "steps") if getattr(options, name) is not None}
+    _begin(folder, json.dumps([dataset.manifest.digest, parts, how]), len(parts))
     folds: list[Fold] = []
     everything: list[Judged] = []
     for number, groups in enumerate(track(parts, "folds", len(parts), "folds"), 1):
         data, path = folder / f".fold-{number}", folder / f"fold-{number}.swath"
         try:
             resplit(dataset, data, groups)
-            train(data, path, **how)
+            if not path.exists():
+                _teach(data, path, how)
             truth, model = DatasetTruth(Dataset(data), "test"), Model(path)
             counts = list(judge(truth, ModelMapper(model.engine, model.card.temperature)))
         finally:
@@ -92,7 +96,32 @@ def crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
     result = _result(dataset, folds, everything, str(folder / RESULT))
     with whole_file(folder / RESULT) as partial:
         partial.write_text(json.dumps(result.model_dump(mode="json"), indent=1), encoding="utf-8")
+    (folder / BEGUN).unlink(missing_ok=True)
     return result
+
+
+def _begin(folder: Path, present: str, folds: int) -> None:
+    """Make the folder, or go on with one whose work was begun in the same way; the models of any other are removed.
+
+    Raises:
+        JobError: it cannot be written.
+    """
+    begun = folder / BEGUN
+    try:
+        if not begun.exists() or begun.read_text(encoding="utf-8") != present:
+            for number in range(1, folds + 1):
+                (folder / f"fold-{number}.swath").unlink(missing_ok=True)
+                shutil.rmtree(folder / f"fold-{number}.swath.training", ignore_errors=True)
+        with whole_file(begun) as partial:
+            partial.write_text(present, encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"cannot be made ({error.strerror})", file=folder, fix="Choose a writable place") from error
+
+
+def _teach(data: Path, path: Path, how: dict[str, Any]) -> None:
+    from swath.verbs.train import train
+
+    train(data, path, resume=Path(f"{path}.training").exists(), **how)
 
 
 def _result(dataset: Dataset, folds: list[Fold], counts: list[Judged], path: str) -> CrossvalidateResult:

@@ -22,7 +22,7 @@ from swath.inputs import Input, View, find_inputs
 from swath.maps import CONFIDENCE, HEIGHT, MapKind, MapWriter, class_map, probability_map
 from swath.model import Model
 from swath.options import PredictOptions
-from swath.parts import whole_file
+from swath.parts import alone, hidden, whole_file
 from swath.plan import Asked, Layer, Plan, ask, freeze, make_plan
 from swath.polygons import polygonise, write_polygons
 from swath.progress import task
@@ -202,7 +202,7 @@ def _ask(options: PredictOptions, model: Model, one: Input, image: View, target:
         "engine": options.engine, "precision": options.precision, "memory_gb": options.memory, "halo": options.halo,
         "threads": options.threads,
     }  # fmt: skip
-    return ask(str(Path(options.model).resolve()), one, image, layers, how)
+    return ask(model, one, image, layers, how)
 
 
 def _root(options: PredictOptions, target: Path) -> str:
@@ -214,7 +214,7 @@ def _root(options: PredictOptions, target: Path) -> str:
 
 def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Made:
     """Map one image."""
-    with one.open() as image:
+    with alone(target), one.open() as image:
         _check(image, model)
         root = _root(options, target)
         store = open_store(root)
@@ -229,10 +229,14 @@ def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Ma
         finally:
             if not store.holds_parts():
                 store.clear()
+        if _ask(options, model, one, image, target).files != plan.asked.files:
+            raise JobError(
+                "an image, mask or regions file has changed while it was mapped", file=image.image.paths[0],
+                fix="Leave them alone, and give the same command again with --restart",
+            )  # fmt: skip
         made = _join(options, model, plan, image, target)
-    write_style(target, model.card.legend)
-    if not options.keep_parts:
-        store.clear()
+        if not options.keep_parts:
+            store.clear()
     return made
 
 
@@ -248,7 +252,7 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
         paths = {layer: stack.enter_context(whole_file(path)) for layer, path in outputs.items()}
         for layer in plan.asked.layers:
             if layer not in paths:  # only the polygons or the review want it
-                paths[layer] = stack.enter_context(_scratch(target.with_name(f".{target.stem}.{layer}.tif")))
+                paths[layer] = stack.enter_context(_scratch(hidden(target, f"partial.{layer}.tif")))
         writers = {
             layer: stack.enter_context(_writing(MapWriter(path, image.grid, kinds[layer], image.image.extra_georeferencing)))
             for layer, path in paths.items()
@@ -279,6 +283,7 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
             regions = target.with_name(f"{target.stem}_review.gpkg")
             review(paths["confidence"], regions, options.review)
             files.append(str(regions))
+        write_style(target, legend)  # the map itself appears last
     return _Made(plan, files, by_code)
 
 

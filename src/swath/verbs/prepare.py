@@ -86,9 +86,19 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     with whole_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
         manifest = _build(folder, samples, found, legend, options)
         findings = [*found.findings, *judge_split(manifest, found.alike)]
+        _check_unchanged(samples, found)
         (folder / FINDINGS).write_text(json.dumps([f.as_json() for f in findings], indent=1), encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return _summarise(options, manifest, findings, skipped)
+
+
+def _check_unchanged(samples: Sequence[SourceSample], found: Survey) -> None:
+    """Refuse a source that was not the same from the first look to the last."""
+    for sample in samples:
+        now, before = sample.stamp, found.stamps[sample.name]
+        changed = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+        if changed:
+            raise DataError("it has changed while it was read", file=changed[0], fix="Leave it alone, and prepare again")
 
 
 def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str]]:

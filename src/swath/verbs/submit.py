@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 import zipfile
@@ -18,7 +17,7 @@ from swath.errors import DataError, JobError, ModelError
 from swath.fleet import answers_in
 from swath.model import Model
 from swath.options import SubmitOptions
-from swath.parts import whole_file
+from swath.parts import alone, whole_file
 from swath.progress import track
 from swath.raster import Raster
 from swath.sources.catalogue import files_below
@@ -49,11 +48,16 @@ def submit(options: SubmitOptions) -> SubmitResult:
         ModelError: the model's bands or classes are not the contest's.
         JobError: the zip file cannot be written.
     """
+    with alone(options.archive):
+        return _submit(options)
+
+
+def _submit(options: SubmitOptions) -> SubmitResult:
     start = time.monotonic()
     model = Model(options.model)
     kind, bands = _kind_of(model)
     images = _images(Path(options.images), kind)
-    work = _workplace(options)
+    work = _workplace(options, model)
     made = []
     for image in track(images, "mapping", len(images), "images"):
         name = image.stem[: -len(kind)]
@@ -94,17 +98,17 @@ def _images(folder: Path, kind: str) -> list[Path]:
     return images
 
 
-def _workplace(options: SubmitOptions) -> Path:
+def _workplace(options: SubmitOptions, model: Model) -> Path:
     """Make the folder of finished maps, or go on with one that was made by the same model from the same folder."""
     work = Path(f"{options.archive}.maps")
     made_by = work / "made-by.txt"
-    model = hashlib.sha256(Path(options.model).read_bytes()).hexdigest()
-    present = f"{model} {Path(options.images).resolve()}"
+    present = f"{model.digest} {Path(options.images).resolve()}"
     try:
         if not made_by.exists() or made_by.read_text(encoding="utf-8") != present:
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
-        made_by.write_text(present, encoding="utf-8")
+        with whole_file(made_by) as partial:
+            partial.write_text(present, encoding="utf-8")
     except OSError as error:
         raise JobError(f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place") from error
     return work

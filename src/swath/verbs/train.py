@@ -12,7 +12,7 @@ import shutil
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from swath.course import STRETCH, Budget, Course
+from swath.course import STRETCH, Budget, Course, WholeCheckpoints
 from swath.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.fleet import Engine
@@ -31,6 +31,7 @@ from swath.model import Model
 from swath.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
 from swath.packing import Taught, engine_of, pack_model
+from swath.parts import alone, whole_file
 from swath.patches import Batches, Patches, class_shares
 from swath.recipes import Recipe, recipe_of
 from swath.teacher import Teacher
@@ -88,6 +89,16 @@ def train(options: TrainOptions) -> TrainResult:
         UsageError: an option is wrong, such as an encoder that does not exist.
         JobError: weights are not to be had, the interrupted training to resume was another, or the disk is full.
     """
+    with nullcontext() if _follows() else alone(options.model):
+        return _train(options)
+
+
+def _follows() -> bool:
+    """Tell whether this is a further process of a training that another one began."""
+    return bool(getattr(rank_zero_only, "rank", 0))
+
+
+def _train(options: TrainOptions) -> TrainResult:
     dataset = Dataset(options.dataset)
     recipe = recipe_of(options)
     if recipe.heights and not any(image.heights for image in dataset.manifest.images):
@@ -107,6 +118,8 @@ def train(options: TrainOptions) -> TrainResult:
         _fit(trainer, teacher, batches, last if last.exists() else None)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # the first process packs the model
+    if Dataset(options.dataset).manifest.digest != dataset.manifest.digest:
+        raise JobError("the dataset has changed while it was learnt", file=dataset.folder, fix="Train again")
     together = trainer.world_size * options.accumulate
     taught = Taught(
         network,
@@ -185,6 +198,7 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
         use_distributed_sampler=False,
         precision="bf16-mixed" if has_bf16() else "32-true",
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         logger=logger,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -257,23 +271,24 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
         JobError: the interrupted training had other data or settings, or the folder cannot be made.
     """
     work = Path(f"{options.model}.training")
-    if getattr(rank_zero_only, "rank", 0):
+    if _follows():
         return work  # the first process made it
     settings = work / "settings.json"
     present = json.dumps([dataset.manifest.digest, dataclasses.asdict(spec), dataclasses.asdict(recipe), options.seed])
     try:
-        if not options.resume:
+        if not options.resume or not settings.exists():
             shutil.rmtree(work, ignore_errors=True)
-        elif settings.exists() and settings.read_text(encoding="utf-8") != present:
+        elif settings.read_text(encoding="utf-8") != present:
             raise JobError(
                 "the interrupted training had other data, network, recipe or seed",
                 file=work,
                 fix="Give the same options, or start afresh without --resume",
             )
-        elif not (work / "last.ckpt").exists():
+        if options.resume and not (work / "last.ckpt").exists():
             log.warning("%s: nothing to resume here, so training starts afresh.", work)
         work.mkdir(parents=True, exist_ok=True)
-        settings.write_text(present, encoding="utf-8")
+        with whole_file(settings) as partial:
+            partial.write_text(present, encoding="utf-8")
     except OSError as error:
         raise JobError(f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place") from error
     return work

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from swath.errors import UsageError
+from swath.errors import JobError, UsageError
 from swath.options import checked
 
 P = ParamSpec("P")
@@ -28,6 +28,7 @@ def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]
 
     Raises (the function it makes):
         UsageError: an option is unknown, missing, or has a value that is not allowed.
+        JobError: the disk or the memory does not suffice.
     """
 
     def decorate(work: Callable[[O], R]) -> Callable[P, R]:
@@ -39,7 +40,15 @@ def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]
                 given = signature.bind_partial(*args, **kwargs).arguments
             except TypeError as error:
                 raise UsageError(f"{work.__name__}: {error}", fix=f"See help(swath.{work.__name__})") from None
-            return work(checked(options, given))
+            try:
+                return work(checked(options, given))
+            except MemoryError as error:
+                raise JobError("there is not enough memory", fix="Close other programs, or use a machine with more") from error
+            except OSError as error:  # such as a full disk for temporary files
+                raise JobError(
+                    f"the system refuses ({error.strerror or error})", file=error.filename,
+                    fix="Check permissions and room, also of the folder for temporary files (TMPDIR)",
+                ) from error  # fmt: skip
 
         call.__signature__ = signature.replace(return_annotation=inspect.signature(work).return_annotation)  # type: ignore[attr-defined]
         return call
