@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from swath.classes import Legend
 from swath.errors import ModelError
@@ -141,6 +141,12 @@ class Card(_Frozen):
     training: Training
     files: dict[str, str]
 
+    @model_validator(mode="after")
+    def _one_threshold_a_class(self) -> Card:
+        if self.thresholds is not None and len(self.thresholds) != len(self.legend.learnt):
+            raise ValueError("thresholds and classes differ in number")
+        return self
+
     @property
     def side(self) -> int | None:
         """Side of the read windows of a network with global context, None for others."""
@@ -189,7 +195,9 @@ class Card(_Frozen):
                     name="class scores",
                     tasks=[TaskType.SEMANTIC_SEGMENTATION],
                     result=ResultStructure.create(
-                        [-1, len(self.legend.learnt), -1, -1], ["batch", "classes", "height", "width"], DataType.FLOAT32
+                        [-1, len(self.legend.learnt) + self.heights, -1, -1],
+                        ["batch", "classes", "height", "width"],
+                        DataType.FLOAT32,
                     ),
                     classes=[
                         Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:]) for c in self.legend.learnt

@@ -128,7 +128,7 @@ class Model:
         runtime = self._on_gpu(setup) if setup.engine == "cuda" else open_runtime(self.network(setup.precision), setup, shape)
         return Engine(
             runtime, [b.fill for b in card.bands], card.stride, card.halo if halo is None else halo,
-            len(card.legend.learnt), card.temperature, card.heights, card.side,
+            len(card.legend.learnt), card.temperature, card.heights, card.side, card.thresholds,
         )  # fmt: skip
 
     def in_torch(self) -> Any:

@@ -9,6 +9,7 @@ import platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ def engine_of(network: Network, dataset: Dataset) -> Engine:
     manifest = dataset.manifest
     fill = [b.mean for b in manifest.bands]
     whole = network.spec.decoder == CLASSIC
-    tiles = {"halo": 0, "side": WHOLE} if whole else {"halo": HALO}
+    tiles: dict[str, Any] = {"halo": 0, "side": WHOLE} if whole else {"halo": HALO}
     classes, heights = len(manifest.legend.learnt), network.spec.heights
     return Engine(TorchRuntime(network), fill, network.stride, classes=classes, heights=heights, **tiles)
 
