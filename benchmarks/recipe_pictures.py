@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from swath.classes import IGNORE, LandClass, Legend, rgb
+from swath.classes import IGNORE, LandClass, rgb
 from swath.dataset import Dataset, Sample
 from swath.model import Model
 

@@ -135,6 +135,8 @@ def tables() -> str:
     names = list(next(iter(found.values()))[0]["iou"])
     parts = [_ratio(found), _scores(found, names), _accuracies(found, names)]
     parts += [_confusion(row, found[row], names) for row in ("default", "classic, grid") if row in found]
+    if (DOCS / "recipes.png").exists():
+        parts.insert(2, "![Image, truth and maps of two training and two test images](recipes.png)")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -178,7 +178,7 @@ def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, mon
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(TileParts, "put", stop_at_the_third)
         swath.predict(apart, image, tmp_path / "b.tif", **options)
-    assert not (tmp_path / "b_masks.tif").exists() and undisturbed.tiles > 3
+    assert not (tmp_path / "b_masks.tif").exists() and undisturbed.tiles >= 3
     with pytest.raises(JobError, match="layers has changed"):
         swath.predict(apart, image, tmp_path / "b.tif", **options | {"class_masks": False})
     swath.predict(apart, image, tmp_path / "b.tif", **options)
