@@ -1,8 +1,10 @@
-"""Compare recipes at equal minutes on the Dubai images, and write docs/recipes.md's table.
+"""Compare recipes at equal minutes on the Dubai images, and write docs/recipes.md's tables and pictures.
 
-Usage: python benchmarks/recipes.py DUBAI WORK rates           measures, on a quiet machine, how many steps fit into the minutes
-       python benchmarks/recipes.py DUBAI WORK run [ROW ...]   trains and scores what is not in the results yet
-       python benchmarks/recipes.py DUBAI WORK table           prints the table
+Usage: python benchmarks/recipes.py DUBAI WORK rates            measures, on a quiet machine, what steps fit into the minutes
+       python benchmarks/recipes.py DUBAI WORK run [ROW ...]    trains and scores what is not in the results yet
+       python benchmarks/recipes.py DUBAI WORK table            writes tables of what is there to the end of docs/recipes.md
+       python benchmarks/recipes.py DUBAI WORK pictures [NAME=MODEL ...]   docs/recipes.png; of the first seeds if none is given
+       python benchmarks/recipes.py DUBAI WORK shares [CONTEST]            docs/shares.png; CONTEST is a folder of its shape
 
 A training takes the steps that fit into eight minutes of this machine when nothing else runs; so a busy machine slows the
 benchmark down and does not change it, and it can be stopped at any time. WORK holds the dataset and the models. Results are in
@@ -21,8 +23,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from recipe_pictures import draw_maps, draw_shares
 
 import swath
+from swath.dataset import Dataset
+from swath.scores import Scores
 from swath.verbs.train import has_bf16
 
 RESULTS = Path(__file__).parent / "results" / "recipes.jsonl"
@@ -30,6 +35,10 @@ RATES = Path(__file__).parent / "results" / "recipes-rates.json"
 MINUTES = 8
 SEEDS = (0, 1, 2)
 TEST = "Tile 2,Tile 5,Tile 8"
+DOCS = Path(__file__).parents[1] / "docs"
+MARK = "<!-- What follows is written by `benchmarks/recipes.py DUBAI WORK table`. -->\n"
+EXAMPLES = ("Tile 1/image_part_009", "Tile 4/image_part_005", "Tile 2/image_part_005", "Tile 8/image_part_007")
+"""Two training and two test images, chosen before any map was looked at, because they hold all classes."""
 
 BALANCE: dict[str, Any] = {"balance": 0.5, "class_weights": "effective", "loss": "ce+dice"}
 CLASSIC: dict[str, Any] = {"recipe": "classic"}
@@ -51,7 +60,7 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 """What is compared; rows after the ten epochs measure one option each, with one seed."""
 
-ONE_SEED = list(ROWS)[5:]
+EQUAL, ONE_SEED = list(ROWS)[1:5], list(ROWS)[5:]
 
 
 def prepared(dubai: Path, work: Path) -> Path:
@@ -86,6 +95,11 @@ def results() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
 
 
+def model_of(row: str, seed: int, work: Path) -> Path:
+    """Return where a row's model lies."""
+    return work / f"{row.replace(' ', '-').replace(',', '')}-{seed}.swath"
+
+
 def run(dataset: Path, work: Path, rows: list[str]) -> None:
     """Train and score what is missing, one seed of every row before the next."""
     rates = json.loads(RATES.read_text())
@@ -97,7 +111,7 @@ def run(dataset: Path, work: Path, rows: list[str]) -> None:
             options = dict(ROWS[row])
             if "epochs" not in options:
                 options["steps"] = rates["classic" if options.get("recipe") == "classic" else "default"]["steps"]
-            model = work / f"{row.replace(' ', '-').replace(',', '')}-{seed}.swath"
+            model = model_of(row, seed, work)
             started = time.strftime("%Y-%m-%d")
             taught = swath.train(dataset, model, seed=seed, resume=True, **options)
             scores = {split: swath.evaluate(model, dataset, split=split).model_dump() for split in ("test", "train")}
@@ -112,34 +126,103 @@ def run(dataset: Path, work: Path, rows: list[str]) -> None:
                 file.write(json.dumps(line) + "\n")
 
 
-def table() -> str:
-    """Return the results as Markdown: mean and spread (largest minus smallest) over seeds, and IoU of each class."""
-    found = results()
-    names = list(found[0]["iou"])
+def tables() -> str:
+    """Return the results as Markdown: scores, accuracies of classes and kappa on both splits, confusion of two recipes."""
+    found = {row: [r for r in results() if r["row"] == row] for row in ROWS}
+    found = {row: of for row, of in found.items() if of}
+    if not found:
+        return "Nothing is trained yet.\n"
+    names = list(next(iter(found.values()))[0]["iou"])
+    parts = [_ratio(found), _scores(found, names), _accuracies(found, names)]
+    parts += [_confusion(row, found[row], names) for row in ("default", "classic, grid") if row in found]
+    if (DOCS / "recipes.png").exists():
+        parts.insert(2, "![Image, truth and maps of two training and two test images](recipes.png)")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _ratio(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Say how many times the classic recipe's mIoU the default recipe has."""
+    means = {row: float(np.mean([r["miou"] for r in of])) for row, of in found.items()}
+    ratios = [f"{means['default'] / means[row]:.2f} times that of `{row}`" for row in EQUAL if row in means]
+    return f"At equal minutes the default recipe's mIoU is {', '.join(ratios)}." if "default" in means and ratios else ""
+
+
+def _scores(found: dict[str, list[dict[str, Any]]], names: list[str]) -> str:
+    """Return the table of test scores: mean and spread (largest minus smallest) over seeds, and IoU of each class."""
     lines = [f"| recipe | seeds | steps | mIoU | spread | {' | '.join(names)} |", "|---" * (5 + len(names)) + "|"]
-    for row in ROWS:
-        of = [r for r in found if r["row"] == row]
-        if of:
-            mious = [r["miou"] for r in of]
-            ious = [np.mean([r["iou"][n] or 0.0 for r in of]) for n in names]
-            lines.append(
-                f"| {row} | {len(of)} | {of[0]['steps']} | **{np.mean(mious):.3f}** | {max(mious) - min(mious):.3f} | "
-                + " | ".join(f"{v:.2f}" for v in ious) + " |"
-            )  # fmt: skip
-    return "\n".join(lines)
+    for row, of in found.items():
+        mious = [r["miou"] for r in of]
+        ious = [np.mean([r["iou"][n] or 0.0 for r in of]) for n in names]
+        spread = f"{max(mious) - min(mious):.3f}" if len(of) > 1 else ""
+        lines.append(
+            f"| {row} | {len(of)} | {of[0]['steps']} | **{np.mean(mious):.3f}** | {spread} | "
+            + " | ".join(f"{v:.2f}" for v in ious) + " |"
+        )  # fmt: skip
+    return "**IoU on the test tiles**, mean over seeds; spread is the largest mIoU minus the smallest:\n\n" + "\n".join(lines)
 
 
-def main(dubai: str, work: str, what: str, *rows: str) -> None:
-    """Do one of the three things."""
+def _accuracies(found: dict[str, list[dict[str, Any]]], names: list[str]) -> str:
+    """Return the table of recalls and kappa on both splits."""
+    lines = [f"| recipe | kappa | all pixels | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
+    for row, of in found.items():
+        both = []
+        for split in ("train", "test"):
+            scores = Scores(np.array([r["confusion"][split] for r in of]))
+            both.append(np.nanmean(np.column_stack([scores.kappa, scores.accuracy, scores.recall]), axis=0))
+        lines.append(f"| {row} | " + " | ".join(f"{train:.2f} / {test:.2f}" for train, test in zip(*both, strict=True)) + " |")
+    return (
+        "**Cohen's kappa, and accuracy of each class** (the share of its true pixels that are mapped as it), "
+        "training tiles / test tiles, mean over seeds:\n\n" + "\n".join(lines)
+    )
+
+
+def _confusion(row: str, of: list[dict[str, Any]], names: list[str]) -> str:
+    """Return what the pixels of each true class are mapped as, percent, on both splits."""
+    lines = [f"| true class | {' | '.join(f'as {n}' for n in names)} |", "|---" * (1 + len(names)) + "|"]
+    shares = []
+    for split in ("train", "test"):
+        matrix = np.sum([r["confusion"][split] for r in of], axis=0)
+        shares.append(100 * matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True)))
+    for name, train, test in zip(names, *shares, strict=True):
+        lines.append(f"| {name} | " + " | ".join(f"{a:.0f} / {b:.0f}" for a, b in zip(train, test, strict=True)) + " |")
+    return (
+        f"**Confusion, `{row}`**: percent of a true class's pixels (rows) that are mapped as each class, training tiles / test "
+        "tiles, all seeds together:\n\n" + "\n".join(lines)
+    )
+
+
+def pictures(dataset: Dataset, work: Path, given: list[str]) -> None:
+    """Draw image, truth and maps of the examples."""
+    first = [f"{row}={model_of(row, SEEDS[0], work)}" for row in ("default", "classic, grid")]
+    models = dict(word.split("=", 1) for word in given or first)
+    draw_maps(dataset, EXAMPLES, {name: Path(model) for name, model in models.items()}, DOCS / "recipes.png")
+
+
+def shares(dataset: Dataset, work: Path, contest: list[str]) -> None:
+    """Draw shares of classes, by split, and by city for a folder of the contest's shape."""
+    splits = {"train": "training", "test": "test", "val": "validation"}
+    charts = [("Dubai, by split", dataset, lambda sample: splits[sample.split])]
+    if contest:
+        if not (work / "contest" / "dataset.json").exists():
+            swath.prepare(contest[0], work / "contest", heights=False)
+        charts.append(("A folder of the contest's shape, by city", Dataset(work / "contest"), lambda sample: sample.group[:3]))
+    draw_shares(charts, DOCS / "shares.png")
+
+
+def main(dubai: str, work: str, what: str, *more: str) -> None:
+    """Do one of the five things."""
     folder = Path(work)
     folder.mkdir(parents=True, exist_ok=True)
     dataset = prepared(Path(dubai), folder)
     if what == "rates":
         measure(dataset, folder)
     elif what == "run":
-        run(dataset, folder, list(rows) or list(ROWS))
+        run(dataset, folder, list(more) or list(ROWS))
+    elif what == "table":
+        page = DOCS / "recipes.md"
+        page.write_text(page.read_text().partition(MARK)[0] + MARK + "\n" + tables())
     else:
-        sys.stdout.write(table() + "\n")
+        {"pictures": pictures, "shares": shares}[what](Dataset(dataset), folder, list(more))
 
 
 if __name__ == "__main__":

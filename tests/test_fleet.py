@@ -144,6 +144,21 @@ def test_an_answer_knows_probabilities_confidence_and_height():
     assert (answer.height[:, :30] == 7.5).all() and np.isnan(answer.height[:, 30:]).all()
 
 
+def test_masks_apart_have_the_pixels_whose_probability_reaches_the_threshold():
+    odds = np.log(np.array([0.2, 0.5, 0.9]) / np.array([0.8, 0.5, 0.1]), dtype=np.float32)
+
+    def fixed(raw):
+        return np.broadcast_to(odds[None, :, None, None], (1, 3, *raw.shape[2:])).copy()
+
+    valid = np.ones((32, 40), bool)
+    valid[:, 30:] = False
+    for thresholds, masks in (((0.1, 0.6, 0.8), [1, 0, 1]), ((0.3, 0.4, 0.95), [0, 1, 0]), ((0.0, 1.0, 0.9), [1, 0, 1])):
+        engine = Engine(fixed, [0.0], 32, 0, classes=3, thresholds=thresholds)
+        (answer,) = answers(Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine))
+        assert answer.masks.dtype == np.uint8 and answer.masks.shape == (3, 32, 40)
+        assert (answer.masks[:, :, :30] == np.reshape(masks, (3, 1, 1))).all() and (answer.masks[:, :, 30:] == IGNORE).all()
+
+
 def test_what_a_network_does_not_give_is_not_made_up():
     nothing = Array(np.zeros((1, 32, 32), np.uint8), np.zeros((32, 32), bool))
     engine = Engine(one_hot, [0.0], 32, 0, classes=200)

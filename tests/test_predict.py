@@ -12,6 +12,7 @@ from swath.errors import DataError, JobError, UsageError
 from swath.grid import square
 from swath.model import Model
 from swath.polygons import polygonise
+from swath.tileparts import TileParts
 
 from .make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_raster
 
@@ -133,6 +134,67 @@ def test_confidence_and_probabilities_belong_to_the_map(tiny_model, tmp_path):
     assert (np.abs(probabilities[:, 10:].astype(int).sum(axis=0) - 100) <= 2).all()
     for name in result.maps:
         assert cog_validate(name)[0]
+
+
+@pytest.fixture(scope="module")
+def apart(stripes):
+    """A model with one mask a class."""
+    path = stripes.parent / "apart.swath"
+    swath.train(stripes, path, steps=3, heads="per-class")
+    return path
+
+
+def test_masks_of_each_class_follow_their_thresholds(apart, tmp_path):
+    pixels = noise(3, 64, 96)
+    pixels[:, :10] = 0
+    image = write_raster(tmp_path / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
+    result = swath.predict(apart, image, tmp_path / "m.tif", class_masks=True)
+    assert result.maps[1:] == [str(tmp_path / "m_masks.tif")] and cog_validate(result.maps[1])[0]
+    model = Model(apart)
+    with rasterio.open(result.maps[1]) as made:
+        masks = made.read()
+        assert (made.dtypes[0], made.nodata, made.crs) == ("uint8", 255, rasterio.CRS.from_string(UTM))
+        assert made.descriptions == tuple(model.card.legend.names)
+    raw = np.where(pixels == 0, np.reshape([b.fill for b in model.card.bands], (3, 1, 1)), pixels).astype(np.float32)
+    shares = 1 / (1 + np.exp(-model.engine.runtime(raw[None])[0]))
+    margin = np.abs(shares - np.reshape(model.card.thresholds, (3, 1, 1)))[:, 10:] > 1e-4
+    assert (masks[:, :10] == 255).all() and margin.mean() > 0.9
+    expected = shares >= np.reshape(model.card.thresholds, (3, 1, 1))
+    np.testing.assert_array_equal(masks[:, 10:][margin], expected[:, 10:][margin])
+    assert set(np.unique(masks[:, 10:])) == {0, 1}
+
+
+def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, monkeypatch):
+    image = write_raster(tmp_path / "i.tif", np.kron(noise(3, 20, 16), np.ones((1, 40, 40), np.uint8)), UTM, NORTH_UP)
+    options = {"memory": 0.7, "halo": 256, "class_masks": True}
+    undisturbed = swath.predict(apart, image, tmp_path / "a.tif", **options)
+    put, done = TileParts.put, []
+
+    def stop_at_the_third(self, index, layers):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        put(self, index, layers)
+        done.append(index)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(TileParts, "put", stop_at_the_third)
+        swath.predict(apart, image, tmp_path / "b.tif", **options)
+    assert not (tmp_path / "b_masks.tif").exists() and undisturbed.tiles >= 3
+    with pytest.raises(JobError, match="layers has changed"):
+        swath.predict(apart, image, tmp_path / "b.tif", **options | {"class_masks": False})
+    swath.predict(apart, image, tmp_path / "b.tif", **options)
+    swath.predict(apart, image, tmp_path / "c.tif", **options | {"memory": 4.0})
+    names = [tmp_path / f"{name}_masks.tif" for name in "abc"]
+    assert names[0].read_bytes() == names[1].read_bytes()
+    many, one = (rasterio.open(name).read() for name in names[1:])
+    assert (many == one).mean() > 0.999
+
+
+def test_a_model_without_masks_apart_is_told_so(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
+    with pytest.raises(UsageError, match=r"one softmax.*--heads per-class"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", class_masks=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
 
 
 class ByColour:

@@ -234,7 +234,9 @@ class Card(_Frozen):
                     name="class scores",
                     tasks=[TaskType.SEMANTIC_SEGMENTATION],
                     result=ResultStructure.create(
-                        [-1, len(self.legend.learnt), -1, -1], ["batch", "classes", "height", "width"], DataType.FLOAT32
+                        [-1, self.channels, -1, -1],
+                        ["batch", "classes", "height", "width"],
+                        DataType.FLOAT32,
                     ),
                     classes=[
                         Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:]) for c in self.legend.learnt

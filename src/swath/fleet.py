@@ -50,6 +50,7 @@ class Engine:
         temperature: scores are divided by it before they become probabilities.
         heights: whether the runtime's last channel is the height above ground, in metres.
         side: side of the read windows of a network with global context, whose answer depends on it; None for others.
+        thresholds: of masks apart: the probability from which on a pixel belongs to the mask of a class; None for others.
         origin: the model file, for errors; None for a network that is being taught.
     """
 
@@ -61,6 +62,7 @@ class Engine:
     temperature: float = 1.0
     heights: bool = False
     side: int | None = None
+    thresholds: Sequence[float] | None = None
     origin: str | None = None
 
     def scores(self, batch: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
@@ -152,6 +154,21 @@ class Answer:
         """Probability of the mapped class (rows, columns), NaN where a pixel is invalid."""
         highest: NDArray[np.float32] = self.probabilities.max(axis=0)
         return highest
+
+    @property
+    def masks(self) -> NDArray[np.uint8]:
+        """Mask of each class (classes, rows, columns), 1 inside and 0 outside, `IGNORE` where a pixel is invalid.
+
+        A pixel is in all masks whose threshold its calibrated probability reaches; they may overlap, or leave it out. Without
+        thresholds, all are empty.
+        """
+        out = np.zeros((self.engine.classes or 1, *self.valid.shape), np.uint8)
+        if self.scores is not None and self.engine.thresholds is not None:
+            share = np.clip(self.engine.thresholds, 1e-7, 1 - 1e-7)
+            least = np.log(share / (1 - share)).astype(np.float32)  # the scores are log-odds
+            out[:] = self._classes >= least[:, None, None]
+        out[:, ~self.valid] = IGNORE
+        return out
 
     @property
     def height(self) -> NDArray[np.float32]:

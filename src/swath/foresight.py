@@ -57,7 +57,8 @@ def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
     speed = raw[0, 0].size / (time.perf_counter() - start)
     tiles = sum(len(p.tiling) for p in plans)
     total = sum(p.tiling.overhead * p.height * p.width for p in plans)
-    sizes = {"class": 1, "confidence": 1, "probabilities": len(model.card.legend.learnt), "height": 4}
+    classes = len(model.card.legend.learnt)
+    sizes = {"class": 1, "confidence": 1, "probabilities": classes, "masks": classes, "height": 4}
     return Foresight(
         read=largest.read,
         halo=largest.halo,

@@ -60,6 +60,11 @@ def probability_map(legend: Legend) -> MapKind:
     return MapKind("uint8", 255, tuple(legend.names), "AVERAGE")
 
 
+def mask_map(legend: Legend) -> MapKind:
+    """Describe the masks of all classes, one band each: 1 inside, 0 outside."""
+    return MapKind("uint8", 255, tuple(legend.names))
+
+
 class MapWriter:
     """Writes a map tile by tile, then turns it into a cloud-optimised GeoTIFF.
 

@@ -160,7 +160,7 @@ class Model:
             raise ModelError(error.what, file=self.path, fix=error.fix) from error
         return Engine(
             runtime, [b.fill for b in card.bands], card.stride, card.halo if halo is None else halo,
-            len(card.legend.learnt), card.temperature, card.heights, card.side, self.path,
+            len(card.legend.learnt), card.temperature, card.heights, card.side, card.thresholds, self.path,
         )  # fmt: skip
 
     def in_torch(self) -> Any:

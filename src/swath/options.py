@@ -277,6 +277,10 @@ class PredictOptions:
     regions: Annotated[PathLike | None, Field(description="Polygon layer; nothing outside of it is mapped.")] = None
     confidence: Annotated[bool, Field(description="Also write MAP_confidence.tif, in percent.")] = False
     probabilities: Annotated[bool, Field(description="Also write MAP_probabilities.tif, one band a class, in percent.")] = False
+    class_masks: Annotated[
+        bool,
+        Field(description="Also write MAP_masks.tif, one band of 0 and 1 a class, by its threshold (per-class models)."),
+    ] = False
     polygons: Annotated[PathLike | None, Field(description="Also write polygons: *.gpkg or *.parquet.")] = None
     min_area: Annotated[float, Field(ge=0, description="Leave out polygons smaller than this, in m2.")] = 0.0
     simplify: Annotated[float, Field(ge=0, description="Smooth polygons' outlines by about so many pixels; no gaps open.")] = (

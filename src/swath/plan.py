@@ -21,8 +21,9 @@ from swath.tileparts import PLAN, Layers, Store, refused
 
 FORMAT_VERSION = 1
 
-Layer: TypeAlias = Literal["class", "confidence", "probabilities", "height"]
-"""What is written of each tile: class indices, percent 0..100 (255 without data) of the mapped class or of all, metres."""
+Layer: TypeAlias = Literal["class", "confidence", "probabilities", "masks", "height"]
+"""What is written of each tile: class indices, percent 0..100 (255 without data) of the mapped class or of all, masks of 0 and
+1, metres."""
 
 RESIDENT = 500 * 2**20
 """Memory of the process itself: Python, GDAL with its cache, and the engine without its tensors."""
@@ -183,6 +184,8 @@ def layers_of(answer: Answer, wanted: np.ndarray[Any, np.dtype[np.bool_]] | None
         out["confidence"] = _percent(answer.confidence)
     if "probabilities" in layers:
         out["probabilities"] = _percent(answer.probabilities)
+    if "masks" in layers:
+        out["masks"] = answer.masks
     if "height" in layers:
         out["height"] = answer.height
     return out

@@ -17,11 +17,11 @@ def _summary(result: EvaluateResult) -> str:
     lines = [
         f"mIoU {score(result.miou)} {span(result.miou_interval)}, accuracy {score(result.accuracy)} "
         f"{span(result.accuracy_interval)}, kappa {score(result.kappa)} on {result.images} {where}",
-        f"  {'':<26}   IoU  95% interval        F1  precision  recall  boundary",
+        f"  {'':<32}   IoU  95% interval        F1  precision  recall  boundary",
     ]
     for c in result.classes:
         lines.append(
-            f"  {c.code:>5} {c.name:<20} {score(c.iou)}  {span(c.iou_interval):<18} {score(c.f1)}      {score(c.precision)}   "
+            f"  {c.code:>5} {c.name:<26} {score(c.iou)}  {span(c.iou_interval):<18} {score(c.f1)}      {score(c.precision)}   "
             f"{score(c.recall)}     {score(c.boundary_iou)}"
         )
     if len(result.groups) < 3:

@@ -17,7 +17,7 @@ def _summary(result: InspectResult) -> str:
     lines = [f"{result.images} images, layout {result.layout}, bands: {', '.join(result.bands) or 'none'}"]
     if result.groups:
         lines.append(f"{len(result.groups)} groups: {shortened(result.groups)}")
-    lines += [f"  {c.code:>5}  {c.name:<20} {c.pixels / total:6.1%}  {c.pixels} pixels" for c in result.classes]
+    lines += [f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels" for c in result.classes]
     if result.likeness is not None:
         far = "-" if result.likeness.distance is None else f"{result.likeness.distance:.3g}"
         lines.append(f"Distance from the training data: {far} (1 is usual, {result.likeness.threshold:.3g} the limit)")

@@ -17,7 +17,7 @@ def _summary(result: PredictResult) -> str:
         return _foreseen(result, result.plan)
     lines = [f"{result.map}: {result.pixels / 1e6:.2f} Mpixel in {result.seconds:.1f} s"]
     lines += [f"  also {name}" for name in result.maps if name != result.map]
-    lines += [f"  {name:<20} {count / result.pixels:6.1%}" for name, count in result.classes.items()]
+    lines += [f"  {name:<26} {count / result.pixels:6.1%}" for name, count in result.classes.items()]
     return "\n".join([*lines, f"  {'(no data)':<20} {result.nodata / result.pixels:6.1%}"])
 
 

@@ -35,7 +35,7 @@ LEGEND = Legend(
         LandClass("bridge and elevated road", (17,), 17, "#8C8C8C"),
         LandClass("unlabeled", (65,), 65, "#000000", ignore=True),
     ),
-    origin="the contest's LAS codes",
+    origin="a list of the contest's classes for --classes",
 )
 """The contest's classes; unlabeled ground is neither learnt nor scored."""
 
@@ -80,8 +80,8 @@ def find(options: SourceOptions) -> Catalogue:
         )  # fmt: skip
     for other in ("CLS", "AGL"):
         findings += [_orphan(files[0], kind) for name, files in sorted(by_kind[other].items()) if name not in by_kind[kind]]
-    if not samples:
-        findings.append(_empty(root, kind, bool(by_kind["RGB"] or by_kind["MSI"])))
+    if not samples:  # that no other file has its image then need not be said
+        findings = [_empty(root, kind, bool(by_kind["RGB"] or by_kind["MSI"]))]
     return Catalogue(root, "contest", tuple(samples), tuple([*findings, *_leaks(root, by_kind[kind])]), LEGEND)
 
 

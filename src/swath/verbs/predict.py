@@ -19,7 +19,7 @@ from swath.doubt import review
 from swath.errors import DataError, JobError, UsageError
 from swath.foresight import Foresight, foresee
 from swath.inputs import Input, View, find_inputs
-from swath.maps import CONFIDENCE, HEIGHT, MapKind, MapWriter, class_map, probability_map
+from swath.maps import CONFIDENCE, HEIGHT, MapKind, MapWriter, class_map, mask_map, probability_map
 from swath.model import Model
 from swath.options import PredictOptions
 from swath.parts import alone, hidden, whole_file
@@ -92,6 +92,11 @@ def predict(options: PredictOptions) -> PredictResult:
     found, many = _inputs(options, model)
     targets = [options.target / f"{i.name}.tif" if many else options.target for i in found]
     _keep_inputs(options, found, targets)
+    if options.class_masks and model.card.thresholds is None:
+        raise UsageError(
+            "it has no masks: its classes share one softmax, and it keeps no thresholds", file=options.model,
+            fix="Train it with --heads per-class, or leave out --class-masks",
+        )  # fmt: skip
     if not many and options.target.is_dir():
         raise JobError("this is a folder, and a file is to be written here", file=options.target, fix="Give a file name")
     if options.plan:
@@ -177,6 +182,7 @@ def _outputs(options: PredictOptions, target: Path, heights: bool = False) -> di
     wanted: list[tuple[Layer, bool, str]] = [
         ("confidence", options.confidence, "confidence"),
         ("probabilities", options.probabilities, "probabilities"),
+        ("masks", options.class_masks, "masks"),
         ("height", heights, "AGL"),
     ]
     for layer, asked, word in wanted:
@@ -244,7 +250,8 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
     """Join the parts to maps; all outputs of an image appear when all are whole."""
     legend, parts = model.card.legend, TileParts(open_store(_root(options, target)), plan.digest)
     kinds: dict[Layer, MapKind] = {
-        "class": class_map(legend), "confidence": CONFIDENCE, "probabilities": probability_map(legend), "height": HEIGHT,
+        "class": class_map(legend), "confidence": CONFIDENCE, "probabilities": probability_map(legend),
+        "masks": mask_map(legend), "height": HEIGHT,
     }  # fmt: skip
     outputs = _outputs(options, target, model.card.heights)
     counts = np.zeros(256, np.int64)
