@@ -24,6 +24,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as ready
@@ -196,7 +197,7 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     """A damaged image is refused by all verbs, or read alike by all."""
     read = _read_twice(path)
     _unharmed(read, original, path)
-    height, width = read[0].shape[1:] if read else _shape(original)
+    height, width = read[0].shape[1:] if read else _shape(path, original)
     write_raster(folder / "source" / "masks" / "x.png", _stripes(height, width), driver="PNG")
     found = swath.inspect(folder / "source")
     found.model_dump_json()
@@ -208,7 +209,7 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     else:
         swath.prepare(folder / "source", folder / "dataset", test="none", val="none")
         values, valid = Dataset(folder / "dataset").images[0].read(whole(height, width))
-        _require(np.array_equal(values, read[0]) and (valid == read[1]).all(), "prepare stored other pixels than are read")
+        _require(_equal(values, read[0]) and (valid == read[1]).all(), "prepare stored other pixels than are read")
     if read is None:
         return "refused", _refused(lambda: swath.predict(_model(3, "uint8"), path, target), target, path)
     model = _model(len(read[0]), str(read[0].dtype))
@@ -223,9 +224,16 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     return "right", ""
 
 
-def _shape(path: Path) -> tuple[int, int]:
-    with rasterio.open(path) as dataset:
-        return dataset.shape
+def _equal(a: Any, b: Any) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _shape(*paths: Path) -> tuple[int, int]:
+    """Return rows and columns of the first file that can be opened at all."""
+    for path in paths:
+        with suppress(DataError), Raster([path]) as raster:
+            return raster.grid.height, raster.grid.width
+    return 10, 10
 
 
 def _read_twice(path: Path) -> tuple[Any, Any] | None:
@@ -240,7 +248,7 @@ def _read_twice(path: Path) -> tuple[Any, Any] | None:
     with Raster([path]) as raster:
         strips = [w for row in range(0, raster.grid.height, 50) for w in [Window(row, 0, 50, raster.grid.width)]]
         again = np.concatenate([raster.read(w.within(raster.grid.window)).values for w in strips], axis=1)
-    _require(np.array_equal(values, again, equal_nan=values.dtype.kind == "f"), "two readings differ")
+    _require(_equal(values, again), "two readings differ")
     return values, valid
 
 
@@ -419,14 +427,15 @@ def _reports(crew: list[Child]) -> list[tuple[Child, Verdict]]:
 
 
 def logged(cases: Iterable[int], log: Path, children: int) -> list[Verdict]:
-    """Try the cases that a log does not hold yet, and return all of its verdicts."""
-    known = [Verdict(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {v.case for v in known}
+    """Try the cases that a log does not hold yet, or holds as faults, and return the verdicts of all."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    known = {v.case: v for v in (Verdict(**json.loads(line)) for line in lines)}
+    todo = [c for c in cases if c not in known or known[c].verdict == "fault"]
     with tempfile.TemporaryDirectory() as folder, log.open("a") as out:
-        for verdict in try_all((c for c in cases if c not in done), Path(folder), children):
-            known.append(verdict)
+        for verdict in try_all(todo, Path(folder), children):
+            known[verdict.case] = verdict
             print(json.dumps(asdict(verdict)), file=out, flush=True)
-    return known
+    return [known[c] for c in cases]
 
 
 def main() -> None:

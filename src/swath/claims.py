@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
+from swath import tifftags
 from swath.errors import DataError
+from swath.tifftags import read_tags
 
 MOST_BLOCK = 2**29
 """Bytes of one block, which has to be unpacked as a whole; with more, memory would grow with the raster."""
@@ -23,7 +25,8 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
     """Refuse a raster that is evidently a bomb, or whose header is damaged.
 
     Raises:
-        DataError: its blocks need more than half a GiB each, or it declares more than a million times its file's bytes.
+        DataError: its blocks need more than half a GiB each, its index lacks blocks (GDAL takes them for zeros), or it declares
+            more than a million times its file's bytes.
     """
     widths = [np.dtype(t.replace("complex_int16", "complex64")).itemsize for t in dataset.dtypes]
     bands = len(widths) if dataset.interleaving == rasterio.enums.Interleaving.pixel else 1
@@ -36,6 +39,8 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
             fix="Rewrite it in tiles (gdal_translate -co TILED=YES -co BIGTIFF=IF_SAFER)",
             code="too-large",
         )
+    if dataset.driver == "GTiff":
+        _check_index(path)
     declared = dataset.height * dataset.width * sum(widths)
     if declared <= UNASKED:
         return
@@ -47,4 +52,28 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
             file=path,
             fix="Fetch or export it again, or leave it out",
             code="too-large",
+        )
+
+
+def _check_index(path: str) -> None:
+    if not Path(path).is_file():
+        return
+    with open(path, "rb") as file:
+        tags = read_tags(file)
+    number = {key: tag.value for key, tag in tags.items()}
+    height, width = number.get(tifftags.HEIGHT), number.get(tifftags.WIDTH)
+    planes = (number.get(tifftags.SAMPLES) or 1) if number.get(tifftags.PLANES) == 2 else 1
+    index = tags.get(tifftags.TILE_OFFSETS) or tags.get(tifftags.STRIP_OFFSETS)
+    if not height or not width or index is None:
+        return
+    if tifftags.TILE_OFFSETS in tags:
+        rows, cols = number.get(tifftags.TILE_HEIGHT) or height, number.get(tifftags.TILE_WIDTH) or width
+    else:
+        rows, cols = number.get(tifftags.ROWS_PER_STRIP) or height, width
+    wanted = -(-height // rows) * -(-width // cols) * planes
+    if index.count < wanted:
+        raise DataError(
+            f"the file is damaged: it is cut into {wanted} blocks, and says of {index.count} where they are",
+            file=path,
+            fix="Fetch or export it again, or leave it out",
         )

@@ -325,10 +325,10 @@ class Raster:
 
     @property
     def extra_georeferencing(self) -> dict[str, Any]:
-        """Ground control points and RPCs of the first file, as keyword arguments of a rasterio profile; empty without."""
+        """Ground control points (in a CRS) and RPCs of the first file, as keyword arguments of a rasterio profile."""
         dataset = self._files[0].dataset
         points, crs = dataset.gcps
-        out: dict[str, Any] = {"gcps": points, "crs": crs} if points else {}
+        out: dict[str, Any] = {"gcps": points, "crs": crs} if points and crs else {}
         if dataset.rpcs:
             out["rpcs"] = dataset.rpcs
         return out

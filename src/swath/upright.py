@@ -10,7 +10,6 @@ Source: CIPA DC-008 (Exif 2.32), tag 274.
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,14 +19,14 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 
+from swath import tifftags
 from swath.claims import MOST_BLOCK
 from swath.errors import DataError
 from swath.pages import in_memory
+from swath.tifftags import read_tags
 
 ORIENTATION = "EXIF_Orientation"
 """Tag of a dataset that was turned: the number that its file has."""
-
-_TAG, _SHORT = 274, 3
 
 
 def upright(path: str, stored: rasterio.DatasetReader) -> rasterio.DatasetReader:
@@ -86,22 +85,8 @@ def _orientation(path: Path, dataset: rasterio.DatasetReader) -> int:
         return 1
     with path.open("rb") as file:
         exif = file if dataset.driver == "GTiff" else _exif(file, dataset.driver)
-        return 1 if exif is None else _tag(exif)
-
-
-def _tag(file: BinaryIO) -> int:
-    """Return the orientation in the first page of a TIFF, or in EXIF, which is built like one."""
-    head = file.read(8)
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
-    if order is None or len(head) < 8:
-        return 1
-    file.seek(struct.unpack(order + "I", head[4:])[0])
-    entries = file.read(2 + 12 * 1000)
-    for at in range(2, len(entries) - 11, 12):
-        tag, kind, _, value = struct.unpack_from(order + "HHIH", entries, at)
-        if tag >= _TAG:  # tags are in order
-            return value if (tag, kind) == (_TAG, _SHORT) else 1
-    return 1
+        tag = None if exif is None else read_tags(exif).get(tifftags.ORIENTATION)
+        return 1 if tag is None else tag.value or 1
 
 
 def _exif(file: BinaryIO, driver: str) -> BinaryIO | None:
