@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio.enums import Interleaving
 
 from swath import tifftags
 from swath.errors import DataError
@@ -28,8 +29,8 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
         DataError: its blocks need more than half a GiB each, its index lacks blocks (GDAL takes them for zeros), or it declares
             more than a million times its file's bytes.
     """
-    widths = [np.dtype(t.replace("complex_int16", "complex64")).itemsize for t in dataset.dtypes]
-    bands = len(widths) if dataset.interleaving == rasterio.enums.Interleaving.pixel else 1
+    widths = value_bytes(dataset)
+    bands = len(widths) if dataset.interleaving == Interleaving.pixel else 1
     rows, cols = dataset.block_shapes[0]
     block = min(rows, dataset.height) * min(cols, dataset.width) * bands * max(widths)
     if block > MOST_BLOCK:
@@ -53,6 +54,11 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
             fix="Fetch or export it again, or leave it out",
             code="too-large",
         )
+
+
+def value_bytes(dataset: rasterio.DatasetReader) -> list[int]:
+    """Return the bytes of a value of each band."""
+    return [4 if kind == "complex_int16" else np.dtype(kind).itemsize for kind in dataset.dtypes]
 
 
 def _check_index(path: str) -> None:

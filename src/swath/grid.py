@@ -176,12 +176,12 @@ def _sides(length: int, halo: int, stride: int, most: int) -> Iterator[int]:
     inner, longest = padded - 2 * halo, max(stride, (most - 2 * halo) // stride * stride)
     count = max(2, ceil(inner / longest))
     while count <= ceil(inner / stride):
-        strides = ceil(inner / count / stride)
+        strides = -(-inner // (count * stride))
         if strides * stride + 2 * halo != padded:
             yield strides * stride + 2 * halo
         if strides == 1:
             break
-        count = max(count + 1, ceil(inner / (strides - 1) / stride))  # the next that has shorter sides
+        count = -(-inner // ((strides - 1) * stride))  # the next that has shorter sides
 
 
 def blocks(height: int, width: int, size: int) -> Iterator[tuple[int, Window]]:

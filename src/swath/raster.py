@@ -321,7 +321,7 @@ class Raster:
     @property
     def turned(self) -> bool:
         """Whether a file is to be seen turned (EXIF orientation), and is read so."""
-        return any(file.dataset.tags().get(ORIENTATION, "1") != "1" and file.dataset.driver == "GTiff" for file in self._files)
+        return any(f.dataset.driver == "GTiff" and f.dataset.get_tag_item(ORIENTATION) is not None for f in self._files)
 
     @property
     def extra_georeferencing(self) -> dict[str, Any]:

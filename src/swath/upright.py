@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 
 from swath import tifftags
-from swath.claims import MOST_BLOCK
+from swath.claims import MOST_BLOCK, value_bytes
 from swath.errors import DataError
 from swath.pages import in_memory
 from swath.tifftags import read_tags
@@ -41,7 +40,7 @@ def upright(path: str, stored: rasterio.DatasetReader) -> rasterio.DatasetReader
     number = _orientation(Path(path), stored)
     if number not in range(2, 9):
         return stored
-    if stored.height * stored.width * sum(np.dtype(t).itemsize for t in stored.dtypes) > MOST_BLOCK:
+    if stored.height * stored.width * sum(value_bytes(stored)) > MOST_BLOCK:
         raise DataError(
             f"it is to be shown turned (EXIF orientation {number}), and is too large to be turned in memory",
             file=path,
@@ -79,7 +78,7 @@ def _turned(stored: rasterio.DatasetReader, orientation: int) -> rasterio.Datase
 def _orientation(path: Path, dataset: rasterio.DatasetReader) -> int:
     """Return the orientation that a file asks for, 1 where it has none or it cannot be read."""
     if dataset.driver == "JPEG":
-        value = dataset.tags().get(ORIENTATION, "1")
+        value = dataset.get_tag_item(ORIENTATION) or ""
         return int(value) if value.isdigit() else 1
     if dataset.driver not in ("GTiff", "PNG", "WEBP"):
         return 1
