@@ -1,3 +1,4 @@
+import math
 import resource
 import struct
 import subprocess
@@ -6,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+import rasterio
 
 import swath
 from swath.errors import DataError, SwathError
@@ -13,7 +15,7 @@ from swath.grid import fit
 from swath.raster import Raster
 from swath.tifftags import read_tags
 
-from .make import noise, truncate, write_model, write_png, write_raster
+from .make import UTM, noise, truncate, write_model, write_png, write_raster
 
 
 def bomb(path, width, height, block, *, bands=1, bits=8):
@@ -60,8 +62,6 @@ def test_a_sparse_raster_is_not_taken_for_a_bomb(tmp_path):
 
 
 def rasterio_open(path, side):
-    import rasterio
-
     return rasterio.open(
         path, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", tiled=True, blockxsize=512,
         blockysize=512, SPARSE_OK=True, BIGTIFF="YES",
@@ -81,6 +81,13 @@ def test_an_index_that_lacks_blocks_is_damage_and_not_zeros(tmp_path, how):
     short = entry[:4] + struct.pack("<Q" if big else "<I", index.count - 2)
     path.write_bytes(content[:at] + short + content[at + len(short) :])
     with pytest.raises(DataError, match=f"cut into {index.count} blocks, and says of {index.count - 2}"):
+        Raster([path])
+
+
+@pytest.mark.parametrize("transform", [(10, 0, 0, 20, 0, 0), (math.nan, 0, 0, 0, -10, 0), (10, 0, math.inf, 0, -10, 0)])
+def test_a_transform_that_places_nothing_is_named(tmp_path, transform):
+    path = write_raster(tmp_path / "x.tif", noise(9, 9), UTM, rasterio.Affine(*transform))
+    with pytest.raises(DataError, match=r"transform \(.*\) places its pixels nowhere"):
         Raster([path])
 
 

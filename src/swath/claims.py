@@ -26,8 +26,8 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
     """Refuse a raster that is evidently a bomb, or whose header is damaged.
 
     Raises:
-        DataError: its blocks need more than half a GiB each, its index lacks blocks (GDAL takes them for zeros), or it declares
-            more than a million times its file's bytes.
+        DataError: its blocks need more than half a GiB each, its index lacks blocks (GDAL takes them for zeros), its transform
+            is none, or it declares more than a million times its file's bytes.
     """
     widths = value_bytes(dataset)
     bands = len(widths) if dataset.interleaving == Interleaving.pixel else 1
@@ -42,6 +42,7 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
         )
     if dataset.driver == "GTiff":
         _check_index(path)
+    _check_place(path, dataset)
     declared = dataset.height * dataset.width * sum(widths)
     if declared <= UNASKED:
         return
@@ -53,6 +54,16 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
             file=path,
             fix="Fetch or export it again, or leave it out",
             code="too-large",
+        )
+
+
+def _check_place(path: str, dataset: rasterio.DatasetReader) -> None:
+    a, b, _, d, e, _ = place = tuple(dataset.transform)[:6]
+    if not np.isfinite(place).all() or a * e == b * d:
+        raise DataError(
+            f"its transform ({', '.join(f'{n:g}' for n in place)}) places its pixels nowhere",
+            file=path,
+            fix="Mend it (gdal_edit.py -a_ullr), or take it away (gdal_edit.py -unsetgt)",
         )
 
 
