@@ -1,16 +1,23 @@
-"""Tiny files for tests: rasters, pictures, vector layers and folders of pairs."""
+"""Tiny files for tests: rasters, pictures, vector layers, folders of pairs, and a model that can be worked out by hand."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
 import pyogrio
 import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
+from safetensors.numpy import save
 
+from swath.card import Card, CardBand, Training
+from swath.classes import LandClass, Legend
+from swath.model import pack
 from swath.raster import Grid, gdal
 
 UTM = "EPSG:32632"
@@ -109,3 +116,42 @@ def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int =
         write_raster(root / "images" / f"{name}.tif", pixels)
         write_png(root / "masks" / f"{name}.png", codes)
     return root
+
+
+def write_model(path: Path, bands: int = 3, dtype: str = "uint8") -> Path:
+    """Write a model file of a network that can be worked out by hand (see `looked_up`): a 1x1 convolution, classes 1, 2, 3."""
+    weights = np.zeros((3, bands, 1, 1), np.float32)
+    weights[0, 0], weights[1, -1] = 1, 1 if bands > 1 else -1
+    tensors = [("weights", weights), ("bias", np.array([0, 0, LEVEL], np.float32))]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", channels, "height", "width"])
+        for name, channels in (("raw", bands), ("scores", 3))
+    ]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["raw", "weights", "bias"], ["scores"])], "by-hand", ends[:1], ends[1:],
+        [onnx.numpy_helper.from_array(values, name) for name, values in tensors],
+    )  # fmt: skip
+    network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    legend = Legend(tuple(LandClass(str(c), (c,), c, f"#0000{c:02X}") for c in (1, 2, 3)))
+    training = Training(
+        data="", data_digest="", groups={}, recipe="", settings={}, seed=0, steps=0, seconds=0, first_weights="none",
+        precision="float32", versions={}, curve=[], validation_miou=None,
+    )  # fmt: skip
+    card = Card(
+        swath_version="0", name=path.stem, legend=legend, dtype=dtype, gsd=None, encoder="none", decoder="none", network={},
+        bands=[CardBand(name=str(i), fill=0, mean=0, std=1, min=0, max=255) for i in range(1, bands + 1)],
+        stride=32, halo=0, parameters=weights.size + 3, training=training, files={},
+    )  # fmt: skip
+    pack(path, card, network.SerializeToString(), save({"weights": weights}))
+    return path
+
+
+LEVEL = 100.0
+"""Score of the third class of `write_model`, everywhere."""
+
+
+def looked_up(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the map (rows, columns) that the network of `write_model` makes of pixels (bands, rows, columns)."""
+    first, last = values[0].astype(np.float32), values[-1].astype(np.float32)
+    scores = np.stack([first, last if len(values) > 1 else -first, np.full_like(first, LEVEL)])
+    return np.where(valid, scores.argmax(axis=0) + 1, 0).astype(np.uint8)

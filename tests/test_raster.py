@@ -1,10 +1,12 @@
 import math
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.control
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
@@ -233,6 +235,24 @@ def test_an_absent_file_is_named(tmp_path):
 def test_complex_numbers_are_refused(tmp_path):
     with pytest.raises(DataError, match="complex"):
         Raster([write_raster(tmp_path / "x.tif", np.ones((3, 3), "complex64"))])
+
+
+def test_control_points_count_where_they_have_a_crs(tmp_path):
+    points = [rasterio.control.GroundControlPoint(r, c, 10 + c, 50 - r) for r, c in ((0, 0), (0, 9), (9, 0))]
+    path = write_raster(tmp_path / "x.tif", ones(1, 9, 9), "EPSG:4326", gcps=points)
+    with Raster([path]) as raster:
+        assert len(raster.extra_georeferencing["gcps"]) == 3
+    content = path.read_bytes()
+    key = struct.pack("<H", 34735)
+    assert content.count(key) == 1
+    path.write_bytes(content.replace(key, struct.pack("<H", 34739)))
+    with Raster([path]) as raster:
+        assert raster.extra_georeferencing == {}
+
+
+def test_numbers_that_float32_does_not_hold_are_no_measurements(tmp_path):
+    array = ones(2, 3, 3, dtype="float64", one=((1, 2, 0), 1e300))
+    assert invalid(read(write_raster(tmp_path / "x.tif", array))) == [(2, 0)]
 
 
 def test_only_alpha_is_no_image(tmp_path):

@@ -174,11 +174,14 @@ def _sides(length: int, halo: int, stride: int, most: int) -> Iterator[int]:
     if padded <= max(most, shortest):
         yield padded
     inner, longest = padded - 2 * halo, max(stride, (most - 2 * halo) // stride * stride)
-    side = 0
-    for count in range(max(2, ceil(inner / longest)), ceil(inner / stride) + 1):
-        previous, side = side, ceil(inner / count / stride) * stride + 2 * halo
-        if side not in (previous, padded):
-            yield side
+    count = max(2, ceil(inner / longest))
+    while count <= ceil(inner / stride):
+        strides = -(-inner // (count * stride))
+        if strides * stride + 2 * halo != padded:
+            yield strides * stride + 2 * halo
+        if strides == 1:
+            break
+        count = -(-inner // ((strides - 1) * stride))  # the next that has shorter sides
 
 
 def blocks(height: int, width: int, size: int) -> Iterator[tuple[int, Window]]:

@@ -81,6 +81,14 @@ class RasterLabels:
                 fix="Mend it, or use --layout scene, which moves labels onto the image's grid",
                 code="grid-mismatch",
             )
+        if (own.height, own.width) == (grid.width, grid.height) and own.crs is None and grid.crs is None:
+            raise DataError(
+                f"the labels are {own.width}x{own.height} pixels, and the image as people see it {grid.width}x{grid.height}: "
+                "one of both lies on its side",
+                file=self._path,
+                fix="Turn one of them; an EXIF orientation, where a file has one, is heeded already",
+                code="size-mismatch",
+            )
         if not warp or own.crs is None or grid.crs is None:
             raise DataError(
                 f"the labels are {own.width}x{own.height} pixels and the image {grid.width}x{grid.height}",

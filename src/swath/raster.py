@@ -26,10 +26,12 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.warp import transform as warp_points
 
+from swath.claims import check_claims
 from swath.errors import DataError
 from swath.grid import Window, whole
 from swath.pages import joined
 from swath.types import PathLike
+from swath.upright import ORIENTATION, upright
 
 Array: TypeAlias = NDArray[Any]
 
@@ -38,6 +40,9 @@ EXTENSIONS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".img"
 
 CACHE_BYTES = 64 * 2**20
 """What GDAL may keep in memory; its own default is a share of the machine's."""
+
+VISIBLE = ("red", "green", "blue")
+"""The bands of a palette image."""
 
 CHUNK = 1024
 """Rows and columns that are read at once where a whole raster is passed through."""
@@ -140,11 +145,14 @@ class _File:
     nodata: list[float | None]
     alpha: int | None
     shared_mask: bool
-    palette: NDArray[np.uint8] | None
+    palette: NDArray[np.uint8] | None  # by value: the bands' colours, and alpha
+    names: list[str]
 
     @property
     def dtypes(self) -> list[str]:
-        return ["uint8"] * 3 if self.palette is not None else [self.dataset.dtypes[i - 1] for i in self.indexes]
+        if self.palette is not None:
+            return ["uint8"] * len(self.names)
+        return [self.dataset.dtypes[i - 1] for i in self.indexes]
 
 
 class Raster:
@@ -201,7 +209,7 @@ class Raster:
                     fix="Resample it first (gdalwarp -tr -te), so that the bands lie pixel on pixel",
                 )
         self.dtypes = tuple(dtype for f in self._files for dtype in f.dtypes)
-        self.nodata = tuple(value for f in self._files for value in f.nodata * (1 if f.palette is None else 3))
+        self.nodata = tuple(value for f in self._files for value in f.nodata * (1 if f.palette is None else len(f.names)))
         self.dtype = np.result_type(*self.dtypes)
         own = self._band_names()
         if names and len(names) != len(own):
@@ -223,12 +231,15 @@ class Raster:
         indexes = [i for i in dataset.indexes if i not in alphas]
         if not indexes:
             raise DataError("it has no band of data", file=path, fix="Leave it out")
+        palette = _palette(dataset) if interp == [ColorInterp.palette] and not self._raw else None
         if order is not None:
-            if max(order) > len(indexes):
-                raise DataError(
-                    f"band {max(order)} is asked for, and it has {len(indexes)}", file=path, fix="Count its bands from 1"
-                )
-            indexes = [indexes[i - 1] for i in order]
+            count = len(indexes) if palette is None else len(VISIBLE)
+            if max(order) > count:
+                raise DataError(f"band {max(order)} is asked for, and it has {count}", file=path, fix="Count its bands from 1")
+            if palette is None:
+                indexes = [indexes[i - 1] for i in order]
+            else:
+                palette = palette[:, [*(i - 1 for i in order), -1]]
         flags = dataset.mask_flag_enums[indexes[0] - 1]
         return _File(
             dataset,
@@ -236,20 +247,18 @@ class Raster:
             [dataset.nodatavals[i - 1] for i in indexes],
             alphas[0] if alphas else None,
             MaskFlags.per_dataset in flags and not alphas,
-            _palette(dataset) if interp == [ColorInterp.palette] and not self._raw else None,
+            palette,
+            [VISIBLE[i - 1] for i in order or (1, 2, 3)] if palette is not None else _own_names(dataset, indexes),
         )
 
     def _band_names(self) -> tuple[str, ...]:
         prefixes = [""] if len(self.paths) == 1 else distinct_parts([Path(p).stem for p in self.paths])
         names: list[str] = []
         for file, prefix in zip(self._files, prefixes, strict=True):
-            if file.palette is not None:
-                own = ["red", "green", "blue"]
-            else:
-                own = [_band_name(file.dataset, i) for i in file.indexes]
             if prefix:
-                own = [prefix] if len(own) == 1 else [f"{prefix}-{o}" for o in own]
-            names += own
+                names += [prefix] if len(file.names) == 1 else [f"{prefix}-{name}" for name in file.names]
+            else:
+                names += file.names
         return tuple(names) if len(set(names)) == len(names) else tuple(str(i) for i in range(1, len(names) + 1))
 
     def read(self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False) -> Pixels:
@@ -257,9 +266,10 @@ class Raster:
 
         For a picture, overviews are used where there are any, and measurements are averaged unless `nearest` is set.
 
-        A pixel is invalid (nodata) where the alpha band or the file's mask is 0, where a band is NaN or infinite, or where a
-        band holds its declared nodata value. In a type of whole numbers, 0 and the largest unsigned value (255 in 8 bits) are
-        also possible measurements, so of these all bands of the file must hold theirs.
+        A pixel is invalid (nodata) where the alpha band, the alpha of its palette's colour or the file's mask is 0, where a
+        band is NaN or infinite (as float32, in which all is reckoned), or where a band holds its declared nodata value. In a
+        type of whole numbers, 0 and the largest unsigned value (255 in 8 bits) are also possible measurements, so of these all
+        bands of the file must hold theirs.
 
         Raises:
             DataError: the file is damaged.
@@ -283,7 +293,11 @@ class Raster:
                     if extra is not None:
                         valid &= extra > 0
                 valid &= ~_is_nodata(part, file.nodata)
-                values.append(part if file.palette is None else file.palette[part[0]].transpose(2, 0, 1))
+                if file.palette is not None:
+                    colors = file.palette[part[0]].transpose(2, 0, 1)
+                    part, opacity = colors[:-1], colors[-1]
+                    valid &= opacity > 0
+                values.append(part)
         together = values[0] if len(values) == 1 else np.concatenate(values)
         return Pixels(together.astype(self.dtype, copy=False), valid)
 
@@ -305,11 +319,16 @@ class Raster:
         return count
 
     @property
+    def turned(self) -> bool:
+        """Whether a file is to be seen turned (EXIF orientation), and is read so."""
+        return any(f.dataset.driver == "GTiff" and f.dataset.get_tag_item(ORIENTATION) is not None for f in self._files)
+
+    @property
     def extra_georeferencing(self) -> dict[str, Any]:
-        """Ground control points and RPCs of the first file, as keyword arguments of a rasterio profile; empty without."""
+        """Ground control points (in a CRS) and RPCs of the first file, as keyword arguments of a rasterio profile."""
         dataset = self._files[0].dataset
         points, crs = dataset.gcps
-        out: dict[str, Any] = {"gcps": points, "crs": crs} if points else {}
+        out: dict[str, Any] = {"gcps": points, "crs": crs} if points and crs else {}
         if dataset.rpcs:
             out["rpcs"] = dataset.rpcs
         return out
@@ -326,10 +345,10 @@ class Raster:
 
 
 def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetReader:
-    """Open a file with GDAL, or with one of its drivers only; a TIFF whose pages are its bands is one image (see `pages`).
+    """Open a file with GDAL, or with one of its drivers only, as one image (see `pages`) and as people see it (see `upright`).
 
     Raises:
-        DataError: there is no such file, or it is not a raster.
+        DataError: there is no such file, it is not a raster, or it claims what it cannot hold (see `claims`).
     """
     with gdal():
         try:
@@ -349,8 +368,16 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
     if dataset.count == 0:
         dataset.close()
         raise DataError("it is a container without bands of its own", file=path, fix="Name one of its subdatasets")
-    with gdal():
-        return joined(str(path), dataset)
+    try:
+        with gdal():
+            check_claims(str(path), dataset)
+            return upright(str(path), joined(str(path), dataset))
+    except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+        dataset.close()
+        raise unreadable(path, error) from error
+    except DataError:
+        dataset.close()
+        raise
 
 
 def unreadable(path: PathLike, error: Exception) -> DataError:
@@ -414,24 +441,28 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     return found
 
 
-def _band_name(dataset: rasterio.DatasetReader, index: int) -> str:
-    """Return a band's description, else red, green or blue where the file says so, else its number."""
-    color = dataset.colorinterp[index - 1]
-    visible = color in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    return dataset.descriptions[index - 1] or (color.name if visible else str(index))
+def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[str]:
+    """Return the bands' descriptions, else red, green or blue where the file says so, else their numbers."""
+    colors, texts = [c.name for c in dataset.colorinterp], dataset.descriptions
+    return [texts[i - 1] or (colors[i - 1] if colors[i - 1] in VISIBLE else str(i)) for i in indexes]
 
 
 def _palette(dataset: rasterio.DatasetReader) -> NDArray[np.uint8]:
-    table = np.zeros((65536 if dataset.dtypes[0] == "uint16" else 256, 3), np.uint8)
+    """Return red, green, blue and alpha by value (n, 4); values without a colour are black."""
+    table = np.zeros((65536 if dataset.dtypes[0] == "uint16" else 256, 4), np.uint8)
+    table[:, 3] = 255
     for value, color in dataset.colormap(1).items():
-        table[value] = color[:3]
+        table[value] = color
+    if dataset.nodata is not None or not table[:, 3].any():
+        table[:, 3] = 255  # the nodata value says it, and a palette of nothing but clear colours says nothing
     return table
 
 
 def _is_nodata(values: Array, nodata: Sequence[float | None]) -> NDArray[np.bool_]:
     out = np.zeros(values.shape[1:], bool)
     if values.dtype.kind == "f":
-        out |= ~np.isfinite(values).all(axis=0)
+        with np.errstate(over="ignore"):
+            out |= ~np.isfinite(values.astype(np.float32, copy=False)).all(axis=0)
     ambiguous = []
     for band, value in zip(values, nodata, strict=True):
         if value is None or math.isnan(value):

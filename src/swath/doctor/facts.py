@@ -40,6 +40,7 @@ class ImageFacts:
         veiled: pixels whose alpha is neither 0 nor full: an alpha band has few, a band of data has many.
         not_a_number: pixels with NaN in a band that does not declare it as nodata.
         infinite: pixels with an infinite value.
+        turned: whether EXIF says that it is to be seen turned, and it is read so.
         collar: border pixels by the evident but undeclared nodata value they hold.
         picture: small grey picture (32, 32).
         digest: hash of size and pixels.
@@ -54,6 +55,7 @@ class ImageFacts:
     veiled: int
     not_a_number: int
     infinite: int
+    turned: bool
     collar: dict[float, int]
     picture: NDArray[np.float64]
     digest: str
@@ -152,7 +154,8 @@ class _Reading:
         if values.dtype.kind == "f":
             if not self._declares_nan:
                 self._not_a_number += int(np.isnan(values).any(axis=0).sum())
-            self._infinite += int(np.isinf(values).any(axis=0).sum())
+            with np.errstate(over="ignore"):
+                self._infinite += int(np.isinf(values.astype(np.float32, copy=False)).any(axis=0).sum())
         grey = _grey(pixels)
         self._likeness.add(window, values, grey, valid)
         return grey
@@ -162,7 +165,8 @@ class _Reading:
         raster = self._raster
         return ImageFacts(
             raster.grid, raster.bands, raster.dtypes, raster.nodata, self._tally.stats, self._valid, self._veiled,
-            self._not_a_number, self._infinite, dict(self._collar), self._likeness.picture, self._likeness.digest,
+            self._not_a_number, self._infinite, raster.turned, dict(self._collar), self._likeness.picture,
+            self._likeness.digest,
         )  # fmt: skip
 
 

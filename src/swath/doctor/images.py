@@ -42,6 +42,12 @@ def _verdicts(fact: ImageFacts) -> Iterator[Verdict]:
             f"Its last band is marked as alpha, but {fact.veiled} pixels of it are neither clear nor opaque: is it data?",
             "If so, say it in the file (gdal_edit.py -colorinterp_4 undefined); as alpha it only masks where it is 0.",
         )  # fmt: skip
+    if fact.turned:
+        yield (
+            "note", "turned",
+            f"Its EXIF orientation says how to hold it, and so it is read: {fact.grid.width}x{fact.grid.height} pixels.",
+            "Make sure that its mask was painted on the picture as people see it.",
+        )  # fmt: skip
     if fact.not_a_number or fact.infinite:
         yield (
             "warning", "not-finite",
