@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: demo test test-full check clean
+.PHONY: demo test test-full test-min check clean
 
 demo: .venv/.demo
 	$(BIN)/swath demo swath-demo
@@ -16,6 +16,10 @@ test: .venv/.dev
 test-full: .venv/.dev
 	$(BIN)/pytest
 
+# The same tests with the lowest versions that pyproject.toml allows, in an environment of its own.
+test-min: .venv-min/.dev
+	OMP_NUM_THREADS=1 .venv-min/bin/pytest -m "not slow" --numprocesses 2
+
 check: .venv/.dev
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --no-cache --check .
@@ -23,7 +27,7 @@ check: .venv/.dev
 	$(BIN)/lint-imports --no-cache
 
 clean:
-	rm -rf .venv swath-demo build dist src/*.egg-info
+	rm -rf .venv .venv-min swath-demo build dist src/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Swath needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -36,3 +40,9 @@ clean:
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) ".[train,report,serve,cluster,parquet,dev]"
 	touch $@ .venv/.demo
+
+.venv-min/.dev: pyproject.toml constraints-min.txt
+	$(PYTHON) -m venv .venv-min
+	.venv-min/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-min.txt \
+		--editable ".[train,report,serve,cluster,parquet,dev]"
+	touch $@

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from swath.classes import Legend
-from swath.doctor import Survey
+from swath.doctor import Facts, Survey
 from swath.errors import SwathError
 from swath.grid import Window
 from swath.pictures import coloured, data_url, step_for, visible
@@ -72,9 +72,11 @@ def _groups(found: Survey) -> list[dict[str, Any]]:
     """Return each group with its images and the shares of the classes in its labels."""
     assert found.legend is not None  # noqa: S101 - asked by the caller
     out = []
-    names = sorted({s.group for s in found.catalogue.samples if s.group is not None})
-    for name in names:
-        facts = [found.facts[s.name] for s in found.catalogue.samples if s.group == name and s.name in found.facts]
+    of: dict[str, list[Facts]] = {}
+    for sample in found.catalogue.samples:
+        if sample.group is not None:
+            of.setdefault(sample.group, []).extend([found.facts[sample.name]] if sample.name in found.facts else [])
+    for name, facts in sorted(of.items()):
         codes = sum((fact.labels.codes for fact in facts), Counter[int]())
         pixels = np.array([sum(codes[code] for code in c.codes) for c in found.legend.classes], float)
         out.append({"name": name, "images": len(facts), "shares": (pixels / max(1.0, pixels.sum())).tolist()})

@@ -117,7 +117,13 @@ class Tiling:
 
     def meeting(self, area: Window) -> Iterator[Tile]:
         """Yield the tiles whose cores meet an area."""
-        return (tile for tile in self if tile.core.within(area).size)
+        if not area.within(whole(self.height, self.width)).size:
+            return
+        rows, cols = (
+            range(self._place(start, *axis), self._place(stop - 1, *axis) + 1)
+            for start, stop, axis in zip((area.row, area.col), area.stop, self._axes, strict=True)
+        )
+        yield from (self[row * self.shape[1] + col] for row in rows for col in cols)
 
     @property
     def overhead(self) -> float:
@@ -127,6 +133,11 @@ class Tiling:
     @property
     def _axes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return (self.height, self.read[0]), (self.width, self.read[1])
+
+    def _place(self, pixel: int, length: int, side: int) -> int:
+        """Return which core, along one axis, holds a pixel."""
+        step = max(1, side - 2 * self.halo)
+        return min(max(0, (pixel - self.halo) // step), _count(length, side, self.halo, self.stride) - 1)
 
     def _span(self, place: int, length: int, side: int) -> tuple[int, int, int]:
         """Return start and stop of a core, and start of its read window, along one axis."""

@@ -185,8 +185,7 @@ class VectorLabels:
 
     def __init__(self, features: Features, grid: Grid, legend: Legend | None = None) -> None:
         self._grid = grid
-        self._geometries = features.moved_to(grid.crs)
-        self._tree = shapely.STRtree(self._geometries)
+        self._geometries, self._tree = features.placed(grid.crs)
         if features.textual:
             codes = _codes_of_names(features, legend)
             self.names = {code: name for name, code in codes.items()}

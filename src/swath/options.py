@@ -104,7 +104,9 @@ class PrepareOptions(SourceOptions):
     )
     block: Annotated[
         int | None,
-        Field(ge=32, description="Side of the blocks a scene is split by, in pixels; an eighth of it if absent."),
+        Field(
+            ge=32, description="Side of the blocks a scene is split by, in pixels; an eighth of it, at most 4096, if absent."
+        ),
     ] = None
     buffer: Annotated[
         int | None, Field(ge=0, description="Pixels left unlabelled between blocks of two splits; block/16 if absent.")

@@ -16,6 +16,9 @@ from swath.grid import Window, blocks, gap
 from swath.raster import Grid
 from swath.types import SplitName
 
+LARGEST_BLOCK = 4096
+"""Pixels a side of a block that nobody asked for, at most: scoring holds a block in memory."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -46,9 +49,9 @@ def places(image: int, name: str, grid: Grid, group: str | None, block: int, pre
 
 
 def default_block(grids: Sequence[Grid]) -> int:
-    """Return the side of a block: an eighth of the longest side, a multiple of 32, at least 64."""
+    """Return the side of a block: an eighth of the longest side, a multiple of 32, at least 64, at most `LARGEST_BLOCK`."""
     longest = max(max(g.height, g.width) for g in grids)
-    return max(64, -(-longest // 8 // 32) * 32)
+    return min(LARGEST_BLOCK, max(64, -(-longest // 8 // 32) * 32))
 
 
 def buffered(places: Sequence[Place], split_of: dict[str, SplitName], buffer: int) -> Iterator[tuple[Place, Window]]:
@@ -57,12 +60,16 @@ def buffered(places: Sequence[Place], split_of: dict[str, SplitName], buffer: in
     Test places stay whole; validation places give way to test, training places to both.
     """
     rank = {"test": 0, "val": 1, "train": 2, "unlabeled": 3}
-    by_image: dict[int, list[Place]] = {}
+    # Places that are near each other begin in one cell or in neighbouring ones.
+    side = buffer + max((max(p.window.height, p.window.width) for p in places), default=1)
+    cells: dict[tuple[int, int, int], list[Place]] = {}
     for place in places:
-        by_image.setdefault(place.image, []).append(place)
+        cells.setdefault((place.image, place.window.row // side, place.window.col // side), []).append(place)
     for place in places:
         mine = rank[split_of[place.group]]
-        for other in by_image[place.image] if buffer and mine else ():
+        row, col = place.window.row // side, place.window.col // side
+        around = [(place.image, r, c) for r in range(row - 1, row + 2) for c in range(col - 1, col + 2)]
+        for other in (p for cell in around for p in cells.get(cell, ())) if buffer and mine else ():
             if rank[split_of[other.group]] < mine and gap(place.window, other.window) < buffer:
                 yield place, other.window.grow(buffer).within(place.window)
 
@@ -86,10 +93,12 @@ def assign_splits(
     chosen_val = _named(val, names, "--val")
     chosen_test = _named(test, names, "--test")
     if chosen_test is None:
-        free = [g for g in shuffled if g not in (chosen_val or [])]
+        taken = set(chosen_val or ())
+        free = [g for g in shuffled if g not in taken]
         chosen_test = free[: min(max(1, round(0.2 * len(names))), len(free) - 1)]
     if chosen_val is None:
-        free = [g for g in shuffled if g not in chosen_test]
+        taken = set(chosen_test)
+        free = [g for g in shuffled if g not in taken]
         chosen_val = free[-max(1, round(0.15 * len(free))) :] if len(free) > 2 else []
     both = sorted(set(chosen_test) & set(chosen_val))
     if both:
@@ -108,8 +117,9 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
         return None
     if list(wanted) == ["none"]:
         return []
+    known = set(names)
     for name in wanted:
-        if name not in names:
+        if name not in known:
             listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
             raise UsageError(f"{option}: there is no group {name!r}", fix=f"The groups are: {listed}")
     return list(dict.fromkeys(wanted))

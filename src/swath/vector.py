@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,24 @@ class Features:
         Raises:
             DataError: one side has a CRS and the other has none.
         """
+        return self.placed(crs)[0]
+
+    def placed(self, crs: str | None) -> tuple[NDArray[Any], shapely.STRtree]:
+        """Return the geometries in another CRS, with their tree; made once a CRS, for thousands of images may share a layer.
+
+        Raises:
+            DataError: see `moved_to`.
+        """
+        if crs not in self._placed:
+            geometries = self._move(crs)
+            self._placed[crs] = geometries, shapely.STRtree(geometries)
+        return self._placed[crs]
+
+    @cached_property
+    def _placed(self) -> dict[str | None, tuple[NDArray[Any], shapely.STRtree]]:
+        return {}
+
+    def _move(self, crs: str | None) -> NDArray[Any]:
         if crs is None and self.crs is None:
             return self.geometries
         if crs is None or self.crs is None:

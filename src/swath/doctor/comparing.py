@@ -168,7 +168,7 @@ def judge_ground(samples: Sequence[Sample], facts: Mapping[str, Facts]) -> Itera
     """Judge images that see the same ground, and would be split as if they did not."""
     read = [s for s in samples if s.name in facts]
     worst: dict[str, tuple[float, Sample, Sample]] = {}
-    for i, j, share in overlaps([facts[s.name].image.grid for s in read]):
+    for i, j, share in overlaps([facts[s.name].image.grid for s in read], [s.group or s.name for s in read]):
         a, b = read[i], read[j]
         together = a.group == b.group if a.group else facts[a.name].image.grid.same_as(facts[b.name].image.grid)
         if not together and share > worst.get(b.name, (0.0,))[0]:

@@ -15,24 +15,31 @@ from swath.raster import Grid
 SHARED = 0.05
 """Share of the smaller image from which two are said to see the same ground."""
 
+PARTNERS = 32
+"""Images that are told of at most as overlapping a later one; ten thousand images of one place have fifty million pairs."""
+
 EDGE = 5
 """Points by which a side is drawn on the globe."""
 
 
-def overlaps(grids: Sequence[Grid]) -> Iterator[tuple[int, int, float]]:
-    """Yield pairs (i, j), i < j, of images that overlap, and the share of the smaller one that the other sees too.
+def overlaps(grids: Sequence[Grid], groups: Sequence[str]) -> Iterator[tuple[int, int, float]]:
+    """Yield pairs (i, j), i < j, of images of two groups that overlap, and the share of the smaller that the other sees too.
 
-    Images without a CRS, or with one that is not on the earth, are left out.
+    Images without a CRS, or with one that is not on the earth, are left out, and of the images that overlap j all but the first
+    `PARTNERS`.
     """
     places = [(i, shape) for i, grid in enumerate(grids) if (shape := outline(grid)) is not None]
-    outlines = [shape for _, shape in places]
+    outlines = np.array([shape for _, shape in places], object)
+    _, kinds = np.unique([groups[i] for i, _ in places], return_inverse=True)
+    areas, partners = np.maximum(shapely.area(outlines), 1e-15), np.zeros(len(places), np.int64)
     tree = shapely.STRtree(outlines)
     for a, shape in enumerate(outlines):
-        for b in tree.query(shape, predicate="intersects"):
-            if b > a:
-                shared = shape.intersection(outlines[b]).area / max(1e-15, min(shape.area, outlines[b].area))
-                if shared > SHARED:
-                    yield places[a][0], places[b][0], float(shared)
+        near = np.sort(tree.query(shape))
+        near = near[(near > a) & (kinds[near] != kinds[a]) & (partners[near] < PARTNERS)]
+        shares = shapely.area(shapely.intersection(shape, outlines[near])) / np.minimum(areas[near], areas[a])
+        for b, share in zip(near[shares > SHARED].tolist(), shares[shares > SHARED].tolist(), strict=True):
+            partners[b] += 1
+            yield places[a][0], places[b][0], share
 
 
 def outline(grid: Grid) -> shapely.Polygon | None:

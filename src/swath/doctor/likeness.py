@@ -85,7 +85,7 @@ def perceptual_hash(picture: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def near_duplicates(pictures: Sequence[NDArray[np.float64]]) -> Iterator[tuple[int, int]]:
-    """Yield pairs (i, j), i < j, of images whose hashes and small pictures are nearly the same.
+    """Yield pairs (i, j), i < j, of images whose hashes and small pictures are nearly the same; each j once, with its first i.
 
     Pictures without texture (water, snow) are left out: they are alike without being the same.
     """
@@ -94,9 +94,11 @@ def near_duplicates(pictures: Sequence[NDArray[np.float64]]) -> Iterator[tuple[i
         return
     signs = np.stack([perceptual_hash(pictures[i]) for i in textured])
     flat = np.stack([(pictures[i] - pictures[i].mean()).ravel() / pictures[i].std() for i in textured])
+    paired = np.zeros(len(textured), bool)
     for start in range(0, len(textured), BATCH):
-        agreement = signs[start : start + BATCH] @ signs.T
-        for a, b in np.argwhere(agreement >= signs.shape[1] - 2 * NEAR):
-            i, j = int(a) + start, int(b)
-            if i < j and flat[i] @ flat[j] / SIDE**2 >= ALIKE:
-                yield textured[i], textured[j]
+        near = signs[start : start + BATCH] @ signs.T >= signs.shape[1] - 2 * NEAR
+        for i, hits in enumerate(near, start):
+            later = i + 1 + np.flatnonzero(hits[i + 1 :] & ~paired[i + 1 :])
+            same = later[flat[later] @ flat[i] / SIDE**2 >= ALIKE]
+            paired[same] = True
+            yield from ((textured[i], textured[j]) for j in same.tolist())

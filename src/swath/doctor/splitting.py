@@ -75,7 +75,7 @@ def _leaks(manifest: Manifest, alike: Sequence[tuple[str, str]]) -> Iterator[Fin
     grids = [manifest.images[s.image].grid.part(s.window) for s in labelled]
     pairs = [
         (labelled[i], labelled[j], f"see {share:.0%} of the same ground")
-        for i, j, share in overlaps(grids)
+        for i, j, share in overlaps(grids, [s.split for s in labelled])
         if labelled[i].image != labelled[j].image
     ]
     by_image: dict[str, list[Sample]] = {}

@@ -143,6 +143,7 @@ def _pair(images: Sequence[_File], masks: Sequence[_File]) -> tuple[dict[Path, P
         for image in images:
             if image.path not in pairs:
                 wanted[image_key(image)].append(image)
+        settled: set[Path] = set()
         for name, candidates in by_key.items():
             claimants = wanted.get(name, [])
             if len(candidates) == 1 and len(claimants) == 1:
@@ -151,7 +152,8 @@ def _pair(images: Sequence[_File], masks: Sequence[_File]) -> tuple[dict[Path, P
                 findings += _ambiguous(claimants, candidates)
             else:
                 continue
-            left = [m for m in left if m not in candidates]
+            settled |= {m.path for m in candidates}
+        left = [m for m in left if m.path not in settled]
     return pairs, findings + [_orphan(m) for m in left]
 
 
@@ -211,7 +213,8 @@ def _group(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Fi
         "All images lie in one folder, so each is taken for a place of its own when the data are split.",
         "Put images that see the same ground into one folder each, or scores will be too good.",
     )  # fmt: skip
-    return [replace(s, group=PurePath(s.name).name if _unique_names(samples) else s.name) for s in samples], [finding]
+    short = _unique_names(samples)
+    return [replace(s, group=PurePath(s.name).name if short else s.name) for s in samples], [finding]
 
 
 def _begins_with(stem: str, name: str) -> bool:
@@ -237,9 +240,13 @@ def _with_ignored(
             Finding("error", "no-masks", str(root), f"No file matches --mask {' '.join(globs)}.", "Check the pattern.")
         ]
     of: dict[str, list[Path]] = defaultdict(list)
+    named: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        named[unicodedata.normalize("NFC", _strip(sample.images[0].stem))].append(sample)
     findings = []
     for path in ignored:
-        fits = [s for s in samples if _begins_with(path.stem, _strip(s.images[0].stem))]
+        heads = {unicodedata.normalize("NFC", path.stem[:length]) for length in range(len(path.stem) + 1)}
+        fits = [s for head in heads for s in named.get(head, ()) if _begins_with(path.stem, _strip(s.images[0].stem))]
         if len(samples) == 1:
             fits = list(samples)
         longest = max((len(s.images[0].stem) for s in fits), default=0)

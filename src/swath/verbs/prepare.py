@@ -161,9 +161,12 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
 
 def _places(samples: Sequence[SourceSample], grids: Sequence[Grid], block: int) -> Iterator[Place]:
     """Yield the places of all images; those that are cut and lie on one grid see the same ground, so they share groups."""
-    first = [
-        i if s.group is not None else next(j for j in range(i + 1) if grids[j].same_as(grids[i])) for i, s in enumerate(samples)
-    ]
+    origins = np.array([grid.point(0, 0) for grid in grids])
+    first = []
+    for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
+        near = np.abs(origins[: i + 1] - origins[i]).max(axis=1) <= max(map(abs, grid.transform[:2]))
+        same = (j for j in np.flatnonzero(near).tolist() if grids[j].same_as(grid))
+        first.append(i if sample.group is not None else next(same))
     prefix = len(set(first)) > 1
     for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
         mine = places(i, sample.name, grid, sample.group, block, prefix)

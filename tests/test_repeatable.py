@@ -1,0 +1,50 @@
+"""The same seed, data and versions make the same bytes, whoever shares the work."""
+
+import hashlib
+
+import pytest
+
+import swath
+from swath.model import Model
+
+from .make import NORTH_UP, UTM, noise, write_raster
+
+OPTIONS = {"halo": 32, "threads": 1}
+
+
+def digests(folder):
+    """Return the hash of every file of a folder, by its place in it."""
+    return {p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    pixels = noise(3, 700, 620)
+    pixels[:, 300:330, 100:500] = 0
+    return write_raster(tmp_path_factory.mktemp("image") / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
+
+
+def test_one_two_and_four_workers_make_the_same_bytes(tiny_model, image, tmp_path):
+    made = {}
+    for name, workers in (("once", None), ("again", None), ("two", 2), ("four", 4)):
+        folder = tmp_path / name
+        folder.mkdir()
+        result = swath.predict(
+            tiny_model, image, folder / "m.tif", workers=workers, memory=0.62, confidence=True, probabilities=True, **OPTIONS
+        )
+        assert result.tiles > 4
+        made[name] = digests(folder)
+    assert len(made["once"]) >= 3  # map, confidence, probabilities, and what lies beside them
+    assert made["once"] == made["again"] == made["two"] == made["four"]
+
+
+def test_a_dataset_is_the_same_twice(stripes, tmp_path):
+    for name in ("one", "two"):
+        swath.prepare(stripes.parent / "source", tmp_path / name, test="d", val="c")
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+
+
+def test_a_model_is_the_same_twice_but_for_its_clock(stripes, tmp_path, tiny_model):
+    swath.train(stripes, tmp_path / "again.swath", steps=3)
+    one, two = (Model(path).card for path in (tiny_model, tmp_path / "again.swath"))
+    assert one.files == two.files and one.temperature == two.temperature and one.halo == two.halo
