@@ -53,7 +53,7 @@ def coded(height: int, width: int, cell: int = 8) -> tuple[np.ndarray, np.ndarra
 
 
 def test_shapes_and_types(plain: Dataset) -> None:
-    pixels, labels, _ = patches(plain, Recipe(patch=48, batch=3)).batch(0)
+    pixels, labels, *_ = patches(plain, Recipe(patch=48, batch=3)).batch(0)
     assert (pixels.shape, pixels.dtype) == ((3, 3, 48, 48), torch.float32)
     assert (labels.shape, labels.dtype) == ((3, 48, 48), torch.int64)
     assert pixels.isfinite().all()
@@ -82,7 +82,7 @@ def test_labels_turn_with_the_pixels(tmp_path: Path) -> None:
     image, codes = coded(128, 128, cell=1)
     dataset = make(tmp_path, image, codes, block=128)
     seen = 0
-    for pixels, labels, _ in islice(patches(dataset), 10):
+    for pixels, labels, *_ in islice(patches(dataset), 10):
         known = labels != IGNORE
         assert torch.equal(pixels[:, 0][known], (labels[known] * 10 + 1).float())
         seen += int(known.sum())
@@ -105,7 +105,7 @@ def test_labels_scale_with_the_pixels(tmp_path: Path, scale: float) -> None:
     dataset = make(tmp_path, image, codes, block=256)
     recipe = replace(STILL, scales=(scale, scale))
     right = total = 0
-    for pixels, labels, _ in islice(patches(dataset, recipe), 6):
+    for pixels, labels, *_ in islice(patches(dataset, recipe), 6):
         flat = max_pool2d(pixels, 3, 1, 1) + max_pool2d(-pixels, 3, 1, 1) < 1e-3
         known = (labels != IGNORE) & flat[:, 0]
         right += int(((pixels[:, 0][known] - labels[known] * 10 - 1).abs() < 1e-3).sum())
@@ -121,7 +121,7 @@ def test_scaled_labels_are_shifted_by_less_than_half_a_pixel(tmp_path: Path, sca
     codes = np.ones((128, 128), np.uint8)
     image[:, :, 64:], codes[:, 64:] = 200, 2
     dataset = make(tmp_path, image, codes, block=128)
-    pixels, labels, _ = patches(dataset, replace(STILL, scales=(scale, scale), batch=16)).batch(0)
+    pixels, labels, *_ = patches(dataset, replace(STILL, scales=(scale, scale), batch=16)).batch(0)
     known = labels != IGNORE
     wrong = known & ((pixels[:, 0] > 100) != (labels == 1)) & ((pixels[:, 0] - 100).abs() > 50 * max(1, scale))
     assert known.any() and not wrong.any()
@@ -130,7 +130,7 @@ def test_scaled_labels_are_shifted_by_less_than_half_a_pixel(tmp_path: Path, sca
 def test_scales_are_drawn_between_the_recipes(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(512, dtype=np.uint16), (512, 1))[None]
     dataset = make(tmp_path, ramp, np.ones((512, 512), np.uint8), block=512)
-    pixels, labels, _ = patches(dataset, replace(STILL, scales=(0.5, 2.0), batch=64)).batch(0)
+    pixels, labels, *_ = patches(dataset, replace(STILL, scales=(0.5, 2.0), batch=64)).batch(0)
     inside = [p for p, l in zip(pixels[:, 0], labels, strict=True) if (l != IGNORE).all()]
     slopes = [max((p[16, 20] - p[16, 12]).abs().item(), (p[20, 16] - p[12, 16]).abs().item()) / 8 for p in inside]
     assert len(slopes) > 20
@@ -142,7 +142,7 @@ def test_invalid_pixels_show_the_mean_and_no_label(tmp_path: Path) -> None:
     image[:, 20:40, 10:50] = -999
     dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), nodata=-999, block=64)
     mean = torch.tensor([b.mean for b in dataset.manifest.bands], dtype=torch.float32)
-    pixels, labels, _ = patches(dataset, replace(STILL, patch=64)).batch(0)
+    pixels, labels, *_ = patches(dataset, replace(STILL, patch=64)).batch(0)
     hidden = labels == IGNORE
     assert hidden.sum(dim=(1, 2)).tolist() == [800] * 4
     assert (pixels.permute(0, 2, 3, 1)[hidden] == mean).all()
@@ -159,7 +159,7 @@ def test_nan_never_gets_in(tmp_path: Path) -> None:
 
 def test_patch_larger_than_the_image_is_filled(tmp_path: Path) -> None:
     dataset = make(tmp_path, noise(1, 40, 24), np.ones((40, 24), np.uint8), block=64)
-    pixels, labels, _ = patches(dataset, replace(STILL, patch=64)).batch(0)
+    pixels, labels, *_ = patches(dataset, replace(STILL, patch=64)).batch(0)
     assert (labels != IGNORE).sum(dim=(1, 2)).tolist() == [40 * 24] * 4
     assert (pixels[:, 0][labels == IGNORE] == np.float32(dataset.manifest.bands[0].mean)).all()
 
@@ -173,7 +173,7 @@ def test_other_splits_of_the_image_are_never_shown(tmp_path: Path) -> None:
         image[0][where], codes[where] = 200, 2
     dataset = make(tmp_path, image, codes, block=32, test="5", val="10")
     recipe = replace(STILL, patch=48, batch=16, scales=(0.5, 2.0))
-    for pixels, labels, _ in islice(patches(dataset, recipe), 4):
+    for pixels, labels, *_ in islice(patches(dataset, recipe), 4):
         assert (pixels - 10).abs().max() < 1e-4
         assert set(labels.unique().tolist()) <= {0, IGNORE}
     piece = patches(dataset).ground.read(0, dataset.images[0].grid.window)
@@ -211,7 +211,10 @@ def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
     image = np.where(np.indices((64, 64))[1] < 32, 100, 140).astype(np.uint8)[None].repeat(2, axis=0)
     dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), block=64)
     recipe = replace(STILL, patch=64, batch=64, brightness=0.3, contrast=0.2)
-    pixels, *_ = patches(dataset, recipe).batch(0)
+    batch = patches(dataset, recipe).batch(0)
+    assert set(batch.pixels.unique().tolist()) == {100, 140}  # what a step does itself is still to be done
+    pixels, *_, left = batch.recoloured()
+    assert left is None and pixels.shape == batch.pixels.shape
     contrast = (pixels.amax(dim=(2, 3)) - pixels.amin(dim=(2, 3))) / 40
     assert 0.8 * 0.9 <= contrast.min() < 0.95 and 1.05 < contrast.max() <= 1.2 * 1.1
     shift = (pixels.mean(dim=(2, 3)) - 120) / 20

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import swath
-from swath.course import Budget
+from swath.ahead import Ahead
+from swath.course import Budget, Course
 from swath.errors import DataError, JobError, UsageError
 from swath.model import Model
 from swath.verbs import train as module
@@ -24,7 +25,7 @@ def test_a_budget_is_spent_by_time_or_steps():
 def test_the_result_says_what_happened(stripes, tmp_path):
     result = swath.train(stripes, tmp_path / "m.swath", steps=2, seed=1)
     assert result.steps == 2 and result.model == str(tmp_path / "m.swath")
-    assert result.pixels_per_second > 0 and 0 <= result.validation_miou <= 1
+    assert result.pixels_per_second > 0 and 0 <= result.validation_miou <= 1 and 0 <= result.waited < 1
     assert not (tmp_path / "m.swath.training").exists()
 
 
@@ -87,6 +88,18 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(stripes, tm
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_waiting_for_data_is_a_share_of_steps_and_waiting(stripes):
+    dataset = module.Dataset(stripes)
+    with Ahead(module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)) as ahead:
+        course = Course(ahead, Budget(None, 1), lambda: None)
+        assert course.waited == 0
+        ahead.waited, course.step_seconds = 1.0, 3.0
+        assert course.waited == 0.25
+        resumed = Course(Ahead(ahead.batches), Budget(None, 1), lambda: None)
+        resumed.load_state_dict(course.state_dict())
+        assert resumed.waited == 0.25
+
+
 class Stopped(RuntimeError):
     pass
 
@@ -128,6 +141,16 @@ def test_nothing_to_resume_is_said(stripes, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "swath"):
         swath.train(stripes, tmp_path / "m.swath", steps=1, resume=True)
     assert "nothing to resume" in caplog.text
+
+
+@pytest.mark.slow
+def test_bfloat16_steps_give_a_model_like_any_other(stripes, tmp_path, monkeypatch):
+    """Where the processor has no bfloat16 torch computes it all the same, slowly, so the path can be tested anywhere."""
+    monkeypatch.setattr(module, "has_bf16", lambda: True)
+    swath.train(stripes, tmp_path / "m.swath", steps=25)
+    training = Model(tmp_path / "m.swath").card.training
+    assert training.precision == "bf16-mixed"
+    assert swath.evaluate(tmp_path / "m.swath", stripes).miou > 0.7
 
 
 def test_it_learns(stripes, tmp_path):

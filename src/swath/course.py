@@ -17,15 +17,18 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from swath.ahead import Ahead
 from swath.errors import JobError
 from swath.parts import whole_file
-from swath.patches import Batches
 from swath.progress import Task, task
 from swath.teacher import Teacher
 from swath.validation import Validation
 
 STRETCH = 20
 """Steps between two points of the curve, which are also the points that an interrupted training continues from."""
+
+MUCH_WAITING = 0.05
+"""Share of the time from which on the bar says that training waits for its data."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,13 @@ class Course(Callback):
     Where several processes train together, they share the row of batches, agree on the time, and the first keeps the books.
 
     Args:
-        batches: told where to begin after an interruption.
+        ahead: the batches; told where to begin after an interruption.
         budget: how long to train.
         validation: makes the validation when the loop has begun, since its clock runs too.
     """
 
-    def __init__(self, batches: Batches, budget: Budget, validation: Callable[[], Validation]) -> None:
-        self._batches = batches
+    def __init__(self, ahead: Ahead, budget: Budget, validation: Callable[[], Validation]) -> None:
+        self._ahead = ahead
         self._budget = budget
         self._make_validation = validation
         self._validation: Validation | None = None
@@ -77,12 +80,19 @@ class Course(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training has to know."""
-        return {"seconds": self.seconds, "step_seconds": self.step_seconds, "steps": self.steps, "curve": self.curve}
+        return {
+            "seconds": self.seconds,
+            "step_seconds": self.step_seconds,
+            "waited": self._ahead.waited,
+            "steps": self.steps,
+            "curve": self.curve,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up an interrupted training."""
         self._before = state_dict["seconds"]
         self.step_seconds = state_dict["step_seconds"]
+        self._ahead.waited = state_dict.get("waited", 0.0)
         self.steps = state_dict["steps"]
         self.curve = [tuple(row) for row in state_dict["curve"]]
 
@@ -99,8 +109,9 @@ class Course(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell the row of batches which come next here: of every step, each process takes its own."""
         together = trainer.world_size
-        self._batches.start = self.steps * trainer.accumulate_grad_batches * together + trainer.global_rank
-        self._batches.every = together
+        batches = self._ahead.batches
+        batches.start = self.steps * trainer.accumulate_grad_batches * together + trainer.global_rank
+        batches.every = together
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Set the learning rate."""
@@ -133,13 +144,19 @@ class Course(Callback):
 
     def pixels_per_second(self, together: int) -> float:
         """Return the pixels of patches over the time of steps, for so many batches a step."""
-        recipe = self._batches.recipe
+        recipe = self._ahead.batches.recipe
         return self.steps * together * recipe.batch * recipe.patch**2 / max(self.step_seconds, 1e-9)
+
+    @property
+    def waited(self) -> float:
+        """Share of the time of steps and of waiting for their batches that was waiting, 0..1."""
+        return self._ahead.waited / max(self._ahead.waited + self.step_seconds, 1e-9)
 
     def _remark(self, trainer: Trainer) -> str:
         known = [miou for *_, miou in self.curve if miou is not None]
         speed = self.pixels_per_second(trainer.world_size * trainer.accumulate_grad_batches)
         text = f"loss {np.mean(self._losses):.3f}, {speed / 1e6:.2f} Mpixel/s"
+        text += f", waiting for data {self.waited:.0%}" if self.waited > MUCH_WAITING else ""
         return text + (f", val mIoU {known[-1]:.3f}" if known else "")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -88,7 +88,7 @@ class Ground:
                 if heights is not None:
                     heights[where] = np.nan
         if not valid.all():
-            values[:, ~valid] = self.mean[:, None]
+            np.copyto(values, self.mean[:, None, None], where=~valid)
         return Piece(values, labels, heights)
 
 

@@ -27,11 +27,25 @@ class Batch(NamedTuple):
         pixels: raw pixel values, float32 (batch, bands, rows, columns), invalid pixels filled with the band's mean.
         labels: class indices, int64 (batch, rows, columns), `IGNORE` where there is no label.
         heights: metres above ground, float32 (batch, rows, columns), NaN where unknown; None where they are not learnt.
+        colours: how pixels are still to be recoloured, float32 (batch, 3, bands): each band's mean, gain and shift; None where
+            they are not. It is part of the step, so that a GPU does it.
     """
 
     pixels: Tensor
     labels: Tensor
     heights: Tensor | None = None
+    colours: Tensor | None = None
+
+    def recoloured(self) -> Batch:
+        """Return the batch with its pixels recoloured, where that is still to be done."""
+        if self.colours is None:
+            return self
+        mean, gain, shift = self.colours[..., None, None].unbind(1)
+        return self._replace(pixels=(self.pixels - mean) * gain + mean + shift, colours=None)
+
+    def pinned(self) -> Batch:
+        """Return the batch in memory that a GPU copies from by itself."""
+        return Batch(*(None if part is None else part.pin_memory() for part in self))  # type: ignore[arg-type]
 
 
 class Batches(torch.utils.data.IterableDataset[Batch]):
@@ -102,19 +116,16 @@ class Patches(Batches):
             inside.row + _start(rng, row, inside.height, side), inside.col + _start(rng, col, inside.width, side), side, side
         )
         patch = resized(self.ground.read(sample.image, window), self.recipe.patch, antialias=True)
-        pixels, labels, heights = _turned(rng, patch)
-        return Batch(self._recolour(rng, pixels), labels, heights)
+        return _turned(rng, patch)._replace(colours=self._colours(rng))
 
-    def _recolour(self, rng: np.random.Generator, pixels: Tensor) -> Tensor:
-        """Change brightness, contrast and the balance of bands, all relative to the training statistics."""
+    def _colours(self, rng: np.random.Generator) -> Tensor:
+        """Draw changes of brightness, contrast and the balance of bands, all relative to the training statistics."""
         r = self.recipe
         bands = len(self.ground.mean)
         gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(1 - r.contrast / 2, 1 + r.contrast / 2, bands)
         shift = rng.uniform(-r.brightness, r.brightness) + rng.uniform(-r.brightness / 3, r.brightness / 3, bands)
-        mean = torch.from_numpy(self.ground.mean)[:, None, None]
-        scale = torch.from_numpy(gain.astype(np.float32))[:, None, None]
-        offset = torch.from_numpy(shift.astype(np.float32) * self.ground.std)[:, None, None]
-        return (pixels - mean) * scale + mean + offset
+        changes = self.ground.mean, gain.astype(np.float32), shift.astype(np.float32) * self.ground.std
+        return torch.from_numpy(np.stack(changes))
 
 
 def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
@@ -134,29 +145,29 @@ def _turned(rng: np.random.Generator, patch: Batch) -> Batch:
     def turn(part: Tensor | None) -> Tensor | None:
         if part is None:
             return None
-        part = torch.rot90(part, quarter, (-2, -1))
-        return part.flip(-1) if flip else part
+        turned = np.rot90(part.numpy(), quarter, (-2, -1))
+        return torch.from_numpy(np.ascontiguousarray(turned[..., ::-1] if flip else turned))
 
-    return Batch(*map(turn, patch))  # type: ignore[arg-type]
+    return Batch(*map(turn, patch[:3]))  # type: ignore[arg-type]
 
 
 def resized(piece: Piece, size: int, antialias: bool) -> Batch:
     """Bring a piece to `size` pixels a side: pixels bilinear, labels and heights nearest; the result has no batch axis."""
     height, width = piece.labels.shape
     pixels = torch.from_numpy(piece.values)
+    labels, heights = piece.labels, piece.heights
     if (height, width) != (size, size):
         smooth = antialias and max(height, width) > size
         pixels = F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=smooth)[0]
-    rows, cols = (np.minimum(((np.arange(size) + 0.5) * n / size).astype(np.int64), n - 1) for n in (height, width))
-    labels = torch.from_numpy(piece.labels[rows[:, None], cols].astype(np.int64))
-    heights = None if piece.heights is None else torch.from_numpy(piece.heights[rows[:, None], cols])
-    return Batch(pixels, labels, heights)
+        rows, cols = (np.minimum(((np.arange(size) + 0.5) * n / size).astype(np.int64), n - 1) for n in (height, width))
+        labels = labels[rows][:, cols]
+        heights = None if heights is None else heights[rows][:, cols]
+    return Batch(pixels, torch.from_numpy(labels.astype(np.int64)), None if heights is None else torch.from_numpy(heights))
 
 
 def stacked(patches: Sequence[Batch]) -> Batch:
     """Join patches to a batch."""
-    pixels, labels, heights = zip(*patches, strict=True)
-    return Batch(torch.stack(pixels), torch.stack(labels), None if heights[0] is None else torch.stack(heights))
+    return Batch(*(None if parts[0] is None else torch.stack(parts) for parts in zip(*patches, strict=True)))  # type: ignore[arg-type]
 
 
 def class_shares(batches: Batches, count: int, classes: int) -> NDArray[np.float64]:

@@ -34,6 +34,7 @@ class Teacher(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
+        batch = batch.recoloured()
         scores = self.network(batch.pixels.contiguous(memory_format=torch.channels_last)).float()
         loss: Tensor = self.loss(scores, batch.labels, batch.heights)
         return loss

@@ -134,13 +134,15 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
     block = options.block or default_block([images[i].grid for i in cut] or [images[0].grid])
     spots = list(_places(samples, [image.grid for image in images], block))
     opened = [StoredImage(folder, image) for image in images]
-    labelled = [p for p in spots if sum(count_labels(opened[p.image], p.window, legend))]
+    counts = {p: count_labels(opened[p.image], p.window, legend) for p in spots}
+    labelled = [p for p in spots if sum(counts[p])]
     if not labelled:
         raise DataError("no valid pixel is labelled", file=options.root, fix="Check that labels and images overlap")
     split_of = assign_splits([p.group for p in labelled], options.test, options.val, options.seed)
     for place, window in buffered(labelled, split_of, block // 16 if options.buffer is None else options.buffer):
         erase_labels(folder / str(images[place.image].labels), window)
-    entries = [_entry(p, split_of[p.group], count_labels(opened[p.image], p.window, legend)) for p in labelled]
+        counts[place] = count_labels(opened[place.image], place.window, legend)
+    entries = [_entry(p, split_of[p.group], counts[p]) for p in labelled]
     if options.unlabeled:
         kept = set(labelled)
         entries += [_entry(p, "unlabeled", []) for p in spots if p not in kept]
@@ -183,22 +185,23 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
         grid = raster.grid
         shape = (grid.height, grid.width)
         pixels = allocate(folder / "pixels" / name, dtype, (*shape, len(raster.bands)))
-        valid = allocate(folder / "valid" / name, np.dtype(bool), shape)
+        valid: NDArray[np.bool_] | None = None
         indices = allocate(folder / "labels" / name, np.dtype(np.uint8), shape) if has_labels else None
-        complete = True
         for window in chunks(grid):
             values, usable = raster.read(window)
             if sample.ignored:
                 usable &= ~read_ignored(sample.ignored, grid, window)
             pixels[window.slices] = values.transpose(1, 2, 0)
-            valid[window.slices] = usable
-            complete &= bool(usable.all())
+            if valid is None and not usable.all():
+                valid = allocate(folder / "valid" / name, np.dtype(bool), shape)
+                valid[:] = True
+            if valid is not None:
+                valid[window.slices] = usable
             if indices is not None:
                 codes = labels.read(window, legend.kind)
                 indices[window.slices] = np.where(usable, legend.encode(codes), np.uint8(IGNORE))
+        complete = valid is None
         del pixels, valid, indices
-    if complete:
-        (folder / "valid" / name).unlink()
     return Image(
         name=sample.name,
         sources=[str(p) for p in sample.images],

@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from swath.ahead import Ahead, threads_beside
 from swath.course import STRETCH, Budget, Course, WholeCheckpoints
 from swath.dataset import Dataset
 from swath.errors import DataError, JobError
@@ -64,6 +65,7 @@ class TrainResult(Result):
         seconds: wall time of the training loop with its validation, without packing.
         steps: optimiser steps taken; `--steps` with this number repeats the run.
         pixels_per_second: patch pixels over step time.
+        waited: share of the time of steps and of waiting for their batches that was waiting, 0..1.
         validation_miou: mean IoU on the validation split, None without one.
         first_weights: what the network began with.
         parameters: number of weights.
@@ -74,6 +76,7 @@ class TrainResult(Result):
     seconds: float
     steps: int
     pixels_per_second: float
+    waited: float
     validation_miou: float | None
     first_weights: str
     parameters: int
@@ -111,11 +114,12 @@ def _train(options: TrainOptions) -> TrainResult:
     teacher = Teacher(network, recipe, _pixels(dataset))
     engine = engine_of(network, dataset)
     budget = _budget(options, batches)
-    course = Course(batches, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed))
+    ahead = Ahead(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
+    course = Course(ahead, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed))
     last = work / "last.ckpt"
-    with _quiet():
+    with _quiet(), ahead:
         trainer = _trainer(options, [course, _checkpoints(work)])
-        _fit(trainer, teacher, batches, last if last.exists() else None)
+        _fit(trainer, teacher, ahead, last if last.exists() else None)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # the first process packs the model
     if Dataset(options.dataset).manifest.digest != dataset.manifest.digest:
@@ -128,7 +132,7 @@ def _train(options: TrainOptions) -> TrainResult:
         str(trainer.precision),
         course.steps,
         course.seconds,
-        batches.batch(0).pixels[:4].numpy(),
+        batches.batch(0).recoloured().pixels[:4].numpy(),
         course.curve,
     )
     card = pack_model(options, dataset, taught)
@@ -138,6 +142,7 @@ def _train(options: TrainOptions) -> TrainResult:
         seconds=course.seconds,
         steps=course.steps,
         pixels_per_second=course.pixels_per_second(together),
+        waited=course.waited,
         validation_miou=taught.validation_miou,
         first_weights=first_weights,
         parameters=card.parameters,
@@ -206,15 +211,14 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
     )
 
 
-def _fit(trainer: Trainer, teacher: Teacher, batches: Batches, checkpoint: Path | None) -> None:
+def _fit(trainer: Trainer, teacher: Teacher, ahead: Ahead, checkpoint: Path | None) -> None:
     """Run the loop; Ctrl-C, which Lightning turns into an exit, becomes an error that says how to go on.
 
     Raises:
         JobError: training was interrupted.
     """
-    loader = torch.utils.data.DataLoader(batches, batch_size=None)
     try:
-        trainer.fit(teacher, loader, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
+        trainer.fit(teacher, ahead, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     except SystemExit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise JobError("training was interrupted", fix="Give the same command with --resume to continue") from None
