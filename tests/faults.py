@@ -32,22 +32,23 @@ class Case:
     kept: tuple[str, ...] = ()
     begins_with: dict[str, str] = field(default_factory=dict)
 
-    def begin(self, data, folder, limit=None, **more):
-        """Start it in a folder, with a limit on the size of files if that is wanted."""
+    def begin(self, data, folder, limit=None, memory=None):
+        """Start it in a folder, with a limit on the size of files or on its memory if that is wanted (bytes)."""
         for name, source in self.begins_with.items():
             if not (folder / name).exists():
                 shutil.copy(data / source, folder / name)
         words = [w.format(data=os.path.relpath(data, folder)) for w in self.words]
 
-        def small_files():
-            if limit is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        def limited():
+            for what, most in ((resource.RLIMIT_FSIZE, limit), (resource.RLIMIT_AS, memory)):
+                if most is not None:
+                    resource.setrlimit(what, (most, most))
 
         here = str(Path(swath.__file__).parents[1])  # this Swath, wherever the folder is
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder.parent), "PYTHONPATH": here}
         return subprocess.Popen(
             [*PROGRAM, *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            preexec_fn=small_files, **more,
+            preexec_fn=limited,
         )  # fmt: skip
 
 

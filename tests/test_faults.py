@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -362,15 +361,10 @@ def test_too_little_memory_leaves_nothing_half(world, workers):
     """Address space is limited further and further; where it does not suffice, no output is there, or the map is whole."""
     refused = 0
     for gib in (0.3, 0.6, 0.9, 1.2, 1.6, 2.0, 3.0):
-        folder, limit = world.folder(), int(gib * 2**30)
-        case = CASES["predict"]
+        folder, case = world.folder(), CASES["predict"]
         case = type(case)((*case.words, *(("--workers", str(workers)) if workers > 1 else ())), case.outputs)
-        code = f'ulimit -v {limit // 1024}; exec "$0" "$@"'
-        words = [w.format(data=world.data) for w in case.words]
-        run = subprocess.run(
-            ["bash", "-c", code, sys.executable, "-m", "swath", *words], cwd=folder, capture_output=True,
-            text=True, check=False, timeout=300,
-        )  # fmt: skip
+        run = case.begin(world.data, folder, memory=int(gib * 2**30))
+        run.communicate(timeout=300)
         world.whole_or_absent("predict", folder)
         refused += run.returncode != 0
         if run.returncode == 0:
