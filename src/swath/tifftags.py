@@ -6,7 +6,8 @@ Source: TIFF 6.0, section 2, and the BigTIFF design of libtiff.
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, NamedTuple
+from dataclasses import dataclass
+from typing import BinaryIO
 
 ORIENTATION, ROWS_PER_STRIP, PLANES = 274, 278, 284
 WIDTH, HEIGHT, SAMPLES = 256, 257, 277
@@ -16,7 +17,8 @@ _MOST = 4096
 _WHOLE = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
-class Tag(NamedTuple):
+@dataclass(frozen=True)
+class Tag:
     """How many values a tag has, and the first of them where it lies in the page itself and is a whole number, else None."""
 
     count: int
@@ -42,7 +44,7 @@ def read_tags(file: BinaryIO) -> dict[int, Tag]:
     page = file.read(start + _MOST * width)
     if len(page) < start:
         return {}
-    out = {}
+    out: dict[int, Tag] = {}
     for i in range(min(struct.unpack_from(order + count, page)[0], (len(page) - start) // width)):
         here = start + i * width
         tag, kind, values = struct.unpack_from(order + entry, page, here)
