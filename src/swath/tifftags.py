@@ -19,7 +19,7 @@ _WHOLE = {1: "B", 3: "H", 4: "I", 16: "Q"}
 class Tag(NamedTuple):
     """How many values a tag has, and the first of them where it lies in the page itself and is a whole number, else None."""
 
-    count: int
+    length: int
     value: int | None
 
 
@@ -42,7 +42,7 @@ def read_tags(file: BinaryIO) -> dict[int, Tag]:
     page = file.read(start + _MOST * width)
     if len(page) < start:
         return {}
-    out = {}
+    out: dict[int, Tag] = {}
     for i in range(min(struct.unpack_from(order + count, page)[0], (len(page) - start) // width)):
         here = start + i * width
         tag, kind, values = struct.unpack_from(order + entry, page, here)
