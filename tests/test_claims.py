@@ -75,12 +75,12 @@ def test_an_index_that_lacks_blocks_is_damage_and_not_zeros(tmp_path, how):
     with path.open("rb") as file:
         index = read_tags(file)[324 if "tiled" in how else 273]
     big = "BIGTIFF" in how
-    entry = struct.pack("<HHQ" if big else "<HHI", 324 if "tiled" in how else 273, 16 if big else 4, index.count)
+    entry = struct.pack("<HHQ" if big else "<HHI", 324 if "tiled" in how else 273, 16 if big else 4, index.length)
     content = path.read_bytes()
     at = content.find(entry[:4])
-    short = entry[:4] + struct.pack("<Q" if big else "<I", index.count - 2)
+    short = entry[:4] + struct.pack("<Q" if big else "<I", index.length - 2)
     path.write_bytes(content[:at] + short + content[at + len(short) :])
-    with pytest.raises(DataError, match=f"cut into {index.count} blocks, and says of {index.count - 2}"):
+    with pytest.raises(DataError, match=f"cut into {index.length} blocks, and says of {index.length - 2}"):
         Raster([path])
 
 

@@ -31,6 +31,7 @@ TURNED = st.tuples(st.floats(1, 100), st.floats(1, 100), st.floats(0, 6.3), st.b
 """Pixels of any size, turned any way, mirrored or not."""
 
 
+@settings(max_examples=12)
 @given(SEEDS, st.integers(2, 12), st.floats(0, 0.5))
 def test_scores_are_those_of_scikit_learn(seed, n, missing):
     dice = np.random.default_rng(seed)
@@ -50,7 +51,7 @@ def test_scores_are_those_of_scikit_learn(seed, n, missing):
     assert scores.miou == pytest.approx(metrics.jaccard_score(*flat, labels=there, average="macro", zero_division=0))
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(SEEDS, TURNED, st.integers(1, 24), st.integers(1, 24))
 def test_areas_of_polygons_are_rasterios(tmp_path_factory, seed, transform, height, width):
     dice = np.random.default_rng(seed)
@@ -75,7 +76,7 @@ def test_areas_of_polygons_are_rasterios(tmp_path_factory, seed, transform, heig
         np.testing.assert_array_equal(back, codes)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(SEEDS, st.sampled_from(["EPSG:4326", "EPSG:3857", "EPSG:32631", "EPSG:3035"]), st.booleans(), st.sampled_from([None, 0]))
 def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs, turned, nodata):
     """Each pixel has the label at its centre, to a fifth of a label pixel; what lies outside the labels has none."""

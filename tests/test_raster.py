@@ -275,6 +275,12 @@ def test_files_of_two_grids_are_no_stack(tmp_path):
 
 
 # Band names.
+def test_a_description_that_is_not_utf8_is_none(tmp_path):
+    path = write_raster(tmp_path / "x.tif", ones(2, 3, 3), descriptions=["abcdefg", "hijklmn"])
+    path.write_bytes(path.read_bytes().replace(b"abcdefg", b"J\xe9r\xf4me "))
+    assert bands(path) == ("1", "2")
+
+
 def test_bands_are_named_by_description_colour_or_number(tmp_path):
     assert bands(write_raster(tmp_path / "a.tif", ones(2, 3, 3), descriptions=["B2", "B8"])) == ("B2", "B8")
     assert bands(write_raster(tmp_path / "b.tif", ones(3, 3, 3), photometric="RGB")) == ("red", "green", "blue")

@@ -88,9 +88,9 @@ def _check_index(path: str) -> None:
     else:
         rows, cols = number.get(tifftags.ROWS_PER_STRIP) or height, width
     wanted = -(-height // rows) * -(-width // cols) * planes
-    if index.count < wanted:
+    if index.length < wanted:
         raise DataError(
-            f"the file is damaged: it is cut into {wanted} blocks, and says of {index.count} where they are",
+            f"the file is damaged: it is cut into {wanted} blocks, and says of {index.length} where they are",
             file=path,
             fix="Fetch or export it again, or leave it out",
         )

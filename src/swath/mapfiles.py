@@ -17,7 +17,7 @@ from swath.errors import DataError
 from swath.grid import Window
 from swath.labels import UNLABELLED, RasterLabels
 from swath.progress import track
-from swath.raster import Grid, chunks, gdal, grid_of, open_raster, unreadable
+from swath.raster import Grid, band_tags, chunks, gdal, grid_of, open_raster, unreadable
 from swath.types import PathLike
 
 MAX_FOUND = 254
@@ -96,7 +96,7 @@ class MapFile:
         self.close()
 
     def _named(self) -> Legend | None:
-        tags = self._dataset.tags(1)
+        tags = band_tags(self._dataset, 1)
         names = {int(m[1]): name for tag, name in tags.items() if (m := re.fullmatch(r"(?:class|CLASS)_(\d+)", tag))}
         if not names:
             return None

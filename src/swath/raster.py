@@ -397,6 +397,24 @@ def grid_of(dataset: rasterio.DatasetReader) -> Grid:
     return Grid(dataset.height, dataset.width, tuple(dataset.transform)[:6], crs)
 
 
+def descriptions(dataset: rasterio.DatasetReader) -> Sequence[str | None]:
+    """Return the descriptions of all bands; none where one of them is not in UTF-8, which hides all."""
+    try:
+        texts: Sequence[str | None] = dataset.descriptions
+    except UnicodeDecodeError:
+        return [None] * dataset.count
+    return texts
+
+
+def band_tags(dataset: rasterio.DatasetReader, index: int) -> dict[str, str]:
+    """Return the tags of a band, none where one of them is not in UTF-8."""
+    try:
+        tags: dict[str, str] = dataset.tags(index)
+    except UnicodeDecodeError:
+        return {}
+    return tags
+
+
 def chunks(grid: Grid) -> Iterator[Window]:
     """Yield windows that cover a raster, for passing through all of it in little memory."""
     for row in range(0, grid.height, CHUNK):
@@ -444,7 +462,7 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
 
 def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[str]:
     """Return the bands' descriptions, else red, green or blue where the file says so, else their numbers."""
-    colors, texts = [c.name for c in dataset.colorinterp], dataset.descriptions
+    colors, texts = [c.name for c in dataset.colorinterp], descriptions(dataset)
     return [texts[i - 1] or (colors[i - 1] if colors[i - 1] in VISIBLE else str(i)) for i in indexes]
 
 

@@ -21,7 +21,7 @@ _WHOLE = {1: "B", 3: "H", 4: "I", 16: "Q"}
 class Tag:
     """How many values a tag has, and the first of them where it lies in the page itself and is a whole number, else None."""
 
-    count: int
+    length: int
     value: int | None
 
 

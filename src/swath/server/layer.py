@@ -22,7 +22,7 @@ from swath.errors import DataError
 from swath.grid import Window
 from swath.pictures import visible_bands
 from swath.qgis import read_style
-from swath.raster import Grid, Pixels, Raster, grid_of, open_raster
+from swath.raster import Grid, Pixels, Raster, band_tags, descriptions, grid_of, open_raster
 from swath.server.place import SIZE, Floats, Place, Tile
 
 Kind: TypeAlias = Literal["map", "truth", "confidence", "probabilities", "image"]
@@ -82,8 +82,8 @@ class Layer:
         self.driver = driver_of(path)
         with open_raster(path, self.driver) as dataset:
             self._facts = _Facts(
-                tags=dataset.tags(1),
-                described=dataset.descriptions[0],
+                tags=band_tags(dataset, 1),
+                described=descriptions(dataset)[0],
                 palette=dataset.colormap(1) if dataset.colorinterp[0] == ColorInterp.palette else {},
                 overviews=dataset.overviews(1),
                 dtype=np.dtype(dataset.dtypes[0]),
