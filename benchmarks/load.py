@@ -228,7 +228,7 @@ CASES = {
         large_map,
         {
             "evaluate": Verb("evaluate map.tif masks.vrt"),
-            "area": Verb("area map.tif points.gpkg"),
+            "area": Verb("area map.tif --reference points.gpkg"),
             "sample": Verb("sample map.tif ../sample.gpkg"),
         },
     ),

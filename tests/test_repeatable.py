@@ -1,11 +1,10 @@
-"""The same seed, data and versions make the same bytes, whoever shares the work."""
+"""The same seed, data and versions make the same bytes, whoever shares the work (models: see `test_train.py`)."""
 
 import hashlib
 
 import pytest
 
 import swath
-from swath.model import Model
 
 from .make import NORTH_UP, UTM, noise, write_raster
 
@@ -32,7 +31,7 @@ def test_one_two_and_four_workers_make_the_same_bytes(tiny_model, image, tmp_pat
         result = swath.predict(
             tiny_model, image, folder / "m.tif", workers=workers, memory=0.62, confidence=True, probabilities=True, **OPTIONS
         )
-        assert result.tiles > 4
+        assert result.tiles >= 4
         made[name] = digests(folder)
     assert len(made["once"]) >= 3  # map, confidence, probabilities, and what lies beside them
     assert made["once"] == made["again"] == made["two"] == made["four"]
@@ -42,9 +41,3 @@ def test_a_dataset_is_the_same_twice(stripes, tmp_path):
     for name in ("one", "two"):
         swath.prepare(stripes.parent / "source", tmp_path / name, test="d", val="c")
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
-
-
-def test_a_model_is_the_same_twice_but_for_its_clock(stripes, tmp_path, tiny_model):
-    swath.train(stripes, tmp_path / "again.swath", steps=3)
-    one, two = (Model(path).card for path in (tiny_model, tmp_path / "again.swath"))
-    assert one.files == two.files and one.temperature == two.temperature and one.halo == two.halo
