@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _summary(result: TrainResult) -> str:
     lines = [
         f"{result.model}: {result.parameters / 1e6:.1f} million weights, {result.steps} steps in {result.seconds:.0f} s, "
-        f"{result.pixels_per_second / 1e6:.2f} Mpixel/s, {result.waited:.1%} of it waiting for data, "
+        f"{result.pixels_per_second / 1e6:.2f} Mpixel/s, {result.waited:.1%} of the time waiting for data, "
         f"validation mIoU {score(result.validation_miou)}",
         f"  began with: {result.first_weights}",
         f"  {'share of the pixels':<26} labelled   drawn",
