@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from safetensors.numpy import save
 
-from swath.card import Card, CardBand, Training
+from swath.card import Card, CardBand, Shape, Training
 from swath.classes import LandClass, Legend
 from swath.model import pack
 from swath.raster import Grid, gdal
@@ -138,7 +138,8 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8") -> Path:
         precision="float32", versions={}, curve=[], validation_miou=None,
     )  # fmt: skip
     card = Card(
-        swath_version="0", name=path.stem, legend=legend, dtype=dtype, gsd=None, encoder="none", decoder="none", network={},
+        swath_version="0", name=path.stem, legend=legend, dtype=dtype, gsd=None, encoder="none", decoder="unet",
+        network=Shape(widths=[8, 8, 8, 8], pixel_width=0),
         bands=[CardBand(name=str(i), fill=0, mean=0, std=1, min=0, max=255) for i in range(1, bands + 1)],
         stride=32, halo=0, parameters=weights.size + 3, training=training, files={},
     )  # fmt: skip
