@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +80,25 @@ def test_every_group_is_scored_once(three, tmp_path, tiny_model, monkeypatch):
     monkeypatch.setattr("swath.verbs.train.train", train)
     check(swath.crossvalidate(three, tmp_path / "cv", folds=3, steps=7, seed=2), tmp_path / "cv")
     assert all(len(groups) == 2 and how == {"recipe": "default", "seed": 2, "steps": 7} for groups, how in taught)
+
+
+def test_an_interrupted_one_goes_on_where_it_was(three, tmp_path, tiny_model, monkeypatch):
+    taught = []
+
+    def train(data, path, **how):
+        taught.append((path.name, how.get("resume", False)))
+        if len(taught) == 2:
+            Path(f"{path}.training").mkdir()
+            raise KeyboardInterrupt
+        shutil.copy(tiny_model, path)
+
+    monkeypatch.setattr("swath.verbs.train.train", train)
+    with pytest.raises(KeyboardInterrupt):
+        swath.crossvalidate(three, tmp_path / "cv", folds=3, steps=7)
+    swath.crossvalidate(three, tmp_path / "cv", folds=3, steps=7)
+    assert taught == [("fold-1.swath", False), ("fold-2.swath", False), ("fold-2.swath", True), ("fold-3.swath", False)]
+    swath.crossvalidate(three, tmp_path / "cv", folds=3, steps=7)
+    assert len(taught) == 7
 
 
 @pytest.mark.slow

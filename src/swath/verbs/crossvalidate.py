@@ -121,7 +121,8 @@ def _begin(folder: Path, present: str, folds: int) -> None:
 def _teach(data: Path, path: Path, how: dict[str, Any]) -> None:
     from swath.verbs.train import train
 
-    train(data, path, resume=Path(f"{path}.training").exists(), **how)
+    begun: dict[str, Any] = {"resume": True} if Path(f"{path}.training").exists() else {}
+    train(data, path, **how, **begun)
 
 
 def _result(dataset: Dataset, folds: list[Fold], counts: list[Judged], path: str) -> CrossvalidateResult:
