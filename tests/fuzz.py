@@ -23,7 +23,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -41,7 +41,7 @@ from swath.errors import DataError, SwathError
 from swath.grid import Window, whole
 from swath.raster import Raster
 
-from .make import looked_up, write_model, write_raster
+from .make import NORTH_UP, UTM, looked_up, write_model, write_raster
 from .mutants import mutate
 from .odd import Odd, labels, odd
 
@@ -50,6 +50,9 @@ DEADLINE = 60
 
 MOST_MEMORY = 1.5e9
 """Bytes that a process may come to hold."""
+
+ELSEWHERE = {"crs": "EPSG:4326", "transform": rasterio.Affine(0.0001, 0, 9, 0, -0.0001, 50.55)}
+"""Where labels lie that are to be moved: on `NORTH_UP`, in degrees."""
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real images to damage, where they are here."""
@@ -183,7 +186,8 @@ def _damaged(dice: np.random.Generator, folder: Path, kind: str) -> tuple[Path, 
             original = _made(dice, good).path
     else:
         original = good / "x.tif"
-        labels(dice, original, (int(dice.integers(2, 90)), int(dice.integers(2, 90))))
+        shape = int(dice.integers(2, 90)), int(dice.integers(2, 90))
+        labels(dice, original, shape, **(ELSEWHERE if kind == "labels" else {}))
     other = folder / "other.tif"
     write_raster(other, dice.integers(0, 255, (3, 40, 40)).astype(np.uint8), compress="deflate")
     content, way = mutate(original.read_bytes(), other.read_bytes(), dice)
@@ -197,7 +201,7 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     """A damaged image is refused by all verbs, or read alike by all."""
     read = _read_twice(path)
     _unharmed(read, original, path)
-    height, width = read[0].shape[1:] if read else _shape(path, original)
+    bands, height, width = read[0].shape if read else _shape(path, original)
     write_raster(folder / "source" / "masks" / "x.png", _stripes(height, width), driver="PNG")
     found = swath.inspect(folder / "source")
     found.model_dump_json()
@@ -211,8 +215,8 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
         values, valid = Dataset(folder / "dataset").images[0].read(whole(height, width))
         _require(_equal(values, read[0]) and (valid == read[1]).all(), "prepare stored other pixels than are read")
     if read is None:
-        return "refused", _refused(lambda: swath.predict(_model(3, "uint8"), path, target), target, path)
-    model = _model(len(read[0]), str(read[0].dtype))
+        return "refused", _refused(lambda: swath.predict(_model(bands, "uint8"), path, target), target, path)
+    model = _model(bands, str(read[0].dtype))
     try:
         swath.predict(model, path, target, engine="onnxruntime")
     except SwathError as error:
@@ -228,12 +232,12 @@ def _equal(a: Any, b: Any) -> bool:
     return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
-def _shape(*paths: Path) -> tuple[int, int]:
-    """Return rows and columns of the first file that can be opened at all."""
+def _shape(*paths: Path) -> tuple[int, int, int]:
+    """Return bands, rows and columns of the first file that can be opened at all."""
     for path in paths:
         with suppress(DataError), Raster([path]) as raster:
-            return raster.grid.height, raster.grid.width
-    return 10, 10
+            return len(raster.bands), raster.grid.height, raster.grid.width
+    return 3, 10, 10
 
 
 def _read_twice(path: Path) -> tuple[Any, Any] | None:
@@ -272,8 +276,7 @@ def _mask(path: Path, original: Path, folder: Path) -> tuple[str, str]:
 
 def _labels(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     """Damaged labels of a scene on another grid."""
-    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 500_000, 0, -10, 5_600_000)}
-    write_raster(folder / "source" / "scene.tif", np.full((3, 70, 70), 7, np.uint8), **place)
+    write_raster(folder / "source" / "scene.tif", np.full((3, 70, 70), 7, np.uint8), crs=UTM, transform=NORTH_UP)
     return _prepared(folder, path, {"images": ["scene.tif"], "labels": str(path)})
 
 
@@ -326,6 +329,12 @@ def _models() -> Path:
     return Path(tempfile.mkdtemp(prefix="swath-fuzz-models-"))
 
 
+def _begin(work: Callable[[Connection, Path], None], line: Connection, folder: Path) -> None:
+    """Say that the child is there, for its start is no part of a case, and let it work."""
+    line.send(None)
+    work(line, folder)
+
+
 def _work(line: Connection, folder: Path) -> None:
     """Try the cases that come in, in a child process."""
     faulthandler.enable(file=(folder / "crash.txt").open("w"))
@@ -355,9 +364,10 @@ class Child:
         folder.mkdir(parents=True, exist_ok=True)
         spawn = multiprocessing.get_context("spawn")
         self.line, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_work, args=(theirs, folder), daemon=True)
+        self._process = spawn.Process(target=_begin, args=(_work, theirs, folder), daemon=True)
         self._process.start()
         theirs.close()
+        self.line.recv()
         self.case: int | None = None
         self.seconds = 0.0
 

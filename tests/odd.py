@@ -61,8 +61,10 @@ def odd(dice: np.random.Generator, folder: Path) -> Odd:
     return kinds[dice.integers(len(kinds))](dice, folder)
 
 
-def labels(dice: np.random.Generator, path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Write an odd mask of the codes 1 to 3; return codes and where there are any."""
+def labels(
+    dice: np.random.Generator, path: Path, shape: tuple[int, int], **place: Any
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Write an odd mask of the codes 1 to 3, in a `crs` with a `transform`; return codes and where there are any."""
     dtype = _pick(dice, ("uint8",) * 4 + ("int16", "uint16", "int32", "float32", "float64", "int8", "uint32"))
     codes = dice.integers(1, 4, shape).astype(dtype)
     missing, nodata = np.zeros(shape, bool), None
@@ -74,7 +76,7 @@ def labels(dice: np.random.Generator, path: Path, shape: tuple[int, int]) -> tup
         codes[0, 0] = np.nan
         missing[0, 0] = True
     table = {v: (v * 60, 255 - v, 7) for v in range(256)} if dtype == "uint8" and dice.random() < 0.5 else None
-    write_raster(path, codes, nodata=nodata, colormap=table, **_storage(dice, dtype, 1))
+    write_raster(path, codes, nodata=nodata, colormap=table, **place, **_storage(dice, dtype, 1))
     return np.where(missing, 0, np.nan_to_num(codes)).astype(np.int64), ~missing
 
 
