@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
 from swath.classes import IGNORE
-from swath.errors import DataError
+from swath.errors import DataError, ModelError
 from swath.fleet import MOST, Engine, answers, answers_in, classify, plan
 from swath.grid import Window, fit
 from swath.raster import Grid, Pixels
@@ -192,3 +192,16 @@ def test_a_tile_that_cannot_be_read_is_named_and_those_before_it_are_given():
     assert [next(run).window.row, next(run).window.row] == [0, 32]
     with pytest.raises(DataError, match=r"x\.tif.*rows 64 to 96 and columns 0 to 32"):
         next(run)
+
+
+def test_scores_that_are_no_numbers_name_the_image_and_large_ones_are_numbers():
+    class Named(Array):
+        name = "x.tif"
+
+    tiles = fit(64, 64, most=64 * 64, halo=0, stride=32)
+    large = Engine(lambda raw: np.full((1, 2, 64, 64), 3e38, np.float32), [0.0], 32, 0)
+    assert next(answers(Named(np.zeros((1, 64, 64), np.uint8)), large, tiles)).scores is not None
+    for bad in (np.nan, np.inf):
+        engine = Engine(lambda raw, bad=bad: np.full((1, 2, 64, 64), bad, np.float32), [0.0], 32, 0, origin="m.swath")
+        with pytest.raises(ModelError, match=r"m\.swath.*no numbers in rows 0 to 64 and columns 0 to 64 of x\.tif"):
+            next(answers(Named(np.zeros((1, 64, 64), np.uint8)), engine, tiles))

@@ -83,7 +83,11 @@ class Engine:
                 f"its network gives scores {found.shape} of pixels {batch.shape}, and it has {channels} channels",
                 file=self.origin, fix="Fetch or train the model again",
             )  # fmt: skip
-        if not np.isfinite(np.vdot(found, found)):  # one pass; NaN and infinity come through
+        with np.errstate(over="ignore"):
+            doubtful = not np.isfinite(
+                np.vdot(found, found)
+            )  # one pass; NaN and infinity come through, and so do scores of 1e19
+        if doubtful and not np.isfinite(found).all():
             raise ModelError(
                 f"its scores are no numbers {at}", file=self.origin,
                 fix="Look for extreme pixel values there (nodata that is not declared); else fetch or train the model again",
@@ -209,7 +213,7 @@ def answers(source: Source, engine: Engine, tiles: Iterable[Tile]) -> Iterator[A
             read_next()
             scores = None
             if batch is not None:
-                scores = engine.scores(batch, tile)
+                scores = _scores(source, engine, batch, tile)
                 batch = None
             yield Answer(tile.core, valid, scores, engine)
 
@@ -237,6 +241,15 @@ def plan(grid: Grid, engine: Engine, area: Window | None = None) -> list[Tile]:
     """Return the tiles that `classify` works through, in order."""
     tiling = engine.tiling(grid)
     return list(tiling if area is None else tiling.meeting(area))
+
+
+def _scores(source: Source, engine: Engine, batch: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
+    """Return the scores of a tile's core; an error names the image too, where it has a name."""
+    try:
+        return engine.scores(batch, tile)
+    except ModelError as error:
+        name = getattr(source, "name", None)
+        raise ModelError(f"{error.what} of {name}" if name else error.what, file=error.file, fix=error.fix) from error
 
 
 _Loaded = tuple[NDArray[np.bool_], "NDArray[np.float32] | None"]

@@ -94,6 +94,11 @@ class View:
         self._mask = tuple(Path(p) for p in mask)
         self._regions = None if regions is None else VectorLabels(read_geometries(regions), image.grid)
 
+    @property
+    def name(self) -> str:
+        """Path of the image, or of its first file."""
+        return self.image.paths[0]
+
     def read(self, window: Window) -> Pixels:
         """Read a window; see `Raster.read`."""
         values, valid = self.image.read(window)
