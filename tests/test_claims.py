@@ -1,9 +1,9 @@
 import math
-import resource
 import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,11 +111,12 @@ def test_tiles_of_a_line_two_billion_pixels_long_are_found_at_once():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_a_hundred_gigabytes_of_zeros_need_no_more_memory_than_one(tmp_path):
     """320,000 x 320,000 pixels in tiles of one megabyte that are all the same kilobyte: passed through in bounded memory."""
     side, block = 320_000, 1024
     tile = zlib.compress(bytes(block * block), 9)
-    count = -((-side // block) ** 2)
+    count = math.ceil(side / block) ** 2
     offsets, sizes = 200 + len(tile), 200 + len(tile) + 4 * count
     tags = [
         (256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1),
@@ -125,16 +126,15 @@ def test_a_hundred_gigabytes_of_zeros_need_no_more_memory_than_one(tmp_path):
     arrays = np.full(count, 200, "<u4").tobytes() + np.full(count, len(tile), "<u4").tobytes()
     (tmp_path / "x.tif").write_bytes(head.ljust(200, b"\0") + tile + arrays)
     script = (
-        "import sys, resource; from swath.raster import Raster, chunks\n"
+        "import re, sys; from swath.raster import Raster, chunks\n"
         "with Raster([sys.argv[1]]) as raster:\n"
         "    for i, window in enumerate(chunks(raster.grid)):\n"
         "        assert not raster.read(window).values.any()\n"
         "        if i == 20_000: break\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"  # ru_maxrss begins at the parent's
     )
     ran = subprocess.run([sys.executable, "-c", script, tmp_path / "x.tif"], capture_output=True, text=True, check=True)
     assert int(ran.stdout) * 1024 < 600e6
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
 
 
 def test_a_cut_off_bomb_is_an_error(tmp_path):

@@ -15,7 +15,7 @@ TILES = int(os.environ.get("SWATH_TILES", "200"))
 """How many tiles of the larger image are computed."""
 
 RUN = """
-import json, resource, sys
+import json, re, sys
 from itertools import islice
 from swath.crew import Worker
 from swath.model import Model
@@ -30,7 +30,8 @@ with found.open() as view:
     plan = freeze(open_store(root), asked, lambda: make_plan(asked, opened, view))
 for _ in Worker(plan, root).work(range(min(int(count), len(plan.tiling)))):
     pass
-print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(plan.tiling), plan.tiling.overhead]))
+peak = re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]  # ru_maxrss begins at the parent's
+print(json.dumps([int(peak) * 1024, len(plan.tiling), plan.tiling.overhead]))
 """
 
 
