@@ -180,7 +180,7 @@ def test_a_second_run_is_refused_before_it_does_anything(world):
     assert listed(folder) == ["ds"] and listed(folder / "ds") == []
 
 
-OPTIONS = {"memory": 0.53, "halo": 32, "threads": 1}
+OPTIONS = {"memory": 0.56, "halo": 32, "threads": 1}
 
 
 def after_the_tiles(monkeypatch, change):
