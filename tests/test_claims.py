@@ -10,9 +10,10 @@ import pytest
 import rasterio
 
 import swath
+from swath.doctor.tally import Tally
 from swath.errors import DataError, SwathError
 from swath.grid import fit
-from swath.raster import Raster
+from swath.raster import CHUNK_BYTES, Grid, Raster, chunks
 from swath.tifftags import read_tags
 
 from .make import UTM, noise, truncate, write_model, write_png, write_raster
@@ -82,6 +83,39 @@ def test_an_index_that_lacks_blocks_is_damage_and_not_zeros(tmp_path, how):
     path.write_bytes(content[:at] + short + content[at + len(short) :])
     with pytest.raises(DataError, match=f"cut into {index.length} blocks, and says of {index.length - 2}"):
         Raster([path])
+
+
+def test_a_page_that_says_of_no_block_where_it_is_is_damage(tmp_path):
+    path = write_raster(tmp_path / "x.tif", noise(1, 64, 64), tiled=True, blockxsize=16, blockysize=16)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<HHI", 324, 4, 16), struct.pack("<HHI", 325, 4, 16)))
+    with pytest.raises(DataError, match="cut into 16 blocks, and says of 0"):
+        Raster([path])
+
+
+def test_more_bands_than_anyone_has_are_refused_and_hundreds_are_not(tmp_path):
+    with pytest.raises(DataError, match="4097 bands"):
+        Raster([write_raster(tmp_path / "x.tif", noise(4097, 1, 1))])
+    with Raster([write_raster(tmp_path / "y.tif", noise(400, 3, 3, dtype="uint16"))]) as raster:
+        assert raster.pixel_bytes == 800
+
+
+def test_what_is_read_at_once_is_bounded_whatever_the_bands():
+    for pixel_bytes in (1, 64, 65, 800, 10**6, 10**9):
+        found = list(chunks(Grid(200, 300), pixel_bytes))
+        assert sum(w.size for w in found) == 200 * 300
+        assert max(w.size for w in found) * pixel_bytes <= max(CHUNK_BYTES, pixel_bytes)
+
+
+@pytest.mark.parametrize("bands", [2, 300])
+def test_statistics_of_many_bands_are_the_same(bands):
+    """Counted value by value, and by moments."""
+    values = noise(bands, 20, 30, low=0, high=60_000, dtype="uint16")
+    tally = Tally(bands, np.dtype("uint16"))
+    tally.add(values, np.ones((20, 30), bool))
+    flat = values.reshape(bands, -1).astype(float)
+    np.testing.assert_allclose([s.mean for s in tally.stats], flat.mean(axis=1))
+    np.testing.assert_allclose([s.std for s in tally.stats], flat.std(axis=1), rtol=1e-6)
+    assert [s.high for s in tally.stats] == flat.max(axis=1).tolist()
 
 
 @pytest.mark.parametrize("transform", [(10, 0, 0, 20, 0, 0), (math.nan, 0, 0, 0, -10, 0), (10, 0, math.inf, 0, -10, 0)])

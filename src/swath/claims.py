@@ -15,6 +15,9 @@ from swath.tifftags import read_tags
 MOST_BLOCK = 2**29
 """Bytes of one block, which has to be unpacked as a whole; with more, memory would grow with the raster."""
 
+MOST_BANDS = 4096
+"""Bands of one file; GDAL's time grows by the square of their number, and takes minutes for a small image of 20,000."""
+
 UNASKED = 2**32
 """Rasters of fewer bytes are read whatever their files are like."""
 
@@ -26,9 +29,16 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
     """Refuse a raster that is evidently a bomb, or whose header is damaged.
 
     Raises:
-        DataError: its blocks need more than half a GiB each, its index lacks blocks (GDAL takes them for zeros), its transform
-            is none, or it declares more than a million times its file's bytes.
+        DataError: it has more than 4096 bands, its blocks need more than half a GiB each, its index lacks blocks (GDAL takes
+            them for zeros), its transform is none, or it declares more than a million times its file's bytes.
     """
+    if dataset.count > MOST_BANDS:
+        raise DataError(
+            f"it has {dataset.count} bands, and more than {MOST_BANDS} in one file are not read",
+            file=path,
+            fix="Split it (gdal_translate -b), or leave it out, if it has not really so many",
+            code="too-large",
+        )
     widths = value_bytes(dataset)
     bands = len(widths) if dataset.interleaving == Interleaving.pixel else 1
     rows, cols = dataset.block_shapes[0]
@@ -81,16 +91,17 @@ def _check_index(path: str) -> None:
     height, width = number.get(tifftags.HEIGHT), number.get(tifftags.WIDTH)
     planes = (number.get(tifftags.SAMPLES) or 1) if number.get(tifftags.PLANES) == 2 else 1
     index = tags.get(tifftags.TILE_OFFSETS) or tags.get(tifftags.STRIP_OFFSETS)
-    if not height or not width or index is None:
+    if not height or not width or number.get(tifftags.COMPRESSION) == tifftags.OLD_JPEG:
         return
-    if tifftags.TILE_OFFSETS in tags:
+    if tifftags.TILE_WIDTH in tags:
         rows, cols = number.get(tifftags.TILE_HEIGHT) or height, number.get(tifftags.TILE_WIDTH) or width
     else:
         rows, cols = number.get(tifftags.ROWS_PER_STRIP) or height, width
     wanted = -(-height // rows) * -(-width // cols) * planes
-    if index.length < wanted:
+    known = 0 if index is None else index.length
+    if known < wanted:
         raise DataError(
-            f"the file is damaged: it is cut into {wanted} blocks, and says of {index.length} where they are",
+            f"the file is damaged: it is cut into {wanted} blocks, and says of {known} where they are",
             file=path,
             fix="Fetch or export it again, or leave it out",
         )

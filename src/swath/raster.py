@@ -45,7 +45,10 @@ VISIBLE = ("red", "green", "blue")
 """The bands of a palette image."""
 
 CHUNK = 1024
-"""Rows and columns that are read at once where a whole raster is passed through."""
+"""Rows and columns that are read at once where a whole raster is passed through, unless its bands are many."""
+
+CHUNK_BYTES = 64 * 2**20
+"""Bytes that are read at once there, at most."""
 
 
 def gdal() -> rasterio.Env:
@@ -320,6 +323,11 @@ class Raster:
         return count
 
     @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel, with all its bands, as it is read."""
+        return len(self.bands) * self.dtype.itemsize
+
+    @property
     def turned(self) -> bool:
         """Whether a file is to be seen turned (EXIF orientation), and is read so."""
         return any(f.dataset.driver == "GTiff" and f.dataset.get_tag_item(ORIENTATION) is not None for f in self._files)
@@ -415,11 +423,14 @@ def band_tags(dataset: rasterio.DatasetReader, index: int) -> dict[str, str]:
     return tags
 
 
-def chunks(grid: Grid) -> Iterator[Window]:
-    """Yield windows that cover a raster, for passing through all of it in little memory."""
-    for row in range(0, grid.height, CHUNK):
-        for col in range(0, grid.width, CHUNK):
-            yield Window(row, col, CHUNK, CHUNK).within(grid.window)
+def chunks(grid: Grid, pixel_bytes: int = 1) -> Iterator[Window]:
+    """Yield windows that cover a raster, for passing through all of it in little memory, whatever the bytes of a pixel."""
+    side = CHUNK
+    while side > 1 and side * side * pixel_bytes > CHUNK_BYTES:
+        side //= 2
+    for row in range(0, grid.height, side):
+        for col in range(0, grid.width, side):
+            yield Window(row, col, side, side).within(grid.window)
 
 
 def distinct_parts(stems: Sequence[str]) -> list[str]:

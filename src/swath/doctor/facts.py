@@ -101,7 +101,7 @@ def examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Findin
             reading = _Reading(raster)
             codes: Counter[int] = Counter()
             alignment = Alignment()
-            for window in chunks(raster.grid):
+            for window in chunks(raster.grid, raster.pixel_bytes):
                 grey = reading.add(window)
                 found = labels.read(window, kind)
                 if sample.ignored:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyproj
 
-from swath.classes import Kind, Legend, unpack
+from swath.classes import MAX_CODE, Kind, Legend, unpack
 from swath.doctor.facts import Facts
 from swath.doctor.images import Verdict
 from swath.doctor.palette import BLACK, strays
@@ -104,7 +104,13 @@ def _values(fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[Verd
             f"This mask holds {meaning.listed(unknown)}, which no class has: {share:.2%} of its labelled pixels.",
             f"Add it to {meaning.legend.origin if meaning.legend else ''}, with `ignore: true` if it is not to be learnt.",
         )  # fmt: skip
-    lowest = min(codes, default=0)
+    lowest, highest = min(codes, default=0), max(codes, default=0)
+    if meaning.legend is None and meaning.kind == "code" and highest > MAX_CODE:
+        yield (
+            "error", "large-code",
+            f"This mask holds the code {highest} ({codes[highest]} pixels), which a map of 8 or 16 bits cannot hold.",
+            "Name the classes with --classes FILE and give this one a code up to 65535 first; or is this the right file?",
+        )  # fmt: skip
     if meaning.legend is None and lowest < 0:
         yield (
             "error", "negative-code", f"This mask holds the negative code {lowest} ({codes[lowest]} pixels).",

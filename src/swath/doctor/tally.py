@@ -13,6 +13,9 @@ from swath.moments import Moments
 COLLARS = (0.0, -9999.0, -32768.0, -99999.0)
 """Values, beside a type's largest, that programs write where there is no data."""
 
+MOST_COUNTS = 1 << 23
+"""Counts that are kept, 8 bytes each."""
+
 PIECE = 1 << 17
 """Values that are counted at once."""
 
@@ -34,7 +37,8 @@ class BandStats:
 class Tally:
     """Statistics of all bands of an image.
 
-    Types of 8 and 16 bits are counted value by value, which is exact and fast; wider ones go through `Moments`.
+    Types of 8 and 16 bits are counted value by value, which is exact and fast; wider ones, and 16 bits of very many bands, go
+    through `Moments`.
 
     Args:
         bands: number of bands.
@@ -42,7 +46,8 @@ class Tally:
     """
 
     def __init__(self, bands: int, dtype: np.dtype[Any]) -> None:
-        self._offset = int(np.iinfo(dtype).min) if dtype.kind in "iu" and dtype.itemsize <= 2 else None
+        few = dtype.kind in "iu" and dtype.itemsize <= 2 and bands << 8 * dtype.itemsize <= MOST_COUNTS
+        self._offset = int(np.iinfo(dtype).min) if few else None
         self._counts = np.zeros((bands, 1 << 8 * dtype.itemsize if self._offset is not None else 0), np.int64)
         self._moments = Moments(bands)
         self._top = np.zeros(bands, np.int64)

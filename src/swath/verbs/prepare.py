@@ -187,7 +187,7 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
         pixels = allocate(folder / "pixels" / name, dtype, (*shape, len(raster.bands)))
         valid: NDArray[np.bool_] | None = None
         indices = allocate(folder / "labels" / name, np.dtype(np.uint8), shape) if has_labels else None
-        for window in chunks(grid):
+        for window in chunks(grid, raster.pixel_bytes):
             values, usable = raster.read(window)
             if sample.ignored:
                 usable &= ~read_ignored(sample.ignored, grid, window)
