@@ -15,6 +15,7 @@ import itertools
 import json
 import logging
 import multiprocessing
+import os
 import resource
 import shutil
 import sys
@@ -46,7 +47,10 @@ from .mutants import mutate
 from .odd import Odd, labels, odd
 
 DEADLINE = 60
-"""Seconds of a case, counted while its watchdog is awake, so that a machine that is held up is no hang."""
+"""Seconds of processor time of a case, so that a machine that is busy is no hang."""
+
+PATIENCE = 10
+"""So many times that is waited for a case that does nothing; counted while its watchdog is awake."""
 
 MOST_MEMORY = 1.5e9
 """Bytes that a process may come to hold."""
@@ -369,12 +373,25 @@ class Child:
         theirs.close()
         self.line.recv()
         self.case: int | None = None
-        self.seconds = 0.0
+        self.waited = self._begun = 0.0
 
     def give(self, case: int) -> None:
         """Start on a case."""
-        self.case, self.seconds = case, 0.0
+        self.case, self.waited, self._begun = case, 0.0, self._spent()
         self.line.send(case)
+
+    @property
+    def late(self) -> bool:
+        """Whether its case should be done by now."""
+        return self._spent() - self._begun > DEADLINE or self.waited > PATIENCE * DEADLINE
+
+    def _spent(self) -> float:
+        """Return the processor time of the process, where the machine tells it."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def take(self) -> Verdict:
         """Return the verdict that has come in, or that the process died."""
@@ -428,10 +445,10 @@ def _reports(crew: list[Child]) -> list[tuple[Child, Verdict]]:
     waited = min(time.monotonic() - begun, 1.5)
     out = []
     for child in crew:
-        child.seconds += waited
+        child.waited += waited
         if child.line in done:
             out.append((child, child.take()))
-        elif child.seconds > DEADLINE:
+        elif child.late:
             out.append((child, Verdict(child.case or 0, "hang", "fault", f"no answer in {DEADLINE} seconds")))
     return out
 

@@ -46,7 +46,7 @@ def test_a_case_is_the_same_every_time(tmp_path):
 )
 def test_what_must_not_happen_is_noticed(tmp_path, monkeypatch, name, word):
     """The watchdog itself: a child that sleeps, one that is killed by a signal, one that grows, one that finds a fault."""
-    monkeypatch.setattr(fuzz, "DEADLINE", 2)
+    monkeypatch.setattr(fuzz, "DEADLINE", 1)
     monkeypatch.setattr(fuzz, "_work", globals()[f"_{name}"])
     found = list(try_all([1, 2], tmp_path))
     assert [v.case for v in found] == [1, 2]

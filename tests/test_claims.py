@@ -88,7 +88,7 @@ def test_an_index_that_lacks_blocks_is_damage_and_not_zeros(tmp_path, how):
 def test_a_page_that_says_of_no_block_where_it_is_is_damage(tmp_path):
     path = write_raster(tmp_path / "x.tif", noise(1, 64, 64), tiled=True, blockxsize=16, blockysize=16)
     path.write_bytes(path.read_bytes().replace(struct.pack("<HHI", 324, 4, 16), struct.pack("<HHI", 325, 4, 16)))
-    with pytest.raises(DataError, match="cut into 16 blocks, and says of 0"):
+    with pytest.raises(DataError, match="damaged"):
         Raster([path])
 
 

@@ -389,3 +389,11 @@ def test_a_coarse_quality_mask_is_moved(tmp_path):
     expected = np.zeros((20, 30), bool)
     expected[10:, 20:] = True
     assert (read_ignored([path], GRID, GRID.window) == expected).all()
+
+
+def test_labels_that_no_way_leads_from_are_named(tmp_path):
+    path = write_raster(tmp_path / "m.tif", CODES[:5, :5], 'LOCAL_CS["a drawing",UNIT["metre",1]]', NORTH_UP)
+    with pytest.raises(
+        DataError, match=r"m\.tif: from its CRS \(a drawing\) no way leads to the image's \(WGS 84 / UTM zone 32N\)"
+    ):
+        read(path, warp=True)

@@ -15,6 +15,7 @@ import rasterio.features
 import rasterio.windows
 import shapely
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
@@ -97,12 +98,20 @@ class RasterLabels:
                 + (", or give both a CRS" if warp else ", or use --layout scene if both have a CRS"),
                 code="size-mismatch",
             )
-        with gdal():
-            return WarpedVRT(
-                self._source, crs=grid.crs, transform=grid.affine, height=grid.height, width=grid.width,
-                resampling=Resampling.nearest,
-                add_alpha=self._source.nodata is None and ColorInterp.alpha not in self._source.colorinterp,
-            )  # fmt: skip
+        try:
+            with gdal():
+                return WarpedVRT(
+                    self._source, crs=grid.crs, transform=grid.affine, height=grid.height, width=grid.width,
+                    resampling=Resampling.nearest,
+                    add_alpha=self._source.nodata is None and ColorInterp.alpha not in self._source.colorinterp,
+                )  # fmt: skip
+        except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+            raise DataError(
+                f"from its CRS ({_name(own.crs)}) no way leads to the image's ({_name(grid.crs)})",
+                file=self._path,
+                fix="Give it the CRS that it is in (gdal_edit.py -a_srs)",
+                code="grid-mismatch",
+            ) from error
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window.
@@ -254,6 +263,11 @@ def mask_kind(path: PathLike) -> Kind:
 
 def _data_bands(dataset: rasterio.DatasetReader) -> int:
     return sum(c != ColorInterp.alpha for c in dataset.colorinterp)
+
+
+def _name(crs: str) -> str:
+    """Return the name that a CRS has in its WKT."""
+    return crs.partition('"')[2].partition('"')[0] or "without a name"
 
 
 def _on_grid(labels: Grid, image: Grid) -> bool:
