@@ -5,7 +5,8 @@ import pytest
 
 from swath.errors import DataError, UsageError
 from swath.grid import Window
-from swath.inputs import Input, Mosaic, View, find_inputs, fingerprint
+from swath.inputs import Input, Mosaic, View, find_inputs
+from swath.parts import fingerprint
 from swath.raster import Raster
 
 from .make import NORTH_UP, UTM, box, noise, write_layer, write_raster
