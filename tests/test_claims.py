@@ -94,15 +94,15 @@ def test_a_page_that_says_of_no_block_where_it_is_is_damage(tmp_path):
 
 def test_more_bands_than_anyone_has_are_refused_and_hundreds_are_not(tmp_path):
     with pytest.raises(DataError, match="4097 bands"):
-        Raster([write_raster(tmp_path / "x.tif", noise(4097, 1, 1))])
+        Raster([write_raster(tmp_path / "x.tif", noise(4097, 1, 1), interleave="pixel")])
     with Raster([write_raster(tmp_path / "y.tif", noise(400, 3, 3, dtype="uint16"))]) as raster:
         assert raster.pixel_bytes == 800
 
 
 def test_what_is_read_at_once_is_bounded_whatever_the_bands():
-    for pixel_bytes in (1, 64, 65, 800, 10**6, 10**9):
-        found = list(chunks(Grid(200, 300), pixel_bytes))
-        assert sum(w.size for w in found) == 200 * 300
+    for pixel_bytes in (1, 64, 65, 800, 10**6):
+        found = list(chunks(Grid(20, 3000), pixel_bytes))
+        assert sum(w.size for w in found) == 20 * 3000
         assert max(w.size for w in found) * pixel_bytes <= max(CHUNK_BYTES, pixel_bytes)
 
 
