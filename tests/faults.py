@@ -68,7 +68,7 @@ CASES = {
         ("compare", "{data}/m.swath", "{data}/other.swath", "{data}/dataset", "--report", "page"), ("page/index.html",)
     ),
     "predict": Case(
-        ("predict", "{data}/m.swath", "{data}/i.tif", "m.tif", "--memory", "0.53", "--halo", "32", "--threads", "1",
+        ("predict", "{data}/m.swath", "{data}/i.tif", "m.tif", "--memory", "0.54", "--halo", "32", "--threads", "1",
          "--confidence", "--polygons", "m.gpkg"),
         ("m.tif", "m_confidence.tif", "m.qml", "m.gpkg"), ("m.tif.parts",),
     ),
