@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
+from swath.cli.interruption import interruptible
 from swath.errors import SwathError, UsageError
 from swath.options import Many, checked
 
@@ -67,15 +68,17 @@ class Command:
         logging.getLogger("swath").setLevel(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
         logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what GDAL says comes as an error of ours
         try:
-            read = _read_config(config, self.options) if config else {}
-            as_json, quiet, verbose = (
-                bool(read.pop(key, False)) or flag for key, flag in (("json", as_json), ("quiet", quiet), ("verbose", verbose))
-            )
-            values = read | values
-            checked(self.options, values)
-            verb = getattr(import_module(f"swath.verbs.{self.name}"), self.name)
-            with listening(Bars(quiet)):
-                result = verb(**values)
+            with interruptible():
+                read = _read_config(config, self.options) if config else {}
+                as_json, quiet, verbose = (
+                    bool(read.pop(key, False)) or flag
+                    for key, flag in (("json", as_json), ("quiet", quiet), ("verbose", verbose))
+                )
+                values = read | values
+                checked(self.options, values)
+                verb = getattr(import_module(f"swath.verbs.{self.name}"), self.name)
+                with listening(Bars(quiet)):
+                    result = verb(**values)
         except SwathError as error:
             fail(error)
         except ModuleNotFoundError as error:
