@@ -206,11 +206,12 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     read = _read_twice(path)
     _unharmed(read, original, path)
     bands, height, width = read[0].shape if read else _shape(path, original)
-    write_raster(folder / "source" / "masks" / "x.png", _stripes(height, width), driver="PNG")
+    write_raster(folder / "source" / "masks" / "x.tif", _stripes(height, width))  # a PNG has at most a million columns
     found = swath.inspect(folder / "source")
     found.model_dump_json()
     errors = [f for f in found.findings if f["level"] == "error"]
-    _require(read is not None or any(str(path) in f["file"] for f in errors), f"unreadable, and nothing says so: {errors}")
+    told = any(str(path) in f["file"] or f["code"] == "size-mismatch" for f in errors)
+    _require(read is not None or told, f"unreadable, and nothing says so: {errors}")
     target = folder / "map.tif"
     if errors:
         _refused(lambda: swath.prepare(folder / "source", folder / "dataset"), folder / "dataset", folder / "source")
