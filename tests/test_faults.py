@@ -317,6 +317,13 @@ def test_a_checkpoint_is_not_executed_and_a_damaged_one_is_told(world, tmp_path,
     assert listed(tmp_path) == ["m.swath"]
 
 
+def test_a_training_that_was_interrupted_after_its_last_step_takes_no_further_one(world, tmp_path, monkeypatch):
+    _, how = checkpoint_of(world, tmp_path, monkeypatch)
+    assert swath.train(world.data / "dataset", tmp_path / "m.swath", resume=True, **how).steps == 1
+    swath.train(world.data / "dataset", tmp_path / "once.swath", **how)
+    assert digest(tmp_path / "m.swath") == digest(tmp_path / "once.swath")
+
+
 @pytest.mark.slow
 def test_workers_that_are_killed_change_nothing(world):
     """One worker after another is killed while two work."""

@@ -105,6 +105,7 @@ class Course(Callback):
             self._bar = self._bars.enter_context(task("training", total or 0, unit))
             self._bar.advance(self.steps if self._budget.steps else self._before)
         self._agree(trainer)
+        trainer.should_stop = self._spent >= 1  # interrupted between its last step and the model file
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell the row of batches which come next here: of every step, each process takes its own."""
