@@ -16,7 +16,7 @@ import pyogrio
 import swath
 from swath.model import Model
 
-PROGRAM = (sys.executable, "-c", "from swath.cli.main import main; main()")
+PROGRAM = (sys.executable, "-m", "swath")
 TAUGHT = ("--encoder", "test_efficientnet", "--weights", "none")
 
 
@@ -59,7 +59,7 @@ CASES = {
         ("train", "{data}/dataset", "m.swath", "--steps", "45", "--resume", *TAUGHT), ("m.swath",), ("m.swath.training",)
     ),
     "crossvalidate": Case(
-        ("crossvalidate", "{data}/dataset", "cv", "--folds", "2", "--steps", "2"),
+        ("crossvalidate", "{data}/dataset", "cv", "--folds", "2", "--steps", "2", *TAUGHT),
         ("cv/crossvalidation.json", "cv/fold-1.swath", "cv/fold-2.swath"),
         ("cv",),
     ),

@@ -317,6 +317,22 @@ def test_a_checkpoint_is_not_executed_and_a_damaged_one_is_told(world, tmp_path,
     assert listed(tmp_path) == ["m.swath"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_two_processes_end_together_when_one_is_told_to(world, how):
+    folder, case = world.folder(), CASES["train"]
+    words = ("20000" if word == "45" else word for word in case.words)
+    run = type(case)((*words, "--devices", "2")).begin(world.data, folder)
+    while run.poll() is None and not (folder / "m.swath.training" / "last.ckpt").exists():
+        time.sleep(0.1)
+    [second] = _children(run.pid, b"--devices")
+    run.send_signal(how)
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode == 1 and "--resume" in errors and "Traceback" not in errors, errors
+    assert _ended(second)
+    assert listed(folder) == ["m.swath.training"]
+
+
 def test_a_training_that_was_interrupted_after_its_last_step_takes_no_further_one(world, tmp_path, monkeypatch):
     _, how = checkpoint_of(world, tmp_path, monkeypatch)
     assert swath.train(world.data / "dataset", tmp_path / "m.swath", resume=True, **how).steps == 1
@@ -349,15 +365,23 @@ def test_workers_that_are_killed_change_nothing(world):
     assert killed and {n: digest(folder / n) for n in case.outputs} == expected
 
 
-def _children(parent):
-    """List the workers of a process: its children that multiprocessing has spawned."""
+def _ended(process):
+    """Tell whether a process is no more, even where nobody has asked how it ended."""
+    try:
+        return (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def _children(parent, word=b"spawn_main"):
+    """List the children of a process with a word in their command, by default those that multiprocessing has spawned."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             stat, command = (process / "stat").read_text(), (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if int(stat.rpartition(")")[2].split()[1]) == parent and b"spawn_main" in command:
+        if int(stat.rpartition(")")[2].split()[1]) == parent and word in command:
             found.add(int(process.name))
     return found
 

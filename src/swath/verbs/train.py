@@ -10,6 +10,7 @@ import logging
 import math
 import shutil
 import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -202,7 +203,7 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
         strategy="auto" if options.devices * options.nodes == 1 else "ddp",
         use_distributed_sampler=False,
         precision="bf16-mixed" if has_bf16() else "32-true",
-        callbacks=callbacks,
+        callbacks=[*callbacks, _SignalsAsTheyWere()],
         plugins=[WholeCheckpoints()],
         logger=logger,
         enable_progress_bar=False,
@@ -211,16 +212,30 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
     )
 
 
+class _SignalsAsTheyWere(Callback):
+    """Leaves SIGTERM to whoever began the training: Lightning's handler waits for all processes, of which only one was told."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember what is done at SIGTERM."""
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do that again."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
+
+
 def _fit(trainer: Trainer, teacher: Teacher, ahead: Ahead, checkpoint: Path | None) -> None:
     """Run the loop; Ctrl-C, which Lightning turns into an exit, becomes an error that says how to go on.
 
     Raises:
         JobError: training was interrupted.
     """
+    before = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(teacher, ahead, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     except SystemExit:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
         raise JobError("training was interrupted", fix="Give the same command with --resume to continue") from None
 
 
