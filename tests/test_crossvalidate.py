@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import swath
+import swath.verbs.train
 from swath.dataset import Dataset
 from swath.errors import DataError
 from swath.folds import make_folds, resplit
@@ -78,8 +79,11 @@ def test_every_group_is_scored_once(three, tmp_path, tiny_model, monkeypatch):
         shutil.copy(tiny_model, path)
 
     monkeypatch.setattr("swath.verbs.train.train", train)
-    check(swath.crossvalidate(three, tmp_path / "cv", folds=3, steps=7, seed=2), tmp_path / "cv")
-    assert all(len(groups) == 2 and how == {"recipe": "default", "seed": 2, "steps": 7} for groups, how in taught)
+    given = {"steps": 7, "seed": 2, "encoder": "test_resnet", "loss": "focal"}
+    check(swath.crossvalidate(three, tmp_path / "cv", folds=3, **given), tmp_path / "cv")
+    assert all(len(groups) == 2 and given.items() <= how.items() for groups, how in taught)
+    options = swath.verbs.train.TrainOptions(three, "m.swath", **taught[0][1])
+    assert options == swath.verbs.train.TrainOptions(three, "m.swath", **given)
 
 
 def test_an_interrupted_one_goes_on_where_it_was(three, tmp_path, tiny_model, monkeypatch):

@@ -119,7 +119,7 @@ class PrepareOptions(SourceOptions):
 
 @dataclass(frozen=True, config=_FROZEN)
 class TeachingOptions:
-    """By what recipe to teach, and how long."""
+    """What to teach, by what recipe, and how long."""
 
     _: KW_ONLY
     recipe: Annotated[
@@ -129,19 +129,6 @@ class TeachingOptions:
     minutes: Annotated[float | None, Field(gt=0, description="Wall time of a training loop (default 30).")] = None
     epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
     steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
-
-    def __post_init__(self) -> None:
-        if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
-            raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
-
-
-@dataclass(frozen=True, config=_FROZEN)
-class TrainOptions(TeachingOptions):
-    """Teach a network, and pack it into a model file."""
-
-    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
-    model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
-    _: KW_ONLY
     encoder: Annotated[str, Field(description="Encoder: any timm model that gives feature maps.")] = "tf_efficientnet_lite0"
     decoder: Annotated[Decoder, Field(description="Decoder of the network.")] = "unet"
     weights: Annotated[
@@ -167,6 +154,21 @@ class TrainOptions(TeachingOptions):
             description="Classic recipe: crops an image, from its corner (corner:9) or anywhere (grid:16, the default).",
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
+            raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
+        if self.classic_crops and self.recipe != "classic":
+            raise UsageError("--classic-crops is for the classic recipe", fix="Add --recipe classic")
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class TrainOptions(TeachingOptions):
+    """Teach a network, and pack it into a model file."""
+
+    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
+    model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
+    _: KW_ONLY
     from_: Annotated[
         PathLike | None,
         Field(description="Model to go on from: its encoder, decoder and weights, for classes and bands of the same names."),
@@ -177,11 +179,6 @@ class TrainOptions(TeachingOptions):
     accumulate: Annotated[int, Field(gt=0, description="Batches a step in each process.")] = 1
     tensorboard: Annotated[PathLike | None, Field(description="Folder for TensorBoard to read the curves from.")] = None
     seed: Annotated[int, Field(ge=0, description="Seed of weights, patches and augmentation.")] = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.classic_crops and self.recipe != "classic":
-            raise UsageError("--classic-crops is for the classic recipe", fix="Add --recipe classic")
 
 
 @dataclass(frozen=True, config=_FROZEN)

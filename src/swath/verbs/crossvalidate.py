@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from swath.dataset import Dataset
 from swath.errors import JobError
 from swath.folds import make_folds, resplit
 from swath.model import Model
-from swath.options import CrossvalidateOptions
+from swath.options import CrossvalidateOptions, TeachingOptions
 from swath.parts import alone, whole_file
 from swath.progress import track
 from swath.scoring import Judged, ModelMapper, judge
@@ -75,8 +76,8 @@ def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
     dataset = Dataset(options.dataset)
     parts = make_folds(dataset, options.folds, options.seed)
     folder = Path(options.folder)
-    how: dict[str, Any] = {"recipe": options.recipe, "seed": options.seed}
-    how |= {name: getattr(options, name) for name in ("minutes", "epochs", "steps") if getattr(options, name) is not None}
+    named = [*(field.name for field in fields(TeachingOptions)), "seed"]
+    how = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
     _begin(folder, json.dumps([dataset.manifest.digest, parts, how]), len(parts))
     folds: list[Fold] = []
     everything: list[Judged] = []
