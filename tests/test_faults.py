@@ -234,9 +234,13 @@ def test_a_model_that_is_replaced_while_it_maps(world, tmp_path, monkeypatch):
         shutil.copy(world.data / "other.swath", model)
         return plan
 
+    swath.predict(model, world.data / "i.tif", tmp_path / "before.tif", **OPTIONS)
     monkeypatch.setattr(predicting, "freeze", freeze)
+    swath.predict(model, world.data / "i.tif", tmp_path / "m.tif", **OPTIONS)  # with what it had opened
+    assert digest(tmp_path / "m.tif") == digest(tmp_path / "before.tif")
+    shutil.copy(world.data / "m.swath", model)
     with pytest.raises(ModelError, match="not the model of the plan"):
-        swath.predict(model, world.data / "i.tif", tmp_path / "m.tif", **OPTIONS)
+        swath.predict(model, world.data / "i.tif", tmp_path / "two.tif", workers=2, **OPTIONS)
 
 
 def test_a_source_that_changes_while_it_is_prepared(world, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import shapely
 from rio_cogeo.cogeo import cog_validate
 
 import swath
+from swath import plan, runtime
 from swath.errors import DataError, JobError, UsageError
 from swath.grid import square
 from swath.model import Model
@@ -321,3 +322,22 @@ def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):
         assert made.dtypes[0] == "float32" and np.isnan(made.nodata) and made.crs == rasterio.CRS.from_string(UTM)
     assert np.isnan(heights[:10]).all() and np.isfinite(heights[10:]).all() and heights[10:].std() > 0
     assert set(np.unique(read(tmp_path / "m.tif")[0])) <= {0, 1, 2}
+
+
+def test_many_small_images_of_one_size_start_the_engine_once(tiny_model, tmp_path, monkeypatch):
+    """Starting it takes longer than such an image does."""
+    started, real = [], runtime._compiled
+
+    def compiled(onnx, threads, precision, shape):
+        started.append(shape)
+        return real(onnx, threads, precision, shape)
+
+    monkeypatch.setattr(runtime, "_compiled", compiled)
+    sizes = [(64, 64), (64, 64), (64, 64), (64, 96), (64, 64)]
+    for i, size in enumerate(sizes):
+        write_raster(tmp_path / "in" / f"{i}.tif", noise(3, *size, seed=i))
+    swath.predict(tiny_model, tmp_path / "in", tmp_path / "many")
+    assert [shape for shape in started if shape != (plan.PROBE, plan.PROBE)] == [(64, 64), (64, 96), (64, 64)]
+    for i in range(len(sizes)):
+        swath.predict(tiny_model, tmp_path / "in" / f"{i}.tif", tmp_path / "one.tif")
+        assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "many" / f"{i}.tif").read_bytes()

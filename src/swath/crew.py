@@ -41,18 +41,19 @@ class Worker:
     Args:
         plan: the frozen plan.
         root: folder or URL of the parts.
+        model: the plan's model where it is open already.
 
     Raises:
         SwathError: this machine cannot run the plan.
     """
 
-    def __init__(self, plan: Plan, root: str) -> None:
+    def __init__(self, plan: Plan, root: str, model: Model | None = None) -> None:
         plan.setup.check()
-        model = Model(plan.asked.model)
+        model = model or Model(plan.asked.model)
         if model.digest != plan.asked.model_sha256:
             raise ModelError("this is not the model of the plan", file=model.path, fix="Share one file with all machines")
         self._plan = plan
-        self._engine = model.open(plan.setup, plan.read, plan.halo)
+        self._engine = model.reopen(plan.setup, plan.read, plan.halo)
         self._image = plan.asked.input.open()
         self._parts = TileParts(open_store(root), plan.digest)
         self._layers = plan.asked.layers
@@ -303,11 +304,12 @@ class _Actor:
         _do(group)
 
 
-def run(plan: Plan, root: str, workers: int | None, cluster: str | None, bar: Task) -> None:
+def run(plan: Plan, model: Model, root: str, workers: int | None, cluster: str | None, bar: Task) -> None:
     """Do all tiles of a plan whose parts are missing.
 
     Args:
         plan: the frozen plan.
+        model: its model, for work in this process.
         root: folder or URL of the parts.
         workers: processes, or actors; None for this process alone, or for what the cluster has room for.
         cluster: address of a Ray cluster.
@@ -323,12 +325,14 @@ def run(plan: Plan, root: str, workers: int | None, cluster: str | None, bar: Ta
         return
     todo = (i for part in ([first], missing) for i in part)
     if cluster is None and workers in (None, 1):
-        worker = Worker(plan, root)
+        worker = Worker(plan, root, model)
         try:
             for size in worker.work(todo):
                 bar.advance(size)
         finally:
             worker.close()
+            if len(tiling) > 1:  # joining them needs its memory; the next of many small images needs the engine
+                model.close()
         return
     crew = RayCrew(plan, root, cluster, workers) if cluster else LocalCrew(plan, root, workers or 1)
     group = max(1, min(GROUP, len(tiling) // (4 * crew.slots)))

@@ -93,6 +93,7 @@ class Model:
     def __init__(self, path: PathLike, engine: str = "auto") -> None:
         self.path = str(path)
         self._wanted = engine
+        self._last: tuple[Any, Engine] | None = None
         data = _read(Path(path))
         self.digest = hashlib.sha256(data).hexdigest()
         self._contents = _unpack(data, path)
@@ -162,6 +163,24 @@ class Model:
             runtime, [b.fill for b in card.bands], card.stride, card.halo if halo is None else halo,
             len(card.legend.learnt), card.temperature, card.heights, card.side, card.thresholds, self.path,
         )  # fmt: skip
+
+    def reopen(self, setup: Setup, shape: tuple[int, int], halo: int) -> Engine:
+        """Return the engine of the last call where it was the same, else start it; starting takes longer than a small image.
+
+        One thread at a time may use it, and its memory stays until `close`.
+
+        Raises:
+            ModelError: see `open`.
+        """
+        wanted = setup, shape, halo
+        if self._last is None or self._last[0] != wanted:
+            self.close()
+            self._last = wanted, self.open(setup, shape, halo)
+        return self._last[1]
+
+    def close(self) -> None:
+        """Let go of the engine that is kept for the next call of `reopen`."""
+        self._last = None
 
     def in_torch(self) -> Any:
         """Return the network as a torch module, in evaluation mode, on the CPU.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -213,6 +214,7 @@ def open_runtime(onnx: bytes, setup: Setup, shape: tuple[int, int] | None = None
     return OnnxRuntime(onnx, setup.threads)
 
 
+@lru_cache(maxsize=2)  # it takes seconds, and many small images may ask
 def bytes_per_pixel(onnx: bytes, setup: Setup, side: int) -> float:
     """Return the memory that a network needs for each pixel of its input, weights not counted.
 

@@ -231,7 +231,7 @@ def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Ma
         plan = freeze(store, asked, lambda: make_plan(asked, model, image, here))
         try:
             with task(f"predicting {target.name}", plan.height * plan.width, "pixels") as bar:
-                run(plan, root, options.workers, options.cluster, bar)
+                run(plan, model, root, options.workers, options.cluster, bar)
         finally:
             if not store.holds_parts():
                 store.clear()
