@@ -1,11 +1,16 @@
 """What pyproject.toml allows is what is tested."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from .make import noise, write_raster
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,3 +39,17 @@ def test_the_pinned_versions_are_allowed():
     pinned = pins("constraints.txt")
     for wanted in requirements():
         assert wanted.specifier.contains(pinned[re.sub(r"[-_.]+", "-", wanted.name).lower()]), wanted
+
+
+def test_nothing_is_told_to_anyone(tiny_model, tmp_path):
+    """ONNX Runtime writes down who we are, and what it wants to send, before it sends it."""
+    write_raster(tmp_path / "i.tif", noise(3, 40, 40))
+    places = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary")}
+    for place in places.values():
+        Path(place).mkdir()
+    given = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")} | places
+    words = ["predict", str(tiny_model), "i.tif", "m.tif", "--engine", "onnxruntime"]
+    subprocess.run([sys.executable, "-m", "swath", *words], cwd=tmp_path, env=given, check=True, capture_output=True)
+    assert (tmp_path / "m.tif").exists()
+    left = [p for place in places.values() for p in Path(place).rglob("*") if p.is_file() and "icrosoft" in str(p) + p.name]
+    assert left == [] and not list(tmp_path.rglob(".ses"))

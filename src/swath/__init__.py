@@ -7,6 +7,7 @@ model file for arrays in memory. Nothing heavy is imported before it is used.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from swath.verbs.submit import submit
     from swath.verbs.train import train
     from swath.verbs.view import view
+
+# ONNX Runtime tells its makers what it runs, with a number that it gives this machine, unless this is set before its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "DataError",
