@@ -64,8 +64,8 @@ def disturb(world, verb, how, count, dice):
         else:
             world.whole_or_absent(verb, folder)
             folder, seconds = world.folder(), min(seconds, took)
-    if verb == "sample" and (folder / "p.gpkg").exists():
-        return  # which is never written over
+        if verb == "sample" and (folder / "p.gpkg").exists():
+            folder = world.folder()  # for it is never written over
     world.finish(verb, folder)
 
 
