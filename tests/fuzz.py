@@ -321,7 +321,8 @@ def _require(holds: Any, what: str) -> None:
 
 
 def _stripes(height: int, width: int) -> Any:
-    return (np.indices((height, width)).sum(axis=0) % 3 + 1).astype(np.uint8)
+    rows, cols = (np.arange(n, dtype=np.int64).astype(np.uint8) % 3 for n in (height, width))
+    return (rows[:, None] + cols) % 3 + 1
 
 
 @functools.cache
