@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -161,15 +161,17 @@ class Model:
         """
         card, looks, classes = self.card, self.looks, len(self.card.legend.learnt)
 
-        def start(zoom: Fraction) -> Runtime:
-            if setup.engine == "cuda":
-                return self._on_gpu(setup)
-            at_zoom = None if shape is None else (int(shape[0] * zoom), int(shape[1] * zoom))
-            return open_runtime(self.network(setup.precision), setup, at_zoom)
+        @cache  # one that takes any shape does for all scales
+        def start(shape: tuple[int, int] | None) -> Runtime:
+            return self._on_gpu(setup) if setup.engine == "cuda" else open_runtime(self.network(setup.precision), setup, shape)
+
+        def start_at(zoom: Fraction) -> Runtime:
+            fixed = shape if setup.engine == "openvino" else None
+            return start(fixed and (int(fixed[0] * zoom), int(fixed[1] * zoom)))
 
         try:
             apart = card.heads == "per-class"
-            runtime = start(Fraction(1)) if looks.count == 1 else Merged(looks, start, classes, card.temperature, apart)
+            runtime = start(shape) if looks.count == 1 else Merged(looks, start_at, classes, card.temperature, apart)
         except ModelError as error:
             raise ModelError(error.what, file=self.path, fix=error.fix) from error
         return Engine(

@@ -115,9 +115,9 @@ def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan
     # twice the input as read and as float32 (the next tile is read meanwhile), scores, what is made of them, and one part
     own = 2 * bands * (image.image.dtype.itemsize + 4) + 4 * channels + 8 + (8 * channels if len(asked.layers) > 1 else 0)
     own += looks.bytes_per_pixel(bands, channels)
-    per_pixel = own + looks.area * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
+    per_pixel = own + looks.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
     networks = len(model.network()) + (len(model.network("int8")) if setup.precision == "int8" else 0)
-    budget = asked.memory_gb * 1e9 - RESIDENT - (1 + 2 * len(looks.zooms)) * networks
+    budget = asked.memory_gb * 1e9 - RESIDENT - (4 * len(looks.zooms) - 1) * networks
     tiling = cut(grid, stride, halo, card.side, max(0, int(budget / per_pixel)))
     if tiling.read[0] * tiling.read[1] * per_pixel > max(budget, 0):
         least = (tiling.read[0] * tiling.read[1] * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from swath.calibration import probabilities
 from swath.errors import ModelError, UsageError
 from swath.options import Tta
-from swath.runtime import Runtime
+from swath.runtime import OpenVinoRuntime, Runtime
 from swath.types import PathLike
 
 _LEAST = np.finfo(np.float32).tiny
@@ -43,14 +43,14 @@ class Looks:
         return len(self.zooms) * len(self.flips)
 
     @property
-    def area(self) -> float:
-        """Pixels of the networks of all scales together, for each pixel read."""
-        return float(sum(zoom**2 for zoom in self.zooms))
+    def cost(self) -> float:
+        """Pixels that go through the network for each pixel read."""
+        return float(sum(zoom**2 for zoom in self.zooms)) * len(self.flips)
 
     @property
-    def cost(self) -> float:
-        """Pixels that go through a network for each pixel read."""
-        return self.area * len(self.flips)
+    def most(self) -> float:
+        """Pixels that go through it at one time for each pixel read, at most."""
+        return float(max(self.zooms) ** 2)
 
     def stride(self, stride: int) -> int:
         """Return what read windows are multiples of, so that those of a network are multiples of its stride at all scales."""
@@ -74,8 +74,8 @@ class Looks:
         """Return the memory that merging takes for each pixel read, beside that of the networks."""
         if self.count == 1:
             return 0
-        most = 2 * 4 * bands + 3 * 4 * channels + 4 * 4  # a scaled and a turned copy; scores, probabilities, sums; a band apart
-        return ceil(most * max(self.zooms) ** 2) + 4 * channels
+        each = 2 * 4 * bands + 3 * 4 * channels + 4 * 4  # a scaled and a turned copy; scores, probabilities, sums; a band apart
+        return ceil(each * self.most) + 4 * channels
 
 
 _MIRRORED = ((1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -143,6 +143,8 @@ class Merged:
         out: NDArray[np.float32] | None = None
         for zoom, runtime in self._runtimes:
             mean = resample(self._mean(runtime, resample(raw, zoom)), 1 / zoom)
+            if len(self._runtimes) > 1 and isinstance(runtime, OpenVinoRuntime):
+                runtime.release()  # else each scale would keep its tensors, and tiles would be half as large
             if out is None:
                 out = mean
             else:
