@@ -85,15 +85,15 @@ LOOKS: dict[Tta, Looks] = {
     "flips": Looks(flips=_MIRRORED),
     "full": Looks((Fraction(3, 4), Fraction(1), Fraction(5, 4)), _MIRRORED),
 }
-"""What `--tta` means. The scales stay within those that every recipe teaches."""
+"""What `--tta` means. The scales stay within those that the default recipe teaches."""
 
 
-def looks_of(tta: str, context: bool, file: PathLike) -> Looks:
+def looks_of(tta: str, sees_all: bool, file: PathLike) -> Looks:
     """Return what an augmentation means for a network.
 
     Args:
         tta: its name.
-        context: whether labels depend on all of a read window.
+        sees_all: whether labels depend on all of a read window.
         file: the model file, for errors.
 
     Raises:
@@ -102,7 +102,7 @@ def looks_of(tta: str, context: bool, file: PathLike) -> Looks:
     looks = next((looks for name, looks in LOOKS.items() if name == tta), None)
     if looks is None:
         raise UsageError(f"there is no test-time augmentation {tta!r}", fix=f"Give one of {', '.join(LOOKS)}")
-    if context and len(looks.zooms) > 1:
+    if sees_all and len(looks.zooms) > 1:
         raise UsageError(
             "its network looks at all of a tile, so it knows one scale only", file=file, fix="Give --tta flips instead of full"
         )

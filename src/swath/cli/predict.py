@@ -36,7 +36,8 @@ def _foreseen(result: PredictResult, plan: Foresight) -> str:
     ]
     if plan.tta != "none":
         lines.insert(
-            3, f"  tta       {plan.tta}: {plan.looks} looks at each tile, {plan.cost:g} times the work of one; in the speed"
+            3,
+            f"  tta       {plan.tta}: {plan.looks} looks at each tile, {plan.cost:g} times the work of one; the speed has them all",
         )
     if plan.context == "global":
         lines.append("  The network looks at all of a tile, so its labels depend on the tiles; expect seams.")
