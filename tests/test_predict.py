@@ -304,8 +304,8 @@ def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):
     """A stand-in for a network with heights: its last class score is taken for metres."""
     begun, opened = Model.__init__, Model.open
 
-    def begin(self, *more):
-        begun(self, *more)
+    def begin(self, *more, **named):
+        begun(self, *more, **named)
         self.card = self.card.model_copy(update={"heights": True})
 
     def two_classes(self, *more):

@@ -49,7 +49,7 @@ class Worker:
 
     def __init__(self, plan: Plan, root: str, model: Model | None = None) -> None:
         plan.setup.check()
-        model = model or Model(plan.asked.model)
+        model = model or Model(plan.asked.model, tta=plan.asked.tta)
         if model.digest != plan.asked.model_sha256:
             raise ModelError("this is not the model of the plan", file=model.path, fix="Share one file with all machines")
         self._plan = plan

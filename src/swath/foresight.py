@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from swath.model import Model
+from swath.options import Tta
 from swath.plan import Plan
 
 MACHINES = (1, 10, 100, 1000)
@@ -26,9 +27,12 @@ class Foresight(BaseModel):
         halo: pixels read around a tile's core.
         memory_bytes: of each worker, at most.
         disk_bytes: of parts, scratch files and maps together, at most.
-        pixels_per_second: of the network on one tile, timed just now.
+        pixels_per_second: read pixels of one tile, all its looks, timed just now.
         seconds: of computing, by number of machines like this one.
         threads: of a worker.
+        tta: test-time augmentation.
+        looks: how many times each tile is looked at for it.
+        cost: pixels that go through the network for each pixel read.
         seam: share of labels that the model's own halo was found to change; None where that is not known.
         context: `local`, or `global` where labels depend on all of a tile.
     """
@@ -42,6 +46,9 @@ class Foresight(BaseModel):
     pixels_per_second: float
     seconds: dict[int, float]
     threads: int
+    tta: Tta
+    looks: int
+    cost: float
     seam: float | None
     context: str
 
@@ -67,6 +74,9 @@ def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
         pixels_per_second=speed,
         seconds={n: total / speed / min(n, tiles) for n in MACHINES},
         threads=largest.setup.threads,
+        tta=model.tta,
+        looks=model.looks.count,
+        cost=model.looks.cost,
         seam=model.card.seam,
         context=model.card.context,
     )

@@ -14,7 +14,8 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
-from functools import cached_property
+from fractions import Fraction
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,9 +27,11 @@ from swath.errors import DataError, ModelError, SwathError
 from swath.fleet import Engine, classify
 from swath.grid import Window
 from swath.onnxfile import refusal
+from swath.options import Tta
 from swath.parts import whole_file
 from swath.raster import Grid, Pixels
 from swath.runtime import Precision, Runtime, Setup, TorchRuntime, choose, open_runtime
+from swath.tta import Merged, looks_of
 from swath.types import PathLike
 
 CARD, NETWORK, WEIGHTS, INT8 = "card.json", "model.onnx", "weights.safetensors", "model-int8.onnx"
@@ -84,14 +87,17 @@ class Model:
     Args:
         path: the model file.
         engine: `auto`, `openvino` or `onnxruntime`.
+        tta: test-time augmentation of all that it maps: `none`, `flips` or `full`.
 
     Raises:
         ModelError: the file is damaged, too new, or no model.
         JobError: no engine is installed.
+        UsageError: there is no such augmentation, or not of this network.
     """
 
-    def __init__(self, path: PathLike, engine: str = "auto") -> None:
+    def __init__(self, path: PathLike, engine: str = "auto", tta: Tta = "none") -> None:
         self.path = str(path)
+        self.tta = tta
         self._wanted = engine
         self._last: tuple[Any, Engine] | None = None
         data = _read(Path(path))
@@ -99,6 +105,7 @@ class Model:
         self._contents = _unpack(data, path)
         self.card = Card.from_stac(_json(self._contents[CARD], self.path), self.path)
         self._check()
+        self.looks = looks_of(tta, self.card.side is not None, self.path)
 
     def _check(self) -> None:
         """Hold the files against the card.
@@ -147,21 +154,30 @@ class Model:
         Args:
             setup: what to run it with.
             shape: rows and columns of all read windows, None for any.
-            halo: pixels around a core, None for the card's.
+            halo: pixels around a core, None for what the card and the augmentation need.
 
         Raises:
             ModelError: the engine does not understand the network.
         """
-        card = self.card
+        card, looks, classes = self.card, self.looks, len(self.card.legend.learnt)
+
+        @cache  # one that takes any shape does for all scales
+        def start(shape: tuple[int, int] | None) -> Runtime:
+            return self._on_gpu(setup) if setup.engine == "cuda" else open_runtime(self.network(setup.precision), setup, shape)
+
+        def start_at(zoom: Fraction) -> Runtime:
+            fixed = shape if setup.engine == "openvino" else None
+            return start(fixed and (int(fixed[0] * zoom), int(fixed[1] * zoom)))
+
         try:
-            runtime = (
-                self._on_gpu(setup) if setup.engine == "cuda" else open_runtime(self.network(setup.precision), setup, shape)
-            )
+            apart = card.heads == "per-class"
+            runtime = start(shape) if looks.count == 1 else Merged(looks, start_at, classes, card.temperature, apart)
         except ModelError as error:
             raise ModelError(error.what, file=self.path, fix=error.fix) from error
         return Engine(
-            runtime, [b.fill for b in card.bands], card.stride, card.halo if halo is None else halo,
-            len(card.legend.learnt), card.temperature, card.heights, card.side, card.thresholds, self.path,
+            runtime, [b.fill for b in card.bands], looks.stride(card.stride),
+            looks.halo(card.halo, card.stride) if halo is None else halo,
+            classes, card.temperature, card.heights, card.side, card.thresholds, self.path,
         )  # fmt: skip
 
     def reopen(self, setup: Setup, shape: tuple[int, int], halo: int) -> Engine:

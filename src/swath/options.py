@@ -43,6 +43,7 @@ Globs = Annotated[Sequence[str], Many(), BeforeValidator(_listed)]
 Loss = Literal["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovasz"]
 ClassWeights = Literal["none", "effective", "inverse-sqrt"]
 Heads = Literal["softmax", "per-class"]
+Tta = Literal["none", "flips", "full"]
 Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
 
 _FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
@@ -197,6 +198,7 @@ class EvaluateOptions:
     precision: Annotated[
         Literal["auto", "float32", "bf16", "int8"], Field(description="Arithmetic of a model, as in `predict`.")
     ] = "auto"
+    tta: Annotated[Tta, Field(description="Test-time augmentation of a model, as in `predict`.")] = "none"
 
 
 @dataclass(frozen=True, config=_FROZEN)
@@ -301,6 +303,13 @@ class PredictOptions:
             description="Arithmetic; auto is bf16 where the hardware has it, else float32. int8 needs `swath quantize` first."
         ),
     ] = "auto"
+    tta: Annotated[
+        Tta,
+        Field(
+            description="Test-time augmentation: average over each tile mirrored (flips, 4 times the work), and at "
+            "three scales (full, 12.5 times)."
+        ),
+    ] = "none"
     threads: Annotated[int, Field(ge=0, description="Threads of each worker; 0 for one a core.")] = 0
     halo: Annotated[int | None, Field(ge=0, description="Pixels read around each tile; the model's own if absent.")] = None
     workers: Annotated[int | None, Field(ge=1, description="Processes, or on a cluster actors, to share the tiles.")] = None
@@ -353,6 +362,8 @@ class SubmitOptions:
     model: Annotated[PathLike, Field(description="Model file, trained on a contest dataset.")]
     images: Annotated[PathLike, Field(description="Folder with the contest's *_RGB.tif, or *_MSI.tif for eight bands.")]
     archive: Annotated[PathLike, Field(description="Zip file to write.")]
+    _: KW_ONLY
+    tta: Annotated[Tta, Field(description="Test-time augmentation, as in `predict`.")] = "none"
 
 
 @dataclass(frozen=True, config=_FROZEN)

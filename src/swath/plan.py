@@ -15,6 +15,7 @@ from swath.fleet import Answer, cut
 from swath.grid import Tiling
 from swath.inputs import Input, View
 from swath.model import Model
+from swath.options import Tta
 from swath.parts import fingerprint
 from swath.runtime import Setup, bytes_per_pixel, choose, cores
 from swath.tileparts import PLAN, Layers, Store, refused
@@ -50,6 +51,7 @@ class Asked(_Frozen):
         memory_gb: what one worker may use, 10^9 bytes.
         halo: pixels, None for the card's.
         threads: for one request, 0 for one a core.
+        tta: test-time augmentation.
     """
 
     model: str
@@ -62,6 +64,7 @@ class Asked(_Frozen):
     memory_gb: float = 2.0
     halo: int | None = None
     threads: int = 0
+    tta: Tta = "none"
 
 
 class Plan(_Frozen):
@@ -75,7 +78,7 @@ class Plan(_Frozen):
         width: its columns.
         read: rows and columns of a read window.
         halo: pixels around a core.
-        stride: of the network.
+        stride: read windows are multiples of it.
     """
 
     format_version: int = FORMAT_VERSION
@@ -104,25 +107,25 @@ def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan
     Raises:
         JobError: not even the smallest tile fits, or the engine is not to be had.
     """
-    card, grid = model.card, image.grid
+    card, looks, grid = model.card, model.looks, image.grid
     setup = choose(asked.engine, asked.precision, asked.threads or max(1, cores() // workers))
-    halo = card.halo if asked.halo is None else -(-asked.halo // card.stride) * card.stride
+    stride = looks.stride(card.stride)
+    halo = looks.halo(card.halo, card.stride) if asked.halo is None else looks.whole_halo(asked.halo, card.stride)
     bands, channels = len(card.bands), len(card.legend.learnt) + card.heights
     # twice the input as read and as float32 (the next tile is read meanwhile), scores, what is made of them, and one part
     own = 2 * bands * (image.image.dtype.itemsize + 4) + 4 * channels + 8 + (8 * channels if len(asked.layers) > 1 else 0)
-    per_pixel = own + bytes_per_pixel(model.network(setup.precision), setup, PROBE)
+    own += looks.bytes_per_pixel(bands, channels)
+    per_pixel = own + looks.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
     networks = len(model.network()) + (len(model.network("int8")) if setup.precision == "int8" else 0)
-    budget = asked.memory_gb * 1e9 - RESIDENT - 3 * networks
-    tiling = cut(grid, card.stride, halo, card.side, max(0, int(budget / per_pixel)))
+    budget = asked.memory_gb * 1e9 - RESIDENT - (4 * len(looks.zooms) - 1) * networks
+    tiling = cut(grid, stride, halo, card.side, max(0, int(budget / per_pixel)))
     if tiling.read[0] * tiling.read[1] * per_pixel > max(budget, 0):
         least = (tiling.read[0] * tiling.read[1] * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9
         raise JobError(
             f"a tile of {tiling.read[1]}x{tiling.read[0]} pixels needs {least:.1f} GB, and --memory is {asked.memory_gb:g}",
             fix=f"Give --memory {least + 0.05:.1f}, or a smaller --halo",
         )
-    return Plan(
-        asked=asked, setup=setup, height=grid.height, width=grid.width, read=tiling.read, halo=halo, stride=card.stride
-    )  # fmt: skip
+    return Plan(asked=asked, setup=setup, height=grid.height, width=grid.width, read=tiling.read, halo=halo, stride=stride)
 
 
 def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
@@ -172,7 +175,9 @@ def ask(model: Model, found: Input, image: View, layers: Sequence[Layer], how: d
     """Describe a prediction; `how` has the fields of `Asked` that tell how it is to be run."""
     files = [*getattr(image.image, "sources", found.files), *found.mask, *([found.regions] if found.regions else [])]
     path = str(Path(model.path).resolve())
-    return Asked(model=path, model_sha256=model.digest, input=found, files=fingerprint(files), layers=tuple(layers), **how)
+    return Asked(
+        model=path, model_sha256=model.digest, input=found, files=fingerprint(files), layers=tuple(layers), tta=model.tta, **how
+    )
 
 
 def layers_of(answer: Answer, wanted: np.ndarray[Any, np.dtype[np.bool_]] | None, layers: Sequence[Layer]) -> Layers:

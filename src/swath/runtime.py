@@ -60,6 +60,11 @@ class OpenVinoRuntime:
             raise _failed("OpenVINO", error) from error
         return scores
 
+    def release(self) -> None:
+        """Give back the memory of tensors between the layers; the next call takes it again."""
+        if self._request is not None:
+            self._request.get_compiled_model().release_memory()
+
 
 class OnnxRuntime:
     """ONNX Runtime on the CPU; without bf16.

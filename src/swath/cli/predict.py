@@ -34,6 +34,9 @@ def _foreseen(result: PredictResult, plan: Foresight) -> str:
         f"  disk      at most {plan.disk_bytes / 1e9:.2f} GB while it runs",
         f"  time      {times} machine(s) like this one",
     ]
+    if plan.tta != "none":
+        work = f"{plan.looks} looks at each tile, {plan.cost:g} times the work of one; the speed has them all"
+        lines.insert(3, f"  tta       {plan.tta}: {work}")
     if plan.context == "global":
         lines.append("  The network looks at all of a tile, so its labels depend on the tiles; expect seams.")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from swath.dataset import MANIFEST, Dataset
 from swath.errors import JobError, ModelError, UsageError
 from swath.mapfiles import MapFile
 from swath.model import Model
-from swath.options import EvaluateOptions
+from swath.options import EvaluateOptions, Tta
 from swath.progress import track
 from swath.runtime import choose
 from swath.scoring import MapMapper, Mapper, ModelMapper, judge
@@ -32,9 +32,9 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
         DataError: the dataset, the map or the labels are damaged, or do not fit each other.
         ModelError: the model is damaged, its classes or bands are not the dataset's, or it has no network in that precision.
         JobError: the engine is not to be had, or the report cannot be written, or its packages are missing.
-        UsageError: a model is to be scored against labels without images.
+        UsageError: a model is to be scored against labels without images, or a map with test-time augmentation.
     """
-    judged_by = open_judged(options.model)
+    judged_by = open_judged(options.model, options.tta)
     truth = open_truth(options, judged_by)
     mapper = mapper_of(judged_by, truth, options.precision)
     model = judged_by if isinstance(judged_by, Model) else None
@@ -67,18 +67,23 @@ def _command(options: EvaluateOptions) -> str:
         words += ["--label-field", options.label_field]
     if options.precision != "auto":
         words += ["--precision", options.precision]
+    if options.tta != "none":
+        words += ["--tta", options.tta]
     return shlex.join([*words, "--report", str(options.report)])
 
 
-def open_judged(path: PathLike) -> Model | MapFile:
-    """Open what is to be judged: a model file, or else a map.
+def open_judged(path: PathLike, tta: Tta = "none") -> Model | MapFile:
+    """Open what is to be judged: a model file, with its test-time augmentation, or else a map.
 
     Raises:
         ModelError: the model is damaged.
         DataError: it is no map either.
+        UsageError: it is a map, and augmentation is asked for.
     """
     if Path(path).suffix == ".swath" or zipfile.is_zipfile(path):
-        return Model(path)
+        return Model(path, tta=tta)
+    if tta != "none":
+        raise UsageError("a map is as it is; --tta is for models", file=path, fix="Leave --tta out, or give a model")
     return MapFile(path)
 
 

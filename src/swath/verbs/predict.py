@@ -88,7 +88,7 @@ def predict(options: PredictOptions) -> PredictResult:
         JobError: a map cannot be written, parts of another prediction are in the way, or a worker is lost for good.
     """
     start = time.monotonic()
-    model = Model(options.model)
+    model = Model(options.model, tta=options.tta)
     found, many = _inputs(options, model)
     targets = [options.target / f"{i.name}.tif" if many else options.target for i in found]
     _keep_inputs(options, found, targets)

@@ -54,7 +54,7 @@ def submit(options: SubmitOptions) -> SubmitResult:
 
 def _submit(options: SubmitOptions) -> SubmitResult:
     start = time.monotonic()
-    model = Model(options.model)
+    model = Model(options.model, tta=options.tta)
     kind, bands = _kind_of(model)
     images = _images(Path(options.images), kind)
     work = _workplace(options, model)
@@ -99,10 +99,10 @@ def _images(folder: Path, kind: str) -> list[Path]:
 
 
 def _workplace(options: SubmitOptions, model: Model) -> Path:
-    """Make the folder of finished maps, or go on with one that was made by the same model from the same folder."""
+    """Make the folder of finished maps, or go on with one that was made in the same way from the same folder."""
     work = Path(f"{options.archive}.maps")
     made_by = work / "made-by.txt"
-    present = f"{model.digest} {Path(options.images).resolve()}"
+    present = f"{model.digest} {model.tta} {Path(options.images).resolve()}"
     try:
         if not made_by.exists() or made_by.read_text(encoding="utf-8") != present:
             shutil.rmtree(work, ignore_errors=True)
