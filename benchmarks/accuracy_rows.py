@@ -112,7 +112,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no branch of single pixels": {"pixel_width": 0},
     "that branch no faster": {"pixel_speed": 1.0},
     "no warm-up": {"warm_up": 1e-9},
-    "constant rate": {"schedule": "constant"},
+    "constant rate, that branch no faster": {"schedule": "constant"},
     "no weight decay": {"decay": 0.0},
     "gradients not clipped": {"clip": 0.0},
 }
