@@ -35,7 +35,7 @@ from accuracy_networks import measure_networks
 from accuracy_pictures import draw_best_and_worst
 from accuracy_rows import FIXED, GROUPS, PEERS, TUNING, VALIDATED, WITHOUT, WORLD, WORLD_TUNING, YARDSTICK, Trial
 from accuracy_tables import tables
-from peer_jobs import prepare_job, score_maps
+from peer_jobs import prepare_job, said_of, score_maps
 from trials import DOCS, TEST, Ledger, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
 
 import swath
@@ -133,7 +133,8 @@ class Benchmark:
                 continue
             dataset = self.open(trial)
             if trial.row in PEERS:
-                seconds = [self.peer(trial, dataset, RATE_STEPS)[1]["seconds"] / RATE_STEPS for _ in range(3)]
+                steps = len(dataset.manifest.of("train"))  # a pass of torchgeo's, with its validation
+                seconds = [said_of(self.peer(trial, dataset, steps))["seconds"] / steps for _ in range(3)]
             else:
                 with changed_recipe(trial.settings):
                     seconds = seconds_a_step(dataset.folder, self.work, RATE_STEPS, trial.options)
@@ -165,7 +166,8 @@ class Benchmark:
         if trial.row == YARDSTICK:
             matrices, about = {"all": yardstick(dataset).matrix}, {}
         elif trial.row in PEERS:
-            matrices, about = self.peer(trial, dataset, steps_of(trial, self.rates))
+            job = self.peer(trial, dataset, steps_of(trial, self.rates))
+            matrices, about = score_maps(dataset, samples, job), said_of(job)
         else:
             matrices, about = self.train(trial, dataset, samples)
         scores = Scores(np.sum(list(matrices.values()), axis=0))
@@ -201,8 +203,8 @@ class Benchmark:
             "precision": taught.precision,
         }  # fmt: skip
 
-    def peer(self, trial: Trial, dataset: Dataset, steps: int) -> tuple[Matrices, dict[str, Any]]:
-        """Let a peer learn and map the same images in its own interpreter; score its maps as ours are.
+    def peer(self, trial: Trial, dataset: Dataset, steps: int) -> Path:
+        """Let a peer learn and map the same images in its own interpreter; return its job.
 
         Raises:
             SystemExit: there is no interpreter for it.
@@ -212,7 +214,7 @@ class Benchmark:
         job = prepare_job(dataset, self.work / "peers", trial.seed, steps)
         environment = os.environ | {"PYTHONPATH": str(Path(swath.__file__).parents[1])}
         subprocess.run([self.peers, str(Path(__file__).with_name(PEERS[trial.row])), str(job)], check=True, env=environment)
-        return score_maps(dataset, judges(trial, dataset), job)
+        return job
 
 
 def say(benchmark: Benchmark, trials: list[Trial]) -> None:

@@ -40,16 +40,21 @@ def prepare_job(dataset: Dataset, folder: Path, seed: int, steps: int) -> Path:
     return path
 
 
-def score_maps(dataset: Dataset, samples: list[Sample], job: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return each sample's confusion matrix by the maps of a peer, and what it says of itself."""
+def score_maps(dataset: Dataset, samples: list[Sample], job: Path) -> dict[str, np.ndarray]:
+    """Return each sample's confusion matrix by the maps of a peer, scored as ours are."""
     maps = Path(json.loads(job.read_text())["maps"])
     n = len(dataset.manifest.legend.learnt)
     matrices = {}
     for sample in samples:
         labels = dataset.images[sample.image].read_labels(sample.window)
         matrices[sample.name] = confusion(labels, np.asarray(Image.open(maps / _file(sample))), n)
-    about = json.loads((maps / "about.json").read_text())
-    return matrices, about | {"first_weights": f"ImageNet, from {ENCODER}'s package"}
+    return matrices
+
+
+def said_of(job: Path) -> dict[str, Any]:
+    """Return what a peer says of its training: steps, seconds, versions."""
+    about: dict[str, Any] = json.loads((Path(json.loads(job.read_text())["maps"]) / "about.json").read_text())
+    return about | {"first_weights": f"ImageNet, from {ENCODER}'s package"}
 
 
 def _file(sample: Sample) -> str:

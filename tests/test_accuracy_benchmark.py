@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import swath
 from swath.dataset import Dataset
@@ -133,6 +134,22 @@ def test_a_result_says_all_that_it_depends_on(
     benchmark.result(trial)
     assert len(asked) == 1
     assert accuracy.done(trial, [found]) == found
+
+
+def test_maps_of_peers_are_scored_as_ours_are(accuracy: ModuleType, stripes: Path, tmp_path: Path) -> None:
+    """A peer finds the images and labels as files; one that maps every place as its labels say is right everywhere."""
+    dataset = Dataset(stripes)
+    job = sys.modules["peer_jobs"].prepare_job(dataset, tmp_path / "peers", seed=3, steps=7)
+    given = json.loads(job.read_text())
+    assert (given["steps"], given["seed"], given["classes"]) == (7, 3, 3) and len(given["train"]) == 2
+    image, labels = (np.asarray(Image.open(path)) for path in given["test"][0])
+    sample = dataset.manifest.of("test")[0]
+    assert (image == dataset.images[sample.image].read(sample.window).values.transpose(1, 2, 0)).all()
+    Image.fromarray(np.where(labels == 1, 2, labels).astype(np.uint8)).save(
+        Path(given["maps"]) / Path(given["test"][0][0]).name
+    )
+    matrix = accuracy.score_maps(dataset, [sample], job)[sample.name]
+    assert matrix.sum(axis=1).tolist() == sample.counts and matrix[:, 1].sum() == 0 and matrix[1, 2] == sample.counts[1]
 
 
 def test_a_rate_that_is_not_measured_is_asked_for(accuracy: ModuleType) -> None:
