@@ -14,8 +14,6 @@ benchmarks/results/recipes.jsonl, one line a training, speeds in benchmarks/resu
 from __future__ import annotations
 
 import json
-import platform
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -24,18 +22,16 @@ from typing import Any
 import numpy as np
 import torch
 from recipe_pictures import draw_maps, draw_shares
+from trials import DOCS, Ledger, dubai, processor, seconds_a_step, steps_in, write_end
 
 import swath
 from swath.dataset import Dataset
 from swath.scores import Scores
-from swath.verbs.train import has_bf16
 
-RESULTS = Path(__file__).parent / "results" / "recipes.jsonl"
+RESULTS = Ledger(Path(__file__).parent / "results" / "recipes.jsonl")
 RATES = Path(__file__).parent / "results" / "recipes-rates.json"
 MINUTES = 8
 SEEDS = (0, 1, 2)
-TEST = "Tile 2,Tile 5,Tile 8"
-DOCS = Path(__file__).parents[1] / "docs"
 MARK = "<!-- What follows is written by `benchmarks/recipes.py DUBAI WORK table`. -->\n"
 EXAMPLES = ("Tile 1/image_part_009", "Tile 4/image_part_005", "Tile 2/image_part_005", "Tile 8/image_part_007")
 """Two training and two test images, chosen before any map was looked at, because they hold all classes."""
@@ -63,36 +59,13 @@ ROWS: dict[str, dict[str, Any]] = {
 EQUAL, ONE_SEED = list(ROWS)[1:5], list(ROWS)[5:]
 
 
-def prepared(dubai: Path, work: Path) -> Path:
-    """Make the dataset, once."""
-    dataset = work / "dataset"
-    if not (dataset / "dataset.json").exists():
-        swath.prepare(dubai, dataset, classes=dubai.parent / "dubai-classes.yaml", test=TEST, val="none")
-    return dataset
-
-
 def measure(dataset: Path, work: Path) -> None:
     """Count the steps that fit into the minutes: three short trainings of each network, the median of their speeds."""
-    rates: dict[str, Any] = {"machine": _processor(), "threads": torch.get_num_threads()}
+    rates: dict[str, Any] = {"machine": processor(), "threads": torch.get_num_threads()}
     for network, options, steps in (("default", {}, 60), ("classic", CLASSIC, 2)):
-        seconds = []
-        for _ in range(3):
-            done = swath.train(dataset, work / "rate.swath", steps=steps, **options)
-            seconds.append(done.seconds / done.steps)
-        rates[network] = {"seconds_a_step": seconds, "steps": round(60 * MINUTES / statistics.median(seconds))}
+        seconds = seconds_a_step(dataset, work, steps, options)
+        rates[network] = {"seconds_a_step": seconds, "steps": steps_in(MINUTES, seconds)}
     RATES.write_text(json.dumps(rates, indent=1) + "\n")
-
-
-def _processor() -> str:
-    """Return the processor's name and what it has for bfloat16."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else platform.processor()
-    name = next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), text)
-    return f"{name}, {'bf16' if has_bf16() else 'no bf16'}"
-
-
-def results() -> list[dict[str, Any]]:
-    """Return all results so far."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
 
 
 def model_of(row: str, seed: int, work: Path) -> Path:
@@ -105,7 +78,7 @@ def run(dataset: Path, work: Path, rows: list[str]) -> None:
     rates = json.loads(RATES.read_text())
     for seed in SEEDS:
         for row in rows:
-            done = {(r["row"], r["seed"]) for r in results()}
+            done = {(r["row"], r["seed"]) for r in RESULTS.rows()}
             if (row, seed) in done or (seed and row in ONE_SEED):
                 continue
             options = dict(ROWS[row])
@@ -122,13 +95,13 @@ def run(dataset: Path, work: Path, rows: list[str]) -> None:
                 "confusion": {split: s["confusion"] for split, s in scores.items()},
                 "train_miou": scores["train"]["miou"],
             }  # fmt: skip
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            RESULTS.add(line)
 
 
 def tables() -> str:
     """Return the results as Markdown: scores, accuracies of classes and kappa on both splits, confusion of two recipes."""
-    found = {row: [r for r in results() if r["row"] == row] for row in ROWS}
+    results = RESULTS.rows()
+    found = {row: [r for r in results if r["row"] == row] for row in ROWS}
     found = {row: of for row, of in found.items() if of}
     if not found:
         return "Nothing is trained yet.\n"
@@ -209,18 +182,17 @@ def shares(dataset: Dataset, work: Path, contest: list[str]) -> None:
     draw_shares(charts, DOCS / "shares.png")
 
 
-def main(dubai: str, work: str, what: str, *more: str) -> None:
+def main(images: str, work: str, what: str, *more: str) -> None:
     """Do one of the five things."""
     folder = Path(work)
     folder.mkdir(parents=True, exist_ok=True)
-    dataset = prepared(Path(dubai), folder)
+    dataset = dubai(Path(images), folder / "dataset")
     if what == "rates":
         measure(dataset, folder)
     elif what == "run":
         run(dataset, folder, list(more) or list(ROWS))
     elif what == "table":
-        page = DOCS / "recipes.md"
-        page.write_text(page.read_text().partition(MARK)[0] + MARK + "\n" + tables())
+        write_end(DOCS / "recipes.md", MARK, tables())
     else:
         {"pictures": pictures, "shares": shares}[what](Dataset(dataset), folder, list(more))
 

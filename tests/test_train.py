@@ -104,7 +104,7 @@ class Stopped(RuntimeError):
     pass
 
 
-def interrupted(stripes, path, monkeypatch, at):
+def interrupted(stripes, path, monkeypatch, at, **options):
     """Train 2 x 2 steps and die after `at` steps."""
     real = module.Course.on_train_batch_end
 
@@ -116,14 +116,15 @@ def interrupted(stripes, path, monkeypatch, at):
     with monkeypatch.context() as patch:
         patch.setattr(module.Course, "on_train_batch_end", die)
         with pytest.raises(Stopped):
-            swath.train(stripes, path, steps=4)
+            swath.train(stripes, path, steps=4, **options)
 
 
-def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(stripes, tmp_path, monkeypatch):
+@pytest.mark.parametrize("average", [pytest.param(None, marks=pytest.mark.slow), 0.9])
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(stripes, tmp_path, monkeypatch, average):
     monkeypatch.setattr(module, "STRETCH", 2)
-    swath.train(stripes, tmp_path / "whole.swath", steps=4)
-    interrupted(stripes, tmp_path / "resumed.swath", monkeypatch, at=3)
-    result = swath.train(stripes, tmp_path / "resumed.swath", steps=4, resume=True)
+    swath.train(stripes, tmp_path / "whole.swath", steps=4, average=average)
+    interrupted(stripes, tmp_path / "resumed.swath", monkeypatch, at=3, average=average)
+    result = swath.train(stripes, tmp_path / "resumed.swath", steps=4, resume=True, average=average)
     whole, resumed = (Model(tmp_path / f"{name}.swath").card for name in ("whole", "resumed"))
     assert result.steps == 4
     assert whole.files == resumed.files
@@ -163,7 +164,8 @@ def test_it_learns(stripes, tmp_path):
 def test_two_processes_take_the_steps_of_one_that_accumulates_two(stripes, tmp_path):
     """The same batches, averaged; batch norm sees one batch at a time in both."""
     for name, flags in (("two", ["--devices", "2"]), ("one", ["--accumulate", "2"])):
-        words = [sys.executable, "-m", "swath", "train", str(stripes), str(tmp_path / f"{name}.swath"), "--steps", "3", *flags]
+        words = [sys.executable, "-m", "swath", "train", str(stripes), str(tmp_path / f"{name}.swath"), "--steps", "3"]
+        words += ["--average", "0.9", *flags]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=False, timeout=300, env=environment)
         assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import io
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from swath.ahead import Ahead
+from swath.averaging import Averaging
 from swath.errors import JobError
 from swath.parts import whole_file
 from swath.progress import Task, task
@@ -55,12 +56,16 @@ class Course(Callback):
         ahead: the batches; told where to begin after an interruption.
         budget: how long to train.
         validation: makes the validation when the loop has begun, since its clock runs too.
+        averaging: keeps the average of the weights that is validated; None where the weights themselves are.
     """
 
-    def __init__(self, ahead: Ahead, budget: Budget, validation: Callable[[], Validation]) -> None:
+    def __init__(
+        self, ahead: Ahead, budget: Budget, validation: Callable[[], Validation], averaging: Averaging | None = None
+    ) -> None:
         self._ahead = ahead
         self._budget = budget
         self._make_validation = validation
+        self._averaging = averaging
         self._validation: Validation | None = None
         self._before = 0.0
         self._started: float | None = None
@@ -163,8 +168,7 @@ class Course(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add to the curve, and validate where it is due."""
         done = self._spent >= 1
-        validation = self._validation
-        miou = validation.look() if validation and (done or validation.due(self._spent)) else None
+        miou = self._look(trainer, pl_module) if done or (self._validation and self._validation.due(self._spent)) else None
         if self._losses:
             loss = _mean_over_processes(trainer, float(np.mean(self._losses)))
             self.curve.append((self.steps, self.seconds, loss, miou))
@@ -173,6 +177,12 @@ class Course(Callback):
                 trainer.logger.log_metrics({k: v for k, v in metrics.items() if v is not None}, self.steps)
         self._losses = []
         trainer.should_stop = done
+
+    def _look(self, trainer: Trainer, module: LightningModule) -> float | None:
+        if not self._validation:
+            return None
+        with self._averaging.in_use(trainer, module) if self._averaging else nullcontext():
+            return self._validation.look()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""

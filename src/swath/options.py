@@ -44,6 +44,7 @@ Loss = Literal["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovas
 ClassWeights = Literal["none", "effective", "inverse-sqrt"]
 Heads = Literal["softmax", "per-class"]
 Tta = Literal["none", "flips", "full"]
+Jitter = Literal["data", "patch"]
 Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
 
 _FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
@@ -148,6 +149,20 @@ class TeachingOptions:
     ] = None
     loss: Annotated[Loss | None, Field(description="A term for pixels and one for regions.")] = None
     class_weights: Annotated[ClassWeights | None, Field(description="Weights of the classes in the term for pixels.")] = None
+    ignore_borders: Annotated[
+        int | None,
+        Field(ge=0, le=64, description="Pixels on both sides of borders between classes that are not learnt; 0 if absent."),
+    ] = None
+    jitter: Annotated[
+        Jitter | None,
+        Field(description="Recolour relative to the mean and deviation of all training data, or of each patch itself."),
+    ] = None
+    average: Annotated[
+        float | None,
+        Field(
+            ge=0, lt=1, description="Decay of a moving average of the weights, which is kept instead of the last: 0.995, say."
+        ),
+    ] = None
     classic_crops: Annotated[
         str | None,
         Field(
@@ -161,6 +176,8 @@ class TeachingOptions:
             raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
         if self.classic_crops and self.recipe != "classic":
             raise UsageError("--classic-crops is for the classic recipe", fix="Add --recipe classic")
+        if self.jitter and self.recipe == "classic":
+            raise UsageError("the classic recipe does not recolour", fix="Leave out --jitter")
 
 
 @dataclass(frozen=True, config=_FROZEN)

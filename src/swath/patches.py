@@ -19,6 +19,9 @@ from swath.grid import Window
 from swath.ground import Ground, Piece
 from swath.recipes import Recipe
 
+LOOKED_AT = 2**12
+"""Pixels of a patch, about so many, that say its mean and deviation."""
+
 
 class Batch(NamedTuple):
     """What a training step sees.
@@ -115,16 +118,20 @@ class Patches(Batches):
         window = Window(
             inside.row + _start(rng, row, inside.height, side), inside.col + _start(rng, col, inside.width, side), side, side
         )
-        patch = resized(self.ground.read(sample.image, window), self.recipe.patch, antialias=True)
-        return _turned(rng, patch)._replace(colours=self._colours(rng))
+        piece = self.ground.read(sample.image, window)
+        patch = resized(piece, self.recipe.patch, antialias=True)
+        if self.recipe.turns:
+            patch = _turned(rng, patch)
+        return patch._replace(colours=self._colours(rng, piece))
 
-    def _colours(self, rng: np.random.Generator) -> Tensor:
-        """Draw changes of brightness, contrast and the balance of bands, all relative to the training statistics."""
+    def _colours(self, rng: np.random.Generator, piece: Piece) -> Tensor:
+        """Draw changes of brightness, contrast and the balance of bands, relative to the statistics that the recipe names."""
         r = self.recipe
         bands = len(self.ground.mean)
+        mean, std = _statistics(piece) if r.jitter == "patch" else (self.ground.mean, self.ground.std)
         gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(1 - r.contrast / 2, 1 + r.contrast / 2, bands)
         shift = rng.uniform(-r.brightness, r.brightness) + rng.uniform(-r.brightness / 3, r.brightness / 3, bands)
-        changes = self.ground.mean, gain.astype(np.float32), shift.astype(np.float32) * self.ground.std
+        changes = mean, gain.astype(np.float32), shift.astype(np.float32) * std
         return torch.from_numpy(np.stack(changes))
 
 
@@ -136,6 +143,15 @@ def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
     low, high = sorted((0, length - side))
     margin = side // 4 if length > side else 0
     return int(np.clip(rng.integers(spot - side + 1, spot + 1), low - margin, high + margin))
+
+
+def _statistics(piece: Piece) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and deviation of each band over the valid pixels of a piece, of which about `LOOKED_AT` are looked at."""
+    step = max(1, math.isqrt(piece.valid.size // LOOKED_AT))
+    seen = piece.values[:, ::step, ::step][:, piece.valid[::step, ::step]]
+    if not seen.size:
+        return piece.values[:, 0, 0], np.zeros(len(piece.values), np.float32)
+    return seen.mean(axis=1), seen.std(axis=1)
 
 
 def _turned(rng: np.random.Generator, patch: Batch) -> Batch:

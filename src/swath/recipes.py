@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from swath.options import ClassWeights, Heads, Loss, TrainOptions
+from swath.options import ClassWeights, Heads, Jitter, Loss, TrainOptions
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,16 @@ class Recipe:
         region: weight of the term for regions.
         class_weights: of the term for pixels: all alike, by the effective number of pixels (Cui et al. 2019), or by the
             inverse square root of a class's share.
+        ignore_borders: pixels on both sides of a border between two classes that are not learnt, where labels are often wrong.
         heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a class.
         heights: whether the height above ground is learnt too.
         height_weight: weight of the loss of heights (smooth L1, in units of ten metres).
+        turns: whether patches are turned and mirrored.
         brightness: largest shift of a patch's brightness, in standard deviations.
         contrast: largest relative change of a patch's contrast, and of each band's.
+        jitter: whose mean and standard deviations these two are relative to: those of all training `data`, or of the `patch`
+            itself. Where water and ice make the deviation of the data large, shifts by it are far too strong for land.
+        average: decay of the exponential moving average of the weights that is validated and packed; 0 for the last weights.
         network: `encoder` (a pretrained encoder with a decoder) or `classic` (the plain U-Net).
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for none.
@@ -62,11 +67,15 @@ class Recipe:
     loss: Loss = "ce+dice"
     region: float = 0.5
     class_weights: ClassWeights = "none"
+    ignore_borders: int = 0
     heads: Heads = "softmax"
     heights: bool = False
     height_weight: float = 0.2
+    turns: bool = True
     brightness: float = 0.3
     contrast: float = 0.2
+    jitter: Jitter = "data"
+    average: float = 0.0
     network: Literal["encoder", "classic"] = "encoder"
     widths: tuple[int, int, int, int] = (128, 64, 48, 32)
     pixel_width: int = 32
@@ -95,6 +104,9 @@ def recipe_of(options: TrainOptions) -> Recipe:
         class_weights=options.class_weights,
         heads=options.heads,
         heights=options.heights or None,
+        ignore_borders=options.ignore_borders,
+        jitter=options.jitter,
+        average=options.average,
         corner=place == "corner" if place else None,
         crops=int(crops) if crops else None,
     )

@@ -101,19 +101,9 @@ def demo(options: DemoOptions) -> DemoResult:
     """
     start = time.monotonic()
     folder = Path(options.folder)
-    source = make_source(folder / "source", fetch())
-    test = [str(block) for block in np.random.RandomState(1).permutation(72)[:14]]
-    dataset, model, world = folder / "dataset", folder / "world.swath", folder / "world-map.tif"
-    prepare(
-        source,
-        dataset,
-        classes=source / "classes.yaml",
-        images=["world.tif"],
-        labels="landcover.tif",
-        block=BLOCK,
-        test=test,
-        val=["none"],
-    )
+    source, dataset, model, world = (folder / name for name in ("source", "dataset", "world.swath", "world-map.tif"))
+    make_source(source, fetch())
+    make_dataset(source, dataset)
     minutes = None if options.steps else options.minutes
     taught = train(dataset, model, minutes=minutes, steps=options.steps)
     mapped = predict(model, source / "world.tif", world)
@@ -191,6 +181,21 @@ def make_source(folder: Path, data: Path) -> Path:
         (partial / "landcover.tif").write_bytes((data / LABELS).read_bytes())
         (partial / "classes.yaml").write_text(CLASSES, encoding="utf-8")
     return folder
+
+
+def make_dataset(source: Path, dataset: Path, validation: int = 0) -> None:
+    """Prepare the world: 14 of its 72 blocks are for testing, `validation` further ones for validation."""
+    blocks = [str(block) for block in np.random.RandomState(1).permutation(72)]
+    prepare(
+        source,
+        dataset,
+        classes=source / "classes.yaml",
+        images=["world.tif"],
+        labels="landcover.tif",
+        block=BLOCK,
+        test=blocks[:14],
+        val=blocks[14 : 14 + validation] or ["none"],
+    )
 
 
 def yardstick(dataset: Dataset) -> Scores:

@@ -24,6 +24,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from swath.ahead import Ahead, threads_beside
+from swath.averaging import Averaging
 from swath.course import STRETCH, Budget, Course, WholeCheckpoints
 from swath.dataset import Dataset
 from swath.errors import DataError, JobError
@@ -116,10 +117,12 @@ def _train(options: TrainOptions) -> TrainResult:
     engine = engine_of(network, dataset)
     budget = _budget(options, batches)
     ahead = Ahead(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
-    course = Course(ahead, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed))
+    averaging = Averaging(recipe.average) if recipe.average else None
+    course = Course(ahead, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed), averaging)
     last = work / "last.ckpt"
     with _quiet(), ahead:
-        trainer = _trainer(options, [course, _checkpoints(work)])
+        # The average takes each step in before the course may look at it.
+        trainer = _trainer(options, [*([averaging] if averaging else []), course, _checkpoints(work)])
         _fit(trainer, teacher, ahead, last if last.exists() else None)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # the first process packs the model
@@ -164,7 +167,7 @@ def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[N
 
 
 def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
-    ground = Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights)
+    ground = Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights, recipe.ignore_borders)
     return {"patches": Patches, "classic": ClassicViews}[recipe.views](ground, recipe, seed)
 
 

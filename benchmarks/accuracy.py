@@ -1,0 +1,267 @@
+"""Say how good maps get in minutes of this machine, on ground never seen; results and tables of docs/accuracy.md.
+
+Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures seconds a step, on a quiet machine; comes first
+       python benchmarks/accuracy.py DUBAI WORK todo [GROUP ...]    says what is to be trained, and how long that takes
+       python benchmarks/accuracy.py DUBAI WORK run [GROUP ...]     trains and scores what is not in the results yet
+       python benchmarks/accuracy.py DUBAI WORK networks            measures arithmetic and speed of networks, likewise quiet
+       python benchmarks/accuracy.py DUBAI WORK table               writes tables of what is there to docs/accuracy.md
+       python benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the worst test images
+
+GROUP is tries, world-tries, front, ablation (these choose settings, and never see a test tile), tiles (leave one out), fixed,
+peers or world; all in this order if none is given. --peers PYTHON is an interpreter with torchgeo, segmentation-models-pytorch,
+timm and what Swath needs.
+
+A training takes the steps that fit into its minutes when nothing else runs (benchmarks/results/accuracy-rates.json, where what
+is measured once stays); so a busy machine slows the benchmark down and does not change it. It can be killed at any time: the
+same command goes on, also in the middle of a training. WORK holds data and models. Results are in
+benchmarks/results/accuracy.jsonl, one line a training, with all settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accuracy_networks import measure_networks
+from accuracy_pictures import draw_best_and_worst
+from accuracy_rows import FIXED, GROUPS, PEERS, TUNING, VALIDATED, WITHOUT, WORLD, WORLD_TUNING, YARDSTICK, Trial
+from accuracy_tables import tables
+from peer_jobs import prepare_job, said_of, score_maps
+from trials import DOCS, TEST, Ledger, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
+
+import swath
+from swath.dataset import Dataset, Sample
+from swath.folds import resplit
+from swath.model import Model
+from swath.scores import Scores
+from swath.scoring import score
+from swath.verbs.demo import fetch, make_dataset, make_source, yardstick
+
+RESULTS = Ledger(Path(__file__).parent / "results" / "accuracy.jsonl")
+RATES = Path(__file__).parent / "results" / "accuracy-rates.json"
+NETWORKS = Path(__file__).parent / "results" / "accuracy-networks.json"
+MARK = "<!-- What follows is written by `benchmarks/accuracy.py DUBAI WORK table`. -->\n"
+VALIDATION_TILE = "Tile 3"
+WORLD_VALIDATION = 10
+RATE_STEPS = 20
+
+Matrices = dict[str, np.ndarray]
+
+
+def data_of(data: str, images: Path, work: Path) -> Path:
+    """Make the dataset of a trial, once."""
+    folder = work / "data" / data.replace(",", "").replace(" ", "-")
+    if data in (FIXED, TUNING):
+        return dubai(images, folder, "none" if data == FIXED else VALIDATION_TILE)
+    if (folder / "dataset.json").exists():
+        return folder
+    if data.startswith(WITHOUT):
+        resplit(Dataset(data_of(FIXED, images, work)), folder, [data.removeprefix(WITHOUT)])
+    else:
+        source = work / "data" / "world-source"
+        if not (source / "classes.yaml").exists():
+            make_source(source, fetch())
+        make_dataset(source, folder, {WORLD: 0, WORLD_TUNING: WORLD_VALIDATION}[data])
+    return folder
+
+
+def judges(trial: Trial, dataset: Dataset) -> list[Sample]:
+    """Return the samples that judge a trial.
+
+    Raises:
+        ValueError: the trial tunes, and they are of the test tiles or of the test split; or they are learnt from.
+    """
+    split = "val" if trial.data in VALIDATED else "test"
+    samples = dataset.manifest.of(split)
+    groups = {s.group for s in samples}
+    tested = {s.group for s in dataset.manifest.of("test")} | set(TEST)
+    if not groups or (trial.data in VALIDATED and groups & tested):
+        raise ValueError(f"{trial.row!r} tunes: it may not be judged by {sorted(groups & tested) or 'nothing'}")
+    if groups & {s.group for s in dataset.manifest.of("train")}:
+        raise ValueError(f"{trial.row!r} would be judged by what it learns from")
+    return samples
+
+
+def done(trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the result of a trial, the last if there are several; None where it is still to be trained."""
+    key = (trial.data, trial.seed, trial.minutes, trial.what())
+    found = [r for r in rows if (r["data"], r["seed"], r["minutes"], r["what"]) == key]
+    return found[-1] if found else None
+
+
+def steps_of(trial: Trial, rates: dict[str, list[float]]) -> int:
+    """Return the steps that a trial takes.
+
+    Raises:
+        SystemExit: its rate is not measured.
+    """
+    if trial.cost() not in rates:
+        raise SystemExit(f"How long a step takes is not measured ({trial.cost()}): run `rates` first, on a quiet machine.")
+    return steps_in(trial.minutes, rates[trial.cost()])
+
+
+class Benchmark:
+    """The benchmark in one folder.
+
+    Args:
+        images: folder of the Dubai images.
+        work: folder for data and models.
+        peers: interpreter of the peers.
+    """
+
+    def __init__(self, images: Path, work: Path, peers: str | None) -> None:
+        self.images, self.work, self.peers = images, work, peers
+        self.rates: dict[str, list[float]] = json.loads(RATES.read_text())["seconds_a_step"] if RATES.exists() else {}
+
+    def open(self, trial: Trial) -> Dataset:
+        """Open the data of a trial."""
+        return Dataset(data_of(trial.data, self.images, self.work))
+
+    def measure(self, trials: list[Trial]) -> None:
+        """Measure how long a step of each kind takes, where that is not known yet."""
+        for trial in trials:
+            if trial.row == YARDSTICK or trial.cost() in self.rates:
+                continue
+            dataset = self.open(trial)
+            if trial.row in PEERS:
+                steps = len(dataset.manifest.of("train"))  # a pass of torchgeo's, with its validation
+                seconds = [said_of(self.peer(trial, dataset, steps))["seconds"] / steps for _ in range(3)]
+            else:
+                with changed_recipe(trial.settings):
+                    seconds = seconds_a_step(dataset.folder, self.work, RATE_STEPS, trial.options)
+            self.rates[trial.cost()] = seconds
+            about = {"machine": processor(), "threads": torch.get_num_threads(), "seconds_a_step": self.rates}
+            RATES.write_text(json.dumps(about, indent=1) + "\n")
+
+    def todo(self, trials: list[Trial]) -> list[Trial]:
+        """Return what is not in the results yet; of those that are taught alike, the first."""
+        rows = RESULTS.rows()
+        left: list[Trial] = []
+        for trial in trials:
+            alike = {"data": trial.data, "seed": trial.seed, "minutes": trial.minutes, "what": trial.what()}
+            if not done(trial, rows):
+                left.append(trial)
+                rows.append(alike)
+        return left
+
+    def run(self, trials: list[Trial]) -> None:
+        """Train and score what is missing."""
+        for trial in self.todo(trials):
+            RESULTS.add(self.result(trial))
+
+    def result(self, trial: Trial) -> dict[str, Any]:
+        """Train and score one trial; return its line."""
+        dataset = self.open(trial)
+        samples = judges(trial, dataset)
+        day = time.strftime("%Y-%m-%d")
+        if trial.row == YARDSTICK:
+            matrices, about = {"all": yardstick(dataset).matrix}, {}
+        elif trial.row in PEERS:
+            job = self.peer(trial, dataset, steps_of(trial, self.rates))
+            matrices, about = score_maps(dataset, samples, job), said_of(job)
+        else:
+            matrices, about = self.train(trial, dataset, samples)
+        scores = Scores(np.sum(list(matrices.values()), axis=0))
+        names = dataset.manifest.legend.names
+        return {
+            "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "day": day,
+            "version": swath.__version__, "judges": sorted({s.group for s in samples}), "digest": dataset.manifest.digest,
+            "miou": float(scores.miou), "accuracy": float(scores.accuracy),
+            "iou": {n: None if np.isnan(v) else float(v) for n, v in zip(names, scores.iou, strict=True)},
+            "confusion": scores.matrix.tolist(), **about, "what": trial.what(),
+            "samples": {name: matrix.tolist() for name, matrix in matrices.items()},
+        }  # fmt: skip
+
+    def model_of(self, trial: Trial) -> Path:
+        """Return where a trial's model lies: its name says all that it depends on."""
+        what = json.dumps([trial.what(), steps_of(trial, self.rates)], sort_keys=True)
+        name = f"{trial.data} {trial.row} {trial.minutes:g} {trial.seed} {hashlib.sha256(what.encode()).hexdigest()[:8]}"
+        return self.work / "models" / f"{name.replace(',', '').replace(' ', '-')}.swath"
+
+    def train(self, trial: Trial, dataset: Dataset, samples: list[Sample]) -> tuple[Matrices, dict[str, Any]]:
+        """Train, or go on, or take the model that is there; score each sample."""
+        path, steps = self.model_of(trial), steps_of(trial, self.rates)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            begun = Path(f"{path}.training").exists()
+            with changed_recipe(trial.settings):
+                swath.train(dataset.folder, path, steps=steps, seed=trial.seed, resume=begun, **trial.options)
+        model = Model(path)
+        taught = model.card.training
+        matrices = {sample.name: matrix for sample, matrix in score(dataset, samples, model.engine)}
+        return matrices, {
+            "steps": taught.steps, "seconds": round(taught.seconds), "first_weights": taught.first_weights,
+            "precision": taught.precision,
+        }  # fmt: skip
+
+    def peer(self, trial: Trial, dataset: Dataset, steps: int) -> Path:
+        """Let a peer learn and map the same images in its own interpreter; return its job.
+
+        Raises:
+            SystemExit: there is no interpreter for it.
+        """
+        if self.peers is None:
+            raise SystemExit("Give --peers PYTHON: an interpreter with torchgeo, segmentation-models-pytorch, timm and Pillow.")
+        job = prepare_job(dataset, self.work / "peers", trial.seed, steps)
+        environment = os.environ | {"PYTHONPATH": str(Path(swath.__file__).parents[1])}
+        subprocess.run([self.peers, str(Path(__file__).with_name(PEERS[trial.row])), str(job)], check=True, env=environment)
+        return job
+
+
+def say(benchmark: Benchmark, trials: list[Trial]) -> None:
+    """Say what is to be trained."""
+    left = benchmark.todo(trials)
+    lines = [f"{t.data}: {t.row}, {t.minutes:g} minutes, seed {t.seed}" for t in left]
+    hours = sum(t.minutes for t in left) / 60
+    sys.stdout.write("\n".join([*lines, f"{len(left)} of {len(trials)}: {hours:.1f} hours, and the time of scoring"]) + "\n")
+
+
+def main() -> None:
+    """Do one of the six things."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dubai", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("do", choices=["rates", "todo", "run", "networks", "table", "pictures"])
+    parser.add_argument("groups", nargs="*", metavar="GROUP")
+    parser.add_argument("--peers", metavar="PYTHON")
+    given = parser.parse_args()
+    unknown = set(given.groups) - set(GROUPS)
+    if unknown:
+        parser.error(f"there is no group {sorted(unknown)[0]}; the groups are {', '.join(GROUPS)}")
+    given.work.mkdir(parents=True, exist_ok=True)
+    benchmark = Benchmark(given.dubai, given.work, given.peers)
+    named = given.groups or [g for g in GROUPS if g != "peers" or given.peers]
+    trials = [trial for group in named for trial in GROUPS[group]]
+    if given.do == "networks":
+        NETWORKS.write_text(json.dumps(measure_networks(GROUPS["front"]), indent=1) + "\n")
+    elif given.do == "table":
+        networks = json.loads(NETWORKS.read_text()) if NETWORKS.exists() else {}
+        write_end(DOCS / "accuracy.md", MARK, tables(RESULTS.rows(), networks, done))
+    elif given.do == "pictures":
+        pictures(benchmark)
+    else:
+        {"rates": benchmark.measure, "run": benchmark.run, "todo": lambda t: say(benchmark, t)}[given.do](trials)
+
+
+def pictures(benchmark: Benchmark) -> None:
+    """Draw the best and the worst test images of the fixed split's longest training that is there; nothing is scored anew."""
+    rows = RESULTS.rows()
+    found = [t for t in GROUPS["fixed"] if done(t, rows) and benchmark.model_of(t).exists()]
+    if not found:
+        raise SystemExit("No model of the fixed split is here yet.")
+    trial = max(found, key=lambda t: (t.minutes, -t.seed))
+    line = done(trial, rows) or {}
+    draw_best_and_worst(benchmark.open(trial), line["samples"], benchmark.model_of(trial), DOCS / "accuracy.png")
+
+
+if __name__ == "__main__":
+    main()

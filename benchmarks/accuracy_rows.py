@@ -1,0 +1,149 @@
+"""What accuracy.py trains: every row of its tables, and on which ground each is judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from trials import changed_recipe
+
+from swath.options import TrainOptions
+from swath.recipes import recipe_of
+
+FIXED, TUNING, WORLD, WORLD_TUNING = "fixed split", "tile 3", "world", "world, validation"
+"""Data: the test tiles; tile 3, taken from the training tiles; the demo's test blocks; ten of its training blocks."""
+
+VALIDATED = (TUNING, WORLD_TUNING)
+"""Data whose rows are there to choose settings by: they are judged by the validation split, never by the test split."""
+
+TILES = tuple(f"Tile {n}" for n in range(1, 9))
+WITHOUT = "without "
+"""Data: all tiles but one, which judges."""
+
+SEEDS = (0, 1, 2)
+PEERS = {"torchgeo": "peer_torchgeo.py", "segmentation-models-pytorch": "peer_smp.py"}
+YARDSTICK = "colour of one pixel"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training and its score.
+
+    Attributes:
+        data: what is learnt from, and judges.
+        row: name in the tables.
+        seed: of the training.
+        minutes: of this machine when nothing else runs; 0 where nothing is trained.
+        options: of `swath.train`.
+        settings: of the recipe, those without an option.
+    """
+
+    data: str
+    row: str = "default"
+    seed: int = 0
+    minutes: float = 8
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def what(self) -> dict[str, Any]:
+        """Return all that a training depends on but data, seed and minutes, as JSON would.
+
+        A result belongs to whatever row is taught so: rows may share one. And the default recipe may change: what was trained
+        by the old one leaves the tables, and is trained anew.
+        """
+        if self.row in PEERS or self.row == YARDSTICK:
+            return {"not ours": self.row}
+        options = TrainOptions(dataset="", model="", **self.options)
+        with changed_recipe(self.settings):
+            recipe = dataclasses.asdict(recipe_of(options))
+        network = {"encoder": options.encoder, "decoder": options.decoder, "weights": options.weights}
+        found: dict[str, Any] = json.loads(json.dumps(network | {"recipe": recipe}))
+        return found
+
+    def cost(self) -> str:
+        """Name what the time of a step depends on, for the file of rates."""
+        if self.row in PEERS:
+            return self.row
+        what = self.what()
+        recipe = what["recipe"]
+        widths = "-".join(map(str, recipe["widths"]))
+        return (
+            f"{what['encoder']}, {what['decoder']} {widths}, pixels {recipe['pixel_width']}, "
+            f"{recipe['batch']} x {recipe['patch']}, {recipe['loss']}"
+        )
+
+
+def _tuning(data: str, rows: dict[str, dict[str, Any]], minutes: float = 8) -> list[Trial]:
+    """Make a trial of each row; names of `swath.train`'s options go there, all others are settings of the recipe."""
+    names = {f.name for f in dataclasses.fields(TrainOptions)}
+    return [
+        Trial(
+            data,
+            row,
+            0,
+            minutes,
+            {k: v for k, v in given.items() if k in names},
+            {k: v for k, v in given.items() if k not in names},
+        )
+        for row, given in rows.items()
+    ]
+
+
+LITE = "tf_efficientnet_lite"
+WIDTHS = {"narrow": (64, 48, 32, 24), "": (128, 64, 48, 32), "wide": (256, 128, 64, 32)}
+
+FRONT: dict[str, dict[str, Any]] = {
+    f"lite{n}{', ' + name if name else ''}": {"encoder": f"{LITE}{n}", "widths": widths}
+    for n in range(3)
+    for name, widths in WIDTHS.items()
+}
+"""Encoders and decoder widths; `lite0` is the default network."""
+
+ABLATION: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no pretrained weights": {"weights": "none"},
+    "one scale": {"scales": (1.0, 1.0), "scales_known": (1.0, 1.0)},
+    "not turned": {"turns": False},
+    "not recoloured": {"brightness": 0.0, "contrast": 0.0},
+    "classes drawn as they are": {"balance": 1.0},
+    "no Dice": {"loss": "ce"},
+    "no branch of single pixels": {"pixel_width": 0},
+    "that branch no faster": {"pixel_speed": 1.0},
+    "no warm-up": {"warm_up": 1e-9},
+    "constant rate, that branch no faster": {"schedule": "constant"},
+    "no weight decay": {"decay": 0.0},
+    "gradients not clipped": {"clip": 0.0},
+}
+"""Each ingredient of the default recipe taken away."""
+
+TRIES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "weights averaged, 0.995": {"average": 0.995},
+    "weights averaged, 0.98": {"average": 0.98},
+    "borders ignored, 1 pixel": {"ignore_borders": 1},
+    "borders ignored, 3 pixels": {"ignore_borders": 3},
+    "recoloured by the patch": {"jitter": "patch"},
+    "batch 8": {"batch": 8},
+    "patch 192": {"patch": 192},
+    "decoder narrow": {"widths": WIDTHS["narrow"]},
+    "decoder wide": {"widths": WIDTHS["wide"]},
+    "cross-entropy + Lovász": {"loss": "ce+lovasz"},
+    "scales 0.5 to 2": {"scales": (0.5, 2.0)},
+}
+"""What may make the default recipe better."""
+
+WORLD_TRIES = {row: TRIES[row] for row in ("default", "weights averaged, 0.995", "recoloured by the patch")}
+
+GROUPS: dict[str, list[Trial]] = {
+    "tries": _tuning(TUNING, TRIES),
+    "world-tries": _tuning(WORLD_TUNING, WORLD_TRIES, 7),
+    "front": _tuning(TUNING, FRONT),
+    "ablation": _tuning(TUNING, ABLATION),
+    "tiles": [Trial(WITHOUT + tile) for tile in TILES],
+    "fixed": [Trial(FIXED, seed=s, minutes=m) for m in (8, 30) for s in SEEDS] + [Trial(FIXED, minutes=60)],
+    "peers": [Trial(FIXED, peer, seed) for seed in SEEDS for peer in PEERS],
+    "world": [Trial(WORLD, YARDSTICK, minutes=0), Trial(WORLD, minutes=7), Trial(WORLD, minutes=30)],
+}
+"""Rows in the order in which they are worth having: settings are chosen before the test tiles are looked at."""

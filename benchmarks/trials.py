@@ -1,0 +1,90 @@
+"""What benchmarks that train share: results as lines of JSON, steps from measured speeds, and the Dubai images as data."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import swath
+from swath.recipes import RECIPES
+from swath.verbs.train import has_bf16
+
+TEST = ("Tile 2", "Tile 5", "Tile 8")
+"""The test tiles of all figures; nothing is tuned on them."""
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+class Ledger:
+    """Results, one line of JSON each, kept as they come.
+
+    A line that a kill or a full disk cut off is no result: reading leaves it out, and adding takes it away.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all results so far."""
+        return [json.loads(line) for line in self._whole().splitlines()]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a result."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = self._whole()
+        with self.path.open("ab") as file:
+            file.truncate(len(whole))
+            file.write(json.dumps(row).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _whole(self) -> bytes:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        return content[: content.rfind(b"\n") + 1]
+
+
+def dubai(images: Path, folder: Path, val: str = "none") -> Path:
+    """Make the dataset of the Dubai images, once: the test tiles, `val` for validation, and the others for training."""
+    if not (folder / "dataset.json").exists():
+        swath.prepare(images, folder, classes=images.parent / "dubai-classes.yaml", test=",".join(TEST), val=val)
+    return folder
+
+
+@contextmanager
+def changed_recipe(settings: dict[str, Any]) -> Iterator[None]:
+    """Give the default recipe other settings for a while; most have no option, because nobody should need one."""
+    with patch.dict(RECIPES, default=RECIPES["default"].but(**settings)):
+        yield
+
+
+def seconds_a_step(dataset: Path, work: Path, steps: int, options: dict[str, Any]) -> list[float]:
+    """Time three short trainings."""
+    seconds = []
+    for _ in range(3):
+        done = swath.train(dataset, work / "rate.swath", steps=steps, **options)
+        seconds.append(done.seconds / done.steps)
+    return seconds
+
+
+def steps_in(minutes: float, seconds: list[float]) -> int:
+    """Return the steps that fit into some minutes, by the median of measured seconds a step."""
+    return max(1, round(60 * minutes / statistics.median(seconds)))
+
+
+def processor() -> str:
+    """Return the processor's name and what it has for bfloat16."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else platform.processor()
+    name = next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), text)
+    return f"{name}, {'bf16' if has_bf16() else 'no bf16'}"
+
+
+def write_end(page: Path, mark: str, text: str) -> None:
+    """Write what follows the mark in a page anew."""
+    page.write_text(page.read_text().partition(mark)[0] + mark + "\n" + text)

@@ -1,0 +1,175 @@
+"""The bookkeeping of benchmarks/accuracy.py: it resumes, trains nothing twice, and never tunes on the test split."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import swath
+from swath.dataset import Dataset
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Return the benchmark with results and rates of its own; every step takes half a minute."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    before = set(sys.modules)
+    module = importlib.import_module("accuracy")
+    monkeypatch.setattr(module, "RESULTS", module.Ledger(tmp_path / "results" / "accuracy.jsonl"))
+    monkeypatch.setattr(module, "RATES", tmp_path / "rates.json")
+    costs = {t.cost() for trials in module.GROUPS.values() for t in trials if t.minutes}
+    module.RATES.write_text(json.dumps({"seconds_a_step": {cost: [29.0, 31.0, 30.0] for cost in costs}}))
+    yield module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(FOLDER)):
+            del sys.modules[name]
+
+
+def line(trial: Any, miou: float = 0.5, **more: Any) -> dict[str, Any]:
+    """Return a result of a trial."""
+    return {
+        "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "what": trial.what(),
+        "miou": miou, "iou": {"water": miou, "land": None}, "steps": 16, **more,
+    }  # fmt: skip
+
+
+def test_a_line_that_a_kill_cut_off_is_no_result(accuracy: ModuleType) -> None:
+    ledger = accuracy.RESULTS
+    assert ledger.rows() == []
+    ledger.add({"a": 1})
+    with ledger.path.open("ab") as file:
+        file.write(b'{"a": 2, "b"')
+    assert ledger.rows() == [{"a": 1}]
+    ledger.add({"a": 3})
+    assert ledger.rows() == [{"a": 1}, {"a": 3}]
+
+
+def test_a_run_goes_on_where_it_was_and_trains_nothing_twice(
+    accuracy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def result(self: Any, trial: Any) -> dict[str, Any]:
+        if len(trained) == 3 and trial.row not in trained:
+            trained.append("killed")
+            raise KeyboardInterrupt
+        trained.append(trial.row)
+        return line(trial)
+
+    monkeypatch.setattr(accuracy.Benchmark, "result", result)
+    benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
+    trials = [t for group in ("tries", "front") for t in accuracy.GROUPS[group]]
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.run(trials)
+    assert len(accuracy.RESULTS.rows()) == 3
+    benchmark.run(trials)
+    trained.remove("killed")
+    assert len(trained) == len(set(trained)) == len(accuracy.RESULTS.rows())
+    assert "default" in trained and "lite0" not in trained  # the same network and recipe under two names
+    assert benchmark.todo(trials) == []
+
+
+def test_results_of_another_recipe_do_not_count(accuracy: ModuleType) -> None:
+    trial = accuracy.GROUPS["fixed"][0]
+    old = line(trial)
+    assert accuracy.done(trial, [old]) == old
+    changed = json.loads(json.dumps(old))
+    changed["what"]["recipe"]["brightness"] = 0.1
+    assert accuracy.done(trial, [changed]) is None
+    assert accuracy.done(replace(trial, seed=1), [old]) is None and accuracy.done(replace(trial, minutes=30), [old]) is None
+
+
+def test_rows_that_choose_settings_are_judged_by_validation_only(
+    accuracy: ModuleType, stripes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for group in ("tries", "front", "ablation", "world-tries"):
+        assert all(t.data in accuracy.VALIDATED for t in accuracy.GROUPS[group])
+    dataset, tuning = Dataset(stripes), accuracy.Trial(accuracy.TUNING)
+    assert {s.group for s in accuracy.judges(tuning, dataset)} == {"c"}
+    assert {s.group for s in accuracy.judges(accuracy.Trial(accuracy.FIXED), dataset)} == {"d"}
+    monkeypatch.setattr(accuracy, "TEST", ("c",))
+    with pytest.raises(ValueError, match=r"may not be judged by \['c'\]"):
+        accuracy.judges(tuning, dataset)
+
+
+def test_without_validation_samples_nothing_is_tuned(accuracy: ModuleType, stripes: Path, tmp_path: Path) -> None:
+    swath.folds.resplit(Dataset(stripes), tmp_path / "d", ["d"])
+    with pytest.raises(ValueError, match="nothing"):
+        accuracy.judges(accuracy.Trial(accuracy.TUNING), Dataset(tmp_path / "d"))
+
+
+def test_a_result_says_all_that_it_depends_on(
+    accuracy: ModuleType, stripes: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps come from the measured rate; a model that is there already is scored and not trained again."""
+    asked = []
+
+    def train(dataset: Path, model: Path, **options: Any) -> None:
+        asked.append(options)
+        shutil.copy(tiny_model, model)
+
+    monkeypatch.setattr(accuracy.swath, "train", train)
+    monkeypatch.setattr(accuracy, "data_of", lambda *_: stripes)
+    benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
+    trial = next(t for t in accuracy.GROUPS["tries"] if t.row == "borders ignored, 3 pixels")
+    found = json.loads(json.dumps(benchmark.result(trial)))
+    assert asked == [{"steps": 16, "seed": 0, "resume": False, "ignore_borders": 3}]
+    assert found["judges"] == ["c"] and found["what"]["recipe"]["ignore_borders"] == 3
+    assert found["what"]["encoder"] == "tf_efficientnet_lite0" and found["digest"] == Dataset(stripes).manifest.digest
+    assert found["miou"] == pytest.approx(swath.evaluate(tiny_model, stripes, split="val").miou)
+    assert np.sum(list(found["samples"].values()), axis=0).tolist() == found["confusion"]
+    benchmark.result(trial)
+    assert len(asked) == 1
+    assert accuracy.done(trial, [found]) == found
+
+
+def test_maps_of_peers_are_scored_as_ours_are(accuracy: ModuleType, stripes: Path, tmp_path: Path) -> None:
+    """A peer finds the images and labels as files; one that maps every place as its labels say is right everywhere."""
+    dataset = Dataset(stripes)
+    job = sys.modules["peer_jobs"].prepare_job(dataset, tmp_path / "peers", seed=3, steps=7)
+    given = json.loads(job.read_text())
+    assert (given["steps"], given["seed"], given["classes"]) == (7, 3, 3) and len(given["train"]) == 2
+    image, labels = (np.asarray(Image.open(path)) for path in given["test"][0])
+    sample = dataset.manifest.of("test")[0]
+    assert (image == dataset.images[sample.image].read(sample.window).values.transpose(1, 2, 0)).all()
+    Image.fromarray(np.where(labels == 1, 2, labels).astype(np.uint8)).save(
+        Path(given["maps"]) / Path(given["test"][0][0]).name
+    )
+    matrix = accuracy.score_maps(dataset, [sample], job)[sample.name]
+    assert matrix.sum(axis=1).tolist() == sample.counts and matrix[:, 1].sum() == 0 and matrix[1, 2] == sample.counts[1]
+
+
+def test_a_rate_that_is_not_measured_is_asked_for(accuracy: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="run `rates` first"):
+        accuracy.steps_of(accuracy.GROUPS["fixed"][0], {})
+
+
+def test_tables_say_what_is_missing(accuracy: ModuleType) -> None:
+    empty = accuracy.tables([], {}, accuracy.done)
+    assert empty.count("not measured yet") > 40
+    tiles = [line(t, miou) for t, miou in zip(accuracy.GROUPS["tiles"], (0.5, 0.6, 0.7), strict=False)]
+    tries = [line(accuracy.GROUPS["tries"][0], 0.6), line(accuracy.GROUPS["tries"][1], 0.625)]
+    text = accuracy.tables([*tiles, *tries], {}, accuracy.done)
+    assert "mIoU over 3 tiles: **0.600** ± 0.100" in text and "The other 5 are not measured yet." in text
+    assert "| Tile 2 | 16 | **0.600** | 0.60 |  |" in text
+    assert "| weights averaged, 0.995 | 16 | 0.625 | +0.025 |" in text
+    assert "| lite0 | 128-64-48-32 | not measured yet | not measured yet | 16 | **0.600** |" in text
+
+
+def test_the_best_and_the_worst_images_are_found(accuracy: ModuleType) -> None:
+    right, half, wrong = [[4, 0], [0, 4]], [[2, 2], [2, 2]], [[0, 4], [4, 0]]
+    chosen = sys.modules["accuracy_pictures"].best_and_worst({"b": half, "c": wrong, "a": right, "d": [[0, 0], [0, 0]]})
+    assert chosen == ["a", "b", "c"]
