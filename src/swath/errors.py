@@ -54,3 +54,12 @@ class ModelError(SwathError):
 
 class JobError(SwathError):
     """The data are in order, but the work cannot be done here (disk, memory, a missing package)."""
+
+
+def refused_by_system(error: OSError) -> JobError:
+    """Return the error for a disk, a folder or a file that the system does not give."""
+    return JobError(
+        f"the system refuses ({error.strerror or error})",
+        file=error.filename,
+        fix="Check permissions and room, also of the folder for temporary files (TMPDIR)",
+    )

@@ -19,7 +19,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from swath.cli.interruption import interruptible
-from swath.errors import SwathError, UsageError
+from swath.errors import SwathError, UsageError, refused_by_system
 from swath.options import Many, checked
 
 _SWITCHES = {"--json", "--quiet", "--verbose", "--help", "-h", "-q", "-v", "-qv", "-vq"}
@@ -83,6 +83,8 @@ class Command:
             fail(error)
         except ModuleNotFoundError as error:
             fail(SwathError(f"this needs the package {error.name}", fix=f'Run `pip install "swath[{_extra(error.name)}]"`'))
+        except OSError as error:  # while libraries are imported: torch looks for a folder for temporary files
+            fail(refused_by_system(error))
         except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback unasked
             if verbose:
                 traceback.print_exc()

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from swath.errors import JobError, UsageError
+from swath.errors import JobError, UsageError, refused_by_system
 from swath.options import checked
 
 P = ParamSpec("P")
@@ -45,10 +45,7 @@ def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]
             except MemoryError as error:
                 raise JobError("there is not enough memory", fix="Close other programs, or use a machine with more") from error
             except OSError as error:  # such as a full disk for temporary files
-                raise JobError(
-                    f"the system refuses ({error.strerror or error})", file=error.filename,
-                    fix="Check permissions and room, also of the folder for temporary files (TMPDIR)",
-                ) from error  # fmt: skip
+                raise refused_by_system(error) from error
 
         call.__signature__ = signature.replace(return_annotation=inspect.signature(work).return_annotation)  # type: ignore[attr-defined]
         return call
