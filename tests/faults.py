@@ -39,7 +39,8 @@ class Case:
                 shutil.copy(data / source, folder / name)
         words = [w.format(data=os.path.relpath(data, folder)) for w in self.words]
 
-        def limited():
+        def prepared():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # which is ignored where the tests run in the background
             for what, most in ((resource.RLIMIT_FSIZE, limit), (resource.RLIMIT_AS, memory)):
                 if most is not None:
                     resource.setrlimit(what, (most, most))
@@ -48,7 +49,7 @@ class Case:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder.parent), "PYTHONPATH": here}
         return subprocess.Popen(
             [*PROGRAM, *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            preexec_fn=limited,
+            preexec_fn=prepared,
         )  # fmt: skip
 
 

@@ -18,6 +18,15 @@ def raised_by(how, error):
             raise error from None
 
 
+@pytest.fixture
+def in_front():
+    """Listen to Ctrl-C, as what a shell runs in the background does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_front")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_what_an_interruption_brings_about_is_an_interruption(how):
     before = signal.getsignal(how)

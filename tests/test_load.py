@@ -24,9 +24,9 @@ from .test_memory import repeated
 
 
 def seconds(work):
-    """Return the processor time of the faster of two runs."""
+    """Return the processor time of the fastest of five runs."""
     took = []
-    for _ in range(2):
+    for _ in range(5):
         begun = time.process_time()
         work()
         took.append(time.process_time() - begun)
@@ -49,7 +49,8 @@ def test_listing_eight_times_the_files_takes_about_eight_times_as_long(tmp_path)
 
 def test_splitting_ten_times_the_groups_takes_about_ten_times_as_long():
     few, many = ([f"g{i}" for i in range(n)] for n in (3000, 30_000))
-    assert seconds(lambda: assign_splits(many, None, None, 0)) < 35 * seconds(lambda: assign_splits(few, None, None, 0))
+    times = [seconds(lambda groups=groups: assign_splits(groups, None, None, 0)) for groups in (few, many)]
+    assert times[1] < 60 * times[0]  # 100 times if it were quadratic
 
 
 @pytest.mark.parametrize("side", [10, 40])
