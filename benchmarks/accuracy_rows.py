@@ -125,8 +125,9 @@ TRIES: dict[str, dict[str, Any]] = {
     "borders ignored, 1 pixel": {"ignore_borders": 1},
     "borders ignored, 3 pixels": {"ignore_borders": 3},
     "recoloured by the patch": {"jitter": "patch"},
-    "batch 8": {"batch": 8},
-    "patch 192": {"patch": 192},
+    "16 patches of 128": {"batch": 16, "patch": 128},
+    "8 patches of 192": {"batch": 8, "patch": 192},
+    "8 patches of 256": {"batch": 8},
     "decoder narrow": {"widths": WIDTHS["narrow"]},
     "decoder wide": {"widths": WIDTHS["wide"]},
     "cross-entropy + Lovász": {"loss": "ce+lovasz"},
@@ -134,7 +135,13 @@ TRIES: dict[str, dict[str, Any]] = {
 }
 """What may make the default recipe better."""
 
-WORLD_TRIES = {row: TRIES[row] for row in ("default", "weights averaged, 0.995", "recoloured by the patch")}
+_OTHER_VIEWS = ("16 patches of 128", "8 patches of 192", "8 patches of 256")
+WORLD_TRIES: dict[str, dict[str, Any]] = {
+    **{row: TRIES[row] for row in ("default", *_OTHER_VIEWS, "weights averaged, 0.98", "recoloured by the patch")},
+    "not recoloured": {"brightness": 0.0, "contrast": 0.0},
+    "classes drawn as they are": {"balance": 1.0},
+    "decoder wide": {"widths": WIDTHS["wide"]},
+}
 
 GROUPS: dict[str, list[Trial]] = {
     "tries": _tuning(TUNING, TRIES),
