@@ -52,7 +52,7 @@ NETWORKS = Path(__file__).parent / "results" / "accuracy-networks.json"
 MARK = "<!-- What follows is written by `benchmarks/accuracy.py DUBAI WORK table`. -->\n"
 VALIDATION_TILE = "Tile 3"
 WORLD_VALIDATION = 10
-RATE_STEPS = 20
+RATE_STEPS = 4
 
 Matrices = dict[str, np.ndarray]
 

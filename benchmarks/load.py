@@ -1,15 +1,17 @@
 """What large work costs: ten thousand images, a raster of 100,000 pixels a side, 200 classes, 64 bands; each verb in a process.
 
-Usage: python benchmarks/load.py WORK [--cases files,classes,bands,raster,maps] [--sizes 1000,3000,10000] [--verbs V,...]
+Usage: python -m benchmarks.load WORK [--cases files,classes,bands,raster,maps] [--sizes 1000,3000,10000] [--verbs V,...]
 
 WORK is a folder for what is made (40 GB). Each verb runs in a process of its own, whose processor
-time (its workers included) and peak resident memory are measured. The last column is how much longer one more image, band,
-class or pixel takes at the larger sizes than at the smaller ones: 1 is linear, less is better; the time to start cancels out.
+time (its workers included) and peak resident memory are measured, and kept in benchmarks/results/load.jsonl. The table that is
+printed at the end shows the last of each. Its last column is how much longer one more image, band, class or pixel takes
+at the larger sizes than at the smaller ones: 1 is linear, less is better; the time to start cancels out.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import shutil
 import subprocess
@@ -23,6 +25,11 @@ import pyogrio
 import rasterio
 import shapely
 from numpy.typing import NDArray
+
+from benchmarks.trials import Ledger
+from tests.make import write_model
+
+RESULTS = Ledger(Path(__file__).parent / "results" / "load.jsonl")
 
 CHILD = """
 import json, os, resource, sys
@@ -80,11 +87,13 @@ class Case:
         sizes: how much of it there is.
         make: fills a folder for one size.
         verbs: by name, in order.
+        square: whether there is as much of it as the square of a size.
     """
 
     sizes: Sequence[int]
     make: Callable[[Path, int], None]
     verbs: dict[str, Verb]
+    square: bool = False
 
 
 def run(arguments: Sequence[str], folder: Path) -> Cost:
@@ -147,8 +156,12 @@ def many_bands(folder: Path, n: int) -> None:
 
 
 def large_raster(folder: Path, side: int) -> None:
-    """Write a virtual raster of so many pixels a side with its labels, each showing one file again and again."""
+    """Write a virtual raster of so many pixels a side with its labels, each showing one file again and again.
+
+    And a network of a single pixel, for what `predict` takes when the network takes next to nothing.
+    """
     write_pair(folder / "tile", "one", TILE, 5, 3, 0)
+    write_model(folder.parent / "pixel.swath")
     for name, bands in (("images", 3), ("masks", 1)):
         _repeat(folder / f"{name}.vrt", folder / "tile" / name / "one.tif", side, bands)
 
@@ -220,8 +233,10 @@ CASES = {
             "inspect": Verb(f"inspect . {_SCENE}"),
             "prepare": Verb(f"prepare . ../dataset {_SCENE}", 50_000),
             "train": Verb("train ../dataset ../m.swath --steps 2", 50_000),
-            "evaluate": Verb("evaluate ../m.swath ../dataset", 12_500),
+            "evaluate": Verb("evaluate ../m.swath ../dataset", 25_000),
+            "predict, one pixel": Verb("predict ../pixel.swath images.vrt ../map.tif"),
         },
+        square=True,
     ),
     "maps": Case(
         (12_500, 25_000, 50_000, 100_000),
@@ -231,13 +246,14 @@ CASES = {
             "area": Verb("area map.tif --reference points.gpkg"),
             "sample": Verb("sample map.tif ../sample.gpkg"),
         },
+        square=True,
     ),
 }
 
 
-def measure(name: str, sizes: Sequence[int], verbs: Sequence[str], work: Path) -> dict[str, dict[int, Cost]]:
-    """Run a case at some sizes, and return the cost of each verb by size."""
-    case, found = CASES[name], {}
+def measure(name: str, sizes: Sequence[int], verbs: Sequence[str], work: Path) -> None:
+    """Run a case at some sizes, and keep the cost of each verb."""
+    case = CASES[name]
     for size in sizes:
         folder = work / name / str(size)
         shutil.rmtree(folder, ignore_errors=True)
@@ -245,19 +261,25 @@ def measure(name: str, sizes: Sequence[int], verbs: Sequence[str], work: Path) -
         case.make(folder / "source", size)
         for verb, command in case.verbs.items():
             if size <= command.most and (not verbs or verb in verbs):
-                found.setdefault(verb, {})[size] = cost = run(command.arguments.split(), folder / "source")
+                cost = run(command.arguments.split(), folder / "source")
+                what = {"case": name, "verb": verb, "size": size, "day": str(datetime.date.today())}
+                RESULTS.add(what | {"seconds": round(cost.seconds, 1), "megabytes": round(cost.peak / 1e6)})
                 sys.stderr.write(f"{name} {size} {verb}: {cost.seconds:.1f} s, {cost.peak / 1e6:.0f} MB\n")
         shutil.rmtree(folder)
-    return found
 
 
-def table(name: str, found: dict[str, dict[int, Cost]]) -> Iterator[str]:
-    """Yield the rows of a case."""
-    for verb, costs in found.items():
-        more = growth(list(costs), [c.seconds for c in costs.values()])
-        cells = [" / ".join(f"{size:,}" for size in costs), " / ".join(f"{c.seconds:.1f}" for c in costs.values())]
-        cells += [" / ".join(f"{c.peak / 1e6:.0f}" for c in costs.values()), "" if more is None else f"{more:.2f}"]
-        yield f"| {name} | {verb} | {' | '.join(cells)} |"
+def table(name: str) -> Iterator[str]:
+    """Yield the rows of a case: what was measured last of each verb and size."""
+    case = CASES[name]
+    for verb in case.verbs:
+        found = {r["size"]: r for r in RESULTS.rows() if (r["case"], r["verb"]) == (name, verb)}
+        sizes = sorted(found)
+        costs = [found[size] for size in sizes]
+        more = growth([size**2 if case.square else size for size in sizes], [c["seconds"] for c in costs])
+        cells = [" / ".join(f"{size:,}" for size in sizes), " / ".join(f"{c['seconds']:.1f}" for c in costs)]
+        cells += [" / ".join(str(c["megabytes"]) for c in costs), "" if more is None else f"{more:.2f}"]
+        if costs:
+            yield f"| {name} | {verb} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -271,7 +293,8 @@ def main() -> None:
     lines = ["| what grows | verb | how much | processor s | peak MB | growth |", "|---|---|---|---|---|---|"]
     for name in options.cases.split(","):
         sizes = [int(size) for size in options.sizes.split(",")] if options.sizes else CASES[name].sizes
-        lines += table(name, measure(name, sizes, [v for v in options.verbs.split(",") if v], options.work))
+        measure(name, sizes, [v for v in options.verbs.split(",") if v], options.work)
+        lines += table(name)
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
-import statistics
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import swath
+from swath.course import Course
 from swath.recipes import RECIPES
 from swath.verbs.train import has_bf16
 
 TEST = ("Tile 2", "Tile 5", "Tile 8")
 """The test tiles of all figures; nothing is tuned on them."""
+
+COMPILED = 3
+"""Steps after which a network is compiled, and steps take what they will take."""
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -64,18 +69,32 @@ def changed_recipe(settings: dict[str, Any]) -> Iterator[None]:
         yield
 
 
+class _Enough(Exception):
+    """The training has been timed."""
+
+
 def seconds_a_step(dataset: Path, work: Path, steps: int, options: dict[str, Any]) -> list[float]:
-    """Time three short trainings."""
-    seconds = []
-    for _ in range(3):
-        done = swath.train(dataset, work / "rate.swath", steps=steps, **options)
-        seconds.append(done.seconds / done.steps)
-    return seconds
+    """Time nine stretches of so many steps in one training, after the steps in which the network is compiled."""
+    ends: list[float] = []
+    step_ended = Course.on_train_batch_end
+
+    def end(self: Course, *given: Any) -> None:
+        step_ended(self, *given)
+        ends.append(time.monotonic())
+        if len(ends) == COMPILED + 9 * steps:
+            raise _Enough
+
+    with patch.object(Course, "on_train_batch_end", end), suppress(_Enough):
+        swath.train(dataset, work / "rate.swath", steps=2 * (COMPILED + 9 * steps), **options)
+    return [(b - a) / steps for a, b in itertools.pairwise(ends[COMPILED - 1 :: steps])]
 
 
 def steps_in(minutes: float, seconds: list[float]) -> int:
-    """Return the steps that fit into some minutes, by the median of measured seconds a step."""
-    return max(1, round(60 * minutes / statistics.median(seconds)))
+    """Return the steps that fit into some minutes, by the fastest of measured stretches.
+
+    Whoever shares the processor can only slow a stretch down: on rented machines by a third, for minutes.
+    """
+    return max(1, round(60 * minutes / min(seconds)))
 
 
 def processor() -> str:
