@@ -24,9 +24,8 @@ import numpy as np
 import pyogrio
 import rasterio
 import shapely
-from numpy.typing import NDArray
-
 from benchmarks.trials import Ledger
+from numpy.typing import NDArray
 from tests.make import write_model
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "load.jsonl")
