@@ -140,6 +140,7 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
     **{row: TRIES[row] for row in ("default", *_OTHER_VIEWS, "weights averaged, 0.98", "recoloured by the patch")},
     "not recoloured": {"brightness": 0.0, "contrast": 0.0},
     "classes drawn as they are": {"balance": 1.0},
+    "16 patches of 256": {"batch": 16},
     "decoder wide": {"widths": WIDTHS["wide"]},
 }
 
