@@ -7,7 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from swath.errors import JobError, ModelError, UsageError
-from swath.network import Network, NetworkSpec, input_scaling, load_encoder_weights, to_onnx
+from swath.fleet import Engine
+from swath.halo import find_context
+from swath.network import Network, NetworkSpec, _Pool, input_scaling, load_encoder_weights, to_onnx
 from swath.runtime import OnnxRuntime, OpenVinoRuntime, TorchRuntime
 
 
@@ -17,7 +19,7 @@ def make(encoder="tf_efficientnet_lite0", decoder="unet", bands=3, classes=4):
     return Network(spec).eval()
 
 
-@pytest.mark.parametrize("decoder", ["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"])
+@pytest.mark.parametrize("decoder", ["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"])
 def test_every_decoder_gives_a_score_a_class_and_pixel(decoder):
     network = make("resnet18", decoder, bands=4)
     with torch.inference_mode():
@@ -105,6 +107,31 @@ def test_onnx_takes_any_batch_and_size_and_agrees_with_torch(engine):
     for shape in ((1, 5, 32, 32), (3, 5, 64, 160), (2, 5, 224, 96)):
         raw = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
         np.testing.assert_allclose(packed(raw), TorchRuntime(network)(raw), atol=1e-3)
+
+
+@pytest.mark.parametrize("decoder", ["fpn", "upernet", "deeplabv3plus"])
+def test_decoders_are_the_same_in_every_engine(decoder):
+    network = make("resnet18", decoder)
+    packed = [engine(to_onnx(network, 3)) for engine in (OpenVinoRuntime, OnnxRuntime)]
+    for shape in ((1, 3, 64, 64), (2, 3, 224, 96)):
+        raw = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+        expected = TorchRuntime(network)(raw)
+        for runtime in packed:
+            np.testing.assert_allclose(runtime(raw), expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_pooling_in_cells_is_that_of_torch():
+    for cells, height, width in ((2, 2, 7), (3, 10, 1), (6, 4, 13)):
+        x = torch.rand(2, 5, height, width)
+        torch.testing.assert_close(_Pool(cells)(x), torch.nn.functional.adaptive_avg_pool2d(x, cells))
+
+
+@pytest.mark.parametrize("decoder", ["unet", "fpn", "upernet", "deeplabv3plus"])
+def test_decoders_that_look_at_all_of_an_image_are_found_out(decoder):
+    """Tiles of theirs cannot fit together exactly, so all are read in windows of one size (see `halo`)."""
+    network = make("resnet18", decoder)
+    engine = Engine(TorchRuntime(network), [127.5] * 3, network.stride, 0, classes=4)
+    assert find_context(engine, 3) == ("local" if decoder == "unet" else "global")
 
 
 def test_engines_refuse_what_is_no_network():

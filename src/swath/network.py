@@ -31,6 +31,7 @@ _DECODERS: dict[str, Any] = {
     "unet": smp.Unet,
     "unetplusplus": smp.UnetPlusPlus,
     "fpn": smp.FPN,
+    "upernet": smp.UPerNet,
     "deeplabv3plus": smp.DeepLabV3Plus,
     "segformer": smp.Segformer,
 }
@@ -42,7 +43,7 @@ class NetworkSpec:
 
     Attributes:
         encoder: name of a timm model that gives feature maps.
-        decoder: unet, unetplusplus, fpn, deeplabv3plus, segformer or classic.
+        decoder: unet, unetplusplus, fpn, upernet, deeplabv3plus, segformer or classic.
         classes: number of classes.
         mean: subtracted from each raw band value.
         std: each band is divided by it then.
@@ -158,10 +159,34 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
     if spec.decoder == "unet":
         built.decoder.blocks = built.decoder.blocks[:-1]
         body.head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
-    for module in body.modules():
+    for module in list(body.modules()):
         if isinstance(module, nn.Upsample) and module.align_corners:
             module.align_corners = False  # True stretches by the tile's size, and tiles would not fit together
+        for name, child in module.named_children():
+            if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size != 1:
+                setattr(module, name, _Pool(child.output_size))
     return body
+
+
+class _Pool(nn.Module):
+    """`nn.AdaptiveAvgPool2d` as two products of matrices, which ONNX can say of images of any size."""
+
+    def __init__(self, cells: int) -> None:
+        super().__init__()
+        self.cells = cells
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, cols = (_averages(self.cells, x, axis) for axis in (-2, -1))
+        return rows @ x @ cols.T
+
+
+def _averages(cells: int, x: Tensor, axis: int) -> Tensor:
+    """Return the matrix (cells, pixels) that averages over cells of an axis, which overlap where they do not divide it."""
+    length = x.shape[axis]
+    cell, pixel = torch.arange(cells, device=x.device)[:, None], torch.arange(length, device=x.device)
+    first, stop = cell * length // cells, (cell * length + length + cells - 1) // cells
+    inside = ((pixel >= first) & (pixel < stop)).to(x.dtype)
+    return inside / inside.sum(dim=1, keepdim=True)
 
 
 def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:

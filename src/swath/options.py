@@ -45,7 +45,7 @@ ClassWeights = Literal["none", "effective", "inverse-sqrt"]
 Heads = Literal["softmax", "per-class"]
 Tta = Literal["none", "flips", "full"]
 Jitter = Literal["data", "patch"]
-Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
+Decoder = Literal["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
 
 _FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
