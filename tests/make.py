@@ -118,11 +118,14 @@ def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int =
     return root
 
 
-def write_model(path: Path, bands: int = 3, dtype: str = "uint8") -> Path:
-    """Write a model file of a network that can be worked out by hand (see `looked_up`): a 1x1 convolution, classes 1, 2, 3."""
+def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool = False) -> Path:
+    """Write a model file of a network that can be worked out by hand (see `looked_up`): a 1x1 convolution, classes 1, 2, 3.
+
+    With `latitude`, that is the last band, and the third class scores nothing.
+    """
     weights = np.zeros((3, bands, 1, 1), np.float32)
     weights[0, 0], weights[1, -1] = 1, 1 if bands > 1 else -1
-    tensors = [("weights", weights), ("bias", np.array([0, 0, LEVEL], np.float32))]
+    tensors = [("weights", weights), ("bias", np.array([0, 0, 0 if latitude else LEVEL], np.float32))]
     ends = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", channels, "height", "width"])
         for name, channels in (("raw", bands), ("scores", 3))
@@ -133,6 +136,7 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8") -> Path:
     )  # fmt: skip
     network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
     legend = Legend(tuple(LandClass(str(c), (c,), c, f"#0000{c:02X}") for c in (1, 2, 3)))
+    names = [str(i) for i in range(1, bands + 1 - latitude)] + ["latitude"] * latitude
     training = Training(
         data="", data_digest="", groups={}, recipe="", settings={}, seed=0, steps=0, seconds=0, first_weights="none",
         precision="float32", versions={}, curve=[], validation_miou=None,
@@ -140,7 +144,7 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8") -> Path:
     card = Card(
         swath_version="0", name=path.stem, legend=legend, dtype=dtype, gsd=None, encoder="none", decoder="unet",
         network=Shape(widths=[8, 8, 8, 8], pixel_width=0),
-        bands=[CardBand(name=str(i), fill=0, mean=0, std=1, min=0, max=255) for i in range(1, bands + 1)],
+        bands=[CardBand(name=name, fill=0, mean=0, std=1, min=0, max=255) for name in names], latitude=latitude,
         stride=32, halo=0, parameters=weights.size + 3, training=training, files={},
     )  # fmt: skip
     pack(path, card, network.SerializeToString(), save({"weights": weights}))

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from swath.classes import Legend, rgb
 from swath.errors import ModelError, SwathError
+from swath.latitude import LATITUDE
 from swath.options import Decoder, Heads
 
 FORMAT_VERSION = 1
@@ -121,6 +122,7 @@ class Card(_Frozen):
         seam: share of labels that tiles with this halo changed against whole images; None where that was not measured.
         context: `global` where a pixel's class depends on all of its read window, however far, else `local`.
         int8: how the network in 8-bit numbers was made and how far it differs; None where the file has none.
+        latitude: whether the last band is latitude, worked out from where a pixel lies and not read from an image.
         heights: whether the network's last channel, after the class scores, is the height above ground in metres.
         heads: `softmax`, or `per-class` where the scores are calibrated log-odds of masks apart.
         thresholds: per-class heads: probability from which on a pixel belongs to the mask of a class.
@@ -148,6 +150,7 @@ class Card(_Frozen):
     seam: Share | None = None
     context: Literal["local", "global"] = "local"
     int8: dict[str, Any] | None = None
+    latitude: bool = False
     heights: bool = False
     heads: Heads = "softmax"
     thresholds: list[Share] | None = None
@@ -171,6 +174,7 @@ class Card(_Frozen):
         reasons = {
             f"two classes share the map code {twice[:1]}": bool(twice),
             "the halo is no multiple of the stride": self.halo % self.stride != 0,
+            "its last band is no latitude": self.latitude and (bands < 2 or self.bands[-1].name != LATITUDE),
             "tiles are smaller than the stride": self.core is not None and self.core < self.stride,
             "the thresholds are not one a class": self.thresholds is not None and len(self.thresholds) != classes,
             "the familiarity is of other bands or classes": known is not None
@@ -185,6 +189,11 @@ class Card(_Frozen):
     def channels(self) -> int:
         """Channels of the network's output: class scores, and heights where it gives them."""
         return len(self.legend.learnt) + self.heights
+
+    @property
+    def image_bands(self) -> list[str]:
+        """Names of the bands that an image brings."""
+        return [band.name for band in self.bands[: len(self.bands) - self.latitude]]
 
     @property
     def side(self) -> int | None:
@@ -226,7 +235,8 @@ class Card(_Frozen):
                     name="raw pixel values",
                     bands=[ModelBand.create(b.name) for b in self.bands],
                     input=InputStructure.create([-1, len(self.bands), -1, -1], shape, DataType.FLOAT32),
-                    description="Scaling is part of the network; invalid pixels are replaced by the fill of their band.",
+                    description="Scaling is part of the network; invalid pixels are replaced by the fill of their band."
+                    + " The last band is each pixel's absolute latitude in degrees." * self.latitude,
                 )
             ],
             output=[

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from swath.classes import IGNORE, Legend
 from swath.errors import DataError
 from swath.grid import Window
+from swath.latitude import with_latitude
 from swath.raster import Grid, Pixels
 from swath.types import PathLike, SplitName
 
@@ -54,7 +55,10 @@ class Band(_Frozen):
 
 
 class Image(_Frozen):
-    """One stored image; file names are relative to the dataset's folder."""
+    """One stored image; file names are relative to the dataset's folder.
+
+    With `latitude`, that of each pixel is worked out as it is read, and is its last band.
+    """
 
     name: str
     sources: list[str]
@@ -62,6 +66,7 @@ class Image(_Frozen):
     labels: str | None
     valid: str | None
     heights: str | None = None
+    latitude: bool = False
     grid: Grid
 
 
@@ -96,6 +101,16 @@ class Manifest(_Frozen):
         return [s for s in self.samples if s.split == split]
 
     @property
+    def latitude(self) -> bool:
+        """Whether the last band is latitude, which is not stored but worked out."""
+        return any(image.latitude for image in self.images)
+
+    @property
+    def stored_bands(self) -> list[str]:
+        """Names of the bands that are stored."""
+        return [band.name for band in self.bands[: len(self.bands) - self.latitude]]
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the manifest: names the data, the split and the statistics a model was made with.
 
@@ -121,7 +136,16 @@ class StoredImage:
         self._opened = opened or mapped
 
     def read(self, window: Window) -> Pixels:
-        """Return values (bands, rows, columns) and validity (rows, columns) of a window inside the image."""
+        """Return values (bands, rows, columns) and validity (rows, columns) of a window inside the image.
+
+        Raises:
+            DataError: a stored array is lost, or the latitude of a pixel is not known.
+        """
+        stored = self.read_stored(window)
+        return with_latitude(stored, self.grid, window, self._image.sources[0]) if self._image.latitude else stored
+
+    def read_stored(self, window: Window) -> Pixels:
+        """Return the same of those bands that are stored, in the dtype of the source."""
         values = self._part(self._image.pixels, window).transpose(2, 0, 1)
         valid = np.ones(values.shape[1:], bool) if self._image.valid is None else self._part(self._image.valid, window)
         return Pixels(values, valid)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from swath.errors import DataError, UsageError
 from swath.grid import Window
 from swath.labels import UNLABELLED, VectorLabels, read_ignored
+from swath.latitude import check_located, with_latitude
 from swath.raster import EXTENSIONS, Grid, Pixels, Raster, find_stack
 from swath.vector import read_geometries
 
@@ -34,6 +35,7 @@ class Input(BaseModel):
         order: bands to take, in the model's order, counted from 1; None for all as they are.
         mask: rasters whose non-zero pixels become nodata.
         regions: polygon layer outside of which nothing is mapped.
+        latitude: whether the latitude of each pixel is a further band.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +47,7 @@ class Input(BaseModel):
     order: tuple[int, ...] | None = None
     mask: tuple[str, ...] = ()
     regions: str | None = None
+    latitude: bool = False
 
     def open(self) -> View:
         """Open it.
@@ -57,7 +60,7 @@ class Input(BaseModel):
             image = Mosaic(self.files, self.order)
         else:
             image = Raster(self.files, self.bands, self.order)
-        return View(image, self.mask, self.regions)
+        return View(image, self.mask, self.regions, self.latitude)
 
 
 class _Image(Protocol):
@@ -83,15 +86,19 @@ class View:
         image: a raster or mosaic.
         mask: rasters whose non-zero pixels become nodata, also for the network.
         regions: polygon layer; None for all. What lies around a region is still read, as context.
+        latitude: whether the latitude of each pixel is a further band, the last.
 
     Raises:
-        DataError: the regions cannot be read, or have no place on the image.
+        DataError: the regions cannot be read, or have no place on the image; or where it lies is wanted, and not known.
     """
 
-    def __init__(self, image: _Image, mask: Sequence[str] = (), regions: str | None = None) -> None:
+    def __init__(self, image: _Image, mask: Sequence[str] = (), regions: str | None = None, latitude: bool = False) -> None:
         self.image = image
         self.grid = image.grid
         self._mask = tuple(Path(p) for p in mask)
+        self._latitude = latitude
+        if latitude:
+            check_located(image.grid, image.bands, self.name, "take a model without latitude")
         self._regions = None if regions is None else VectorLabels(read_geometries(regions), image.grid)
 
     @property
@@ -99,12 +106,18 @@ class View:
         """Path of the image, or of its first file."""
         return self.image.paths[0]
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of what is read."""
+        return np.result_type(self.image.dtype, np.float32) if self._latitude else self.image.dtype
+
     def read(self, window: Window) -> Pixels:
         """Read a window; see `Raster.read`."""
         values, valid = self.image.read(window)
         if self._mask:
             valid = valid & ~read_ignored(self._mask, self.grid, window)
-        return Pixels(values, valid)
+        pixels = Pixels(values, valid)
+        return with_latitude(pixels, self.grid, window, self.name) if self._latitude else pixels
 
     def wanted(self, window: Window) -> NDArray[np.bool_] | None:
         """Return which pixels of a window lie in the regions (their centres do); None where all do."""

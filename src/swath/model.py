@@ -239,6 +239,7 @@ class Model:
         Args:
             array: raw pixel values, NumPy (bands, rows, columns), or (rows, columns) for one band, masked or not; or an xarray
                 DataArray, whose bands may be any dimension called `band`, else the first. NaN and masked pixels have no data.
+                Where the model takes latitude, its absolute degrees are the last band.
 
         Returns:
             Class codes (rows, columns), uint8 or uint16, as NumPy or as a DataArray with the same coordinates; the legend's

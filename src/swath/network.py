@@ -163,8 +163,9 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
         if isinstance(module, nn.Upsample) and module.align_corners:
             module.align_corners = False  # True stretches by the tile's size, and tiles would not fit together
         for name, child in module.named_children():
-            if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size != 1:
-                setattr(module, name, _Pool(child.output_size))
+            cells = child.output_size if isinstance(child, nn.AdaptiveAvgPool2d) else 1
+            if isinstance(cells, int) and cells > 1:
+                setattr(module, name, _Pool(cells))
     return body
 
 

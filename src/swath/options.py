@@ -114,6 +114,9 @@ class PrepareOptions(SourceOptions):
         int | None, Field(ge=0, description="Pixels left unlabelled between blocks of two splits; block/16 if absent.")
     ] = None
     heights: Annotated[bool, Field(description="Store heights above ground where the layout has them.")] = True
+    latitude: Annotated[
+        bool, Field(description="Add a band: the latitude of each pixel, worked out from CRS and transform, also to predict.")
+    ] = False
     learn_unlabeled: Annotated[bool, Field(description="Learn the ignored classes too; scores come with and without.")] = False
     skip_bad: Annotated[bool, Field(description="Drop samples with errors, and list them, instead of refusing.")] = False
     seed: Annotated[int, Field(ge=0, description="Seed of the split.")] = 0

@@ -113,6 +113,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
         halo=tiles.halo,
         seam=tiles.seam,
         context=tiles.context,
+        latitude=manifest.latitude,
         heights=spec.heights,
         heads=taught.recipe.heads,
         thresholds=thresholds,

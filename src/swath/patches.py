@@ -97,6 +97,7 @@ class Patches(Batches):
 
     def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
         super().__init__(ground, recipe, seed, start)
+        self._latitude = ground.dataset.manifest.latitude
         known = ground.dataset.manifest.gsd is not None
         self._zooms = [math.log(zoom) for zoom in (recipe.scales_known if known else recipe.scales)]
 
@@ -131,6 +132,8 @@ class Patches(Batches):
         mean, std = _statistics(piece) if r.jitter == "patch" else (self.ground.mean, self.ground.std)
         gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(1 - r.contrast / 2, 1 + r.contrast / 2, bands)
         shift = rng.uniform(-r.brightness, r.brightness) + rng.uniform(-r.brightness / 3, r.brightness / 3, bands)
+        if self._latitude:  # it says where a patch lies, whatever the light
+            gain[-1], shift[-1] = 1, 0
         changes = mean, gain.astype(np.float32), shift.astype(np.float32) * std
         return torch.from_numpy(np.stack(changes))
 

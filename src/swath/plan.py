@@ -113,7 +113,7 @@ def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan
     halo = looks.halo(card.halo, card.stride) if asked.halo is None else looks.whole_halo(asked.halo, card.stride)
     bands, channels = len(card.bands), len(card.legend.learnt) + card.heights
     # twice the input as read and as float32 (the next tile is read meanwhile), scores, what is made of them, and one part
-    own = 2 * bands * (image.image.dtype.itemsize + 4) + 4 * channels + 8 + (8 * channels if len(asked.layers) > 1 else 0)
+    own = 2 * bands * (image.dtype.itemsize + 4) + 4 * channels + 8 + (8 * channels if len(asked.layers) > 1 else 0)
     own += looks.bytes_per_pixel(bands, channels)
     per_pixel = own + looks.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
     networks = len(model.network()) + (len(model.network("int8")) if setup.precision == "int8" else 0)

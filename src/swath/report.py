@@ -149,8 +149,8 @@ def _seen(truth: Truth, place: Place, small: tuple[slice, slice]) -> list[tuple[
     image = truth.image(place)
     if image is None or not isinstance(truth, DatasetTruth):
         return []
-    values, valid = image.read(place.window)
-    names = [band.name for band in truth.dataset.manifest.bands]
+    values, valid = image.read_stored(place.window)
+    names = truth.dataset.manifest.stored_bands
     return [("image", data_url(visible(Pixels(values[(slice(None), *small)], valid[small]), names)))]
 
 

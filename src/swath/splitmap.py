@@ -81,7 +81,7 @@ def _mosaic(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def _thumb(dataset: Dataset, number: int, window: Window, longest: int) -> str:
-    values, valid = dataset.images[number].read(window)
+    values, valid = dataset.images[number].read_stored(window)
     step = step_for(window.height, window.width, longest)
     pixels = Pixels(values[:, ::step, ::step], valid[::step, ::step])
-    return data_url(visible(pixels, [band.name for band in dataset.manifest.bands]))
+    return data_url(visible(pixels, dataset.manifest.stored_bands))

@@ -7,6 +7,7 @@ from pathlib import Path
 from swath.doctor.facts import examine
 from swath.errors import ModelError, UsageError
 from swath.familiarity import distance
+from swath.inputs import View
 from swath.model import Model
 from swath.options import InspectOptions
 from swath.raster import Raster, find_stack
@@ -57,7 +58,7 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
     if card.familiarity is None:
         raise ModelError("it does not know what its training data were like", file=model.path, fix="Train it again")
     path = Path(options.source)
-    names = [band.name for band in card.bands]
+    names = card.image_bands
     if path.is_dir() and not options.images:
         images = tuple(find_stack(path, names))
     elif path.is_dir():
@@ -85,8 +86,8 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
                 "Bring it to the training data's type and scale.",
             )
         )  # fmt: skip
-    with Raster(images, names) as raster:
-        far, _ = distance(raster, model.engine, card.familiarity)
+    with View(Raster(images, names), latitude=card.latitude) as image:
+        far, _ = distance(image, model.engine, card.familiarity)
     if far > card.familiarity.threshold:
         findings.append(
             Finding(

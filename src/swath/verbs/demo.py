@@ -183,7 +183,7 @@ def make_source(folder: Path, data: Path) -> Path:
     return folder
 
 
-def make_dataset(source: Path, dataset: Path, validation: int = 0) -> None:
+def make_dataset(source: Path, dataset: Path, validation: int = 0, latitude: bool = False) -> None:
     """Prepare the world: 14 of its 72 blocks are for testing, `validation` further ones for validation."""
     blocks = [str(block) for block in np.random.RandomState(1).permutation(72)]
     prepare(
@@ -195,6 +195,7 @@ def make_dataset(source: Path, dataset: Path, validation: int = 0) -> None:
         block=BLOCK,
         test=blocks[:14],
         val=blocks[14 : 14 + validation] or ["none"],
+        latitude=latitude,
     )
 
 
@@ -220,5 +221,5 @@ def yardstick(dataset: Dataset) -> Scores:
 
 def _bins_and_labels(dataset: Dataset, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     image = dataset.images[sample.image]
-    red, green, blue = (image.read(sample.window).values >> 3).astype(np.int64)
+    red, green, blue = (image.read_stored(sample.window).values[:3] >> 3).astype(np.int64)
     return (red << 10 | green << 5 | blue).ravel(), image.read_labels(sample.window).ravel()

@@ -142,6 +142,10 @@ def check_fit(model: Model, dataset: Dataset) -> None:
             file=model.path,
             fix="Prepare the dataset with the model's classes (--classes)",
         )
+    if model.card.latitude and not dataset.manifest.latitude:
+        raise ModelError("it takes latitude as a band", file=model.path, fix="Prepare the dataset with --latitude")
+    if dataset.manifest.latitude and not model.card.latitude:
+        raise ModelError("it takes no latitude", file=model.path, fix="Prepare the dataset without --latitude")
     if len(model.card.bands) != len(dataset.manifest.bands):
         raise ModelError(
             f"it takes {len(model.card.bands)} bands, and the dataset has {len(dataset.manifest.bands)}",

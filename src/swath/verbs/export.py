@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.card import Card
-from swath.errors import JobError
+from swath.errors import JobError, ModelError
 from swath.model import Model
 from swath.options import ExportOptions
 from swath.parts import whole_file
@@ -41,11 +41,16 @@ def export(options: ExportOptions) -> ExportResult:
     Source: the plugin's documentation, "Add metadata to model".
 
     Raises:
-        ModelError: the model is damaged.
+        ModelError: the model is damaged, or takes latitude as a band.
         JobError: the package onnx is missing, the file cannot be written, or it does not say what the model says.
     """
     model = Model(options.model)
     card = model.card
+    if card.latitude:
+        raise ModelError(
+            "it takes the latitude of each pixel as a band, which other programs do not give", file=model.path,
+            fix="Map with `swath predict`; or feed model.onnx, which is in the model file, with degrees as the last band",
+        )  # fmt: skip
     if card.dtype != "uint8":
         log.warning("The model takes %s, and Deepness gives only 8-bit pixels: other programs can use the file.", card.dtype)
     if card.side is not None and card.side > TILE:

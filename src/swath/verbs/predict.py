@@ -19,6 +19,7 @@ from swath.doubt import review
 from swath.errors import DataError, JobError, UsageError
 from swath.foresight import Foresight, foresee
 from swath.inputs import Input, View, find_inputs
+from swath.latitude import span
 from swath.maps import CONFIDENCE, HEIGHT, MapKind, MapWriter, class_map, mask_map, probability_map
 from swath.model import Model
 from swath.options import PredictOptions
@@ -32,6 +33,9 @@ from swath.tileparts import TileParts, open_store
 from swath.verbs.verb import Result, verb
 
 log = logging.getLogger(__name__)
+
+NEAR = 1.0
+"""Degrees of latitude beyond those of the training data that are not worth a word."""
 
 
 class PredictResult(Result):
@@ -127,7 +131,7 @@ def _result(options: PredictOptions, model: Model, made: list[_Made], start: flo
 
 def _inputs(options: PredictOptions, model: Model) -> tuple[list[Input], bool]:
     """List the images, and tell whether MAP is a folder for their maps."""
-    bands = [b.name for b in model.card.bands]
+    bands = model.card.image_bands
     found = find_inputs(options.image, bands, None if options.stack is None else str(options.stack))
     if options.stack is not None:
         _check_stack(options, found[0])
@@ -135,6 +139,7 @@ def _inputs(options: PredictOptions, model: Model) -> tuple[list[Input], bool]:
         "order": None if options.band_order is None else tuple(options.band_order),
         "mask": tuple(str(Path(p).resolve()) for p in options.mask),
         "regions": None if options.regions is None else str(Path(options.regions).resolve()),
+        "latitude": model.card.latitude,
     }
     found = [i.model_copy(update=extras) for i in found]
     given = str(options.image)
@@ -313,10 +318,10 @@ def _scratch(path: Path) -> Iterator[Path]:
 def _check(image: View, model: Model) -> None:
     """Refuse an image with other bands than the model's; warn of what makes a map doubtful."""
     card, raster = model.card, image.image
-    if len(raster.bands) != len(card.bands):
-        names = ", ".join(b.name for b in card.bands)
+    if len(raster.bands) != len(card.image_bands):
+        names = ", ".join(card.image_bands)
         raise DataError(
-            f"it has {len(raster.bands)} band(s), and the model takes {len(card.bands)} ({names})",
+            f"it has {len(raster.bands)} band(s), and the model takes {len(card.image_bands)} ({names})",
             file=raster.paths[0],
             fix="Give an image with these bands, --band-order, or --stack FOLDER where they are separate files",
         )
@@ -330,6 +335,13 @@ def _check(image: View, model: Model) -> None:
             gsd,
             card.gsd,
         )
+    if card.latitude:
+        (low, high), known = span(image.grid), card.bands[-1]
+        if low < known.min - NEAR or high > known.max + NEAR:
+            log.warning(
+                "%s lies at latitudes of %.1f to %.1f degrees, and the model was taught with %.1f to %.1f: expect a worse map.",
+                raster.paths[0], low, high, known.min, known.max,
+            )  # fmt: skip
 
 
 def _peak_rss_bytes() -> int:

@@ -22,16 +22,20 @@ from swath.doctor import Survey
 from swath.doctor.splitting import judge_split, totals
 from swath.errors import DataError, UsageError
 from swath.labels import read_ignored
+from swath.latitude import LATITUDE, check_located, with_latitude
 from swath.measure import band_statistics, count_labels, erase_labels
 from swath.options import PrepareOptions
 from swath.parts import allocate, whole_folder
 from swath.progress import track
-from swath.raster import Grid, chunks
+from swath.raster import Grid, Pixels, chunks
 from swath.sources import Sample as SourceSample
 from swath.splits import Place, assign_splits, buffered, default_block, places
 from swath.types import Finding, SplitName
 from swath.verbs.inspect import survey_of
 from swath.verbs.verb import Result, verb
+
+FEW_DEGREES = 5.0
+"""Training images that lie within so many degrees of latitude cannot teach what it means."""
 
 
 class SplitSummary(Result):
@@ -83,9 +87,13 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     if found.legend is None:
         raise DataError("no pixel is labelled", file=found.catalogue.root, fix="Check that masks hold classes")
     legend = found.legend.all_learnt() if options.learn_unlabeled else found.legend
+    if options.latitude:
+        for sample in samples:
+            image = found.facts[sample.name].image
+            check_located(image.grid, image.bands, sample.images[0], "leave out --latitude")
     with whole_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
         manifest = _build(folder, samples, found, legend, options)
-        findings = [*found.findings, *judge_split(manifest, found.alike)]
+        findings = [*found.findings, *judge_split(manifest, found.alike), *_judge_latitude(manifest)]
         _check_unchanged(samples, found)
         (folder / FINDINGS).write_text(json.dumps([f.as_json() for f in findings], indent=1), encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
@@ -128,7 +136,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
     facts = [found.facts[s.name].image for s in samples]
     dtype = np.result_type(*(f.dtype for f in facts))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        stored = pool.map(lambda i: _store(folder, i, samples[i], legend, dtype), range(len(samples)))
+        stored = pool.map(lambda i: _store(folder, i, samples[i], legend, dtype, options.latitude), range(len(samples)))
         images = list(track(stored, "storing", len(samples)))
     cut = [i for i, s in enumerate(samples) if s.group is None]
     block = options.block or default_block([images[i].grid for i in cut] or [images[0].grid])
@@ -146,6 +154,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
     if options.unlabeled:
         kept = set(labelled)
         entries += [_entry(p, "unlabeled", []) for p in spots if p not in kept]
+    names = [*facts[0].bands, LATITUDE] if options.latitude else facts[0].bands
     gsds = [g for g in (image.grid.gsd for image in images) if g is not None]
     return Manifest(
         swath_version=version("swath"),
@@ -153,7 +162,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         layout=found.catalogue.layout,
         seed=options.seed,
         dtype=str(dtype),
-        bands=band_statistics([e for e in entries if e.split == "train"], opened, facts[0].bands),
+        bands=band_statistics([e for e in entries if e.split == "train"], opened, names),
         legend=legend,
         images=images,
         samples=entries,
@@ -177,7 +186,7 @@ def _places(samples: Sequence[SourceSample], grids: Sequence[Grid], block: int) 
             yield replace(place, group=ground.group)
 
 
-def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtype: np.dtype[Any]) -> Image:
+def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtype: np.dtype[Any], latitude: bool) -> Image:
     """Write pixels, labels and validity of one image as arrays."""
     name = f"{number:06d}.npy"
     has_labels = sample.labels is not None
@@ -191,6 +200,8 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
             values, usable = raster.read(window)
             if sample.ignored:
                 usable &= ~read_ignored(sample.ignored, grid, window)
+            if latitude:
+                with_latitude(Pixels(values, usable), grid, window, sample.images[0])  # refuses pixels that have none
             pixels[window.slices] = values.transpose(1, 2, 0)
             if valid is None and not usable.all():
                 valid = allocate(folder / "valid" / name, np.dtype(bool), shape)
@@ -209,6 +220,7 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
         labels=f"labels/{name}" if has_labels else None,
         valid=None if complete else f"valid/{name}",
         heights=_store_heights(folder, name, sample, grid),
+        latitude=latitude,
         grid=grid,
     )
 
@@ -224,6 +236,17 @@ def _store_heights(folder: Path, name: str, sample: SourceSample, grid: Grid) ->
             values, known = raster.read(window)
             heights[window.slices] = np.where(known, values[0], np.nan)
     return f"{HEIGHTS}/{name}"
+
+
+def _judge_latitude(manifest: Manifest) -> Iterator[Finding]:
+    """Say where latitude is learnt and hardly differs among the training images."""
+    degrees = manifest.bands[-1]
+    if manifest.latitude and degrees.max - degrees.min < FEW_DEGREES:
+        yield Finding(
+            "warning", "latitude-narrow", manifest.source,
+            f"The training images lie at {degrees.min:.2f} to {degrees.max:.2f} degrees of latitude, which tells little.",
+            "Leave out --latitude: a model that knows it is of no use elsewhere.",
+        )  # fmt: skip
 
 
 def _entry(place: Place, split: SplitName, counts: list[int]) -> Sample:
