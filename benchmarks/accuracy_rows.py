@@ -13,9 +13,11 @@ from swath.options import TrainOptions
 from swath.recipes import recipe_of
 
 FIXED, TUNING, WORLD, WORLD_TUNING = "fixed split", "tile 3", "world", "world, validation"
-"""Data: the test tiles; tile 3, taken from the training tiles; the demo's test blocks; ten of its training blocks."""
+WORLD_LATITUDE, WORLD_RELIEF = "world, validation, with latitude", "world, validation, with latitude and relief"
+"""Data: the test tiles; tile 3, taken from the training tiles; the demo's test blocks; ten of its training blocks, as they are
+and with more bands."""
 
-VALIDATED = (TUNING, WORLD_TUNING)
+VALIDATED = (TUNING, WORLD_TUNING, WORLD_LATITUDE, WORLD_RELIEF)
 """Data whose rows are there to choose settings by: they are judged by the validation split, never by the test split."""
 
 TILES = tuple(f"Tile {n}" for n in range(1, 9))
@@ -146,7 +148,11 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
 
 GROUPS: dict[str, list[Trial]] = {
     "tries": _tuning(TUNING, TRIES),
-    "world-tries": _tuning(WORLD_TUNING, WORLD_TRIES, 7),
+    "world-tries": [
+        *_tuning(WORLD_TUNING, WORLD_TRIES, 7),
+        Trial(WORLD_LATITUDE, "latitude as a band", minutes=7),
+        Trial(WORLD_RELIEF, "latitude and relief as bands", minutes=7),
+    ],
     "front": _tuning(TUNING, FRONT),
     "ablation": _tuning(TUNING, ABLATION),
     "tiles": [Trial(WITHOUT + tile) for tile in TILES],

@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 import swath
 from swath.dataset import Dataset
+
+from .make import noise, write_jpeg, write_raster
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -134,6 +137,30 @@ def test_a_result_says_all_that_it_depends_on(
     benchmark.result(trial)
     assert len(asked) == 1
     assert accuracy.done(trial, [found]) == found
+
+
+def test_the_world_can_have_more_bands(accuracy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relief lies behind the image's own bands, on the same pixels; where latitude is wanted is told to `prepare`."""
+    made: dict[str, Any] = {}
+
+    def make_source(folder: Path, _: Path) -> None:
+        write_raster(folder / "world.tif", noise(3, 40, 80, seed=1), "EPSG:4326", rasterio.Affine(4.5, 0, -180, 0, -4.5, 90))
+
+    def make_dataset(source: Path, folder: Path, validation: int, latitude: bool) -> None:
+        with rasterio.open(source / "world.tif") as image:
+            made[folder.name] = (validation, latitude, image.read(), image.descriptions, image.crs)
+
+    write_jpeg(tmp_path / accuracy.RELIEF, np.kron(noise(3, 5, 10, seed=2), np.ones((8, 8), np.uint8)))
+    for name, fake in (("fetch", lambda: tmp_path), ("make_source", make_source), ("make_dataset", make_dataset)):
+        monkeypatch.setattr(accuracy, name, fake)
+    rows = sys.modules["accuracy_rows"]
+    kinds = (rows.WORLD, rows.WORLD_TUNING, rows.WORLD_LATITUDE, rows.WORLD_RELIEF)
+    plain, tuning, placed, high = (made[accuracy.data_of(kind, tmp_path, tmp_path / "w").name] for kind in kinds)
+    assert [x[:2] for x in (plain, tuning, placed, high)] == [(0, False), (10, False), (10, True), (10, True)]
+    assert all((x[2] == noise(3, 40, 80, seed=1)).all() for x in (plain, tuning, placed))
+    with rasterio.open(tmp_path / accuracy.RELIEF) as relief:
+        assert (high[2] == np.concatenate([plain[2], relief.read()])).all() and high[4] == "EPSG:4326"
+    assert high[3][:4] == ("red", "green", "blue", "relief red")
 
 
 def test_maps_of_peers_are_scored_as_ours_are(accuracy: ModuleType, stripes: Path, tmp_path: Path) -> None:
