@@ -317,7 +317,7 @@ def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
 
 
 def test_tiles_shrink_so_that_all_looks_fit_into_memory(by_hand):
-    image = SimpleNamespace(grid=Grid(20_000, 20_000), image=SimpleNamespace(dtype=np.dtype("uint8")))
+    image = SimpleNamespace(grid=Grid(20_000, 20_000), dtype=np.dtype("uint8"))
     sizes = []
     for kind in LOOKS:
         asked = Asked(

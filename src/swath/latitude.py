@@ -52,14 +52,15 @@ def latitudes(grid: Grid, window: Window) -> NDArray[np.float32]:
     Raises:
         DataError: see `check_located`.
     """
-    rows, cols = (_blocks(*span) for span in zip((window.row, window.col), window.stop, strict=True))
-    net = _degrees(grid, *np.ix_(*(np.arange(a * SIDE, b * SIDE + 1, STEP) for a, b in (rows, cols))))
-    down = _between(net.T, window.row - rows[0] * SIDE, window.height)
-    out = _between(np.ascontiguousarray(down.T), window.col - cols[0] * SIDE, window.width)
-    doubtful = _is_bent(net)
-    if doubtful.any():
-        inside = Window(window.row - rows[0] * SIDE, window.col - cols[0] * SIDE, window.height, window.width)
-        at = np.nonzero(doubtful.repeat(SIDE, 0).repeat(SIDE, 1)[inside.slices])
+    top, left = window.row // SIDE * SIDE, window.col // SIDE * SIDE
+    bottom, right = (-(-end // SIDE) * SIDE for end in window.stop)
+    inside = Window(window.row - top, window.col - left, window.height, window.width)
+    net = _degrees(grid, *np.ix_(np.arange(top, bottom + 1, STEP), np.arange(left, right + 1, STEP)))
+    down = _between(net.T, inside.row, inside.height)
+    out = _between(down.T, inside.col, inside.width)
+    bent = _is_bent(net)
+    if bent.any():
+        at = np.nonzero(bent.repeat(SIDE, 0).repeat(SIDE, 1)[inside.slices])
         out[at] = _degrees(grid, window.row + at[0], window.col + at[1])
     np.abs(out, out=out)
     return np.minimum(out, 90, out=out).astype(np.float32)
@@ -69,7 +70,7 @@ def with_latitude(pixels: Pixels, grid: Grid, window: Window, file: PathLike) ->
     """Return the pixels of a window with their latitude as a further, last band; where they are valid stays as it is.
 
     Raises:
-        DataError: valid pixels lie where the projection is not defined; or see `check_located`.
+        DataError: valid pixels lie where the projection is not defined, or the grid lies nowhere (see `check_located`).
     """
     degrees = latitudes(grid, window)
     unknown = np.isnan(degrees)
@@ -116,11 +117,6 @@ def span(grid: Grid) -> tuple[float, float]:
     found = np.abs(_degrees(grid, *np.ix_(rows, cols)))
     found = found[np.isfinite(found)]
     return (float(found.min()), float(found.max())) if found.size else (math.nan, math.nan)
-
-
-def _blocks(start: int, stop: int) -> tuple[int, int]:
-    """Return the first block and the one after the last that a row of pixels meets."""
-    return start // SIDE, -(-stop // SIDE)
 
 
 def _between(net: NDArray[np.float64], first: int, count: int) -> NDArray[np.float64]:
