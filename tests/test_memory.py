@@ -26,7 +26,7 @@ model, image, root, count = sys.argv[1:]
 found = Input(name="i", files=(image,))
 with found.open() as view:
     opened = Model(model)
-    asked = ask(model, found, view, ["class"], {"halo": 128})
+    asked = ask(opened, found, view, ["class"], {"halo": 128})
     plan = freeze(open_store(root), asked, lambda: make_plan(asked, opened, view))
 for _ in Worker(plan, root).work(range(min(int(count), len(plan.tiling)))):
     pass
