@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from swath.grid import Window
 from swath.ground import Ground, Piece
 from swath.recipes import Recipe
+from swath.resolution import ratio
 
 LOOKED_AT = 2**12
 """Pixels of a patch, about so many, that say its mean and deviation."""
@@ -90,7 +91,7 @@ class Batches(torch.utils.data.IterableDataset[Batch]):
 
 
 class Patches(Batches):
-    """Patches drawn by class, at random scales.
+    """Patches drawn by class, at random scales; the same ground has the same size in all of them, whatever image shows it.
 
     Samples are drawn by their number of labelled pixels; pixels of other splits in the same image are hidden.
     """
@@ -115,7 +116,8 @@ class Patches(Batches):
     def _patch(self, rng: np.random.Generator) -> Batch:
         sample, row, col = self.ground.draw(rng)
         inside = sample.window
-        side = max(1, round(self.recipe.patch / math.exp(rng.uniform(self._zooms[0], self._zooms[1]))))
+        zoom = math.exp(rng.uniform(self._zooms[0], self._zooms[1])) * self._scale(sample.image)
+        side = max(1, round(self.recipe.patch / zoom))
         window = Window(
             inside.row + _start(rng, row, inside.height, side), inside.col + _start(rng, col, inside.width, side), side, side
         )
@@ -124,6 +126,10 @@ class Patches(Batches):
         if self.recipe.turns:
             patch = _turned(rng, patch)
         return patch._replace(colours=self._colours(rng, piece))
+
+    def _scale(self, image: int) -> float:
+        """Return the scale that brings an image to the ground sampling distance of the dataset, 1 where one is not known."""
+        return ratio(self.ground.dataset.images[image].grid.gsd, self.ground.dataset.manifest.gsd)
 
     def _colours(self, rng: np.random.Generator, piece: Piece) -> Tensor:
         """Draw changes of brightness, contrast and the balance of bands, relative to the statistics that the recipe names."""

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
@@ -116,7 +117,7 @@ class Grid:
             return self.crs is other.crs
         return bool(rasterio.CRS.from_wkt(self.crs) == rasterio.CRS.from_wkt(other.crs))
 
-    @property
+    @cached_property
     def gsd(self) -> float | None:
         """Ground sampling distance in metres at the centre of the raster; None without a CRS that lies on the earth."""
         if self.crs is None:
