@@ -200,6 +200,14 @@ class Card(_Frozen):
         """Side of the read windows of a network with global context, None for others."""
         return None if self.core is None else self.core + 2 * self.halo
 
+    @property
+    def mapped_gsd(self) -> float | None:
+        """Ground sampling distance that images are brought to, in metres; None where they are mapped as they are.
+
+        The classic network brings all images to one size itself.
+        """
+        return None if self.decoder == "classic" else self.gsd
+
     def to_stac(self) -> dict[str, Any]:
         """Return the card as a STAC item (JSON object) with MLM properties."""
         import pystac

@@ -53,7 +53,7 @@ class Worker:
         if model.digest != plan.asked.model_sha256:
             raise ModelError("this is not the model of the plan", file=model.path, fix="Share one file with all machines")
         self._plan = plan
-        self._engine = model.reopen(plan.setup, plan.read, plan.halo)
+        self._engine = model.reopen(plan.setup, plan.read, plan.halo, plan.asked.zoom)
         self._image = plan.asked.input.open()
         self._parts = TileParts(open_store(root), plan.digest)
         self._layers = plan.asked.layers

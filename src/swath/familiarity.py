@@ -11,7 +11,9 @@ features); Liu et al. 2020, "Energy-based out-of-distribution detection" (energy
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ from swath.dataset import Dataset
 from swath.fleet import Engine, Source, answers_in
 from swath.grid import Window, blocks
 from swath.raster import Grid, Pixels
+from swath.resolution import zoom_of
+from swath.tta import resample
 
 SIDE = 128
 """Side of a patch, in pixels."""
@@ -118,22 +122,38 @@ def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]
 
 
 def _describe_patches(source: Source, area: Window, engine: Engine, most: int) -> NDArray[np.float64]:
-    """Describe patches evenly spread over an area, at most so many: (patches, numbers); mostly nodata ones are left out."""
-    every = [Window(w.row + area.row, w.col + area.col, w.height, w.width) for _, w in blocks(area.height, area.width, SIDE)]
-    whole = [w for w in every if min(w.height, w.width) >= SIDE // 2] or every
+    """Describe patches evenly spread over an area, at most so many: (patches, numbers); mostly nodata ones are left out.
+
+    They are described as the network sees them, at the scale that it knows.
+    """
+    zoom = zoom_of(source.grid.gsd, engine.gsd)
+    side = SIDE // zoom.numerator * zoom.denominator
+    every = [Window(w.row + area.row, w.col + area.col, w.height, w.width) for _, w in blocks(area.height, area.width, side)]
+    whole = [w for w in every if min(w.height, w.width) >= side // 2] or every
     rows = []
     for window in whole[:: -(-len(whole) // most)]:
-        pixels = source.read(window)
-        if pixels.valid.mean() < 0.5:
+        pixels = _scaled(source.read(window), zoom, engine.fill)
+        if not pixels.valid.size or pixels.valid.mean() < 0.5:
             continue
-        patch = _Patch(Grid(window.height, window.width), pixels)
-        scores = np.zeros((engine.classes or 1, window.height, window.width), np.float32)
+        patch = _Patch(Grid(*pixels.valid.shape), pixels)
+        scores = np.zeros((engine.classes or 1, *pixels.valid.shape), np.float32)
         for answer in answers_in(patch, engine):
             if answer.scores is not None:
                 rows_at, cols_at = answer.window.slices
                 scores[:, rows_at, cols_at] = answer.scores[: engine.classes]
         rows.append(describe(pixels, scores))
     return np.array(rows)
+
+
+def _scaled(pixels: Pixels, zoom: Fraction, fill: Sequence[float]) -> Pixels:
+    """Return pixels at another scale, without the last few rows and columns that make no whole one."""
+    if zoom == 1:
+        return pixels
+    height, width = (n // zoom.denominator * zoom.denominator for n in pixels.valid.shape)
+    valid = pixels.valid[:height, :width]
+    values = np.where(valid, pixels.values[:, :height, :width].astype(np.float32), np.asarray(fill, np.float32)[:, None, None])
+    rows, cols = (((np.arange(int(n * zoom)) + 0.5) / float(zoom)).astype(np.intp) for n in (height, width))
+    return Pixels(resample(values[None], zoom)[0] if valid.size else values, valid[np.ix_(rows, cols)])
 
 
 def _fit(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,9 +6,10 @@ The next tile is read while the present one is computed, and nothing is kept: me
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Protocol
 
@@ -20,10 +21,12 @@ from swath.classes import IGNORE
 from swath.errors import DataError, ModelError
 from swath.grid import Tile, Tiling, Window, fit, square
 from swath.raster import Grid, Pixels
+from swath.resolution import zoom_of
 from swath.runtime import Runtime
+from swath.tta import Looks
 
 MOST = 1024 * 1024
-"""Pixels of a read window where nobody planned for a memory budget."""
+"""Pixels of the network in a read window where nobody planned for a memory budget."""
 
 
 class Source(Protocol):
@@ -52,6 +55,10 @@ class Engine:
         side: side of the read windows of a network with global context, whose answer depends on it; None for others.
         thresholds: of masks apart: the probability from which on a pixel belongs to the mask of a class; None for others.
         origin: the model file, for errors; None for a network that is being taught.
+        looks: how the runtime looks at a tile; stride, halo and side are those of read windows, in pixels of the image.
+        gsd: ground sampling distance of what the network was taught with, in metres; None where images are to be shown to it as
+            they are.
+        rescaled: makes the engine that shows images to the same network at another scale; None where there is none.
     """
 
     runtime: Runtime
@@ -64,6 +71,15 @@ class Engine:
     side: int | None = None
     thresholds: Sequence[float] | None = None
     origin: str | None = None
+    looks: Looks = Looks()
+    gsd: float | None = None
+    rescaled: Callable[[Fraction], Engine] | None = None
+
+    def for_gsd(self, gsd: float | None) -> Engine:
+        """Return the engine for images of a ground sampling distance: it shows them to the network at the scale it knows."""
+        zoom = zoom_of(gsd, self.gsd)
+        engine = self if zoom == 1 or self.rescaled is None else self.rescaled(zoom)
+        return replace(engine, gsd=None)
 
     def scores(self, batch: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
         """Run the network on the read window of a tile; return the scores (channels, rows, columns) of its core.
@@ -96,9 +112,9 @@ class Engine:
         core: NDArray[np.float32] = found[0][:, rows, cols]
         return core
 
-    def tiling(self, grid: Grid, most: int = MOST) -> Tiling:
-        """Return the tiles of an image whose read windows have at most `most` pixels."""
-        return cut(grid, self.stride, self.halo, self.side, most)
+    def tiling(self, grid: Grid) -> Tiling:
+        """Return the tiles of an image where nobody planned for a memory budget."""
+        return cut(grid, self.stride, self.halo, self.side, self.looks.area(MOST))
 
 
 def cut(grid: Grid, stride: int, halo: int, side: int | None, most: int) -> Tiling:
@@ -221,10 +237,13 @@ def answers(source: Source, engine: Engine, tiles: Iterable[Tile]) -> Iterator[A
 def answers_in(source: Source, engine: Engine, area: Window | None = None) -> Iterator[Answer]:
     """Yield answers whose windows partition `area` (all of the source by default); what surrounds it is read as context.
 
+    The source is shown to the network at the scale that it knows (see `Engine.for_gsd`).
+
     Raises:
         DataError: a tile cannot be read.
     """
-    for answer in answers(source, engine, plan(source.grid, engine, area)):
+    fitting = engine.for_gsd(source.grid.gsd)
+    for answer in answers(source, fitting, plan(source.grid, fitting, area)):
         yield answer if area is None else answer.part(area)
 
 
@@ -239,7 +258,7 @@ def classify(source: Source, engine: Engine, area: Window | None = None) -> Iter
 
 def plan(grid: Grid, engine: Engine, area: Window | None = None) -> list[Tile]:
     """Return the tiles that `classify` works through, in order."""
-    tiling = engine.tiling(grid)
+    tiling = engine.for_gsd(grid.gsd).tiling(grid)
     return list(tiling if area is None else tiling.meeting(area))
 
 

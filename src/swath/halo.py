@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from swath.dataset import Dataset
 from swath.fleet import Engine
 from swath.grid import Window
+from swath.resolution import zoom_of
+from swath.tta import resample
 
 log = logging.getLogger(__name__)
 
@@ -117,15 +119,20 @@ def _labels(engine: Engine, raw: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def _strip(dataset: Dataset, image: int, stride: int) -> NDArray[np.float32] | None:
-    """Read the middle of an image, its longer side along the rows; None where it is too small or has no data in it."""
+    """Read the middle of an image, its longer side along the rows; None where it is too small or has no data in it.
+
+    It is shown at the scale at which a network that learns the dataset will see it, and its size is of that.
+    """
     source = dataset.images[image]
     grid = source.grid
-    if max(grid.height, grid.width) < LONG or min(grid.height, grid.width) < WIDE:
+    zoom = zoom_of(grid.gsd, dataset.manifest.gsd)
+    if max(grid.height, grid.width) * zoom < LONG or min(grid.height, grid.width) * zoom < WIDE:
         return None
-    height, width = (min(n, LONGEST) // (2 * stride) * 2 * stride for n in (grid.height, grid.width))
+    unit = 2 * stride * zoom.denominator
+    height, width = (min(n, int(LONGEST / zoom)) // unit * unit for n in (grid.height, grid.width))
     values, valid = source.read(Window((grid.height - height) // 2, (grid.width - width) // 2, height, width))
-    if valid.mean() < 0.9:
+    if not valid.size or valid.mean() < 0.9:
         return None
     fill = np.array([b.mean for b in dataset.manifest.bands], np.float32)[:, None, None]
-    raw = np.where(valid, values.astype(np.float32), fill)
+    raw: NDArray[np.float32] = resample(np.where(valid, values.astype(np.float32), fill)[None], zoom)[0]
     return raw if height >= width else raw.transpose(0, 2, 1)

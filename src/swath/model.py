@@ -13,9 +13,10 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,15 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.card import Card, damaged
-from swath.errors import DataError, ModelError, SwathError
+from swath.errors import DataError, ModelError, SwathError, UsageError
 from swath.fleet import Engine, classify
 from swath.grid import Window
 from swath.onnxfile import refusal
-from swath.options import Tta
+from swath.options import Gsd, Tta
 from swath.parts import whole_file
 from swath.raster import Grid, Pixels
+from swath.resolution import zoom_of
 from swath.runtime import Precision, Runtime, Setup, TorchRuntime, choose, open_runtime
-from swath.tta import Merged, looks_of
+from swath.tta import Looks, looks_of
 from swath.types import PathLike
 
 CARD, NETWORK, WEIGHTS, INT8 = "card.json", "model.onnx", "weights.safetensors", "model-int8.onnx"
@@ -148,39 +150,62 @@ class Model:
         """The running network as this machine runs it fastest, started at first use; for images of any shape."""
         return self.open(choose(self._wanted))
 
-    def open(self, setup: Setup, shape: tuple[int, int] | None = None, halo: int | None = None) -> Engine:
+    def gsd_of(self, told: Gsd, own: float | None = None) -> float | None:
+        """Return the ground sampling distance to map an image with: what the user has told, else its own; None for neither.
+
+        Args:
+            told: metres, or `none` where the image is to be mapped as it is; None where the user says nothing.
+            own: what the image says, in metres.
+
+        Raises:
+            UsageError: metres are told, and the model has none to bring the image to.
+        """
+        if told is None or told == "none":
+            return own if told is None else None
+        if self.card.mapped_gsd is None:
+            raise UsageError(
+                "it knows no ground sampling distance that images could be brought to", file=self.path, fix="Leave --gsd out"
+            )
+        return told
+
+    def zoom(self, gsd: float | None) -> Fraction:
+        """Return the scale at which an image of a ground sampling distance, in metres, is shown to the network."""
+        return zoom_of(gsd, self.card.mapped_gsd)
+
+    def open(
+        self, setup: Setup, shape: tuple[int, int] | None = None, halo: int | None = None, zoom: Fraction = Fraction(1)
+    ) -> Engine:
         """Start the network.
 
         Args:
             setup: what to run it with.
             shape: rows and columns of all read windows, None for any.
-            halo: pixels around a core, None for what the card and the augmentation need.
+            halo: pixels around a core, None for what the card, the augmentation and the scale need.
+            zoom: scale at which images are shown to it.
 
         Raises:
             ModelError: the engine does not understand the network.
         """
-        card, looks, classes = self.card, self.looks, len(self.card.legend.learnt)
+        fast = self._on_gpu(setup) if setup.engine == "cuda" else None
+        network = b"" if fast else self.network(setup.precision)
 
         @cache  # one that takes any shape does for all scales
         def start(shape: tuple[int, int] | None) -> Runtime:
-            return self._on_gpu(setup) if setup.engine == "cuda" else open_runtime(self.network(setup.precision), setup, shape)
+            return fast or open_runtime(network, setup, shape)
 
         def start_at(zoom: Fraction) -> Runtime:
             fixed = shape if setup.engine == "openvino" else None
             return start(fixed and (int(fixed[0] * zoom), int(fixed[1] * zoom)))
 
         try:
-            apart = card.heads == "per-class"
-            runtime = start(shape) if looks.count == 1 else Merged(looks, start_at, classes, card.temperature, apart)
+            engine = _engine_at(self.card, self.path, self.looks, start_at, zoom)
         except ModelError as error:
             raise ModelError(error.what, file=self.path, fix=error.fix) from error
-        return Engine(
-            runtime, [b.fill for b in card.bands], looks.stride(card.stride),
-            looks.halo(card.halo, card.stride) if halo is None else halo,
-            classes, card.temperature, card.heights, card.side, card.thresholds, self.path,
-        )  # fmt: skip
+        return replace(
+            engine, halo=engine.halo if halo is None else halo, gsd=engine.gsd if shape is None and zoom == 1 else None
+        )
 
-    def reopen(self, setup: Setup, shape: tuple[int, int], halo: int) -> Engine:
+    def reopen(self, setup: Setup, shape: tuple[int, int], halo: int, zoom: Fraction) -> Engine:
         """Return the engine of the last call where it was the same, else start it; starting takes longer than a small image.
 
         One thread at a time may use it, and its memory stays until `close`.
@@ -188,10 +213,10 @@ class Model:
         Raises:
             ModelError: see `open`.
         """
-        wanted = setup, shape, halo
+        wanted = setup, shape, halo, zoom
         if self._last is None or self._last[0] != wanted:
             self.close()
-            self._last = wanted, self.open(setup, shape, halo)
+            self._last = wanted, self.open(setup, shape, halo, zoom)
         return self._last[1]
 
     def close(self) -> None:
@@ -233,13 +258,15 @@ class Model:
     def _on_gpu(self, setup: Setup) -> Runtime:
         return TorchRuntime(self.in_torch().to("cuda"), setup.precision)
 
-    def predict(self, array: Any) -> Any:
+    def predict(self, array: Any, gsd: float | None = None) -> Any:
         """Map an array in memory.
 
         Args:
             array: raw pixel values, NumPy (bands, rows, columns), or (rows, columns) for one band, masked or not; or an xarray
                 DataArray, whose bands may be any dimension called `band`, else the first. NaN and masked pixels have no data.
                 Where the model takes latitude, its absolute degrees are the last band.
+            gsd: ground sampling distance of the array in metres; where it and the model's are known, things are shown to the
+                network in the size that it knows. None to map the pixels as they are.
 
         Returns:
             Class codes (rows, columns), uint8 or uint16, as NumPy or as a DataArray with the same coordinates; the legend's
@@ -249,15 +276,15 @@ class Model:
             DataError: the array has another number of bands or dimensions, or holds no real numbers.
         """
         if not hasattr(array, "dims"):
-            return self._map(np.ma.asanyarray(array))
+            return self._map(np.ma.asanyarray(array), gsd)
         named = next((d for d in array.dims if str(d).lower() in _BAND_DIMENSIONS), array.dims[0])
         if array.ndim == 3:
             array = array.transpose(named, ...)
-        codes = self._map(np.ma.asanyarray(array.values))
+        codes = self._map(np.ma.asanyarray(array.values), gsd)
         first = array.isel({named: 0}, drop=True) if array.ndim == 3 else array
         return first.copy(data=codes)
 
-    def _map(self, values: np.ma.MaskedArray[Any, Any] | NDArray[Any]) -> NDArray[Any]:
+    def _map(self, values: np.ma.MaskedArray[Any, Any] | NDArray[Any], gsd: float | None) -> NDArray[Any]:
         if values.ndim == 2:
             values = values[None]
         bands = len(self.card.bands)
@@ -273,9 +300,28 @@ class Model:
             )
         source = _InMemory(values)
         out = np.full(values.shape[1:], self.card.legend.nodata, self.card.legend.dtype)
-        for window, indices in classify(source, self.engine):
+        for window, indices in classify(source, self.engine.for_gsd(gsd)):
             out[window.slices] = self.card.legend.decode(indices)
         return out
+
+
+def _engine_at(card: Card, path: str, looks: Looks, start: Callable[[Fraction], Runtime], zoom: Fraction) -> Engine:
+    """Return the engine that shows images to a network at a scale.
+
+    Args:
+        card: what is known of the network.
+        path: of the model file.
+        looks: how it looks at images that are not scaled.
+        start: starts the network for one scale of looks.
+        zoom: the scale.
+    """
+    here, classes = looks.at(zoom), len(card.legend.learnt)
+    return Engine(
+        here.runtime(start, classes, card.temperature, card.heads == "per-class"),
+        [b.fill for b in card.bands], here.stride(card.stride), here.halo(card.halo, card.stride),
+        classes, card.temperature, card.heights, here.side(card.side, card.halo, card.stride), card.thresholds, path,
+        here, card.mapped_gsd, partial(_engine_at, card, path, looks, start),
+    )  # fmt: skip
 
 
 class _InMemory:

@@ -44,6 +44,7 @@ Loss = Literal["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovas
 ClassWeights = Literal["none", "effective", "inverse-sqrt"]
 Heads = Literal["softmax", "per-class"]
 Tta = Literal["none", "flips", "full"]
+Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | None
 Jitter = Literal["data", "patch"]
 Decoder = Literal["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
 
@@ -219,6 +220,7 @@ class EvaluateOptions:
         Literal["auto", "float32", "bf16", "int8"], Field(description="Arithmetic of a model, as in `predict`.")
     ] = "auto"
     tta: Annotated[Tta, Field(description="Test-time augmentation of a model, as in `predict`.")] = "none"
+    gsd: Annotated[Gsd, Field(description="Ground sampling distance of the images for a model, as in `predict`.")] = None
 
 
 @dataclass(frozen=True, config=_FROZEN)
@@ -330,6 +332,13 @@ class PredictOptions:
             "three scales (full, 12.5 times)."
         ),
     ] = "none"
+    gsd: Annotated[
+        Gsd,
+        Field(
+            description="Ground sampling distance of the image in metres, where its file tells none or a wrong one; none to "
+            "map its pixels as they are, whatever size the model knows things in."
+        ),
+    ] = None
     threads: Annotated[int, Field(ge=0, description="Threads of each worker; 0 for one a core.")] = 0
     halo: Annotated[int | None, Field(ge=0, description="Pixels read around each tile; the model's own if absent.")] = None
     workers: Annotated[int | None, Field(ge=1, description="Processes, or on a cluster actors, to share the tiles.")] = None

@@ -7,6 +7,7 @@ import swath.torchvision_guard  # noqa: F401 - has to come first
 import dataclasses
 import platform
 from dataclasses import dataclass, field
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from swath.options import TrainOptions
 from swath.recipes import Recipe
 from swath.runtime import ENGINES, TorchRuntime
 from swath.temperature import calibrate_scores
+from swath.tta import Looks
 from swath.types import PathLike, SplitName
 
 HALO = 128
@@ -70,14 +72,27 @@ class Taught:
         return next((miou for *_, miou in reversed(self.curve) if miou is not None), None)
 
 
-def engine_of(network: Network, dataset: Dataset) -> Engine:
-    """Return a network in torch as an engine, with the tiles that its packed form will have."""
-    manifest = dataset.manifest
-    fill = [b.mean for b in manifest.bands]
-    whole = network.spec.decoder == CLASSIC
+def engine_of(network: Network, dataset: Dataset, apart: bool = False) -> Engine:
+    """Return a network in torch as an engine, with the tiles that its packed form will have.
+
+    Args:
+        network: the network.
+        dataset: what it learns.
+        apart: whether its scores are log-odds of masks apart.
+    """
+    manifest, whole = dataset.manifest, network.spec.decoder == CLASSIC
     halo, side = (0, WHOLE) if whole else (HALO, None)
-    classes, heights = len(manifest.legend.learnt), network.spec.heights
-    return Engine(TorchRuntime(network), fill, network.stride, halo, classes, heights=heights, side=side)
+    runtime, classes = TorchRuntime(network), len(manifest.legend.learnt)
+
+    def at(zoom: Fraction) -> Engine:
+        looks = Looks((zoom,))
+        return Engine(
+            looks.runtime(lambda _: runtime, classes, apart=apart), [b.mean for b in manifest.bands],
+            looks.stride(network.stride), looks.halo(halo, network.stride), classes, heights=network.spec.heights, side=side,
+            looks=looks, gsd=None if whole else manifest.gsd, rescaled=at,
+        )  # fmt: skip
+
+    return at(Fraction(1))
 
 
 def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
@@ -88,7 +103,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
     """
     network = taught.network.eval().to("cpu")
     manifest, spec = dataset.manifest, network.spec
-    engine = engine_of(network, dataset)
+    engine = engine_of(network, dataset, taught.recipe.heads == "per-class")
     thresholds = _merge_masks(network, dataset, engine) if taught.recipe.heads == "per-class" else None
     tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -52,6 +53,7 @@ class Asked(_Frozen):
         halo: pixels, None for the card's.
         threads: for one request, 0 for one a core.
         tta: test-time augmentation.
+        zoom: scale at which the image is shown to the network; see `resolution`.
     """
 
     model: str
@@ -65,6 +67,7 @@ class Asked(_Frozen):
     halo: int | None = None
     threads: int = 0
     tta: Tta = "none"
+    zoom: Fraction = Fraction(1)
 
 
 class Plan(_Frozen):
@@ -107,7 +110,7 @@ def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan
     Raises:
         JobError: not even the smallest tile fits, or the engine is not to be had.
     """
-    card, looks, grid = model.card, model.looks, image.grid
+    card, looks, grid = model.card, model.looks.at(asked.zoom), image.grid
     setup = choose(asked.engine, asked.precision, asked.threads or max(1, cores() // workers))
     stride = looks.stride(card.stride)
     halo = looks.halo(card.halo, card.stride) if asked.halo is None else looks.whole_halo(asked.halo, card.stride)
@@ -118,7 +121,7 @@ def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan
     per_pixel = own + looks.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
     networks = len(model.network()) + (len(model.network("int8")) if setup.precision == "int8" else 0)
     budget = asked.memory_gb * 1e9 - RESIDENT - (4 * len(looks.zooms) - 1) * networks
-    tiling = cut(grid, stride, halo, card.side, max(0, int(budget / per_pixel)))
+    tiling = cut(grid, stride, halo, looks.side(card.side, card.halo, card.stride), max(0, int(budget / per_pixel)))
     if tiling.read[0] * tiling.read[1] * per_pixel > max(budget, 0):
         least = (tiling.read[0] * tiling.read[1] * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9
         raise JobError(
@@ -160,7 +163,10 @@ def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
 
 def _changes(old: Asked, new: Asked) -> str:
     """Say what has changed in words; empty where nothing has."""
-    words = {"model_sha256": "the model has changed", "files": "an image, mask or regions file has changed"}
+    words = {
+        "model_sha256": "the model has changed", "files": "an image, mask or regions file has changed",
+        "zoom": "the scale at which the image is mapped has changed",
+    }  # fmt: skip
     out = []
     for name in Asked.model_fields:
         if name == "model":

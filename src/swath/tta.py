@@ -1,8 +1,10 @@
 """Test-time augmentation: a tile is looked at several times, mirrored and at several scales, and the looks are averaged.
 
 All happens inside a tile, behind the `Runtime` protocol, so that what follows (maps, confidence, masks) knows nothing of it.
-Scales are quarters: read windows that begin and end at multiples of four strides then do so at multiples of the stride at every
-scale. A tile is sampled at the very places where the whole image would be, and no seam comes from it.
+Scales are fractions, those of augmentation quarters: read windows that begin and end at multiples of the denominator times the
+stride (four strides) then do so at multiples of the stride at every scale. An image whose ground sampling distance is not the
+network's is looked at in the same way, at a scale that brings it there (see `resolution`). A tile is sampled at the very places
+where the whole image would be, and no seam comes from it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from swath.types import PathLike
 
 _LEAST = np.finfo(np.float32).tiny
 _BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+
+WIDEST = 16
+"""How many times as many pixels of an image are read at one time, at most, where the network sees it shrunk."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,22 @@ class Looks:
         """Pixels that go through it at one time for each pixel read, at most."""
         return float(max(self.zooms) ** 2)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is one look at the image as it is."""
+        return self == Looks()
+
+    def at(self, zoom: Fraction) -> Looks:
+        """Return these looks at an image that is itself shown at a scale, such as 1/2 where its pixels are half as large."""
+        return Looks(tuple(zoom * each for each in self.zooms), self.flips)
+
+    def area(self, most: int) -> int:
+        """Return how many pixels of an image to read at one time where a network is given `most` of its own.
+
+        Where the image is shrunk they are `WIDEST` times as many at most, for they take memory too.
+        """
+        return int(most / max(self.most, 1 / WIDEST))
+
     def stride(self, stride: int) -> int:
         """Return what read windows are multiples of, so that those of a network are multiples of its stride at all scales."""
         return stride * lcm(*(zoom.denominator for zoom in self.zooms))
@@ -62,20 +83,34 @@ class Looks:
         It is a multiple of half the stride of the read windows. The pixel or two more that interpolation sees are within what
         the measuring of a halo tolerates; a network without context needs them all the same.
         """
-        least = min(1, len(self.zooms) - 1)
+        least = 0 if set(self.zooms) == {1} else 1
         return self.whole_halo(max(least, ceil(halo / min(self.zooms))), stride)
 
     def whole_halo(self, halo: int, stride: int) -> int:
         """Return the next halo up that leaves read windows on multiples of their stride."""
-        step = max(stride, self.stride(stride) // 2)
+        whole = self.stride(stride)
+        step = max(stride, whole if whole % 2 else whole // 2)
         return ceil(halo / step) * step
+
+    def side(self, side: int | None, halo: int, stride: int) -> int | None:
+        """Return the side of the read windows of a network that is to see `side` pixels of its own, None where any will do."""
+        if side is None:
+            return None
+        return max(int(side / max(self.zooms)), 2 * self.halo(halo, stride) + self.stride(stride))
+
+    def runtime(
+        self, start: Callable[[Fraction], Runtime], classes: int, temperature: float = 1.0, apart: bool = False
+    ) -> Runtime:
+        """Return a runtime that looks so, of networks that are started for a scale; see `Merged`."""
+        return start(Fraction(1)) if self.plain else Merged(self, start, classes, temperature, apart)
 
     def bytes_per_pixel(self, bands: int, channels: int) -> int:
         """Return the memory that merging takes for each pixel read, beside that of the networks."""
-        if self.count == 1:
+        if self.plain:
             return 0
-        each = 2 * 4 * bands + 3 * 4 * channels + 4 * 4  # a scaled and a turned copy; scores, probabilities, sums; a band apart
-        return ceil(each * self.most) + 4 * channels
+        each = 2 * 4 * bands + 3 * 4 * channels  # a scaled and a turned copy; scores, probabilities, sums
+        apart = 4 * 4 * max(1, self.most)  # a band apart, while it is scaled
+        return ceil(each * self.most + apart) + 4 * channels
 
 
 _MIRRORED = ((1, 1), (1, -1), (-1, 1), (-1, -1))

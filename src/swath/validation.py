@@ -44,7 +44,8 @@ class Validation:
             return
         speed = pixels_per_second(engine)
         for i in np.random.default_rng(seed).permutation(len(every)):
-            cost = sum(t.read.size for t in plan(dataset.images[every[i].image].grid, engine, every[i].window)) / speed
+            grid = dataset.images[every[i].image].grid
+            cost = engine.for_gsd(grid.gsd).looks.cost * sum(t.read.size for t in plan(grid, engine, every[i].window)) / speed
             if self.samples and self.reserve + cost > SHARE * seconds:
                 break
             self.samples.append(every[i])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from swath.cli.command import Command
@@ -18,6 +19,8 @@ def _summary(result: PredictResult) -> str:
     lines = [f"{result.map}: {result.pixels / 1e6:.2f} Mpixel in {result.seconds:.1f} s"]
     lines += [f"  also {name}" for name in result.maps if name != result.map]
     lines += [f"  {name:<26} {count / result.pixels:6.1%}" for name, count in result.classes.items()]
+    if result.zooms != [1]:
+        lines.append(f"  seen at scale {', '.join(map(_fraction, result.zooms))}, at which the network knows the ground")
     return "\n".join([*lines, f"  {'(no data)':<20} {result.nodata / result.pixels:6.1%}"])
 
 
@@ -35,11 +38,18 @@ def _foreseen(result: PredictResult, plan: Foresight) -> str:
         f"  time      {times} machine(s) like this one",
     ]
     if plan.tta != "none":
-        work = f"{plan.looks} looks at each tile, {plan.cost:g} times the work of one; the speed has them all"
+        work = f"{plan.looks} looks at each tile, {plan.cost / plan.zoom**2:.3g} times the work of one; the speed has them all"
         lines.insert(3, f"  tta       {plan.tta}: {work}")
+    if plan.zoom != 1:
+        share = f"{plan.cost:.3g} pixels through the network for each one read"
+        lines.insert(3, f"  scale     {_fraction(plan.zoom)}, at which the network knows the ground; {share}")
     if plan.context == "global":
         lines.append("  The network looks at all of a tile, so its labels depend on the tiles; expect seams.")
     return "\n".join(lines)
+
+
+def _fraction(zoom: float) -> str:
+    return str(Fraction(zoom).limit_denominator(100))
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from swath.dataset import MANIFEST, Dataset
 from swath.errors import JobError, ModelError, UsageError
 from swath.mapfiles import MapFile
 from swath.model import Model
-from swath.options import EvaluateOptions, Tta
+from swath.options import EvaluateOptions, Gsd, Tta
 from swath.progress import track
 from swath.runtime import choose
 from swath.scoring import MapMapper, Mapper, ModelMapper, judge
@@ -34,9 +34,9 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
         JobError: the engine is not to be had, or the report cannot be written, or its packages are missing.
         UsageError: a model is to be scored against labels without images, or a map with test-time augmentation.
     """
-    judged_by = open_judged(options.model, options.tta)
+    judged_by = open_judged(options.model, options.tta, options.gsd)
     truth = open_truth(options, judged_by)
-    mapper = mapper_of(judged_by, truth, options.precision)
+    mapper = mapper_of(judged_by, truth, options.precision, options.gsd)
     model = judged_by if isinstance(judged_by, Model) else None
     if model and options.split != "train":
         warn_of_other_data(model, truth)
@@ -69,21 +69,26 @@ def _command(options: EvaluateOptions) -> str:
         words += ["--precision", options.precision]
     if options.tta != "none":
         words += ["--tta", options.tta]
+    if options.gsd is not None:
+        words += ["--gsd", f"{options.gsd}"]
     return shlex.join([*words, "--report", str(options.report)])
 
 
-def open_judged(path: PathLike, tta: Tta = "none") -> Model | MapFile:
+def open_judged(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Model | MapFile:
     """Open what is to be judged: a model file, with its test-time augmentation, or else a map.
 
     Raises:
         ModelError: the model is damaged.
         DataError: it is no map either.
-        UsageError: it is a map, and augmentation is asked for.
+        UsageError: it is a map, and what is for models is asked for.
     """
     if Path(path).suffix == ".swath" or zipfile.is_zipfile(path):
         return Model(path, tta=tta)
-    if tta != "none":
-        raise UsageError("a map is as it is; --tta is for models", file=path, fix="Leave --tta out, or give a model")
+    for option, given in (("--tta", tta != "none"), ("--gsd", gsd is not None)):
+        if given:
+            raise UsageError(
+                f"a map is as it is; {option} is for models", file=path, fix=f"Leave {option} out, or give a model"
+            )
     return MapFile(path)
 
 
@@ -106,17 +111,21 @@ def open_truth(options: EvaluateOptions, judged: Model | MapFile) -> Truth:
     return LabelTruth(path, judged, legend, options.label_field)
 
 
-def mapper_of(judged: Model | MapFile, truth: Truth, precision: str = "auto") -> Mapper:
-    """Make the mapper of a model, in a precision, or of a map.
+def mapper_of(judged: Model | MapFile, truth: Truth, precision: str = "auto", gsd: Gsd = None) -> Mapper:
+    """Make the mapper of a model, in a precision and for images of a ground sampling distance, or of a map.
 
     Raises:
         ModelError: the model's classes or bands are not those of the truth.
+        UsageError: the model knows no ground sampling distance, and the images' is told.
     """
     if isinstance(judged, MapFile):
         return MapMapper(judged, truth.legend)
     if isinstance(truth, DatasetTruth):
         check_fit(judged, truth.dataset)
-    return ModelMapper(judged.open(choose(precision=precision)), judged.card.temperature)
+    engine = judged.open(choose(precision=precision))
+    if gsd is not None:
+        engine = engine.for_gsd(judged.gsd_of(gsd))
+    return ModelMapper(engine, judged.card.temperature)
 
 
 def warn_of_other_data(model: Model, truth: Truth) -> None:

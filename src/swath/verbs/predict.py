@@ -29,6 +29,7 @@ from swath.polygons import polygonise, write_polygons
 from swath.progress import task
 from swath.qgis import write_style
 from swath.raster import Raster
+from swath.resolution import out_of_reach
 from swath.tileparts import TileParts, open_store
 from swath.verbs.verb import Result, verb
 
@@ -53,6 +54,7 @@ class PredictResult(Result):
         overhead: pixels read for each pixel mapped.
         engine: what ran the network, with its version.
         precision: of its arithmetic.
+        zooms: scales at which the network saw the images: 0.5 where their pixels are half as large as those that it knows.
         plan: what it would take, where only that was asked; nothing was mapped then.
     """
 
@@ -67,6 +69,7 @@ class PredictResult(Result):
     overhead: float
     engine: str
     precision: str
+    zooms: list[float]
     plan: Foresight | None = None
 
 
@@ -125,6 +128,7 @@ def _result(options: PredictOptions, model: Model, made: list[_Made], start: flo
         overhead=sum(t.overhead * t.height * t.width for t in tilings) / pixels,
         engine=f"{setup.engine} {setup.version}",
         precision=setup.precision,
+        zooms=sorted({float(m.plan.asked.zoom) for m in made}),
         plan=foresee(model, [m.plan for m in made]) if options.plan else None,
     )
 
@@ -200,7 +204,7 @@ def _plans(options: PredictOptions, model: Model, found: list[Input], targets: l
     """Yield fresh plans that are not kept."""
     for one, target in zip(found, targets, strict=True):
         with one.open() as image:
-            _check(image, model)
+            _check(image, model, model.gsd_of(options.gsd, image.grid.gsd))
             yield make_plan(_ask(options, model, one, image, target), model, image, options.workers or 1)
 
 
@@ -211,7 +215,7 @@ def _ask(options: PredictOptions, model: Model, one: Input, image: View, target:
         layers.insert(1, "confidence")
     how: dict[str, Any] = {
         "engine": options.engine, "precision": options.precision, "memory_gb": options.memory, "halo": options.halo,
-        "threads": options.threads,
+        "threads": options.threads, "zoom": model.zoom(model.gsd_of(options.gsd, image.grid.gsd)),
     }  # fmt: skip
     return ask(model, one, image, layers, how)
 
@@ -226,7 +230,7 @@ def _root(options: PredictOptions, target: Path) -> str:
 def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Made:
     """Map one image."""
     with alone(target), one.open() as image:
-        _check(image, model)
+        _check(image, model, model.gsd_of(options.gsd, image.grid.gsd))
         root = _root(options, target)
         store = open_store(root)
         if options.restart:
@@ -315,7 +319,7 @@ def _scratch(path: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _check(image: View, model: Model) -> None:
+def _check(image: View, model: Model, gsd: float | None) -> None:
     """Refuse an image with other bands than the model's; warn of what makes a map doubtful."""
     card, raster = model.card, image.image
     if len(raster.bands) != len(card.image_bands):
@@ -327,14 +331,12 @@ def _check(image: View, model: Model) -> None:
         )
     if str(raster.dtype) != card.dtype:
         log.warning("%s is %s, and the model was taught with %s: check the scale.", raster.paths[0], raster.dtype, card.dtype)
-    gsd = image.grid.gsd
-    if gsd and card.gsd and not 2 / 3 < gsd / card.gsd < 1.5:
+    if out_of_reach(gsd, card.mapped_gsd):
         log.warning(
-            "%s has pixels of %.3g m, and the model was taught with %.3g m: expect a worse map.",
-            raster.paths[0],
-            gsd,
-            card.gsd,
-        )
+            "%s has pixels of %.3g m, and the model was taught with %.3g m: it is shown at scale %s, which "
+            "is as far as that goes. Expect a worse map.",
+            raster.paths[0], gsd, card.mapped_gsd, model.zoom(gsd),
+        )  # fmt: skip
     if card.latitude:
         (low, high), known = span(image.grid), card.bands[-1]
         if low < known.min - NEAR or high > known.max + NEAR:

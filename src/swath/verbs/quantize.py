@@ -16,6 +16,7 @@ from swath.options import QuantizeOptions
 from swath.progress import track
 from swath.quantise import quantise
 from swath.runtime import Setup, choose, open_runtime
+from swath.tta import resample
 from swath.verbs.evaluate import check_fit
 from swath.verbs.verb import Result, verb
 
@@ -72,17 +73,19 @@ def quantize(options: QuantizeOptions) -> QuantizeResult:
 
 
 def _patches(model: Model, dataset: Dataset, samples: list[Sample], count: int) -> Iterator[NDArray[np.float32]]:
-    """Yield patches from the middle of evenly chosen samples, cut to the stride."""
+    """Yield patches from the middle of evenly chosen samples, cut to the stride, at the scale at which they would be mapped."""
     stride = model.card.stride
     fill = np.array([b.fill for b in model.card.bands], np.float32)[:, None, None]
     for i in np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int):
-        window = samples[i].window
-        height, width = (min(SIDE, n) // stride * stride for n in (window.height, window.width))
+        window, image = samples[i].window, dataset.images[samples[i].image]
+        zoom = model.zoom(image.grid.gsd)
+        unit = stride * zoom.denominator
+        height, width = (min(n, int(SIDE / zoom)) // unit * unit for n in (window.height, window.width))
         if not height or not width:
             continue
         row, col = window.row + (window.height - height) // 2, window.col + (window.width - width) // 2
-        values, valid = dataset.images[samples[i].image].read(Window(row, col, height, width))
-        yield np.where(valid, values.astype(np.float32), fill)[None]
+        values, valid = image.read(Window(row, col, height, width))
+        yield resample(np.where(valid, values.astype(np.float32), fill)[None], zoom)
 
 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:

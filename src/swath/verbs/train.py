@@ -114,7 +114,7 @@ def _train(options: TrainOptions) -> TrainResult:
     work = _workplace(options, dataset, network.spec, recipe)
     batches = _batches(dataset, recipe, options.seed)
     teacher = Teacher(network, recipe, _pixels(dataset))
-    engine = engine_of(network, dataset)
+    engine = engine_of(network, dataset, recipe.heads == "per-class")
     budget = _budget(options, batches)
     ahead = Ahead(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
     averaging = Averaging(recipe.average) if recipe.average else None
