@@ -19,9 +19,10 @@ def _summary(result: PredictResult) -> str:
     lines = [f"{result.map}: {result.pixels / 1e6:.2f} Mpixel in {result.seconds:.1f} s"]
     lines += [f"  also {name}" for name in result.maps if name != result.map]
     lines += [f"  {name:<26} {count / result.pixels:6.1%}" for name, count in result.classes.items()]
+    lines.append(f"  {'(no data)':<20} {result.nodata / result.pixels:6.1%}")
     if result.zooms != [1]:
         lines.append(f"  seen at scale {', '.join(map(_fraction, result.zooms))}, at which the network knows the ground")
-    return "\n".join([*lines, f"  {'(no data)':<20} {result.nodata / result.pixels:6.1%}"])
+    return "\n".join(lines)
 
 
 def _foreseen(result: PredictResult, plan: Foresight) -> str:

@@ -69,7 +69,7 @@ def compare_images(samples: Sequence[Sample], facts: Mapping[str, Facts]) -> Ite
             yield Finding(
                 "warning", "resolution-mismatch", image,
                 f"Its pixels are {gsd:.3g} m and most are {usual:.3g} m.",
-                "Resample it (gdalwarp -tr), unless the model is to see both.", sample.name,
+                "It is shown to the network at the scale of the others; check that its georeferencing is right.", sample.name,
             )  # fmt: skip
     yield from _outliers([(s, f) for s, f in read if len(f.bands) == bands and str(f.dtype) == dtype and f.stats])
     yield from _about_all([f for _, f in read], read[0][0])

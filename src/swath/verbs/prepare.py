@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -166,7 +166,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         legend=legend,
         images=images,
         samples=entries,
-        gsd=median(gsds) if gsds else None,
+        gsd=median_low(gsds) if gsds else None,  # one that images have,
     )
 
 
