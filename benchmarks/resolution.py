@@ -3,10 +3,9 @@
 Usage: python benchmarks/resolution.py DUBAI WORK [--steps N] [GROUP ...]   trains and scores what is not in the results yet
        python benchmarks/resolution.py DUBAI WORK table                     prints the tables
 
-GROUP is `one` (a network is taught with pixels of 2 m, and maps other sizes), `mixed` (taught with images of 1, 2 and 4 m, by
-this Swath) or `blind` (the same where the files tell nothing of their resolution). The Dubai images have no CRS, and their
-tiles differ in true resolution; here each pixel of theirs is called 1 m, and larger ones are means of them. Tiles 1, 4, 6 and 7
-teach and tile 3 is mapped; the test tiles 2, 5 and 8 are not touched.
+GROUP is `one` (a network is taught with pixels of 2 m, and maps other sizes) or `mixed` (taught with images of 1, 2 and 4 m).
+The Dubai images have no CRS, and their tiles differ in true resolution; here each pixel of theirs is called 1 m, and larger
+ones are means of them. Tiles 1, 4, 6 and 7 teach and tile 3 is mapped; the test tiles 2, 5 and 8 are not touched.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ SIZE_OF: dict[str, Callable[[int], int]] = {"one": lambda i: KNOWN, "mixed": lam
 """Metres of a pixel of training image number i."""
 
 
-def write(images: Path, tile: str, folder: Path, size_of: Callable[[int], int], placed: bool = True) -> None:
+def write(images: Path, tile: str, folder: Path, size_of: Callable[[int], int]) -> None:
     """Write the images of a tile with pixels of another size, and their masks (nearest)."""
     for i, path in enumerate(sorted((images / tile / "images").iterdir())):
         size = size_of(i)
@@ -51,7 +50,7 @@ def write(images: Path, tile: str, folder: Path, size_of: Callable[[int], int], 
             values = blocks.mean(axis=(2, 4)) if kind == "images" else blocks[:, :, size // 2, :, size // 2]
             row = 1 + TAUGHT.index(tile) if tile in TAUGHT else 0
             corner = from_origin(300_000 + 10_000 * i, 2_000_000 + 100_000 * row, size, size)
-            place = {"crs": "EPSG:32640", "transform": corner} if placed else {}
+            place = {"crs": "EPSG:32640", "transform": corner}
             target = folder / tile / kind / f"{path.stem}.tif"
             target.parent.mkdir(parents=True, exist_ok=True)
             shape = {"count": 3, "height": height, "width": width, "dtype": "uint8"}
@@ -59,13 +58,13 @@ def write(images: Path, tile: str, folder: Path, size_of: Callable[[int], int], 
                 out.write(values.round().astype(np.uint8))
 
 
-def data(images: Path, work: Path, name: str, taught: Callable[[int], int], mapped: int, placed: bool = True) -> Path:
+def data(images: Path, work: Path, name: str, taught: Callable[[int], int], mapped: int) -> Path:
     """Make a dataset, once."""
     folder = work / name
     if not (folder / "d" / "dataset.json").exists():
         for tile in TAUGHT:
-            write(images, tile, folder / "s", taught, placed)
-        write(images, MAPPED, folder / "s", lambda i: mapped, placed)
+            write(images, tile, folder / "s", taught)
+        write(images, MAPPED, folder / "s", lambda i: mapped)
         swath.prepare(folder / "s", folder / "d", classes=images.parent / "dubai-classes.yaml", test=MAPPED, val="none")
     return folder / "d"
 
@@ -73,14 +72,13 @@ def data(images: Path, work: Path, name: str, taught: Callable[[int], int], mapp
 def run(images: Path, work: Path, group: str, steps: int) -> None:
     """Train one network, and score it on images of every size."""
     done = {(row["group"], row["size"], row["gsd"]) for row in RESULTS.rows()}
-    taught = SIZE_OF["one" if group == "one" else "mixed"]
     model = work / f"{group}.swath"
     if not model.exists():
         begun = Path(f"{model}.training").exists()
-        swath.train(data(images, work, group, taught, KNOWN, group != "blind"), model, steps=steps, resume=begun)
+        swath.train(data(images, work, group, SIZE_OF[group], KNOWN), model, steps=steps, resume=begun)
     for size in SIZES:
         placed = data(images, work, f"at-{size}", SIZE_OF["one"], size)
-        for gsd in ("none",) if group == "blind" else ("auto", "none"):
+        for gsd in ("auto", "none"):
             if (group, size, gsd) not in done:
                 found = swath.evaluate(model, placed, gsd=None if gsd == "auto" else gsd)
                 classes = {c.name: c.iou for c in found.classes}
@@ -103,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("groups", nargs="*", default=["one", "mixed", "blind"])
+    parser.add_argument("groups", nargs="*", default=["one", "mixed"])
     parser.add_argument("--steps", type=int, default=300)
     given = parser.parse_args()
     for group in given.groups:
