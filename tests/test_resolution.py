@@ -20,6 +20,7 @@ from swath.classes import IGNORE
 from swath.cli.predict import COMMAND
 from swath.dataset import Dataset
 from swath.errors import JobError, UsageError
+from swath.familiarity import _describe_patches
 from swath.fleet import Engine, answers, answers_in
 from swath.grid import fit, square
 from swath.ground import Ground
@@ -375,6 +376,19 @@ def test_scores_are_those_of_the_maps(by_hand: Path, mixed: Dataset, tmp_path: P
     codes = write_raster(tmp_path / "codes.tif", noise(1, 20, 20, high=4))
     with pytest.raises(UsageError, match=r"codes\.tif.*--gsd is for models"):
         swath.evaluate(codes, codes, gsd="none")
+
+
+def test_likeness_is_judged_at_the_scale_that_is_known(by_hand: Path) -> None:
+    """An image of twice as many pixels is described as the ground that it shows, where its resolution is known."""
+    ground = np.kron(noise(3, 32, 32), np.ones((1, 8, 8))).astype(np.float32)
+    fine = np.kron(ground, np.ones((1, 2, 2), np.float32))
+    engine, rows = Model(by_hand).engine, {}
+    for name, values, metres in (("coarse", ground, 10), ("known", fine, 5), ("unknown", fine, 10)):
+        source = Array(values)
+        source.grid = replace(source.grid, transform=tuple(at(metres))[:6], crs=rasterio.CRS.from_string(UTM).to_wkt())
+        rows[name] = _describe_patches(source, source.grid.window, engine, 4).mean(axis=0)
+    far = [np.abs(rows[name] / rows["coarse"] - 1).max() for name in ("known", "unknown")]
+    assert far[0] < 0.5 * far[1] and far[1] > 0.05
 
 
 class Net(torch.nn.Module):

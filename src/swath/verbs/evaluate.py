@@ -32,7 +32,7 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
         DataError: the dataset, the map or the labels are damaged, or do not fit each other.
         ModelError: the model is damaged, its classes or bands are not the dataset's, or it has no network in that precision.
         JobError: the engine is not to be had, or the report cannot be written, or its packages are missing.
-        UsageError: a model is to be scored against labels without images, or a map with test-time augmentation.
+        UsageError: a model is to be scored against labels without images, or what is for models is asked for of a map.
     """
     judged_by = open_judged(options.model, options.tta, options.gsd)
     truth = open_truth(options, judged_by)
