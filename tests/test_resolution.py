@@ -305,7 +305,7 @@ def test_a_plan_states_the_scale_and_what_it_costs(by_hand: Path, tmp_path: Path
 
 
 def test_tiles_fit_into_memory_at_any_scale(by_hand: Path) -> None:
-    image = SimpleNamespace(grid=Grid(40_000, 40_000), image=SimpleNamespace(dtype=np.dtype("uint8")))
+    image = SimpleNamespace(grid=Grid(40_000, 40_000), dtype=np.dtype("uint8"))
     read = {}
     for zoom in ("1/8", "1/2", "1", "4"):
         asked = Asked(
