@@ -34,8 +34,9 @@ CORE = 1024
 LONG, WIDE = 768, 256
 """Smallest image that tells anything: rows and columns, either way round."""
 
-LONGEST = 1536
-"""No more of an image is looked at."""
+LONGEST, WIDEST = 1536, 384
+"""No more of an image is looked at: rows and columns, either way round. It is cut across the rows; more columns would say little
+more, and take as long as all the rest of packing."""
 
 IMAGES = 16
 """No more images are looked at."""
@@ -129,7 +130,8 @@ def _strip(dataset: Dataset, image: int, stride: int) -> NDArray[np.float32] | N
     if max(grid.height, grid.width) * zoom < LONG or min(grid.height, grid.width) * zoom < WIDE:
         return None
     unit = 2 * stride * zoom.denominator
-    height, width = (min(n, int(LONGEST / zoom)) // unit * unit for n in (grid.height, grid.width))
+    most = (LONGEST, WIDEST) if grid.height >= grid.width else (WIDEST, LONGEST)
+    height, width = (min(n, int(m / zoom)) // unit * unit for n, m in zip((grid.height, grid.width), most, strict=True))
     values, valid = source.read(Window((grid.height - height) // 2, (grid.width - width) // 2, height, width))
     if not valid.size or valid.mean() < 0.9:
         return None

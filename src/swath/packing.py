@@ -27,7 +27,7 @@ from swath.model import pack
 from swath.network import CLASSIC, Network, to_onnx
 from swath.options import TrainOptions
 from swath.recipes import Recipe
-from swath.runtime import ENGINES, TorchRuntime
+from swath.runtime import ENGINES, Runtime, TorchRuntime, choose, open_runtime
 from swath.temperature import calibrate_scores
 from swath.tta import Looks
 from swath.types import PathLike, SplitName
@@ -72,22 +72,23 @@ class Taught:
         return next((miou for *_, miou in reversed(self.curve) if miou is not None), None)
 
 
-def engine_of(network: Network, dataset: Dataset, apart: bool = False) -> Engine:
-    """Return a network in torch as an engine, with the tiles that its packed form will have.
+def engine_of(network: Network, dataset: Dataset, apart: bool = False, runtime: Runtime | None = None) -> Engine:
+    """Return a network as an engine, with the tiles that its packed form will have.
 
     Args:
         network: the network.
         dataset: what it learns.
         apart: whether its scores are log-odds of masks apart.
+        runtime: what runs it; torch if None.
     """
     manifest, whole = dataset.manifest, network.spec.decoder == CLASSIC
     halo, side = (0, WHOLE) if whole else (HALO, None)
-    runtime, classes = TorchRuntime(network), len(manifest.legend.learnt)
+    running, classes = runtime or TorchRuntime(network), len(manifest.legend.learnt)
 
     def at(zoom: Fraction) -> Engine:
         looks = Looks((zoom,))
         return Engine(
-            looks.runtime(lambda _: runtime, classes, apart=apart), [b.mean for b in manifest.bands],
+            looks.runtime(lambda _: running, classes, apart=apart), [b.mean for b in manifest.bands],
             looks.stride(network.stride), looks.halo(halo, network.stride), classes, heights=network.spec.heights, side=side,
             looks=looks, gsd=None if whole else manifest.gsd, rescaled=at,
         )  # fmt: skip
@@ -103,13 +104,14 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
     """
     network = taught.network.eval().to("cpu")
     manifest, spec = dataset.manifest, network.spec
-    engine = engine_of(network, dataset, taught.recipe.heads == "per-class")
-    thresholds = _merge_masks(network, dataset, engine) if taught.recipe.heads == "per-class" else None
+    apart = taught.recipe.heads == "per-class"
+    thresholds = _merge_masks(network, dataset, engine_of(network, dataset, apart)) if apart else None
+    onnx = to_onnx(network, len(manifest.bands))
+    _check_engines(onnx, network, taught.sample, options.model)
+    engine = engine_of(network, dataset, apart, _fast(onnx))
     tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
     calibration = calibrate_scores(dataset, engine)
-    onnx = to_onnx(network, len(manifest.bands))
-    _check_engines(onnx, network, taught.sample, options.model)
     splits: tuple[SplitName, ...] = ("train", "val", "test")
     card = Card(
         swath_version=version("swath"),
@@ -167,6 +169,12 @@ def _merge_masks(network: Network, dataset: Dataset, engine: Engine) -> list[flo
         network.gain[0, :n, 0, 0] *= gain
         network.offset[0, :n, 0, 0] = offset
     return thresholds
+
+
+def _fast(onnx: bytes) -> Runtime | None:
+    """Start what maps faster than torch does, in the arithmetic that all machines have; None where that is a GPU."""
+    setup = choose(precision="float32")
+    return None if setup.engine == "cuda" else open_runtime(onnx, setup)
 
 
 def _check_engines(onnx: bytes, network: Network, raw: NDArray[np.float32], path: PathLike) -> None:
