@@ -35,8 +35,8 @@ LONG, WIDE = 768, 256
 """Smallest image that tells anything: rows and columns, either way round."""
 
 LONGEST, WIDEST = 1536, 384
-"""No more of an image is looked at: rows and columns, either way round. It is cut across the rows; more columns would say little
-more, and take as long as all the rest of packing."""
+"""No more of an image is looked at: rows and columns, either way round. It is cut across the rows; more columns would say
+little more, and take as long as all the rest of packing."""
 
 IMAGES = 16
 """No more images are looked at."""
