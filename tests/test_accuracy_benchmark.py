@@ -129,7 +129,7 @@ def test_a_result_says_all_that_it_depends_on(
     benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
     trial = next(t for t in accuracy.GROUPS["tries"] if t.row == "borders ignored, 3 pixels")
     found = json.loads(json.dumps(benchmark.result(trial)))
-    assert asked == [{"steps": 16, "seed": 0, "resume": False, "ignore_borders": 3}]
+    assert asked == [{"steps": 17, "seed": 0, "resume": False, "ignore_borders": 3}]
     assert found["judges"] == ["c"] and found["what"]["recipe"]["ignore_borders"] == 3
     assert found["what"]["encoder"] == "tf_efficientnet_lite0" and found["digest"] == Dataset(stripes).manifest.digest
     assert found["miou"] == pytest.approx(swath.evaluate(tiny_model, stripes, split="val").miou)
