@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import numpy.testing  # else it begins while it is watched, and starts a process of its own
 
 from swath.card import Card, CardBand, Shape, Training
 from swath.classes import found_legend

@@ -212,7 +212,7 @@ def test_a_click_reads_what_rasterio_reads(visit, ground):
             code = int(next(dataset.sample([(x, y)]))[0])
             name = {0: "no data", 1: "water", 2: "town", 7: "wood"}[code]
             assert found["Map"] == name
-            row, col = dataset.index(x, y)
+            row, col = map(int, dataset.index(x, y))
             assert found["Column, row"] == f"{col}, {row}"
             assert found["Image"] == "200, 200, 200" and found["Confidence"] == "83 %" and found["Water"] == "83 %"
     page.keyboard.press("Escape")

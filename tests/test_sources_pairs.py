@@ -2,7 +2,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from swath import sources
@@ -90,12 +90,11 @@ def test_arrangements(tmp_path, wanted):
 
 
 @given(
-    st.lists(
-        st.text("ab1_ é", min_size=1, max_size=5).map(lambda n: n.strip(" _")).filter(bool), min_size=1, max_size=6, unique=True
-    ),
+    st.lists(st.text("ab1_ é", min_size=1, max_size=5).map(lambda n: n.strip(" _")), min_size=1, max_size=6, unique=True),
     st.randoms(),
 )
 def test_pairs_do_not_depend_on_the_order_of_a_listing(names, rng):
+    assume(all(names))
     files = [Path("/r/images", f"{n}.tif") for n in names] + [Path("/r/masks", f"{n}_mask.png") for n in names]
     shuffled = rng.sample(files, len(files))
     results = []

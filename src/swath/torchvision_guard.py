@@ -25,20 +25,24 @@ def declare_operators() -> torch.library.Library | None:
         The library that holds the declarations, which must be kept alive; None where nothing had to be declared.
     """
     spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or _known():
         return None
     for file in sorted(Path(spec.origin).parent.glob("_C*.so")):
         try:
             torch.ops.load_library(str(file))  # type: ignore[no-untyped-call]
         except (OSError, RuntimeError) as error:
             log.debug("torchvision's operators do not load: %s", error)
-    missing = [name for name in OPERATORS if not hasattr(torch.ops.torchvision, name)]
-    if not missing:
+    if _known():
         return None
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-    for name in missing:
+    for name in OPERATORS:
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     return library
+
+
+def _known() -> bool:
+    """Tell whether the compiled part has said what its operators are; older ones have no `qnms`, and ask for none."""
+    return hasattr(torch.ops.torchvision, OPERATORS[0])
 
 
 declared = declare_operators()
