@@ -126,7 +126,9 @@ TRIES: dict[str, dict[str, Any]] = {
     "weights averaged, 0.98": {"average": 0.98},
     "borders ignored, 1 pixel": {"ignore_borders": 1},
     "borders ignored, 3 pixels": {"ignore_borders": 3},
+    "pixels with small loss, 95%": {"small_loss": 0.95},
     "recoloured by the patch": {"jitter": "patch"},
+    "recoloured less": {"brightness": 0.1, "contrast": 0.1},
     "16 patches of 128": {"batch": 16, "patch": 128},
     "8 patches of 192": {"batch": 8, "patch": 192},
     "8 patches of 256": {"batch": 8},
@@ -137,12 +139,19 @@ TRIES: dict[str, dict[str, Any]] = {
 }
 """What may make the default recipe better."""
 
-_OTHER_VIEWS = ("16 patches of 128", "8 patches of 192", "8 patches of 256")
+_WEAKER = TRIES["recoloured less"]
+_UNCOLOURED = {"brightness": 0.0, "contrast": 0.0}
 WORLD_TRIES: dict[str, dict[str, Any]] = {
-    **{row: TRIES[row] for row in ("default", *_OTHER_VIEWS, "weights averaged, 0.98", "recoloured by the patch")},
-    "not recoloured": {"brightness": 0.0, "contrast": 0.0},
+    "default": {},
+    "recoloured less": _WEAKER,
+    "16 patches of 128": TRIES["16 patches of 128"],
+    "16 patches of 128, recoloured less": TRIES["16 patches of 128"] | _WEAKER,
+    "16 patches of 128, recoloured by the patch": TRIES["16 patches of 128"] | TRIES["recoloured by the patch"],
+    "16 patches of 128, not recoloured": TRIES["16 patches of 128"] | _UNCOLOURED,
+    "16 patches of 128, recoloured less, averaged": TRIES["16 patches of 128"] | _WEAKER | TRIES["weights averaged, 0.98"],
+    **{row: TRIES[row] for row in ("8 patches of 192", "weights averaged, 0.98", "recoloured by the patch")},
+    "not recoloured": _UNCOLOURED,
     "classes drawn as they are": {"balance": 1.0},
-    "16 patches of 256": {"batch": 16},
     "decoder wide": {"widths": WIDTHS["wide"]},
 }
 

@@ -120,9 +120,9 @@ class Course(Callback):
         batches.every = together
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Set the learning rate."""
+        """Set the learning rate, and what else changes in the course."""
         self._step_started = time.monotonic()
-        cast(Teacher, pl_module).set_rate(self._spent)
+        cast(Teacher, pl_module).pace(self._spent)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

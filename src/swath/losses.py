@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import swath.torchvision_guard  # noqa: F401 - has to come first
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,6 +30,9 @@ class Loss(torch.nn.Module):
     Args:
         recipe: its terms and their weights.
         counts: labelled training pixels of each class, for `class_weights`.
+
+    Attributes:
+        learnt: share of the labelled pixels, those with the smallest loss, that is learnt from now.
     """
 
     weight: Tensor
@@ -37,6 +41,7 @@ class Loss(torch.nn.Module):
         super().__init__()
         self._recipe = recipe
         self._pixel, _, self._region = recipe.loss.partition("+")
+        self.learnt = 1.0
         self.register_buffer("weight", torch.tensor(class_weights(counts, recipe.class_weights), dtype=torch.float32))
 
     def forward(self, scores: Tensor, labels: Tensor, heights: Tensor | None = None) -> Tensor:
@@ -58,6 +63,8 @@ class Loss(torch.nn.Module):
     def _classes(self, scores: Tensor, labels: Tensor) -> Tensor:
         apart = self._recipe.heads == "per-class"
         gamma = GAMMA if self._pixel == "focal" else 0.0
+        if self.learnt < 1:
+            labels = with_small_loss(scores, labels, self.learnt, apart)
         loss = (mask_loss if apart else pixel_loss)(scores, labels, self.weight, gamma)
         if self._region:
             loss = loss + self._recipe.region * region_loss(scores, labels, self._region, apart)
@@ -104,6 +111,25 @@ def mask_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> T
         entropy = entropy * (1 - torch.exp(-entropy)) ** gamma
     each = (entropy * labelled[:, None]).sum((0, 2, 3)) / labelled.sum()
     return (each * weight).sum()
+
+
+@torch.no_grad()
+def with_small_loss(scores: Tensor, labels: Tensor, share: float, apart: bool) -> Tensor:
+    """Return labels without those that the scores contradict most: the share of labelled pixels with the smallest loss stays.
+
+    Args:
+        scores: (batch, classes, rows, columns).
+        labels: (batch, rows, columns).
+        share: of the labelled pixels; at least one stays.
+        apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other (softmax).
+    """
+    if apart:
+        entropy = F.binary_cross_entropy_with_logits(scores, one_hot(labels, scores.shape[1]), reduction="none").sum(1)
+    else:
+        entropy = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none")
+    known = entropy[labels != IGNORE]
+    largest = known.kthvalue(max(1, math.ceil(share * known.numel()))).values
+    return labels.where(entropy <= largest, IGNORE)
 
 
 def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tensor:

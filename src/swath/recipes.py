@@ -34,6 +34,8 @@ class Recipe:
         class_weights: of the term for pixels: all alike, by the effective number of pixels (Cui et al. 2019), or by the
             inverse square root of a class's share.
         ignore_borders: pixels on both sides of a border between two classes that are not learnt, where labels are often wrong.
+        small_loss: share of a batch's labelled pixels, those with the smallest loss, that is learnt from, for wrong labels are
+            among the others (small-loss selection, Han et al. 2018); it falls from 1 to this in the first half; 1 for all.
         heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a class.
         heights: whether the height above ground is learnt too.
         height_weight: weight of the loss of heights (smooth L1, in units of ten metres).
@@ -68,6 +70,7 @@ class Recipe:
     region: float = 0.5
     class_weights: ClassWeights = "none"
     ignore_borders: int = 0
+    small_loss: float = 1.0
     heads: Heads = "softmax"
     heights: bool = False
     height_weight: float = 0.2

@@ -56,8 +56,13 @@ class Teacher(LightningModule):
         if self._recipe.clip:
             torch.nn.utils.clip_grad_norm_(self.parameters(), self._recipe.clip)
 
-    def set_rate(self, spent: float) -> None:
-        """Warm up linearly, then follow a cosine to 0, by the share of the budget that is spent; or keep the rate."""
+    def pace(self, spent: float) -> None:
+        """Set what changes in the course of a training, by the share of the budget that is spent."""
+        self._set_rate(spent)
+        self.loss.learnt = 1 - (1 - self._recipe.small_loss) * min(1.0, 2 * spent)
+
+    def _set_rate(self, spent: float) -> None:
+        """Warm up linearly, then follow a cosine to 0; or keep the rate."""
         if self._recipe.schedule == "constant":
             return
         warm = self._recipe.warm_up
