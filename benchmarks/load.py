@@ -31,8 +31,9 @@ from tests.make import write_model
 RESULTS = Ledger(Path(__file__).parent / "results" / "load.jsonl")
 
 CHILD = """
-import json, os, resource, sys
+import json, resource, sys
 from swath.cli.main import main
+from swath.memory import peak_memory
 code = 0
 try:
     main()
@@ -42,10 +43,7 @@ if code:
     sys.exit(code)
 own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 seconds = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
-peak = max(own.ru_maxrss, others.ru_maxrss) * 1024
-if os.path.exists("/proc/self/status"):  # else the peak of whoever started this process counts too
-    peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
-sys.stderr.write("\\n" + json.dumps([seconds, peak]))
+sys.stderr.write("\\n" + json.dumps([seconds, peak_memory()]))
 """
 """What measures itself: `swath` with its arguments."""
 

@@ -16,7 +16,6 @@ import json
 import logging
 import multiprocessing
 import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -40,6 +39,7 @@ from swath import plan
 from swath.dataset import Dataset
 from swath.errors import DataError, SwathError
 from swath.grid import Window, whole
+from swath.memory import peak_memory
 from swath.raster import Raster
 
 from .make import NORTH_UP, UTM, looked_up, write_model, write_raster
@@ -354,20 +354,12 @@ def _work(line: Connection, folder: Path) -> None:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             found = try_case(case, place)
-            found.bytes = _peak()
+            found.bytes = peak_memory()
             line.send(found)
     except EOFError:
         pass
     finally:
         shutil.rmtree(_models(), ignore_errors=True)
-
-
-def _peak() -> int:
-    """Return the most memory that this process held, in bytes; Linux counts the parent's into `ru_maxrss`."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class Child:

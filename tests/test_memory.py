@@ -15,9 +15,10 @@ TILES = int(os.environ.get("SWATH_TILES", "200"))
 """How many tiles of the larger image are computed."""
 
 RUN = """
-import json, re, sys
+import json, sys
 from itertools import islice
 from swath.crew import Worker
+from swath.memory import peak_memory
 from swath.model import Model
 from swath.inputs import Input
 from swath.plan import ask, freeze, make_plan
@@ -30,8 +31,7 @@ with found.open() as view:
     plan = freeze(open_store(root), asked, lambda: make_plan(asked, opened, view))
 for _ in Worker(plan, root).work(range(min(int(count), len(plan.tiling)))):
     pass
-peak = re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]  # ru_maxrss begins at the parent's
-print(json.dumps([int(peak) * 1024, len(plan.tiling), plan.tiling.overhead]))
+print(json.dumps([peak_memory(), len(plan.tiling), plan.tiling.overhead]))
 """
 
 

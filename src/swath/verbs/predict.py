@@ -21,6 +21,7 @@ from swath.foresight import Foresight, foresee
 from swath.inputs import Input, View, find_inputs
 from swath.latitude import span
 from swath.maps import CONFIDENCE, HEIGHT, MapKind, MapWriter, class_map, mask_map, probability_map
+from swath.memory import peak_memory
 from swath.model import Model
 from swath.options import PredictOptions
 from swath.parts import alone, hidden, whole_file
@@ -347,5 +348,6 @@ def _check(image: View, model: Model, gsd: float | None) -> None:
 
 
 def _peak_rss_bytes() -> int:
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Return the largest resident memory of this process or of a worker, in bytes."""
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(peak_memory(), workers if sys.platform == "darwin" else workers * 1024)
