@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -269,6 +270,9 @@ def test_the_user_knows_better(by_hand: Path, tmp_path: Path, caplog: pytest.Log
     for gsd in (-1, "0", "inf", "ten"):
         with pytest.raises(UsageError, match="gsd"):
             swath.predict(by_hand, bare, tmp_path / "m.tif", gsd=gsd)
+    for gsd in (-1, 0, math.nan, math.inf):
+        with pytest.raises(UsageError, match="ground sampling distance"):
+            Model(by_hand).predict(np.zeros((3, 8, 8)), gsd=gsd)
 
 
 def test_a_model_that_knows_no_resolution_maps_images_as_they_are(tmp_path: Path) -> None:

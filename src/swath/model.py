@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 import stat
 import struct
@@ -274,7 +275,10 @@ class Model:
 
         Raises:
             DataError: the array has another number of bands or dimensions, or holds no real numbers.
+            UsageError: `gsd` is no distance.
         """
+        if gsd is not None and not 0 < gsd < math.inf:
+            raise UsageError(f"a ground sampling distance of {gsd} is none", fix="Give metres, above 0, or None")
         if not hasattr(array, "dims"):
             return self._map(np.ma.asanyarray(array), gsd)
         named = next((d for d in array.dims if str(d).lower() in _BAND_DIMENSIONS), array.dims[0])
