@@ -7,9 +7,9 @@ Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures sec
        python benchmarks/accuracy.py DUBAI WORK table               writes tables of what is there to docs/accuracy.md
        python benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the worst test images
 
-GROUP is tries, world-tries, front, ablation (these choose settings, and never see a test tile), tiles (leave one out), fixed,
-peers or world; all in this order if none is given. --peers PYTHON is an interpreter with torchgeo, segmentation-models-pytorch,
-timm and what Swath needs.
+GROUP is tries, world-tries, unlabelled, front, ablation (these choose settings, and never see a test tile), tiles (leave one
+out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter with torchgeo,
+segmentation-models-pytorch, timm and what Swath needs.
 
 A training takes the steps that fit into its minutes when nothing else runs (benchmarks/results/accuracy-rates.json, where what
 is measured once stays); so a busy machine slows the benchmark down and does not change it. It can be killed at any time: the
@@ -32,11 +32,14 @@ from typing import Any
 import numpy as np
 import rasterio
 import torch
+from accuracy_guesses import make_guessed, make_labelled
 from accuracy_networks import measure_networks
 from accuracy_pictures import draw_best_and_worst
 from accuracy_rows import (
+    FEW,
     FIXED,
     GROUPS,
+    GUESSED,
     PEERS,
     TUNING,
     VALIDATED,
@@ -49,7 +52,7 @@ from accuracy_rows import (
 )
 from accuracy_tables import tables
 from peer_jobs import prepare_job, said_of, score_maps
-from trials import DOCS, TEST, Ledger, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
+from trials import DOCS, LESSON, TEST, Ledger, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
 
 import swath
 from swath.dataset import Dataset, Sample
@@ -74,14 +77,21 @@ RELIEF_BANDS = ("red", "green", "blue", "relief red", "relief green", "relief bl
 Matrices = dict[str, np.ndarray]
 
 
+def folder_of(data: str, work: Path) -> Path:
+    """Return where the dataset of a trial lies."""
+    return work / "data" / data.replace(",", "").replace(" ", "-")
+
+
 def data_of(data: str, images: Path, work: Path) -> Path:
     """Make the dataset of a trial, once."""
-    folder = work / "data" / data.replace(",", "").replace(" ", "-")
+    folder = folder_of(data, work)
     if data in (FIXED, TUNING):
         return dubai(images, folder, "none" if data == FIXED else VALIDATION_TILE)
     if (folder / "dataset.json").exists():
         return folder
-    if data.startswith(WITHOUT):
+    if data == FEW:
+        make_labelled(images, folder, VALIDATION_TILE)
+    elif data.startswith(WITHOUT):
         resplit(Dataset(data_of(FIXED, images, work)), folder, [data.removeprefix(WITHOUT)])
     else:
         relief = data == WORLD_RELIEF
@@ -139,7 +149,8 @@ def steps_of(trial: Trial, rates: dict[str, list[float]]) -> int:
     """
     if trial.cost() not in rates:
         raise SystemExit(f"How long a step takes is not measured ({trial.cost()}): run `rates` first, on a quiet machine.")
-    return steps_in(trial.minutes, rates[trial.cost()])
+    taught = "not ours" not in trial.what() and trial.what()["recipe"]["pixel_steps"]
+    return steps_in(trial.minutes - LESSON * bool(taught), rates[trial.cost()])
 
 
 class Benchmark:
@@ -157,6 +168,9 @@ class Benchmark:
 
     def open(self, trial: Trial) -> Dataset:
         """Open the data of a trial."""
+        folder = folder_of(trial.data, self.work)
+        if trial.data == GUESSED and not (folder / "dataset.json").exists():
+            make_guessed(self.images, folder, VALIDATION_TILE, self.model_of(GROUPS["unlabelled"][0]))
         return Dataset(data_of(trial.data, self.images, self.work))
 
     def measure(self, trials: list[Trial]) -> None:

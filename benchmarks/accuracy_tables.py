@@ -40,9 +40,10 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
     found = Found(rows, find)
     parts = [
         _tiles(found), _fixed(found), _peers(found), _world(found), _front(found, networks),
-        _against_default(found, "ablation", "Ablation", "Each ingredient of the default recipe taken away"),
-        _against_default(found, "tries", "Tries", "What may make the default recipe better"),
-        _against_default(found, "world-tries", "Tries on the world", "The same on ten training blocks of the world, held out"),
+        _against_first(found, "ablation", "Ablation", "Each ingredient of the default recipe taken away"),
+        _against_first(found, "tries", "Tries", "What may make the default recipe better"),
+        _against_first(found, "world-tries", "Tries on the world", "The same on ten training blocks of the world, held out"),
+        _against_first(found, "unlabelled", "Images without labels", "Two tiles of four have labels"),
     ]  # fmt: skip
     if (DOCS / "accuracy.png").exists():
         parts.insert(2, "![The best and the worst test images, their truth and their maps](accuracy.png)")
@@ -146,8 +147,8 @@ def _front(found: Found, networks: dict[str, Any]) -> str:
     return title + "\n\n" + _table(head, lines)
 
 
-def _against_default(found: Found, group: str, title: str, says: str) -> str:
-    """Rows of a group beside the first of them, the default."""
+def _against_first(found: Found, group: str, title: str, says: str) -> str:
+    """Rows of a group beside the first of them."""
     trials = GROUPS[group]
     where = "tile 3, held out of the training tiles" if group != "world-tries" else "those blocks"
     text = f"## {title}\n\n{says}; mIoU of {where}, {trials[0].minutes:g} minutes, seed 0."
@@ -157,4 +158,4 @@ def _against_default(found: Found, group: str, title: str, says: str) -> str:
         row = found.of(trial)
         more = f"{row['miou'] - default['miou']:+.3f}" if row and default and trial is not trials[0] else ""
         lines.append([trial.row, str(row["steps"]) if row else "", _score(row["miou"]) if row else MISSING, more])
-    return text + "\n\n" + _table(["", "steps", "mIoU", "against default"], lines)
+    return text + "\n\n" + _table(["", "steps", "mIoU", f"against {trials[0].row}"], lines)

@@ -24,6 +24,9 @@ TEST = ("Tile 2", "Tile 5", "Tile 8")
 COMPILED = 3
 """Steps after which a network is compiled, and steps take what they will take."""
 
+LESSON = 8 / 60
+"""Minutes that the first lesson takes, of single pixels (`swath.pixels`), on a slow day: minutes of a training hold it."""
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 

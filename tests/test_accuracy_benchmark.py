@@ -98,7 +98,7 @@ def test_results_of_another_recipe_do_not_count(accuracy: ModuleType) -> None:
 def test_rows_that_choose_settings_are_judged_by_validation_only(
     accuracy: ModuleType, stripes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for group in ("tries", "front", "ablation", "world-tries"):
+    for group in ("tries", "front", "ablation", "world-tries", "unlabelled"):
         assert all(t.data in accuracy.VALIDATED for t in accuracy.GROUPS[group])
     dataset, tuning = Dataset(stripes), accuracy.Trial(accuracy.TUNING)
     assert {s.group for s in accuracy.judges(tuning, dataset)} == {"c"}
@@ -117,7 +117,7 @@ def test_without_validation_samples_nothing_is_tuned(accuracy: ModuleType, strip
 def test_a_result_says_all_that_it_depends_on(
     accuracy: ModuleType, stripes: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps come from the measured rate; a model that is there already is scored and not trained again."""
+    """Steps come from the measured rate, after the first lesson; a model that is there already is scored and not trained again."""
     asked = []
 
     def train(dataset: Path, model: Path, **options: Any) -> None:
@@ -129,7 +129,7 @@ def test_a_result_says_all_that_it_depends_on(
     benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
     trial = next(t for t in accuracy.GROUPS["tries"] if t.row == "borders ignored, 3 pixels")
     found = json.loads(json.dumps(benchmark.result(trial)))
-    assert asked == [{"steps": 17, "seed": 0, "resume": False, "ignore_borders": 3}]
+    assert asked == [{"steps": 16, "seed": 0, "resume": False, "ignore_borders": 3}]
     assert found["judges"] == ["c"] and found["what"]["recipe"]["ignore_borders"] == 3
     assert found["what"]["encoder"] == "tf_efficientnet_lite0" and found["digest"] == Dataset(stripes).manifest.digest
     assert found["miou"] == pytest.approx(swath.evaluate(tiny_model, stripes, split="val").miou)
@@ -200,3 +200,26 @@ def test_the_best_and_the_worst_images_are_found(accuracy: ModuleType) -> None:
     right, half, wrong = [[4, 0], [0, 4]], [[2, 2], [2, 2]], [[0, 4], [4, 0]]
     chosen = sys.modules["accuracy_pictures"].best_and_worst({"b": half, "c": wrong, "a": right, "d": [[0, 0], [0, 0]]})
     assert chosen == ["a", "b", "c"]
+
+
+def test_maps_become_labels_where_the_model_was_sure(accuracy: ModuleType, tmp_path: Path) -> None:
+    for name, values in (("a.tif", [[1, 1, 2], [2, 2, 0]]), ("a_confidence.tif", [[90, 79, 80], [100, 0, 255]])):
+        write_raster(tmp_path / name, np.uint8([values]))
+    with rasterio.open(tmp_path / "a.tif", "r+") as codes:
+        codes.update_tags(1, class_1="water", class_2="road")
+    colours = {"water": (1, 2, 3), "road": (4, 5, 6), "unlabeled": (9, 9, 9)}
+    mask = sys.modules["accuracy_guesses"]._guessed(tmp_path, "a", colours)
+    assert mask.tolist() == [[[1, 2, 3], [9, 9, 9], [4, 5, 6]], [[4, 5, 6], [9, 9, 9], [9, 9, 9]]]
+
+
+def test_of_half_of_the_tiles_labels_are_left_out(
+    accuracy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dataset of few labels holds no tile of the test, none of those that lose their labels, and is judged by tile 3."""
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(swath, "prepare", lambda source, folder, **options: made.update(options, source=source))
+    accuracy.data_of(accuracy.FEW, tmp_path / "dubai", tmp_path / "w")
+    tiles = {path.name for path in made["source"].iterdir()}
+    guesses = sys.modules["accuracy_guesses"]
+    assert tiles == {*guesses.LABELLED, accuracy.VALIDATION_TILE} and made["val"] == accuracy.VALIDATION_TILE
+    assert not tiles & {*accuracy.TEST, *guesses.UNLABELLED} and not {*accuracy.TEST} & {*guesses.UNLABELLED}

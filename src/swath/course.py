@@ -57,17 +57,23 @@ class Course(Callback):
         budget: how long to train.
         validation: makes the validation when the loop has begun, since its clock runs too.
         averaging: keeps the average of the weights that is validated; None where the weights themselves are.
+        before: seconds of the budget that were used before the loop.
     """
 
     def __init__(
-        self, ahead: Ahead, budget: Budget, validation: Callable[[], Validation], averaging: Averaging | None = None
+        self,
+        ahead: Ahead,
+        budget: Budget,
+        validation: Callable[[], Validation],
+        averaging: Averaging | None = None,
+        before: float = 0.0,
     ) -> None:
         self._ahead = ahead
         self._budget = budget
         self._make_validation = validation
         self._averaging = averaging
         self._validation: Validation | None = None
-        self._before = 0.0
+        self._before = before
         self._started: float | None = None
         self._step_started = 0.0
         self._spent = 0.0

@@ -190,10 +190,23 @@ def _averages(cells: int, x: Tensor, axis: int) -> Tensor:
     return inside / inside.sum(dim=1, keepdim=True)
 
 
+class _HeldNorm(nn.BatchNorm2d):
+    """A batch norm with statistics of its own choosing: those of a batch of a few patches would wash out what colours tell."""
+
+    def __init__(self, bands: int) -> None:
+        super().__init__(bands)
+        self.train()
+
+    def train(self, mode: bool = True) -> _HeldNorm:
+        """Stay as it is."""
+        super().train(False)
+        return self
+
+
 def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
     """Two hidden layers over one pixel's bands; a first norm spreads colours that lie close together."""
     return nn.Sequential(
-        nn.BatchNorm2d(bands),
+        _HeldNorm(bands),
         nn.Conv2d(bands, width, 1),
         nn.ReLU(inplace=True),
         nn.Conv2d(width, width // 2, 1),

@@ -48,6 +48,7 @@ class Recipe:
         network: `encoder` (a pretrained encoder with a decoder) or `classic` (the plain U-Net).
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for none.
+        pixel_steps: steps that it learns alone, before all else.
         pixel_speed: how many times faster than the rest that branch learns.
     """
 
@@ -82,7 +83,8 @@ class Recipe:
     network: Literal["encoder", "classic"] = "encoder"
     widths: tuple[int, int, int, int] = (128, 64, 48, 32)
     pixel_width: int = 32
-    pixel_speed: float = 10.0
+    pixel_steps: int = 1000
+    pixel_speed: float = 1.0
 
     def but(self, **given: Any) -> Recipe:
         """Return this recipe with other values where one is given, which is where it is not None."""

@@ -36,6 +36,7 @@ from swath.options import TrainOptions
 from swath.packing import Taught, engine_of, pack_model
 from swath.parts import alone, whole_file
 from swath.patches import Batches, Patches, class_shares
+from swath.pixels import teach_pixels
 from swath.recipes import Recipe, recipe_of
 from swath.teacher import Teacher
 from swath.transfer import spec_like, take_over
@@ -46,6 +47,12 @@ from swath.views import ClassicViews
 log = logging.getLogger(__name__)
 
 DEFAULT_MINUTES = 30.0
+
+LESSON_STEPS = 4
+"""Steps of the first lesson for each step of the training, at most."""
+
+LESSON_SHARE = 0.05
+"""Share of the training's time that the first lesson may take."""
 
 LOOKED_AT = 100
 """Patches in which classes are counted, to say how they are drawn."""
@@ -114,12 +121,15 @@ def _train(options: TrainOptions) -> TrainResult:
     work = _workplace(options, dataset, network.spec, recipe)
     batches = _batches(dataset, recipe, options.seed)
     teacher = Teacher(network, recipe, _pixels(dataset))
-    engine = engine_of(network, dataset, recipe.heads == "per-class")
     budget = _budget(options, batches)
+    last = work / "last.ckpt"
+    before = 0.0
+    if options.from_ is None and not last.exists():
+        before = teach_pixels(network, batches, teacher.loss, *_first_lesson(budget, recipe))
+    engine = engine_of(network, dataset, recipe.heads == "per-class")
     ahead = Ahead(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
     averaging = Averaging(recipe.average) if recipe.average else None
-    course = Course(ahead, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed), averaging)
-    last = work / "last.ckpt"
+    course = Course(ahead, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed), averaging, before)
     with _quiet(), ahead:
         # The average takes each step in before the course may look at it.
         trainer = _trainer(options, [*([averaging] if averaging else []), course, _checkpoints(work)])
@@ -284,6 +294,12 @@ def _budget(options: TrainOptions, batches: Batches) -> Budget:
     if epochs:
         return Budget(None, epochs * batches.epoch)
     return Budget(60 * (options.minutes or DEFAULT_MINUTES), None)
+
+
+def _first_lesson(budget: Budget, recipe: Recipe) -> tuple[int, float]:
+    """Return steps of the lesson of single pixels, and the seconds that it may take: a small part of a short training."""
+    steps = min(recipe.pixel_steps, (budget.steps or recipe.pixel_steps) * LESSON_STEPS)
+    return steps, (budget.seconds or math.inf) * LESSON_SHARE
 
 
 def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recipe: Recipe) -> Path:

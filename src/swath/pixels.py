@@ -1,0 +1,100 @@
+"""The first lesson: the branch of single pixels learns what colour alone says, in seconds, before the network is taught."""
+
+from __future__ import annotations
+
+import swath.torchvision_guard  # noqa: F401 - has to come first
+
+import math
+import time
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from swath.classes import IGNORE
+from swath.losses import Loss
+from swath.network import Network
+from swath.patches import Batches
+
+PATCHES = 256
+"""Patches, at least so many, of which pixels are drawn."""
+
+OF_A_PATCH = 2**11
+"""Pixels of each, at most."""
+
+STEP = 2**13
+"""Pixels of a step."""
+
+RATE = 1e-2
+"""Peak learning rate, from which a cosine falls to 0."""
+
+SLOPE = 2.0
+"""How steep the edges are that the hidden units begin with, in standard deviations of the bands."""
+
+
+def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, seconds: float = math.inf) -> float:
+    """Begin a network's branch of single pixels with the data, and teach it alone for some steps.
+
+    Patches of a step show few places, so that colours that are rare are learnt slowly from them, if at all; here each step sees
+    pixels of all the ground, as they are. The norm of the branch takes the mean and deviation of these pixels; its first units
+    begin as edges in random directions through random pixels, so that they lie where colours are (in the way of Bolager et al.
+    2023, "Sampling weights of deep neural networks").
+
+    Args:
+        network: changed in place; one without the branch is left as it is.
+        batches: training batches, of which pixels are drawn.
+        loss: of the training.
+        steps: 0 to begin the branch and teach nothing.
+        seconds: after which it ends at the latest.
+
+    Returns:
+        Seconds that it took.
+    """
+    started = time.monotonic()
+    if network.pixel is None:
+        return 0.0
+    random = torch.Generator().manual_seed(batches.seed)
+    values, labels = _drawn(batches, random)
+    values = (values - network.mean.reshape(1, -1)) / network.std.reshape(1, -1)
+    _begin(network.pixel, values, random)
+    optimizer = torch.optim.Adam(network.pixel.parameters(), lr=RATE)
+    for step in range(steps):
+        spent = max(step / steps, (time.monotonic() - started) / seconds)
+        if spent >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * spent))
+        chosen = torch.randint(len(labels), (STEP,), generator=random)
+        scores = network.pixel(values[chosen].T[None, :, None])
+        optimizer.zero_grad()
+        loss(scores, labels[chosen][None, None]).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    return time.monotonic() - started
+
+
+def _drawn(batches: Batches, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw labelled pixels from the first patches; return values (pixels, bands) and class indices (pixels,)."""
+    values, labels = [], []
+    for number in range(math.ceil(PATCHES / batches.recipe.batch)):
+        batch = batches.batch(number)
+        for pixels, of in zip(batch.pixels, batch.labels, strict=True):
+            known = (of != IGNORE).flatten().nonzero()[:, 0]
+            chosen = known[torch.randperm(len(known), generator=random)[:OF_A_PATCH]]
+            values.append(pixels.flatten(1)[:, chosen].T)
+            labels.append(of.flatten()[chosen])
+    return torch.cat(values), torch.cat(labels)
+
+
+@torch.no_grad()
+def _begin(branch: nn.Sequential, values: Tensor, random: torch.Generator) -> None:
+    """Set the norm to the pixels' statistics, and the first layer to edges through some of them."""
+    norm, first = cast(nn.BatchNorm2d, branch[0]), cast(nn.Conv2d, branch[1])
+    cast(Tensor, norm.running_mean).copy_(values.mean(0))
+    cast(Tensor, norm.running_var).copy_(values.var(0))
+    units, bands = first.weight.shape[:2]
+    directions = torch.randn(units, bands, generator=random)
+    directions *= SLOPE / directions.norm(dim=1, keepdim=True)
+    through = norm(values[torch.randint(len(values), (units,), generator=random)].T[None, :, None])[0, :, 0].T
+    first.weight.copy_(directions[..., None, None])
+    cast(Tensor, first.bias).copy_(-(directions * through).sum(1))

@@ -1,0 +1,80 @@
+import numpy as np
+import torch
+
+from swath.classes import IGNORE
+from swath.losses import Loss
+from swath.network import Network, NetworkSpec
+from swath.patches import Batch, Batches, stacked
+from swath.pixels import teach_pixels
+from swath.recipes import Recipe
+
+MEANS = np.float32([[20, 20, 60], [40, 60, 20], [45, 62, 30], [240, 240, 250]])
+"""Colours of four classes, two of which are close to each other and far from the others."""
+
+
+class Noise(Batches):
+    """Each patch shows one class in noise, and a row without labels whose colour is another class's."""
+
+    def batch(self, number):
+        rng = np.random.default_rng(number)
+        return stacked([self.patch(rng) for _ in range(self.recipe.batch)])
+
+    def patch(self, rng):
+        c = rng.integers(4)
+        labels = np.full((32, 32), c)
+        values = MEANS[c][:, None, None] + rng.normal(0, 1, (3, 32, 32))
+        labels[0], values[:, 0] = IGNORE, MEANS[c - 1][:, None]
+        return Batch(torch.from_numpy(values).float(), torch.from_numpy(labels))
+
+
+def taught(steps, seconds=np.inf, pixel_width=32, classes=4, seed=0):
+    torch.manual_seed(0)
+    recipe = Recipe()
+    network = Network(NetworkSpec("test_efficientnet", "unet", classes, (127.5,) * 3, (127.5,) * 3, (8,) * 4, pixel_width))
+    took = teach_pixels(network, Noise(None, recipe, seed), Loss(recipe, [1] * classes), steps, seconds)
+    return network, took
+
+
+def said(network):
+    with torch.no_grad():
+        x = (torch.from_numpy(MEANS).T[None, :, None] - network.mean) / network.std
+        return network.pixel(x)[0, :, 0].argmax(0).tolist()
+
+
+def test_colours_are_learnt_before_all_else():
+    network, took = taught(200)
+    assert said(network) == [0, 1, 2, 3] and took > 0
+
+
+def test_the_norm_holds_the_statistics_of_the_data_whatever_the_batch():
+    network, _ = taught(0)
+    norm = network.train().pixel[0]
+    spread = (MEANS.mean(axis=0) - 127.5) / 127.5
+    np.testing.assert_allclose(norm.running_mean, spread, atol=0.1)
+    before = norm.running_mean.clone()
+    dark = network(torch.full((1, 3, 64, 64), 20.0))
+    assert (norm.running_mean == before).all()
+    both = network.pixel((torch.cat([torch.full((1, 3, 8, 8), 20.0), torch.full((1, 3, 8, 8), 200.0)]) - 127.5) / 127.5)
+    torch.testing.assert_close(both[0], network.pixel((torch.full((1, 3, 8, 8), 20.0) - 127.5) / 127.5)[0])
+    assert dark.isfinite().all()
+
+
+def test_units_begin_where_colours_are():
+    """Each first unit is at its edge for some pixel, and so it tells some pixels from others."""
+    network, _ = taught(0)
+    x = torch.from_numpy(MEANS).T[None, :, None]
+    with torch.no_grad():
+        edges = network.pixel[1](network.pixel[0]((x - network.mean) / network.std))[0, :, 0]
+    assert ((edges > 0).any(1) & (edges < 0).any(1)).float().mean() > 0.6
+
+
+def test_the_same_seed_learns_the_same_and_time_ends_it():
+    a, b, c = (taught(20, seed=seed)[0].state_dict() for seed in (0, 0, 1))
+    assert all((a[name] == b[name]).all() for name in a)
+    assert any((a[name] != c[name]).any() for name in a)
+    stopped, took = taught(10**7, seconds=0.5)
+    assert took < 30 and stopped.pixel[1].weight.isfinite().all()
+
+
+def test_a_network_without_the_branch_is_left_as_it_is():
+    assert taught(10, pixel_width=0)[1] == 0
