@@ -17,8 +17,9 @@ from safetensors.numpy import save
 
 from swath.card import Card, CardBand, Shape, Training
 from swath.classes import LandClass, Legend
+from swath.georeference import Grid
 from swath.model import pack
-from swath.raster import Grid, gdal
+from swath.raster import gdal
 
 UTM = "EPSG:32632"
 """CRS of most small rasters here."""

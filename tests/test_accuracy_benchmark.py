@@ -117,7 +117,7 @@ def test_without_validation_samples_nothing_is_tuned(accuracy: ModuleType, strip
 def test_a_result_says_all_that_it_depends_on(
     accuracy: ModuleType, stripes: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps come from the measured rate, after the first lesson; a model that is there already is scored and not trained again."""
+    """Steps come from the measured rate, after the first lesson; a model that is there is scored and not trained again."""
     asked = []
 
     def train(dataset: Path, model: Path, **options: Any) -> None:

@@ -12,8 +12,9 @@ import rasterio
 import swath
 from swath.doctor.tally import Tally
 from swath.errors import DataError, SwathError
+from swath.georeference import CHUNK_BYTES, Grid, chunks
 from swath.grid import fit
-from swath.raster import CHUNK_BYTES, Grid, Raster, chunks
+from swath.raster import Raster
 from swath.tifftags import read_tags
 
 from .make import UTM, noise, truncate, write_model, write_png, write_raster
@@ -160,7 +161,8 @@ def test_a_hundred_gigabytes_of_zeros_need_no_more_memory_than_one(tmp_path):
     arrays = np.full(count, 200, "<u4").tobytes() + np.full(count, len(tile), "<u4").tobytes()
     (tmp_path / "x.tif").write_bytes(head.ljust(200, b"\0") + tile + arrays)
     script = (
-        "import sys; from swath.memory import peak_memory; from swath.raster import Raster, chunks\n"
+        "import sys; from swath.georeference import chunks\n"
+        "from swath.memory import peak_memory; from swath.raster import Raster\n"
         "with Raster([sys.argv[1]]) as raster:\n"
         "    for i, window in enumerate(chunks(raster.grid)):\n"
         "        assert not raster.read(window).values.any()\n"

@@ -4,8 +4,8 @@ import pytest
 
 from swath.ellipsoid import PixelAreas
 from swath.errors import DataError
+from swath.georeference import Grid
 from swath.grid import Window
-from swath.raster import Grid
 
 
 def grid(crs, transform, height=40, width=30):

@@ -8,7 +8,8 @@ from swath.dataset import Dataset
 from swath.errors import ModelError
 from swath.familiarity import describe, distance, learn
 from swath.fleet import Engine
-from swath.raster import Grid, Pixels
+from swath.georeference import Grid
+from swath.raster import Pixels
 
 from .make import noise, write_png, write_raster
 

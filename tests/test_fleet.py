@@ -9,8 +9,9 @@ from scipy.ndimage import uniform_filter
 from swath.classes import IGNORE
 from swath.errors import DataError, ModelError
 from swath.fleet import MOST, Engine, answers, answers_in, classify, plan
+from swath.georeference import Grid
 from swath.grid import Window, fit
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 
 
 class Array:

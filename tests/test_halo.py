@@ -5,8 +5,9 @@ from scipy.ndimage import uniform_filter
 import swath
 from swath.dataset import Dataset
 from swath.fleet import Engine, classify
+from swath.georeference import Grid
 from swath.halo import TOLERATED, UNMEASURED, by_distance, find_context, measure_halo, share
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 
 from .make import noise, write_png, write_raster
 

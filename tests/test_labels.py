@@ -11,9 +11,10 @@ from rasterio.warp import reproject
 
 from swath.classes import LandClass, Legend
 from swath.errors import DataError
+from swath.georeference import Grid, chunks, grid_of
 from swath.grid import Window
 from swath.labels import UNLABELLED, NoLabels, RasterLabels, VectorLabels, mask_kind, read_ignored
-from swath.raster import Grid, Raster, chunks, grid_of, open_raster
+from swath.raster import Raster, open_raster
 from swath.vector import Features, read_features
 
 from .make import NORTH_UP, UTM, box, noise, place, truncate, write_jpeg, write_layer, write_png, write_raster

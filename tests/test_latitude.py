@@ -19,12 +19,13 @@ from swath.card import Card
 from swath.dataset import Dataset
 from swath.errors import DataError, ModelError
 from swath.folds import resplit
+from swath.georeference import Grid
 from swath.grid import Window
 from swath.ground import Ground
 from swath.latitude import TOLERANCE, check_located, latitudes, span, with_latitude
 from swath.model import Model
 from swath.patches import Patches
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 from swath.recipes import Recipe
 
 from .make import noise, write_model, write_png, write_raster

@@ -12,9 +12,9 @@ import pytest
 import swath
 from swath.doctor.ground import PARTNERS, overlaps
 from swath.doctor.likeness import near_duplicates
+from swath.georeference import Grid
 from swath.grid import Tiling, Window, fit
 from swath.options import InspectOptions
-from swath.raster import Grid
 from swath.sources import pairs
 from swath.splits import LARGEST_BLOCK, Place, assign_splits, buffered, default_block
 from swath.vector import read_features

@@ -6,10 +6,11 @@ from rio_cogeo.cogeo import cog_validate
 
 from swath.classes import LandClass, Legend
 from swath.errors import JobError
+from swath.georeference import Grid, grid_of
 from swath.grid import Window
 from swath.maps import MapWriter, class_map
 from swath.parts import whole_file
-from swath.raster import Grid, Raster, grid_of, open_raster
+from swath.raster import Raster, open_raster
 
 from .make import NORTH_UP, UTM, write_raster
 

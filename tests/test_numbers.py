@@ -13,10 +13,11 @@ from rasterio.transform import Affine
 from sklearn import metrics
 
 from swath.classes import IGNORE
+from swath.georeference import Grid
 from swath.labels import UNLABELLED, RasterLabels
 from swath.model import Model
 from swath.polygons import polygonise
-from swath.raster import Grid, Raster
+from swath.raster import Raster
 from swath.runtime import Setup, TorchRuntime, choose
 from swath.scores import Scores, confusion
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
 from swath.errors import DataError
+from swath.georeference import Grid, chunks, grid_of
 from swath.grid import Window
-from swath.raster import Grid, Raster, chunks, distinct_parts, find_stack, grid_of, open_raster
+from swath.raster import Raster, distinct_parts, open_raster
+from swath.stacks import find_stack
 
 from .make import NORTH_UP, UTM, noise, truncate, write_jpeg, write_png, write_raster
 

@@ -23,6 +23,7 @@ from swath.dataset import Dataset
 from swath.errors import JobError, UsageError
 from swath.familiarity import _describe_patches
 from swath.fleet import Engine, answers, answers_in
+from swath.georeference import Grid
 from swath.grid import fit, square
 from swath.ground import Ground
 from swath.inputs import Input
@@ -31,7 +32,6 @@ from swath.options import EvaluateOptions
 from swath.packing import engine_of
 from swath.patches import Patches
 from swath.plan import Asked, make_plan
-from swath.raster import Grid
 from swath.recipes import Recipe
 from swath.resolution import LARGEST, NEAR, SMALLEST, TOLERATED, out_of_reach, zoom_of
 from swath.tileparts import TileParts

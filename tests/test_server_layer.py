@@ -9,7 +9,8 @@ from rasterio.warp import transform
 
 from swath.classes import LandClass, Legend
 from swath.errors import DataError
-from swath.raster import Grid, gdal
+from swath.georeference import Grid
+from swath.raster import gdal
 from swath.server.draw import coloured, difference, stretched
 from swath.server.layer import Hint, Layer, driver_of
 from swath.server.place import HALF, Tile, to_lonlat

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.raster import Grid
+from swath.georeference import Grid
 from swath.server.place import HALF, PIXEL_ZOOM, Place, Tile, to_lonlat, to_mercator
 
 from .make import NORTH_UP, UTM

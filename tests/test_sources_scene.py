@@ -4,10 +4,11 @@ from rasterio.transform import from_origin
 
 from swath import sources
 from swath.errors import DataError, UsageError
+from swath.georeference import grid_of
 from swath.grid import Window
 from swath.labels import UNLABELLED, NoLabels
 from swath.options import SourceOptions
-from swath.raster import Raster, grid_of, open_raster
+from swath.raster import Raster, open_raster
 from swath.vector import Features
 
 from .make import NORTH_UP, UTM, box, noise, write_layer, write_raster

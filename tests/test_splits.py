@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.errors import UsageError
+from swath.georeference import Grid
 from swath.grid import Window, gap
-from swath.raster import Grid
 from swath.splits import Place, assign_splits, buffered, default_block, places
 
 names = st.lists(st.text("abc 12", min_size=1, max_size=4), min_size=1, max_size=40, unique=True)

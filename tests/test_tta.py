@@ -24,11 +24,12 @@ from swath.classes import LandClass, Legend
 from swath.dataset import Dataset
 from swath.errors import JobError, ModelError, UsageError
 from swath.fleet import Engine, answers
+from swath.georeference import Grid
 from swath.grid import Tiling, fit, square
 from swath.inputs import Input
 from swath.model import Model, pack
 from swath.plan import Asked, make_plan
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 from swath.sources.contest import KINDS
 from swath.tileparts import TileParts
 from swath.tta import LOOKS, Merged, looks_of, resample

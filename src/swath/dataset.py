@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from swath.classes import IGNORE, Legend
 from swath.errors import DataError
+from swath.georeference import Grid
 from swath.grid import Window
 from swath.latitude import with_latitude
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 from swath.types import PathLike, SplitName
 
 FORMAT_VERSION = 1

@@ -16,9 +16,10 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.errors import DataError
+from swath.georeference import Grid, chunks, grid_of
 from swath.grid import Window
 from swath.layers import Layer, write_layer
-from swath.raster import Grid, chunks, gdal, grid_of, open_raster, unreadable
+from swath.raster import gdal, open_raster, unreadable
 from swath.types import PathLike
 
 CELL = 16

@@ -9,8 +9,8 @@ import pyproj
 from numpy.typing import NDArray
 
 from swath.errors import DataError
+from swath.georeference import Grid
 from swath.grid import Window
-from swath.raster import Grid
 
 NODES = 65
 """Rows and columns of the net in which pixel areas of projected rasters are computed; they are interpolated between."""

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from swath.card import Familiarity
 from swath.dataset import Dataset
 from swath.fleet import Engine, Source, answers_in
+from swath.georeference import Grid
 from swath.grid import Window, blocks
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 from swath.resolution import zoom_of
 from swath.tta import resample
 

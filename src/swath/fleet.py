@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from swath.calibration import probabilities
 from swath.classes import IGNORE
 from swath.errors import DataError, ModelError
+from swath.georeference import Grid
 from swath.grid import Tile, Tiling, Window, fit, square
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 from swath.resolution import zoom_of
 from swath.runtime import Runtime
 from swath.tta import Looks

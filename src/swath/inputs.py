@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from swath.errors import DataError, UsageError
+from swath.georeference import Grid
 from swath.grid import Window
 from swath.labels import UNLABELLED, VectorLabels, read_ignored
 from swath.latitude import check_located, with_latitude
-from swath.raster import EXTENSIONS, Grid, Pixels, Raster, find_stack
+from swath.raster import EXTENSIONS, Pixels, Raster
+from swath.stacks import find_stack
 from swath.vector import read_geometries
 
 OPEN = 64

@@ -21,8 +21,9 @@ from rasterio.vrt import WarpedVRT
 
 from swath.classes import Kind, Legend
 from swath.errors import DataError
+from swath.georeference import Grid, grid_of
 from swath.grid import Window
-from swath.raster import Grid, gdal, grid_of, open_raster, unreadable
+from swath.raster import gdal, open_raster, unreadable
 from swath.types import PathLike
 from swath.vector import Features
 

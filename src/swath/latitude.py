@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
 from swath.errors import DataError
+from swath.georeference import Grid
 from swath.grid import Window
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 from swath.types import PathLike
 
 LATITUDE = "latitude"

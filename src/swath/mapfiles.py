@@ -14,10 +14,11 @@ from rasterio.enums import ColorInterp
 
 from swath.classes import LandClass, Legend, default_color, found_legend, unpack
 from swath.errors import DataError
+from swath.georeference import Grid, chunks, grid_of
 from swath.grid import Window
 from swath.labels import UNLABELLED, RasterLabels
 from swath.progress import track
-from swath.raster import Grid, band_tags, chunks, gdal, grid_of, open_raster, unreadable
+from swath.raster import band_tags, gdal, open_raster, unreadable
 from swath.types import PathLike
 
 MAX_FOUND = 254

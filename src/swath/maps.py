@@ -17,8 +17,9 @@ from rasterio._err import CPLE_BaseError
 
 from swath.classes import Legend, rgb
 from swath.errors import JobError
+from swath.georeference import Grid
 from swath.grid import Window
-from swath.raster import Grid, gdal
+from swath.raster import gdal
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 from swath.classes import IGNORE, Legend
 from swath.dataset import Band, Sample, StoredImage
 from swath.errors import DataError
+from swath.georeference import Grid, chunks
 from swath.grid import Window
 from swath.moments import Moments
 from swath.progress import track
-from swath.raster import Grid, chunks
 
 
 def count_labels(image: StoredImage, window: Window, legend: Legend) -> list[int]:

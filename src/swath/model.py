@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from swath.card import Card, damaged
 from swath.errors import DataError, ModelError, SwathError, UsageError
 from swath.fleet import Engine, classify
+from swath.georeference import Grid
 from swath.grid import Window
 from swath.onnxfile import refusal
 from swath.options import Gsd, Tta
 from swath.parts import whole_file
-from swath.raster import Grid, Pixels
+from swath.raster import Pixels
 from swath.resolution import zoom_of
 from swath.runtime import Precision, Runtime, Setup, TorchRuntime, choose, open_runtime
 from swath.tta import Looks, looks_of

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from swath.classes import Legend
 from swath.errors import JobError
+from swath.georeference import Grid, chunks, grid_of
 from swath.grid import Window
 from swath.layers import Layer, put_layer
-from swath.raster import Grid, chunks, gdal, grid_of
+from swath.raster import gdal
 
 
 @dataclass(frozen=True)

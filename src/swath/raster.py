@@ -1,4 +1,4 @@
-"""Images on disk: bands, nodata, georeferencing, windowed reading; and the map that is written.
+"""Images on disk: bands, nodata, windowed reading.
 
 Nodata is decided here and nowhere else (see `Raster.read`). Arrays are (bands, rows, columns).
 """
@@ -9,10 +9,9 @@ import math
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
@@ -25,11 +24,11 @@ import rasterio.windows
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.warp import transform as warp_points
 
 from swath.claims import check_claims
 from swath.errors import DataError
-from swath.grid import Window, whole
+from swath.georeference import grid_of
+from swath.grid import Window
 from swath.pages import joined
 from swath.types import PathLike
 from swath.upright import ORIENTATION, upright
@@ -45,12 +44,6 @@ CACHE_BYTES = 64 * 2**20
 VISIBLE = ("red", "green", "blue")
 """The bands of a palette image."""
 
-CHUNK = 1024
-"""Rows and columns that are read at once where a whole raster is passed through, unless its bands are many."""
-
-CHUNK_BYTES = 64 * 2**20
-"""Bytes that are read at once there, at most."""
-
 
 def gdal() -> rasterio.Env:
     """Return the environment for all work with GDAL: a damaged JPEG or PNG is an error in it, not made-up pixels.
@@ -63,77 +56,6 @@ def gdal() -> rasterio.Env:
     """
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
     return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_ERROR_ON_LIBJPEG_WARNING=True, GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where the pixels of a raster lie.
-
-    Attributes:
-        height: rows.
-        width: columns.
-        transform: six numbers (a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e * row + f.
-        crs: coordinate reference system as WKT, None where the file has none.
-    """
-
-    height: int
-    width: int
-    transform: tuple[float, float, float, float, float, float] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-    crs: str | None = None
-
-    @property
-    def window(self) -> Window:
-        """The whole raster."""
-        return whole(self.height, self.width)
-
-    @property
-    def affine(self) -> rasterio.Affine:
-        """The transform as an affine object."""
-        return rasterio.Affine(*self.transform)
-
-    def point(self, col: float, row: float) -> tuple[float, float]:
-        """Return x and y, in the CRS, of a place in pixel coordinates."""
-        a, b, c, d, e, f = self.transform
-        return a * col + b * row + c, d * col + e * row + f
-
-    def part(self, window: Window) -> Grid:
-        """Return the grid of a window."""
-        a, b, _, d, e, _ = self.transform
-        x, y = self.point(window.col, window.row)
-        return Grid(window.height, window.width, (a, b, x, d, e, y), self.crs)
-
-    def same_as(self, other: Grid) -> bool:
-        """Tell whether two rasters lie pixel on pixel, to a tenth of a pixel at every corner."""
-        if (self.height, self.width) != (other.height, other.width):
-            return False
-        size = max(map(abs, self.transform[:2]))
-        corners = [(0, 0), (0, self.height), (self.width, 0), (self.width, self.height)]
-        near = all(math.dist(self.point(*corner), other.point(*corner)) <= 0.1 * size for corner in corners)
-        return near and self.same_crs(other)  # last, for it takes longest
-
-    def same_crs(self, other: Grid) -> bool:
-        """Tell whether two rasters have the same CRS, or both have none."""
-        if self.crs is None or other.crs is None:
-            return self.crs is other.crs
-        return bool(rasterio.CRS.from_wkt(self.crs) == rasterio.CRS.from_wkt(other.crs))
-
-    @cached_property
-    def gsd(self) -> float | None:
-        """Ground sampling distance in metres at the centre of the raster; None without a CRS that lies on the earth."""
-        if self.crs is None:
-            return None
-        col, row = self.width / 2, self.height / 2
-        points = [self.point(col, row), self.point(col + 1, row), self.point(col, row + 1)]
-        try:
-            lon, lat = warp_points(self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points])[:2]
-        except (rasterio.errors.RasterioError, CPLE_BaseError):
-            return None
-        if not np.isfinite([*lon, *lat]).all():
-            return None
-        metres = 111_320.0
-        narrow = math.cos(math.radians(lat[0]))
-        sides = [math.hypot(((lon[i] - lon[0] + 180) % 360 - 180) * narrow, lat[i] - lat[0]) * metres for i in (1, 2)]
-        return math.sqrt(sides[0] * sides[1])
 
 
 class Pixels(NamedTuple):
@@ -400,12 +322,6 @@ def unreadable(path: PathLike, error: Exception) -> DataError:
     )
 
 
-def grid_of(dataset: rasterio.DatasetReader) -> Grid:
-    """Return the grid of an open dataset."""
-    crs = dataset.crs.to_wkt() if dataset.crs else None
-    return Grid(dataset.height, dataset.width, tuple(dataset.transform)[:6], crs)
-
-
 def descriptions(dataset: rasterio.DatasetReader) -> Sequence[str | None]:
     """Return the descriptions of all bands; none where one of them is not in UTF-8, which hides all."""
     try:
@@ -424,16 +340,6 @@ def band_tags(dataset: rasterio.DatasetReader, index: int) -> dict[str, str]:
     return tags
 
 
-def chunks(grid: Grid, pixel_bytes: int = 1) -> Iterator[Window]:
-    """Yield windows that cover a raster, for passing through all of it in little memory, whatever the bytes of a pixel."""
-    side = CHUNK
-    while side > 1 and side * side * pixel_bytes > CHUNK_BYTES:
-        side //= 2
-    for row in range(0, grid.height, side):
-        for col in range(0, grid.width, side):
-            yield Window(row, col, side, side).within(grid.window)
-
-
 def distinct_parts(stems: Sequence[str]) -> list[str]:
     """Return the part of each name in which names differ: `lsat7_2000_10`, `lsat7_2000_20` become `10`, `20`.
 
@@ -445,31 +351,6 @@ def distinct_parts(stems: Sequence[str]) -> list[str]:
     while min(map(len, words)) > 1 and len({w[-1] for w in words}) == 1:
         words = [w[:-1] for w in words]
     return ["_".join(w) for w in words]
-
-
-def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
-    """Find the file of each band in a folder: the raster whose name is the band's, or has it as a whole word.
-
-    Raises:
-        DataError: a band has no file, or several.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError("there is no such folder", file=folder, fix="Give --stack the folder that holds the bands")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
-    found = []
-    for band in bands:
-        inside = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
-        matches = [f for f in files if f.stem == band] or [f for f in files if inside.search(f.stem)]
-        if len(matches) != 1:
-            names = ", ".join(m.name for m in matches) or f"none among {len(files)} rasters"
-            raise DataError(
-                f"band {band} needs exactly one file here, found: {names}",
-                file=folder,
-                fix=f"Name the files after the model's bands ({', '.join(bands)}), as when it was trained",
-            )
-        found += matches
-    return found
 
 
 def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[str]:

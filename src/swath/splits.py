@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from swath.errors import UsageError
+from swath.georeference import Grid
 from swath.grid import Window, blocks, gap
-from swath.raster import Grid
 from swath.types import SplitName
 
 LARGEST_BLOCK = 4096

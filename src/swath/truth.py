@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from swath.classes import IGNORE, Legend, found_legend
 from swath.dataset import Dataset, Sample, StoredImage
 from swath.errors import DataError
+from swath.georeference import Grid, chunks
 from swath.grid import Window
 from swath.labels import UNLABELLED, Labels, RasterLabels, VectorLabels
 from swath.mapfiles import MapFile
-from swath.raster import Grid, chunks
 from swath.splits import Place as Block
 from swath.splits import default_block, places
 from swath.types import PathLike, SplitName

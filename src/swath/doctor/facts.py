@@ -16,9 +16,10 @@ from swath.doctor.alignment import Alignment
 from swath.doctor.likeness import Likeness
 from swath.doctor.tally import BandStats, Tally, collar, counted
 from swath.errors import SwathError
+from swath.georeference import Grid, chunks, grid_of
 from swath.grid import Window
 from swath.labels import UNLABELLED, read_ignored
-from swath.raster import Grid, Pixels, Raster, chunks, grid_of, open_raster
+from swath.raster import Pixels, Raster, open_raster
 from swath.sources import Sample
 from swath.types import Finding
 

@@ -10,7 +10,7 @@ import shapely
 from rasterio._err import CPLE_BaseError
 from rasterio.warp import transform as warp_points
 
-from swath.raster import Grid
+from swath.georeference import Grid
 
 SHARED = 0.05
 """Share of the smaller image from which two are said to see the same ground."""

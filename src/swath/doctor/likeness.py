@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.georeference import Grid
 from swath.grid import Window
-from swath.raster import Grid
 
 SIDE = 32
 """Rows and columns of the small picture."""

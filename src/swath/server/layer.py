@@ -19,10 +19,11 @@ from rasterio.enums import ColorInterp
 
 from swath.classes import IGNORE, LandClass, Legend, default_color, rgb
 from swath.errors import DataError
+from swath.georeference import Grid, grid_of
 from swath.grid import Window
 from swath.pictures import visible_bands
 from swath.qgis import read_style
-from swath.raster import Grid, Pixels, Raster, band_tags, descriptions, grid_of, open_raster
+from swath.raster import Pixels, Raster, band_tags, descriptions, open_raster
 from swath.server.place import SIZE, Floats, Place, Tile
 
 Kind: TypeAlias = Literal["map", "truth", "confidence", "probabilities", "image"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from swath.raster import Grid
+from swath.georeference import Grid
 
 SIZE = 256
 """Side of a tile in pixels."""

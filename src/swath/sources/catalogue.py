@@ -10,9 +10,10 @@ from pathlib import Path
 
 from swath.classes import Legend
 from swath.errors import DataError
+from swath.georeference import Grid
 from swath.labels import Labels, NoLabels, RasterLabels, VectorLabels
 from swath.parts import fingerprint
-from swath.raster import Grid, Raster
+from swath.raster import Raster
 from swath.types import Finding
 from swath.vector import Features
 

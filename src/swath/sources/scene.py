@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swath.errors import DataError, UsageError
+from swath.georeference import Grid, grid_of
 from swath.options import SourceOptions
-from swath.raster import Grid, grid_of, open_raster
+from swath.raster import open_raster
 from swath.sources.catalogue import Catalogue, Sample, matching
 from swath.vector import EXTENSIONS as VECTOR
 from swath.vector import Features, read_features

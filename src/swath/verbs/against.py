@@ -10,8 +10,9 @@ from swath.familiarity import distance
 from swath.inputs import View
 from swath.model import Model
 from swath.options import InspectOptions
-from swath.raster import Raster, find_stack
+from swath.raster import Raster
 from swath.sources import Sample
+from swath.stacks import find_stack
 from swath.types import Finding
 from swath.verbs.verb import Result
 

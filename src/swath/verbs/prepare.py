@@ -21,13 +21,14 @@ from swath.dataset import ENTRIES, FINDINGS, HEIGHTS, MANIFEST, SPLITS, Image, M
 from swath.doctor import Survey
 from swath.doctor.splitting import judge_split, totals
 from swath.errors import DataError, UsageError
+from swath.georeference import Grid, chunks
 from swath.labels import read_ignored
 from swath.latitude import LATITUDE, check_located, with_latitude
 from swath.measure import band_statistics, count_labels, erase_labels
 from swath.options import PrepareOptions
 from swath.parts import allocate, whole_folder
 from swath.progress import track
-from swath.raster import Grid, Pixels, chunks
+from swath.raster import Pixels
 from swath.sources import Sample as SourceSample
 from swath.splits import Place, assign_splits, buffered, default_block, places
 from swath.types import Finding, SplitName

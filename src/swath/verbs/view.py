@@ -12,9 +12,10 @@ from pydantic import PrivateAttr
 
 from swath.classes import Legend, pack, read_legend
 from swath.errors import DataError
+from swath.georeference import Grid, grid_of
 from swath.model import Model
 from swath.options import ViewOptions
-from swath.raster import Grid, grid_of, open_raster
+from swath.raster import open_raster
 from swath.server.app import create_app
 from swath.server.guard import Rules
 from swath.server.layer import Hint, Layer, driver_of
