@@ -76,5 +76,15 @@ def test_the_same_seed_learns_the_same_and_time_ends_it():
     assert took < 30 and stopped.pixel[1].weight.isfinite().all()
 
 
+def test_where_no_pixel_is_labelled_there_is_no_lesson():
+    recipe = Recipe()
+    network = Network(NetworkSpec("test_efficientnet", "unet", 2, (0.0,), (1.0,), (8,) * 4, 4))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    batches = Noise(None, recipe, 0)
+    batches.patch = lambda rng: Batch(torch.zeros(1, 8, 8), torch.full((8, 8), IGNORE))
+    teach_pixels(network, batches, Loss(recipe, [1, 1]), 10)
+    assert all((before[name] == tensor).all() for name, tensor in network.state_dict().items())
+
+
 def test_a_network_without_the_branch_is_left_as_it_is():
     assert taught(10, pixel_width=0)[1] == 0

@@ -41,7 +41,7 @@ def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, sec
     2023, "Sampling weights of deep neural networks").
 
     Args:
-        network: changed in place; one without the branch is left as it is.
+        network: changed in place; one without the branch is left as it is, and so is one for which no pixel is labelled.
         batches: training batches, of which pixels are drawn.
         loss: of the training.
         steps: 0 to begin the branch and teach nothing.
@@ -55,6 +55,8 @@ def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, sec
         return 0.0
     random = torch.Generator().manual_seed(batches.seed)
     values, labels = _drawn(batches, random)
+    if not len(labels):
+        return time.monotonic() - started
     values = (values - network.mean.reshape(1, -1)) / network.std.reshape(1, -1)
     _begin(network.pixel, values, random)
     optimizer = torch.optim.Adam(network.pixel.parameters(), lr=RATE)
@@ -91,7 +93,7 @@ def _begin(branch: nn.Sequential, values: Tensor, random: torch.Generator) -> No
     """Set the norm to the pixels' statistics, and the first layer to edges through some of them."""
     norm, first = cast(nn.BatchNorm2d, branch[0]), cast(nn.Conv2d, branch[1])
     cast(Tensor, norm.running_mean).copy_(values.mean(0))
-    cast(Tensor, norm.running_var).copy_(values.var(0))
+    cast(Tensor, norm.running_var).copy_(values.var(0, unbiased=False))
     units, bands = first.weight.shape[:2]
     directions = torch.randn(units, bands, generator=random)
     directions *= SLOPE / directions.norm(dim=1, keepdim=True)
