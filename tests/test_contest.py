@@ -102,7 +102,7 @@ def test_heights_that_follow_the_class_are_learnt(trained):
     truth = image.read_heights(image.grid.window)
     known = ~np.isnan(truth)
     assert np.corrcoef(heights[known], truth[known])[0, 1] > 0.3
-    assert 2 < heights.mean() < 14  # metres: the truth is 7.8 on average, and an untaught network says 0
+    assert np.abs(heights - truth)[known].mean() < 5  # metres: the truth is 7.8 on average, and an untaught network says 0
 
 
 def test_unlabelled_ground_as_a_class_is_scored_with_and_without(folder):

@@ -12,6 +12,10 @@ MEANS = np.float32([[20, 20, 60], [40, 60, 20], [45, 62, 30], [240, 240, 250]])
 """Colours of four classes, two of which are close to each other and far from the others."""
 
 
+HEIGHTS = [0.0, 10.0, 20.0, 30.0]
+"""Metres above ground of the classes."""
+
+
 class Noise(Batches):
     """Each patch shows one class in noise, and a row without labels whose colour is another class's."""
 
@@ -24,7 +28,8 @@ class Noise(Batches):
         labels = np.full((32, 32), c)
         values = MEANS[c][:, None, None] + rng.normal(0, 1, (3, 32, 32))
         labels[0], values[:, 0] = IGNORE, MEANS[c - 1][:, None]
-        return Batch(torch.from_numpy(values).float(), torch.from_numpy(labels))
+        heights = torch.full((32, 32), HEIGHTS[c]) if self.recipe.heights else None
+        return Batch(torch.from_numpy(values).float(), torch.from_numpy(labels), heights)
 
 
 def taught(steps, seconds=np.inf, pixel_width=32, classes=4, seed=0):
@@ -44,6 +49,16 @@ def said(network):
 def test_colours_are_learnt_before_all_else():
     network, took = taught(200)
     assert said(network) == [0, 1, 2, 3] and took > 0
+
+
+def test_heights_are_taught_with_the_classes():
+    recipe = Recipe(heights=True)
+    network = Network(NetworkSpec("test_efficientnet", "unet", 4, (127.5,) * 3, (127.5,) * 3, (8,) * 4, 32, heights=True))
+    teach_pixels(network, Noise(None, recipe, 0), Loss(recipe, [1] * 4), 300)
+    with torch.no_grad():
+        x = (torch.from_numpy(MEANS).T[None, :, None] - network.mean) / network.std
+        metres = (network.pixel(x) * network.gain)[0, -1, 0]
+    np.testing.assert_allclose(metres, HEIGHTS, atol=3)
 
 
 def test_the_norm_holds_the_statistics_of_the_data_whatever_the_batch():

@@ -54,7 +54,7 @@ def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, sec
     if network.pixel is None:
         return 0.0
     random = torch.Generator().manual_seed(batches.seed)
-    values, labels = _drawn(batches, random)
+    values, labels, heights = _drawn(batches, random)
     if not len(labels):
         return time.monotonic() - started
     values = (values - network.mean.reshape(1, -1)) / network.std.reshape(1, -1)
@@ -67,25 +67,27 @@ def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, sec
         for group in optimizer.param_groups:
             group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * spent))
         chosen = torch.randint(len(labels), (STEP,), generator=random)
-        scores = network.pixel(values[chosen].T[None, :, None])
+        scores = network.pixel(values[chosen].T[None, :, None]) * network.gain + network.offset
         optimizer.zero_grad()
-        loss(scores, labels[chosen][None, None]).backward()
+        loss(scores, labels[chosen][None, None], None if heights is None else heights[chosen][None, None]).backward()
         optimizer.step()
     optimizer.zero_grad()
     return time.monotonic() - started
 
 
-def _drawn(batches: Batches, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw labelled pixels from the first patches; return values (pixels, bands) and class indices (pixels,)."""
-    values, labels = [], []
+def _drawn(batches: Batches, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Draw labelled pixels from the first patches; return values (pixels, bands), class indices and any heights (pixels,)."""
+    values, labels, heights = [], [], []
     for number in range(math.ceil(PATCHES / batches.recipe.batch)):
         batch = batches.batch(number)
-        for pixels, of in zip(batch.pixels, batch.labels, strict=True):
-            known = (of != IGNORE).flatten().nonzero()[:, 0]
+        for patch in range(len(batch.pixels)):
+            known = (batch.labels[patch] != IGNORE).flatten().nonzero()[:, 0]
             chosen = known[torch.randperm(len(known), generator=random)[:OF_A_PATCH]]
-            values.append(pixels.flatten(1)[:, chosen].T)
-            labels.append(of.flatten()[chosen])
-    return torch.cat(values), torch.cat(labels)
+            values.append(batch.pixels[patch].flatten(1)[:, chosen].T)
+            labels.append(batch.labels[patch].flatten()[chosen])
+            if batch.heights is not None:
+                heights.append(batch.heights[patch].flatten()[chosen])
+    return torch.cat(values), torch.cat(labels), torch.cat(heights) if heights else None
 
 
 @torch.no_grad()
