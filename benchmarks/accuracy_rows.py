@@ -123,16 +123,22 @@ ABLATION: dict[str, dict[str, Any]] = {
 }
 """Each ingredient of the default recipe taken away."""
 
+_WEAKER = {"brightness": 0.1, "contrast": 0.1}
+_SMALL = {"batch": 16, "patch": 128}
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
-    "weights averaged, 0.995": {"average": 0.995},
+    "recoloured less": _WEAKER,
+    "16 patches of 128, recoloured less": _SMALL | _WEAKER,
+    "recoloured by the patch": {"jitter": "patch"},
+    "16 patches of 128, recoloured by the patch": _SMALL | {"jitter": "patch"},
     "weights averaged, 0.98": {"average": 0.98},
+    "weights averaged, 0.995": {"average": 0.995},
+    "rate 2e-3": {"rate": 2e-3},
+    "rate 5e-4": {"rate": 5e-4},
+    "pixels with small loss, 95%": {"small_loss": 0.95},
     "borders ignored, 1 pixel": {"ignore_borders": 1},
     "borders ignored, 3 pixels": {"ignore_borders": 3},
-    "pixels with small loss, 95%": {"small_loss": 0.95},
-    "recoloured by the patch": {"jitter": "patch"},
-    "recoloured less": {"brightness": 0.1, "contrast": 0.1},
-    "16 patches of 128": {"batch": 16, "patch": 128},
+    "16 patches of 128": _SMALL,
     "8 patches of 192": {"batch": 8, "patch": 192},
     "8 patches of 256": {"batch": 8},
     "decoder narrow": {"widths": WIDTHS["narrow"]},
@@ -142,7 +148,6 @@ TRIES: dict[str, dict[str, Any]] = {
 }
 """What may make the default recipe better."""
 
-_WEAKER, _SMALL = TRIES["recoloured less"], TRIES["16 patches of 128"]
 WORLD_TRIES: dict[str, dict[str, Any]] = {
     "default": {},
     "recoloured less": _WEAKER,
@@ -150,6 +155,7 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
     "recoloured by the patch": TRIES["recoloured by the patch"],
     "single pixels not taught first": {"pixel_steps": 0},
     "16 patches of 128, recoloured less": _SMALL | _WEAKER,
+    "16 patches of 128, recoloured by the patch": _SMALL | {"jitter": "patch"},
     "not recoloured": {"brightness": 0.0, "contrast": 0.0},
     "weights averaged, 0.98": TRIES["weights averaged, 0.98"],
     "classes drawn as they are": {"balance": 1.0},
