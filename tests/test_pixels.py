@@ -5,7 +5,7 @@ from swath.classes import IGNORE
 from swath.losses import Loss
 from swath.network import Network, NetworkSpec
 from swath.patches import Batch, Batches, stacked
-from swath.pixels import teach_pixels
+from swath.pixels import _drawn, teach_pixels
 from swath.recipes import Recipe
 
 MEANS = np.float32([[20, 20, 60], [40, 60, 20], [45, 62, 30], [240, 240, 250]])
@@ -103,3 +103,9 @@ def test_where_no_pixel_is_labelled_there_is_no_lesson():
 
 def test_a_network_without_the_branch_is_left_as_it_is():
     assert taught(10, pixel_width=0)[1] == 0
+
+
+def test_of_many_bands_fewer_pixels_are_held(monkeypatch):
+    monkeypatch.setattr("swath.pixels.HELD", 256 * 3 * 5)
+    values, labels, _ = _drawn(Noise(None, Recipe(), 0), torch.Generator().manual_seed(0))
+    assert values.shape == (256 * 5, 3) and len(labels) == 256 * 5

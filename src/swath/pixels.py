@@ -22,6 +22,9 @@ PATCHES = 256
 OF_A_PATCH = 2**11
 """Pixels of each, at most."""
 
+HELD = 2**25
+"""Values of all these pixels, at most: of many bands fewer pixels are drawn."""
+
 STEP = 2**13
 """Pixels of a step."""
 
@@ -80,9 +83,10 @@ def _drawn(batches: Batches, random: torch.Generator) -> tuple[Tensor, Tensor, T
     values, labels, heights = [], [], []
     for number in range(math.ceil(PATCHES / batches.recipe.batch)):
         batch = batches.batch(number)
+        most = max(1, min(OF_A_PATCH, HELD // (PATCHES * batch.pixels.shape[1])))
         for patch in range(len(batch.pixels)):
             known = (batch.labels[patch] != IGNORE).flatten().nonzero()[:, 0]
-            chosen = known[torch.randperm(len(known), generator=random)[:OF_A_PATCH]]
+            chosen = known[torch.randperm(len(known), generator=random)[:most]]
             values.append(batch.pixels[patch].flatten(1)[:, chosen].T)
             labels.append(batch.labels[patch].flatten()[chosen])
             if batch.heights is not None:
