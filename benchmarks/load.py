@@ -217,12 +217,12 @@ CASES = {
         (1000, 3000, 10_000), many_files, {"inspect": Verb("inspect ."), "prepare": Verb("prepare . ../dataset"), **_AFTER}
     ),
     "classes": Case(
-        (10, 50, 200),
+        (50, 100, 200),
         many_classes,
         {"inspect": Verb("inspect . --classes classes.yaml"), "prepare": Verb("prepare . ../dataset --classes classes.yaml")}
         | _AFTER,
     ),
-    "bands": Case((4, 16, 64), many_bands, {"inspect": Verb("inspect ."), "prepare": Verb("prepare . ../dataset"), **_AFTER}),
+    "bands": Case((16, 64, 256), many_bands, {"inspect": Verb("inspect ."), "prepare": Verb("prepare . ../dataset"), **_AFTER}),
     "raster": Case(
         (12_500, 25_000, 50_000, 100_000),
         large_raster,
