@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import torch
 
@@ -62,7 +64,7 @@ def test_heights_are_taught_with_the_classes():
 
 
 def test_the_norm_holds_the_statistics_of_the_data_whatever_the_batch():
-    network, _ = taught(0)
+    network, _ = taught(100)
     norm = network.train().pixel[0]
     spread = (MEANS.mean(axis=0) - 127.5) / 127.5
     np.testing.assert_allclose(norm.running_mean, spread, atol=0.1)
@@ -107,5 +109,11 @@ def test_a_network_without_the_branch_is_left_as_it_is():
 
 def test_of_many_bands_fewer_pixels_are_held(monkeypatch):
     monkeypatch.setattr("swath.pixels.HELD", 256 * 3 * 5)
-    values, labels, _ = _drawn(Noise(None, Recipe(), 0), torch.Generator().manual_seed(0))
+    values, labels, _ = _drawn(Noise(None, Recipe(), 0), torch.Generator().manual_seed(0), 256)
     assert values.shape == (256 * 5, 3) and len(labels) == 256 * 5
+
+
+def test_drawing_ends_in_time_with_what_there_is():
+    recipe = Recipe()
+    values, _, _ = _drawn(Noise(None, recipe, 0), torch.Generator(), 256, time.monotonic() - 1)
+    assert len(values) == recipe.batch * 31 * 32  # one batch; a row of each patch has no labels

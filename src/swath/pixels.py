@@ -16,14 +16,17 @@ from swath.losses import Loss
 from swath.network import Network
 from swath.patches import Batches
 
-PATCHES = 256
-"""Patches, at least so many, of which pixels are drawn."""
+PATCHES = 32, 256
+"""Patches, at least and at most, of which pixels are drawn: as many as the steps have use for."""
 
 OF_A_PATCH = 2**11
 """Pixels of each, at most."""
 
 HELD = 2**25
 """Values of all these pixels, at most: of many bands fewer pixels are drawn."""
+
+DRAWING = 0.5
+"""Share of the time within which they are drawn."""
 
 STEP = 2**13
 """Pixels of a step."""
@@ -57,7 +60,8 @@ def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, sec
     if network.pixel is None:
         return 0.0
     random = torch.Generator().manual_seed(batches.seed)
-    values, labels, heights = _drawn(batches, random)
+    patches = min(max(PATCHES[0], steps * STEP // OF_A_PATCH), PATCHES[1])
+    values, labels, heights = _drawn(batches, random, patches, started + DRAWING * seconds)
     if not len(labels):
         return time.monotonic() - started
     values = (values - network.mean.reshape(1, -1)) / network.std.reshape(1, -1)
@@ -78,12 +82,18 @@ def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, sec
     return time.monotonic() - started
 
 
-def _drawn(batches: Batches, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Draw labelled pixels from the first patches; return values (pixels, bands), class indices and any heights (pixels,)."""
+def _drawn(
+    batches: Batches, random: torch.Generator, patches: int, until: float = math.inf
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Draw labelled pixels from the first patches, until some moment at the latest.
+
+    Returns:
+        Values (pixels, bands), class indices (pixels,) and, where they are learnt, heights in metres (pixels,).
+    """
     values, labels, heights = [], [], []
-    for number in range(math.ceil(PATCHES / batches.recipe.batch)):
+    for number in range(math.ceil(patches / batches.recipe.batch)):
         batch = batches.batch(number)
-        most = max(1, min(OF_A_PATCH, HELD // (PATCHES * batch.pixels.shape[1])))
+        most = max(1, min(OF_A_PATCH, HELD // (patches * batch.pixels.shape[1])))
         for patch in range(len(batch.pixels)):
             known = (batch.labels[patch] != IGNORE).flatten().nonzero()[:, 0]
             chosen = known[torch.randperm(len(known), generator=random)[:most]]
@@ -91,6 +101,8 @@ def _drawn(batches: Batches, random: torch.Generator) -> tuple[Tensor, Tensor, T
             labels.append(batch.labels[patch].flatten()[chosen])
             if batch.heights is not None:
                 heights.append(batch.heights[patch].flatten()[chosen])
+        if time.monotonic() > until:
+            break
     return torch.cat(values), torch.cat(labels), torch.cat(heights) if heights else None
 
 
