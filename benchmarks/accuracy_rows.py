@@ -125,12 +125,13 @@ ABLATION: dict[str, dict[str, Any]] = {
 
 _WEAKER = {"brightness": 0.1, "contrast": 0.1}
 _SMALL = {"batch": 16, "patch": 128}
+_UNTAUGHT = {"pixel_steps": 0}
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
-    "single pixels not taught first": {"pixel_steps": 0},
-    "single pixels not taught first, ten times as fast": {"pixel_steps": 0, "pixel_speed": 10.0},
     "recoloured less": _WEAKER,
     "16 patches of 128, recoloured less": _SMALL | _WEAKER,
+    "single pixels not taught first": _UNTAUGHT,
+    "single pixels not taught first, recoloured less": _UNTAUGHT | _WEAKER,
     "recoloured by the patch": {"jitter": "patch"},
     "16 patches of 128, recoloured by the patch": _SMALL | {"jitter": "patch"},
     "weights averaged, 0.98": {"average": 0.98},
@@ -152,12 +153,10 @@ TRIES: dict[str, dict[str, Any]] = {
 
 WORLD_TRIES: dict[str, dict[str, Any]] = {
     "default": {},
-    "single pixels not taught first": {"pixel_steps": 0},
-    "single pixels not taught first, ten times as fast": {"pixel_steps": 0, "pixel_speed": 10.0},
     "recoloured less": _WEAKER,
     "16 patches of 128": _SMALL,
     "recoloured by the patch": TRIES["recoloured by the patch"],
-    "single pixels not taught first": TRIES["single pixels not taught first"],
+    "single pixels not taught first": _UNTAUGHT,
     "16 patches of 128, recoloured less": _SMALL | _WEAKER,
     "16 patches of 128, recoloured by the patch": _SMALL | {"jitter": "patch"},
     "not recoloured": {"brightness": 0.0, "contrast": 0.0},
