@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 
-from swath.intervals import by_group, interval, intervals, resampled
+from swath.intervals import by_group, interval, intervals, redrawn
 
 
 def mean(counts):
     return (counts[:, :1] / counts[:, 1:]).astype(float)
+
+
+def as_they_are(counts):
+    return counts
 
 
 def test_groups_are_added_up():
@@ -15,10 +19,19 @@ def test_groups_are_added_up():
 
 def test_draws_are_sums_of_groups_and_repeat_by_seed():
     counts = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    drawn = resampled(counts, seed=4, draws=50)
-    assert (drawn.sum(axis=1) == 3).all()
-    assert (drawn == resampled(counts, seed=4, draws=50)).all()
-    assert (drawn != resampled(counts, seed=5, draws=50)).any()
+    drawn = redrawn(counts, as_they_are, seed=4, draws=50)
+    assert drawn.shape == (50, 3) and (drawn.sum(axis=1) == 3).all()
+    assert (drawn == redrawn(counts, as_they_are, seed=4, draws=50)).all()
+    assert (drawn != redrawn(counts, as_they_are, seed=5, draws=50)).any()
+
+
+def test_draws_are_the_same_however_many_are_held_at_a_time(monkeypatch):
+    counts = np.random.default_rng(0).integers(0, 99, (5, 4))
+    whole = redrawn(counts, as_they_are)
+    held = []
+    monkeypatch.setattr("swath.intervals.PART", 40)
+    parts = redrawn(counts, lambda c: held.append(len(c)) or c)
+    assert (parts == whole).all() and max(held) == 10 and sum(held) == len(whole)
 
 
 def test_interval_of_a_mean_is_that_of_theory():

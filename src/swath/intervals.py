@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 DRAWS = 2000
 LEVEL = 0.95
 
+PART = 2**22
+"""Counts that are held at a time: of two hundred classes a few dozen draws."""
+
 FEWEST = 3
 """Groups that an interval needs; with fewer than ten it is rough, and tends to be too narrow."""
 
@@ -32,21 +35,26 @@ def by_group(groups: Sequence[str], counts: Sequence[NDArray[Any]]) -> NDArray[A
     return out
 
 
-def resampled(counts: NDArray[Any], seed: int = 0, draws: int = DRAWS) -> NDArray[Any]:
-    """Return the sums of counts over groups drawn with replacement.
+def redrawn(
+    counts: NDArray[Any], score: Callable[[NDArray[Any]], NDArray[np.float64]], seed: int = 0, draws: int = DRAWS
+) -> NDArray[np.float64]:
+    """Return the scores of sums of counts over groups drawn with replacement.
 
     Args:
         counts: shape (groups, ...).
+        score: turns counts (draws, ...) into scores (draws, scores); it gets some of the draws at a time.
         seed: of the draw; equal seeds draw equal groups, so that two maps can be compared in pairs.
         draws: how many.
 
     Returns:
-        Shape (draws, ...).
+        Shape (draws, scores).
     """
     n = len(counts)
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
-    sums: NDArray[Any] = times.astype(np.float64) @ counts.reshape(n, -1)
-    return sums.reshape(draws, *counts.shape[1:])
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    flat = counts.reshape(n, -1)
+    each = max(1, PART // flat.shape[1])
+    sums = ((times[i : i + each] @ flat).reshape(-1, *counts.shape[1:]) for i in range(0, draws, each))
+    return np.concatenate([score(part) for part in sums])
 
 
 def interval(values: NDArray[np.float64]) -> Interval | None:
@@ -70,4 +78,4 @@ def intervals(
     """
     if len(counts) < FEWEST:
         return [None] * score(counts[:1]).shape[1]
-    return [interval(column) for column in score(resampled(counts, seed)).T]
+    return [interval(column) for column in redrawn(counts, score, seed).T]

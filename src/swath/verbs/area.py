@@ -15,7 +15,7 @@ from swath.drawing import measure_strata
 from swath.ellipsoid import PixelAreas
 from swath.errors import DataError
 from swath.grid import Window
-from swath.intervals import FEWEST, by_group, interval, resampled
+from swath.intervals import FEWEST, by_group, interval, redrawn
 from swath.mapfiles import MapFile
 from swath.options import AreaOptions
 from swath.progress import track
@@ -116,9 +116,8 @@ def _from_labels(options: AreaOptions, mapped: MapFile, legend: Legend, areas: N
     intervals: list[Any] = [None] * len(areas)
     overall = None
     if len(groups) >= FEWEST:
-        draws = [_drawn(areas, drawn) for drawn in resampled(groups)]
-        intervals = [interval(column) for column in np.array([d[0] for d in draws]).T / HECTARE]
-        overall = interval(np.array([d[1] for d in draws]))
+        draws = redrawn(groups, lambda drawn: np.stack([_drawn(areas, matrix) for matrix in drawn]))
+        *intervals, overall = (interval(column) for column in draws.T)
     return _result(
         legend, estimate, matrix, intervals, overall,
         f"held-out labels: {int(matrix.sum())} labelled pixels of {len(groups)} group(s) of the {options.split} split"
@@ -128,13 +127,13 @@ def _from_labels(options: AreaOptions, mapped: MapFile, legend: Legend, areas: N
     )  # fmt: skip
 
 
-def _drawn(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Return areas and overall accuracy of one bootstrap draw; NaN where a mapped class was not drawn."""
+def _drawn(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return areas in hectares and overall accuracy of one bootstrap draw; NaN where a mapped class was not drawn."""
     size = matrix.sum(axis=1)
     if ((areas > 0) & (size == 0)).any():
-        return np.full(len(areas), np.nan), float("nan")
+        return np.full(len(areas) + 1, np.nan)
     share = matrix / np.maximum(size, 1)[:, None]
-    return areas @ share, float(areas @ np.diag(share) / areas.sum())
+    return np.append(areas @ share / HECTARE, areas @ np.diag(share) / areas.sum())
 
 
 def _estimate(areas: NDArray[np.float64], matrix: NDArray[Any], legend: Legend, options: AreaOptions) -> AreaEstimate:

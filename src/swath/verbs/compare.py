@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from swath.classes import IGNORE, Legend
 from swath.errors import JobError
-from swath.intervals import FEWEST, by_group, interval, resampled
+from swath.intervals import FEWEST, by_group, interval, redrawn
 from swath.model import Model
 from swath.options import CompareOptions, EvaluateOptions
 from swath.progress import track
@@ -116,7 +116,8 @@ def paired_differences(a: list[Judged], b: list[Judged], legend: Legend) -> list
     of_a, of_b = (headline(c.sum(axis=0)[None], legend)[0] for c in counts)
     draws = None
     if len(counts[0]) >= FEWEST:
-        draws = headline(resampled(counts[1]), legend) - headline(resampled(counts[0]), legend)
+        a_draws, b_draws = (redrawn(c, lambda m: headline(m, legend)) for c in counts)
+        draws = b_draws - a_draws
     return [
         Difference(
             name=name,
