@@ -125,24 +125,27 @@ ABLATION: dict[str, dict[str, Any]] = {
 
 _WEAKER = {"brightness": 0.1, "contrast": 0.1}
 _SMALL = {"batch": 16, "patch": 128}
+_MIDDLE = {"batch": 8, "patch": 192}
 _UNTAUGHT = {"pixel_steps": 0}
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
     "recoloured less": _WEAKER,
     "16 patches of 128, recoloured less": _SMALL | _WEAKER,
     "single pixels not taught first": _UNTAUGHT,
+    "8 patches of 192, recoloured less": _MIDDLE | _WEAKER,
+    "16 patches of 128, recoloured by the patch": _SMALL | {"jitter": "patch"},
+    "16 patches of 128, recoloured less, rate 2e-3": _SMALL | _WEAKER | {"rate": 2e-3},
+    "16 patches of 128, recoloured less, weights averaged, 0.98": _SMALL | _WEAKER | {"average": 0.98},
     "single pixels not taught first, recoloured less": _UNTAUGHT | _WEAKER,
     "recoloured by the patch": {"jitter": "patch"},
-    "16 patches of 128, recoloured by the patch": _SMALL | {"jitter": "patch"},
     "weights averaged, 0.98": {"average": 0.98},
     "weights averaged, 0.995": {"average": 0.995},
-    "rate 2e-3": {"rate": 2e-3},
     "rate 5e-4": {"rate": 5e-4},
     "pixels with small loss, 95%": {"small_loss": 0.95},
     "borders ignored, 1 pixel": {"ignore_borders": 1},
     "borders ignored, 3 pixels": {"ignore_borders": 3},
     "16 patches of 128": _SMALL,
-    "8 patches of 192": {"batch": 8, "patch": 192},
+    "8 patches of 192": _MIDDLE,
     "8 patches of 256": {"batch": 8},
     "decoder narrow": {"widths": WIDTHS["narrow"]},
     "decoder wide": {"widths": WIDTHS["wide"]},
@@ -158,11 +161,11 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
     "recoloured by the patch": TRIES["recoloured by the patch"],
     "single pixels not taught first": _UNTAUGHT,
     "16 patches of 128, recoloured less": _SMALL | _WEAKER,
+    "8 patches of 192, recoloured less": _MIDDLE | _WEAKER,
     "16 patches of 128, recoloured by the patch": _SMALL | {"jitter": "patch"},
     "not recoloured": {"brightness": 0.0, "contrast": 0.0},
     "weights averaged, 0.98": TRIES["weights averaged, 0.98"],
     "classes drawn as they are": {"balance": 1.0},
-    "8 patches of 192": TRIES["8 patches of 192"],
     "decoder wide": {"widths": WIDTHS["wide"]},
 }
 
