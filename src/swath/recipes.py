@@ -53,8 +53,8 @@ class Recipe:
     """
 
     views: Literal["patches", "classic"] = "patches"
-    patch: int = 256
-    batch: int = 4
+    patch: int = 128
+    batch: int = 16
     scales: tuple[float, float] = (0.4, 1.4)
     scales_known: tuple[float, float] = (0.75, 1.33)
     crops: int = 16
@@ -76,8 +76,8 @@ class Recipe:
     heights: bool = False
     height_weight: float = 0.2
     turns: bool = True
-    brightness: float = 0.3
-    contrast: float = 0.2
+    brightness: float = 0.1
+    contrast: float = 0.1
     jitter: Jitter = "data"
     average: float = 0.0
     network: Literal["encoder", "classic"] = "encoder"
