@@ -14,6 +14,7 @@ from swath.ahead import Ahead
 from swath.course import Budget, Course
 from swath.errors import DataError, JobError, UsageError
 from swath.model import Model
+from swath.recipes import Recipe
 from swath.verbs import train as module
 
 
@@ -57,7 +58,7 @@ def test_options_change_the_recipe_and_the_card_says_so(stripes, tmp_path):
     given = {"balance": 0.0, "loss": "focal+lovasz", "class_weights": "inverse-sqrt"}
     result = swath.train(stripes, tmp_path / "m.swath", steps=1, **given)
     settings = Model(tmp_path / "m.swath").card.training.settings
-    assert {key: settings[key] for key in given} == given and settings["patch"] == 256
+    assert {key: settings[key] for key in given} == given and settings["patch"] == Recipe().patch
     assert [c.name for c in result.sampling] == ["1", "2", "3"]
     assert sum(c.share for c in result.sampling) == pytest.approx(1) == sum(c.drawn for c in result.sampling)
 
