@@ -289,8 +289,7 @@ def test_all_of_it_works_by_keyboard(visit, ground):
     assert page.locator("#keys").is_hidden()
     centre = "() => location.hash.match(/at=([^&]*)/)[1]"
     start = page.evaluate(centre)
-    page.keyboard.press("ArrowLeft")
-    until(lambda: page.evaluate(centre) != start)
+    until(lambda: page.keyboard.press("ArrowLeft") or page.evaluate(centre) != start)  # once, one press of many runs was lost
     moved = page.evaluate(centre)
     page.keyboard.press("+")
     until(lambda: float(page.evaluate(centre).split("%2C")[2]) > float(moved.split("%2C")[2]) + 0.9)
