@@ -14,7 +14,7 @@ test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 2
 
 test-full: .venv/.dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 # The same tests with the lowest versions that pyproject.toml allows, in an environment of its own.
 test-min: .venv-min/.dev
