@@ -212,20 +212,21 @@ class Benchmark:
         samples = judges(trial, dataset)
         day = time.strftime("%Y-%m-%d")
         if trial.row == YARDSTICK:
-            matrices, about = {"all": yardstick(dataset).matrix}, {}
+            matrices, about = {"all": yardstick(dataset)}, {}
         elif trial.row in PEERS:
             job = self.peer(trial, dataset, steps_of(trial, self.rates))
             matrices, about = score_maps(dataset, samples, job), said_of(job)
         else:
             matrices, about = self.train(trial, dataset, samples)
-        scores = Scores(np.sum(list(matrices.values()), axis=0))
+        confusion = np.sum(list(matrices.values()), axis=0)
+        scores = Scores.of(confusion)
         names = dataset.manifest.legend.names
         return {
             "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "day": day,
             "version": swath.__version__, "judges": sorted({s.group for s in samples}), "digest": dataset.manifest.digest,
             "miou": float(scores.miou), "accuracy": float(scores.accuracy),
             "iou": {n: None if np.isnan(v) else float(v) for n, v in zip(names, scores.iou, strict=True)},
-            "confusion": scores.matrix.tolist(), **about, "what": trial.what(),
+            "confusion": confusion.tolist(), **about, "what": trial.what(),
             "samples": {name: matrix.tolist() for name, matrix in matrices.items()},
         }  # fmt: skip
 

@@ -16,7 +16,7 @@ EACH = 3
 
 def best_and_worst(samples: dict[str, list[list[int]]]) -> list[str]:
     """Return the names of the samples of highest and of lowest mean IoU, from best to worst, by their confusion matrices."""
-    known = {name: float(Scores(np.array(matrix)).miou) for name, matrix in samples.items()}
+    known = {name: float(Scores.of(np.array(matrix)).miou) for name, matrix in samples.items()}
     order = sorted((name for name, miou in known.items() if not np.isnan(miou)), key=lambda name: -known[name])
     return order if len(order) <= 2 * EACH else order[:EACH] + order[-EACH:]
 

@@ -141,7 +141,7 @@ def _accuracies(found: dict[str, list[dict[str, Any]]], names: list[str]) -> str
     for row, of in found.items():
         both = []
         for split in ("train", "test"):
-            scores = Scores(np.array([r["confusion"][split] for r in of]))
+            scores = Scores.of(np.array([r["confusion"][split] for r in of]))
             both.append(np.nanmean(np.column_stack([scores.kappa, scores.accuracy, scores.recall]), axis=0))
         lines.append(f"| {row} | " + " | ".join(f"{train:.2f} / {test:.2f}" for train, test in zip(*both, strict=True)) + " |")
     return (

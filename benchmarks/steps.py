@@ -80,7 +80,7 @@ def run(dubai: Path, work: Path, steps: int) -> None:
             def score_only(_: Any, opened: Dataset, taught: Taught, into: list[float] = scored) -> Any:
                 """Score in place of packing."""
                 matrices = score(opened, opened.manifest.of("val"), engine_of(taught.network, opened))
-                into.append(float(Scores(np.sum([matrix for _, matrix in matrices], axis=0)).miou))
+                into.append(float(Scores.of(np.sum([matrix for _, matrix in matrices], axis=0)).miou))
                 return SimpleNamespace(parameters=0)
 
             teacher = Eager if kind == "eager" else Teacher

@@ -63,8 +63,8 @@ def test_the_yardstick_is_the_best_map_from_colour_alone(tmp_path):
         write_png(tmp_path / "s" / name / "masks" / "i.png", codes)
     swath.prepare(tmp_path / "s", tmp_path / "d", test="b", val="none")
     matrix = [[(codes[grey == g] == c).sum() for g in (100, 200)] for c in (1, 2)]
-    np.testing.assert_array_equal(demo.yardstick(Dataset(tmp_path / "d")).matrix, matrix)
-    assert Scores(np.array(matrix)).miou < 1
+    np.testing.assert_array_equal(demo.yardstick(Dataset(tmp_path / "d")), matrix)
+    assert Scores.of(np.array(matrix)).miou < 1
 
 
 def test_the_whole_demo_runs_on_a_fake_world(tmp_path, monkeypatch):

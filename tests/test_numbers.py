@@ -41,13 +41,14 @@ def test_scores_are_those_of_scikit_learn(seed, n, missing):
     truth[dice.random(truth.shape) < missing] = IGNORE
     known = truth != IGNORE
     assume(known.any())
-    scores = Scores(confusion(truth, made, n))
+    matrix = confusion(truth, made, n)
+    scores = Scores.of(matrix)
     there = sorted({*truth[known].tolist(), *made[known].tolist()})
     flat = truth[known], made[known]
     options = {"labels": there, "average": None, "zero_division": 0}
     np.testing.assert_allclose(scores.iou[there], metrics.jaccard_score(*flat, **options))
     np.testing.assert_allclose(scores.f1[there], metrics.f1_score(*flat, **options))
-    np.testing.assert_array_equal(scores.matrix[np.ix_(there, there)], metrics.confusion_matrix(*flat, labels=there))
+    np.testing.assert_array_equal(matrix[np.ix_(there, there)], metrics.confusion_matrix(*flat, labels=there))
     assert np.isnan(np.delete(scores.iou, there)).all()
     assert scores.miou == pytest.approx(metrics.jaccard_score(*flat, labels=there, average="macro", zero_division=0))
 

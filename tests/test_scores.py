@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from swath.classes import IGNORE
-from swath.scores import Scores, confusion
+from swath.scores import Scores, confusion, tallies
 
 
 @st.composite
@@ -24,8 +24,9 @@ def test_matrix_and_scores_are_scikit_learns(case):
     if not keep.any():
         return
     t, p, labels = truth[keep], predicted[keep], range(n)
-    scores = Scores(confusion(truth, predicted, n))
-    assert (scores.matrix == metrics.confusion_matrix(t, p, labels=labels)).all()
+    matrix = confusion(truth, predicted, n)
+    scores = Scores.of(matrix)
+    assert (matrix == metrics.confusion_matrix(t, p, labels=labels)).all()
     options = {"labels": labels, "average": None, "zero_division": np.nan}
     np.testing.assert_allclose(scores.precision, metrics.precision_score(t, p, **options))
     np.testing.assert_allclose(scores.recall, metrics.recall_score(t, p, **options))
@@ -43,15 +44,21 @@ def test_matrix_and_scores_are_scikit_learns(case):
 def test_many_matrices_are_scored_at_once():
     matrices = np.random.default_rng(0).integers(0, 9, (5, 3, 3))
     matrices[2] = 0
-    scores = Scores(matrices)
+    scores = Scores.of(matrices)
     for name in ("iou", "f1", "precision", "recall", "miou", "accuracy", "kappa", "pixels"):
-        each = [getattr(Scores(m), name) for m in matrices]
+        each = [getattr(Scores.of(m), name) for m in matrices]
         np.testing.assert_array_equal(getattr(scores, name), each)
 
 
+def test_tallies_are_three_rows_and_add_up_as_matrices_do():
+    matrices = np.random.default_rng(1).integers(0, 9, (4, 6, 6))
+    assert tallies(matrices).shape == (4, 3, 6)
+    assert (tallies(matrices).sum(axis=0) == tallies(matrices.sum(axis=0))).all()
+
+
 def test_kappa_of_luck_is_zero_and_of_one_class_unknown():
-    assert Scores(np.array([[25, 25], [25, 25]])).kappa == 0
-    assert np.isnan(Scores(np.array([[9, 0], [0, 0]])).kappa)
+    assert Scores.of(np.array([[25, 25], [25, 25]])).kappa == 0
+    assert np.isnan(Scores.of(np.array([[9, 0], [0, 0]])).kappa)
 
 
 @given(labelled(), st.integers(0, 11))
@@ -68,7 +75,7 @@ def test_rows_are_truth():
 
 
 def test_a_class_that_is_predicted_but_absent_counts_as_zero():
-    scores = Scores(np.array([[8, 2, 0], [0, 0, 0], [0, 0, 0]]))
+    scores = Scores.of(np.array([[8, 2, 0], [0, 0, 0], [0, 0, 0]]))
     assert scores.iou[:2].tolist() == [0.8, 0.0]
     assert np.isnan(scores.iou[2])
     assert scores.miou == 0.4
@@ -76,14 +83,15 @@ def test_a_class_that_is_predicted_but_absent_counts_as_zero():
 
 
 def test_nothing_labelled_has_no_score():
-    scores = Scores(confusion(np.full((3, 3), IGNORE, np.uint8), np.zeros((3, 3), np.uint8), 2))
+    matrix = confusion(np.full((3, 3), IGNORE, np.uint8), np.zeros((3, 3), np.uint8), 2)
+    scores = Scores.of(matrix)
     assert np.isnan([scores.miou, scores.accuracy]).all()
-    assert scores.matrix.sum() == 0
+    assert matrix.sum() == 0
 
 
 def test_perfect_is_one():
     truth = np.arange(250, dtype=np.uint8)
-    scores = Scores(confusion(truth, truth, 250))
+    scores = Scores.of(confusion(truth, truth, 250))
     assert scores.miou == scores.accuracy == 1
 
 

@@ -39,32 +39,47 @@ def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int) ->
     return matrix
 
 
+def tallies(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return all that scores need of confusion matrices, which add up as they do, and are three rows however many classes.
+
+    Args:
+        matrix: (..., n, n).
+
+    Returns:
+        Labelled pixels of each class, those mapped as it, and those that are both: (..., 3, n).
+    """
+    return np.stack([matrix.sum(axis=-1), matrix.sum(axis=-2), np.diagonal(matrix, axis1=-2, axis2=-1)], axis=-2)
+
+
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix (n, n): by class (n,), of all one number; float64, NaN where there is no score.
+    """Scores of the tallies of a confusion matrix: by class (n,), of all one number; float64, NaN where there is no score.
 
-    Matrices may be stacked (..., n, n); each score is then an array (..., n) or (...,).
+    Tallies may be stacked (..., 3, n); each score is then an array (..., n) or (...,).
 
     Source: Everingham et al. 2010 (PASCAL VOC) for IoU, Cohen 1960 for kappa; the rest are the textbook definitions.
     """
 
-    matrix: NDArray[np.int64]
+    tallies: NDArray[Any]
+
+    @classmethod
+    def of(cls, matrix: NDArray[Any]) -> Scores:
+        """Score a confusion matrix (n, n), or many (..., n, n)."""
+        return cls(tallies(matrix))
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """Labelled pixels of each class."""
+        return self.tallies[..., 0, :]
+
+    @property
+    def mapped(self) -> NDArray[Any]:
+        """Labelled pixels that are mapped as each class."""
+        return self.tallies[..., 1, :]
 
     @property
     def _hits(self) -> NDArray[np.float64]:
-        return np.diagonal(self.matrix, axis1=-2, axis2=-1).astype(np.float64)
-
-    @property
-    def pixels(self) -> NDArray[np.int64]:
-        """Labelled pixels of each class."""
-        counts: NDArray[np.int64] = self.matrix.sum(axis=-1)
-        return counts
-
-    @property
-    def mapped(self) -> NDArray[np.int64]:
-        """Labelled pixels that are mapped as each class."""
-        counts: NDArray[np.int64] = self.matrix.sum(axis=-2)
-        return counts
+        return self.tallies[..., 2, :].astype(np.float64)
 
     @property
     def iou(self) -> NDArray[np.float64]:

@@ -65,7 +65,7 @@ class Validation:
         if not self.samples:
             return None
         matrices = [matrix for _, matrix in score(self._dataset, self.samples, self._engine)]
-        return float(Scores(np.sum(matrices, axis=0)).miou)  # NumPy's own number would be no number in a checkpoint
+        return float(Scores.of(np.sum(matrices, axis=0)).miou)  # NumPy's own number would be no number in a checkpoint
 
 
 def pixels_per_second(engine: Engine) -> float:

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from swath.classes import IGNORE, Legend
 from swath.errors import JobError
-from swath.intervals import FEWEST, by_group, interval, redrawn
+from swath.intervals import FEWEST, interval, redrawn
 from swath.model import Model
 from swath.options import CompareOptions, EvaluateOptions
 from swath.progress import track
 from swath.scoring import Judged, count
 from swath.truth import Place
 from swath.verbs.evaluate import mapper_of, open_judged, open_truth, warn_of_other_data
-from swath.verbs.scored import headline, known, labelled_only
+from swath.verbs.scored import headline, known, tallies_by_group
 from swath.verbs.verb import Result, verb
 
 
@@ -112,11 +112,11 @@ def compare(options: CompareOptions) -> CompareResult:
 def paired_differences(a: list[Judged], b: list[Judged], legend: Legend) -> list[Difference]:
     """Return the differences of scores; each draw of the bootstrap takes the same groups for both."""
     names = ["mIoU", "accuracy", *legend.names]
-    counts = [by_group([j.place.group for j in js], [labelled_only(j.matrix, legend) for j in js]) for js in (a, b)]
+    counts = [tallies_by_group(judged, legend) for judged in (a, b)]
     of_a, of_b = (headline(c.sum(axis=0)[None], legend)[0] for c in counts)
     draws = None
     if len(counts[0]) >= FEWEST:
-        a_draws, b_draws = (redrawn(c, lambda m: headline(m, legend)) for c in counts)
+        a_draws, b_draws = (redrawn(c, lambda t: headline(t, legend)) for c in counts)
         draws = b_draws - a_draws
     return [
         Difference(

@@ -13,7 +13,7 @@ from swath.calibration import expected_calibration_error
 from swath.classes import Legend
 from swath.contest import iou3
 from swath.intervals import by_group, intervals
-from swath.scores import Scores, mean_known
+from swath.scores import Scores, mean_known, tallies
 from swath.scoring import Judged
 from swath.verbs.verb import Result
 
@@ -120,22 +120,22 @@ class EvaluateResult(Result):
 
 def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature: float = 1.0) -> EvaluateResult:
     """Turn the counts of places into scores."""
-    every = Scores(np.sum([j.matrix for j in judged], axis=0))
-    total = Scores(labelled_only(every.matrix, legend))
+    every = np.sum([j.matrix for j in judged], axis=0)
+    matrix = labelled_only(every, legend)
+    total = Scores.of(matrix)
     edges = boundary_iou(np.sum([j.boundary for j in judged], axis=0))
     columns = {name: getattr(total, name) for name in ("iou", "f1", "precision", "recall")} | {"boundary_iou": edges}
     near = [j.near for j in judged if j.near is not None]
     if near:
-        columns["iou3"] = iou3(total.matrix, np.sum(near, axis=0))
-    groups = [j.place.group for j in judged]
-    matrices = by_group(groups, [labelled_only(j.matrix, legend) for j in judged])
-    miou_interval, accuracy_interval, *iou_intervals = intervals(matrices, lambda m: headline(m, legend))
+        columns["iou3"] = iou3(matrix, np.sum(near, axis=0))
+    groups = tallies_by_group(judged, legend)
+    miou_interval, accuracy_interval, *iou_intervals = intervals(groups, lambda drawn: headline(drawn, legend))
     sure = [j.reliability for j in judged if j.reliability is not None]
     return EvaluateResult(
         miou=known(mean_over_labelled(total.iou, legend)),
         miou_interval=miou_interval,
         miou3=known(mean_over_labelled(columns["iou3"], legend)) if near else None,
-        miou_with_unlabeled=known(every.miou) if any(c.unlabeled for c in legend.learnt) else None,
+        miou_with_unlabeled=known(Scores.of(every).miou) if any(c.unlabeled for c in legend.learnt) else None,
         accuracy=known(total.accuracy),
         accuracy_interval=accuracy_interval,
         kappa=known(total.kappa),
@@ -150,26 +150,31 @@ def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature:
             )
             for i, c in enumerate(legend.learnt)
         ],
-        confusion=every.matrix.tolist(),
+        confusion=every.tolist(),
         split=split,
         images=len(judged),
-        groups=sorted(set(groups)),
+        groups=sorted({j.place.group for j in judged}),
         unmapped=sum(j.unmapped for j in judged),
         per_image=sorted((_image_score(j, legend) for j in judged), key=lambda s: (s.miou is None, s.miou)),
         reliability=_reliability(np.sum(sure, axis=0), temperature) if sure else None,
     )
 
 
-def headline(matrices: NDArray[Any], legend: Legend) -> NDArray[np.float64]:
-    """Return mean IoU, accuracy and the IoU of each class, (draws, 2 + classes)."""
-    scores = Scores(matrices)
+def tallies_by_group(judged: Sequence[Judged], legend: Legend) -> NDArray[Any]:
+    """Return the tallies of each group's labelled ground, (groups, 3, classes)."""
+    return by_group([j.place.group for j in judged], [tallies(labelled_only(j.matrix, legend)) for j in judged])
+
+
+def headline(drawn: NDArray[Any], legend: Legend) -> NDArray[np.float64]:
+    """Turn tallies (draws, 3, classes) into mean IoU, accuracy and the IoU of each class, (draws, 2 + classes)."""
+    scores = Scores(drawn)
     mean = np.asarray(mean_over_labelled(scores.iou, legend))
     return np.concatenate([mean[:, None], np.asarray(scores.accuracy)[:, None], scores.iou], axis=1)
 
 
 def _image_score(judged: Judged, legend: Legend) -> ImageScore:
     matrix = labelled_only(judged.matrix, legend)
-    miou = known(mean_over_labelled(Scores(matrix).iou, legend))
+    miou = known(mean_over_labelled(Scores.of(matrix).iou, legend))
     return ImageScore(name=judged.place.name, group=judged.place.group, miou=miou, pixels=int(matrix.sum()))
 
 
