@@ -1,11 +1,13 @@
 """What large work costs: ten thousand images, a raster of 100,000 pixels a side, 200 classes, 64 bands; each verb in a process.
 
 Usage: python -m benchmarks.load WORK [--cases files,classes,bands,raster,maps] [--sizes 1000,3000,10000] [--verbs V,...]
+       [--times 5]
 
-WORK is a folder for what is made (40 GB). Each verb runs in a process of its own, whose processor
-time (its workers included) and peak resident memory are measured, and kept in benchmarks/results/load.jsonl. The table that is
-printed at the end shows the last of each. Its last column is how much longer one more image, band, class or pixel takes
-at the larger sizes than at the smaller ones: 1 is linear, less is better; the time to start cancels out.
+WORK is a folder for what is made (40 GB). Each verb runs in a process of its own, whose processor time (its workers
+included) and peak resident memory are measured, and kept in benchmarks/results/load.jsonl; of several times, the medians
+and all seconds. The table that is printed at the end shows the last of each. Its last column is how much longer one more
+image, band, class or pixel takes at the larger sizes than at the smaller ones: 1 is linear, less is better;
+the time to start cancels out.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pyogrio
@@ -248,21 +251,29 @@ CASES = {
 }
 
 
-def measure(name: str, sizes: Sequence[int], verbs: Sequence[str], work: Path) -> None:
-    """Run a case at some sizes, and keep the cost of each verb."""
+def measure(name: str, size: int, verbs: Sequence[str], work: Path) -> dict[str, Cost]:
+    """Run a case at one size; return the cost of each verb."""
     case = CASES[name]
-    for size in sizes:
-        folder = work / name / str(size)
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / "source").mkdir(parents=True)
-        case.make(folder / "source", size)
-        for verb, command in case.verbs.items():
-            if size <= command.most and (not verbs or verb in verbs):
-                cost = run(command.arguments.split(), folder / "source")
-                what = {"case": name, "verb": verb, "size": size, "day": str(datetime.date.today())}
-                RESULTS.add(what | {"seconds": round(cost.seconds, 1), "megabytes": round(cost.peak / 1e6)})
-                sys.stderr.write(f"{name} {size} {verb}: {cost.seconds:.1f} s, {cost.peak / 1e6:.0f} MB\n")
-        shutil.rmtree(folder)
+    folder = work / name / str(size)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "source").mkdir(parents=True)
+    case.make(folder / "source", size)
+    costs = {}
+    for verb, command in case.verbs.items():
+        if size <= command.most and (not verbs or verb in verbs):
+            costs[verb] = cost = run(command.arguments.split(), folder / "source")
+            sys.stderr.write(f"{name} {size} {verb}: {cost.seconds:.1f} s, {cost.peak / 1e6:.0f} MB\n")
+    shutil.rmtree(folder)
+    return costs
+
+
+def keep(name: str, size: int, measured: Sequence[dict[str, Cost]]) -> None:
+    """Add the median cost of each verb, of all times it was measured, to the results."""
+    for verb in measured[0]:
+        seconds, peaks = [m[verb].seconds for m in measured], [m[verb].peak for m in measured]
+        what = {"case": name, "verb": verb, "size": size, "day": str(datetime.date.today())}
+        cost = {"seconds": round(median(seconds), 1), "megabytes": round(median(peaks) / 1e6)}
+        RESULTS.add(what | cost | ({"times": [round(s, 1) for s in seconds]} if len(measured) > 1 else {}))
 
 
 def table(name: str) -> Iterator[str]:
@@ -286,11 +297,14 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--sizes", help="instead of a case's own")
     parser.add_argument("--verbs", default="", help="only these")
+    parser.add_argument("--times", type=int, default=1, help="that each is measured")
     options = parser.parse_args()
     lines = ["| what grows | verb | how much | processor s | peak MB | growth |", "|---|---|---|---|---|---|"]
     for name in options.cases.split(","):
         sizes = [int(size) for size in options.sizes.split(",")] if options.sizes else CASES[name].sizes
-        measure(name, sizes, [v for v in options.verbs.split(",") if v], options.work)
+        for size in sizes:
+            verbs = [v for v in options.verbs.split(",") if v]
+            keep(name, size, [measure(name, size, verbs, options.work) for _ in range(options.times)])
         lines += table(name)
     sys.stdout.write("\n".join(lines) + "\n")
 
