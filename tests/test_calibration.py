@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from swath.calibration import (
     expected_calibration_error,
     fit_temperature,
-    negative_log_likelihood,
     probabilities,
     reliability,
 )
@@ -21,6 +22,11 @@ def drawn(temperature, n=20_000, seed=0):
     return scores, truth
 
 
+def likelihood(scores, truth, temperature):
+    """Mean of -log p(truth), in float64."""
+    return -log_softmax(scores.astype(np.float64) / temperature, axis=1)[np.arange(len(truth)), truth].mean()
+
+
 def ece(scores, truth, temperature):
     p = probabilities(scores, temperature, axis=1)
     return expected_calibration_error(reliability(p.max(axis=1), p.argmax(axis=1) == truth))
@@ -32,7 +38,23 @@ def test_the_temperature_that_made_the_truth_is_found(temperature):
     found = fit_temperature(scores, truth)
     assert found == pytest.approx(temperature, rel=0.05)
     assert ece(scores, truth, found) < 0.015
-    assert negative_log_likelihood(scores, truth, found) <= negative_log_likelihood(scores, truth, 1.0) + 1e-9
+    assert likelihood(scores, truth, found) <= likelihood(scores, truth, 1.0) + 1e-9
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 8.0, 300.0])
+def test_the_temperature_is_that_of_a_search_by_others(spread):
+    rng = np.random.default_rng(1)
+    scores = (rng.normal(0, 1, (3000, 5)) * spread).astype(np.float32)
+    truth = np.where(rng.random(3000) < 0.6, scores.argmax(axis=1), rng.integers(0, 5, 3000)).astype(np.uint8)
+    found = minimize_scalar(lambda t: likelihood(scores, truth, np.exp(t)), bounds=np.log([0.05, 20]), method="bounded")
+    assert fit_temperature(scores, truth) == pytest.approx(np.exp(found.x), rel=2e-3)
+
+
+def test_the_temperature_stays_within_bounds_and_is_one_where_it_means_nothing():
+    sure = np.tile(np.array([[3.0, 0.0, -2.0]], np.float32), (50, 1))
+    assert fit_temperature(sure, np.zeros(50, np.uint8)) == pytest.approx(0.05, rel=1e-3)
+    assert fit_temperature(sure, np.full(50, 2, np.uint8)) == pytest.approx(20, rel=1e-3)
+    assert fit_temperature(np.zeros((50, 3), np.float32), np.zeros(50, np.uint8)) == 1
 
 
 def test_overconfidence_is_seen_and_mended():
