@@ -189,6 +189,17 @@ def test_patches_show_the_ground_in_one_size_whatever_image_shows_it(mixed: Data
     np.testing.assert_allclose(rises, 10 / zoom, rtol=0.05)
 
 
+def test_pictures_can_be_told_their_resolution_and_files_that_tell_it_cannot(tmp_path: Path, mixed: Dataset) -> None:
+    for name in "abc":
+        write_png(tmp_path / "s" / "images" / f"{name}.png", noise(3, 64, 64, seed=ord(name)))
+        write_png(tmp_path / "s" / "masks" / f"{name}.png", np.kron(noise(8, 8, low=1, high=3), np.ones((8, 8), np.uint8)))
+    swath.prepare(tmp_path / "s", tmp_path / "d", gsd=0.5)
+    assert Dataset(tmp_path / "d").manifest.gsd == 0.5
+    with pytest.raises(UsageError, match=r"i\.tif.* 5 m .*--gsd"):
+        swath.prepare(mixed.folder.parent / "s", tmp_path / "e", gsd=0.5)
+    assert not (tmp_path / "e").exists()
+
+
 def test_where_all_images_have_one_resolution_it_changes_no_byte(tmp_path: Path) -> None:
     made = []
     for crs, place in ((None, None), (UTM, at(10))):

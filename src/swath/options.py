@@ -118,6 +118,10 @@ class PrepareOptions(SourceOptions):
     latitude: Annotated[
         bool, Field(description="Add a band: the latitude of each pixel, worked out from CRS and transform, also to predict.")
     ] = False
+    gsd: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="Ground sampling distance in metres of images whose files tell none."),
+    ] = None
     learn_unlabeled: Annotated[bool, Field(description="Learn the ignored classes too; scores come with and without.")] = False
     skip_bad: Annotated[bool, Field(description="Drop samples with errors, and list them, instead of refusing.")] = False
     seed: Annotated[int, Field(ge=0, description="Seed of the split.")] = 0

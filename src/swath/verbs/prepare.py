@@ -92,6 +92,8 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         for sample in samples:
             image = found.facts[sample.name].image
             check_located(image.grid, image.bands, sample.images[0], "leave out --latitude")
+    if options.gsd is not None:
+        _check_untold(samples, found)
     with whole_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
         manifest = _build(folder, samples, found, legend, options)
         findings = [*found.findings, *judge_split(manifest, found.alike), *_judge_latitude(manifest)]
@@ -99,6 +101,17 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         (folder / FINDINGS).write_text(json.dumps([f.as_json() for f in findings], indent=1), encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return _summarise(options, manifest, findings, skipped)
+
+
+def _check_untold(samples: Sequence[SourceSample], found: Survey) -> None:
+    """Refuse to be told the ground sampling distance of files that tell it themselves."""
+    for sample in samples:
+        own = found.facts[sample.name].image.grid.gsd
+        if own is not None:
+            raise UsageError(
+                f"its pixels are {own:.3g} m by its CRS and transform", file=sample.images[0],
+                fix="Leave --gsd out; it is for images whose files tell none",
+            )  # fmt: skip
 
 
 def _check_unchanged(samples: Sequence[SourceSample], found: Survey) -> None:
@@ -167,7 +180,7 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
         legend=legend,
         images=images,
         samples=entries,
-        gsd=median_low(gsds) if gsds else None,  # one that images have,
+        gsd=median_low(gsds) if gsds else options.gsd,  # one that images have,
     )
 
 
