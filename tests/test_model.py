@@ -127,6 +127,26 @@ print(swath.predict({str(tiny_model)!r}, {str(tmp_path / "i.tif")!r}, {str(tmp_p
     assert done.returncode == 0 and done.stdout.strip() == "1200", done.stderr
 
 
+def test_a_signal_is_heard_when_models_have_been_dropped(tiny_model):
+    """OpenVINO gives the thread that uses it a stack for signals; with one core a model, this process crashed."""
+    code = f"""
+import gc, os, signal
+import numpy as np, swath
+
+models = [swath.Model({str(tiny_model)!r}) for _ in range(2)]
+for model in models:
+    model.predict(np.zeros((3, 64, 64), np.uint8))
+del model
+while models:
+    del models[0]
+    gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
 def test_the_package_names_its_verbs():
     assert set(swath.__all__) <= set(dir(swath))
     with pytest.raises(AttributeError, match="no_such"):

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from threading import Lock
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -246,10 +247,28 @@ def bytes_per_pixel(onnx: bytes, setup: Setup, side: int) -> float:
     return (1.1 if setup.engine == "openvino" else 3.0) * most / side**2
 
 
-def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None) -> Any:
+_ONE_CORE = Lock()
+
+
+def _openvino() -> Any:
+    """Return OpenVINO's core, the only one of this process, which lasts as long.
+
+    A core gives the thread that first uses it a stack for signals, and frees it when it is dropped. Where there are several, or
+    another thread drops it, the first goes on with a stack that is gone: the next Ctrl-C would be a crash.
+    """
+    with _ONE_CORE:
+        return _core()
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
     import openvino
 
-    core = openvino.Core()
+    return openvino.Core()
+
+
+def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None) -> Any:
+    core = _openvino()
     config: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32", "PERFORMANCE_HINT": "LATENCY",
     }  # fmt: skip
@@ -276,9 +295,7 @@ def _version(engine: str) -> str | None:
 
 
 def _cpu_has_bf16() -> bool:
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in _openvino().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _has_gpu() -> bool:
