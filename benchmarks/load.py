@@ -297,7 +297,7 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--sizes", help="instead of a case's own")
     parser.add_argument("--verbs", default="", help="only these")
-    parser.add_argument("--times", type=int, default=1, help="that each is measured")
+    parser.add_argument("--times", type=int, default=1, help="how often each is measured")
     options = parser.parse_args()
     lines = ["| what grows | verb | how much | processor s | peak MB | growth |", "|---|---|---|---|---|---|"]
     for name in options.cases.split(","):
