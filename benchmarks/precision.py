@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/precision.py MODEL.swath DATASET SPLIT [parts]
 
-int8 is the model's own 8-bit network. bf16 is worked out in float32: weights and the inputs of every convolution are rounded to
-bf16 and sums are kept in float32, as hardware with bf16 does; so it can be looked at where the hardware lacks it. With `parts`,
-the parts of the network are kept in float32 one at a time, which tells where the differences come from.
+int8 is the model's own 8-bit network. bf16 is what this processor does, where it has it; and it is worked out in float32:
+weights and the inputs of every convolution are rounded to bf16 and sums are kept in float32, so it can be looked at on any
+machine. With `parts`, parts of the network are kept in float32 there, one at a time, which tells where differences come from.
 """
 
 from __future__ import annotations
@@ -76,13 +76,14 @@ def main(path: str, dataset: str, split: Any, parts: str = "") -> None:
     network = model.in_torch()
     _, base = scored(model, truth, TorchRuntime(network), [])
     sys.stdout.write("float32\n")
-    if model.card.int8:
-        scored(model, truth, model.open(choose(precision="int8")).runtime, base)
-        sys.stdout.write("int8\n")
+    here = [*(["bf16"] if choose("openvino").precision == "bf16" else []), *(["int8"] if model.card.int8 else [])]
+    for precision in here:
+        scored(model, truth, model.open(choose("openvino", precision)).runtime, base)
+        sys.stdout.write(f"{precision}\n")
     for but in ["no part", *(PARTS.values() if parts else ())]:
         with rounded(network, but):
             scored(model, truth, TorchRuntime(network), base)
-        sys.stdout.write(f"bf16, {but} in float32\n")
+        sys.stdout.write(f"bf16 worked out, {but} in float32\n")
         sys.stdout.flush()
 
 

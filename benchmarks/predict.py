@@ -203,7 +203,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     for name, default in (("--side", 8192), ("--peer-side", 2048), ("--runs", 5), ("--whole", 2816)):
         parser.add_argument(name, type=int, default=default)
-    parser.add_argument("--precisions", default="float32,int8")
+    parser.add_argument("--precisions", default="float32,bf16,int8")
     parser.add_argument("--peers", default="")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)

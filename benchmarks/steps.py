@@ -1,19 +1,26 @@
-"""Hold the step that `swath train` takes against plain eager float32, at equal steps, on the Dubai images.
+"""Hold the step that `swath train` takes against plain eager float32: its time, and what is learnt at equal steps, on Dubai.
 
-Usage: python benchmarks/steps.py DUBAI WORK run [STEPS]   trains both for three seeds; scores what is not in the results yet
-       python benchmarks/steps.py DUBAI WORK table [STEPS] prints the table
+Usage: python benchmarks/steps.py DUBAI WORK speed         times every kind of step in turns, each in a process of its own
+       python benchmarks/steps.py DUBAI WORK run [STEPS]   trains `swath` and `eager` for three seeds, what is not done yet
+       python benchmarks/steps.py DUBAI WORK table [STEPS] prints the tables
 
-Both see the same batches; the eager step stores images as torch does by default, and its optimiser is not fused. Scores are
-those of tile 3, which is held out for it; tiles 2, 5 and 8, the test tiles of all other figures, are not touched. A busy
-machine slows the benchmark down and does not change its scores, and it can be stopped at any time. WORK holds the dataset and
-the models; results are in benchmarks/results/steps.jsonl, one line a training.
+The eager step is that of a first script: float32, images as torch stores them by default, an optimiser that is not fused. Each
+kind after it adds one thing, and the last is what `swath train` does. `speed` wants a quiet machine. For `run`, both see the
+same batches; a busy machine does not change its scores, which are those of tiles 3 and 6, held out for it; tiles 2, 5 and 8,
+the test tiles of all other figures, are not touched. It can be stopped at any time. WORK holds the dataset and the models;
+results are in benchmarks/results/steps.jsonl, one line a training, and steps-speed.jsonl, one a turn.
 """
 
 from __future__ import annotations
 
-import json
+import swath.torchvision_guard  # noqa: F401 - has to come first
+
 import statistics
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,23 +28,37 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from trials import Ledger, dubai, processor
 
 import swath
+from swath import teacher as stepping
 from swath.dataset import Dataset
 from swath.losses import Loss
+from swath.memory import freed_memory_kept
 from swath.network import Network
 from swath.packing import Taught, engine_of
 from swath.patches import Batch
-from swath.recipes import Recipe
+from swath.recipes import RECIPES, Recipe
+from swath.runtime import cores
 from swath.scores import Scores
 from swath.scoring import score
 from swath.teacher import Teacher
 from swath.verbs import train as module
 
-RESULTS = Path(__file__).parent / "results" / "steps.jsonl"
-STEPS = 30
+RESULTS = Ledger(Path(__file__).parent / "results" / "steps.jsonl")
+SPEEDS = Ledger(Path(__file__).parent / "results" / "steps-speed.jsonl")
+STEPS = 300
 SEEDS = (0, 1, 2)
-KINDS = ("fast", "eager")
+LEARNERS = ("swath", "eager")
+KINDS = {
+    "eager": "eager float32, as torch stores images (NCHW)",
+    "plain": "+ channels-last, fused AdamW",
+    "kept": "+ freed memory is kept",
+    "bf16": "+ bf16 autocast",
+    "swath": "+ gradients of depthwise filters: **what `swath train` does**",
+}
+SIZES = ((16, 128), (4, 256), (16, 256))
+ROUNDS, TIMED = 5, 4
 
 
 class Eager(Teacher):
@@ -59,21 +80,62 @@ class Eager(Teacher):
         return torch.optim.AdamW(groups, lr=self._recipe.rate, foreach=False, fused=False)
 
 
-def results() -> list[dict[str, Any]]:
-    """Return all results so far."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+@contextmanager
+def first_script() -> Iterator[None]:
+    """Let `swath train` take eager steps in float32."""
+    with ExitStack() as changed:
+        changed.enter_context(patch.object(module, "Teacher", Eager))
+        changed.enter_context(patch.object(module, "has_bf16", lambda: False))
+        changed.enter_context(patch.object(module, "freed_memory_kept", nullcontext))
+        yield
 
 
-def run(dubai: Path, work: Path, steps: int) -> None:
+def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> float:
+    """Return the seconds of a step of a kind, the median of a few after two."""
+    torch.set_num_threads(cores())
+    torch.manual_seed(0)
+    recipe = RECIPES["default"].but(batch=batch, patch=patch_size)
+    options = swath.options.TrainOptions(dataset=dataset.folder, model=Path("none.swath"))
+    network = Network(module._spec(dataset, options, recipe)).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    taught = (Eager if kind == "eager" else Teacher)(network, recipe, module._pixels(dataset))
+    optimizer = taught.configure_optimizers()
+    row = module._batches(dataset, recipe, 0)
+    batches = [row.batch(n) for n in range(2 + TIMED)]
+    seconds = []
+    with ExitStack() as how:
+        if kind in ("kept", "bf16", "swath"):
+            how.enter_context(freed_memory_kept())
+        if kind == "bf16":
+            how.enter_context(patch.object(stepping, "FastDepthwise", nullcontext))
+        for each in batches:
+            begun = time.monotonic()
+            with torch.autocast("cpu", torch.bfloat16, enabled=kind in ("bf16", "swath")):
+                loss = taught.training_step(each, 0)
+            loss.backward()
+            taught.on_before_optimizer_step(optimizer)
+            optimizer.step()
+            optimizer.zero_grad()
+            seconds.append(time.monotonic() - begun)
+    return statistics.median(seconds[2:])
+
+
+def speed(dubai_images: Path, work: Path) -> None:
+    """Time every kind at every size in turns."""
+    for turn in range(ROUNDS):
+        for batch, size in SIZES:
+            for kind in KINDS:
+                command = [sys.executable, __file__, str(dubai_images), str(work), "step", kind, str(batch), str(size)]
+                said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                line = {"machine": processor(), "threads": cores(), "torch": torch.__version__, "turn": turn, "kind": kind}
+                SPEEDS.add(line | {"batch": batch, "patch": size, "seconds": float(said)})
+
+
+def run(dataset: Path, work: Path, steps: int) -> None:
     """Train and score what is missing."""
-    dataset = work / "dataset"
-    if not (dataset / "dataset.json").exists():
-        classes = dubai.parent / "dubai-classes.yaml"
-        swath.prepare(dubai, dataset, classes=classes, test="Tile 2,Tile 5,Tile 8", val="Tile 3")
-    done = {(r["kind"], r["seed"], r["steps"]) for r in results()}
+    done = {(r["kind"], r["seed"], r["steps"], r["machine"]) for r in RESULTS.rows()}
     for seed in SEEDS:
-        for kind in KINDS:
-            if (kind, seed, steps) in done:
+        for kind in LEARNERS:
+            if (kind, seed, steps, processor()) in done:
                 continue
             scored: list[float] = []
 
@@ -83,34 +145,48 @@ def run(dubai: Path, work: Path, steps: int) -> None:
                 into.append(float(Scores.of(np.sum([matrix for _, matrix in matrices], axis=0)).miou))
                 return SimpleNamespace(parameters=0)
 
-            teacher = Eager if kind == "eager" else Teacher
-            with patch.object(module, "Teacher", teacher), patch.object(module, "pack_model", score_only):
+            with first_script() if kind == "eager" else nullcontext(), patch.object(module, "pack_model", score_only):
                 taught = swath.train(dataset, work / f"{kind}-{seed}.swath", steps=steps, seed=seed, resume=True)
-            line = {
-                "kind": kind, "seed": seed, "steps": steps, "miou": scored[0],
+            RESULTS.add({
+                "machine": processor(), "kind": kind, "seed": seed, "steps": steps, "miou": scored[0],
                 "seconds": round(taught.seconds), "version": swath.__version__, "torch": torch.__version__,
-            }  # fmt: skip
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            })  # fmt: skip
 
 
-def table(steps: int) -> str:
-    """Return the scores of both, seed by seed, as Markdown."""
-    found = {(r["kind"], r["seed"]): r["miou"] for r in results() if r["steps"] == steps}
-    lines = ["| | " + " | ".join(f"seed {s}" for s in SEEDS) + " | mean |", "|---" * (len(SEEDS) + 2) + "|"]
-    for kind in KINDS:
+def tables(steps: int) -> str:
+    """Return speeds and scores on this machine as Markdown."""
+    lines = ["| a step | " + " | ".join(f"{b} of {p}x{p}" for b, p in SIZES) + " |", "|---" * (len(SIZES) + 1) + "|"]
+    speeds = [r for r in SPEEDS.rows() if r["machine"] == processor()]
+    for kind, name in KINDS.items():
+        cells = []
+        for batch, size in SIZES:
+            mid, first = (
+                statistics.median(r["seconds"] for r in speeds if (r["kind"], r["batch"], r["patch"]) == (k, batch, size))
+                for k in (kind, "eager")
+            )
+            cells.append(f"{first / mid:.2f} ({1000 * mid:.0f} ms, {batch * size**2 / mid / 1e6:.2f} Mpixel/s)")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", "| | " + " | ".join(f"seed {s}" for s in SEEDS) + " | mean |", "|---" * (len(SEEDS) + 2) + "|"]
+    found = {(r["kind"], r["seed"]): r["miou"] for r in RESULTS.rows() if (r["steps"], r["machine"]) == (steps, processor())}
+    for kind in LEARNERS:
         mious = [found[kind, seed] for seed in SEEDS if (kind, seed) in found]
-        lines.append(f"| {kind} | " + " | ".join(f"{m:.3f}" for m in mious) + f" | {statistics.mean(mious):.3f} |")
+        if mious:
+            lines.append(f"| {kind} | " + " | ".join(f"{m:.3f}" for m in mious) + f" | {statistics.mean(mious):.3f} |")
     return "\n".join(lines)
 
 
-def main(dubai: str, work: str, what: str, steps: str = str(STEPS)) -> None:
-    """Do one of the two things."""
+def main(dubai_images: str, work: str, what: str, *more: str) -> None:
+    """Do one of the things."""
     Path(work).mkdir(parents=True, exist_ok=True)
-    if what == "run":
-        run(Path(dubai), Path(work), int(steps))
+    dataset = dubai(Path(dubai_images), Path(work) / "dataset", "Tile 3,Tile 6")
+    if what == "speed":
+        speed(Path(dubai_images), Path(work))
+    elif what == "step":
+        sys.stdout.write(f"{time_steps(Dataset(dataset), more[0], int(more[1]), int(more[2]))}\n")
+    elif what == "run":
+        run(dataset, Path(work), int(*more or [STEPS]))
     else:
-        sys.stdout.write(table(int(steps)) + "\n")
+        sys.stdout.write(tables(int(*more or [STEPS])) + "\n")
 
 
 if __name__ == "__main__":

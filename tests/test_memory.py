@@ -1,7 +1,8 @@
-"""Peak memory does not depend on the size of the image."""
+"""Peak memory does not depend on the size of the image; and freed memory stays while a network is taught."""
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -76,3 +77,35 @@ def test_peak_memory_is_below_two_gigabytes_and_equal_for_any_size(tiny_model, s
         assert peak < 2e9 and tiles > 1 and overhead < 1.35
         peaks.append(peak)
     assert max(peaks) < 1.1 * min(peaks), peaks
+
+
+FAULTS = """
+import ctypes, resource
+import torch
+from swath.memory import freed_memory_kept
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(6):
+        torch.ones(16 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+usual = faults()
+with freed_memory_kept():
+    faults()
+    kept, held = faults(), resident()
+given_back = held - resident()
+print(usual, kept, given_back)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed")
+def test_freed_memory_is_kept_for_what_comes_next_and_given_back_at_the_end():
+    ran = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True)
+    usual, kept, given_back = map(int, ran.stdout.split())
+    assert usual > 1000, "it would prove nothing here"
+    assert kept < usual / 50
+    assert given_back > 60_000  # kilobytes, of the 65,536 that a block has

@@ -143,7 +143,8 @@ def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tenso
     """
     labelled = (labels != IGNORE)[:, None]
     truth = one_hot(labels, scores.shape[1])
-    present = truth.sum((0, 2, 3)) > 0
+    pixels = truth.sum((0, 2, 3))
+    present = pixels > 0
     if term == "lovasz":
         if not apart:
             lovasz = smp.losses.LovaszLoss("multiclass", ignore_index=IGNORE)
@@ -151,15 +152,14 @@ def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tenso
         lovasz = smp.losses.LovaszLoss("binary", ignore_index=IGNORE)
         masks = [truth[:, c].where(labelled[:, 0], float(IGNORE)) for c in range(len(present))]
         return torch.stack([lovasz(scores[:, c], masks[c]) for c in range(len(present)) if present[c]]).mean()
-    shares = (scores.sigmoid() if apart else scores.softmax(1)) * labelled
-    hits, sums = (shares * truth).sum((0, 2, 3)), (shares + truth).sum((0, 2, 3))
+    shares = scores.sigmoid() if apart else scores.softmax(1)
+    hits, sums = (shares * truth).sum((0, 2, 3)), (shares * labelled).sum((0, 2, 3)) + pixels
     return (1 - (2 * hits + 1) / (sums + 1))[present].mean()
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """Return labels (batch, rows, columns) as masks (batch, classes, rows, columns), float32; none where unlabelled."""
-    labelled = labels != IGNORE
-    return F.one_hot(labels.where(labelled, 0), classes).movedim(-1, 1) * labelled[:, None].float()
+    return (labels[:, None] == torch.arange(classes, device=labels.device).reshape(-1, 1, 1)).float()
 
 
 def height_loss(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from swath.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.fleet import Engine
 from swath.ground import Ground
+from swath.memory import freed_memory_kept
 from swath.model import Model
 from swath.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
@@ -130,7 +131,7 @@ def _train(options: TrainOptions) -> TrainResult:
     ahead = Ahead(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
     averaging = Averaging(recipe.average) if recipe.average else None
     course = Course(ahead, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed), averaging, before)
-    with _quiet(), ahead:
+    with _quiet(), freed_memory_kept(), ahead:
         # The average takes each step in before the course may look at it.
         trainer = _trainer(options, [*([averaging] if averaging else []), course, _checkpoints(work)])
         _fit(trainer, teacher, ahead, last if last.exists() else None)
