@@ -223,6 +223,7 @@ class Benchmark:
         names = dataset.manifest.legend.names
         return {
             "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "day": day,
+            "machine": processor(),
             "version": swath.__version__, "judges": sorted({s.group for s in samples}), "digest": dataset.manifest.digest,
             "miou": float(scores.miou), "accuracy": float(scores.accuracy),
             "iou": {n: None if np.isnan(v) else float(v) for n, v in zip(names, scores.iou, strict=True)},

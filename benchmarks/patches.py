@@ -343,8 +343,10 @@ def storage(work: Path, files: dict[str, list[Pair]]) -> list[str]:
 
 def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     """Compare training steps on batches read from disk with steps on one batch in memory: the second never wait."""
+    from swath.memory import freed_memory_kept
     from swath.network import Network, NetworkSpec
     from swath.teacher import Teacher
+    from swath.verbs.train import has_bf16
 
     torch.manual_seed(0)
     network = Network(NetworkSpec("tf_efficientnet_lite0", "unet", 6, (128.0,) * 3, (64.0,) * 3, Recipe().widths, 32))
@@ -358,7 +360,9 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
         begun = time.perf_counter()
         for batch in islice(row, STEPS):
             optimizer.zero_grad()
-            teacher.training_step(batch, 0).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+                loss = teacher.training_step(batch, 0)
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(teacher.parameters(), 1.0)
             optimizer.step()
         return (time.perf_counter() - begun) / STEPS
@@ -366,9 +370,10 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     seconds(repeat(kept))
     running = {case: iter(row) for case, row in rows.items()}
     times: dict[str, list[tuple[float, float]]] = {case: [] for case in CASES}
-    for _ in range(TURNS):
-        for case, row in running.items():
-            times[case].append((seconds(row), seconds(repeat(kept))))
+    with freed_memory_kept():
+        for _ in range(TURNS):
+            for case, row in running.items():
+                times[case].append((seconds(row), seconds(repeat(kept))))
     lines = ["| batches from | seconds a step | the same batch again | speed against that | of it waiting |", "|---" * 5 + "|"]
     for case, pairs in times.items():
         read, alone = (median(column) for column in zip(*pairs, strict=True))

@@ -29,8 +29,9 @@ def test_one_two_and_four_workers_make_the_same_bytes(tiny_model, image, tmp_pat
         folder = tmp_path / name
         folder.mkdir()
         result = swath.predict(
-            tiny_model, image, folder / "m.tif", workers=workers, memory=0.62, confidence=True, probabilities=True, **OPTIONS
-        )
+            tiny_model, image, folder / "m.tif", workers=workers, memory=0.62, precision="float32", confidence=True,
+            probabilities=True, **OPTIONS,
+        )  # fmt: skip
         assert result.tiles >= 4
         made[name] = digests(folder)
     assert len(made["once"]) >= 3  # map, confidence, probabilities, and what lies beside them

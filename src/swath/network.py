@@ -18,7 +18,9 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 from segmentation_models_pytorch.base import SegmentationHead
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from swath.classic import ClassicNetwork
 from swath.errors import JobError, ModelError, UsageError
@@ -166,7 +168,41 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
             cells = child.output_size if isinstance(child, nn.AdaptiveAvgPool2d) else 1
             if isinstance(cells, int) and cells > 1:
                 setattr(module, name, _Pool(cells))
+            if isinstance(child, Conv2dSame):
+                child.__class__ = _SameConv  # type: ignore[assignment]
     return body
+
+
+class _SameConv(nn.Conv2d):
+    """timm's `Conv2dSame` on images whose sides are multiples of its stride: how much it pads is known, also to ONNX."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad with zeros, at most one more at the bottom and right, and convolve."""
+        axes = zip(self.kernel_size, self.stride, self.dilation, strict=True)
+        most = [max((size - 1) * dilation + 1 - stride, 0) for size, stride, dilation in axes]
+        before, after = [n // 2 for n in most], [n - n // 2 for n in most]
+        if torch.onnx.is_in_onnx_export():
+            found: Tensor = _PaddedConv.apply(x, self.weight, self.bias, before + after, self)  # type: ignore[no-untyped-call]
+            return found
+        padded = F.pad(x, (before[1], after[1], before[0], after[0]))
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class _PaddedConv(torch.autograd.Function):
+    """A convolution that pads more after than before, which ONNX has and torch has not; so engines see no layer of padding."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d) -> Tensor:
+        padded = F.pad(x, (pads[1], pads[3], pads[0], pads[2]))
+        return F.conv2d(padded, weight, bias, like.stride, 0, like.dilation, like.groups)
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, weight: Any, bias: Any, pads: list[int], like: nn.Conv2d) -> Any:
+        given = [x, weight] if bias is None else [x, weight, bias]
+        return graph.op(
+            "Conv", *given, pads_i=pads, kernel_shape_i=like.kernel_size, strides_i=like.stride,
+            dilations_i=like.dilation, group_i=like.groups,
+        )  # fmt: skip
 
 
 class _Pool(nn.Module):

@@ -21,8 +21,8 @@ from swath.errors import JobError
 def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
     """Return a network whose inner convolutions work in 8 bits.
 
-    Layers that see raw pixels, single pixels only, or give the scores stay in float32: they decide doubtful pixels and cost
-    little. Weights have 7 bits, so that processors without VNNI do not overflow.
+    Layers that see raw pixels, single pixels only, or give the scores are left as they are: they decide doubtful pixels and
+    cost little. Weights have 7 bits, so that processors without VNNI do not overflow.
 
     Args:
         onnx: the network.
@@ -77,7 +77,7 @@ def _unasked(record: logging.LogRecord) -> bool:
 
 
 def _outer(model: Any) -> list[str]:
-    """Name the convolutions that stay in float32: 1x1 or not, those whose input or output is the network's own."""
+    """Name the convolutions that are left as they are: 1x1 or not, those whose input or output is the network's own."""
     graph = model.graph
     weights = {w.name: list(w.dims) for w in graph.initializer}
     bands = graph.input[0].type.tensor_type.shape.dim[1].dim_value

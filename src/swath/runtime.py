@@ -34,7 +34,8 @@ class OpenVinoRuntime:
     Args:
         onnx: the network.
         threads: how many to use, 0 for all cores.
-        precision: `float32`, or `bf16` (which a CPU without it emulates by float32). A network of int8 says so itself.
+        precision: `float32`, or `bf16` (which a CPU without it emulates by float32). A network of int8 says so itself;
+            its other layers are in bf16 where the CPU has it.
         shape: rows and columns of all that will be asked, which needs less than half the memory; None for any.
 
     Raises:
@@ -269,9 +270,8 @@ def _core() -> Any:
 
 def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None) -> Any:
     core = _openvino()
-    config: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32", "PERFORMANCE_HINT": "LATENCY",
-    }  # fmt: skip
+    half = precision == "bf16" or (precision == "int8" and _cpu_has_bf16())  # for the layers that are not in int8
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if half else "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
     try:
