@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 from swath.errors import JobError, ModelError, UsageError
 from swath.fleet import Engine
 from swath.halo import find_context
-from swath.network import Network, NetworkSpec, _Pool, input_scaling, load_encoder_weights, to_onnx
+from swath.network import Conv2dSame, Network, NetworkSpec, _Pool, _SameConv, input_scaling, load_encoder_weights, to_onnx
 from swath.runtime import OnnxRuntime, OpenVinoRuntime, TorchRuntime
 
 
@@ -118,6 +119,22 @@ def test_decoders_are_the_same_in_every_engine(decoder):
         expected = TorchRuntime(network)(raw)
         for runtime in packed:
             np.testing.assert_allclose(runtime(raw), expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_padding_as_tensorflow_does_it_is_part_of_the_convolution():
+    network = Network(NetworkSpec("tf_efficientnet_lite0", "unet", 3, (90.0,) * 3, (60.0,) * 3, (32, 24, 16, 16), 8)).eval()
+    convolutions = [m for m in network.modules() if isinstance(m, _SameConv)]
+    x = torch.rand(1, 3, 64, 96) * 255
+    with torch.no_grad():
+        found = network(x)
+        for convolution in convolutions:
+            convolution.__class__ = Conv2dSame
+        torch.testing.assert_close(found, network(x), rtol=0, atol=0)
+    for convolution in convolutions:
+        convolution.__class__ = _SameConv
+    assert len(convolutions) == 5
+    graph = onnx.load_from_string(to_onnx(network, 3)).graph
+    assert not [node.name for node in graph.node if node.op_type == "Pad"]
 
 
 def test_pooling_in_cells_is_that_of_torch():
