@@ -47,7 +47,7 @@ from swath.verbs import train as module
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "steps.jsonl")
 SPEEDS = Ledger(Path(__file__).parent / "results" / "steps-speed.jsonl")
-STEPS = 300
+STEPS = 150
 SEEDS = (0, 1, 2)
 LEARNERS = ("swath", "eager")
 KINDS = {
