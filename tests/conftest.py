@@ -21,6 +21,14 @@ def shared_data() -> Path:
     return _DATA
 
 
+@pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let engines choose float32 also where the processor has bf16, which rounds otherwise in tiles of another shape."""
+    from swath import runtime
+
+    monkeypatch.setattr(runtime, "_cpu_has_bf16", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a prepared dataset of four small images with three classes in stripes; `d` is the test split."""

@@ -35,7 +35,8 @@ def model(tiny_model):
     return tiny_model
 
 
-OPTIONS = {"memory": MEMORY, "halo": 32, "threads": 1}
+OPTIONS = {"memory": MEMORY, "halo": 32, "threads": 1, "precision": "float32"}
+WORDS = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_an_error_of_the_data_is_not_tried_again():
 
 def begin(model, image, target, *more):
     code = "from swath.cli.main import main; main()"
-    words = ["predict", model, image, target, "--memory", MEMORY, "--halo", 32, "--threads", 1, *more]
+    words = ["predict", model, image, target, *WORDS, *more]
     return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -168,7 +169,7 @@ def test_a_full_disk_stops_cleanly_and_loses_nothing(model, image, undisturbed, 
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from swath.cli.main import main; main()"
     )
-    words = ["predict", model, image, target, "--memory", MEMORY, "--halo", 32, "--threads", 1]
+    words = ["predict", model, image, target, *WORDS]
     size = len(undisturbed[0])
     for limit in (size // 4, size - 1):
         call = [sys.executable, "-c", code.format(limit=limit), *map(str, words)]

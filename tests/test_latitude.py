@@ -230,6 +230,7 @@ def test_a_model_says_that_it_takes_latitude(model: Model) -> None:
         Card.model_validate(card.model_dump() | {"bands": card.model_dump()["bands"][:3], "familiarity": None})
 
 
+@pytest.mark.usefixtures("float32")
 def test_maps_of_files_and_of_arrays_are_the_same(model: Model, dataset: Dataset, world: Path, tmp_path: Path) -> None:
     image = dataset.images[3]
     swath.predict(model.path, world / "s" / "3" / "images" / "x.tif", tmp_path / "m.tif")

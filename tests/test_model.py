@@ -10,7 +10,6 @@ import xarray as xr
 from pystac.extensions.mlm import MLMExtension
 
 import swath
-from swath import runtime
 from swath.errors import DataError, ModelError
 from swath.model import CARD, Model, pack
 
@@ -64,8 +63,8 @@ def test_masked_and_nan_pixels_have_no_data(tiny_model):
     assert (codes[:5] == 0).all() and codes[39, 39] == 0 and (codes[5:39] > 0).all()
 
 
-def test_both_engines_agree(tiny_model, monkeypatch):
-    monkeypatch.setattr(runtime, "_cpu_has_bf16", lambda: False)
+@pytest.mark.usefixtures("float32")
+def test_both_engines_agree(tiny_model):
     array = np.random.default_rng(1).integers(0, 255, (3, 128, 128)).astype(np.uint8)
     one, other = (Model(tiny_model, engine).predict(array) for engine in ("openvino", "onnxruntime"))
     assert (one != other).mean() < 0.001

@@ -35,6 +35,7 @@ def test_the_map_lies_on_the_images_own_grid(tiny_model, tmp_path):
     assert result.peak_rss_bytes > 50e6
 
 
+@pytest.mark.usefixtures("float32")
 def test_the_file_and_the_array_give_the_same_map(tiny_model, tmp_path):
     pixels = noise(3, 100, 100)
     swath.predict(tiny_model, write_raster(tmp_path / "i.tif", pixels), tmp_path / "m.tif")
@@ -67,6 +68,7 @@ def test_an_older_map_is_replaced_only_by_a_whole_one(tiny_model, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["good.tif", "i.tif", "m.qml", "m.tif"]
 
 
+@pytest.mark.usefixtures("float32")
 def test_bands_in_separate_files_are_found_by_name(tiny_model, tmp_path):
     names = [b.name for b in Model(tiny_model).card.bands]
     pixels = noise(3, 40, 60)
@@ -145,6 +147,7 @@ def apart(stripes):
     return path
 
 
+@pytest.mark.usefixtures("float32")
 def test_masks_of_each_class_follow_their_thresholds(apart, tmp_path):
     pixels = noise(3, 64, 96)
     pixels[:, :10] = 0
@@ -165,6 +168,7 @@ def test_masks_of_each_class_follow_their_thresholds(apart, tmp_path):
     assert set(np.unique(masks[:, 10:])) == {0, 1}
 
 
+@pytest.mark.usefixtures("float32")
 def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, monkeypatch):
     image = write_raster(tmp_path / "i.tif", np.kron(noise(3, 20, 16), np.ones((1, 40, 40), np.uint8)), UTM, NORTH_UP)
     options = {"memory": 0.7, "halo": 256, "class_masks": True}
@@ -275,6 +279,7 @@ def test_many_images_make_many_maps_or_one(tiny_model, tmp_path):
         swath.predict(tiny_model, tmp_path / "in", tmp_path / "out", polygons=tmp_path / "x.gpkg")
 
 
+@pytest.mark.usefixtures("float32")
 def test_bands_in_another_order(tiny_model, tmp_path):
     pixels = noise(5, 64, 64)
     image = write_raster(tmp_path / "i.tif", pixels)

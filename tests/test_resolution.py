@@ -243,6 +243,7 @@ def shares(values: np.ndarray, zoom: Fraction) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("metres", "zoom"), [(5, "1/2"), (15, "3/2")])
+@pytest.mark.usefixtures("float32")
 def test_a_map_has_the_images_grid_and_what_the_network_says_at_its_own(
     by_hand: Path, tmp_path: Path, metres: float, zoom: str
 ) -> None:

@@ -20,7 +20,6 @@ from scipy.special import expit, softmax
 from torch.nn import functional as F
 
 import swath
-from swath import runtime
 from swath.classes import LandClass, Legend
 from swath.dataset import Dataset
 from swath.errors import JobError, ModelError, UsageError
@@ -253,8 +252,8 @@ def shares_by_hand(values):
     return total[0, :, :height, :width] / 3
 
 
-def test_a_map_of_many_tiles_is_the_mean_of_all_looks(by_hand, tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime, "_cpu_has_bf16", lambda: False)
+@pytest.mark.usefixtures("float32")
+def test_a_map_of_many_tiles_is_the_mean_of_all_looks(by_hand, tmp_path):
     values = noise(3, 700, 620)
     image = write_raster(tmp_path / "i.tif", values, UTM, NORTH_UP)
     expected = shares_by_hand(values)
