@@ -1,6 +1,7 @@
 import shutil
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -8,6 +9,7 @@ import swath
 from swath.dataset import Dataset
 from swath.errors import JobError, ModelError
 from swath.model import Model
+from swath.quantise import FEW
 from swath.runtime import OpenVinoRuntime, Setup, bytes_per_pixel, choose
 
 from .make import noise, write_raster
@@ -88,3 +90,19 @@ def test_the_weights_make_the_same_network_in_torch(tiny_model):
     np.testing.assert_allclose(torch, onnx, atol=1e-3)
     half = TorchRuntime(model.in_torch(), "bf16")(raw)
     assert half.dtype == np.float32 and 0 < np.abs(half - torch).max() < 0.1 * np.abs(torch).max() + 0.1
+
+
+def test_small_layers_stay_and_only_what_convolutions_take_is_rounded(quantised):
+    graph = onnx.load_from_string(Model(quantised[0]).network("int8")).graph
+    given_by = {name: node for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    left = {w.name: np.prod(w.dims) for w in graph.initializer if w.name in {c.input[1] for c in convolutions}}
+    in_8_bits = [c for c in convolutions if c.input[1] not in left]
+    assert in_8_bits and all(given_by[name].op_type == "DequantizeLinear" for c in in_8_bits for name in c.input[:2])
+    assert all(np.prod(_stored(graph, given_by[c.input[1]].input[0]).dims) >= FEW for c in in_8_bits)
+    rounded = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    assert rounded == {name for c in in_8_bits for name in c.input}
+
+
+def _stored(graph, name):
+    return next(w for w in graph.initializer if w.name == name)

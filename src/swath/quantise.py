@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,21 @@ from numpy.typing import NDArray
 
 from swath.errors import JobError
 
+FEW = 1500
+"""Weights of a convolution that is too small to gain: in EfficientNet-Lite the first block and the first depthwise layers."""
+
 
 def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
     """Return a network whose inner convolutions work in 8 bits.
 
-    Layers that see raw pixels, single pixels only, or give the scores are left as they are: they decide doubtful pixels and
-    cost little. Weights have 7 bits, so that processors without VNNI do not overflow.
+    Layers that see raw pixels, single pixels only, or give the scores are left as they are, and those of few weights: they
+    decide doubtful pixels and gain little. Weights have 7 bits, so that processors without VNNI do not overflow. Only what a
+    convolution takes is rounded, not what it gives, which an activation function then cuts.
 
     Args:
         onnx: the network.
-        patches: raw pixels (1, bands, rows, columns), multiples of the stride; their smallest and largest activations set the
-            ranges.
+        patches: raw pixels (1, bands, rows, columns), multiples of the stride; the smallest and largest activation of each,
+            averaged over them, set the ranges.
 
     Raises:
         JobError: a package is missing.
@@ -48,13 +53,18 @@ def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
                 _Patches(patches),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
-                nodes_to_exclude=_outer(format_.load_from_string(onnx)),
+                nodes_to_exclude=_doubtful(format_.load_from_string(onnx)),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
-                extra_options={"WeightSymmetric": True},
+                extra_options={
+                    "WeightSymmetric": True,
+                    "OpTypesToExcludeOutputQuantization": ["Conv"],
+                    "CalibMovingAverage": True,
+                    "CalibMovingAverageConstant": 1 / min(20, len(patches)),
+                },
             )
         finally:
             logging.getLogger().removeFilter(_unasked)
@@ -76,17 +86,18 @@ def _unasked(record: logging.LogRecord) -> bool:
     return "pre-processing" not in record.getMessage()
 
 
-def _outer(model: Any) -> list[str]:
-    """Name the convolutions that are left as they are: 1x1 or not, those whose input or output is the network's own."""
+def _doubtful(model: Any) -> list[str]:
+    """Name the convolutions that are left as they are: of raw or single pixels, of scores, and of few weights."""
     graph = model.graph
     weights = {w.name: list(w.dims) for w in graph.initializer}
     bands = graph.input[0].type.tensor_type.shape.dim[1].dim_value
     channels = graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    first_or_last = []
+    left = []
     for node in graph.node:
         if node.op_type == "Conv":
             out, into = weights.get(node.input[1], [0, 0])[:2]
             group = next((a.i for a in node.attribute if a.name == "group"), 1)
-            if (group == 1 and into == bands) or out == channels or "/pixel/" in node.name:
-                first_or_last.append(node.name)
-    return first_or_last
+            few = prod(weights.get(node.input[1], [])) < FEW
+            if few or (group == 1 and into == bands) or out == channels or "/pixel/" in node.name:
+                left.append(node.name)
+    return left

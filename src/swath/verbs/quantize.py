@@ -61,7 +61,7 @@ def quantize(options: QuantizeOptions) -> QuantizeResult:
     held_out = list(_patches(model, dataset, dataset.manifest.of("val") or training[1:], 8)) or patches
     changed, speed = _compared(model.network(), int8, held_out)
     facts = {
-        "method": "static, QDQ, 7-bit weights a channel, 8-bit activations by smallest and largest",
+        "method": "static, QDQ, 7-bit weights a channel, 8-bit activations; first, last and small layers left",
         "samples": len(patches),
         "data_digest": dataset.manifest.digest,
         "labels_changed": changed,
