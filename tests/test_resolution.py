@@ -57,7 +57,7 @@ def test_scales_are_near_what_is_wanted_and_have_small_denominators(gsd: float, 
         assert zoom == 1
     else:
         simpler = [Fraction(above, below) for below in range(1, zoom.denominator) for above in range(1, 5 * below)]
-        assert 1 / NEAR <= zoom / wanted <= NEAR and zoom.denominator <= 8
+        assert 1 / NEAR <= zoom / wanted <= NEAR and zoom.denominator <= 9
         assert not any(1 / NEAR <= other / wanted <= NEAR for other in simpler)
     assert out_of_reach(gsd, known) == (not SMALLEST / TOLERATED <= gsd / known <= LARGEST * TOLERATED)
 

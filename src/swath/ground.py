@@ -13,8 +13,8 @@ from swath.classes import IGNORE
 from swath.dataset import Dataset, Sample
 from swath.grid import Window
 
-LOOKED_AT = 2**18
-"""Pixels of a sample, at most about this many, in which a class is looked for."""
+LOOKED_AT = (2**12, 2**18)
+"""Pixels of a sample, at most about so many, in which a class is looked for: in few first, where most are found."""
 
 
 class Piece(NamedTuple):
@@ -64,10 +64,13 @@ class Ground:
         """Draw a class, a sample that holds it, and a pixel of the class: its row and column in the sample's window."""
         wanted = int(rng.choice(len(self._class_odds), p=self._class_odds))
         sample = self.samples[rng.choice(len(self.samples), p=self._sample_odds[wanted])]
-        step = max(1, math.isqrt(sample.window.size // LOOKED_AT))
         every = self.dataset.images[sample.image].read_labels(sample.window)
-        labels = every[rng.integers(step) :: step, rng.integers(step) :: step]
-        seen = np.flatnonzero(labels == wanted)
+        for looked_at in LOOKED_AT:
+            step = max(1, math.isqrt(sample.window.size // looked_at))
+            labels = every[rng.integers(step) :: step, rng.integers(step) :: step]
+            seen = np.flatnonzero(labels == wanted)
+            if len(seen):
+                break
         spot = int(rng.choice(seen)) if len(seen) else int(rng.integers(labels.size))
         row, col = (step * at for at in divmod(spot, labels.shape[1]))
         return sample, row, col
