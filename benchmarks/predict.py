@@ -218,7 +218,7 @@ def main() -> None:
     wholes = {
         (side, precision): whole(model, str(path), min(given.whole, side), precision)
         for side, path in images.items()
-        for precision in given.precisions.split(",")
+        for precision in {"float32", *given.precisions.split(",")}
     }
     for name, medians in took.items():
         who, precision, length = name.split(" ")

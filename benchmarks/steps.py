@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import swath.torchvision_guard  # noqa: F401 - has to come first
 
+import math
 import statistics
 import subprocess
 import sys
@@ -146,7 +147,7 @@ def run(dataset: Path, work: Path, steps: int) -> None:
                 return SimpleNamespace(parameters=0)
 
             with first_script() if kind == "eager" else nullcontext(), patch.object(module, "pack_model", score_only):
-                taught = swath.train(dataset, work / f"{kind}-{seed}.swath", steps=steps, seed=seed, resume=True)
+                taught = swath.train(dataset, work / f"{kind}-{seed}-{steps}.swath", steps=steps, seed=seed, resume=True)
             RESULTS.add({
                 "machine": processor(), "kind": kind, "seed": seed, "steps": steps, "miou": scored[0],
                 "seconds": round(taught.seconds), "version": swath.__version__, "torch": torch.__version__,
@@ -169,9 +170,8 @@ def tables(steps: int) -> str:
     lines += ["", "| | " + " | ".join(f"seed {s}" for s in SEEDS) + " | mean |", "|---" * (len(SEEDS) + 2) + "|"]
     found = {(r["kind"], r["seed"]): r["miou"] for r in RESULTS.rows() if (r["steps"], r["machine"]) == (steps, processor())}
     for kind in LEARNERS:
-        mious = [found[kind, seed] for seed in SEEDS if (kind, seed) in found]
-        if mious:
-            lines.append(f"| {kind} | " + " | ".join(f"{m:.3f}" for m in mious) + f" | {statistics.mean(mious):.3f} |")
+        mious = [found.get((kind, seed), math.nan) for seed in SEEDS]
+        lines.append(f"| {kind} | " + " | ".join(f"{m:.3f}" for m in (*mious, statistics.mean(mious))) + " |")
     return "\n".join(lines)
 
 

@@ -208,6 +208,21 @@ def test_samples_are_drawn_by_their_labelled_pixels(tmp_path: Path) -> None:
     assert shares[0] == pytest.approx(0.75, abs=0.08) and shares[0] + shares[1] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("shape", [(300, 400), (3, 40_000)])
+def test_a_place_of_a_class_shows_it_however_rare_it_is(tmp_path: Path, shape: tuple[int, int]) -> None:
+    codes = np.full(shape, 1, np.uint8)
+    codes[:, 3::7] = 2
+    codes[1, 290] = 3  # too rare for the first look, at every fifth or sixth row and column
+    dataset = make(tmp_path, np.ones((1, *shape), np.uint8), codes, block=40_000)
+    ground = patches(dataset, replace(STILL, balance=0)).ground
+    rng = np.random.default_rng(0)
+    places = [(s.window.row + row, s.window.col + col) for s, row, col in (ground.draw(rng) for _ in range(600))]
+    rows, cols = np.array(places).T
+    shares = np.bincount(codes[rows, cols], minlength=4)[1:] / 600
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.08)
+    assert len(set(cols[codes[rows, cols] == 2])) >= 45
+
+
 def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
     image = np.where(np.indices((64, 64))[1] < 32, 100, 140).astype(np.uint8)[None].repeat(2, axis=0)
     dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), block=64)

@@ -66,14 +66,15 @@ class Ground:
         sample = self.samples[rng.choice(len(self.samples), p=self._sample_odds[wanted])]
         every = self.dataset.images[sample.image].read_labels(sample.window)
         for looked_at in LOOKED_AT:
-            step = max(1, math.isqrt(sample.window.size // looked_at))
-            labels = every[rng.integers(step) :: step, rng.integers(step) :: step]
+            step = max(1, math.isqrt(every.size // looked_at))
+            top, left = (int(rng.integers(min(step, length))) for length in every.shape)
+            labels = every[top::step, left::step]
             seen = np.flatnonzero(labels == wanted)
             if len(seen):
                 break
         spot = int(rng.choice(seen)) if len(seen) else int(rng.integers(labels.size))
-        row, col = (step * at for at in divmod(spot, labels.shape[1]))
-        return sample, row, col
+        row, col = divmod(spot, labels.shape[1])
+        return sample, top + step * row, left + step * col
 
     def read(self, image: int, window: Window) -> Piece:
         """Read a window that may reach over the image's edge; what lies outside, or is hidden, is invalid and unlabelled."""

@@ -53,7 +53,7 @@ def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
                 _Patches(patches),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
-                nodes_to_exclude=_doubtful(format_.load_from_string(onnx)),
+                nodes_to_exclude=_left_as_they_are(format_.load_from_string(onnx)),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
@@ -63,7 +63,6 @@ def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
                     "WeightSymmetric": True,
                     "OpTypesToExcludeOutputQuantization": ["Conv"],
                     "CalibMovingAverage": True,
-                    "CalibMovingAverageConstant": 1 / min(20, len(patches)),
                 },
             )
         finally:
@@ -86,18 +85,18 @@ def _unasked(record: logging.LogRecord) -> bool:
     return "pre-processing" not in record.getMessage()
 
 
-def _doubtful(model: Any) -> list[str]:
-    """Name the convolutions that are left as they are: of raw or single pixels, of scores, and of few weights."""
+def _left_as_they_are(model: Any) -> list[str]:
+    """Name the convolutions of raw or single pixels, of scores, and of few weights."""
     graph = model.graph
-    weights = {w.name: list(w.dims) for w in graph.initializer}
+    sizes = {w.name: list(w.dims) for w in graph.initializer}
     bands = graph.input[0].type.tensor_type.shape.dim[1].dim_value
     channels = graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    left = []
+    names = []
     for node in graph.node:
         if node.op_type == "Conv":
-            out, into = weights.get(node.input[1], [0, 0])[:2]
+            size = sizes.get(node.input[1], [0, 0])
             group = next((a.i for a in node.attribute if a.name == "group"), 1)
-            few = prod(weights.get(node.input[1], [])) < FEW
-            if few or (group == 1 and into == bands) or out == channels or "/pixel/" in node.name:
-                left.append(node.name)
-    return left
+            first, last = group == 1 and size[1] == bands, size[0] == channels
+            if first or last or prod(size) < FEW or "/pixel/" in node.name:
+                names.append(node.name)
+    return names

@@ -6,6 +6,7 @@ import swath.torchvision_guard  # noqa: F401 - has to come first
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from lightning.pytorch import LightningModule
@@ -36,7 +37,7 @@ class Teacher(LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
         batch = batch.recoloured()
-        with FastDepthwise():
+        with FastDepthwise() if torch.is_autocast_enabled("cpu") else nullcontext():
             scores = self.network(batch.pixels.contiguous(memory_format=torch.channels_last)).float()
         loss: Tensor = self.loss(scores, batch.labels, batch.heights)
         return loss
