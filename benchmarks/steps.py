@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/steps.py DUBAI WORK speed         times every kind of step in turns, each in a process of its own
        python benchmarks/steps.py DUBAI WORK run [STEPS]   trains `swath` and `eager` for three seeds, what is not done yet
-       python benchmarks/steps.py DUBAI WORK table [STEPS] prints the tables
+       python benchmarks/steps.py DUBAI WORK table [STEPS] prints the tables of this machine
 
 The eager step is that of a first script: float32, images as torch stores them by default, an optimiser that is not fused. Each
 kind after it adds one thing, and the last is what `swath train` does. `speed` wants a quiet machine. For `run`, both see the
@@ -121,10 +121,13 @@ def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> floa
 
 
 def speed(dubai_images: Path, work: Path) -> None:
-    """Time every kind at every size in turns."""
+    """Time every kind at every size in turns, what is not done yet."""
+    done = {(r["machine"], r["turn"], r["batch"], r["patch"], r["kind"]) for r in SPEEDS.rows()}
     for turn in range(ROUNDS):
         for batch, size in SIZES:
             for kind in KINDS:
+                if (processor(), turn, batch, size, kind) in done:
+                    continue
                 command = [sys.executable, __file__, str(dubai_images), str(work), "step", kind, str(batch), str(size)]
                 said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 line = {"machine": processor(), "threads": cores(), "torch": torch.__version__, "turn": turn, "kind": kind}

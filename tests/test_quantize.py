@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import rasterio
 
 import swath
 from swath.dataset import Dataset
@@ -45,13 +46,15 @@ def test_a_map_in_int8(quantised, tmp_path):
     made = [swath.predict(quantised[0], image, tmp_path / f"{p}.tif", precision=p) for p in ("float32", "int8")]
     assert [m.precision for m in made] == ["float32", "int8"] and made[0].engine.startswith("openvino")
     other = swath.predict(quantised[0], image, tmp_path / "o.tif", precision="int8", engine="onnxruntime")
-    assert abs(sum(other.classes.values()) - sum(made[1].classes.values())) == 0
+    maps = [rasterio.open(m.map).read(1) for m in (*made, other)]
+    assert all(0.8 < (maps[1] == m).mean() for m in maps) and (maps[1] != maps[0]).any()
 
 
+@pytest.mark.usefixtures("float32")
 def test_scores_in_int8_are_those_of_its_own_network(quantised, stripes):
     confusions = [swath.evaluate(quantised[0], stripes, precision=p).confusion for p in ("auto", "float32", "int8")]
     assert confusions[1] != confusions[2] and np.sum(confusions[1]) == np.sum(confusions[2])
-    assert choose().precision == "bf16" or confusions[0] == confusions[1]
+    assert confusions[0] == confusions[1]
 
 
 def test_a_model_without_int8_says_how_to_get_it(tiny_model, stripes, tmp_path):

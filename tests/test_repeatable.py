@@ -23,13 +23,14 @@ def image(tmp_path_factory):
     return write_raster(tmp_path_factory.mktemp("image") / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
 
 
-def test_one_two_and_four_workers_make_the_same_bytes(tiny_model, image, tmp_path):
+@pytest.mark.parametrize(("precision", "memory"), [("float32", 0.62), ("bf16", 0.58)])
+def test_one_two_and_four_workers_make_the_same_bytes(tiny_model, image, tmp_path, precision, memory):
     made = {}
     for name, workers in (("once", None), ("again", None), ("two", 2), ("four", 4)):
         folder = tmp_path / name
         folder.mkdir()
         result = swath.predict(
-            tiny_model, image, folder / "m.tif", workers=workers, memory=0.62, precision="float32", confidence=True,
+            tiny_model, image, folder / "m.tif", workers=workers, memory=memory, precision=precision, confidence=True,
             probabilities=True, **OPTIONS,
         )  # fmt: skip
         assert result.tiles >= 4

@@ -11,8 +11,9 @@ from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
-"""Numbers of glibc's settings (malloc.h); what they are set to at the end is its default."""
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
+"""Numbers of glibc's settings (malloc.h). As soon as one is set it stops to fit its thresholds to the program, so at the end
+they are left where that would have brought them."""
 
 
 def peak_memory() -> int:
@@ -30,8 +31,8 @@ def peak_memory() -> int:
 def freed_memory_kept() -> Iterator[None]:
     """Keep freed memory for what comes next, instead of giving it back to the system; without glibc nothing changes.
 
-    glibc maps each large block anew, and the system fills it with zeros, page by page: with batches of a megapixel half of
-    a training step. What is kept is given back at the end.
+    glibc maps each large block anew, and the system fills it with zeros, page by page: with batches of a megapixel a third
+    of a training step. What is kept is given back at the end.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
@@ -44,6 +45,7 @@ def freed_memory_kept() -> Iterator[None]:
         yield
     finally:
         libc.mallopt(_MMAP_MAX, 1 << 16)
-        libc.mallopt(_TRIM_THRESHOLD, 128 << 10)
+        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(_TRIM_THRESHOLD, 64 << 20)
         libc.mallopt(_TOP_PAD, 128 << 10)
         libc.malloc_trim(0)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def _summary(result: QuantizeResult) -> str:
     return (
         f"{result.model}: int8 added, from {result.samples} patches; {result.labels_changed:.2%} of the labels of "
-        f"{result.compared} patches differ from float32, at {result.speed:.2f} times its speed here"
+        f"{result.compared} patches differ from float32, at {result.speed:.2f} times the usual speed here"
     )
 
 
