@@ -181,11 +181,15 @@ class _SameConv(nn.Conv2d):
         axes = zip(self.kernel_size, self.stride, self.dilation, strict=True)
         most = [max((size - 1) * dilation + 1 - stride, 0) for size, stride, dilation in axes]
         before, after = [n // 2 for n in most], [n - n // 2 for n in most]
-        if torch.onnx.is_in_onnx_export():
-            found: Tensor = _PaddedConv.apply(x, self.weight, self.bias, before + after, self)  # type: ignore[no-untyped-call]
-            return found
-        padded = F.pad(x, (before[1], after[1], before[0], after[0]))
-        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        convolve = _PaddedConv.apply if torch.onnx.is_in_onnx_export() else _convolve_padded
+        found: Tensor = convolve(x, self.weight, self.bias, before + after, self)
+        return found
+
+
+def _convolve_padded(x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d) -> Tensor:
+    """Pad with zeros (top, left, bottom, right), and convolve as a layer does."""
+    top, left, bottom, right = pads
+    return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, like.stride, 0, like.dilation, like.groups)
 
 
 class _PaddedConv(torch.autograd.Function):
@@ -193,8 +197,7 @@ class _PaddedConv(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d) -> Tensor:
-        padded = F.pad(x, (pads[1], pads[3], pads[0], pads[2]))
-        return F.conv2d(padded, weight, bias, like.stride, 0, like.dilation, like.groups)
+        return _convolve_padded(x, weight, bias, pads, like)
 
     @staticmethod
     def symbolic(graph: Any, x: Any, weight: Any, bias: Any, pads: list[int], like: nn.Conv2d) -> Any:
