@@ -17,8 +17,8 @@ FOLDS = tuple(f"tile {n}" for n in (1, 3, 4, 6, 7))
 TILE_3 = "tile 3"
 WORLD_LATITUDE, WORLD_RELIEF = "world, validation, with latitude", "world, validation, with latitude and relief"
 """Data: the test tiles; two tiles, at first one, taken from the training tiles; the demo's test blocks; each of the training
-tiles in its turn, taken from the others; ten of the demo's training blocks, as they are and with more bands, with which a step takes 3% (latitude) and 7% (relief as well) longer: that is not
-counted."""
+tiles in its turn, taken from the others; ten of the demo's training blocks, as they are and with more bands, with which a
+step takes 3% (latitude) and 7% (relief as well) longer: that is not counted."""
 
 FEW, GUESSED = f"{TUNING}, one tile labelled", f"{TUNING}, one tile labelled, two guessed"
 """Data: one of the tiles that teach has labels; for the others, what a model of it says where it is sure."""
@@ -71,7 +71,7 @@ class Trial:
         return found
 
     def cost(self) -> str:
-        """Name what the time of a step depends on, for the file of rates; losses and the branch of single pixels are a few percent."""
+        """Name what the time of a step depends on, for the file of rates; losses and the pixels' branch are a few percent."""
         if self.row in PEERS:
             return self.row
         what = self.what()

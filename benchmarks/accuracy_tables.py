@@ -153,8 +153,8 @@ def _tries(found: Found) -> str:
     """Settings judged by each of the training tiles in its turn."""
     trials = GROUPS["tries"]
     text = (
-        "## Tries\n\nWhat may make the default recipe better. Each training tile in its turn judges a model that learnt the other "
-        f"four, {trials[0].minutes:g} minutes, seed 0; the mean is of the five mIoU."
+        "## Tries\n\nWhat may make the default recipe better. Each training tile in its turn judges a model that learnt the "
+        f"other four, {trials[0].minutes:g} minutes, seed 0; the mean is of the five mIoU."
     )
     by_row = {t.row: {o.data: found.of(o) for o in trials if o.row == t.row} for t in trials}
     default = by_row[trials[0].row]
