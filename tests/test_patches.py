@@ -17,7 +17,7 @@ from swath.classes import IGNORE
 from swath.dataset import Dataset
 from swath.grid import Window
 from swath.ground import Ground, without_borders
-from swath.patches import Patches, class_shares
+from swath.patches import Patches, class_shares, resized
 from swath.recipes import Recipe
 
 from .make import noise, write_pairs, write_png, write_raster
@@ -162,7 +162,22 @@ def test_patch_larger_than_the_image_is_filled(tmp_path: Path) -> None:
     dataset = make(tmp_path, noise(1, 40, 24), np.ones((40, 24), np.uint8), block=64)
     pixels, labels, *_ = patches(dataset, replace(STILL, patch=64)).batch(0)
     assert (labels != IGNORE).sum(dim=(1, 2)).tolist() == [40 * 24] * 4
-    assert (pixels[:, 0][labels == IGNORE] == np.float32(dataset.manifest.bands[0].mean)).all()
+    assert (pixels[:, 0][labels == IGNORE] == round(dataset.manifest.bands[0].mean)).all()
+
+
+@pytest.mark.parametrize("side", [24, 64])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_bytes_are_scaled_as_bytes_and_all_else_as_floats(tmp_path: Path, side: int, antialias: bool) -> None:
+    values = noise(3, 40, 40)
+    found = []
+    for kind in (np.uint8, np.uint16):
+        dataset = make(tmp_path / kind.__name__, values.astype(kind), np.ones((40, 40), np.uint8), block=64)
+        piece = patches(dataset).ground.read(0, Window(0, 0, 40, 40))
+        assert piece.values.dtype == (np.uint8 if kind is np.uint8 else np.float32)
+        found.append(resized(piece, side, antialias).pixels)
+    rounded, exact = found
+    assert rounded.dtype == exact.dtype == torch.float32 and (rounded == rounded.round()).all()
+    assert (rounded - exact).abs().max() <= 1 and (exact != exact.round()).any()
 
 
 def test_other_splits_of_the_image_are_never_shown(tmp_path: Path) -> None:
@@ -202,8 +217,9 @@ def test_samples_are_drawn_by_their_labelled_pixels(tmp_path: Path) -> None:
         write_raster(tmp_path / "s" / "images" / f"{name}.tif", np.full((1, 64, 64), ord(name), np.uint8))
         write_png(tmp_path / "s" / "masks" / f"{name}.png", codes, nodata=0)
     swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
-    pixels, *_ = patches(Dataset(tmp_path / "d"), replace(STILL, patch=8, batch=400)).batch(0)
-    shares = [(pixels == ord(name)).flatten(1).any(1).float().mean().item() for name in "abc"]
+    pixels, labels, *_ = patches(Dataset(tmp_path / "d"), replace(STILL, patch=8, batch=400)).batch(0)
+    seen = pixels[:, 0] * (labels != IGNORE)
+    shares = [(seen == ord(name)).flatten(1).any(1).float().mean().item() for name in "abc"]
     assert shares[2] == 0
     assert shares[0] == pytest.approx(0.75, abs=0.08) and shares[0] + shares[1] == pytest.approx(1)
 

@@ -21,13 +21,14 @@ class Piece(NamedTuple):
     """A window of the ground.
 
     Attributes:
-        values: raw pixel values, float32 (bands, rows, columns); the band's mean where they are invalid.
+        values: raw pixel values (bands, rows, columns), the band's mean where they are invalid; uint8 if the image's are, which
+            are scaled faster, else float32.
         labels: class indices, uint8 (rows, columns), `IGNORE` where there is no label.
         heights: metres above ground, float32 (rows, columns), NaN where unknown; None where none are wanted.
         valid: whether a pixel is, bool (rows, columns).
     """
 
-    values: NDArray[np.float32]
+    values: NDArray[np.uint8] | NDArray[np.float32]
     labels: NDArray[np.uint8]
     heights: NDArray[np.float32] | None
     valid: NDArray[np.bool_]
@@ -81,10 +82,12 @@ class Ground:
         stored = self.dataset.images[image]
         inside = window.within(stored.grid.window)
         at = inside.relative_to(window).slices
-        values = np.zeros((len(self.mean), window.height, window.width), np.float32)
+        found, known = stored.read(inside)
+        kind = np.uint8 if found.dtype == np.uint8 else np.float32
+        values = np.zeros((window.height, window.width, len(found)), kind).transpose(2, 0, 1)
         valid = np.zeros((window.height, window.width), bool)
         heights = np.full((window.height, window.width), np.nan, np.float32) if self._heights else None
-        values[(slice(None), *at)], valid[at] = stored.read(inside)
+        values[(slice(None), *at)], valid[at] = found, known
         if heights is not None:
             heights[at] = stored.read_heights(inside)
         for other in self._hidden[image]:
@@ -95,7 +98,8 @@ class Ground:
                 if heights is not None:
                     heights[where] = np.nan
         if not valid.all():
-            np.copyto(values, self.mean[:, None, None], where=~valid)
+            mean = self.mean.round() if kind is np.uint8 else self.mean
+            np.copyto(values, mean[:, None, None].astype(kind), where=~valid)
         return Piece(values, self._labels(image, window), heights, valid)
 
     def _labels(self, image: int, window: Window) -> NDArray[np.uint8]:

@@ -159,8 +159,8 @@ def _statistics(piece: Piece) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     step = max(1, math.isqrt(piece.valid.size // LOOKED_AT))
     seen = piece.values[:, ::step, ::step][:, piece.valid[::step, ::step]]
     if not seen.size:
-        return piece.values[:, 0, 0], np.zeros(len(piece.values), np.float32)
-    return seen.mean(axis=1), seen.std(axis=1)
+        return piece.values[:, 0, 0].astype(np.float32), np.zeros(len(piece.values), np.float32)
+    return seen.mean(axis=1, dtype=np.float32), seen.std(axis=1, dtype=np.float32)
 
 
 def _turned(rng: np.random.Generator, patch: Batch) -> Batch:
@@ -177,7 +177,10 @@ def _turned(rng: np.random.Generator, patch: Batch) -> Batch:
 
 
 def resized(piece: Piece, size: int, antialias: bool) -> Batch:
-    """Bring a piece to `size` pixels a side: pixels bilinear, labels and heights nearest; the result has no batch axis."""
+    """Bring a piece to `size` pixels a side: pixels bilinear, labels and heights nearest; the result has no batch axis.
+
+    Bytes are rounded to bytes on the way, as a resized photograph is.
+    """
     height, width = piece.labels.shape
     pixels = torch.from_numpy(piece.values)
     labels, heights = piece.labels, piece.heights
@@ -187,7 +190,8 @@ def resized(piece: Piece, size: int, antialias: bool) -> Batch:
         rows, cols = (np.minimum(((np.arange(size) + 0.5) * n / size).astype(np.int64), n - 1) for n in (height, width))
         labels = labels[rows][:, cols]
         heights = None if heights is None else heights[rows][:, cols]
-    return Batch(pixels, torch.from_numpy(labels.astype(np.int64)), None if heights is None else torch.from_numpy(heights))
+    measured = None if heights is None else torch.from_numpy(heights)
+    return Batch(pixels.float(), torch.from_numpy(labels.astype(np.int64)), measured)
 
 
 def stacked(patches: Sequence[Batch]) -> Batch:
