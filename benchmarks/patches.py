@@ -21,6 +21,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
 from statistics import median
@@ -230,7 +231,7 @@ def patches(work: Path, files: dict[str, list[Pair]]) -> list[str]:
             rows[f"plain Dataset/{workers}"] = iter(DataLoader(Plain(files[case]), BATCH, num_workers=workers))
             if importlib.util.find_spec("torchgeo"):
                 rows[f"torchgeo/{workers}"] = iter(torchgeo_loader(files[case], workers))
-        batches = drawn(work, case)
+        batches = drawn(work, case, replace(Recipe(), patch=SIDE, batch=BATCH))
         for name, row in {"Swath": Raw(batches.ground, Recipe(), 0), "Swath with its augmentation": batches}.items():
             rows[f"{name}/0"] = (batch.recoloured() for batch in row)
             rows[f"{name}/2"] = (batch.recoloured() for batch in Ahead(row, 2))
@@ -385,10 +386,10 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     return lines
 
 
-def drawn(work: Path, case: str) -> Patches:
+def drawn(work: Path, case: str, recipe: Recipe = Recipe()) -> Patches:  # noqa: B008 - frozen
     """Return the batches that a training on a case takes."""
     dataset = prepared(work, case)
-    return Patches(Ground(dataset, dataset.manifest.of("train"), balance=0.5), Recipe(), 0)
+    return Patches(Ground(dataset, dataset.manifest.of("train"), recipe.balance), recipe, 0)
 
 
 GDAL_CACHE = "16"
