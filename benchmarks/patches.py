@@ -21,7 +21,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
 from statistics import median
@@ -45,7 +44,7 @@ from swath.recipes import Recipe
 
 SIDE, BATCH = 256, 4
 TURNS = 5
-SECONDS = 0.5
+SECONDS = 1.0
 """A turn takes at least so long."""
 
 STEPS = 10
@@ -231,7 +230,7 @@ def patches(work: Path, files: dict[str, list[Pair]]) -> list[str]:
             rows[f"plain Dataset/{workers}"] = iter(DataLoader(Plain(files[case]), BATCH, num_workers=workers))
             if importlib.util.find_spec("torchgeo"):
                 rows[f"torchgeo/{workers}"] = iter(torchgeo_loader(files[case], workers))
-        batches = drawn(work, case, replace(Recipe(), patch=SIDE, batch=BATCH))
+        batches = drawn(work, case, Recipe().but(patch=SIDE, batch=BATCH))
         for name, row in {"Swath": Raw(batches.ground, Recipe(), 0), "Swath with its augmentation": batches}.items():
             rows[f"{name}/0"] = (batch.recoloured() for batch in row)
             rows[f"{name}/2"] = (batch.recoloured() for batch in Ahead(row, 2))
