@@ -39,6 +39,7 @@ from swath.ahead import Ahead
 from swath.dataset import Dataset, StoredImage
 from swath.grid import Window
 from swath.ground import Ground
+from swath.memory import freed_memory_kept
 from swath.patches import Batch, Batches, Patches, resized, stacked
 from swath.recipes import Recipe
 
@@ -234,7 +235,8 @@ def patches(work: Path, files: dict[str, list[Pair]]) -> list[str]:
         for name, row in {"Swath": Raw(batches.ground, Recipe(), 0), "Swath with its augmentation": batches}.items():
             rows[f"{name}/0"] = (batch.recoloured() for batch in row)
             rows[f"{name}/2"] = (batch.recoloured() for batch in Ahead(row, 2))
-        columns.append(turns(rows, ahead=6))
+        with freed_memory_kept():  # for all, as in training
+            columns.append(turns(rows, ahead=6))
     for name in dict.fromkeys(key.partition("/")[0] for key in columns[0]):
         cells = [f"{found[f'{name}/0']:.0f} / {found[f'{name}/2']:.0f}" for found in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -343,7 +345,6 @@ def storage(work: Path, files: dict[str, list[Pair]]) -> list[str]:
 
 def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     """Compare training steps on batches read from disk with steps on one batch in memory: the second never wait."""
-    from swath.memory import freed_memory_kept
     from swath.network import Network, NetworkSpec
     from swath.teacher import Teacher
     from swath.verbs.train import has_bf16
