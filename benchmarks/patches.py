@@ -222,7 +222,8 @@ def turns(rows: dict[str, Iterator[Any]], ahead: int) -> dict[str, float]:
 
 
 def patches(work: Path, files: dict[str, list[Pair]]) -> list[str]:
-    """Compare Swath with its peers."""
+    """Compare Swath with its peers; all compute with one thread, as workers do."""
+    torch.set_num_threads(1)
     lines = ["| patches a second, in the loop / with 2 workers | " + " | ".join(CASES) + " |", "|---" * 4 + "|"]
     columns = []
     for case in CASES:
