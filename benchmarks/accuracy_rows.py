@@ -150,6 +150,8 @@ TRIES: dict[str, dict[str, Any]] = {
     "default": {},
     "recoloured by the patch": _MORE | {"jitter": "patch"},
     "scales 0.5 to 2": {"scales": (0.5, 2.0)},
+    "scales 0.5 to 2, recoloured by the patch": {"scales": (0.5, 2.0)} | _MORE | {"jitter": "patch"},
+    "scales 0.6 to 3": {"scales": (0.6, 3.0)},
     "no branch of single pixels": {"pixel_width": 0},
     "cross-entropy + Lovász": {"loss": "ce+lovasz"},
     "rate 2e-3": {"rate": 2e-3},
