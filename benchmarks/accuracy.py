@@ -138,7 +138,7 @@ def judges(trial: Trial, dataset: Dataset) -> list[Sample]:
 def done(trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the result of a trial, the last if there are several; None where it is still to be trained."""
     key = (trial.data, trial.seed, trial.minutes, trial.what())
-    found = [r for r in rows if (r["data"], r["seed"], r["minutes"], r["what"]) == key]
+    found = [r for r in rows if (r["data"], r["seed"], r["minutes"], trial.counted(r["what"])) == key]
     return found[-1] if found else None
 
 

@@ -59,7 +59,7 @@ class Trial:
         """Return all that a training depends on but data, seed and minutes, as JSON would.
 
         A result belongs to whatever row is taught so: rows may share one. And the default recipe may change: what was trained
-        by the old one leaves the tables, and is trained anew.
+        by the old one leaves the tables, and is trained anew. Scales that this data has no use for do not count.
         """
         if self.row in PEERS or self.row == YARDSTICK:
             return {"not ours": self.row}
@@ -67,8 +67,14 @@ class Trial:
         with changed_recipe(self.settings):
             recipe = dataclasses.asdict(recipe_of(options))
         network = {"encoder": options.encoder, "decoder": options.decoder, "weights": options.weights}
-        found: dict[str, Any] = json.loads(json.dumps(network | {"recipe": recipe}))
-        return found
+        return self.counted(json.loads(json.dumps(network | {"recipe": recipe})))
+
+    def counted(self, what: dict[str, Any]) -> dict[str, Any]:
+        """Return what counts of settings on this data: scales where ground resolution is known or where not, not both."""
+        if "recipe" not in what:
+            return what
+        other = "scales" if self.data.startswith(WORLD) else "scales_known"
+        return what | {"recipe": {name: value for name, value in what["recipe"].items() if name != other}}
 
     def cost(self) -> str:
         """Name what the time of a step depends on, for the file of rates; losses and the pixels' branch are a few percent."""
@@ -128,30 +134,31 @@ _MIDDLE = {"batch": 8, "patch": 192}
 _MORE = {"brightness": 0.3, "contrast": 0.2}
 _NONE = {"brightness": 0.0, "contrast": 0.0}
 _UNTAUGHT = {"pixel_steps": 0}
+_FAR = {"scales": (0.4, 1.4)}
 _BEFORE = _LARGE | _MORE
 
 FIRST_TRIES: dict[str, dict[str, Any]] = {
-    "default then": _BEFORE,
-    "recoloured less": _LARGE,
-    "recoloured less, 8 patches of 192": _MIDDLE,
-    "recoloured less, 16 patches of 128": {},
-    "single pixels not taught first": _BEFORE | _UNTAUGHT,
+    "default then": _FAR | _BEFORE,
+    "recoloured less": _FAR | _LARGE,
+    "recoloured less, 8 patches of 192": _FAR | _MIDDLE,
+    "recoloured less, 16 patches of 128": _FAR,
+    "single pixels not taught first": _FAR | _BEFORE | _UNTAUGHT,
 }
 """What was tried on tile 3 alone, with the default recipe of then."""
 
 SECOND_TRIES: dict[str, dict[str, Any]] = {
-    "default": {},
-    "4 patches of 256": _LARGE,
-    "weights averaged, 0.98": {"average": 0.98},
+    "default then": _FAR,
+    "4 patches of 256": _FAR | _LARGE,
+    "weights averaged, 0.98": _FAR | {"average": 0.98},
 }
-"""What was tried on tiles 3 and 6 together."""
+"""What was tried on tiles 3 and 6 together, with the default recipe of then."""
 
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
     "recoloured by the patch": _MORE | {"jitter": "patch"},
-    "scales 0.5 to 2": {"scales": (0.5, 2.0)},
-    "scales 0.5 to 2, recoloured by the patch": {"scales": (0.5, 2.0)} | _MORE | {"jitter": "patch"},
+    "scales 0.4 to 1.4: the default before": _FAR,
     "scales 0.6 to 3": {"scales": (0.6, 3.0)},
+    "the encoder learns at a third of the rate": {"encoder_speed": 0.3},
     "no branch of single pixels": {"pixel_width": 0},
     "cross-entropy + Lovász": {"loss": "ce+lovasz"},
     "rate 2e-3": {"rate": 2e-3},
@@ -159,6 +166,7 @@ TRIES: dict[str, dict[str, Any]] = {
     "weights averaged, 0.98": {"average": 0.98},
     "borders ignored, 1 pixel": {"ignore_borders": 1},
     "pixels with small loss, 95%": {"small_loss": 0.95},
+    "as before, recoloured by the patch": _FAR | _MORE | {"jitter": "patch"},
 }
 """What may make the default recipe better; each is judged by all of the training tiles, one at a time."""
 

@@ -75,7 +75,7 @@ def test_a_run_goes_on_where_it_was_and_trains_nothing_twice(
 
     monkeypatch.setattr(accuracy.Benchmark, "result", result)
     benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
-    trials = [t for group in ("second-tries", "front") for t in accuracy.GROUPS[group]]
+    trials = [t for group in ("ablation", "front") for t in accuracy.GROUPS[group]]
     with pytest.raises(KeyboardInterrupt):
         benchmark.run(trials)
     assert len(accuracy.RESULTS.rows()) == 3

@@ -43,16 +43,15 @@ class Teacher(LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Biases, norms and the small branch of single pixels do not decay, and that branch learns faster."""
-        fast = list(self.network.pixel.parameters()) if self.network.pixel else []
-        slow = [p for p in self.network.parameters() if not any(p is q for q in fast)]
-        groups = [
-            {"params": [p for p in slow if p.ndim > 1], "weight_decay": self._recipe.decay, "speed": 1.0},
-            {"params": [p for p in slow if p.ndim <= 1], "weight_decay": 0.0, "speed": 1.0},
-            {"params": fast, "weight_decay": 0.0, "speed": self._recipe.pixel_speed},
-        ]
+        """Biases, norms and the small branch of single pixels do not decay; the encoder has a pace of its own."""
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+        for name, weights in self.network.named_parameters():
+            decays = weights.ndim > 1 and not name.startswith("pixel.")
+            speed = self._recipe.encoder_speed if name.startswith("body.encoder.") else 1.0
+            groups.setdefault((self._recipe.decay * decays, speed), []).append(weights)
         kind = torch.optim.AdamW if self._recipe.optimizer == "adamw" else torch.optim.Adam
-        return kind([g for g in groups if g["params"]], lr=self._recipe.rate, fused=True)
+        named = [{"params": found, "weight_decay": decay, "speed": speed} for (decay, speed), found in groups.items()]
+        return kind(named, lr=self._recipe.rate, fused=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Keep the gradient within bounds; here, because Lightning's own way refuses fused optimisers."""

@@ -114,7 +114,7 @@ def _about_all(facts: Sequence[ImageFacts], first: Sample) -> Iterator[Finding]:
             "note", "resolution-unknown", where,
             f"The images have no CRS and sizes from {least[0]}x{least[1]} to {most[0]}x{most[1]}: how much ground a pixel "
             "shows is unknown, and may differ among them.",
-            "Nothing, if scales from 0.4 to 1.4 cover it (training draws them); else bring all to one resolution.",
+            "Nothing, if scales from 0.5 to 2 cover it (training draws them); else bring all to one resolution.",
         )  # fmt: skip
     mixed = next((f for f in facts if len(set(f.dtypes)) > 1 or len(set(map(str, f.nodata))) > 1), None)
     if mixed:
