@@ -98,6 +98,15 @@ def test_results_of_another_recipe_do_not_count(accuracy: ModuleType) -> None:
     assert accuracy.done(replace(trial, seed=1), [old]) is None and accuracy.done(replace(trial, minutes=30), [old]) is None
 
 
+@pytest.mark.parametrize(("group", "counts"), [("fixed", "scales"), ("world", "scales_known")])
+def test_scales_count_where_they_are_used(accuracy: ModuleType, group: str, counts: str) -> None:
+    trial = accuracy.GROUPS[group][-1]
+    for name in ("scales", "scales_known"):
+        changed = line(trial)
+        changed["what"]["recipe"] |= {"scales": [0.5, 2.0], "scales_known": [0.75, 1.33]} | {name: [0.1, 9.0]}
+        assert (accuracy.done(trial, [changed]) is None) == (name == counts)
+
+
 def test_rows_that_choose_settings_are_judged_by_validation_only(
     accuracy: ModuleType, stripes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +201,7 @@ def test_tables_say_what_is_missing(accuracy: ModuleType) -> None:
     assert empty.count("not measured yet") > 40
     tiles = [line(t, miou) for t, miou in zip(accuracy.GROUPS["tiles"], (0.5, 0.6, 0.7), strict=False)]
     averaged = next(t for t in accuracy.GROUPS["second-tries"] if t.row == "weights averaged, 0.98")
-    tries = [line(accuracy.GROUPS["second-tries"][0], 0.6), line(averaged, 0.625)]
+    tries = [line(accuracy.GROUPS[group][0], 0.6) for group in ("second-tries", "ablation")] + [line(averaged, 0.625)]
     tries += [
         line(t, 0.4 + 0.01 * int(t.data[-1]) + (t.row == "rate 2e-3") / 4)
         for t in accuracy.GROUPS["tries"]
