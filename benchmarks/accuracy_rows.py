@@ -158,7 +158,6 @@ TRIES: dict[str, dict[str, Any]] = {
     "recoloured by the patch": _MORE | {"jitter": "patch"},
     "scales 0.4 to 1.4: the default before": _FAR,
     "scales 0.6 to 3": {"scales": (0.6, 3.0)},
-    "the encoder learns at a third of the rate": {"encoder_speed": 0.3},
     "no branch of single pixels": {"pixel_width": 0},
     "cross-entropy + Lovász": {"loss": "ce+lovasz"},
     "rate 2e-3": {"rate": 2e-3},

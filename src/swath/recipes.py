@@ -49,7 +49,6 @@ class Recipe:
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for none.
         pixel_steps: steps that it learns alone, before all else.
-        encoder_speed: how many times faster than the rest the encoder learns, which is pretrained.
     """
 
     views: Literal["patches", "classic"] = "patches"
@@ -84,7 +83,6 @@ class Recipe:
     widths: tuple[int, int, int, int] = (128, 64, 48, 32)
     pixel_width: int = 32
     pixel_steps: int = 1000
-    encoder_speed: float = 1.0
 
     def but(self, **given: Any) -> Recipe:
         """Return this recipe with other values where one is given, which is where it is not None."""

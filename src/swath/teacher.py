@@ -43,14 +43,13 @@ class Teacher(LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Biases, norms and the small branch of single pixels do not decay; the encoder has a pace of its own."""
-        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+        """Biases, norms and the small branch of single pixels do not decay."""
+        groups: dict[float, list[torch.nn.Parameter]] = {self._recipe.decay: [], 0.0: []}
         for name, weights in self.network.named_parameters():
             decays = weights.ndim > 1 and not name.startswith("pixel.")
-            speed = self._recipe.encoder_speed if name.startswith("body.encoder.") else 1.0
-            groups.setdefault((self._recipe.decay * decays, speed), []).append(weights)
+            groups[self._recipe.decay * decays].append(weights)
         kind = torch.optim.AdamW if self._recipe.optimizer == "adamw" else torch.optim.Adam
-        named = [{"params": found, "weight_decay": decay, "speed": speed} for (decay, speed), found in groups.items()]
+        named = [{"params": found, "weight_decay": decay} for decay, found in groups.items()]
         return kind(named, lr=self._recipe.rate, fused=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -71,4 +70,4 @@ class Teacher(LightningModule):
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, spent - warm) / (1 - warm))))
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = self._recipe.rate * min(1.0, spent / warm, cosine) * group["speed"]
+            group["lr"] = self._recipe.rate * min(1.0, spent / warm, cosine)
