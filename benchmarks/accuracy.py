@@ -11,10 +11,10 @@ GROUP is tries, second-tries, first-tries, world-tries, unlabelled, front, ablat
 test tile), tiles (leave one out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter
 with torchgeo, segmentation-models-pytorch, timm and what Swath needs.
 
-A training takes the steps that fit into its minutes when nothing else runs (benchmarks/results/accuracy-rates.json, where what
-is measured once stays); so a busy machine slows the benchmark down and does not change it. It can be killed at any time: the
-same command goes on, also in the middle of a training. WORK holds data and models. Results are in
-benchmarks/results/accuracy.jsonl, one line a training, with all settings.
+A training takes the steps that fit into its minutes when nothing else runs, on two cores with or without bf16
+(benchmarks/results/accuracy-rates.json, where what is measured once, on either, stays); so a busy machine slows the benchmark
+down and does not change it. It can be killed at any time: the same command goes on, also in the middle of a training. WORK
+holds data and models. Results are in benchmarks/results/accuracy.jsonl, one line a training, with all settings.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ from swath.raster import gdal
 from swath.scores import Scores
 from swath.scoring import score
 from swath.verbs.demo import fetch, make_dataset, make_source, yardstick
+from swath.verbs.train import has_bf16
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "accuracy.jsonl")
 RATES = Path(__file__).parent / "results" / "accuracy-rates.json"
@@ -137,9 +138,14 @@ def judges(trial: Trial, dataset: Dataset) -> list[Sample]:
 
 def done(trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the result of a trial, the last if there are several; None where it is still to be trained."""
-    key = (trial.data, trial.seed, trial.minutes, trial.what())
-    found = [r for r in rows if (r["data"], r["seed"], r["minutes"], trial.counted(r["what"])) == key]
+    key = (trial.data, trial.seed, trial.minutes, trial.bf16, trial.what())
+    found = [r for r in rows if (*place_of(r), trial.counted(r["what"])) == key]
     return found[-1] if found else None
+
+
+def place_of(row: dict[str, Any]) -> tuple[str, int, float, bool]:
+    """Return data, seed, minutes and their kind of a result; the first results did not say the last."""
+    return row["data"], row["seed"], row["minutes"], row.get("bf16", False)
 
 
 def steps_of(trial: Trial, rates: dict[str, list[float]]) -> int:
@@ -177,7 +183,7 @@ class Benchmark:
     def measure(self, trials: list[Trial]) -> None:
         """Measure how long a step of each kind takes, where that is not known yet."""
         for trial in trials:
-            if trial.row == YARDSTICK or trial.cost() in self.rates:
+            if trial.row == YARDSTICK or trial.cost() in self.rates or trial.bf16 != has_bf16():
                 continue
             dataset = self.open(trial)
             if trial.row in PEERS:
@@ -187,7 +193,7 @@ class Benchmark:
                 with changed_recipe(trial.settings):
                     seconds = seconds_a_step(dataset.folder, self.work, RATE_STEPS, trial.options)
             self.rates[trial.cost()] = seconds
-            about = {"machine": processor(), "threads": torch.get_num_threads(), "seconds_a_step": self.rates}
+            about = {"threads": torch.get_num_threads(), "seconds_a_step": self.rates}
             RATES.write_text(json.dumps(about, indent=1) + "\n")
 
     def todo(self, trials: list[Trial]) -> list[Trial]:
@@ -196,6 +202,7 @@ class Benchmark:
         left: list[Trial] = []
         for trial in trials:
             alike = {"data": trial.data, "seed": trial.seed, "minutes": trial.minutes, "what": trial.what()}
+            alike["bf16"] = trial.bf16
             if not done(trial, rows):
                 left.append(trial)
                 rows.append(alike)
@@ -222,7 +229,7 @@ class Benchmark:
         scores = Scores.of(confusion)
         names = dataset.manifest.legend.names
         return {
-            "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "day": day,
+            "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "bf16": trial.bf16, "day": day,
             "machine": processor(),
             "version": swath.__version__, "judges": sorted({s.group for s in samples}), "digest": dataset.manifest.digest,
             "miou": float(scores.miou), "accuracy": float(scores.accuracy),
@@ -270,7 +277,7 @@ class Benchmark:
 def say(benchmark: Benchmark, trials: list[Trial]) -> None:
     """Say what is to be trained."""
     left = benchmark.todo(trials)
-    lines = [f"{t.data}: {t.row}, {t.minutes:g} minutes, seed {t.seed}" for t in left]
+    lines = [f"{t.data}: {t.row}, {t.minutes:g} minutes{' with bf16' * t.bf16}, seed {t.seed}" for t in left]
     hours = sum(t.minutes for t in left) / 60
     sys.stdout.write("\n".join([*lines, f"{len(left)} of {len(trials)}: {hours:.1f} hours, and the time of scoring"]) + "\n")
 

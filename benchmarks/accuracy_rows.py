@@ -43,7 +43,8 @@ class Trial:
         data: what is learnt from, and judges.
         row: name in the tables.
         seed: of the training.
-        minutes: of this machine when nothing else runs; 0 where nothing is trained.
+        minutes: of two cores when nothing else runs; 0 where nothing is trained.
+        bf16: whether these are minutes of a processor with bf16, whose steps are much faster.
         options: of `swath.train`.
         settings: of the recipe, those without an option.
     """
@@ -52,6 +53,7 @@ class Trial:
     row: str = "default"
     seed: int = 0
     minutes: float = 8
+    bf16: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -78,12 +80,13 @@ class Trial:
 
     def cost(self) -> str:
         """Name what the time of a step depends on, for the file of rates; losses and the pixels' branch are a few percent."""
+        on = "bf16: " if self.bf16 else ""
         if self.row in PEERS:
-            return self.row
+            return on + self.row
         what = self.what()
         recipe = what["recipe"]
         widths = "-".join(map(str, recipe["widths"]))
-        return f"{what['encoder']}, {what['decoder']} {widths}, {recipe['batch']} x {recipe['patch']}"
+        return f"{on}{what['encoder']}, {what['decoder']} {widths}, {recipe['batch']} x {recipe['patch']}"
 
 
 def _tuning(data: str, rows: dict[str, dict[str, Any]], minutes: float = 8) -> list[Trial]:
@@ -93,10 +96,9 @@ def _tuning(data: str, rows: dict[str, dict[str, Any]], minutes: float = 8) -> l
         Trial(
             data,
             row,
-            0,
-            minutes,
-            {k: v for k, v in given.items() if k in names},
-            {k: v for k, v in given.items() if k not in names},
+            minutes=minutes,
+            options={k: v for k, v in given.items() if k in names},
+            settings={k: v for k, v in given.items() if k not in names},
         )
         for row, given in rows.items()
     ]
@@ -205,8 +207,12 @@ GROUPS: dict[str, list[Trial]] = {
     "front": _tuning(TUNING, FRONT),
     "ablation": _tuning(TUNING, ABLATION),
     "tiles": [Trial(WITHOUT + tile) for tile in TILES],
-    "fixed": [Trial(FIXED, seed=s, minutes=m) for m in (8, 30) for s in SEEDS] + [Trial(FIXED, minutes=60)],
-    "peers": [Trial(FIXED, peer, seed) for seed in SEEDS for peer in PEERS],
+    "fixed": [
+        *(Trial(FIXED, seed=seed) for seed in SEEDS),
+        *(Trial(FIXED, seed=seed, minutes=minutes, bf16=True) for minutes in (8, 30) for seed in SEEDS),
+        Trial(FIXED, minutes=60, bf16=True),
+    ],
+    "peers": [Trial(FIXED, peer, seed, bf16=True) for seed in SEEDS for peer in PEERS],
     "world": [Trial(WORLD, YARDSTICK, minutes=0), Trial(WORLD, minutes=7), Trial(WORLD, minutes=30)],
 }
 """Rows in the order in which they are worth having: settings are chosen before the test tiles are looked at."""

@@ -91,23 +91,24 @@ def _fixed(found: Found) -> str:
     rows = found.all(GROUPS["fixed"])
     names = list(rows[0]["iou"]) if rows else []
     lines = []
-    for minutes in sorted({t.minutes for t in GROUPS["fixed"]}):
-        wanted = [t for t in GROUPS["fixed"] if t.minutes == minutes]
+    for bf16, minutes in sorted({(t.bf16, t.minutes) for t in GROUPS["fixed"]}):
+        wanted = [t for t in GROUPS["fixed"] if (t.bf16, t.minutes) == (bf16, minutes)]
+        name = f"{minutes:g}, {'with' if bf16 else 'without'} bf16"
         some = found.all(wanted)
         mious = [r["miou"] for r in some]
         lines.append(
-            [f"{minutes:g}", f"{len(some)} of {len(wanted)}", str(some[0]["steps"]), _score(float(np.mean(mious)), True)]
+            [name, f"{len(some)} of {len(wanted)}", str(some[0]["steps"]), _score(float(np.mean(mious)), True)]
             + [f"{max(mious) - min(mious):.3f}" if len(some) > 1 else "", *_ious(some, names)]
             if some
-            else [f"{minutes:g}", f"0 of {len(wanted)}", "", MISSING, "", *[""] * len(names)]
+            else [name, f"0 of {len(wanted)}", "", MISSING, "", *[""] * len(names)]
         )
     return title + "\n\n" + _table(["minutes", "seeds", "steps", "mIoU", "spread", *names], lines)
 
 
 def _peers(found: Found) -> str:
     """Peers beside ours, at eight minutes, on the same split."""
-    title = "## Peers\n\nEight minutes, same split, images and encoder weights; mean over seeds."
-    ours = [t for t in GROUPS["fixed"] if t.minutes == 8]
+    title = "## Peers\n\nEight minutes with bf16, same split, images and encoder weights; mean over seeds."
+    ours = [t for t in GROUPS["fixed"] if (t.bf16, t.minutes) == (True, 8)]
     lines = []
     for name, trials in [("Swath", ours), *((p, [t for t in GROUPS["peers"] if t.row == p]) for p in PEERS)]:
         some = found.all(trials)

@@ -44,7 +44,8 @@ def accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Module
 def line(trial: Any, miou: float = 0.5, **more: Any) -> dict[str, Any]:
     """Return a result of a trial."""
     return {
-        "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "what": trial.what(),
+        "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "bf16": trial.bf16,
+        "what": trial.what(),
         "miou": miou, "iou": {"water": miou, "land": None}, "steps": 16, **more,
     }  # fmt: skip
 
@@ -95,7 +96,8 @@ def test_results_of_another_recipe_do_not_count(accuracy: ModuleType) -> None:
     changed = json.loads(json.dumps(old))
     changed["what"]["recipe"]["brightness"] = 0.9
     assert accuracy.done(trial, [changed]) is None
-    assert accuracy.done(replace(trial, seed=1), [old]) is None and accuracy.done(replace(trial, minutes=30), [old]) is None
+    for other in ({"seed": 1}, {"minutes": 30}, {"bf16": True}):
+        assert accuracy.done(replace(trial, **other), [old]) is None
 
 
 @pytest.mark.parametrize(("group", "counts"), [("fixed", "scales"), ("world", "scales_known")])
