@@ -201,11 +201,10 @@ class Benchmark:
         rows = RESULTS.rows()
         left: list[Trial] = []
         for trial in trials:
-            alike = {"data": trial.data, "seed": trial.seed, "minutes": trial.minutes, "what": trial.what()}
-            alike["bf16"] = trial.bf16
             if not done(trial, rows):
                 left.append(trial)
-                rows.append(alike)
+                place = {"data": trial.data, "seed": trial.seed, "minutes": trial.minutes, "bf16": trial.bf16}
+                rows.append(place | {"what": trial.what()})
         return left
 
     def run(self, trials: list[Trial]) -> None:

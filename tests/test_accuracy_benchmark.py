@@ -83,9 +83,8 @@ def test_a_run_goes_on_where_it_was_and_trains_nothing_twice(
     benchmark.run(trials)
     trained.remove("killed")
     assert len(trained) == len(set(trained)) == len(accuracy.RESULTS.rows())
-    assert (
-        "tiles 3 and 6 default" in trained and "tiles 3 and 6 lite0" not in trained
-    )  # the same network and recipe under two names
+    assert "tiles 3 and 6 default" in trained
+    assert "tiles 3 and 6 lite0" not in trained  # the same network and recipe under two names
     assert benchmark.todo(trials) == []
 
 
