@@ -212,7 +212,7 @@ GROUPS: dict[str, list[Trial]] = {
         *(Trial(FIXED, seed=seed, minutes=minutes, bf16=True) for minutes in (8, 30) for seed in SEEDS),
         Trial(FIXED, minutes=60, bf16=True),
     ],
-    "peers": [Trial(FIXED, peer, seed, bf16=True) for seed in SEEDS for peer in PEERS],
+    "peers": [Trial(FIXED, peer, bf16=True) for peer in PEERS],
     "world": [Trial(WORLD, YARDSTICK, minutes=0), Trial(WORLD, minutes=7), Trial(WORLD, minutes=30)],
 }
 """Rows in the order in which they are worth having: settings are chosen before the test tiles are looked at."""
