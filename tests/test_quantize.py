@@ -77,6 +77,14 @@ def test_a_setup_is_what_the_machine_has():
         Setup("openvino", "0.0.1", "float32", 1).check()
 
 
+def test_int8_stays_on_the_processor_where_there_is_a_gpu(monkeypatch):
+    monkeypatch.setattr("swath.runtime._has_gpu", lambda: True)
+    assert choose().engine == choose(precision="float32").engine == "cuda"
+    assert choose(precision="int8").engine == choose("cpu").engine == "openvino"
+    with pytest.raises(JobError, match="cuda does not compute in int8"):
+        choose("cuda", "int8")
+
+
 def test_memory_is_worked_out_from_the_network(tiny_model):
     network = Model(tiny_model).network()
     openvino, other = (bytes_per_pixel(network, choose(e, "float32", 1), 256) for e in ("openvino", "onnxruntime"))

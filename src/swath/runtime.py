@@ -181,16 +181,17 @@ def choose(engine: str = "auto", precision: str = "auto", threads: int = 0) -> S
     """Pick the fastest setup of this machine.
 
     A GPU first, then OpenVINO, then ONNX Runtime; bf16 where the hardware multiplies it; one thread a core. int8 is never
-    picked, only asked for.
+    picked, only asked for, and computed on the processor. `cpu` as an engine leaves the GPU out.
 
     Raises:
         JobError: the engine that is asked for is not here, or has no such precision.
     """
-    names = [engine] if engine != "auto" else [*(["cuda"] if _has_gpu() else []), *ENGINES]
+    any_of = {"auto": [*(["cuda"] if precision != "int8" and _has_gpu() else []), *ENGINES], "cpu": list(ENGINES)}
+    names = any_of.get(engine, [engine])
     found = next((name for name in names if _version(name)), None)
     if found is None or (found == "cuda" and not _has_gpu()):
         raise JobError(
-            "no engine to run the model is installed" if engine == "auto" else f"the engine {engine} is not to be had here",
+            "no engine to run the model is installed" if engine in any_of else f"the engine {engine} is not to be had here",
             fix="Run `pip install openvino` or `pip install onnxruntime`, or leave --engine out",
         )
     if precision == "auto":

@@ -33,7 +33,7 @@ class QuantizeResult(Result):
         samples: patches that ranges were found on.
         compared: patches of the validation split, or without one of the training split, that the two networks were compared on.
         labels_changed: share of their pixels that got another class than in float32.
-        speed: pixels a second in int8 over those in what `predict` takes by itself (bf16 or float32), on this machine.
+        speed: pixels a second in int8 over those in what `predict` takes by itself (bf16 or float32), on this processor.
     """
 
     model: str
@@ -90,8 +90,8 @@ def _patches(model: Model, dataset: Dataset, samples: list[Sample], count: int) 
 
 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:
-    """Return the share of labels that differ from float32, and how much faster it is than what `predict` takes by itself."""
-    exact, usual = choose("auto", "float32"), choose()
+    """Return the share of labels that differ from float32, and how much faster it is than what a processor takes by itself."""
+    exact, usual = choose("cpu", "float32"), choose("cpu")
     runtimes = [open_runtime(onnx, exact), open_runtime(onnx, usual), open_runtime(int8, replace(exact, precision="int8"))]
     changed, seconds = [], np.zeros(3)
     for patch in track(patches, "comparing", len(patches), "patches"):
