@@ -7,8 +7,8 @@ Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures sec
        python benchmarks/accuracy.py DUBAI WORK table               writes tables of what is there to docs/accuracy.md
        python benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the worst test images
 
-GROUP is tries, second-tries, first-tries, world-tries, unlabelled, front, ablation (these choose settings, and never see a
-test tile), tiles (leave one out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter
+GROUP is tries, looks, second-tries, first-tries, world-tries, unlabelled, front, ablation (these choose settings, and never see
+a test tile), tiles (leave one out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter
 with torchgeo, segmentation-models-pytorch, timm and what Swath needs.
 
 A training takes the steps that fit into its minutes when nothing else runs, on two cores with or without bf16
@@ -138,14 +138,14 @@ def judges(trial: Trial, dataset: Dataset) -> list[Sample]:
 
 def done(trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the result of a trial, the last if there are several; None where it is still to be trained."""
-    key = (trial.data, trial.seed, trial.minutes, trial.bf16, trial.what())
-    found = [r for r in rows if (*place_of(r), trial.counted(r["what"])) == key]
+    key = place(vars(trial)), trial.what()
+    found = [r for r in rows if (place(r), trial.counted(r["what"])) == key]
     return found[-1] if found else None
 
 
-def place_of(row: dict[str, Any]) -> tuple[str, int, float, bool]:
-    """Return data, seed, minutes and their kind of a result; the first results did not say the last."""
-    return row["data"], row["seed"], row["minutes"], row.get("bf16", False)
+def place(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells results of one recipe apart, of a result or of what a trial says; the first results did not say all."""
+    return {name: row.get(name, getattr(Trial, name, None)) for name in ("data", "seed", "minutes", "bf16", "tta")}
 
 
 def steps_of(trial: Trial, rates: dict[str, list[float]]) -> int:
@@ -203,8 +203,7 @@ class Benchmark:
         for trial in trials:
             if not done(trial, rows):
                 left.append(trial)
-                place = {"data": trial.data, "seed": trial.seed, "minutes": trial.minutes, "bf16": trial.bf16}
-                rows.append(place | {"what": trial.what()})
+                rows.append(place(vars(trial)) | {"what": trial.what()})
         return left
 
     def run(self, trials: list[Trial]) -> None:
@@ -228,8 +227,7 @@ class Benchmark:
         scores = Scores.of(confusion)
         names = dataset.manifest.legend.names
         return {
-            "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "bf16": trial.bf16, "day": day,
-            "machine": processor(),
+            "row": trial.row, **place(vars(trial)), "day": day, "machine": processor(),
             "version": swath.__version__, "judges": sorted({s.group for s in samples}), "digest": dataset.manifest.digest,
             "miou": float(scores.miou), "accuracy": float(scores.accuracy),
             "iou": {n: None if np.isnan(v) else float(v) for n, v in zip(names, scores.iou, strict=True)},
@@ -251,7 +249,7 @@ class Benchmark:
             begun = Path(f"{path}.training").exists()
             with changed_recipe(trial.settings):
                 swath.train(dataset.folder, path, steps=steps, seed=trial.seed, resume=begun, **trial.options)
-        model = Model(path)
+        model = Model(path, tta=trial.tta)
         taught = model.card.training
         matrices = {sample.name: matrix for sample, matrix in score(dataset, samples, model.engine)}
         return matrices, {
@@ -276,8 +274,8 @@ class Benchmark:
 def say(benchmark: Benchmark, trials: list[Trial]) -> None:
     """Say what is to be trained."""
     left = benchmark.todo(trials)
-    lines = [f"{t.data}: {t.row}, {t.minutes:g} minutes{' with bf16' * t.bf16}, seed {t.seed}" for t in left]
-    hours = sum(t.minutes for t in left) / 60
+    lines = [f"{t.data}: {t.row}, {t.minutes:g} minutes{' with bf16' * t.bf16}, seed {t.seed}, --tta {t.tta}" for t in left]
+    hours = sum(t.minutes for t in left if t.tta == "none") / 60
     sys.stdout.write("\n".join([*lines, f"{len(left)} of {len(trials)}: {hours:.1f} hours, and the time of scoring"]) + "\n")
 
 

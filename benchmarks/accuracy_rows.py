@@ -9,8 +9,9 @@ from typing import Any
 
 from trials import changed_recipe
 
-from swath.options import TrainOptions
+from swath.options import TrainOptions, Tta
 from swath.recipes import recipe_of
+from swath.tta import LOOKS
 
 FIXED, TUNING, WORLD, WORLD_TUNING = "fixed split", "tiles 3 and 6", "world", "world, validation"
 FOLDS = tuple(f"tile {n}" for n in (1, 3, 4, 6, 7))
@@ -45,6 +46,7 @@ class Trial:
         seed: of the training.
         minutes: of two cores when nothing else runs; 0 where nothing is trained.
         bf16: whether these are minutes of a processor with bf16, whose steps are much faster.
+        tta: test-time augmentation of the maps that are scored; the model is that of the trial without.
         options: of `swath.train`.
         settings: of the recipe, those without an option.
     """
@@ -54,6 +56,7 @@ class Trial:
     seed: int = 0
     minutes: float = 8
     bf16: bool = False
+    tta: Tta = "none"
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -192,6 +195,7 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
 
 GROUPS: dict[str, list[Trial]] = {
     "tries": [trial for row, given in TRIES.items() for tile in FOLDS for trial in _tuning(tile, {row: given}, 4)],
+    "looks": [Trial(tile, minutes=4, tta=tta) for tta in LOOKS for tile in FOLDS],
     "second-tries": _tuning(TUNING, SECOND_TRIES),
     "first-tries": _tuning(TILE_3, FIRST_TRIES),
     "world-tries": [
@@ -211,6 +215,8 @@ GROUPS: dict[str, list[Trial]] = {
         *(Trial(FIXED, seed=seed) for seed in SEEDS),
         *(Trial(FIXED, seed=seed, minutes=minutes, bf16=True) for minutes in (8, 30) for seed in SEEDS),
         Trial(FIXED, minutes=60, bf16=True),
+        *(Trial(FIXED, seed=seed, minutes=30, bf16=True, tta="full") for seed in SEEDS),
+        Trial(FIXED, minutes=60, bf16=True, tta="full"),
     ],
     "peers": [Trial(FIXED, peer, bf16=True) for peer in PEERS],
     "world": [Trial(WORLD, YARDSTICK, minutes=0), Trial(WORLD, minutes=7), Trial(WORLD, minutes=30)],

@@ -41,7 +41,7 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
     parts = [
         _tiles(found), _fixed(found), _peers(found), _world(found), _front(found, networks),
         _against_first(found, "ablation", "Ablation", "Each ingredient of the default recipe taken away"),
-        _tries(found),
+        _tries(found), _looks(found),
         _against_first(found, "world-tries", "Tries on the world", "The same on ten training blocks of the world, held out"),
         _against_first(found, "second-tries", "Second tries", "On two tiles together"),
         _against_first(found, "first-tries", "First tries", "On one tile, when patches were 4 of 256 and recoloured more"),
@@ -92,9 +92,11 @@ def _fixed(found: Found) -> str:
     rows = found.all(GROUPS["fixed"])
     names = list(rows[0]["iou"]) if rows else []
     lines = []
-    for bf16, minutes in sorted({(t.bf16, t.minutes) for t in GROUPS["fixed"]}):
-        wanted = [t for t in GROUPS["fixed"] if (t.bf16, t.minutes) == (bf16, minutes)]
-        name = f"{minutes:g}, {'with' if bf16 else 'without'} bf16"
+    for bf16, minutes, tta in sorted(
+        {(t.bf16, t.minutes, t.tta) for t in GROUPS["fixed"]}, key=lambda kind: (*kind[:2], kind[2] != "none")
+    ):
+        wanted = [t for t in GROUPS["fixed"] if (t.bf16, t.minutes, t.tta) == (bf16, minutes, tta)]
+        name = f"{minutes:g}, {'with' if bf16 else 'without'} bf16" + (tta != "none") * f", `--tta {tta}`"
         some = found.all(wanted)
         mious = [r["miou"] for r in some]
         lines.append(
@@ -153,13 +155,23 @@ def _front(found: Found, networks: dict[str, Any]) -> str:
 
 def _tries(found: Found) -> str:
     """Settings judged by each of the training tiles in its turn."""
-    trials = GROUPS["tries"]
     text = (
         "## Tries\n\nWhat may make the default recipe better. Each training tile in its turn judges a model that learnt the "
-        f"other four, {trials[0].minutes:g} minutes, seed 0; the mean is of the five mIoU."
+        f"other four, {GROUPS['tries'][0].minutes:g} minutes, seed 0; the mean is of the five mIoU."
     )
-    by_row = {t.row: {o.data: found.of(o) for o in trials if o.row == t.row} for t in trials}
-    default = by_row[trials[0].row]
+    return text + "\n\n" + _by_tile(found, GROUPS["tries"], lambda trial: trial.row)
+
+
+def _looks(found: Found) -> str:
+    """Test-time augmentation of one model for each of the training tiles."""
+    text = "## Test-time augmentation\n\nThe default models of the tries, mapped with `--tta`; mIoU likewise."
+    return text + "\n\n" + _by_tile(found, GROUPS["looks"], lambda trial: f"`{trial.tta}`")
+
+
+def _by_tile(found: Found, trials: list[Trial], name: Callable[[Trial], str]) -> str:
+    """A line for each name: its score on each tile, their mean, and that beside the first line's."""
+    by_row = {name(t): {o.data: found.of(o) for o in trials if name(o) == name(t)} for t in trials}
+    default = by_row[name(trials[0])]
     lines = []
     for row, tiles in by_row.items():
         mious = {tile: r["miou"] for tile, r in tiles.items() if r}
@@ -168,7 +180,7 @@ def _tries(found: Found) -> str:
         mean = _score(float(np.mean(list(mious.values()))), True) if whole else MISSING
         more = f"{np.mean(beside):+.3f}" if whole and len(beside) == len(mious) and tiles is not default else ""
         lines.append([row, *(_score(mious.get(tile)) for tile in tiles), mean, more])
-    return text + "\n\n" + _table(["", *default, "mean", "against default"], lines)
+    return _table(["", *default, "mean", f"against {name(trials[0])}"], lines)
 
 
 def _against_first(found: Found, group: str, title: str, says: str) -> str:

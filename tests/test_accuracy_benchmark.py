@@ -45,7 +45,7 @@ def line(trial: Any, miou: float = 0.5, **more: Any) -> dict[str, Any]:
     """Return a result of a trial."""
     return {
         "data": trial.data, "row": trial.row, "seed": trial.seed, "minutes": trial.minutes, "bf16": trial.bf16,
-        "what": trial.what(),
+        "tta": trial.tta, "what": trial.what(),
         "miou": miou, "iou": {"water": miou, "land": None}, "steps": 16, **more,
     }  # fmt: skip
 
@@ -95,7 +95,7 @@ def test_results_of_another_recipe_do_not_count(accuracy: ModuleType) -> None:
     changed = json.loads(json.dumps(old))
     changed["what"]["recipe"]["brightness"] = 0.9
     assert accuracy.done(trial, [changed]) is None
-    for other in ({"seed": 1}, {"minutes": 30}, {"bf16": True}):
+    for other in ({"seed": 1}, {"minutes": 30}, {"bf16": True}, {"tta": "full"}):
         assert accuracy.done(replace(trial, **other), [old]) is None
 
 

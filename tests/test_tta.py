@@ -167,7 +167,7 @@ def tiled(engine, source, tiling):
     return out
 
 
-@pytest.mark.parametrize(("kind", "halo"), [("flips", 16), ("full", 16), ("full", 24)])
+@pytest.mark.parametrize(("kind", "halo"), [("scales", 16), ("flips", 16), ("full", 16), ("full", 24)])
 def test_tiles_and_the_whole_image_say_the_same(kind, halo):
     looks, valid = LOOKS[kind], np.ones((270, 333), bool)
     valid[100:120, 90:200] = False
@@ -196,7 +196,7 @@ def test_windows_and_halos_of_all_looks_make_tilings(height, width, most, halo, 
 
 def test_what_looks_cost():
     assert [(k, looks.count, looks.cost) for k, looks in LOOKS.items()] == [
-        ("none", 1, 1), ("flips", 4, 4), ("full", 12, 12.5),
+        ("none", 1, 1), ("scales", 3, 3.125), ("flips", 4, 4), ("full", 12, 12.5),
     ]  # fmt: skip
     assert LOOKS["none"].halo(96, 32) == FLIPS.halo(96, 32) == 96 and LOOKS["none"].halo(0, 32) == 0
     assert (FULL.halo(96, 32), FULL.halo(128, 32), FULL.halo(0, 32), FULL.stride(32)) == (128, 192, 64, 128)
@@ -310,7 +310,7 @@ def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 400, 400))
     plans = {k: swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta=k) for k in LOOKS}
     assert {k: (p.plan.tta, p.plan.looks, p.plan.cost, p.plan.halo) for k, p in plans.items()} == {
-        "none": ("none", 1, 1, 0), "flips": ("flips", 4, 4, 0), "full": ("full", 12, 12.5, 64),
+        "none": ("none", 1, 1, 0), "scales": ("scales", 3, 3.125, 64), "flips": ("flips", 4, 4, 0), "full": ("full", 12, 12.5, 64),
     }  # fmt: skip
     assert "12 looks at each tile, 12.5 times the work" in COMMAND.summarise(plans["full"])
     assert "tta" not in COMMAND.summarise(plans["none"])
@@ -320,14 +320,14 @@ def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
 
 def test_tiles_shrink_so_that_all_looks_fit_into_memory(by_hand):
     image = SimpleNamespace(grid=Grid(20_000, 20_000), dtype=np.dtype("uint8"))
-    sizes = []
+    sizes = {}
     for kind in LOOKS:
         asked = Asked(
             model="m", model_sha256="", input=Input(name="i", files=()), files={}, layers=("class",), halo=64, tta=kind
         )
         plan = make_plan(asked, Model(by_hand, tta=kind), image)
-        sizes.append(plan.read[0] * plan.read[1])
-    assert sizes[0] > 1.2 * sizes[1] and sizes[1] > 1.3 * sizes[2]
+        sizes[kind] = plan.read[0] * plan.read[1]
+    assert sizes["none"] > 1.2 * sizes["flips"] and sizes["flips"] > 1.3 * sizes["full"]
 
 
 def test_scores_are_those_of_the_augmented_maps(by_hand, stripes):
@@ -357,9 +357,10 @@ def test_a_network_that_sees_all_of_a_tile_knows_no_other_scale(by_hand, tmp_pat
     model = Model(by_hand)
     pack(tmp_path / "all.swath", model.card.model_copy(update={"core": 96}), model.network(), model.weights)
     assert Model(tmp_path / "all.swath", tta="flips").predict(noise(3, 40, 40)).shape == (40, 40)
-    with pytest.raises(UsageError, match=r"all\.swath.*one scale only.*--tta flips"):
-        Model(tmp_path / "all.swath", tta="full")
-    with pytest.raises(UsageError, match=r"no test-time augmentation 'flip'.*none, flips, full"):
+    for kind in ("scales", "full"):
+        with pytest.raises(UsageError, match=rf"all\.swath.*one scale only.*--tta flips instead of {kind}"):
+            Model(tmp_path / "all.swath", tta=kind)
+    with pytest.raises(UsageError, match=r"no test-time augmentation 'flip'.*none, scales, flips, full"):
         looks_of("flip", False, "m.swath")
 
 

@@ -91,7 +91,7 @@ class Model:
     Args:
         path: the model file.
         engine: `auto`, `openvino` or `onnxruntime`.
-        tta: test-time augmentation of all that it maps: `none`, `flips` or `full`.
+        tta: test-time augmentation of all that it maps: `none`, `scales`, `flips` or `full`.
 
     Raises:
         ModelError: the file is damaged, too new, or no model.

@@ -43,7 +43,7 @@ Globs = Annotated[Sequence[str], Many(), BeforeValidator(_listed)]
 Loss = Literal["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovasz"]
 ClassWeights = Literal["none", "effective", "inverse-sqrt"]
 Heads = Literal["softmax", "per-class"]
-Tta = Literal["none", "flips", "full"]
+Tta = Literal["none", "scales", "flips", "full"]
 Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | None
 Jitter = Literal["data", "patch"]
 Decoder = Literal["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
@@ -332,8 +332,8 @@ class PredictOptions:
     tta: Annotated[
         Tta,
         Field(
-            description="Test-time augmentation: average over each tile mirrored (flips, 4 times the work), and at "
-            "three scales (full, 12.5 times)."
+            description="Test-time augmentation: average over each tile at three scales (scales, 3.1 times the work), "
+            "mirrored (flips, 4 times), or both (full, 12.5 times)."
         ),
     ] = "none"
     gsd: Annotated[

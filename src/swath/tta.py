@@ -113,12 +113,14 @@ class Looks:
         return ceil(each * self.most + apart) + 4 * channels
 
 
+_SCALES = (Fraction(3, 4), Fraction(1), Fraction(5, 4))
 _MIRRORED = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 LOOKS: dict[Tta, Looks] = {
     "none": Looks(),
+    "scales": Looks(_SCALES),
     "flips": Looks(flips=_MIRRORED),
-    "full": Looks((Fraction(3, 4), Fraction(1), Fraction(5, 4)), _MIRRORED),
+    "full": Looks(_SCALES, _MIRRORED),
 }
 """What `--tta` means. The scales stay within those that the default recipe teaches."""
 
@@ -139,7 +141,9 @@ def looks_of(tta: str, sees_all: bool, file: PathLike) -> Looks:
         raise UsageError(f"there is no test-time augmentation {tta!r}", fix=f"Give one of {', '.join(LOOKS)}")
     if sees_all and len(looks.zooms) > 1:
         raise UsageError(
-            "its network looks at all of a tile, so it knows one scale only", file=file, fix="Give --tta flips instead of full"
+            "its network looks at all of a tile, so it knows one scale only",
+            file=file,
+            fix=f"Give --tta flips instead of {tta}",
         )
     return looks
 
