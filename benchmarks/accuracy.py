@@ -7,14 +7,15 @@ Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures sec
        python benchmarks/accuracy.py DUBAI WORK table               writes tables of what is there to docs/accuracy.md
        python benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the worst test images
 
-GROUP is tries, looks, second-tries, first-tries, world-tries, unlabelled, front, ablation (these choose settings, and never see
-a test tile), tiles (leave one out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter
-with torchgeo, segmentation-models-pytorch, timm and what Swath needs.
+GROUP is tries, looks, world-tries, unlabelled, front, ablation (these choose settings, and never see a test tile), tiles (leave
+one out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter with torchgeo,
+segmentation-models-pytorch, timm and what Swath needs.
 
 A training takes the steps that fit into its minutes when nothing else runs, on two cores with or without bf16
 (benchmarks/results/accuracy-rates.json, where what is measured once, on either, stays); so a busy machine slows the benchmark
-down and does not change it. It can be killed at any time: the same command goes on, also in the middle of a training. WORK
-holds data and models. Results are in benchmarks/results/accuracy.jsonl, one line a training, with all settings.
+down and does not change it. It can be killed at any time: the same command goes on, also in the middle of a training. --jobs N
+trains N at once, which is for a GPU: the steps stay the same. WORK holds data and models. Results are in
+benchmarks/results/accuracy.jsonl, one line a training, with all settings.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ from accuracy_rows import (
 )
 from accuracy_tables import tables
 from peer_jobs import prepare_job, said_of, score_maps
-from trials import DOCS, LESSON, TEST, Ledger, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
+from trials import DOCS, LESSON, TEST, Ledger, at_once, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
 
 import swath
 from swath.dataset import Dataset, Sample
@@ -82,6 +84,11 @@ Matrices = dict[str, np.ndarray]
 def folder_of(data: str, work: Path) -> Path:
     """Return where the dataset of a trial lies."""
     return work / "data" / data.replace(",", "").replace(" ", "-")
+
+
+def source_of(data: str) -> str:
+    """Name what the dataset of a trial is made from."""
+    return WORLD if data.startswith(WORLD) else FIXED if data.startswith(WITHOUT) else data
 
 
 def data_of(data: str, images: Path, work: Path) -> Path:
@@ -206,10 +213,43 @@ class Benchmark:
                 rows.append(place(vars(trial)) | {"what": trial.what()})
         return left
 
-    def run(self, trials: list[Trial]) -> None:
-        """Train and score what is missing."""
-        for trial in self.todo(trials):
-            RESULTS.add(self.result(trial))
+    def run(self, trials: list[Trial], jobs: int = 1) -> None:
+        """Train and score what is missing; with several jobs at once the longest first, and one model is one job."""
+        left = self.todo(trials)
+        if jobs == 1:
+            for trial in left:
+                RESULTS.add(self.result(trial))
+            return
+        sources: dict[str, list[str]] = {}
+        for data in sorted({t.data for t in left} - {GUESSED}):
+            sources.setdefault(source_of(data), []).append(data)
+        for _ in at_once(jobs, self.prepare, sources.values()):
+            pass
+        models: dict[str, list[Trial]] = {}
+        for trial in left:
+            models.setdefault(self._first(trial), []).append(trial)
+        longest = sorted(models.values(), key=lambda of: -max(self._steps(t) for t in of))
+        for rows in at_once(jobs, self.results, longest):
+            for row in rows:
+                RESULTS.add(row)
+
+    def prepare(self, data: list[str]) -> None:
+        """Make data that share a source, once."""
+        for each in data:
+            data_of(each, self.images, self.work)
+
+    def results(self, trials: list[Trial]) -> list[dict[str, Any]]:
+        """Return the lines of several trials."""
+        return [self.result(trial) for trial in trials]
+
+    def _first(self, trial: Trial) -> str:
+        """Name what is to be trained first for a trial."""
+        if trial.row == YARDSTICK:
+            return YARDSTICK
+        return str(self.model_of(GROUPS["unlabelled"][0] if trial.data == GUESSED else trial))
+
+    def _steps(self, trial: Trial) -> int:
+        return 0 if trial.row == YARDSTICK else steps_of(trial, self.rates)
 
     def result(self, trial: Trial) -> dict[str, Any]:
         """Train and score one trial; return its line."""
@@ -265,8 +305,9 @@ class Benchmark:
         """
         if self.peers is None:
             raise SystemExit("Give --peers PYTHON: an interpreter with torchgeo, segmentation-models-pytorch, timm and Pillow.")
-        job = prepare_job(dataset, self.work / "peers", trial.seed, steps)
-        environment = os.environ | {"PYTHONPATH": str(Path(swath.__file__).parents[1])}
+        job = prepare_job(dataset, self.work / "peers" / trial.row, trial.seed, steps)
+        places = [str(Path(swath.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
         subprocess.run([self.peers, str(Path(__file__).with_name(PEERS[trial.row])), str(job)], check=True, env=environment)
         return job
 
@@ -287,6 +328,7 @@ def main() -> None:
     parser.add_argument("do", choices=["rates", "todo", "run", "networks", "table", "pictures"])
     parser.add_argument("groups", nargs="*", metavar="GROUP")
     parser.add_argument("--peers", metavar="PYTHON")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N")
     given = parser.parse_args()
     unknown = set(given.groups) - set(GROUPS)
     if unknown:
@@ -303,7 +345,8 @@ def main() -> None:
     elif given.do == "pictures":
         pictures(benchmark)
     else:
-        {"rates": benchmark.measure, "run": benchmark.run, "todo": lambda t: say(benchmark, t)}[given.do](trials)
+        todo = {"rates": benchmark.measure, "run": partial(benchmark.run, jobs=given.jobs), "todo": partial(say, benchmark)}
+        todo[given.do](trials)
 
 
 def pictures(benchmark: Benchmark) -> None:

@@ -43,8 +43,6 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
         _against_first(found, "ablation", "Ablation", "Each ingredient of the default recipe taken away"),
         _tries(found), _looks(found),
         _against_first(found, "world-tries", "Tries on the world", "The same on ten training blocks of the world, held out"),
-        _against_first(found, "second-tries", "Second tries", "On two tiles together"),
-        _against_first(found, "first-tries", "First tries", "On one tile, when patches were 4 of 256 and recoloured more"),
         _against_first(found, "unlabelled", "Images without labels", "One tile of three has labels"),
     ]  # fmt: skip
     if (DOCS / "accuracy.png").exists():

@@ -66,7 +66,7 @@ def write_maps(job: dict[str, Any], scores: Callable[[torch.Tensor], torch.Tenso
         padded = np.pad(image, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
         with torch.no_grad():
             found = scores(torch.from_numpy(padded.transpose(2, 0, 1).astype(np.float32))[None])
-        classes = found[0, :, :height, :width].argmax(0).numpy().astype(np.uint8)
+        classes = found[0, :, :height, :width].argmax(0).cpu().numpy().astype(np.uint8)
         Image.fromarray(classes).save(Path(job["maps"]) / Path(path).name)
 
 

@@ -23,9 +23,11 @@ def main() -> None:
     """Learn the steps of the job, and map."""
     job = read_job()
     config = timm.get_pretrained_cfg(job["encoder"])
-    mean, std = (255 * torch.tensor(part).reshape(1, 3, 1, 1) for part in (config.mean, config.std))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    mean, std = (255 * torch.tensor(part, device=device).reshape(1, 3, 1, 1) for part in (config.mean, config.std))
     model = smp.Unet(f"tu-{job['encoder']}", encoder_weights=None, in_channels=3, classes=job["classes"])
     model.encoder.model.load_state_dict(torch.load(job["weights"], weights_only=True))
+    model.to(device)
     loss_of = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, from_logits=True, ignore_index=job["ignore"])
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=job["steps"], eta_min=1e-5)
@@ -35,6 +37,7 @@ def main() -> None:
     while step < job["steps"]:
         for pixels, labels in loader:
             flips = [axis for axis in (-2, -1) if torch.rand(()) < 0.5]
+            pixels, labels = pixels.to(device), labels.to(device)
             loss = loss_of(model(((pixels - mean) / std).flip(flips)), labels.flip(flips))
             optimizer.zero_grad()
             loss.backward()
@@ -45,7 +48,7 @@ def main() -> None:
                 break
     seconds = time.perf_counter() - start
     model.eval()
-    write_maps(job, lambda pixels: model((pixels - mean) / std))
+    write_maps(job, lambda pixels: model((pixels.to(device) - mean) / std))
     write_about(job, seconds, "torch", "segmentation-models-pytorch", "timm")
 
 

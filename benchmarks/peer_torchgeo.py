@@ -61,8 +61,8 @@ def main() -> None:
     start = time.perf_counter()
     trainer.fit(task, crops, middles)
     seconds = time.perf_counter() - start
-    task.eval()
-    write_maps(job, lambda pixels: task(pixels / 255))
+    task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    write_maps(job, lambda pixels: task(pixels.to(task.device) / 255))
     write_about(job, seconds, "torch", "torchgeo", "segmentation-models-pytorch", "timm", "lightning", "kornia")
 
 

@@ -6,23 +6,25 @@ Usage: python benchmarks/recipes.py DUBAI WORK rates            measures, on a q
        python benchmarks/recipes.py DUBAI WORK pictures [NAME=MODEL ...]   docs/recipes.png; of the first seeds if none is given
        python benchmarks/recipes.py DUBAI WORK shares [CONTEST]            docs/shares.png; CONTEST is a folder of its shape
 
-A training takes the steps that fit into eight minutes of this machine when nothing else runs; so a busy machine slows the
-benchmark down and does not change it, and it can be stopped at any time. WORK holds the dataset and the models. Results are in
-benchmarks/results/recipes.jsonl, one line a training, speeds in benchmarks/results/recipes-rates.json.
+A training takes the steps that fit into eight minutes of two cores when nothing else runs; so a busy machine slows the
+benchmark down and does not change it, and it can be stopped at any time. --jobs N trains N at once, which is for a GPU: the
+steps stay the same. WORK holds the dataset and the models. Results are in benchmarks/results/recipes.jsonl, one line a
+training, speeds in benchmarks/results/recipes-rates.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from recipe_pictures import draw_maps, draw_shares
-from trials import DOCS, LESSON, Ledger, dubai, processor, seconds_a_step, steps_in, write_end
+from trials import DOCS, LESSON, Ledger, at_once, dubai, processor, seconds_a_step, steps_in, write_end
 
 import swath
 from swath.dataset import Dataset
@@ -45,6 +47,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "classic, grid + balance": CLASSIC | BALANCE,
     "classic, grid + balance + masks per class": CLASSIC | BALANCE | {"heads": "per-class"},
     "classic, grid, ten epochs": CLASSIC | {"epochs": 10},
+    "classic, grid, as many steps as default": CLASSIC | {"as long as": "default"},
     "default, all pixels alike": {"balance": 1.0},
     "default, all classes alike": {"balance": 0.0},
     "default, weights by effective number": {"class_weights": "effective"},
@@ -74,29 +77,32 @@ def model_of(row: str, seed: int, work: Path) -> Path:
     return work / f"{row.replace(' ', '-').replace(',', '')}-{seed}.swath"
 
 
-def run(dataset: Path, work: Path, rows: list[str]) -> None:
+def run(dataset: Path, work: Path, rows: list[str], jobs: int) -> None:
     """Train and score what is missing, one seed of every row before the next."""
-    rates = json.loads(RATES.read_text())
-    for seed in SEEDS:
-        for row in rows:
-            done = {(r["row"], r["seed"]) for r in RESULTS.rows()}
-            if (row, seed) in done or (seed and row in ONE_SEED):
-                continue
-            options = dict(ROWS[row])
-            if "epochs" not in options:
-                options["steps"] = rates["classic" if options.get("recipe") == "classic" else "default"]["steps"]
-            model = model_of(row, seed, work)
-            started = time.strftime("%Y-%m-%d")
-            taught = swath.train(dataset, model, seed=seed, resume=True, **options)
-            scores = {split: swath.evaluate(model, dataset, split=split).model_dump() for split in ("test", "train")}
-            line = {
-                "row": row, "seed": seed, "day": started, "version": swath.__version__, "steps": taught.steps,
-                "seconds": round(taught.seconds), "miou": scores["test"]["miou"], "accuracy": scores["test"]["accuracy"],
-                "iou": {c["name"]: c["iou"] for c in scores["test"]["classes"]},
-                "confusion": {split: s["confusion"] for split, s in scores.items()},
-                "train_miou": scores["train"]["miou"],
-            }  # fmt: skip
-            RESULTS.add(line)
+    done = {(r["row"], r["seed"]) for r in RESULTS.rows()}
+    every = [(row, seed) for seed in SEEDS for row in rows if not (seed and row in ONE_SEED)]
+    for line in at_once(jobs, partial(result, dataset, work), [one for one in every if one not in done]):
+        RESULTS.add(line)
+
+
+def result(dataset: Path, work: Path, one: tuple[str, int]) -> dict[str, Any]:
+    """Train and score one row with one seed; return its line."""
+    row, seed = one
+    rates, options = json.loads(RATES.read_text()), dict(ROWS[row])
+    like = options.pop("as long as", options.get("recipe", "default"))
+    if "epochs" not in options:
+        options["steps"] = rates[like]["steps"]
+    model = model_of(row, seed, work)
+    started = time.strftime("%Y-%m-%d")
+    taught = swath.train(dataset, model, seed=seed, resume=True, **options)
+    scores = {split: swath.evaluate(model, dataset, split=split).model_dump() for split in ("test", "train")}
+    return {
+        "row": row, "seed": seed, "day": started, "machine": processor(), "version": swath.__version__, "steps": taught.steps,
+        "seconds": round(taught.seconds), "miou": scores["test"]["miou"], "accuracy": scores["test"]["accuracy"],
+        "iou": {c["name"]: c["iou"] for c in scores["test"]["classes"]},
+        "confusion": {split: s["confusion"] for split, s in scores.items()},
+        "train_miou": scores["train"]["miou"],
+    }  # fmt: skip
 
 
 def tables() -> str:
@@ -183,20 +189,26 @@ def shares(dataset: Dataset, work: Path, contest: list[str]) -> None:
     draw_shares(charts, DOCS / "shares.png")
 
 
-def main(images: str, work: str, what: str, *more: str) -> None:
+def main() -> None:
     """Do one of the five things."""
-    folder = Path(work)
-    folder.mkdir(parents=True, exist_ok=True)
-    dataset = dubai(Path(images), folder / "dataset")
-    if what == "rates":
-        measure(dataset, folder)
-    elif what == "run":
-        run(dataset, folder, list(more) or list(ROWS))
-    elif what == "table":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dubai", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("do", choices=["rates", "run", "table", "pictures", "shares"])
+    parser.add_argument("more", nargs="*", metavar="ROW|NAME=MODEL|CONTEST")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    dataset = dubai(given.dubai, given.work / "dataset")
+    if given.do == "rates":
+        measure(dataset, given.work)
+    elif given.do == "run":
+        run(dataset, given.work, given.more or list(ROWS), given.jobs)
+    elif given.do == "table":
         write_end(DOCS / "recipes.md", MARK, tables())
     else:
-        {"pictures": pictures, "shares": shares}[what](Dataset(dataset), folder, list(more))
+        {"pictures": pictures, "shares": shares}[given.do](Dataset(dataset), given.work, given.more)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import platform
+import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
+
+import torch
 
 import swath
 from swath.course import Course
 from swath.recipes import RECIPES
+from swath.runtime import cores
 from swath.verbs.train import has_bf16
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 TEST = ("Tile 2", "Tile 5", "Tile 8")
 """The test tiles of all figures; nothing is tuned on them."""
@@ -72,6 +82,30 @@ def changed_recipe(settings: dict[str, Any]) -> Iterator[None]:
         yield
 
 
+def at_once(jobs: int, do: Callable[[T], R], of: Iterable[T]) -> Iterator[R]:
+    """Yield what is done with each of some things as it comes, by so many processes that share the cores; 1 is this process.
+
+    What fails does not stop the others.
+
+    Raises:
+        SystemExit: something failed.
+    """
+    if jobs == 1:
+        yield from map(do, of)
+        return
+    failed = 0
+    context, threads = multiprocessing.get_context("spawn"), max(1, cores() // jobs)
+    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
+        for future in as_completed([pool.submit(do, thing) for thing in of]):
+            try:
+                yield future.result()
+            except Exception:  # noqa: BLE001 - of any training
+                traceback.print_exc()
+                failed += 1
+    if failed:
+        sys.exit(f"{failed} failed")
+
+
 class _Enough(Exception):
     """The training has been timed."""
 
@@ -101,7 +135,9 @@ def steps_in(minutes: float, seconds: list[float]) -> int:
 
 
 def processor() -> str:
-    """Return the processor's name and what it has for bfloat16."""
+    """Return the name of the GPU, or the processor's and what it has for bfloat16."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else platform.processor()
     name = next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), text)
     return f"{name}, {'bf16' if has_bf16() else 'no bf16'}"

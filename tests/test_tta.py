@@ -310,7 +310,8 @@ def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 400, 400))
     plans = {k: swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta=k) for k in LOOKS}
     assert {k: (p.plan.tta, p.plan.looks, p.plan.cost, p.plan.halo) for k, p in plans.items()} == {
-        "none": ("none", 1, 1, 0), "scales": ("scales", 3, 3.125, 64), "flips": ("flips", 4, 4, 0), "full": ("full", 12, 12.5, 64),
+        "none": ("none", 1, 1, 0), "scales": ("scales", 3, 3.125, 64),
+        "flips": ("flips", 4, 4, 0), "full": ("full", 12, 12.5, 64),
     }  # fmt: skip
     assert "12 looks at each tile, 12.5 times the work" in COMMAND.summarise(plans["full"])
     assert "tta" not in COMMAND.summarise(plans["none"])

@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from swath.ahead import Ahead
@@ -27,6 +28,9 @@ from swath.validation import Validation
 
 STRETCH = 20
 """Steps between two points of the curve, which are also the points that an interrupted training continues from."""
+
+SECONDS_APART = 5.0
+"""Least time between two checkpoints: a GPU takes a stretch in less than it takes to write one."""
 
 MUCH_WAITING = 0.05
 """Share of the time from which on the bar says that training waits for its data."""
@@ -198,6 +202,18 @@ class Course(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close the bar."""
         self._bars.close()
+
+
+class Checkpoints(ModelCheckpoint):
+    """A checkpoint at the end of a stretch: of the first, of the last, and of those between that are some seconds apart."""
+
+    _saved = -math.inf
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, if it is time; several processes agree on that, for they save together."""
+        if trainer.should_stop or _mean_over_processes(trainer, time.monotonic() - self._saved) >= SECONDS_APART:
+            super().on_train_epoch_end(trainer, pl_module)
+            self._saved = time.monotonic()
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -356,6 +356,13 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
+def drop_paths(network: Network, share: float) -> None:
+    """Let an encoder leave out residual branches while it learns, at random: none at its start, up to a share at its end."""
+    blocks = [m for m in network.encoder.modules() if isinstance(getattr(m, "drop_path", None), nn.Module)]
+    for n, block in enumerate(blocks):
+        block.drop_path = timm.layers.DropPath(share * n / len(blocks))
+
+
 def to_onnx(network: Network, bands: int) -> bytes:
     """Export a network to ONNX: input `raw` (batch, bands, height, width), output `scores`, all sizes free, float32."""
     step = max(32, network.stride)

@@ -6,6 +6,7 @@ import swath.torchvision_guard  # noqa: F401 - has to come first
 
 import dataclasses
 import platform
+from copy import deepcopy
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.metadata import version
@@ -105,10 +106,10 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
     network = taught.network.eval().to("cpu")
     manifest, spec = dataset.manifest, network.spec
     apart = taught.recipe.heads == "per-class"
-    thresholds = _merge_masks(network, dataset, engine_of(network, dataset, apart)) if apart else None
+    thresholds = _merge_masks(network, dataset, engine_of(network, dataset, apart, _in_torch(network))) if apart else None
     onnx = to_onnx(network, len(manifest.bands))
     _check_engines(onnx, network, taught.sample, options.model)
-    engine = engine_of(network, dataset, apart, _fast(onnx))
+    engine = engine_of(network, dataset, apart, _fast(onnx, network))
     tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
     calibration = calibrate_scores(dataset, engine)
@@ -171,10 +172,15 @@ def _merge_masks(network: Network, dataset: Dataset, engine: Engine) -> list[flo
     return thresholds
 
 
-def _fast(onnx: bytes) -> Runtime | None:
-    """Start what maps faster than torch does, in the arithmetic that all machines have; None where that is a GPU."""
+def _fast(onnx: bytes, network: Network) -> Runtime:
+    """Start what maps fastest here, in the arithmetic that all machines have."""
     setup = choose(precision="float32")
-    return None if setup.engine == "cuda" else open_runtime(onnx, setup)
+    return _in_torch(network) if setup.engine == "cuda" else open_runtime(onnx, setup)
+
+
+def _in_torch(network: Network) -> Runtime:
+    """Run a network in torch, on a GPU where there is one."""
+    return TorchRuntime(deepcopy(network).cuda() if choose(precision="float32").engine == "cuda" else network)
 
 
 def _check_engines(onnx: bytes, network: Network, raw: NDArray[np.float32], path: PathLike) -> None:

@@ -111,7 +111,7 @@ class Patches(Batches):
     def batch(self, number: int) -> Batch:
         """Return batch `number`."""
         rng = np.random.default_rng([self.seed, number])
-        return stacked([self._patch(rng) for _ in range(self.recipe.batch)])
+        return _mixed(rng, stacked([self._patch(rng) for _ in range(self.recipe.batch)]), self.recipe.mixed)
 
     def _patch(self, rng: np.random.Generator) -> Batch:
         sample, row, col = self.ground.draw(rng)
@@ -174,6 +174,22 @@ def _turned(rng: np.random.Generator, patch: Batch) -> Batch:
         return torch.from_numpy(np.ascontiguousarray(turned[..., ::-1] if flip else turned))
 
     return Batch(*map(turn, patch[:3]))  # type: ignore[arg-type]
+
+
+def _mixed(rng: np.random.Generator, batch: Batch, share: float) -> Batch:
+    """Paste a square of the patch before it into a share of the patches; it takes half of a patch on average."""
+    if not share:
+        return batch
+    parts = [None if part is None else part.clone() for part in batch[:3]]
+    size = batch.labels.shape[-1]
+    for patch in np.flatnonzero(rng.random(len(batch.labels)) < share):
+        side = max(1, int(size * math.sqrt(rng.random())))
+        top, left = rng.integers(size - side + 1, size=2)
+        where = ..., slice(top, top + side), slice(left, left + side)
+        for part, of in zip(parts, batch, strict=False):
+            if part is not None and of is not None:
+                part[patch][where] = of[patch - 1][where]
+    return Batch(*parts, batch.colours)  # type: ignore[arg-type]
 
 
 def resized(piece: Piece, size: int, antialias: bool) -> Batch:

@@ -39,6 +39,10 @@ class Recipe:
         heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a class.
         heights: whether the height above ground is learnt too.
         height_weight: weight of the loss of heights (smooth L1, in units of ten metres).
+        mixed: share of the patches that show, in a rectangle of random size, what another patch of the batch shows (CutMix,
+            Yun et al. 2019).
+        drop_path: share of the encoder's deepest residual branches that a step leaves out, less the shallower they are
+            (stochastic depth, Huang et al. 2016).
         turns: whether patches are turned and mirrored.
         brightness: largest shift of a patch's brightness, in standard deviations.
         contrast: largest relative change of a patch's contrast, and of each band's.
@@ -74,6 +78,8 @@ class Recipe:
     heads: Heads = "softmax"
     heights: bool = False
     height_weight: float = 0.2
+    mixed: float = 0.0
+    drop_path: float = 0.0
     turns: bool = True
     brightness: float = 0.1
     contrast: float = 0.1

@@ -301,7 +301,7 @@ def _cpu_has_bf16() -> bool:
 
 def _has_gpu() -> bool:
     """Tell whether torch sees a CUDA device; torch is asked only where a driver is installed, for its import takes seconds."""
-    if not os.path.exists("/proc/driver/nvidia/version"):
+    if not any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/nvidiactl"))):
         return False
     try:
         import swath.torchvision_guard  # noqa: F401 - before torch

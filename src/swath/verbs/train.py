@@ -19,20 +19,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from swath.ahead import Ahead, threads_beside
 from swath.averaging import Averaging
-from swath.course import STRETCH, Budget, Course, WholeCheckpoints
+from swath.course import STRETCH, Budget, Checkpoints, Course, WholeCheckpoints
 from swath.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.fleet import Engine
 from swath.ground import Ground
 from swath.memory import freed_memory_kept
 from swath.model import Model
-from swath.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
+from swath.network import CLASSIC, Network, NetworkSpec, drop_paths, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
 from swath.packing import Taught, engine_of, pack_model
 from swath.parts import alone, whole_file
@@ -121,6 +120,8 @@ def _train(options: TrainOptions) -> TrainResult:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     work = _workplace(options, dataset, network.spec, recipe)
     batches = _batches(dataset, recipe, options.seed)
+    if recipe.drop_path:
+        drop_paths(network, recipe.drop_path)
     teacher = Teacher(network, recipe, _pixels(dataset))
     budget = _budget(options, batches)
     last = work / "last.ckpt"
@@ -333,8 +334,8 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
     return work
 
 
-def _checkpoints(work: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
+def _checkpoints(work: Path) -> Checkpoints:
+    return Checkpoints(
         dirpath=work,
         filename="last",
         every_n_epochs=1,
