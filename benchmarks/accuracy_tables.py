@@ -68,7 +68,7 @@ def _ious(rows: list[Row], names: list[str]) -> list[str]:
 def _tiles(found: Found) -> str:
     """Leave one tile out: each tile's score, their mean and spread."""
     title = (
-        "## Leave one tile out\n\nEach of the eight tiles judges a model of eight minutes (without bf16) that learnt the other "
+        "## Leave one tile out\n\nEach of the eight tiles judges a model of eight minutes with bf16 that learnt the other "
         "seven, seed 0. "
     )
     rows = found.all(GROUPS["tiles"])

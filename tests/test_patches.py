@@ -353,3 +353,25 @@ def test_heights_turn_and_scale_with_the_labels(tmp_path):
     known = batch.labels != IGNORE
     assert torch.equal(batch.heights[known], batch.labels[known].float())
     assert known.any() and not known.all() and batch.heights[~known].isnan().all()
+
+
+def test_mixed_patches_show_squares_of_the_one_before_with_its_labels() -> None:
+    from swath.patches import Batch, _mixed
+
+    n, size = 64, 32
+    ids = torch.arange(n, dtype=torch.float32)
+    heights = ids[:, None, None].expand(n, size, size).clone()
+    batch = Batch(ids[:, None, None, None].expand(n, 2, size, size).clone(), heights.long(), heights, torch.zeros(n, 3, 2))
+    mixed = _mixed(np.random.default_rng(3), batch, 0.5)
+    assert (mixed.pixels == mixed.labels[:, None]).all() and mixed.heights is not None
+    assert (mixed.heights == mixed.labels).all() and mixed.colours is batch.colours
+    foreign = mixed.labels != batch.labels
+    assert (mixed.labels[foreign] == (batch.labels[foreign] - 1) % n).all()
+    pasted = foreign.any(dim=(1, 2))
+    assert 20 < pasted.sum() < 44
+    for shown in foreign[pasted]:
+        rows, cols = shown.any(dim=1), shown.any(dim=0)
+        assert (shown == rows[:, None] & cols).all() and rows.sum() == cols.sum()
+    assert 0.35 < foreign[pasted].float().mean() < 0.65
+    assert (batch.pixels == ids[:, None, None, None]).all()  # what was given stays
+    assert _mixed(np.random.default_rng(3), batch, 0.0) is batch

@@ -139,6 +139,22 @@ def test_resuming_with_other_settings_is_refused(stripes, tmp_path, monkeypatch)
         swath.train(stripes, tmp_path / "m.swath", steps=4, resume=True, seed=9)
 
 
+def test_checkpoints_are_seconds_apart_and_the_last_is_made(stripes, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "STRETCH", 1)
+    saved = []
+    monkeypatch.setattr(
+        module.WholeCheckpoints,
+        "save_checkpoint",
+        lambda self, checkpoint, path, options=None: saved.append(checkpoint["global_step"]),
+    )
+    swath.train(stripes, tmp_path / "m.swath", steps=4)
+    assert saved == [1, 4]
+    monkeypatch.setattr("swath.course.SECONDS_APART", 0)
+    saved.clear()
+    swath.train(stripes, tmp_path / "n.swath", steps=3)
+    assert saved == [1, 2, 3]
+
+
 def test_nothing_to_resume_is_said(stripes, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "swath"):
         swath.train(stripes, tmp_path / "m.swath", steps=1, resume=True)

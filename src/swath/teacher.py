@@ -17,6 +17,7 @@ from swath.losses import Loss
 from swath.network import Network
 from swath.patches import Batch
 from swath.recipes import Recipe
+from swath.replay import forget, record
 
 
 class Teacher(LightningModule):
@@ -33,6 +34,17 @@ class Teacher(LightningModule):
         self.network = network
         self.loss = Loss(recipe, counts)
         self._recipe = recipe
+
+    def on_train_start(self) -> None:
+        """Where one GPU does all the work, record it."""
+        trainer, recipe = self.trainer, self._recipe
+        if self.device.type == "cuda" and trainer.world_size * trainer.accumulate_grad_batches == 1:
+            shape = recipe.batch, self.network.mean.shape[1], recipe.patch, recipe.patch
+            record(self.network, shape, bf16=trainer.precision == "bf16-mixed")
+
+    def on_train_end(self) -> None:
+        """Forget what was recorded: the network moves."""
+        forget(self.network)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
