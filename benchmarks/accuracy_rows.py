@@ -123,7 +123,9 @@ ABLATION: dict[str, dict[str, Any]] = {
     "not turned": {"turns": False},
     "not recoloured": {"brightness": 0.0, "contrast": 0.0},
     "classes drawn as they are": {"balance": 1.0},
-    "no Dice": {"loss": "ce"},
+    "patches not mixed": {"mixed": 0.0},
+    "Dice instead of Lovász": {"loss": "ce+dice"},
+    "neither": {"loss": "ce"},
     "no branch of single pixels": {"pixel_width": 0},
     "that branch not taught first": {"pixel_steps": 0},
     "no warm-up": {"warm_up": 1e-9},
@@ -137,12 +139,16 @@ _LARGE = {"batch": 4, "patch": 256}
 _MIDDLE = {"batch": 8, "patch": 192}
 _MORE = {"brightness": 0.3, "contrast": 0.2}
 
+_BEFORE = {"mixed": 0.0, "loss": "ce+dice"}
+
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
-    "patches mixed": {"mixed": 0.5},
-    "cross-entropy + Lovász": {"loss": "ce+lovasz"},
-    "patches mixed, cross-entropy + Lovász": {"mixed": 0.5, "loss": "ce+lovasz"},
+    "patches not mixed, Dice: the default before": _BEFORE,
+    "patches mixed, Dice": {"loss": "ce+dice"},
+    "patches not mixed, Lovász": {"mixed": 0.0},
+    "patches not mixed, Dice, recoloured twice as much": _BEFORE | {"brightness": 0.2, "contrast": 0.2},
     "recoloured twice as much": {"brightness": 0.2, "contrast": 0.2},
+    "all patches mixed": {"mixed": 1.0},
     "8 patches of 256": {"batch": 8, "patch": 256},
     "residual branches left out, 0.2": {"drop_path": 0.2},
     "scales 0.4 to 2.5": {"scales": (0.4, 2.5)},
@@ -154,7 +160,6 @@ TRIES: dict[str, dict[str, Any]] = {
     "recoloured by the patch": _MORE | {"jitter": "patch"},
     "borders ignored, 1 pixel": {"ignore_borders": 1},
     "pixels with small loss, 95%": {"small_loss": 0.95},
-    "scales 0.4 to 1.4": {"scales": (0.4, 1.4)},
     "all classes alike": {"balance": 0.0},
     "no branch of single pixels": {"pixel_width": 0},
 }
@@ -167,7 +172,7 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
     "recoloured by the patch": TRIES["recoloured by the patch"],
     "recoloured more": _MORE,
     "not recoloured": {"brightness": 0.0, "contrast": 0.0},
-    "patches mixed": TRIES["patches mixed"],
+    "patches not mixed, Dice: the default before": _BEFORE,
     "residual branches left out, 0.2": TRIES["residual branches left out, 0.2"],
     "weights averaged, 0.998": TRIES["weights averaged, 0.998"],
     "weight decay 0.1": TRIES["weight decay 0.1"],

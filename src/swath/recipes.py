@@ -70,7 +70,7 @@ class Recipe:
     decay: float = 0.01
     clip: float = 1.0
     epochs: int = 0
-    loss: Loss = "ce+dice"
+    loss: Loss = "ce+lovasz"
     region: float = 0.5
     class_weights: ClassWeights = "none"
     ignore_borders: int = 0
@@ -78,7 +78,7 @@ class Recipe:
     heads: Heads = "softmax"
     heights: bool = False
     height_weight: float = 0.2
-    mixed: float = 0.0
+    mixed: float = 0.5
     drop_path: float = 0.0
     turns: bool = True
     brightness: float = 0.1
