@@ -116,6 +116,9 @@ FRONT: dict[str, dict[str, Any]] = {
 }
 """Encoders and decoder widths; `lite0` is the default network."""
 
+_BEFORE = {"mixed": 0.0}
+_LOVASZ = {"loss": "ce+lovasz"}
+
 ABLATION: dict[str, dict[str, Any]] = {
     "default": {},
     "no pretrained weights": {"weights": "none"},
@@ -123,9 +126,8 @@ ABLATION: dict[str, dict[str, Any]] = {
     "not turned": {"turns": False},
     "not recoloured": {"brightness": 0.0, "contrast": 0.0},
     "classes drawn as they are": {"balance": 1.0},
-    "patches not mixed": {"mixed": 0.0},
-    "Dice instead of Lovász": {"loss": "ce+dice"},
-    "neither": {"loss": "ce"},
+    "no Dice": {"loss": "ce"},
+    "patches not mixed": _BEFORE,
     "no branch of single pixels": {"pixel_width": 0},
     "that branch not taught first": {"pixel_steps": 0},
     "no warm-up": {"warm_up": 1e-9},
@@ -139,14 +141,12 @@ _LARGE = {"batch": 4, "patch": 256}
 _MIDDLE = {"batch": 8, "patch": 192}
 _MORE = {"brightness": 0.3, "contrast": 0.2}
 
-_BEFORE = {"mixed": 0.0, "loss": "ce+dice"}
-
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
-    "patches not mixed, Dice: the default before": _BEFORE,
-    "patches mixed, Dice": {"loss": "ce+dice"},
-    "patches not mixed, Lovász": {"mixed": 0.0},
-    "patches not mixed, Dice, recoloured twice as much": _BEFORE | {"brightness": 0.2, "contrast": 0.2},
+    "patches not mixed: the default before": _BEFORE,
+    "patches not mixed, Lovász instead of Dice": _BEFORE | _LOVASZ,
+    "Lovász instead of Dice": _LOVASZ,
+    "patches not mixed, recoloured twice as much": _BEFORE | {"brightness": 0.2, "contrast": 0.2},
     "recoloured twice as much": {"brightness": 0.2, "contrast": 0.2},
     "all patches mixed": {"mixed": 1.0},
     "8 patches of 256": {"batch": 8, "patch": 256},
@@ -172,7 +172,7 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
     "recoloured by the patch": TRIES["recoloured by the patch"],
     "recoloured more": _MORE,
     "not recoloured": {"brightness": 0.0, "contrast": 0.0},
-    "patches not mixed, Dice: the default before": _BEFORE,
+    "patches not mixed: the default before": _BEFORE,
     "residual branches left out, 0.2": TRIES["residual branches left out, 0.2"],
     "weights averaged, 0.998": TRIES["weights averaged, 0.998"],
     "weight decay 0.1": TRIES["weight decay 0.1"],
@@ -203,6 +203,7 @@ GROUPS: dict[str, list[Trial]] = {
         Trial(FIXED, minutes=60, bf16=True),
         *(Trial(FIXED, seed=seed, minutes=30, bf16=True, tta=tta) for tta in ("scales", "full") for seed in SEEDS),
         *(Trial(FIXED, minutes=60, bf16=True, tta=tta) for tta in ("scales", "full")),
+        *(Trial(FIXED, "Lovász instead of Dice", seed=seed, minutes=30, bf16=True, settings=_LOVASZ) for seed in SEEDS),
     ],
     "peers": [Trial(FIXED, peer, seed=seed, bf16=True) for seed in SEEDS for peer in PEERS],
     "world": [Trial(WORLD, YARDSTICK, minutes=0), Trial(WORLD, minutes=7), Trial(WORLD, minutes=30)],

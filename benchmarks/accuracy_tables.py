@@ -86,15 +86,14 @@ def _tiles(found: Found) -> str:
 
 def _fixed(found: Found) -> str:
     """The fixed split: mean and spread over seeds at each length."""
-    title = "## Fixed split\n\nTest tiles 2, 5 and 8; spread is the largest mIoU minus the smallest of the seeds."
+    title = "## Fixed split\n\nTest tiles 2, 5 and 8, minutes with bf16; spread is the largest mIoU minus the smallest."
     rows = found.all(GROUPS["fixed"])
     names = list(rows[0]["iou"]) if rows else []
     lines = []
-    for bf16, minutes, tta in sorted(
-        {(t.bf16, t.minutes, t.tta) for t in GROUPS["fixed"]}, key=lambda kind: (*kind[:2], kind[2] != "none")
-    ):
-        wanted = [t for t in GROUPS["fixed"] if (t.bf16, t.minutes, t.tta) == (bf16, minutes, tta)]
-        name = f"{minutes:g}, {'with' if bf16 else 'without'} bf16" + (tta != "none") * f", `--tta {tta}`"
+    for kind in dict.fromkeys((t.row, t.minutes, t.tta) for t in GROUPS["fixed"]):
+        wanted = [t for t in GROUPS["fixed"] if (t.row, t.minutes, t.tta) == kind]
+        row, minutes, tta = kind
+        name = f"{minutes:g}" + (row != "default") * f", {row}" + (tta != "none") * f", `--tta {tta}`"
         some = found.all(wanted)
         mious = [r["miou"] for r in some]
         lines.append(
@@ -109,7 +108,7 @@ def _fixed(found: Found) -> str:
 def _peers(found: Found) -> str:
     """Peers beside ours, at eight minutes, on the same split."""
     title = "## Peers\n\nEight minutes with bf16, same split, images and encoder weights; mean over seeds."
-    ours = [t for t in GROUPS["fixed"] if (t.bf16, t.minutes) == (True, 8)]
+    ours = [t for t in GROUPS["fixed"] if t.minutes == 8]
     lines = []
     for name, trials in [("Swath", ours), *((p, [t for t in GROUPS["peers"] if t.row == p]) for p in PEERS)]:
         some = found.all(trials)

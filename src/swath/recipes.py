@@ -70,7 +70,7 @@ class Recipe:
     decay: float = 0.01
     clip: float = 1.0
     epochs: int = 0
-    loss: Loss = "ce+lovasz"
+    loss: Loss = "ce+dice"
     region: float = 0.5
     class_weights: ClassWeights = "none"
     ignore_borders: int = 0
