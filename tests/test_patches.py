@@ -364,7 +364,7 @@ def test_mixed_patches_show_squares_of_the_one_before_with_its_labels() -> None:
     batch = Batch(ids[:, None, None, None].expand(n, 2, size, size).clone(), heights.long(), heights, torch.zeros(n, 3, 2))
     mixed = _mixed(np.random.default_rng(3), batch, 0.5)
     assert (mixed.pixels == mixed.labels[:, None]).all() and mixed.heights is not None
-    assert (mixed.heights == mixed.labels).all() and mixed.colours is batch.colours
+    assert (mixed.heights == mixed.labels).all() and (mixed.colours == batch.colours).all()
     foreign = mixed.labels != batch.labels
     assert (mixed.labels[foreign] == (batch.labels[foreign] - 1) % n).all()
     pasted = foreign.any(dim=(1, 2))

@@ -180,16 +180,16 @@ def _mixed(rng: np.random.Generator, batch: Batch, share: float) -> Batch:
     """Paste a square of the patch before it into a share of the patches; it takes half of a patch on average."""
     if not share:
         return batch
-    parts = [None if part is None else part.clone() for part in batch[:3]]
+    mixed = Batch(*(None if part is None else part.clone() for part in batch))  # type: ignore[arg-type]
     size = batch.labels.shape[-1]
     for patch in np.flatnonzero(rng.random(len(batch.labels)) < share):
         side = max(1, int(size * math.sqrt(rng.random())))
         top, left = rng.integers(size - side + 1, size=2)
         where = ..., slice(top, top + side), slice(left, left + side)
-        for part, of in zip(parts, batch, strict=False):
+        for part, of in zip(mixed[:3], batch[:3], strict=True):
             if part is not None and of is not None:
                 part[patch][where] = of[patch - 1][where]
-    return Batch(*parts, batch.colours)  # type: ignore[arg-type]
+    return mixed
 
 
 def resized(piece: Piece, size: int, antialias: bool) -> Batch:
