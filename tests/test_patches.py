@@ -22,7 +22,7 @@ from swath.recipes import Recipe
 
 from .make import noise, write_pairs, write_png, write_raster
 
-STILL = Recipe(patch=32, batch=4, scales=(1, 1), brightness=0, contrast=0)
+STILL = Recipe(patch=32, batch=4, scales=(1, 1), brightness=0, contrast=0, mixed=0)
 """Cuts and turns, and changes neither scale nor colour."""
 
 

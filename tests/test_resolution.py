@@ -175,7 +175,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def drawn(dataset: Dataset, zoom: float, number: int = 0) -> list[tuple[float, np.ndarray]]:
     """Return the mean rise per network pixel of patches, and their labels."""
-    recipe = Recipe(patch=32, batch=32, scales_known=(zoom, zoom), brightness=0, contrast=0, turns=False)
+    recipe = Recipe(patch=32, batch=32, scales_known=(zoom, zoom), brightness=0, contrast=0, turns=False, mixed=0)
     batch = Patches(Ground(dataset, dataset.manifest.of("train"), 1.0), recipe, 0).batch(number)
     inside = [(p[0], l) for p, l in zip(batch.pixels.numpy(), batch.labels.numpy(), strict=True) if (l != IGNORE).all()]
     return [(float(np.diff(p[:, 4:-4], axis=1).mean()), l) for p, l in inside]

@@ -145,7 +145,7 @@ def test_checkpoints_are_seconds_apart_and_the_last_is_made(stripes, tmp_path, m
     monkeypatch.setattr(
         module.WholeCheckpoints,
         "save_checkpoint",
-        lambda self, checkpoint, path, options=None: saved.append(checkpoint["global_step"]),
+        lambda self, checkpoint, path, storage_options=None: saved.append(checkpoint["global_step"]),
     )
     swath.train(stripes, tmp_path / "m.swath", steps=4)
     assert saved == [1, 4]

@@ -110,14 +110,17 @@ class MapWriter:
     def sieve(self, smallest: int) -> dict[int, int]:
         """Give patches of fewer than `smallest` pixels (joined at edges) to their largest neighbour; nodata stays.
 
-        Works on the whole map, so no tile shows; needs two bytes of memory a pixel, and that for the outlines of all patches.
+        Works on the whole map, so no tile shows; needs four bytes of memory a pixel, and that for the outlines of all patches.
 
         Returns:
             Pixels by value, as they are then.
         """
         with gdal():
-            values = self._dataset.read(1)
-            sieved = rasterio.features.sieve(values, smallest, mask=values != self._kind.nodata)
+            sieved = self._dataset.read(1)
+            data, before = sieved != self._kind.nodata, None
+            while before is None or not np.array_equal(before, sieved):
+                before = sieved  # one pass leaves patches whose neighbours were all small until it ended
+                sieved = rasterio.features.sieve(before, smallest, mask=data)
             self._dataset.write(sieved, 1)
         found, counts = np.unique(sieved, return_counts=True)
         return dict(zip(found.tolist(), counts.tolist(), strict=True))
