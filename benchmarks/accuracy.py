@@ -305,7 +305,7 @@ class Benchmark:
         """
         if self.peers is None:
             raise SystemExit("Give --peers PYTHON: an interpreter with torchgeo, segmentation-models-pytorch, timm and Pillow.")
-        job = prepare_job(dataset, self.work / "peers" / trial.row, trial.seed, steps)
+        job = prepare_job(dataset, self.work / "peers" / f"{trial.row} {trial.seed}", trial.seed, steps)
         places = [str(Path(swath.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
         subprocess.run([self.peers, str(Path(__file__).with_name(PEERS[trial.row])), str(job)], check=True, env=environment)

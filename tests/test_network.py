@@ -16,7 +16,6 @@ from swath.network import (
     NetworkSpec,
     _Pool,
     _SameConv,
-    drop_paths,
     input_scaling,
     load_encoder_weights,
     to_onnx,
@@ -201,17 +200,3 @@ print(declared)
 """
     done = in_fresh_python(code)
     assert done.returncode == 0 and done.stdout.strip() == "None", done.stderr
-
-
-def test_branches_are_left_out_while_it_learns_the_more_the_deeper():
-    network = make().eval()
-    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
-    before = network(pixels)
-    drop_paths(network, 0.4)
-    shares = [m.drop_prob for m in network.modules() if type(m).__name__ == "DropPath"]
-    assert shares[0] == 0 and shares == sorted(shares) and 0.3 < shares[-1] < 0.4
-    torch.testing.assert_close(network.eval()(pixels), before)
-    for module in network.modules():
-        if type(module).__name__ == "DropPath":
-            module.train()
-    assert not torch.allclose(network(pixels), before)

@@ -19,7 +19,6 @@ import timm
 import torch
 from segmentation_models_pytorch.base import SegmentationHead
 from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -355,13 +354,6 @@ def _fill(network: Network, state: dict[str, Tensor], origin: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-
-
-def drop_paths(network: Network, share: float) -> None:
-    """Let an encoder leave out residual branches while it learns, at random: none at its start, up to a share at its end."""
-    blocks = [m for m in network.encoder.modules() if isinstance(getattr(m, "drop_path", None), nn.Module)]
-    for n, block in enumerate(blocks):
-        block.drop_path = DropPath(share * n / len(blocks))
 
 
 def to_onnx(network: Network, bands: int) -> bytes:

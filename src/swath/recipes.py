@@ -41,8 +41,6 @@ class Recipe:
         height_weight: weight of the loss of heights (smooth L1, in units of ten metres).
         mixed: share of the patches that show, in a rectangle of random size, what another patch of the batch shows (CutMix,
             Yun et al. 2019).
-        drop_path: share of the encoder's deepest residual branches that a step leaves out, less the shallower they are
-            (stochastic depth, Huang et al. 2016).
         turns: whether patches are turned and mirrored.
         brightness: largest shift of a patch's brightness, in standard deviations.
         contrast: largest relative change of a patch's contrast, and of each band's.
@@ -79,7 +77,6 @@ class Recipe:
     heights: bool = False
     height_weight: float = 0.2
     mixed: float = 0.5
-    drop_path: float = 0.0
     turns: bool = True
     brightness: float = 0.1
     contrast: float = 0.1

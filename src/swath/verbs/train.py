@@ -31,7 +31,7 @@ from swath.fleet import Engine
 from swath.ground import Ground
 from swath.memory import freed_memory_kept
 from swath.model import Model
-from swath.network import CLASSIC, Network, NetworkSpec, drop_paths, input_scaling, load_encoder_weights
+from swath.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
 from swath.packing import Taught, engine_of, pack_model
 from swath.parts import alone, whole_file
@@ -120,8 +120,6 @@ def _train(options: TrainOptions) -> TrainResult:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     work = _workplace(options, dataset, network.spec, recipe)
     batches = _batches(dataset, recipe, options.seed)
-    if recipe.drop_path:
-        drop_paths(network, recipe.drop_path)
     teacher = Teacher(network, recipe, _pixels(dataset))
     budget = _budget(options, batches)
     last = work / "last.ckpt"
