@@ -7,7 +7,7 @@ Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures sec
        python benchmarks/accuracy.py DUBAI WORK table               writes tables of what is there to docs/accuracy.md
        python benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the worst test images
 
-GROUP is tries, looks, world-tries, unlabelled, front, ablation (these choose settings, and never see a test tile), tiles (leave
+GROUP is tries, world-tries, unlabelled, front, ablation (these choose settings, and never see a test tile), tiles (leave
 one out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter with torchgeo,
 segmentation-models-pytorch, timm and what Swath needs.
 

@@ -11,7 +11,6 @@ from trials import changed_recipe
 
 from swath.options import TrainOptions, Tta
 from swath.recipes import recipe_of
-from swath.tta import LOOKS
 
 FIXED, TUNING, WORLD, WORLD_TUNING = "fixed split", "tiles 3 and 6", "world", "world, validation"
 FOLDS = tuple(f"tile {n}" for n in (1, 3, 4, 6, 7))
@@ -134,8 +133,11 @@ ABLATION: dict[str, dict[str, Any]] = {
     "constant rate": {"schedule": "constant"},
     "no weight decay": {"decay": 0.0},
     "gradients not clipped": {"clip": 0.0},
+    "added: constant rate, weights averaged": {"schedule": "constant", "average": 0.998},
+    "added: borders ignored, 1 pixel": {"ignore_borders": 1},
+    "added: pixels with small loss, 95%": {"small_loss": 0.95},
 }
-"""Each ingredient of the default recipe taken away."""
+"""Each ingredient of the default recipe taken away, and what may be added."""
 
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -146,25 +148,17 @@ TRIES: dict[str, dict[str, Any]] = {
     "recoloured twice as much": {"brightness": 0.2, "contrast": 0.2},
     "recoloured four times as much": {"brightness": 0.4, "contrast": 0.4},
     "encoder lite2": {"encoder": "tf_efficientnet_lite2"},
-    "constant rate, weights averaged": {"schedule": "constant", "average": 0.998},
-    "scales 0.4 to 2.5": {"scales": (0.4, 2.5)},
-    "borders ignored, 1 pixel": {"ignore_borders": 1},
-    "pixels with small loss, 95%": {"small_loss": 0.95},
 }
 """What may make the default recipe better; each is judged by all of the training tiles, one at a time."""
 
 WORLD_TRIES: dict[str, dict[str, Any]] = {
     "default": {},
     "patches not mixed: the default before": _BEFORE,
-    "recoloured by the patch": {"brightness": 0.3, "contrast": 0.2, "jitter": "patch"},
-    "not recoloured": {"brightness": 0.0, "contrast": 0.0},
-    "constant rate, weights averaged": TRIES["constant rate, weights averaged"],
 }
 """What may make it better on the world."""
 
 GROUPS: dict[str, list[Trial]] = {
     "tries": [trial for row, given in TRIES.items() for tile in FOLDS for trial in _tuning(tile, {row: given}, 12)],
-    "looks": [Trial(tile, minutes=12, tta=tta) for tta in LOOKS for tile in FOLDS],
     "world-tries": [
         *_tuning(WORLD_TUNING, WORLD_TRIES, 7),
         Trial(WORLD_LATITUDE, "latitude as a band", minutes=7),
@@ -181,7 +175,7 @@ GROUPS: dict[str, list[Trial]] = {
     "fixed": [
         *(Trial(FIXED, seed=seed, minutes=minutes, bf16=True) for minutes in (8, 30) for seed in SEEDS),
         Trial(FIXED, minutes=60, bf16=True),
-        *(Trial(FIXED, seed=seed, minutes=30, bf16=True, tta=tta) for tta in ("scales", "full") for seed in SEEDS),
+        *(Trial(FIXED, seed=seed, minutes=30, bf16=True, tta="scales") for seed in SEEDS),
         *(Trial(FIXED, minutes=60, bf16=True, tta=tta) for tta in ("scales", "full")),
         *(Trial(FIXED, "Lovász instead of Dice", seed=seed, minutes=30, bf16=True, settings=_LOVASZ) for seed in SEEDS),
     ],

@@ -9,6 +9,8 @@ import numpy as np
 from accuracy_rows import GROUPS, PEERS, WITHOUT, YARDSTICK, Trial
 from trials import DOCS
 
+from swath.scores import Scores
+
 MISSING = "not measured yet"
 
 Row = dict[str, Any]
@@ -40,8 +42,8 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
     found = Found(rows, find)
     parts = [
         _tiles(found), _fixed(found), _peers(found), _world(found), _front(found, networks),
-        _against_first(found, "ablation", "Ablation", "Each ingredient of the default recipe taken away"),
-        _tries(found), _looks(found),
+        _against_first(found, "ablation", "Ablation", "Each ingredient of the default recipe taken away, or one added"),
+        _tries(found),
         _against_first(found, "world-tries", "Tries on the world", "The same on ten training blocks of the world, held out"),
         _against_first(found, "unlabelled", "Images without labels", "One tile of three has labels"),
     ]  # fmt: skip
@@ -159,12 +161,6 @@ def _tries(found: Found) -> str:
     return text + "\n\n" + _by_tile(found, GROUPS["tries"], lambda trial: trial.row)
 
 
-def _looks(found: Found) -> str:
-    """Test-time augmentation of one model for each of the training tiles."""
-    text = "## Test-time augmentation\n\nThe default models of the tries, mapped with `--tta`; mIoU likewise."
-    return text + "\n\n" + _by_tile(found, GROUPS["looks"], lambda trial: f"`{trial.tta}`")
-
-
 def _by_tile(found: Found, trials: list[Trial], name: Callable[[Trial], str]) -> str:
     """A line for each name: its score on each tile, their mean, and that beside the first line's."""
     by_row = {name(t): {o.data: found.of(o) for o in trials if name(o) == name(t)} for t in trials}
@@ -186,9 +182,16 @@ def _against_first(found: Found, group: str, title: str, says: str) -> str:
     where = "those blocks" if group == "world-tries" else f"{trials[0].data.split(',')[0]}, held out of the training tiles"
     text = f"## {title}\n\n{says}; mIoU of {where}, {trials[0].minutes:g} minutes, seed 0."
     default = found.of(trials[0])
+    tiles = default["judges"] if default and "those blocks" not in where else []
     lines = []
     for trial in trials:
         row = found.of(trial)
         more = f"{row['miou'] - default['miou']:+.3f}" if row and default and trial is not trials[0] else ""
-        lines.append([trial.row, str(row["steps"]) if row else "", _score(row["miou"]) if row else MISSING, more])
-    return text + "\n\n" + _table(["", "steps", "mIoU", f"against {trials[0].row}"], lines)
+        each = [_score(_miou_of(row, tile)) if row else "" for tile in tiles]
+        lines.append([trial.row, str(row["steps"]) if row else "", *each, _score(row["miou"]) if row else MISSING, more])
+    return text + "\n\n" + _table(["", "steps", *tiles, "mIoU", f"against {trials[0].row}"], lines)
+
+
+def _miou_of(row: Row, tile: str) -> float:
+    """Return the mIoU of one of the tiles that judge."""
+    return float(Scores.of(np.sum([m for name, m in row["samples"].items() if name.startswith(f"{tile}/")], axis=0)).miou)
