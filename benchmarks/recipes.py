@@ -28,7 +28,9 @@ from trials import DOCS, LESSON, Ledger, at_once, dubai, processor, seconds_a_st
 
 import swath
 from swath.dataset import Dataset
+from swath.model import Model
 from swath.scores import Scores
+from swath.scoring import score
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "recipes.jsonl")
 RATES = Path(__file__).parent / "results" / "recipes-rates.json"
@@ -95,13 +97,18 @@ def result(dataset: Path, work: Path, one: tuple[str, int]) -> dict[str, Any]:
     model = model_of(row, seed, work)
     started = time.strftime("%Y-%m-%d")
     taught = swath.train(dataset, model, seed=seed, resume=True, **options)
-    scores = {split: swath.evaluate(model, dataset, split=split).model_dump() for split in ("test", "train")}
+    data, engine = Dataset(dataset), Model(model).engine
+    confusion = {
+        split: np.sum([matrix for _, matrix in score(data, data.manifest.of(split), engine)], axis=0)
+        for split in ("test", "train")
+    }
+    test, train = Scores.of(confusion["test"]), Scores.of(confusion["train"])
     return {
         "row": row, "seed": seed, "day": started, "machine": processor(), "version": swath.__version__, "steps": taught.steps,
-        "seconds": round(taught.seconds), "miou": scores["test"]["miou"], "accuracy": scores["test"]["accuracy"],
-        "iou": {c["name"]: c["iou"] for c in scores["test"]["classes"]},
-        "confusion": {split: s["confusion"] for split, s in scores.items()},
-        "train_miou": scores["train"]["miou"],
+        "seconds": round(taught.seconds), "miou": float(test.miou), "accuracy": float(test.accuracy),
+        "iou": {n: None if np.isnan(v) else float(v) for n, v in zip(data.manifest.legend.names, test.iou, strict=True)},
+        "confusion": {split: matrix.tolist() for split, matrix in confusion.items()},
+        "train_miou": float(train.miou),
     }  # fmt: skip
 
 
