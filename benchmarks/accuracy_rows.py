@@ -167,7 +167,6 @@ GROUPS: dict[str, list[Trial]] = {
     "unlabelled": [
         Trial(FEW, "one tile labelled"),
         Trial(GUESSED, "then two more, with the first model's maps for labels"),
-        Trial(FEW, "one tile labelled, as long as both", minutes=16),
     ],
     "front": _tuning(TUNING, FRONT),
     "ablation": _tuning(TUNING, ABLATION),
