@@ -4,8 +4,9 @@ Usage: python benchmarks/heights.py CONTEST WORK run     trains with and without
        python benchmarks/heights.py CONTEST WORK table   prints the table
 
 CONTEST holds `*_RGB.tif`, `*_CLS.tif` and `*_AGL.tif`; ground tile JAX_008 is held out, all else is learnt. Steps and seeds are
-equal for both, so a busy machine changes nothing, and it can be stopped at any time. `run N` trains N at once, for a GPU. WORK
-holds the dataset and the models; results are in benchmarks/results/heights.jsonl, one line a training.
+equal for both, so a busy machine changes nothing, and it can be stopped at any time. `run N` trains N at once. WORK holds the
+dataset and the models; results are in benchmarks/results/heights.jsonl, one line a training. Rows of another weight of heights
+than the recipe's are of recipes before.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import numpy as np
 from trials import Ledger, at_once, processor
 
 import swath
+from swath.recipes import RECIPES
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "heights.jsonl")
 STEPS = 600
 SEEDS = (0, 1, 2, 3, 4)
 HELD_OUT = "JAX_008"
+ALONE, WEIGHT = 0.0, RECIPES["default"].height_weight
+"""Weight of the heights where there are none, and the recipe's."""
 
 
 def run(contest: Path, work: Path, jobs: int) -> None:
@@ -31,33 +35,38 @@ def run(contest: Path, work: Path, jobs: int) -> None:
     dataset = work / "dataset"
     if not (dataset / "dataset.json").exists():
         swath.prepare(contest, dataset, test=HELD_OUT, val="none")
-    done = {(r["seed"], r["heights"]) for r in RESULTS.rows() if r["steps"] == STEPS}
-    every = [(seed, heights) for seed in SEEDS for heights in (False, True)]
-    for line in at_once(jobs, partial(result, dataset, work), [one for one in every if one not in done]):
+    every = [(seed, weight) for seed in SEEDS for weight in (ALONE, WEIGHT)]
+    for line in at_once(jobs, partial(result, dataset, work), [one for one in every if one not in found()]):
         RESULTS.add(line)
 
 
-def result(dataset: Path, work: Path, one: tuple[int, bool]) -> dict[str, Any]:
-    """Train and score with or without heights; return the line."""
-    seed, heights = one
-    model = work / f"{'with' if heights else 'without'}-{seed}.swath"
-    swath.train(dataset, model, steps=STEPS, seed=seed, heights=heights, resume=True)
+def found() -> dict[tuple[int, float], dict[str, Any]]:
+    """Return the lines so far, by seed and weight of the heights."""
+    return {(r["seed"], r["weight"]): r for r in RESULTS.rows() if r["steps"] == STEPS}
+
+
+def result(dataset: Path, work: Path, one: tuple[int, float]) -> dict[str, Any]:
+    """Train and score with heights or without; return the line."""
+    seed, weight = one
+    model = work / f"{'with' if weight else 'without'}-{seed}.swath"
+    swath.train(dataset, model, steps=STEPS, seed=seed, heights=weight > ALONE, resume=True)
     scores = swath.evaluate(model, dataset)
     return {
-        "seed": seed, "heights": heights, "steps": STEPS, "machine": processor(), "version": swath.__version__,
+        "seed": seed, "weight": weight, "steps": STEPS, "machine": processor(), "version": swath.__version__,
         "miou": scores.miou, "miou3": scores.miou3, "iou": {c.name: c.iou for c in scores.classes},
     }  # fmt: skip
 
 
 def table() -> str:
-    """Return the results as Markdown: each seed's mIoU, the mean, and the difference that heights make."""
-    found = {(r["seed"], r["heights"]): r for r in RESULTS.rows() if r["steps"] == STEPS}
-    seeds = [s for s in SEEDS if {(s, False), (s, True)} <= set(found)]
-    lines = [f"| {STEPS} steps | {' | '.join(f'seed {s}' for s in seeds)} | mean |", "|---" * (len(seeds) + 2) + "|"]
-    without, with_ = (np.array([found[s, heights]["miou"] for s in seeds]) for heights in (False, True))
-    for name, values in (("classes alone", without), ("classes and heights", with_), ("difference", with_ - without)):
-        sign = "+" if name == "difference" else ""
-        lines.append(f"| {name} | {' | '.join(f'{v:{sign}.3f}' for v in values)} | {values.mean():{sign}.3f} |")
+    """Return the results as Markdown: each seed's mIoU by the weight of the heights, and the mean of what they change."""
+    rows = found()
+    lines = [f"| {STEPS} steps | {' | '.join(f'seed {s}' for s in SEEDS)} | mean | difference |", "|---" * (len(SEEDS) + 3) + "|"]
+    for weight in sorted({weight for _, weight in rows}):
+        of = {seed: rows[seed, weight]["miou"] for seed in SEEDS if (seed, weight) in rows}
+        name = f"with heights, weight {weight:g}" if weight else "classes alone"
+        cells = [f"{of[s]:.3f}" if s in of else "" for s in SEEDS]
+        change = np.mean([of[s] - rows[s, ALONE]["miou"] for s in of if (s, ALONE) in rows])
+        lines.append(f"| {' | '.join([name, *cells])} | {np.mean(list(of.values())):.3f} | {f'{change:+.3f}' if weight else ''} |")
     return "\n".join(lines)
 
 

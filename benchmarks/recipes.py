@@ -7,7 +7,7 @@ Usage: python benchmarks/recipes.py DUBAI WORK rates            measures, on a q
        python benchmarks/recipes.py DUBAI WORK shares [CONTEST]            docs/shares.png; CONTEST is a folder of its shape
 
 A training takes the steps that fit into eight minutes of two cores when nothing else runs; so a busy machine slows the
-benchmark down and does not change it, and it can be stopped at any time. --jobs N trains N at once, which is for a GPU: the
+benchmark down and does not change it, and it can be stopped at any time. --jobs N trains N at once; the
 steps stay the same. WORK holds the dataset and the models. Results are in benchmarks/results/recipes.jsonl, one line a
 training, speeds in benchmarks/results/recipes-rates.json.
 """
@@ -49,7 +49,6 @@ ROWS: dict[str, dict[str, Any]] = {
     "classic, grid + balance": CLASSIC | BALANCE,
     "classic, grid + balance + masks per class": CLASSIC | BALANCE | {"heads": "per-class"},
     "classic, grid, ten epochs": CLASSIC | {"epochs": 10},
-    "classic, grid, as many steps as default": CLASSIC | {"as long as": "default"},
     "default, all pixels alike": {"balance": 1.0},
     "default, all classes alike": {"balance": 0.0},
     "default, weights by effective number": {"class_weights": "effective"},
@@ -59,7 +58,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "default, cross-entropy alone": {"loss": "ce"},
     "default, masks per class": {"heads": "per-class"},
 }
-"""What is compared; rows after the ten epochs measure one option each, with one seed."""
+"""What is compared; ten epochs, and the rows after them, which measure one option each, have one seed."""
 
 EQUAL, ONE_SEED = list(ROWS)[1:5], list(ROWS)[5:]
 
@@ -90,10 +89,9 @@ def run(dataset: Path, work: Path, rows: list[str], jobs: int) -> None:
 def result(dataset: Path, work: Path, one: tuple[str, int]) -> dict[str, Any]:
     """Train and score one row with one seed; return its line."""
     row, seed = one
-    rates, options = json.loads(RATES.read_text()), dict(ROWS[row])
-    like = options.pop("as long as", options.get("recipe", "default"))
+    options = dict(ROWS[row])
     if "epochs" not in options:
-        options["steps"] = rates[like]["steps"]
+        options["steps"] = json.loads(RATES.read_text())[options.get("recipe", "default")]["steps"]
     model = model_of(row, seed, work)
     started = time.strftime("%Y-%m-%d")
     taught = swath.train(dataset, model, seed=seed, resume=True, **options)
@@ -206,7 +204,7 @@ def main() -> None:
     parser.add_argument("do", choices=["rates", "run", "table", "pictures", "shares"])
     parser.add_argument("more", nargs="*", metavar="ROW|NAME=MODEL|CONTEST")
     parser.add_argument("--jobs", type=int, default=1, metavar="N")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.work.mkdir(parents=True, exist_ok=True)
     dataset = dubai(given.dubai, given.work / "dataset")
     if given.do == "rates":

@@ -75,7 +75,7 @@ class Recipe:
     small_loss: float = 1.0
     heads: Heads = "softmax"
     heights: bool = False
-    height_weight: float = 0.2
+    height_weight: float = 0.05
     mixed: float = 0.5
     turns: bool = True
     brightness: float = 0.1
