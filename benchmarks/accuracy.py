@@ -329,7 +329,7 @@ def main() -> None:
     parser.add_argument("groups", nargs="*", metavar="GROUP")
     parser.add_argument("--peers", metavar="PYTHON")
     parser.add_argument("--jobs", type=int, default=1, metavar="N")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     unknown = set(given.groups) - set(GROUPS)
     if unknown:
         parser.error(f"there is no group {sorted(unknown)[0]}; the groups are {', '.join(GROUPS)}")

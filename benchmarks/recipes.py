@@ -7,9 +7,9 @@ Usage: python benchmarks/recipes.py DUBAI WORK rates            measures, on a q
        python benchmarks/recipes.py DUBAI WORK shares [CONTEST]            docs/shares.png; CONTEST is a folder of its shape
 
 A training takes the steps that fit into eight minutes of two cores when nothing else runs; so a busy machine slows the
-benchmark down and does not change it, and it can be stopped at any time. --jobs N trains N at once; the
-steps stay the same. WORK holds the dataset and the models. Results are in benchmarks/results/recipes.jsonl, one line a
-training, speeds in benchmarks/results/recipes-rates.json.
+benchmark down and does not change it, and it can be stopped at any time. --jobs N trains N at once; the steps stay the same.
+WORK holds the dataset and the models. Results are in benchmarks/results/recipes.jsonl, one line a training, speeds in
+benchmarks/results/recipes-rates.json.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 
@@ -57,6 +56,8 @@ def put_layer(path: PathLike, layer: Layer, target: PathLike) -> None:
     Raises:
         JobError: the file cannot be written.
     """
+    import pyogrio  # which loads pandas where that is installed
+
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NO_DATE})
     try:
         with warnings.catch_warnings():

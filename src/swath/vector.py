@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
-import pyogrio.errors
 import pyproj
 import shapely
 from numpy.typing import NDArray
@@ -126,6 +124,9 @@ def read_geometries(path: PathLike) -> Features:
 
 def _read(path: Path) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]:
     """Read a layer: facts, geometries as WKB, columns."""
+    import pyogrio  # which loads pandas where that is installed
+    import pyogrio.errors
+
     if not path.exists():
         raise DataError("there is no such file", file=path, fix="Check the path")
     try:
