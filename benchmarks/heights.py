@@ -60,13 +60,14 @@ def result(dataset: Path, work: Path, one: tuple[int, float]) -> dict[str, Any]:
 def table() -> str:
     """Return the results as Markdown: each seed's mIoU by the weight of the heights, and the mean of what they change."""
     rows = found()
-    lines = [f"| {STEPS} steps | {' | '.join(f'seed {s}' for s in SEEDS)} | mean | difference |", "|---" * (len(SEEDS) + 3) + "|"]
+    heads = [f"{STEPS} steps", *(f"seed {seed}" for seed in SEEDS), "mean", "difference"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for weight in sorted({weight for _, weight in rows}):
         of = {seed: rows[seed, weight]["miou"] for seed in SEEDS if (seed, weight) in rows}
-        name = f"with heights, weight {weight:g}" if weight else "classes alone"
-        cells = [f"{of[s]:.3f}" if s in of else "" for s in SEEDS]
-        change = np.mean([of[s] - rows[s, ALONE]["miou"] for s in of if (s, ALONE) in rows])
-        lines.append(f"| {' | '.join([name, *cells])} | {np.mean(list(of.values())):.3f} | {f'{change:+.3f}' if weight else ''} |")
+        cells = [f"with heights, weight {weight:g}" if weight else "classes alone"]
+        cells += [f"{of[seed]:.3f}" if seed in of else "" for seed in SEEDS] + [f"{np.mean(list(of.values())):.3f}"]
+        change = np.mean([of[seed] - rows[seed, ALONE]["miou"] for seed in of if (seed, ALONE) in rows])
+        lines.append(f"| {' | '.join([*cells, f'{change:+.3f}' if weight else ''])} |")
     return "\n".join(lines)
 
 
