@@ -62,7 +62,7 @@ class Trial:
         """Return all that a training depends on but data, seed and minutes, as JSON would.
 
         A result belongs to whatever row is taught so: rows may share one. And the default recipe may change: what was trained
-        by the old one leaves the tables, and is trained anew. Scales that this data has no use for do not count.
+        by the old one leaves the tables, and is trained anew. Settings that a training has no use for do not count.
         """
         if self.row in PEERS or self.row == YARDSTICK:
             return {"not ours": self.row}
@@ -73,11 +73,13 @@ class Trial:
         return self.counted(json.loads(json.dumps(network | {"recipe": recipe})))
 
     def counted(self, what: dict[str, Any]) -> dict[str, Any]:
-        """Return what counts of settings on this data: scales where ground resolution is known or where not, not both."""
+        """Return what counts of settings: of two kinds of scales one, and the weight of heights only where they are learnt."""
         if "recipe" not in what:
             return what
-        other = "scales" if self.data.startswith(WORLD) else "scales_known"
-        return what | {"recipe": {name: value for name, value in what["recipe"].items() if name != other}}
+        unused = {"scales" if self.data.startswith(WORLD) else "scales_known"}
+        if not what["recipe"]["heights"]:
+            unused.add("height_weight")
+        return what | {"recipe": {name: value for name, value in what["recipe"].items() if name not in unused}}
 
     def cost(self) -> str:
         """Name what the time of a step depends on, for the file of rates; losses and the pixels' branch are a few percent."""

@@ -133,6 +133,14 @@ def test_results_of_another_recipe_do_not_count(accuracy: ModuleType) -> None:
         assert accuracy.done(replace(trial, **other), [old]) is None
 
 
+@pytest.mark.parametrize("heights", [False, True])
+def test_the_weight_of_heights_counts_where_they_are_learnt(accuracy: ModuleType, heights: bool) -> None:
+    trial = replace(accuracy.GROUPS["fixed"][0], options={"heights": heights})
+    old = line(trial)
+    old["what"]["recipe"] |= {"height_weight": 0.9}
+    assert (accuracy.done(trial, [old]) is None) == heights
+
+
 @pytest.mark.parametrize(("group", "counts"), [("fixed", "scales"), ("world", "scales_known")])
 def test_scales_count_where_they_are_used(accuracy: ModuleType, group: str, counts: str) -> None:
     trial = accuracy.GROUPS[group][-1]
