@@ -5,8 +5,8 @@ Usage: python benchmarks/heights.py CONTEST WORK run     trains with and without
 
 CONTEST holds `*_RGB.tif`, `*_CLS.tif` and `*_AGL.tif`; ground tile JAX_008 is held out, all else is learnt. Steps and seeds are
 equal for both, so a busy machine changes nothing, and it can be stopped at any time. `run N` trains N at once. WORK holds the
-dataset and the models; results are in benchmarks/results/heights.jsonl, one line a training. Rows of another weight of heights
-than the recipe's are of recipes before.
+dataset and the models; results are in benchmarks/results/heights.jsonl, one line a training. Lines with another weight
+of heights than the recipe's are of recipes before.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def run(contest: Path, work: Path, jobs: int) -> None:
     dataset = work / "dataset"
     if not (dataset / "dataset.json").exists():
         swath.prepare(contest, dataset, test=HELD_OUT, val="none")
-    every = [(seed, weight) for seed in SEEDS for weight in (ALONE, WEIGHT)]
-    for line in at_once(jobs, partial(result, dataset, work), [one for one in every if one not in found()]):
+    every, done = [(seed, weight) for seed in SEEDS for weight in (ALONE, WEIGHT)], found()
+    for line in at_once(jobs, partial(result, dataset, work), [one for one in every if one not in done]):
         RESULTS.add(line)
 
 
