@@ -56,7 +56,7 @@ def put_layer(path: PathLike, layer: Layer, target: PathLike) -> None:
     Raises:
         JobError: the file cannot be written.
     """
-    import pyogrio  # which loads pandas where that is installed
+    import pyogrio  # here, because it loads pandas where that is installed
 
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NO_DATE})
     try:

@@ -78,8 +78,9 @@ def pack(path: PathLike, card: Card, network: bytes, weights: bytes, int8: bytes
     card = card.model_copy(update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}})
     text = json.dumps(card.to_stac(), indent=1, allow_nan=False).encode()
     with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-        for name, data in {CARD: text, **files}.items():  # not deflated: 7% smaller, and 0.2 s longer to open
-            archive.writestr(zipfile.ZipInfo(name), data)  # whose fixed date makes equal models equal files
+        for name, data in {CARD: text, **files}.items():
+            entry = zipfile.ZipInfo(name)  # its fixed date makes equal models equal files
+            archive.writestr(entry, data)  # stored: deflated it would be 7% smaller, and take 0.2 s longer to open
     return card
 
 

@@ -124,7 +124,7 @@ def read_geometries(path: PathLike) -> Features:
 
 def _read(path: Path) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]:
     """Read a layer: facts, geometries as WKB, columns."""
-    import pyogrio  # which loads pandas where that is installed
+    import pyogrio  # here, because it loads pandas where that is installed
     import pyogrio.errors
 
     if not path.exists():
