@@ -1,5 +1,7 @@
 """Fixtures that several test modules share."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,16 @@ def shared_data() -> Path:
     if not (_DATA / "README.md").is_file():
         pytest.skip(f"real images are not here: {_DATA} is absent")
     return _DATA
+
+
+@pytest.fixture(autouse=True)
+def verbosity() -> Iterator[None]:
+    """Undo `--quiet` and `--verbose` of a command that a test runs in this process: they last as long as the process."""
+    loggers = [logging.getLogger(name) for name in ("swath", "rasterio")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture
