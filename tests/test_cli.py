@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -211,6 +212,23 @@ def test_quiet_says_nothing_but_errors_and_json(run: Any, source: Path, tmp_path
     assert run("prepare", source, tmp_path / "d", "--quiet") == Ran(0, "", "")
     assert run("inspect", source, "-q", "--json").json["images"] == 4
     assert run("prepare", tmp_path / "nowhere", tmp_path / "e", "-q").err.startswith("Error: ")
+
+
+def test_a_configuration_can_ask_for_quiet(
+    run: Any, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from swath.verbs import inspect
+
+    survey_of = inspect.survey_of
+
+    def warns(options: Any) -> Any:
+        logging.getLogger("swath.verbs.inspect").warning("look here")
+        return survey_of(options)
+
+    monkeypatch.setattr("swath.verbs.inspect.survey_of", warns)
+    (tmp_path / "c.yaml").write_text("quiet: true\n", encoding="utf-8")
+    assert run("inspect", source).out and caplog.messages == ["look here"]
+    assert run("inspect", source, "--config", tmp_path / "c.yaml") == Ran(0, "", "") and caplog.messages == ["look here"]
 
 
 def test_prepare_for_people(run: Any, source: Path, tmp_path: Path) -> None:

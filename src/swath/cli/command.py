@@ -65,7 +65,6 @@ class Command:
         from swath.progress import listening
 
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-        logging.getLogger("swath").setLevel(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
         logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what GDAL says comes as an error of ours
         try:
             with interruptible():
@@ -74,6 +73,8 @@ class Command:
                     bool(read.pop(key, False)) or flag
                     for key, flag in (("json", as_json), ("quiet", quiet), ("verbose", verbose))
                 )
+                level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+                logging.getLogger("swath").setLevel(level)
                 values = read | values
                 checked(self.options, values)
                 verb = getattr(import_module(f"swath.verbs.{self.name}"), self.name)
