@@ -131,6 +131,21 @@ def test_bad_files_are_named(tmp_path):
     assert "code 66" in next(f["message"] for f in swath.inspect(tmp_path).findings if f["code"] == "unknown-code")
 
 
+@pytest.mark.parametrize("value", [-9999.0, 1e30])
+def test_a_number_that_is_no_height_is_said_and_not_learnt(tmp_path, value):
+    for name in ("JAX_001_001", "JAX_002_001"):
+        tile(tmp_path / "s", name, "RGB CLS AGL")
+    heights = np.full((SIZE, SIZE), 12.5, np.float64)
+    heights[:3] = value
+    heights[3] = np.nan
+    tifffile.imwrite(tmp_path / "s" / "Track1-AGL" / "JAX_001_001_AGL.tif", heights)
+    (finding,) = swath.inspect(tmp_path / "s").findings
+    assert finding["code"] == "odd-heights" and finding["message"].startswith(f"{3 * SIZE} pixels lie below -100 or above 1000")
+    swath.prepare(tmp_path / "s", tmp_path / "d", test="JAX_002", val="none")
+    stored = next(i for i in Dataset(tmp_path / "d").images if i.name == "JAX_001_001").read_heights(whole(SIZE, SIZE))
+    assert np.isnan(stored[:4]).all() and (stored[4:] == 12.5).all()
+
+
 def test_an_image_of_odd_size_is_said(tmp_path):
     for number in range(1, 8):
         tile(tmp_path, f"JAX_00{number}_001", size=(SIZE - (number == 3), SIZE))

@@ -21,6 +21,7 @@ from swath.grid import Window
 from swath.labels import UNLABELLED, read_ignored
 from swath.raster import Pixels, Raster, open_raster
 from swath.sources import Sample
+from swath.sources.catalogue import known_heights
 from swath.types import Finding
 
 ENOUGH = 1 << 16
@@ -87,12 +88,20 @@ class LabelFacts:
 
 
 @dataclass(frozen=True)
+class HeightFacts:
+    """How many pixels have a known height, and how many hold a number that is none."""
+
+    known: int
+    odd: int
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What reading one sample showed; `heights` is the number of pixels of known height, None without heights."""
+    """What reading one sample showed; `heights` is None without heights."""
 
     image: ImageFacts
     labels: LabelFacts
-    heights: int | None = None
+    heights: HeightFacts | None = None
 
 
 def examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Finding:
@@ -112,17 +121,22 @@ def examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Findin
                     alignment.add(grey, found)
             del codes[UNLABELLED]
             facts = LabelFacts(codes, labels.names, alignment.shift, *_label_file(sample))
-            return Facts(reading.facts, facts, _known_heights(sample, raster.grid))
+            return Facts(reading.facts, facts, _height_facts(sample, raster.grid))
     except SwathError as error:
         return Finding.of_error(error, sample.images[0], sample.name)
 
 
-def _known_heights(sample: Sample, grid: Grid) -> int | None:
-    heights = sample.open_heights(grid)
-    if heights is None:
+def _height_facts(sample: Sample, grid: Grid) -> HeightFacts | None:
+    raster = sample.open_heights(grid)
+    if raster is None:
         return None
-    with heights:
-        return sum(int(heights.read(window).valid.sum()) for window in chunks(grid))
+    known = numbers = 0
+    with raster:
+        for window in chunks(grid):
+            pixels = raster.read(window)
+            known += int(np.isfinite(known_heights(pixels)).sum())
+            numbers += int(pixels.valid.sum())
+    return HeightFacts(known, numbers - known)
 
 
 def _label_file(sample: Sample) -> tuple[bool, Grid | None]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from swath.doctor.facts import Facts, ImageFacts
 from swath.sources import Sample
+from swath.sources.catalogue import HIGHEST, LOWEST
 from swath.types import Finding, Level
 
 SATURATED = 0.05
@@ -25,7 +26,15 @@ def judge_image(sample: Sample, fact: Facts) -> Iterator[Finding]:
     """Yield what is wrong with the pixels of one image, and with its heights."""
     for level, code, message, fix in _verdicts(fact.image):
         yield Finding(level, code, str(sample.images[0]), message, fix, sample.name)
-    if fact.heights == 0:
+    if fact.heights is None:
+        return
+    if fact.heights.odd:
+        yield Finding(
+            "warning", "odd-heights", str(sample.heights),
+            f"{fact.heights.odd} pixels lie below {LOWEST:.0f} or above {HIGHEST:.0f} metres: they are taken as unknown.",
+            "Declare their value as nodata (gdal_edit.py -a_nodata), or give heights above ground, in metres.", sample.name,
+        )  # fmt: skip
+    if not fact.heights.known:
         yield Finding(
             "warning", "no-heights", str(sample.heights), "No height in this file is known.",
             "Fetch it again, or leave it out; the image is used for its classes.", sample.name,

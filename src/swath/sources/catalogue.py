@@ -8,14 +8,20 @@ from dataclasses import dataclass, field
 from glob import escape, glob
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from swath.classes import Legend
 from swath.errors import DataError
 from swath.georeference import Grid
 from swath.labels import Labels, NoLabels, RasterLabels, VectorLabels
 from swath.parts import fingerprint
-from swath.raster import Raster
+from swath.raster import Pixels, Raster
 from swath.types import Finding
 from swath.vector import Features
+
+LOWEST, HIGHEST = -100.0, 1000.0
+"""Metres above ground; what lies outside is no height, for the tallest building has 828."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,12 @@ class Sample:
             fix="Give one band of heights on the image's own pixels",
             code="size-mismatch",
         )
+
+
+def known_heights(pixels: Pixels) -> NDArray[np.float32]:
+    """Return heights in metres (rows, columns), NaN where they are unknown or none that anything on Earth has."""
+    heights = pixels.values[0]
+    return np.where(pixels.valid & (heights >= LOWEST) & (heights <= HIGHEST), heights, np.nan).astype(np.float32)
 
 
 def files_below(root: Path) -> Iterator[Path]:

@@ -30,6 +30,7 @@ from swath.parts import allocate, whole_folder
 from swath.progress import track
 from swath.raster import Pixels
 from swath.sources import Sample as SourceSample
+from swath.sources.catalogue import known_heights
 from swath.splits import Place, assign_splits, buffered, default_block, places
 from swath.types import Finding, SplitName
 from swath.verbs.inspect import survey_of
@@ -247,8 +248,7 @@ def _store_heights(folder: Path, name: str, sample: SourceSample, grid: Grid) ->
     with raster:
         heights = allocate(folder / HEIGHTS / name, np.dtype(np.float32), (grid.height, grid.width))
         for window in chunks(grid):
-            values, known = raster.read(window)
-            heights[window.slices] = np.where(known, values[0], np.nan)
+            heights[window.slices] = known_heights(raster.read(window))
     return f"{HEIGHTS}/{name}"
 
 
