@@ -1,6 +1,8 @@
 """The contest's scores, against sums written out from its definitions, pixel by pixel."""
 
 import math
+import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -133,8 +135,6 @@ def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
 
 def test_a_folder_becomes_the_contests_zip(folder, trained, tmp_path):
     import io
-    import zipfile
-
     import tifffile
     from PIL import Image
 
@@ -157,8 +157,6 @@ def test_a_folder_becomes_the_contests_zip(folder, trained, tmp_path):
 
 
 def test_a_broken_image_refuses_the_zip_and_the_same_command_goes_on(folder, trained, tmp_path, monkeypatch):
-    import shutil
-
     from swath.verbs import submit as module
 
     shutil.copytree(folder / "s" / "Track1-RGB", tmp_path / "in")
@@ -176,6 +174,21 @@ def test_a_broken_image_refuses_the_zip_and_the_same_command_goes_on(folder, tra
     assert (tmp_path / "out.zip").read_bytes() == (tmp_path / "direct.zip").read_bytes()
 
 
+def test_an_image_that_changed_while_others_were_mended_is_mapped_again(folder, trained, tmp_path):
+    images = tmp_path / "in"
+    shutil.copytree(folder / "s" / "Track1-RGB", images)
+    (images / "JAX_003_001_RGB.tif").write_bytes(b"broken")
+    with pytest.raises(swath.DataError, match="JAX_003_001_RGB"):
+        swath.submit(trained[0], images, tmp_path / "out.zip")
+    before = (tmp_path / "out.zip.maps" / "JAX_001_001_CLS.tif").read_bytes()
+    shutil.copy(images / "JAX_002_001_RGB.tif", images / "JAX_001_001_RGB.tif")
+    shutil.copy(images / "JAX_002_001_RGB.tif", images / "JAX_003_001_RGB.tif")
+    swath.submit(trained[0], images, tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as made:
+        one, two = (made.read(f"JAX_00{number}_001_CLS.tif") for number in (1, 2))
+    assert before != one == two
+
+
 def test_a_model_of_eight_bands_maps_the_files_of_eight_bands(folder, tmp_path):
     swath.prepare(folder / "s", tmp_path / "d", bands="msi", test="JAX_001", val="none")
     swath.train(tmp_path / "d", tmp_path / "m.swath", steps=2)
@@ -191,8 +204,6 @@ def test_a_model_of_other_classes_is_refused(tiny_model, folder, tmp_path):
 
 
 def test_two_images_of_one_name_are_refused(trained, folder, tmp_path):
-    import shutil
-
     for place in ("a", "b"):
         shutil.copytree(folder / "s" / "Track1-RGB", tmp_path / "in" / place)
     with pytest.raises(swath.DataError, match="JAX_001_001_RGB"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import zipfile
@@ -17,7 +18,7 @@ from swath.errors import DataError, JobError, ModelError
 from swath.fleet import answers_in
 from swath.model import Model
 from swath.options import SubmitOptions
-from swath.parts import alone, whole_file
+from swath.parts import alone, fingerprint, whole_file
 from swath.progress import track
 from swath.raster import Raster
 from swath.sources.catalogue import files_below
@@ -41,7 +42,8 @@ class SubmitResult(Result):
 def submit(options: SubmitOptions) -> SubmitResult:
     """Map every image of a folder, and zip the maps flat: `*_CLS.tif` (uint8, LAS codes) and, with heights, `*_AGL.tif`.
 
-    Maps that are done lie in a folder beside the zip file until it is whole; the same command goes on from there.
+    Maps that are done lie in a folder beside the zip file until it is whole; the same command goes on from there. An image that
+    has changed since is mapped again.
 
     Raises:
         DataError: there is no image of the model's kind, two have one name, or one cannot be read (no zip file is made then).
@@ -62,8 +64,11 @@ def _submit(options: SubmitOptions) -> SubmitResult:
     for image in track(images, "mapping", len(images), "images"):
         name = image.stem[: -len(kind)]
         maps = [work / f"{name}{what}.tif" for what in (["AGL"] if model.card.heights else []) + ["CLS"]]
-        if not all(path.exists() for path in maps):
+        done, stamp = work / f"{name}done.txt", json.dumps(fingerprint([str(image.resolve())]))
+        if not done.exists() or done.read_text(encoding="utf-8") != stamp:
             _map(model, image, bands, maps)
+            with whole_file(done) as partial:
+                partial.write_text(stamp, encoding="utf-8")
         made += maps
     _zip(Path(options.archive), sorted(made))
     shutil.rmtree(work, ignore_errors=True)
