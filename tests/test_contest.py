@@ -135,6 +135,7 @@ def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
 
 def test_a_folder_becomes_the_contests_zip(folder, trained, tmp_path):
     import io
+
     import tifffile
     from PIL import Image
 
