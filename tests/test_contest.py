@@ -1,11 +1,13 @@
 """The contest's scores, against sums written out from its definitions, pixel by pixel."""
 
+import io
 import math
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 
 import swath
 from swath.classes import IGNORE
@@ -95,6 +97,31 @@ def test_evaluate_scores_by_the_contests_definitions(trained):
     assert result.miou == pytest.approx(np.mean(iou), abs=1e-9)
     assert result.miou3 == pytest.approx(np.mean(with_heights), abs=1e-9)
     assert 0 < result.miou3 < result.miou
+    labelled = [(t != 65, np.isfinite(metres)) for t, _, metres, _ in tiles]
+    assert result.heights_known == sum((t & m).sum() for t, m in labelled) / sum(t.sum() for t, _ in labelled)
+
+
+def test_no_height_is_scored_where_none_is_known(folder, trained, tmp_path):
+    shutil.copytree(folder / "s", tmp_path / "s")
+    for name in ("JAX_001_001", "JAX_002_001"):
+        (tmp_path / "s" / "Track1-AGL" / f"{name}_AGL.tif").unlink()
+    swath.prepare(tmp_path / "s", tmp_path / "d", test="JAX_001,JAX_002", val="none")
+    result = swath.evaluate(trained[0], tmp_path / "d")
+    assert result.miou == swath.evaluate(*trained).miou
+    assert (result.miou3, result.heights_known, result.classes[0].iou3) == (None, None, None)
+
+
+def test_a_map_is_scored_on_the_image_of_its_name(folder, trained, tmp_path):
+    truth = tifffile.imread(folder / "s" / "Track1-CLS" / "JAX_002_001_CLS.tif")
+    tifffile.imwrite(tmp_path / "JAX_002_001_CLS.tif", np.where(truth == 65, 2, truth).astype(np.uint8))
+    result = swath.evaluate(tmp_path / "JAX_002_001_CLS.tif", trained[1])
+    assert (result.images, result.groups, result.miou) == (1, ["JAX_002"], 1.0)
+    for name in ("JAX_003_001_CLS.tif", "map.tif", "JAX_002_0011.tif"):  # in another split, and no image's name
+        (tmp_path / "JAX_002_001_CLS.tif").rename(tmp_path / name)
+        with pytest.raises(swath.DataError, match="no CRS says which of 2 images it shows, and none has its name"):
+            swath.evaluate(tmp_path / name, trained[1])
+        (tmp_path / name).rename(tmp_path / "JAX_002_001_CLS.tif")
+    assert swath.compare(trained[0], tmp_path / "JAX_002_001_CLS.tif", trained[1]).groups == 1
 
 
 def test_heights_that_follow_the_class_are_learnt(trained):
@@ -107,16 +134,34 @@ def test_heights_that_follow_the_class_are_learnt(trained):
     assert np.abs(heights - truth)[known].mean() < 5  # metres: the truth is 7.8 on average, and an untaught network says 0
 
 
-def test_unlabelled_ground_as_a_class_is_scored_with_and_without(folder):
+@pytest.fixture(scope="module")
+def with_unlabeled(folder):
+    """A model that knows unlabelled ground as a class, and its dataset."""
     swath.prepare(folder / "s", folder / "u", test="JAX_001", val="none", learn_unlabeled=True)
     swath.train(folder / "u", folder / "u.swath", steps=2)
-    result = swath.evaluate(folder / "u.swath", folder / "u")
+    return folder / "u.swath", folder / "u"
+
+
+def test_unlabelled_ground_as_a_class_is_scored_with_and_without(with_unlabeled):
+    result = swath.evaluate(*with_unlabeled)
     matrix = np.array(result.confusion)
     tp = np.diag(matrix)[:5]
     without = tp / (matrix[:5].sum(axis=1) + matrix[:5, :5].sum(axis=0) - tp)
     full = np.diag(matrix) / np.maximum(1, matrix.sum(axis=1) + matrix.sum(axis=0) - np.diag(matrix))
     assert result.miou == pytest.approx(without.mean()) and matrix[5].sum() > 0
     assert result.miou_with_unlabeled == pytest.approx(full.mean())
+    assert [c.iou for c in result.classes] == pytest.approx([*without, full[5]])
+    last = result.classes[5]
+    assert (last.pixels, last.iou_interval) == (matrix[5].sum(), None)
+    assert last.recall == pytest.approx(matrix[5, 5] / matrix[5].sum())
+
+
+def test_a_zip_with_unlabelled_ground_is_warned_of(with_unlabeled, folder, tmp_path, caplog):
+    result = swath.submit(with_unlabeled[0], folder / "s", tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as made:
+        maps = [tifffile.imread(io.BytesIO(made.read(name))) for name in made.namelist()]
+    assert result.unlabeled == np.mean(np.array(maps) == 65) > 0
+    assert [f"{100 * result.unlabeled:.1f}%" in m for m in caplog.messages] == [True]
 
 
 def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
@@ -134,9 +179,6 @@ def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
 
 
 def test_a_folder_becomes_the_contests_zip(folder, trained, tmp_path):
-    import io
-
-    import tifffile
     from PIL import Image
 
     result = swath.submit(trained[0], folder / "s", tmp_path / "out.zip")
@@ -161,16 +203,18 @@ def test_a_broken_image_refuses_the_zip_and_the_same_command_goes_on(folder, tra
     from swath.verbs import submit as module
 
     shutil.copytree(folder / "s" / "Track1-RGB", tmp_path / "in")
-    whole = (tmp_path / "in" / "JAX_003_001_RGB.tif").read_bytes()
-    (tmp_path / "in" / "JAX_003_001_RGB.tif").write_bytes(whole[:30000])
-    with pytest.raises(swath.DataError, match="JAX_003_001_RGB"):
+    whole = {name: (tmp_path / "in" / name).read_bytes() for name in ("JAX_001_001_RGB.tif", "JAX_003_001_RGB.tif")}
+    for name, content in whole.items():
+        (tmp_path / "in" / name).write_bytes(content[:30000])
+    with pytest.raises(swath.DataError, match="JAX_001_001_RGB.*neither can JAX_003_001_RGB.tif.*2 of 4 images wait"):
         swath.submit(trained[0], tmp_path / "in", tmp_path / "out.zip")
     assert not (tmp_path / "out.zip").exists()
-    (tmp_path / "in" / "JAX_003_001_RGB.tif").write_bytes(whole)
+    for name, content in whole.items():
+        (tmp_path / "in" / name).write_bytes(content)
     mapped = []
     monkeypatch.setattr(module, "_map", lambda *a, real=module._map: (mapped.append(a[1].name), real(*a)))
     swath.submit(trained[0], tmp_path / "in", tmp_path / "out.zip")
-    assert mapped == ["JAX_003_001_RGB.tif", "JAX_004_001_RGB.tif"]
+    assert mapped == list(whole)
     swath.submit(trained[0], tmp_path / "in", tmp_path / "direct.zip")
     assert (tmp_path / "out.zip").read_bytes() == (tmp_path / "direct.zip").read_bytes()
 
@@ -214,8 +258,6 @@ def test_two_images_of_one_name_are_refused(trained, folder, tmp_path):
 def test_unknown_heights_do_not_stop_a_training(tmp_path):
     for ground in (1, 2, 3):
         tile(tmp_path / "s", f"JAX_00{ground}_001", "RGB CLS AGL")
-        import tifffile
-
         tifffile.imwrite(tmp_path / "s" / "Track1-AGL" / f"JAX_00{ground}_001_AGL.tif", np.full((48, 48), np.nan, np.float32))
     swath.prepare(tmp_path / "s", tmp_path / "d")
     assert swath.train(tmp_path / "d", tmp_path / "m.swath", steps=1, heights=True).steps == 1

@@ -146,6 +146,14 @@ def test_a_number_that_is_no_height_is_said_and_not_learnt(tmp_path, value):
     assert np.isnan(stored[:4]).all() and (stored[4:] == 12.5).all()
 
 
+def test_images_without_heights_among_others_are_said(tmp_path):
+    for number in (1, 2, 3):
+        tile(tmp_path, f"JAX_00{number}_001", "RGB CLS AGL" if number == 1 else "RGB CLS")
+    (finding,) = swath.inspect(tmp_path).findings
+    assert (finding["level"], finding["code"]) == ("note", "missing-heights")
+    assert finding["file"].endswith("JAX_002_001_RGB.tif") and finding["message"].startswith("2 of 3 images")
+
+
 def test_an_image_of_odd_size_is_said(tmp_path):
     for number in range(1, 8):
         tile(tmp_path, f"JAX_00{number}_001", size=(SIZE - (number == 3), SIZE))

@@ -63,11 +63,14 @@ def test_options_change_the_recipe_and_the_card_says_so(stripes, tmp_path):
     assert sum(c.share for c in result.sampling) == pytest.approx(1) == sum(c.drawn for c in result.sampling)
 
 
-def test_crops_are_for_the_classic_recipe(stripes, tmp_path):
+def test_the_classic_recipe_has_crops_and_a_network_of_its_own(stripes, tmp_path):
     with pytest.raises(UsageError, match="classic"):
         swath.train(stripes, tmp_path / "m.swath", steps=1, classic_crops="corner:9")
     with pytest.raises(UsageError, match="classic_crops"):
         swath.train(stripes, tmp_path / "m.swath", steps=1, recipe="classic", classic_crops="middle:9")
+    for option in ({"encoder": "resnet18"}, {"decoder": "fpn"}, {"weights": "none"}):
+        with pytest.raises(UsageError, match=f"network of its own.*--{next(iter(option))}"):
+            swath.train(stripes, tmp_path / "m.swath", steps=1, recipe="classic", **option)
 
 
 def test_heights_need_heights(stripes, tmp_path):

@@ -48,6 +48,9 @@ Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | Non
 Jitter = Literal["data", "patch"]
 Decoder = Literal["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
 
+ENCODER = "tf_efficientnet_lite0"
+"""The encoder that is taken if none is named."""
+
 _FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
 
@@ -139,7 +142,7 @@ class TeachingOptions:
     minutes: Annotated[float | None, Field(gt=0, description="Wall time of a training loop (default 30).")] = None
     epochs: Annotated[int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")] = None
     steps: Annotated[int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")] = None
-    encoder: Annotated[str, Field(description="Encoder: any timm model that gives feature maps.")] = "tf_efficientnet_lite0"
+    encoder: Annotated[str, Field(description="Encoder: any timm model that gives feature maps.")] = ENCODER
     decoder: Annotated[Decoder, Field(description="Decoder of the network.")] = "unet"
     weights: Annotated[
         str,
@@ -186,6 +189,14 @@ class TeachingOptions:
             raise UsageError("--classic-crops is for the classic recipe", fix="Add --recipe classic")
         if self.jitter and self.recipe == "classic":
             raise UsageError("the classic recipe does not recolour", fix="Leave out --jitter")
+        network = {
+            "--encoder": self.encoder != ENCODER,
+            "--decoder": self.decoder != "unet",
+            "--weights": self.weights != "auto",
+        }
+        if self.recipe == "classic" and any(network.values()):
+            given = next(flag for flag, other in network.items() if other)
+            raise UsageError("the classic recipe has a network of its own, from random weights", fix=f"Leave out {given}")
 
 
 @dataclass(frozen=True, config=_FROZEN)

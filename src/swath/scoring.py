@@ -121,6 +121,7 @@ class Judged:
         reliability: see `reliability`, before and after calibration (2, 3, bins); None where confidence is not known.
         unmapped: labelled pixels where nothing is mapped; they are not among the others.
         near: true positives of each class that have their height, (n,); None where truth or map has no heights.
+        heights: labelled pixels whose true height is known.
     """
 
     place: Place
@@ -129,6 +130,7 @@ class Judged:
     reliability: NDArray[np.float64] | None
     unmapped: int
     near: NDArray[np.int64] | None
+    heights: int
 
 
 def judge(truth: Truth, mapper: Mapper) -> Iterator[Judged]:
@@ -152,10 +154,11 @@ def count(truth: Truth, place: Place, mapped: Mapped) -> Judged:
     sure = None if mapped.confidence is None else np.stack([reliability(c[known], right) for c in mapped.confidence])
     matrix, boundary = confusion(labels, mapped.classes, n), boundary_counts(labels, mapped.classes, n)
     metres = None if mapped.heights is None else truth.heights(place)
-    near = None
+    near, heights = None, 0
     if metres is not None and mapped.heights is not None:
         near = near_hits(labels, mapped.classes, metres, mapped.heights, n)
-    return Judged(place, matrix, boundary, sure, int(unmapped.sum()), near)
+        heights = int(np.isfinite(metres[known]).sum())
+    return Judged(place, matrix, boundary, sure, int(unmapped.sum()), near, heights)
 
 
 def score(dataset: Dataset, samples: Iterable[Sample], engine: Engine) -> Iterator[tuple[Sample, NDArray[np.int64]]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -71,12 +72,13 @@ class DatasetTruth:
     Args:
         dataset: the dataset.
         split: the split.
+        maps: what is judged, if it is maps; where no CRS says which images one shows, it is that of its name.
 
     Raises:
-        DataError: the split is empty.
+        DataError: the split is empty, or no CRS and no name says which image a map shows.
     """
 
-    def __init__(self, dataset: Dataset, split: SplitName) -> None:
+    def __init__(self, dataset: Dataset, split: SplitName, maps: Iterable[MapFile] = ()) -> None:
         self.dataset = dataset
         self.legend = dataset.manifest.legend
         self.origin = str(dataset.folder)
@@ -86,10 +88,12 @@ class DatasetTruth:
             raise DataError(
                 f"the {split} split is empty", file=dataset.folder, fix="Choose another --split, or prepare with groups for it"
             )
+        for mapped in maps:
+            self._places = _shown(mapped, dataset, self._places)
 
     @property
     def places(self) -> list[Sample]:
-        """The samples of the split."""
+        """The samples of the split that are judged."""
         return self._places
 
     def labels(self, place: Place) -> NDArray[np.uint8]:
@@ -107,6 +111,32 @@ class DatasetTruth:
     def image(self, place: Place) -> StoredImage | None:
         """Return the pixels of the place's whole image."""
         return self.dataset.images[place.image]
+
+
+def _shown(mapped: MapFile, dataset: Dataset, places: list[Sample]) -> list[Sample]:
+    """Return the places that a map may show: all if CRSs tell or there is one image, else those of the image of its name."""
+    images = {i: dataset.images[i] for i in {place.image for place in places}}
+    located = mapped.grid.crs is not None and all(image.grid.crs is not None for image in images.values())
+    if located or len(images) == 1:
+        return places
+    likeness = {i: _likeness(mapped.path, image.name) for i, image in images.items()}
+    best = [i for i, like in likeness.items() if like and like == max(likeness.values())]
+    if len(best) != 1:
+        raise DataError(
+            f"no CRS says which of {len(images)} images it shows, and {'several have' if best else 'none has'} its name",
+            file=mapped.path,
+            fix="Begin the map's name with that of its image, and choose the --split that holds it",
+        )
+    return [place for place in places if place.image == best[0]]
+
+
+def _likeness(path: str, name: str) -> int:
+    """Return how many letters of an image's name, its folders if they tell, a map's path begins its last part with."""
+    where = Path(path).with_suffix("").as_posix()
+    for word in (name, name.replace("/", "_"), name.rpartition("/")[2]):
+        if re.search(rf"(?:^|/){re.escape(word)}(?![A-Za-z0-9])[^/]*$", where, re.IGNORECASE):
+            return len(word)
+    return 0
 
 
 class LabelTruth:

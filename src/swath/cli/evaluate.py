@@ -35,7 +35,7 @@ def _summary(result: EvaluateResult) -> str:
     if result.miou_with_unlabeled is not None:
         lines.append(f"mIoU with unlabelled ground as a class: {score(result.miou_with_unlabeled)}")
     if result.miou3 is not None:
-        lines.append(f"mIoU-3 (with heights to a metre): {score(result.miou3)}")
+        lines.append(f"mIoU-3 (with heights to a metre, known at {result.heights_known:.0%}): {score(result.miou3)}")
     return "\n".join([*lines, *([f"Report: {result.report}"] if result.report else [])])
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,7 @@ def find(options: SourceOptions) -> Catalogue:
         )  # fmt: skip
     for other in ("CLS", "AGL"):
         findings += [_orphan(files[0], kind) for name, files in sorted(by_kind[other].items()) if name not in by_kind[kind]]
+    findings += _without_heights(samples)
     if not samples:  # that no other file has its image then need not be said
         findings = [_empty(root, kind, bool(by_kind["RGB"] or by_kind["MSI"]))]
     return Catalogue(root, "contest", tuple(samples), tuple([*findings, *_leaks(root, by_kind[kind])]), LEGEND)
@@ -113,6 +114,17 @@ def _orphan(file: _File, kind: str) -> Finding:
         "error", "orphan-mask", str(file.path), f"This file has no {file.name}_{kind}.tif.",
         "Add the image, or leave this file out (--skip-bad does).", sample=f"mask {file.path.name}",
     )  # fmt: skip
+
+
+def _without_heights(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Say that some images have heights and others have none."""
+    without = [s for s in samples if s.heights is None]
+    if 0 < len(without) < len(samples):
+        yield Finding(
+            "note", "missing-heights", str(without[0].images[0]),
+            f"{len(without)} of {len(samples)} images have no *_AGL.tif, this one first; their classes are used.",
+            "Add them, if heights are to be learnt and scored there.",
+        )  # fmt: skip
 
 
 def _empty(root: Path, kind: str, others: bool) -> Finding:

@@ -101,7 +101,7 @@ def area(options: AreaOptions) -> AreaResult:
 
 def _from_labels(options: AreaOptions, mapped: MapFile, legend: Legend, areas: NDArray[np.float64]) -> AreaResult:
     """Estimate from a split of a dataset; the interval comes from a bootstrap over its groups."""
-    truth = DatasetTruth(Dataset(options.reference), options.split)
+    truth = DatasetTruth(Dataset(options.reference), options.split, [mapped])
     if [c.map_code for c in truth.legend.learnt] != [c.map_code for c in legend.learnt]:
         theirs, ours = ([f"{c.map_code} {c.name}" for c in x.learnt] for x in (truth.legend, legend))
         raise DataError(

@@ -78,7 +78,7 @@ def compare(options: CompareOptions) -> CompareResult:
         JobError: the report cannot be written, or its packages are missing.
     """
     both = [open_judged(path) for path in (options.a, options.b)]
-    truth = open_truth(EvaluateOptions(options.a, options.dataset, split=options.split), both[0])
+    truth = open_truth(EvaluateOptions(options.a, options.dataset, split=options.split), *both)
     mappers = [mapper_of(judged, truth) for judged in both]
     for judged in both:
         if isinstance(judged, Model) and options.split != "train":

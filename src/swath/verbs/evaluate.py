@@ -92,23 +92,24 @@ def open_judged(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Model | M
     return MapFile(path)
 
 
-def open_truth(options: EvaluateOptions, judged: Model | MapFile) -> Truth:
-    """Open what a map is held against: a dataset, or labels.
+def open_truth(options: EvaluateOptions, *judged: Model | MapFile) -> Truth:
+    """Open what models and maps are held against: a dataset, or labels on the first map's grid.
 
     Raises:
-        DataError: it is damaged, or does not fit the map.
+        DataError: it is damaged, or does not fit a map.
         UsageError: a model is to be held against labels.
     """
     path = Path(options.dataset)
     if path.is_dir() or not path.exists() or path.name == MANIFEST:
-        return DatasetTruth(Dataset(path.parent if path.name == MANIFEST else path), options.split)
-    if isinstance(judged, Model):
+        maps = [one for one in judged if isinstance(one, MapFile)]
+        return DatasetTruth(Dataset(path.parent if path.name == MANIFEST else path), options.split, maps)
+    if isinstance(judged[0], Model):
         raise UsageError(
             "a model is scored on a dataset, which has images to map", file=path,
             fix="Give a folder that `swath prepare` wrote; or map the image first, and give the map instead of the model",
         )  # fmt: skip
     legend = read_legend(options.classes) if options.classes is not None else None
-    return LabelTruth(path, judged, legend, options.label_field)
+    return LabelTruth(path, judged[0], legend, options.label_field)
 
 
 def mapper_of(judged: Model | MapFile, truth: Truth, precision: str = "auto", gsd: Gsd = None) -> Mapper:

@@ -84,6 +84,7 @@ class EvaluateResult(Result):
         miou_interval: of it.
         miou_with_unlabeled: with it; None where it was not learnt.
         miou3: mean IoU-3, for which a true positive also needs its height; None without heights.
+        heights_known: share of the labelled pixels whose true height is known; at the others any height is right for IoU-3.
         accuracy: share of labelled pixels that are right.
         accuracy_interval: of it.
         kappa: Cohen's.
@@ -103,6 +104,7 @@ class EvaluateResult(Result):
     miou_interval: tuple[float, float] | None = None
     miou_with_unlabeled: float | None = None
     miou3: float | None = None
+    heights_known: float | None = None
     accuracy: float | None
     accuracy_interval: tuple[float, float] | None = None
     kappa: float | None = None
@@ -122,12 +124,17 @@ def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature:
     """Turn the counts of places into scores."""
     every = np.sum([j.matrix for j in judged], axis=0)
     matrix = labelled_only(every, legend)
-    total = Scores.of(matrix)
+    total, with_unlabeled = Scores.of(matrix), Scores.of(every)
+    unlabeled = np.array([c.unlabeled for c in legend.learnt])
     edges = boundary_iou(np.sum([j.boundary for j in judged], axis=0))
-    columns = {name: getattr(total, name) for name in ("iou", "f1", "precision", "recall")} | {"boundary_iou": edges}
-    near = [j.near for j in judged if j.near is not None]
+    columns = {
+        name: np.where(unlabeled, getattr(with_unlabeled, name), getattr(total, name))
+        for name in ("iou", "f1", "precision", "recall", "pixels")
+    } | {"boundary_iou": edges}
+    near = [j.near for j in judged if j.near is not None] if any(j.heights for j in judged) else []
     if near:
-        columns["iou3"] = iou3(matrix, np.sum(near, axis=0))
+        hits = np.sum(near, axis=0)
+        columns["iou3"] = np.where(unlabeled, iou3(every, hits), iou3(matrix, hits))
     groups = tallies_by_group(judged, legend)
     miou_interval, accuracy_interval, *iou_intervals = intervals(groups, lambda drawn: headline(drawn, legend))
     sure = [j.reliability for j in judged if j.reliability is not None]
@@ -135,7 +142,8 @@ def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature:
         miou=known(mean_over_labelled(total.iou, legend)),
         miou_interval=miou_interval,
         miou3=known(mean_over_labelled(columns["iou3"], legend)) if near else None,
-        miou_with_unlabeled=known(Scores.of(every).miou) if any(c.unlabeled for c in legend.learnt) else None,
+        heights_known=sum(j.heights for j in judged) / max(1, int(every.sum())) if near else None,
+        miou_with_unlabeled=known(with_unlabeled.miou) if unlabeled.any() else None,
         accuracy=known(total.accuracy),
         accuracy_interval=accuracy_interval,
         kappa=known(total.kappa),
@@ -144,9 +152,9 @@ def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature:
             ClassScores(
                 name=c.name,
                 code=c.map_code,
-                pixels=int(total.pixels[i]),
-                iou_interval=iou_intervals[i],
-                **{name: known(values[i]) for name, values in columns.items()},
+                pixels=int(columns["pixels"][i]),
+                iou_interval=None if c.unlabeled else iou_intervals[i],
+                **{name: known(values[i]) for name, values in columns.items() if name != "pixels"},
             )
             for i, c in enumerate(legend.learnt)
         ],

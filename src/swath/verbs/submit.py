@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 import zipfile
@@ -25,16 +26,27 @@ from swath.sources.catalogue import files_below
 from swath.sources.contest import KINDS, LEGEND
 from swath.verbs.verb import Result, verb
 
+log = logging.getLogger(__name__)
+
 UNLABELED = 65
-"""LAS code of pixels without data."""
+"""LAS code of pixels without data, and of unlabelled ground where that was learnt as a class."""
 
 
 class SubmitResult(Result):
-    """What was mapped: the zip file, its images, whether heights are in it, and wall time."""
+    """What was mapped.
+
+    Attributes:
+        archive: the zip file.
+        images: number of images.
+        heights: whether heights are in it.
+        unlabeled: share of the pixels that are mapped as unlabelled, which the contest counts as wrong.
+        seconds: wall time.
+    """
 
     archive: str
     images: int
     heights: bool
+    unlabeled: float
     seconds: float
 
 
@@ -46,7 +58,8 @@ def submit(options: SubmitOptions) -> SubmitResult:
     has changed since is mapped again.
 
     Raises:
-        DataError: there is no image of the model's kind, two have one name, or one cannot be read (no zip file is made then).
+        DataError: there is no image of the model's kind, two have one name, or some cannot be read: the others are mapped, and
+            no zip file is made.
         ModelError: the model's bands or classes are not the contest's.
         JobError: the zip file cannot be written.
     """
@@ -60,21 +73,57 @@ def _submit(options: SubmitOptions) -> SubmitResult:
     kind, bands = _kind_of(model)
     images = _images(Path(options.images), kind)
     work = _workplace(options, model)
-    made = []
+    made: list[Path] = []
+    bad: list[DataError] = []
     for image in track(images, "mapping", len(images), "images"):
         name = image.stem[: -len(kind)]
         maps = [work / f"{name}{what}.tif" for what in (["AGL"] if model.card.heights else []) + ["CLS"]]
         done, stamp = work / f"{name}done.txt", json.dumps(fingerprint([str(image.resolve())]))
         if not done.exists() or done.read_text(encoding="utf-8") != stamp:
-            _map(model, image, bands, maps)
+            try:
+                _map(model, image, bands, maps)
+            except DataError as error:
+                bad.append(error)
+                continue
             with whole_file(done) as partial:
                 partial.write_text(stamp, encoding="utf-8")
         made += maps
+    if bad:
+        raise _refused(bad, len(images), work)
+    unlabeled = _share_unlabeled(made)
     _zip(Path(options.archive), sorted(made))
     shutil.rmtree(work, ignore_errors=True)
+    if unlabeled:
+        log.warning("%.1f%% of the pixels are mapped as unlabelled, which the contest counts as wrong.", 100 * unlabeled)
     return SubmitResult(
-        archive=str(options.archive), images=len(images), heights=model.card.heights, seconds=time.monotonic() - start
+        archive=str(options.archive),
+        images=len(images),
+        heights=model.card.heights,
+        unlabeled=unlabeled,
+        seconds=time.monotonic() - start,
     )
+
+
+def _refused(bad: Sequence[DataError], images: int, work: Path) -> DataError:
+    """Say which images could not be mapped, and that the others need not be mapped again."""
+    names = ", ".join(Path(str(error.file)).name for error in bad[1:])
+    return DataError(
+        bad[0].what + (f"; neither can {names} be mapped" if names else ""),
+        file=bad[0].file,
+        fix=f"{bad[0].fix}, and give the same command again: maps of {images - len(bad)} of {images} images wait in {work}",
+        code=bad[0].code,
+    )
+
+
+def _share_unlabeled(maps: Sequence[Path]) -> float:
+    """Return the share of the pixels of all class maps that are unlabelled."""
+    unlabeled = pixels = 0
+    for path in maps:
+        if path.stem.endswith("CLS"):
+            codes = tifffile.imread(path)
+            unlabeled += int((codes == UNLABELED).sum())
+            pixels += codes.size
+    return unlabeled / pixels
 
 
 def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:
