@@ -107,6 +107,19 @@ def test_a_users_own_split_that_leaks_is_said(tmp_path):
     assert "JAX_004." in swath.inspect(tmp_path).findings[0]["message"]
 
 
+def test_how_to_keep_a_users_own_split_is_said(tmp_path):
+    for ground, folder in ((1, "Train-Track1"), (2, "Train-Track1"), (3, "Validate-Track1"), (4, "Validate-Track1")):
+        tile(tmp_path / "s", f"JAX_00{ground}_001", folder=folder)
+    (finding,) = swath.inspect(tmp_path / "s").findings
+    assert (finding["level"], finding["code"]) == ("note", "own-split")
+    assert finding["fix"] == "To keep yours, say --test none --val JAX_003,JAX_004."
+    result = swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="JAX_003,JAX_004")
+    assert {name: split.groups for name, split in result.splits.items() if split.groups} == {
+        "train": ["JAX_001", "JAX_002"],
+        "val": ["JAX_003", "JAX_004"],
+    }
+
+
 def test_bad_files_are_named(tmp_path):
     for number in range(1, 9):
         tile(tmp_path, f"JAX_00{number}_001", "RGB CLS AGL")

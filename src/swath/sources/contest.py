@@ -83,7 +83,7 @@ def find(options: SourceOptions) -> Catalogue:
     findings += _without_heights(samples)
     if not samples:  # that no other file has its image then need not be said
         findings = [_empty(root, kind, bool(by_kind["RGB"] or by_kind["MSI"]))]
-    return Catalogue(root, "contest", tuple(samples), tuple([*findings, *_leaks(root, by_kind[kind])]), LEGEND)
+    return Catalogue(root, "contest", tuple(samples), tuple([*findings, *_own_splits(root, by_kind[kind])]), LEGEND)
 
 
 def _files(root: Path) -> Iterator[_File]:
@@ -132,8 +132,8 @@ def _empty(root: Path, kind: str, others: bool) -> Finding:
     return Finding("error", "no-images", str(root), f"There is no *_{kind}.tif here.", fix)
 
 
-def _leaks(root: Path, images: dict[str, list[_File]]) -> Iterator[Finding]:
-    """Say which ground tiles a user's own folders (train, val, test) put into several splits."""
+def _own_splits(root: Path, images: dict[str, list[_File]]) -> Iterator[Finding]:
+    """Say which ground tiles a user's own folders (train, val, test) put into several splits, or else how to keep these."""
     splits: dict[str, set[str]] = defaultdict(set)
     for files in images.values():
         for file in files:
@@ -145,4 +145,12 @@ def _leaks(root: Path, images: dict[str, list[_File]]) -> Iterator[Finding]:
         yield Finding(
             "warning", "split-leak", str(root), f"The folders here put the same ground into several splits: {listed}.",
             "Let `prepare` split them (it keeps ground tiles together), and don't compare with scores of that split.",
+        )  # fmt: skip
+        return
+    own = {split: sorted(ground for ground, found in splits.items() if split in found) for split in ("train", "val", "test")}
+    if sum(map(bool, own.values())) > 1:
+        options = " ".join(f"--{split} {','.join(own[split]) or 'none'}" for split in ("test", "val"))
+        yield Finding(
+            "note", "own-split", str(root), "The folders here are named as splits, and `prepare` makes its own all the same.",
+            f"To keep yours, say {options}.",
         )  # fmt: skip
