@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zipfile import is_zipfile
+
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
 from swath.sources import contest, pairs, scene
@@ -24,7 +26,8 @@ def find(options: SourceOptions) -> Catalogue:
     if not options.root.exists():
         raise DataError("there is no such folder", file=options.root, fix="Check the path")
     if not options.root.is_dir():
-        raise DataError("this is a file, and a folder is wanted", file=options.root, fix="Give the folder it lies in")
+        fix = "Unpack it, and give the folder" if is_zipfile(options.root) else "Give the folder it lies in"
+        raise DataError("this is a file, and a folder is wanted", file=options.root, fix=fix)
     layout = options.layout
     if layout == "auto":
         if options.images or options.labels:

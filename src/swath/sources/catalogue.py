@@ -97,7 +97,7 @@ class Sample:
         raise DataError(
             f"heights are {own.width}x{own.height} in {len(raster.bands)} band(s), and the image {grid.width}x{grid.height}",
             file=self.heights,
-            fix="Give one band of heights on the image's own pixels",
+            fix="Give one band of heights on the image's own pixels, or leave all out (prepare --no-heights)",
             code="size-mismatch",
         )
 

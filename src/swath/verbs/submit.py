@@ -141,7 +141,8 @@ def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:
 
 def _images(folder: Path, kind: str) -> list[Path]:
     if not folder.is_dir():
-        raise DataError("there is no such folder", file=folder, fix="Give the folder with the contest's images")
+        what = "it is no folder" if folder.exists() else "there is no such folder"
+        raise DataError(what, file=folder, fix="Give the folder with the contest's images")
     ends = (f"_{kind.lower()}.tif", f"_{kind.lower()}.tiff")
     images = sorted((p for p in files_below(folder) if p.name.lower().endswith(ends)), key=lambda p: p.name)
     if not images:
