@@ -116,12 +116,27 @@ def test_a_map_is_scored_on_the_image_of_its_name(folder, trained, tmp_path):
     tifffile.imwrite(tmp_path / "JAX_002_001_CLS.tif", np.where(truth == 65, 2, truth).astype(np.uint8))
     result = swath.evaluate(tmp_path / "JAX_002_001_CLS.tif", trained[1])
     assert (result.images, result.groups, result.miou) == (1, ["JAX_002"], 1.0)
-    for name in ("JAX_003_001_CLS.tif", "map.tif", "JAX_002_0011.tif"):  # in another split, and no image's name
+    for name, whose in (
+        ("JAX_003_001_CLS.tif", "one of another split has"),
+        ("map.tif", "none has"),
+        ("JAX_002_0011.tif", "none has"),
+    ):
         (tmp_path / "JAX_002_001_CLS.tif").rename(tmp_path / name)
-        with pytest.raises(swath.DataError, match="no CRS says which of 2 images it shows, and none has its name"):
+        with pytest.raises(swath.DataError, match=rf"no CRS says which of 2 image\(s\) of the split it shows, and {whose}"):
             swath.evaluate(tmp_path / name, trained[1])
         (tmp_path / name).rename(tmp_path / "JAX_002_001_CLS.tif")
     assert swath.compare(trained[0], tmp_path / "JAX_002_001_CLS.tif", trained[1]).groups == 1
+
+
+def test_a_map_of_the_only_image_needs_no_name(stripes, tmp_path):
+    dataset = Dataset(stripes)
+    (sample,) = dataset.manifest.of("test")
+    codes = dataset.manifest.legend.decode(dataset.images[sample.image].read_labels(sample.window))
+    tifffile.imwrite(tmp_path / "map.tif", codes)
+    assert swath.evaluate(tmp_path / "map.tif", stripes).miou == 1
+    (tmp_path / "map.tif").rename(tmp_path / "a1.tif")
+    with pytest.raises(swath.DataError, match="one of another split has its name"):
+        swath.evaluate(tmp_path / "a1.tif", stripes)
 
 
 def test_heights_that_follow_the_class_are_learnt(trained):

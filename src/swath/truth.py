@@ -114,20 +114,22 @@ class DatasetTruth:
 
 
 def _shown(mapped: MapFile, dataset: Dataset, places: list[Sample]) -> list[Sample]:
-    """Return the places that a map may show: all if CRSs tell or there is one image, else those of the image of its name."""
-    images = {i: dataset.images[i] for i in {place.image for place in places}}
-    located = mapped.grid.crs is not None and all(image.grid.crs is not None for image in images.values())
-    if located or len(images) == 1:
+    """Return the places that a map may show: all if CRSs tell, else those of the image of its name, or of the only image."""
+    images = {place.image for place in places}
+    if mapped.grid.crs is not None and all(dataset.images[i].grid.crs is not None for i in images):
         return places
-    likeness = {i: _likeness(mapped.path, image.name) for i, image in images.items()}
-    best = [i for i, like in likeness.items() if like and like == max(likeness.values())]
-    if len(best) != 1:
-        raise DataError(
-            f"no CRS says which of {len(images)} images it shows, and {'several have' if best else 'none has'} its name",
-            file=mapped.path,
-            fix="Begin the map's name with that of its image, and choose the --split that holds it",
-        )
-    return [place for place in places if place.image == best[0]]
+    likeness = [_likeness(mapped.path, image.name) for image in dataset.images]
+    best = [i for i, like in enumerate(likeness) if like and like == max(likeness)]
+    if not best and len(images) == 1:
+        return places
+    if len(best) == 1 and best[0] in images:
+        return [place for place in places if place.image == best[0]]
+    named = "several images have" if len(best) > 1 else "one of another split has" if best else "none has"
+    raise DataError(
+        f"no CRS says which of {len(images)} image(s) of the split it shows, and {named} its name",
+        file=mapped.path,
+        fix="Begin the map's name with that of its image, and choose the --split that holds it",
+    )
 
 
 def _likeness(path: str, name: str) -> int:
