@@ -92,13 +92,14 @@ class Trial:
         return f"{on}{what['encoder']}, {what['decoder']} {widths}, {recipe['batch']} x {recipe['patch']}"
 
 
-def _tuning(data: str, rows: dict[str, dict[str, Any]], minutes: float = 8) -> list[Trial]:
+def _tuning(data: str, rows: dict[str, dict[str, Any]], minutes: float = 8, seed: int = 0) -> list[Trial]:
     """Make a trial of each row; names of `swath.train`'s options go there, all others are settings of the recipe."""
     names = {f.name for f in dataclasses.fields(TrainOptions)}
     return [
         Trial(
             data,
             row,
+            seed=seed,
             minutes=minutes,
             options={k: v for k, v in given.items() if k in names},
             settings={k: v for k, v in given.items() if k not in names},
@@ -108,7 +109,9 @@ def _tuning(data: str, rows: dict[str, dict[str, Any]], minutes: float = 8) -> l
 
 
 LITE = "tf_efficientnet_lite"
-WIDTHS = {"narrow": (64, 48, 32, 24), "": (128, 64, 48, 32), "wide": (256, 128, 64, 32)}
+NARROW: dict[str, Any] = {"widths": (64, 48, 32, 24)}
+AVERAGED: dict[str, Any] = {"schedule": "constant", "average": 0.998}
+WIDTHS = {"narrow": NARROW["widths"], "": (128, 64, 48, 32), "wide": (256, 128, 64, 32)}
 
 FRONT: dict[str, dict[str, Any]] = {
     f"lite{n}{', ' + name if name else ''}": {"encoder": f"{LITE}{n}", "widths": widths}
@@ -135,7 +138,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "constant rate": {"schedule": "constant"},
     "no weight decay": {"decay": 0.0},
     "gradients not clipped": {"clip": 0.0},
-    "added: constant rate, weights averaged": {"schedule": "constant", "average": 0.998},
+    "added: constant rate, weights averaged": AVERAGED,
     "added: borders ignored, 1 pixel": {"ignore_borders": 1},
     "added: pixels with small loss, 95%": {"small_loss": 0.95},
 }
@@ -150,6 +153,8 @@ TRIES: dict[str, dict[str, Any]] = {
     "recoloured twice as much": {"brightness": 0.2, "contrast": 0.2},
     "recoloured four times as much": {"brightness": 0.4, "contrast": 0.4},
     "encoder lite2": {"encoder": "tf_efficientnet_lite2"},
+    "narrow decoder": NARROW,
+    "constant rate, weights averaged": AVERAGED,
 }
 """What may make the default recipe better; each is judged by all of the training tiles, one at a time."""
 
@@ -162,16 +167,20 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
 GROUPS: dict[str, list[Trial]] = {
     "tries": [trial for row, given in TRIES.items() for tile in FOLDS for trial in _tuning(tile, {row: given}, 12)],
     "world-tries": [
-        *_tuning(WORLD_TUNING, WORLD_TRIES, 7),
-        Trial(WORLD_LATITUDE, "latitude as a band", minutes=7),
-        Trial(WORLD_RELIEF, "latitude and relief as bands", minutes=7),
+        trial
+        for seed in SEEDS
+        for trial in (
+            *_tuning(WORLD_TUNING, WORLD_TRIES, 7, seed),
+            Trial(WORLD_LATITUDE, "latitude as a band", seed, 7),
+            Trial(WORLD_RELIEF, "latitude and relief as bands", seed, 7),
+        )
     ],
     "unlabelled": [
         Trial(FEW, "one tile labelled"),
         Trial(GUESSED, "then two more, with the first model's maps for labels"),
     ],
     "front": _tuning(TUNING, FRONT),
-    "ablation": _tuning(TUNING, ABLATION),
+    "ablation": [trial for seed in SEEDS for trial in _tuning(TUNING, ABLATION, seed=seed)],
     "tiles": [Trial(WITHOUT + tile, bf16=True) for tile in TILES],
     "fixed": [
         *(Trial(FIXED, seed=seed, minutes=minutes, bf16=True) for minutes in (8, 30) for seed in SEEDS),

@@ -177,19 +177,27 @@ def _by_tile(found: Found, trials: list[Trial], name: Callable[[Trial], str]) ->
 
 
 def _against_first(found: Found, group: str, title: str, says: str) -> str:
-    """Rows of a group beside the first of them."""
+    """Rows of a group beside the first of them, over their seeds; differences are of the seeds that both have."""
     trials = GROUPS[group]
     where = "those blocks" if group == "world-tries" else f"{trials[0].data.split(',')[0]}, held out of the training tiles"
-    text = f"## {title}\n\n{says}; mIoU of {where}, {trials[0].minutes:g} minutes, seed 0."
-    default = found.of(trials[0])
-    tiles = default["judges"] if default and "those blocks" not in where else []
+    seeds = len({t.seed for t in trials})
+    means = "; means over seeds, spread is the largest mIoU minus the smallest" if seeds > 1 else ", seed 0"
+    text = f"## {title}\n\n{says}; mIoU of {where}, {trials[0].minutes:g} minutes{means}."
+    by_row = {t.row: {o.seed: r for o in trials if o.row == t.row and (r := found.of(o))} for t in trials}
+    default = by_row[trials[0].row]
+    tiles = next(iter(default.values()))["judges"] if default and "those blocks" not in where else []
     lines = []
-    for trial in trials:
-        row = found.of(trial)
-        more = f"{row['miou'] - default['miou']:+.3f}" if row and default and trial is not trials[0] else ""
-        each = [_score(_miou_of(row, tile)) if row else "" for tile in tiles]
-        lines.append([trial.row, str(row["steps"]) if row else "", *each, _score(row["miou"]) if row else MISSING, more])
-    return text + "\n\n" + _table(["", "steps", *tiles, "mIoU", f"against {trials[0].row}"], lines)
+    for row, of in by_row.items():
+        mious = [r["miou"] for r in of.values()]
+        beside = [r["miou"] - default[seed]["miou"] for seed, r in of.items() if seed in default and row != trials[0].row]
+        each = [_score(float(np.mean([_miou_of(r, tile) for r in of.values()]))) if of else "" for tile in tiles]
+        steps = str(next(iter(of.values()))["steps"]) if of else ""
+        spread = [f"{max(mious) - min(mious):.3f}" if len(mious) > 1 else ""] * (seeds > 1)
+        mean = _score(float(np.mean(mious)), True) if of else MISSING
+        number = [f"{len(of)} of {seeds}"] * (seeds > 1)
+        lines.append([row, *number, steps, *each, mean, *spread, f"{np.mean(beside):+.3f}" if beside else ""])
+    head = ["", *["seeds"] * (seeds > 1), "steps", *tiles, "mIoU", *["spread"] * (seeds > 1), f"against {trials[0].row}"]
+    return text + "\n\n" + _table(head, lines)
 
 
 def _miou_of(row: Row, tile: str) -> float:
