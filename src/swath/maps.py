@@ -85,7 +85,7 @@ class MapWriter:
         self._scratch = path.with_name(path.name + ".tiles.tif")
         profile: dict[str, Any] = {
             "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(kind.bands), "dtype": kind.dtype,
-            "nodata": kind.nodata, "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "lzw",
+            "nodata": kind.nodata, "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "packbits",
             "interleave": "band", "BIGTIFF": "IF_SAFER",
         }  # fmt: skip
         if grid.crs is not None:
