@@ -136,7 +136,7 @@ class MapWriter:
                 wanted = self._checksums(self._dataset)
                 self._dataset.close()
                 rasterio.shutil.copy(
-                    self._scratch, self._path, driver="COG", COMPRESS="DEFLATE", LEVEL="6", BLOCKSIZE="512",
+                    self._scratch, self._path, driver="COG", COMPRESS="DEFLATE", LEVEL="5", BLOCKSIZE="512",
                     OVERVIEW_RESAMPLING=self._kind.resampling, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS",
                 )  # fmt: skip
                 with rasterio.open(self._path) as made:
