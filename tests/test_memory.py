@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 
+from swath.memory import Spare
+
 from .make import NORTH_UP, UTM, write_raster
 
 TILES = int(os.environ.get("SWATH_TILES", "200"))
@@ -114,3 +116,18 @@ def test_freed_memory_is_kept_for_what_comes_next_and_given_back_at_the_end():
         pytest.skip("the system gives memory in huge pages, so there is nothing to save")
     assert kept < usual / 5
     assert given_back > 60_000  # kilobytes, of the 65,536 that a block has
+
+
+def test_memory_is_lent_again_when_no_view_of_it_is_left():
+    spare = Spare()
+    memory = spare.take((2, 3))
+    view = spare.lend(memory)[:, 1:]
+    view[:] = 7
+    assert spare.take((2, 3)) is not memory and (memory[:, 1:] == 7).all()
+    row = view[0]
+    del view
+    assert spare.take((2, 3)) is not memory
+    del row
+    assert spare.take((2, 3)) is memory
+    spare.lend(memory)
+    assert spare.take((3, 2)) is not memory and spare.take((2, 3)) is not memory  # another shape lets it go

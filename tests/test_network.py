@@ -119,6 +119,23 @@ def test_onnx_takes_any_batch_and_size_and_agrees_with_torch(engine):
         np.testing.assert_allclose(packed(raw), TorchRuntime(network)(raw), atol=1e-3)
 
 
+def test_scores_stay_while_any_part_of_them_is_held_and_then_lend_their_memory():
+    """On a fixed shape the engine writes them where they are to lie; a view is enough to keep them."""
+    network = to_onnx(make(), 3)
+    fixed, free = OpenVinoRuntime(network, shape=(64, 96)), OpenVinoRuntime(network)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 1, 3, 64, 96)).astype(np.float32)
+    parts = [fixed(raw)[0, 1:, 8:] for raw in images]
+    places = [part.ctypes.data for part in parts]
+    assert len(set(places)) == 4
+    for raw, part in zip(images, parts, strict=True):
+        np.testing.assert_allclose(part, free(raw)[0, 1:, 8:], atol=1e-3)
+    del part, parts[1:]
+    later = fixed(images[3])[0, 1:, 8:]
+    assert later.ctypes.data in places[1:]
+    np.testing.assert_allclose(later, free(images[3])[0, 1:, 8:], atol=1e-3)
+    np.testing.assert_allclose(parts[0], free(images[0])[0, 1:, 8:], atol=1e-3)
+
+
 @pytest.mark.parametrize("decoder", ["fpn", "upernet", "deeplabv3plus"])
 def test_decoders_are_the_same_in_every_engine(decoder):
     network = make("resnet18", decoder)

@@ -1,4 +1,4 @@
-"""Memory of this process: how much it has held, and whether it keeps what is freed."""
+"""Memory of this process: how much it has held, and what becomes of what is freed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import finalize
+
+import numpy as np
+from numpy.typing import NDArray
 
 _STATUS = Path("/proc/self/status")
 
@@ -49,3 +53,24 @@ def freed_memory_kept() -> Iterator[None]:
         libc.mallopt(_TRIM_THRESHOLD, 64 << 20)
         libc.mallopt(_TOP_PAD, 128 << 10)
         libc.malloc_trim(0)
+
+
+class Spare:
+    """Memory of large arrays that nobody holds any more, for the next ones of their shape; new memory comes zeroed."""
+
+    def __init__(self) -> None:
+        self._free: list[NDArray[np.float32]] = []
+
+    def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return memory of a shape that nobody reads, its values undefined."""
+        while self._free:
+            memory = self._free.pop()
+            if memory.shape == shape:
+                return memory
+        return np.empty(shape, np.float32)
+
+    def lend(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return an array on memory that was taken; when it and all its views are gone, the memory can be taken again."""
+        lent = np.asarray(memory.data)  # through a buffer, so that views refer to this array and not to what lies behind it
+        finalize(lent, self._free.append, memory)
+        return lent

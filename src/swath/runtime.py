@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import JobError, ModelError
+from swath.memory import Spare
 
 Precision: TypeAlias = Literal["float32", "bf16", "int8"]
 """In what numbers a network computes; scores come out as float32 from all."""
@@ -49,6 +50,7 @@ class OpenVinoRuntime:
         self._changes = precision == "int8" and shape is None  # OpenVINO 2026.4 computes nonsense in int8 on free shapes
         self._shape = shape
         self._request: Any = None if self._changes else _compiled(onnx, threads, precision, shape).create_infer_request()
+        self._spare = Spare()
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
@@ -57,15 +59,26 @@ class OpenVinoRuntime:
             self._shape = rows, cols
             self._request = _compiled(*self._made_from, self._shape).create_infer_request()
         try:
-            scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
+            return self._infer(raw)
         except (RuntimeError, ValueError) as error:
             raise _failed("OpenVINO", error) from error
-        return scores
+
+    def _infer(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Let the engine write scores of a known shape where they are to lie, and copy others."""
+        output = self._request.model_outputs[0]
+        if output.get_partial_shape().is_dynamic or output.get_element_type().to_dtype() != np.float32:
+            scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
+            return scores
+        memory = self._spare.take(tuple(output.get_shape()))
+        self._request.set_output_tensor(0, _tensor(memory))
+        self._request.infer({0: raw}, share_inputs=True, share_outputs=True)
+        return self._spare.lend(memory)
 
     def release(self) -> None:
-        """Give back the memory of tensors between the layers; the next call takes it again."""
+        """Give back the memory of tensors between the layers, and of scores; the next call takes it again."""
         if self._request is not None:
             self._request.get_compiled_model().release_memory()
+        self._spare = Spare()
 
 
 class OnnxRuntime:
@@ -267,6 +280,12 @@ def _core() -> Any:
     import openvino
 
     return openvino.Core()
+
+
+def _tensor(memory: NDArray[np.float32]) -> Any:
+    import openvino
+
+    return openvino.Tensor(memory, shared_memory=True)
 
 
 def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None) -> Any:
