@@ -194,7 +194,7 @@ def _against_first(found: Found, group: str, title: str, says: str) -> str:
         steps = str(next(iter(of.values()))["steps"]) if of else ""
         spread = [f"{max(mious) - min(mious):.3f}" if len(mious) > 1 else ""] * (seeds > 1)
         mean = _score(float(np.mean(mious)), True) if of else MISSING
-        number = [f"{len(of)} of {seeds}"] * (seeds > 1)
+        number = [f"{len(of)} of {sum(t.row == row for t in trials)}"] * (seeds > 1)
         lines.append([row, *number, steps, *each, mean, *spread, f"{np.mean(beside):+.3f}" if beside else ""])
     head = ["", *["seeds"] * (seeds > 1), "steps", *tiles, "mIoU", *["spread"] * (seeds > 1), f"against {trials[0].row}"]
     return text + "\n\n" + _table(head, lines)

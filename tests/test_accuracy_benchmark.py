@@ -246,9 +246,12 @@ def test_tables_say_what_is_missing(accuracy: ModuleType) -> None:
     latitude = next(t for t in accuracy.GROUPS["world-tries"] if t.row == "latitude as a band")
     judged = {"judges": ["Tile 3", "Tile 6"], "samples": {"Tile 3/a": [[3, 1], [1, 3]], "Tile 6/a": [[1, 0], [0, 1]]}}
     tries = [line(accuracy.GROUPS["world-tries"][0], 0.6), line(latitude, 0.625)]
-    ablation = {row: [t for t in accuracy.GROUPS["ablation"] if t.row == row] for row in ("default", "no pretrained weights")}
+    ablation = {
+        row: [t for t in accuracy.GROUPS["ablation"] if t.row == row] for row in ("default", "no Dice", "constant rate")
+    }
     tries += [line(t, miou, **judged) for t, miou in zip(ablation["default"], (0.6, 0.5, 0.7), strict=True)]
-    tries += [line(t, miou, **judged) for t, miou in zip(ablation["no pretrained weights"], (0.5, 0.44), strict=False)]
+    tries += [line(t, miou, **judged) for t, miou in zip(ablation["no Dice"], (0.5, 0.44), strict=False)]
+    tries.append(line(ablation["constant rate"][0], 0.65, **judged))
     tries += [
         line(t, 0.4 + 0.01 * int(t.data[-1]) + (t.row == "encoder lite2") / 4)
         for t in accuracy.GROUPS["tries"]
@@ -257,9 +260,10 @@ def test_tables_say_what_is_missing(accuracy: ModuleType) -> None:
     text = accuracy.tables([*tiles, *tries], {}, accuracy.done)
     assert "mIoU over 3 tiles: **0.600** ± 0.100" in text and "The other 5 are not measured yet." in text
     assert "| Tile 2 | 16 | **0.600** | 0.60 |  |" in text
-    assert "| latitude as a band | 1 of 3 | 16 | **0.625** |  | +0.025 |" in text
+    assert "| latitude as a band | 16 | **0.625** | +0.025 |" in text
     assert "| default | 3 of 3 | 16 | 0.600 | 1.000 | **0.600** | 0.200 |  |" in text
-    assert "| no pretrained weights | 2 of 3 | 16 | 0.600 | 1.000 | **0.470** | 0.060 | -0.080 |" in text
+    assert "| no Dice | 2 of 3 | 16 | 0.600 | 1.000 | **0.470** | 0.060 | -0.080 |" in text
+    assert "| constant rate | 1 of 1 | 16 | 0.600 | 1.000 | **0.650** |  | +0.050 |" in text
     assert "| default | 0.410 | 0.430 | 0.440 | 0.460 | 0.470 | **0.442** |  |" in text
     assert "| encoder lite2 | 0.660 | 0.680 | 0.690 | 0.710 | 0.720 | **0.692** | +0.250 |" in text
     assert "| all patches mixed |  | 0.430 |  |  |  | not measured yet |  |" in text
