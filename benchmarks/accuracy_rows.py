@@ -144,8 +144,8 @@ ABLATION: dict[str, dict[str, Any]] = {
 }
 """Each ingredient of the default recipe taken away, and what may be added."""
 
-LARGE = {"no pretrained weights", "that branch not taught first", "constant rate"}
-"""Of them, those that have one seed, for they differed from the default by more than others do."""
+ONE_SEED = {"no pretrained weights", "that branch not taught first", "constant rate"}
+"""Of them, those that have one seed so far."""
 
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -179,7 +179,7 @@ GROUPS: dict[str, list[Trial]] = {
         Trial(GUESSED, "then two more, with the first model's maps for labels"),
     ],
     "front": _tuning(TUNING, FRONT),
-    "ablation": [t for seed in SEEDS for t in _tuning(TUNING, ABLATION, seed=seed) if not (seed and t.row in LARGE)],
+    "ablation": [t for seed in SEEDS for t in _tuning(TUNING, ABLATION, seed=seed) if not (seed and t.row in ONE_SEED)],
     "tiles": [Trial(WITHOUT + tile, bf16=True) for tile in TILES],
     "fixed": [
         *(Trial(FIXED, seed=seed, minutes=minutes, bf16=True) for minutes in (8, 30) for seed in SEEDS),

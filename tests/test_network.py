@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -134,6 +135,17 @@ def test_scores_stay_while_any_part_of_them_is_held_and_then_lend_their_memory()
     assert later.ctypes.data in places[1:]
     np.testing.assert_allclose(later, free(images[3])[0, 1:, 8:], atol=1e-3)
     np.testing.assert_allclose(parts[0], free(images[0])[0, 1:, 8:], atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [None, (64, 96)])
+def test_threads_that_share_a_network_do_not_get_each_others_scores(shape):
+    runtime = OpenVinoRuntime(to_onnx(make(), 3), 1, shape=shape)
+    images = np.random.default_rng(0).uniform(0, 255, (3, 1, 3, 64, 96)).astype(np.float32)
+    alone = [runtime(raw).copy() for raw in images]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda n: runtime(images[n % 3]).copy(), range(60)))
+    for n, scores in enumerate(found):
+        np.testing.assert_array_equal(scores, alone[n % 3])
 
 
 @pytest.mark.parametrize("decoder", ["fpn", "upernet", "deeplabv3plus"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,8 @@ def peak_memory() -> int:
     """
     if _STATUS.exists():
         return next(int(line.split()[1]) * 1024 for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -56,18 +57,19 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 class Spare:
-    """Memory of large arrays that nobody holds any more, for the next ones of their shape; new memory comes zeroed."""
+    """Memory of large arrays that nobody holds any more, for the next ones of their shape.
+
+    The system zeroes the pages of new memory, which takes time. Whoever takes memory must be one thread; arrays may be dropped
+    in any.
+    """
 
     def __init__(self) -> None:
         self._free: list[NDArray[np.float32]] = []
 
     def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return memory of a shape that nobody reads, its values undefined."""
-        while self._free:
-            memory = self._free.pop()
-            if memory.shape == shape:
-                return memory
-        return np.empty(shape, np.float32)
+        self._free[:] = [memory for memory in self._free if memory.shape == shape]
+        return self._free.pop() if self._free else np.empty(shape, np.float32)
 
     def lend(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return an array on memory that was taken; when it and all its views are gone, the memory can be taken again."""

@@ -30,7 +30,7 @@ class Runtime(Protocol):
 
 
 class OpenVinoRuntime:
-    """OpenVINO on the CPU.
+    """OpenVINO on the CPU. Threads that share one take turns.
 
     Args:
         onnx: the network.
@@ -51,17 +51,19 @@ class OpenVinoRuntime:
         self._shape = shape
         self._request: Any = None if self._changes else _compiled(onnx, threads, precision, shape).create_infer_request()
         self._spare = Spare()
+        self._one_at_a_time = Lock()  # scores lie in the request until they are taken out of it
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
         rows, cols = raw.shape[2:]
-        if self._changes and self._shape != (rows, cols):
-            self._shape = rows, cols
-            self._request = _compiled(*self._made_from, self._shape).create_infer_request()
-        try:
-            return self._infer(raw)
-        except (RuntimeError, ValueError) as error:
-            raise _failed("OpenVINO", error) from error
+        with self._one_at_a_time:
+            if self._changes and self._shape != (rows, cols):
+                self._shape = rows, cols
+                self._request = _compiled(*self._made_from, self._shape).create_infer_request()
+            try:
+                return self._infer(raw)
+            except (RuntimeError, ValueError) as error:
+                raise _failed("OpenVINO", error) from error
 
     def _infer(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Let the engine write scores of a known shape where they are to lie, and copy others."""
@@ -75,10 +77,11 @@ class OpenVinoRuntime:
         return self._spare.lend(memory)
 
     def release(self) -> None:
-        """Give back the memory of tensors between the layers, and of scores; the next call takes it again."""
-        if self._request is not None:
-            self._request.get_compiled_model().release_memory()
-        self._spare = Spare()
+        """Give back the memory of tensors between the layers, and spare memory of scores; the next call takes it again."""
+        with self._one_at_a_time:
+            if self._request is not None:
+                self._request.get_compiled_model().release_memory()
+            self._spare = Spare()
 
 
 class OnnxRuntime:
