@@ -181,7 +181,9 @@ def _against_first(found: Found, group: str, title: str, says: str) -> str:
     trials = GROUPS[group]
     where = "those blocks" if group == "world-tries" else f"{trials[0].data.split(',')[0]}, held out of the training tiles"
     seeds = len({t.seed for t in trials})
-    means = "; means over seeds, spread is the largest mIoU minus the smallest, differences are of the same seeds" if seeds > 1 else ", seed 0"
+    means = ", seed 0"
+    if seeds > 1:
+        means = "; means over seeds, spread is the largest mIoU minus the smallest, differences are of the same seeds"
     text = f"## {title}\n\n{says}; mIoU of {where}, {trials[0].minutes:g} minutes{means}."
     by_row = {t.row: {o.seed: r for o in trials if o.row == t.row and (r := found.of(o))} for t in trials}
     default = by_row[trials[0].row]
