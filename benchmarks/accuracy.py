@@ -58,15 +58,15 @@ from peer_jobs import prepare_job, said_of, score_maps
 from trials import DOCS, LESSON, TEST, Ledger, at_once, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
 
 import swath
-from swath.dataset import Dataset, Sample
-from swath.folds import resplit
-from swath.model import Model
-from swath.parts import whole_file
-from swath.raster import gdal
-from swath.scores import Scores
-from swath.scoring import score
-from swath.verbs.demo import fetch, make_dataset, make_source, yardstick
-from swath.verbs.train import has_bf16
+from swath.commands.demo import fetch, make_dataset, make_source, yardstick
+from swath.commands.train import has_bf16
+from swath.data.dataset import Dataset, Sample
+from swath.data.folds import resplit
+from swath.evaluation.scoring import score
+from swath.io.atomic import whole_file
+from swath.io.raster import gdal
+from swath.metrics.confusion import Scores
+from swath.models.model import Model
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "accuracy.jsonl")
 RATES = Path(__file__).parent / "results" / "accuracy-rates.json"

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 import swath
-from swath.raster import gdal
+from swath.io.raster import gdal
 
 LABELLED, UNLABELLED = ("Tile 1",), ("Tile 4", "Tile 7")
 SURE = 80

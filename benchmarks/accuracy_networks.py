@@ -12,8 +12,8 @@ from accuracy_rows import Trial
 from torch.utils.flop_counter import FlopCounterMode
 from trials import processor
 
-from swath.network import Network, NetworkSpec, to_onnx
-from swath.runtime import ENGINES, choose
+from swath.inference.runtimes import ENGINES, choose
+from swath.models.network import Network, NetworkSpec, to_onnx
 
 SIDE = 1024
 """Pixels a side of what is mapped: a megapixel and a twentieth."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from recipe_pictures import draw_maps
 
-from swath.dataset import Dataset
-from swath.scores import Scores
+from swath.data.dataset import Dataset
+from swath.metrics.confusion import Scores
 
 EACH = 3
 """Images drawn of the best, and of the worst."""

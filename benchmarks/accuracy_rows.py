@@ -9,8 +9,9 @@ from typing import Any
 
 from trials import changed_recipe
 
-from swath.options import TrainOptions, Tta
-from swath.recipes import recipe_of
+from swath.options import TrainOptions
+from swath.training.recipes import recipe_of
+from swath.types import Tta
 
 FIXED, TUNING, WORLD, WORLD_TUNING = "fixed split", "tiles 3 and 6", "world", "world, validation"
 FOLDS = tuple(f"tile {n}" for n in (1, 3, 4, 6, 7))

@@ -9,7 +9,7 @@ import numpy as np
 from accuracy_rows import GROUPS, PEERS, WITHOUT, YARDSTICK, Trial
 from trials import DOCS
 
-from swath.scores import Scores
+from swath.metrics.confusion import Scores
 
 MISSING = "not measured yet"
 

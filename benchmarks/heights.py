@@ -20,7 +20,7 @@ import numpy as np
 from trials import Ledger, at_once, processor
 
 import swath
-from swath.recipes import RECIPES
+from swath.training.recipes import RECIPES
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "heights.jsonl")
 STEPS = 600

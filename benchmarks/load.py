@@ -36,7 +36,7 @@ RESULTS = Ledger(Path(__file__).parent / "results" / "load.jsonl")
 CHILD = """
 import json, resource, sys
 from swath.cli.main import main
-from swath.memory import peak_memory
+from swath.inference.memory import peak_memory
 code = 0
 try:
     main()

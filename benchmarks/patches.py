@@ -12,7 +12,7 @@ gets some. All take turns within one process, five each, and the medians go to b
 
 from __future__ import annotations
 
-import swath.torchvision_guard  # noqa: F401 - has to come first
+import swath._torchvision_shim  # noqa: F401 - has to come first
 
 import importlib.util
 import os
@@ -35,13 +35,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import swath
-from swath.ahead import Ahead
-from swath.dataset import Dataset, StoredImage
-from swath.grid import Window
-from swath.ground import Ground
-from swath.memory import freed_memory_kept
-from swath.patches import Batch, Batches, Patches, resized, stacked
-from swath.recipes import Recipe
+from swath.data.dataset import Dataset, StoredImage
+from swath.geo.tiling import Window
+from swath.inference.memory import freed_memory_kept
+from swath.training.patches import Batch, Batches, Patches, resized, stacked
+from swath.training.prefetch import Ahead
+from swath.training.recipes import Recipe
+from swath.training.sampler import Ground
 
 SIDE, BATCH = 256, 4
 TURNS = 5
@@ -346,9 +346,9 @@ def storage(work: Path, files: dict[str, list[Pair]]) -> list[str]:
 
 def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     """Compare training steps on batches read from disk with steps on one batch in memory: the second never wait."""
-    from swath.network import Network, NetworkSpec
-    from swath.teacher import Teacher
-    from swath.verbs.train import has_bf16
+    from swath.commands.train import has_bf16
+    from swath.models.network import Network, NetworkSpec
+    from swath.training.task import Teacher
 
     torch.manual_seed(0)
     network = Network(NetworkSpec("tf_efficientnet_lite0", "unet", 6, (128.0,) * 3, (64.0,) * 3, Recipe().widths, 32))

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from swath.classes import IGNORE
-from swath.dataset import Dataset, Sample
-from swath.network import Network, NetworkSpec, load_encoder_weights
-from swath.scores import confusion
+from swath.data.dataset import Dataset, Sample
+from swath.legend import IGNORE
+from swath.metrics.confusion import confusion
+from swath.models.network import Network, NetworkSpec, load_encoder_weights
 
 ENCODER = "tf_efficientnet_lite0"
 

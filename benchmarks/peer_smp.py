@@ -7,7 +7,7 @@ be a few dozen steps in eight minutes of two cores; mirrored both ways, because 
 
 from __future__ import annotations
 
-import swath.torchvision_guard  # noqa: F401 - has to come first; the rest of Swath is not used
+import swath._torchvision_shim  # noqa: F401 - has to come first; the rest of Swath is not used
 
 import time
 

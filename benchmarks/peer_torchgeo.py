@@ -8,7 +8,7 @@ tile is lost.
 
 from __future__ import annotations
 
-import swath.torchvision_guard  # noqa: F401 - has to come first; the rest of Swath is not used
+import swath._torchvision_shim  # noqa: F401 - has to come first; the rest of Swath is not used
 
 import time
 import warnings

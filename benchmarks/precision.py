@@ -9,7 +9,7 @@ machine. With `parts`, parts of the network are kept in float32 there, one at a 
 
 from __future__ import annotations
 
-import swath.torchvision_guard  # noqa: F401 - before torch
+import swath._torchvision_shim  # noqa: F401 - before torch
 
 import sys
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from swath.dataset import Dataset
-from swath.model import Model
-from swath.runtime import Runtime, TorchRuntime, choose
-from swath.scoring import ModelMapper, count
-from swath.truth import DatasetTruth
-from swath.verbs.scored import summarise
+from swath.data.dataset import Dataset
+from swath.evaluation.reference import DatasetTruth
+from swath.evaluation.results import summarise
+from swath.evaluation.scoring import ModelMapper, count
+from swath.inference.runtimes import Runtime, TorchRuntime, choose
+from swath.models.model import Model
 
 PARTS: dict[str, str] = {
     "pixel branch": "pixel",

@@ -54,12 +54,12 @@ def run_swath(model: str, image: str, target: str, precision: str) -> dict[str, 
 
 def run_runtime(model: str, image: str, precision: str) -> dict[str, Any]:
     """Run the bare engine on one tile in memory, as often as the plan has tiles, at most ten times."""
-    from swath.model import Model
-    from swath.verbs.predict import predict
+    from swath.commands.predict import predict
+    from swath.models.model import Model
 
     foreseen = predict(model, image, "x.tif", precision=precision, plan=True)
     opened = Model(model)
-    from swath.runtime import choose
+    from swath.inference.runtimes import choose
 
     shape = foreseen.plan.read  # type: ignore[union-attr]
     runtime = opened.open(choose("auto", precision), shape).runtime
@@ -75,14 +75,14 @@ def run_runtime(model: str, image: str, precision: str) -> dict[str, Any]:
 
 def run_torchgeo(model: str, image: str, target: str) -> dict[str, Any]:
     """Predict windows of 512 with a stride of 384 from GridGeoSampler, and keep the middle of each."""
-    import swath.torchvision_guard  # noqa: F401
+    import swath._torchvision_shim  # noqa: F401
 
     import torch
     from torch.utils.data import DataLoader
     from torchgeo.datasets import RasterDataset, stack_samples
     from torchgeo.samplers import GridGeoSampler
 
-    from swath.model import Model
+    from swath.models.model import Model
 
     class Image(RasterDataset):
         filename_glob = Path(image).name
@@ -114,12 +114,12 @@ def run_torchgeo(model: str, image: str, target: str) -> dict[str, Any]:
 
 def run_geoai(model: str, image: str, target: str) -> dict[str, Any]:
     """Call geoai's own function with its own defaults; it divides by 255, which is taken back."""
-    import swath.torchvision_guard  # noqa: F401
+    import swath._torchvision_shim  # noqa: F401
 
     import torch
     from geoai.train import semantic_inference_on_geotiff
 
-    from swath.model import Model
+    from swath.models.model import Model
 
     opened = Model(model)
 
@@ -140,8 +140,8 @@ def run_geoai(model: str, image: str, target: str) -> dict[str, Any]:
 
 def whole(model: str, image: str, side: int, precision: str) -> np.ndarray[Any, Any]:
     """Return class codes of the upper left SIDE pixels, from one pass of the network over all of them."""
-    from swath.model import Model
-    from swath.runtime import choose
+    from swath.inference.runtimes import choose
+    from swath.models.model import Model
 
     opened = Model(model)
     with rasterio.open(image) as source:
@@ -208,7 +208,7 @@ def main() -> None:
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     model = str(given.model)
-    from swath.model import Model
+    from swath.models.model import Model
 
     legend = Model(model).card.legend
     images = {side: given.work / f"{side}.tif" for side in (given.side, given.peer_side)}

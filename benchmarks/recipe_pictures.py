@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from swath.classes import IGNORE, LandClass, rgb
-from swath.dataset import Dataset, Sample
-from swath.model import Model
+from swath.data.dataset import Dataset, Sample
+from swath.legend import IGNORE, LandClass, rgb
+from swath.models.model import Model
 
 WIDTH, GAP, LINE = 216, 6, 18
 """Pixels: of a picture in a row, between two, and of a line of text."""

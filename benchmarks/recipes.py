@@ -27,10 +27,10 @@ from recipe_pictures import draw_maps, draw_shares
 from trials import DOCS, LESSON, Ledger, at_once, dubai, processor, seconds_a_step, steps_in, write_end
 
 import swath
-from swath.dataset import Dataset
-from swath.model import Model
-from swath.scores import Scores
-from swath.scoring import score
+from swath.data.dataset import Dataset
+from swath.evaluation.scoring import score
+from swath.metrics.confusion import Scores
+from swath.models.model import Model
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "recipes.jsonl")
 RATES = Path(__file__).parent / "results" / "recipes-rates.json"

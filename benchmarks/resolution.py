@@ -21,8 +21,8 @@ from rasterio.transform import from_origin
 from trials import Ledger
 
 import swath
-from swath.grid import Window
-from swath.raster import Raster
+from swath.geo.tiling import Window
+from swath.io.raster import Raster
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "resolution.jsonl")
 TAUGHT, MAPPED, KNOWN = ("Tile 1", "Tile 4", "Tile 6", "Tile 7"), "Tile 3", 2

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from swath.crew import Died, drive
-from swath.grid import fit
-from swath.tileparts import TileParts
+from swath.geo.tiling import fit
+from swath.mapping.tile_store import TileParts
+from swath.mapping.workers import Died, drive
 
 WORKERS = 1000
 

@@ -19,9 +19,9 @@ import rasterio
 from rasterio.windows import Window
 from tests.load import press
 from tests.make import NORTH_UP, UTM
-from tests.test_server_load import tile_paths
+from tests.server.test_load import tile_paths
 
-from swath.raster import gdal
+from swath.io.raster import gdal
 
 CLIENTS, SECONDS = 200, 20
 

@@ -13,7 +13,7 @@ results are in benchmarks/results/steps.jsonl, one line a training, and steps-sp
 
 from __future__ import annotations
 
-import swath.torchvision_guard  # noqa: F401 - has to come first
+import swath._torchvision_shim  # noqa: F401 - has to come first
 
 import math
 import statistics
@@ -32,19 +32,19 @@ import torch
 from trials import Ledger, dubai, processor
 
 import swath
-from swath import teacher as stepping
-from swath.dataset import Dataset
-from swath.losses import Loss
-from swath.memory import freed_memory_kept
-from swath.network import Network
-from swath.packing import Taught, engine_of
-from swath.patches import Batch
-from swath.recipes import RECIPES, Recipe
-from swath.runtime import cores
-from swath.scores import Scores
-from swath.scoring import score
-from swath.teacher import Teacher
-from swath.verbs import train as module
+from swath.commands import train as module
+from swath.data.dataset import Dataset
+from swath.evaluation.scoring import score
+from swath.inference.memory import freed_memory_kept
+from swath.inference.runtimes import cores
+from swath.metrics.confusion import Scores
+from swath.models.network import Network
+from swath.training import task as stepping
+from swath.training.export import Taught, engine_of
+from swath.training.losses import Loss
+from swath.training.patches import Batch
+from swath.training.recipes import RECIPES, Recipe
+from swath.training.task import Teacher
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "steps.jsonl")
 SPEEDS = Ledger(Path(__file__).parent / "results" / "steps-speed.jsonl")

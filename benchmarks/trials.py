@@ -20,10 +20,10 @@ from unittest.mock import patch
 import torch
 
 import swath
-from swath.course import Course
-from swath.recipes import RECIPES
-from swath.runtime import cores
-from swath.verbs.train import has_bf16
+from swath.commands.train import has_bf16
+from swath.inference.runtimes import cores
+from swath.training.callbacks import Course
+from swath.training.recipes import RECIPES
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +35,7 @@ COMPILED = 3
 """Steps after which a network is compiled, and steps take what they will take."""
 
 LESSON = 8 / 60
-"""Minutes that the first lesson takes, of single pixels (`swath.pixels`), on a slow day: minutes of a training hold it."""
+"""Minutes that the first lesson takes, of single pixels (`training.pixel_branch`), on a slow day: minutes of a training hold it."""
 
 DOCS = Path(__file__).parents[1] / "docs"
 

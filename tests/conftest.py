@@ -36,17 +36,16 @@ def verbosity() -> Iterator[None]:
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let engines choose float32 also where the processor has bf16, which rounds otherwise in tiles of another shape."""
-    from swath import runtime
+    from swath.inference import runtimes
 
-    monkeypatch.setattr(runtime, "_cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(runtimes, "_cpu_has_bf16", lambda: False)
 
 
 @pytest.fixture(scope="session")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a prepared dataset of four small images with three classes in stripes; `d` is the test split."""
     import swath
-
-    from .make import write_pairs
+    from tests.make import write_pairs
 
     folder = tmp_path_factory.mktemp("stripes")
     for name in "abcd":

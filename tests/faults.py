@@ -14,7 +14,7 @@ from pathlib import Path
 import pyogrio
 
 import swath
-from swath.model import Model
+from swath.models.model import Model
 
 PROGRAM = (sys.executable, "-m", "swath")
 TAUGHT = ("--encoder", "test_efficientnet", "--weights", "none")

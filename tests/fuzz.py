@@ -35,16 +35,15 @@ import numpy as np
 import rasterio
 
 import swath
-from swath import plan
-from swath.dataset import Dataset
+from swath.data.dataset import Dataset
 from swath.errors import DataError, SwathError
-from swath.grid import Window, whole
-from swath.memory import peak_memory
-from swath.raster import Raster
-
-from .make import NORTH_UP, UTM, looked_up, write_model, write_raster
-from .mutants import mutate
-from .odd import Odd, labels, odd
+from swath.geo.tiling import Window, whole
+from swath.inference.memory import peak_memory
+from swath.io.raster import Raster
+from swath.mapping import plan
+from tests.make import NORTH_UP, UTM, looked_up, write_model, write_raster
+from tests.mutants import mutate
+from tests.odd import Odd, labels, odd
 
 DEADLINE = 60
 """Seconds of processor time of a case, so that a machine that is busy is no hang."""

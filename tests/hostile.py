@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import numpy.testing  # else it begins while it is watched, and starts a process of its own
 
-from swath.card import Card, CardBand, Shape, Training
-from swath.classes import found_legend
 from swath.errors import SwathError
-from swath.model import CARD, NETWORK, WEIGHTS, Model, pack
+from swath.legend import found_legend
+from swath.models.card import Card, CardBand, Shape, Training
+from swath.models.model import CARD, NETWORK, WEIGHTS, Model, pack
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (3, 40, 50)).astype(np.uint8)
 
@@ -35,7 +35,7 @@ def small_model(path, codes=(1, 2, 3), bands=("red", "green", "blue"), seed=0):
     import torch
     from safetensors.torch import save
 
-    from swath.network import Network, NetworkSpec, to_onnx
+    from swath.models.network import Network, NetworkSpec, to_onnx
 
     torch.manual_seed(seed)
     network = Network(NetworkSpec("test_efficientnet", "unet", 3, (128.0,) * 3, (64.0,) * 3, (8, 8, 8, 8), 4)).eval()

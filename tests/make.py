@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from safetensors.numpy import save
 
-from swath.card import Card, CardBand, Shape, Training
-from swath.classes import LandClass, Legend
-from swath.georeference import Grid
-from swath.model import pack
-from swath.raster import gdal
+from swath.geo.geobox import Grid
+from swath.io.raster import gdal
+from swath.legend import LandClass, Legend
+from swath.models.card import Card, CardBand, Shape, Training
+from swath.models.model import pack
 
 UTM = "EPSG:32632"
 """CRS of most small rasters here."""

@@ -14,7 +14,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
-from .make import write_raster
+from tests.make import write_raster
 
 CRSES = (None, None, "EPSG:32632", "EPSG:32760", "EPSG:4326", "EPSG:3857", "EPSG:3413", 'LOCAL_CS["drawing",UNIT["metre",1]]')
 TRANSFORMS = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from .make import noise, write_raster
+from tests.make import noise, write_raster
 
 ROOT = Path(__file__).resolve().parents[1]
 

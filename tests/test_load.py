@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 import swath
-from swath.doctor.ground import PARTNERS, overlaps
-from swath.doctor.likeness import near_duplicates
-from swath.georeference import Grid
-from swath.grid import Tiling, Window, fit
+from swath.checks.duplicates import near_duplicates
+from swath.data.layouts import pairs
+from swath.data.splits import LARGEST_BLOCK, Place, assign_splits, buffered, default_block
+from swath.geo.footprints import PARTNERS, overlaps
+from swath.geo.geobox import Grid
+from swath.geo.tiling import Tiling, Window, fit
+from swath.io.vector import read_features
 from swath.options import InspectOptions
-from swath.sources import pairs
-from swath.splits import LARGEST_BLOCK, Place, assign_splits, buffered, default_block
-from swath.vector import read_features
-
-from .make import NORTH_UP, UTM, box, noise, write_layer, write_raster
-from .test_memory import repeated
+from tests.inference.test_memory import repeated
+from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
 
 
 def seconds(work):
@@ -56,7 +55,7 @@ def test_splitting_ten_times_the_groups_takes_about_ten_times_as_long():
 @pytest.mark.parametrize("side", [10, 40])
 def test_a_block_is_held_against_its_neighbours_only(side, monkeypatch):
     calls = []
-    monkeypatch.setattr("swath.splits.gap", lambda a, b: calls.append(1) or 99)
+    monkeypatch.setattr("swath.data.splits.gap", lambda a, b: calls.append(1) or 99)
     blocks = [Place(f"{r}-{c}", 0, Window(64 * r, 64 * c, 64, 64), f"{r}-{c}") for r in range(side) for c in range(side)]
     list(buffered(blocks, assign_splits([b.group for b in blocks], None, None, 0), 4))
     assert 0 < len(calls) <= 8 * len(blocks)

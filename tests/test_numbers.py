@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 from rasterio.transform import Affine
 from sklearn import metrics
 
-from swath.classes import IGNORE
-from swath.georeference import Grid
-from swath.labels import UNLABELLED, RasterLabels
-from swath.model import Model
-from swath.polygons import polygonise
-from swath.raster import Raster
-from swath.runtime import Setup, TorchRuntime, choose
-from swath.scores import Scores, confusion
-
-from .make import UTM, write_raster
+from swath.geo.geobox import Grid
+from swath.inference.runtimes import Setup, TorchRuntime, choose
+from swath.io.labels import UNLABELLED, RasterLabels
+from swath.io.raster import Raster
+from swath.legend import IGNORE
+from swath.mapping.polygons import polygonise
+from swath.metrics.confusion import Scores, confusion
+from swath.models.model import Model
+from tests.make import UTM, write_raster
 
 SEEDS = st.integers(0, 2**32 - 1)
 TURNED = st.tuples(st.floats(1, 100), st.floats(1, 100), st.floats(0, 6.3), st.booleans()).map(

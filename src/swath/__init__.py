@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from swath.commands.area import area
+    from swath.commands.compare import compare
+    from swath.commands.crossvalidate import crossvalidate
+    from swath.commands.demo import demo
+    from swath.commands.evaluate import evaluate
+    from swath.commands.export import export
+    from swath.commands.inspect import inspect
+    from swath.commands.predict import predict
+    from swath.commands.prepare import prepare
+    from swath.commands.quantize import quantize
+    from swath.commands.sample import sample
+    from swath.commands.serve import serve
+    from swath.commands.submit import submit
+    from swath.commands.train import train
+    from swath.commands.view import view
     from swath.errors import DataError, JobError, ModelError, SwathError, UsageError
-    from swath.model import Model
-    from swath.verbs.area import area
-    from swath.verbs.compare import compare
-    from swath.verbs.crossvalidate import crossvalidate
-    from swath.verbs.demo import demo
-    from swath.verbs.evaluate import evaluate
-    from swath.verbs.export import export
-    from swath.verbs.inspect import inspect
-    from swath.verbs.predict import predict
-    from swath.verbs.prepare import prepare
-    from swath.verbs.quantize import quantize
-    from swath.verbs.sample import sample
-    from swath.verbs.serve import serve
-    from swath.verbs.submit import submit
-    from swath.verbs.train import train
-    from swath.verbs.view import view
+    from swath.models.model import Model
 
 # ONNX Runtime tells its makers what it runs, with a number that it gives this machine, unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -58,7 +58,7 @@ __all__ = [
     "view",
 ]
 
-_HOMES = {"Model": "swath.model"} | {name: f"swath.verbs.{name}" for name in __all__ if name.islower()}
+_HOMES = {"Model": "swath.models.model"} | {name: f"swath.commands.{name}" for name in __all__ if name.islower()}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from swath.errors import UsageError
-from swath.types import PathLike
+from swath.types import ClassWeights, Decoder, Gsd, Heads, Jitter, Loss, PathLike, Tta
 
 
 def _split(value: Any) -> Any:
@@ -40,13 +40,6 @@ class Many:
 Groups = Annotated[Sequence[str], BeforeValidator(_split)]
 Globs = Annotated[Sequence[str], Many(), BeforeValidator(_listed)]
 
-Loss = Literal["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovasz"]
-ClassWeights = Literal["none", "effective", "inverse-sqrt"]
-Heads = Literal["softmax", "per-class"]
-Tta = Literal["none", "scales", "flips", "full"]
-Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | None
-Jitter = Literal["data", "patch"]
-Decoder = Literal["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
 
 ENCODER = "tf_efficientnet_lite0"
 """The encoder that is taken if none is named."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from swath.errors import SwathError, sentence
 
@@ -53,3 +55,24 @@ class Finding:
             "message": self.message,
             "fix": self.fix,
         }
+
+
+class Result(BaseModel):
+    """What a verb returns: frozen, and with `model_dump(mode="json")` the object that `--json` prints."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
+
+
+Tta: TypeAlias = Literal["none", "scales", "flips", "full"]
+
+Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | None
+
+Decoder = Literal["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
+
+Heads = Literal["softmax", "per-class"]
+
+Loss = Literal["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovasz"]
+
+ClassWeights = Literal["none", "effective", "inverse-sqrt"]
+
+Jitter = Literal["data", "patch"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swath.cli.command import Command
-from swath.cli.text import score
+from swath.cli.summaries import score
 from swath.options import AreaOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.area import AreaResult
+    from swath.commands.area import AreaResult
 
 
 def _summary(result: AreaResult) -> str:

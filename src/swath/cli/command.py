@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from swath.cli.interruption import interruptible
+from swath.cli.signals import interruptible
 from swath.errors import SwathError, UsageError, refused_by_system
 from swath.options import Many, checked
 
@@ -61,7 +61,7 @@ class Command:
 
     def run(self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool) -> None:
         """Run the verb, print its result, and leave with an exit code where that is not 0."""
-        from swath.cli.bars import Bars
+        from swath.cli.progress_bar import Bars
         from swath.progress import listening
 
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
@@ -77,7 +77,7 @@ class Command:
                 logging.getLogger("swath").setLevel(level)
                 values = read | values
                 checked(self.options, values)
-                verb = getattr(import_module(f"swath.verbs.{self.name}"), self.name)
+                verb = getattr(import_module(f"swath.commands.{self.name}"), self.name)
                 with listening(Bars(quiet)):
                     result = verb(**values)
         except SwathError as error:

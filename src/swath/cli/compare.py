@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swath.cli.command import Command
-from swath.cli.text import score, span
+from swath.cli.summaries import score, span
 from swath.options import CompareOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.compare import CompareResult
+    from swath.commands.compare import CompareResult
 
 
 def _summary(result: CompareResult) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swath.cli.command import Command
-from swath.cli.text import score, shortened, span
+from swath.cli.summaries import score, shortened, span
 from swath.options import CrossvalidateOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.crossvalidate import CrossvalidateResult
+    from swath.commands.crossvalidate import CrossvalidateResult
 
 
 def _summary(result: CrossvalidateResult) -> str:

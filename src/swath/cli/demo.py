@@ -9,7 +9,7 @@ from swath.cli.command import Command
 from swath.options import DemoOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.demo import DemoResult
+    from swath.commands.demo import DemoResult
 
 
 def _summary(result: DemoResult) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swath.cli.command import Command
-from swath.cli.text import score, span
+from swath.cli.summaries import score, span
 from swath.options import EvaluateOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.scored import EvaluateResult
+    from swath.evaluation.results import EvaluateResult
 
 
 def _summary(result: EvaluateResult) -> str:

@@ -8,7 +8,7 @@ from swath.cli.command import Command
 from swath.options import ExportOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.export import ExportResult
+    from swath.commands.export import ExportResult
 
 
 def _summary(result: ExportResult) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swath.cli.command import Command
-from swath.cli.text import listed, shortened
+from swath.cli.summaries import listed, shortened
 from swath.options import InspectOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.inspect import InspectResult
+    from swath.commands.inspect import InspectResult
 
 
 def _summary(result: InspectResult) -> str:

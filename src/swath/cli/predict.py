@@ -9,8 +9,8 @@ from swath.cli.command import Command
 from swath.options import PredictOptions
 
 if TYPE_CHECKING:
-    from swath.foresight import Foresight
-    from swath.verbs.predict import PredictResult
+    from swath.commands.predict import PredictResult
+    from swath.mapping.estimate import Foresight
 
 
 def _summary(result: PredictResult) -> str:

@@ -8,7 +8,7 @@ from swath.cli.command import Command
 from swath.options import QuantizeOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.quantize import QuantizeResult
+    from swath.commands.quantize import QuantizeResult
 
 
 def _summary(result: QuantizeResult) -> str:

@@ -8,7 +8,7 @@ from swath.cli.command import Command
 from swath.options import SampleOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.sample import SampleResult
+    from swath.commands.sample import SampleResult
 
 
 def _summary(result: SampleResult) -> str:

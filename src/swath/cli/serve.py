@@ -8,7 +8,7 @@ from swath.cli.command import Command
 from swath.options import ServeOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.serve import ServeResult
+    from swath.commands.serve import ServeResult
 
 
 def _summary(result: ServeResult) -> str:

@@ -8,7 +8,7 @@ from swath.cli.command import Command
 from swath.options import SubmitOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.submit import SubmitResult
+    from swath.commands.submit import SubmitResult
 
 
 def _summary(result: SubmitResult) -> str:

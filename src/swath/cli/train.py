@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swath.cli.command import Command
-from swath.cli.text import score
+from swath.cli.summaries import score
 from swath.options import TrainOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.train import TrainResult
+    from swath.commands.train import TrainResult
 
 
 def _summary(result: TrainResult) -> str:

@@ -8,7 +8,7 @@ from swath.cli.command import Command
 from swath.options import ViewOptions
 
 if TYPE_CHECKING:
-    from swath.verbs.view import ViewResult
+    from swath.commands.view import ViewResult
 
 
 def _summary(result: ViewResult) -> str:

@@ -12,15 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from swath.errors import DataError, SwathError
-from swath.server import files, questions, scene
-from swath.server.draw import difference
-from swath.server.guard import Guard, Rules
+from swath.server import questions, static_files, viewer_api
 from swath.server.jobs import Jobs, QueueFull
 from swath.server.layer import Layer
-from swath.server.live import LiveLayer
-from swath.server.predictions import router
-from swath.server.shelf import MODELS, RASTERS, NotServed, Shelf
-from swath.server.tiler import Name, build, checked_tile
+from swath.server.live_layer import LiveLayer
+from swath.server.registry import MODELS, RASTERS, NotServed, Shelf
+from swath.server.security import Guard, Rules
+from swath.server.tile_images import difference
+from swath.server.tiles import Name, build, checked_tile
+from swath.server.uploads import router
 
 Degrees = Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False)]
 
@@ -96,19 +96,19 @@ def message(error: SwathError) -> str:
 def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def page(request: Request) -> Response:
-        return files.send("index.html", request)
+        return static_files.send("index.html", request)
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> Response:
-        return files.send("docs.html", request)
+        return static_files.send("docs.html", request)
 
     @app.get("/favicon.ico", include_in_schema=False)
     def icon(request: Request) -> Response:
-        return files.send("icon.svg", request)
+        return static_files.send("icon.svg", request)
 
     @app.get("/static/{name:path}", include_in_schema=False)
     def static(name: str, request: Request) -> Response:
-        return files.send(name, request)
+        return static_files.send(name, request)
 
 
 def _add_scenes(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
@@ -124,12 +124,12 @@ def _add_scenes(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
     ) -> dict[str, Any]:
         """Describe a page: a map and what belongs to it, as layers."""
         if map is not None:
-            names = scene.choose(shelf, map)
+            names = viewer_api.choose(shelf, map)
         elif first:
             names = list(first)
         else:
             names = _first_map(shelf)
-        return scene.describe(shelf, [*names, *(n for n in also if n not in names)])
+        return viewer_api.describe(shelf, [*names, *(n for n in also if n not in names)])
 
 
 def _add_readings(app: FastAPI, shelf: Shelf) -> None:
@@ -181,10 +181,10 @@ def _first_map(shelf: Shelf) -> list[str]:
             continue
         first = first or name
         if kind == "map":
-            return scene.choose(shelf, name)
+            return viewer_api.choose(shelf, name)
     if first is None:
         raise DataError("there is nothing to show here yet", fix="Put a map into a served folder")
-    return scene.choose(shelf, first)
+    return viewer_api.choose(shelf, first)
 
 
 def _classified(shelf: Shelf, name: str) -> Layer:

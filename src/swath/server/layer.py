@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
-from swath.classes import IGNORE, LandClass, Legend, default_color, rgb
 from swath.errors import DataError
-from swath.georeference import Grid, grid_of
-from swath.grid import Window
-from swath.pictures import visible_bands
-from swath.qgis import read_style
-from swath.raster import Pixels, Raster, band_tags, descriptions, open_raster
-from swath.server.place import SIZE, Floats, Place, Tile
+from swath.geo.geobox import Grid, grid_of
+from swath.geo.tiling import Pixels, Window
+from swath.io.qgis import read_style
+from swath.io.raster import Raster, band_tags, descriptions, open_raster
+from swath.io.render import visible_bands
+from swath.legend import IGNORE, LandClass, Legend, default_color, rgb
+from swath.server.web_mercator import SIZE, Floats, Place, Tile
 
 Kind: TypeAlias = Literal["map", "truth", "confidence", "probabilities", "image"]
 """What a layer shows: a map's classes, labels, percent of one band, percent of one band a class, or measurements."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from swath.grid import Window
+from swath.geo.tiling import Window
 from swath.server.layer import PERCENT, Layer
-from swath.server.place import to_mercator
+from swath.server.web_mercator import to_mercator
 
 SIDE = 384
 """Shares are counted on a lattice of so many places a side at most."""

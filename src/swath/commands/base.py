@@ -1,0 +1,46 @@
+"""How a verb becomes a Python function with the signature of its options."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from swath.errors import JobError, UsageError, refused_by_system
+from swath.options import checked
+from swath.types import Result
+
+P = ParamSpec("P")
+O = TypeVar("O")
+R = TypeVar("R", bound="Result")
+
+
+def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
+    """Turn a function of an options object into one that takes the options themselves.
+
+    Raises (the function it makes):
+        UsageError: an option is unknown, missing, or has a value that is not allowed.
+        JobError: the disk or the memory does not suffice.
+    """
+
+    def decorate(work: Callable[[O], R]) -> Callable[P, R]:
+        signature = inspect.signature(options)
+
+        @functools.wraps(work)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                given = signature.bind_partial(*args, **kwargs).arguments
+            except TypeError as error:
+                raise UsageError(f"{work.__name__}: {error}", fix=f"See help(swath.{work.__name__})") from None
+            try:
+                return work(checked(options, given))
+            except MemoryError as error:
+                raise JobError("there is not enough memory", fix="Close other programs, or use a machine with more") from error
+            except OSError as error:  # such as a full disk for temporary files
+                raise refused_by_system(error) from error
+
+        call.__signature__ = signature.replace(return_annotation=inspect.signature(work).return_annotation)  # type: ignore[attr-defined]
+        return call
+
+    return decorate

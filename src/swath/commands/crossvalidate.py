@@ -1,0 +1,141 @@
+"""`swath crossvalidate`: train on all but one part of the data, score on that part, and so on for each part."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swath.commands.base import verb
+from swath.data.dataset import Dataset
+from swath.data.folds import make_folds, resplit
+from swath.errors import JobError
+from swath.evaluation.reference import DatasetTruth
+from swath.evaluation.results import EvaluateResult, summarise
+from swath.evaluation.scoring import Judged, ModelMapper, judge
+from swath.io.atomic import alone, whole_file
+from swath.models.model import Model
+from swath.options import CrossvalidateOptions, TeachingOptions
+from swath.progress import track
+from swath.types import Result
+
+RESULT = "crossvalidation.json"
+BEGUN = ".crossvalidation-begun.json"
+
+
+class Fold(Result):
+    """One part: the groups that judged, the mean IoU of the model that had not seen them, and its file."""
+
+    groups: list[str]
+    miou: float | None
+    accuracy: float | None
+    model: str
+
+
+class CrossvalidateResult(Result):
+    """How training on this kind of data fares on ground it has not seen.
+
+    Attributes:
+        miou: mean IoU over the counts of all folds together.
+        miou_interval: 95% interval of it, by bootstrap over all groups.
+        mean: mean of the folds' mean IoU.
+        deviation: standard deviation between folds (n - 1).
+        folds: each part.
+        pooled: all scores over the counts of all folds together.
+        result: path of the same as a file.
+    """
+
+    miou: float | None
+    miou_interval: tuple[float, float] | None
+    mean: float | None
+    deviation: float | None
+    folds: list[Fold]
+    pooled: EvaluateResult
+    result: str
+
+
+@verb(CrossvalidateOptions)
+def crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
+    """Train and score once a fold; every group is judged by a model that has not seen it.
+
+    After an interruption the same command goes on where it was.
+
+    Raises:
+        DataError: the dataset is damaged, or has fewer groups than folds.
+        UsageError: a training option is wrong.
+        JobError: a model or the result cannot be written.
+    """
+    with alone(options.folder):
+        return _crossvalidate(options)
+
+
+def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
+    dataset = Dataset(options.dataset)
+    parts = make_folds(dataset, options.folds, options.seed)
+    folder = Path(options.folder)
+    named = [*(field.name for field in fields(TeachingOptions)), "seed"]
+    how = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
+    _begin(folder, json.dumps([dataset.manifest.digest, parts, how]), len(parts))
+    folds: list[Fold] = []
+    everything: list[Judged] = []
+    for number, groups in enumerate(track(parts, "folds", len(parts), "folds"), 1):
+        data, path = folder / f".fold-{number}", folder / f"fold-{number}.swath"
+        try:
+            resplit(dataset, data, groups)
+            if not path.exists():
+                _teach(data, path, how)
+            truth, model = DatasetTruth(Dataset(data), "test"), Model(path)
+            counts = list(judge(truth, ModelMapper(model.engine, model.card.temperature)))
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+        scored = summarise(truth.legend, "test", counts)
+        folds.append(Fold(groups=groups, miou=scored.miou, accuracy=scored.accuracy, model=str(path)))
+        everything += counts
+    result = _result(dataset, folds, everything, str(folder / RESULT))
+    with whole_file(folder / RESULT) as partial:
+        partial.write_text(json.dumps(result.model_dump(mode="json"), indent=1), encoding="utf-8")
+    (folder / BEGUN).unlink(missing_ok=True)
+    return result
+
+
+def _begin(folder: Path, present: str, folds: int) -> None:
+    """Make the folder, or go on with one whose work was begun in the same way; the models of any other are removed.
+
+    Raises:
+        JobError: it cannot be written.
+    """
+    begun = folder / BEGUN
+    try:
+        if not begun.exists() or begun.read_text(encoding="utf-8") != present:
+            for number in range(1, folds + 1):
+                (folder / f"fold-{number}.swath").unlink(missing_ok=True)
+                shutil.rmtree(folder / f"fold-{number}.swath.training", ignore_errors=True)
+        with whole_file(begun) as partial:
+            partial.write_text(present, encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"cannot be made ({error.strerror})", file=folder, fix="Choose a writable place") from error
+
+
+def _teach(data: Path, path: Path, how: dict[str, Any]) -> None:
+    from swath.commands.train import train
+
+    begun: dict[str, Any] = {"resume": True} if Path(f"{path}.training").exists() else {}
+    train(data, path, **how, **begun)
+
+
+def _result(dataset: Dataset, folds: list[Fold], counts: list[Judged], path: str) -> CrossvalidateResult:
+    pooled = summarise(dataset.manifest.legend, "folds", counts)
+    known = [fold.miou for fold in folds if fold.miou is not None]
+    return CrossvalidateResult(
+        miou=pooled.miou,
+        miou_interval=pooled.miou_interval,
+        mean=float(np.mean(known)) if known else None,
+        deviation=float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        folds=folds,
+        pooled=pooled,
+        result=path,
+    )

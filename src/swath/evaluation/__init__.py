@@ -1,0 +1,1 @@
+"""Maps and models against reference labels."""

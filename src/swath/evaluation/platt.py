@@ -1,0 +1,59 @@
+"""Masks apart: each class's score becomes a calibrated probability, and gets the threshold of its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from swath.data.dataset import Dataset, Sample
+from swath.evaluation.scoring import labelled_scores
+from swath.inference.tiled import Engine
+
+
+def calibrate(dataset: Dataset, samples: Sequence[Sample], engine: Engine) -> tuple[Tensor, Tensor, list[float]]:
+    """Fit a line to each class's score that makes it the log-odds of the class, and find the threshold of the best F1.
+
+    Args:
+        dataset: the data.
+        samples: ground that was not learnt from, if there is any.
+        engine: gives uncalibrated scores.
+
+    Returns:
+        Gain and offset of each class (classes,), float32, and the thresholds, 0..1.
+
+    Source: Platt 1999, "Probabilistic outputs for support vector machines".
+    """
+    scores, labels = labelled_scores(dataset, samples, engine)
+    truth = F.one_hot(torch.from_numpy(labels.astype(np.int64)), scores.shape[1]).double()
+    raw = torch.from_numpy(scores).double()
+    log_gain, offset = (torch.zeros(scores.shape[1], dtype=torch.float64, requires_grad=True) for _ in range(2))
+    optimizer = torch.optim.LBFGS([log_gain, offset], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        # The small term keeps a class that these samples lack where it was.
+        loss = F.binary_cross_entropy_with_logits(raw * log_gain.exp() + offset, truth)
+        loss = loss + 1e-4 * (log_gain.square().mean() + offset.square().mean())
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    gain = log_gain.detach().exp()
+    shares = torch.sigmoid(raw * gain + offset.detach()).numpy()
+    thresholds = [best_threshold(shares[:, c], labels == c) for c in range(scores.shape[1])]
+    return gain.float(), offset.detach().float(), thresholds
+
+
+def best_threshold(shares: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    """Return the probability from which on calling a pixel the class gives the best F1; 0.5 where no pixel has the class."""
+    if not truth.any():
+        return 0.5
+    order = np.argsort(-shares)
+    hits = np.cumsum(truth[order])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + truth.sum())
+    return float(shares[order[int(f1.argmax())]])

@@ -1,0 +1,72 @@
+"""Drawing points from a map: a stratified random sample, in one pass and little memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import UsageError
+from swath.geo.pixel_area import PixelAreas
+from swath.io.map_reader import MapFile
+from swath.legend import IGNORE, Legend
+from swath.metrics.area_estimation import allocate_sample
+
+
+@dataclass(frozen=True)
+class Strata:
+    """The mapped classes: pixels and square metres of each, shape (n,)."""
+
+    legend: Legend
+    pixels: NDArray[np.int64]
+    areas: NDArray[np.float64]
+
+
+def measure_strata(mapped: MapFile, areas: PixelAreas) -> Strata:
+    """Measure how much of each class a map shows."""
+    legend = mapped.legend.of_maps()
+    n = len(legend.learnt)
+    pixels, metres = np.zeros(n, np.int64), np.zeros(n)
+    for window, codes in mapped.chunks("measuring"):
+        classes = legend.encode(codes).ravel()
+        held = classes != IGNORE
+        pixels += np.bincount(classes[held], minlength=n)
+        metres += np.bincount(classes[held], areas.of(window).ravel()[held], minlength=n)
+    return Strata(legend, pixels, metres)
+
+
+def draw_points(mapped: MapFile, areas: PixelAreas, n: int, seed: int) -> NDArray[np.int64]:
+    """Draw pixels at random within each mapped class, in proportion to the ground they cover.
+
+    Every pixel gets an exponential random number divided by its area, and the smallest of each class win.
+
+    Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir".
+
+    Returns:
+        Rows and columns (points, 2), shuffled, so that their order does not tell the class.
+
+    Raises:
+        UsageError: `n` is less than two for each class.
+    """
+    strata = measure_strata(mapped, areas)
+    classes = int((strata.pixels > 0).sum())
+    if n < 2 * classes:
+        raise UsageError(f"{n} points are too few for {classes} classes", fix="Draw two a class at least")
+    wanted = allocate_sample(strata.areas, strata.pixels, n)
+    rng = np.random.default_rng(seed)
+    best: list[NDArray[np.float64]] = [np.empty((0, 3)) for _ in wanted]
+    for window, codes in mapped.chunks("drawing"):
+        indices = strata.legend.encode(codes)
+        keys = rng.standard_exponential(indices.shape) / areas.of(window)
+        for i, count in enumerate(wanted):
+            rows, cols = np.nonzero(indices == i)
+            if len(rows) and count:
+                own = keys[rows, cols]
+                least = np.argpartition(own, count - 1)[:count] if len(own) > count else np.arange(len(own))
+                found = np.stack([own[least], rows[least] + window.row, cols[least] + window.col], axis=1)
+                merged = np.concatenate([best[i], found])
+                best[i] = merged[np.argsort(merged[:, 0])[:count]]
+    points = np.concatenate(best)[:, 1:].astype(np.int64)
+    shuffled: NDArray[np.int64] = points[rng.permutation(len(points))]
+    return shuffled

@@ -1,0 +1,1 @@
+"""Geometry of pixels: grids, tiles, scales, areas. PROJ, no files."""

@@ -1,0 +1,109 @@
+"""Where the pixels of a raster lie on the ground, and windows that pass through all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import rasterio
+import rasterio.errors
+from rasterio._err import CPLE_BaseError
+from rasterio.warp import transform as warp_points
+
+from swath.geo.tiling import Window, whole
+
+CHUNK = 1024
+"""Rows and columns that are read at once where a whole raster is passed through, unless its bands are many."""
+
+CHUNK_BYTES = 64 * 2**20
+"""Bytes that are read at once there, at most."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a raster lie.
+
+    Attributes:
+        height: rows.
+        width: columns.
+        transform: six numbers (a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e * row + f.
+        crs: coordinate reference system as WKT, None where the file has none.
+    """
+
+    height: int
+    width: int
+    transform: tuple[float, float, float, float, float, float] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    crs: str | None = None
+
+    @property
+    def window(self) -> Window:
+        """The whole raster."""
+        return whole(self.height, self.width)
+
+    @property
+    def affine(self) -> rasterio.Affine:
+        """The transform as an affine object."""
+        return rasterio.Affine(*self.transform)
+
+    def point(self, col: float, row: float) -> tuple[float, float]:
+        """Return x and y, in the CRS, of a place in pixel coordinates."""
+        a, b, c, d, e, f = self.transform
+        return a * col + b * row + c, d * col + e * row + f
+
+    def part(self, window: Window) -> Grid:
+        """Return the grid of a window."""
+        a, b, _, d, e, _ = self.transform
+        x, y = self.point(window.col, window.row)
+        return Grid(window.height, window.width, (a, b, x, d, e, y), self.crs)
+
+    def same_as(self, other: Grid) -> bool:
+        """Tell whether two rasters lie pixel on pixel, to a tenth of a pixel at every corner."""
+        if (self.height, self.width) != (other.height, other.width):
+            return False
+        size = max(map(abs, self.transform[:2]))
+        corners = [(0, 0), (0, self.height), (self.width, 0), (self.width, self.height)]
+        near = all(math.dist(self.point(*corner), other.point(*corner)) <= 0.1 * size for corner in corners)
+        return near and self.same_crs(other)  # last, for it takes longest
+
+    def same_crs(self, other: Grid) -> bool:
+        """Tell whether two rasters have the same CRS, or both have none."""
+        if self.crs is None or other.crs is None:
+            return self.crs is other.crs
+        return bool(rasterio.CRS.from_wkt(self.crs) == rasterio.CRS.from_wkt(other.crs))
+
+    @cached_property
+    def gsd(self) -> float | None:
+        """Ground sampling distance in metres at the centre of the raster; None without a CRS that lies on the earth."""
+        if self.crs is None:
+            return None
+        col, row = self.width / 2, self.height / 2
+        points = [self.point(col, row), self.point(col + 1, row), self.point(col, row + 1)]
+        try:
+            lon, lat = warp_points(self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points])[:2]
+        except (rasterio.errors.RasterioError, CPLE_BaseError):
+            return None
+        if not np.isfinite([*lon, *lat]).all():
+            return None
+        metres = 111_320.0
+        narrow = math.cos(math.radians(lat[0]))
+        sides = [math.hypot(((lon[i] - lon[0] + 180) % 360 - 180) * narrow, lat[i] - lat[0]) * metres for i in (1, 2)]
+        return math.sqrt(sides[0] * sides[1])
+
+
+def grid_of(dataset: rasterio.DatasetReader) -> Grid:
+    """Return the grid of an open dataset."""
+    crs = dataset.crs.to_wkt() if dataset.crs else None
+    return Grid(dataset.height, dataset.width, tuple(dataset.transform)[:6], crs)
+
+
+def chunks(grid: Grid, pixel_bytes: int = 1) -> Iterator[Window]:
+    """Yield windows that cover a raster, for passing through all of it in little memory, whatever the bytes of a pixel."""
+    side = CHUNK
+    while side > 1 and side * side * pixel_bytes > CHUNK_BYTES:
+        side //= 2
+    for row in range(0, grid.height, side):
+        for col in range(0, grid.width, side):
+            yield Window(row, col, side, side).within(grid.window)

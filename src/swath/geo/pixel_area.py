@@ -1,0 +1,121 @@
+"""How much ground a pixel covers: true areas on the ellipsoid, whatever the CRS."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+
+from swath.errors import DataError
+from swath.geo.geobox import Grid
+from swath.geo.tiling import Window
+
+NODES = 65
+"""Rows and columns of the net in which pixel areas of projected rasters are computed; they are interpolated between."""
+
+
+class PixelAreas:
+    """Areas of the pixels of a raster, in square metres on the CRS's ellipsoid.
+
+    In a geographic CRS, a pixel's area follows from the two parallels that bound it; in a projected one, from what a step of a
+    row and of a column is on the ellipsoid. Areas in the plane are 0.1% wrong in UTM, fourfold in Web Mercator at 60 degrees.
+
+    Args:
+        grid: where the pixels lie.
+        side: of a pixel in metres, for rasters without a CRS.
+
+    Raises:
+        DataError: there is no CRS and no `side`, or a CRS that is not on the earth.
+    """
+
+    def __init__(self, grid: Grid, side: float | None = None) -> None:
+        self._grid = grid
+        self._side = side
+        if grid.crs is None:
+            if side is None:
+                raise DataError("it has no CRS, so nobody knows how large its pixels are", fix="Give --pixel METRES")
+            return
+        self._crs = pyproj.CRS(grid.crs)
+        if not (self._crs.is_geographic or self._crs.is_projected) or self._crs.ellipsoid is None:
+            raise DataError("its CRS is not on the earth", fix="Assign the right CRS first (gdal_edit.py -a_srs)")
+
+    def of(self, window: Window) -> NDArray[np.float64]:
+        """Return the areas of a window's pixels (rows, columns), in square metres."""
+        shape = (window.height, window.width)
+        if self._grid.crs is None:
+            return np.full(shape, float(self._side or 0) ** 2)
+        if self._crs.is_geographic:
+            return np.broadcast_to(self._between_parallels(window)[:, None], shape)
+        rows = (window.row + np.arange(window.height) + 0.5) / self._grid.height * (NODES - 1)
+        cols = (window.col + np.arange(window.width) + 0.5) / self._grid.width * (NODES - 1)
+        at = np.minimum(rows.astype(int), NODES - 2)
+        share = (rows - at)[:, None]
+        by_row = self._net[at] * (1 - share) + self._net[at + 1] * share
+        at = np.minimum(cols.astype(int), NODES - 2)
+        share = cols - at
+        areas: NDArray[np.float64] = by_row[:, at] * (1 - share) + by_row[:, at + 1] * share
+        return areas
+
+    def _between_parallels(self, window: Window) -> NDArray[np.float64]:
+        """Source: Snyder 1987, "Map projections: a working manual", equation 3-12 (authalic latitude)."""
+        a, _, _, _, e, f = self._grid.transform
+        degree = self._crs.axis_info[0].unit_conversion_factor
+        edges = (f + e * (window.row + np.arange(window.height + 1))) * degree
+        major, squared = self._major, self._squared
+        sine = np.sin(np.clip(edges, -np.pi / 2, np.pi / 2))
+        if squared < 1e-12:
+            zone = 2 * sine
+        else:
+            root = np.sqrt(squared)
+            zone = (1 - squared) * (sine / (1 - squared * sine**2) + np.arctanh(root * sine) / root)
+        areas: NDArray[np.float64] = np.abs(np.diff(zone)) * major**2 / 2 * abs(a) * degree
+        return areas
+
+    @cached_property
+    def _net(self) -> NDArray[np.float64]:
+        """Area of a pixel at each node of a net over the raster."""
+        a, b, c, d, e, f = self._grid.transform
+        rows, cols = np.meshgrid(
+            np.linspace(0, self._grid.height, NODES), np.linspace(0, self._grid.width, NODES), indexing="ij"
+        )
+        north, south = self._on_earth(cols, rows - 0.5), self._on_earth(cols, rows + 0.5)
+        west, east = self._on_earth(cols - 0.5, rows), self._on_earth(cols + 0.5, rows)
+        down, right = south - north, east - west
+        down[0], right[0] = (np.remainder(lon + np.pi, 2 * np.pi) - np.pi for lon in (down[0], right[0]))
+        lat = (north[1] + south[1]) / 2
+        net = np.abs(down[0] * right[1] - down[1] * right[0]) * self._square_metres(lat)
+        if not (np.isfinite(net).all() and (net > 0).all()):
+            raise DataError(
+                "a part of it lies where its projection is not defined", fix="Cut it to the land first (gdal_translate)"
+            )
+        found: NDArray[np.float64] = net
+        return found
+
+    def _on_earth(self, cols: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return longitude and latitude (2, ...) in radians."""
+        a, b, c, d, e, f = self._grid.transform
+        lon, lat = self._to_degrees.transform(a * cols + b * rows + c, d * cols + e * rows + f)
+        radians: NDArray[np.float64] = np.radians(np.stack([lon, lat]))
+        return radians
+
+    @cached_property
+    def _to_degrees(self) -> pyproj.Transformer:
+        return pyproj.Transformer.from_crs(self._crs, self._crs.geodetic_crs, always_xy=True)
+
+    def _square_metres(self, lat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the ground of a square radian of longitude and latitude: the radii of both curvatures, and the parallel's."""
+        major, squared = self._major, self._squared
+        thin = 1 - squared * np.sin(lat) ** 2
+        out: NDArray[np.float64] = major**2 * (1 - squared) / thin**2 * np.cos(lat)
+        return out
+
+    @property
+    def _major(self) -> float:
+        return float(self._crs.get_geod().a)  # type: ignore[union-attr]
+
+    @property
+    def _squared(self) -> float:
+        """First eccentricity, squared."""
+        return float(self._crs.get_geod().es)  # type: ignore[union-attr]

@@ -1,0 +1,160 @@
+"""Maps on disk: written tile by tile, finished as cloud-optimised GeoTIFFs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.errors
+import rasterio.features
+import rasterio.shutil
+import rasterio.windows
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+
+from swath.errors import JobError
+from swath.geo.geobox import Grid
+from swath.geo.tiling import Window
+from swath.io.raster import gdal
+from swath.legend import Legend, rgb
+
+
+@dataclass(frozen=True)
+class MapKind:
+    """What a map holds.
+
+    Attributes:
+        dtype: of its values.
+        nodata: what stands where there are none.
+        bands: a description of each band.
+        resampling: of its overviews.
+        colors: colour table of an 8-bit map, value to red, green, blue, alpha.
+        tags: of its first band.
+    """
+
+    dtype: str
+    nodata: float
+    bands: tuple[str, ...]
+    resampling: str = "NEAREST"
+    colors: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def class_map(legend: Legend) -> MapKind:
+    """Describe a map of class codes."""
+    colors = {c.map_code: (*rgb(c.color), 255) for c in legend.learnt} if legend.dtype == "uint8" else {}
+    tags = {f"class_{c.map_code}": c.name for c in legend.learnt}
+    return MapKind(legend.dtype, legend.nodata, ("class",), colors=colors, tags=tags)
+
+
+CONFIDENCE = MapKind("uint8", 255, ("confidence",), "AVERAGE")
+"""Percent 0..100 that the mapped class is right."""
+
+HEIGHT = MapKind("float32", float("nan"), ("height above ground in metres",), "AVERAGE")
+
+
+def probability_map(legend: Legend) -> MapKind:
+    """Describe a map of percent 0..100, one band a class."""
+    return MapKind("uint8", 255, tuple(legend.names), "AVERAGE")
+
+
+def mask_map(legend: Legend) -> MapKind:
+    """Describe the masks of all classes, one band each: 1 inside, 0 outside."""
+    return MapKind("uint8", 255, tuple(legend.names))
+
+
+class MapWriter:
+    """Writes a map tile by tile, then turns it into a cloud-optimised GeoTIFF.
+
+    The result is tiled (512), DEFLATE-compressed, has overviews, nodata, descriptions, and the georeferencing of the image.
+    Equal pixels make equal files.
+
+    Args:
+        path: the file to write; a scratch file lies beside it while the writer is open.
+        grid: the image's grid.
+        kind: what it holds; pixels hold its nodata at first.
+        extra: more georeferencing (see `Raster.extra_georeferencing`).
+    """
+
+    def __init__(self, path: Path, grid: Grid, kind: MapKind, extra: dict[str, Any] | None = None) -> None:
+        self._path = path
+        self._kind = kind
+        self._scratch = path.with_name(path.name + ".tiles.tif")
+        profile: dict[str, Any] = {
+            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(kind.bands), "dtype": kind.dtype,
+            "nodata": kind.nodata, "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "packbits",
+            "interleave": "band", "BIGTIFF": "IF_SAFER",
+        }  # fmt: skip
+        if grid.crs is not None:
+            profile["crs"] = grid.crs
+        if grid.crs is not None or grid.transform != Grid(1, 1).transform:
+            profile["transform"] = grid.affine
+        profile |= extra or {}
+        with gdal():
+            self._dataset = rasterio.open(self._scratch, "w+", **profile)
+        if kind.colors:
+            self._dataset.write_colormap(1, kind.colors)
+        self._dataset.update_tags(1, **kind.tags)
+        for i, text in enumerate(kind.bands, 1):
+            self._dataset.set_band_description(i, text)
+
+    def write(self, values: NDArray[Any], window: Window) -> None:
+        """Write values (rows, columns), or (bands, rows, columns), to a window."""
+        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        with gdal():
+            self._dataset.write(values if values.ndim == 3 else values[None], window=where)
+
+    def sieve(self, smallest: int) -> dict[int, int]:
+        """Give patches of fewer than `smallest` pixels (joined at edges) to their largest neighbour; nodata stays.
+
+        Works on the whole map, so no tile shows; needs four bytes of memory a pixel, and that for the outlines of all patches.
+
+        Returns:
+            Pixels by value, as they are then.
+        """
+        with gdal():
+            sieved = self._dataset.read(1)
+            data, before = sieved != self._kind.nodata, None
+            while before is None or not np.array_equal(before, sieved):
+                before = sieved  # one pass leaves patches whose neighbours were all small until it ended
+                sieved = rasterio.features.sieve(before, smallest, mask=data)
+            self._dataset.write(sieved, 1)
+        found, counts = np.unique(sieved, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+    def finish(self) -> None:
+        """Write the final file.
+
+        Raises:
+            JobError: the disk does not take it.
+        """
+        try:
+            with gdal():
+                wanted = self._checksums(self._dataset)
+                self._dataset.close()
+                rasterio.shutil.copy(
+                    self._scratch, self._path, driver="COG", COMPRESS="DEFLATE", LEVEL="5", BLOCKSIZE="512",
+                    OVERVIEW_RESAMPLING=self._kind.resampling, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS",
+                )  # fmt: skip
+                with rasterio.open(self._path) as made:
+                    if self._checksums(made) != wanted:  # GDAL says nothing of a full disk here
+                        raise rasterio.errors.RasterioIOError("what was written is not what is there")
+        except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+            raise JobError(
+                f"the map cannot be written ({error})", file=self._path.parent, fix="Make room, and give the same command again"
+            ) from error
+
+    @staticmethod
+    def _checksums(dataset: Any) -> list[int]:
+        return [dataset.checksum(i) for i in dataset.indexes]
+
+    def close(self) -> None:
+        """Remove the scratch file."""
+        try:
+            self._dataset.close()
+        except (rasterio.errors.RasterioError, CPLE_BaseError):
+            pass  # what could not be written is of no use any more
+        self._scratch.unlink(missing_ok=True)

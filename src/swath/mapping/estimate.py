@@ -1,0 +1,87 @@
+"""What a prediction would take, before it starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from swath.mapping.plan import Plan
+from swath.models.model import Model
+from swath.types import Tta
+
+MACHINES = (1, 10, 100, 1000)
+"""Numbers of machines that are spoken of."""
+
+COPIES = 3
+"""Parts, scratch file and map, each at most as large as the pixels themselves."""
+
+
+class Foresight(BaseModel):
+    """What a prediction would take.
+
+    Attributes:
+        read: rows and columns that are read for a tile, of the largest image.
+        halo: pixels read around a tile's core.
+        memory_bytes: of each worker, at most.
+        disk_bytes: of parts, scratch files and maps together, at most.
+        pixels_per_second: read pixels of one tile, all its looks, timed just now.
+        seconds: of computing, by number of machines like this one.
+        threads: of a worker.
+        tta: test-time augmentation.
+        looks: how many times each tile is looked at for it.
+        zoom: scale at which the network sees the largest image; 0.5 where its pixels are half as large as those that it knows.
+        cost: pixels that go through the network for each pixel read.
+        seam: share of labels that the model's own halo was found to change; None where that is not known.
+        context: `local`, or `global` where labels depend on all of a tile.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    read: tuple[int, int]
+    halo: int
+    memory_bytes: int
+    disk_bytes: int
+    pixels_per_second: float
+    seconds: dict[int, float]
+    threads: int
+    tta: Tta
+    looks: int
+    zoom: float
+    cost: float
+    seam: float | None
+    context: str
+
+
+def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
+    """Work out what plans would take; the network is timed on one tile of the largest image."""
+    largest = max(plans, key=lambda plan: plan.height * plan.width)
+    engine = model.open(largest.setup, largest.read, zoom=largest.asked.zoom)
+    raw = np.tile(np.asarray(engine.fill, np.float32)[None, :, None, None], (1, 1, *largest.read))
+    engine.runtime(raw)
+    start = time.perf_counter()
+    engine.runtime(raw)
+    speed = raw[0, 0].size / (time.perf_counter() - start)
+    tiles = sum(len(p.tiling) for p in plans)
+    looks, work = model.looks.at(largest.asked.zoom), 0.0
+    for plan in plans:  # in pixels of the largest image
+        work += plan.tiling.overhead * plan.height * plan.width * float(plan.asked.zoom / largest.asked.zoom) ** 2
+    classes = len(model.card.legend.learnt)
+    sizes = {"class": 1, "confidence": 1, "probabilities": classes, "masks": classes, "height": 4}
+    return Foresight(
+        read=largest.read,
+        halo=largest.halo,
+        memory_bytes=int(largest.asked.memory_gb * 1e9),
+        disk_bytes=COPIES * sum(sizes[layer] for layer in largest.asked.layers) * sum(p.height * p.width for p in plans),
+        pixels_per_second=speed,
+        seconds={n: work / speed / min(n, tiles) for n in MACHINES},
+        threads=largest.setup.threads,
+        tta=model.tta,
+        looks=looks.count,
+        zoom=float(largest.asked.zoom),
+        cost=looks.cost,
+        seam=model.card.seam,
+        context=model.card.context,
+    )

@@ -1,0 +1,312 @@
+"""What may be given to `predict`: one image or many, as one or each for itself, with masks, regions and bands by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from glob import glob
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from swath.errors import DataError, UsageError
+from swath.geo.geobox import Grid
+from swath.geo.latitude import check_located, with_latitude
+from swath.geo.tiling import Pixels, Window
+from swath.io.labels import UNLABELLED, VectorLabels, read_ignored
+from swath.io.raster import EXTENSIONS, Raster
+from swath.io.vector import read_geometries
+from swath.mapping.stacks import find_stack
+
+OPEN = 64
+"""Files of a mosaic that are open at one time."""
+
+
+class Input(BaseModel):
+    """An image to map, by the names of its files, so that every worker can open it.
+
+    Attributes:
+        name: what its map is called, without extension.
+        files: one raster; the bands of a stack; or the images of a mosaic.
+        mosaic: whether they are images beside each other, and not bands on each other.
+        bands: names of the bands of a stack; None for a raster's own.
+        order: bands to take, in the model's order, counted from 1; None for all as they are.
+        mask: rasters whose non-zero pixels become nodata.
+        regions: polygon layer outside of which nothing is mapped.
+        latitude: whether the latitude of each pixel is a further band.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    files: tuple[str, ...]
+    mosaic: bool = False
+    bands: tuple[str, ...] | None = None
+    order: tuple[int, ...] | None = None
+    mask: tuple[str, ...] = ()
+    regions: str | None = None
+    latitude: bool = False
+
+    def open(self) -> View:
+        """Open it.
+
+        Raises:
+            DataError: a file is damaged, or they do not fit together.
+        """
+        image: Raster | Mosaic
+        if self.mosaic:
+            image = Mosaic(self.files, self.order)
+        else:
+            image = Raster(self.files, self.bands, self.order)
+        return View(image, self.mask, self.regions, self.latitude)
+
+
+class _Image(Protocol):
+    """What a raster and a mosaic share."""
+
+    grid: Grid
+    dtype: np.dtype[Any]
+    bands: tuple[str, ...]
+    paths: tuple[str, ...]
+
+    @property
+    def extra_georeferencing(self) -> dict[str, Any]: ...
+
+    def read(self, window: Window) -> Pixels: ...
+
+    def close(self) -> None: ...
+
+
+class View:
+    """An image as it is to be mapped: masked pixels have no data, and only regions are wanted.
+
+    Args:
+        image: a raster or mosaic.
+        mask: rasters whose non-zero pixels become nodata, also for the network.
+        regions: polygon layer; None for all. What lies around a region is still read, as context.
+        latitude: whether the latitude of each pixel is a further band, the last.
+
+    Raises:
+        DataError: the regions cannot be read, or have no place on the image; or where it lies is wanted, and not known.
+    """
+
+    def __init__(self, image: _Image, mask: Sequence[str] = (), regions: str | None = None, latitude: bool = False) -> None:
+        self.image = image
+        self.grid = image.grid
+        self._mask = tuple(Path(p) for p in mask)
+        self._latitude = latitude
+        if latitude:
+            check_located(image.grid, image.bands, self.name, "take a model without latitude")
+        self._regions = None if regions is None else VectorLabels(read_geometries(regions), image.grid)
+
+    @property
+    def name(self) -> str:
+        """Path of the image, or of its first file."""
+        return self.image.paths[0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of what is read."""
+        return np.result_type(self.image.dtype, np.float32) if self._latitude else self.image.dtype
+
+    def read(self, window: Window) -> Pixels:
+        """Read a window; see `Raster.read`."""
+        values, valid = self.image.read(window)
+        if self._mask:
+            valid = valid & ~read_ignored(self._mask, self.grid, window)
+        pixels = Pixels(values, valid)
+        return with_latitude(pixels, self.grid, window, self.name) if self._latitude else pixels
+
+    def wanted(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return which pixels of a window lie in the regions (their centres do); None where all do."""
+        if self._regions is None:
+            return None
+        inside: NDArray[np.bool_] = self._regions.read(window, "code") != UNLABELLED
+        return inside
+
+    def close(self) -> None:
+        """Close the files."""
+        self.image.close()
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Mosaic:
+    """Several images beside each other, as one. Where they overlap, the first that has data counts.
+
+    Args:
+        paths: the images, in order; all with one CRS, pixels of one size, bands and type.
+        order: bands to take from each, counted from 1.
+
+    Raises:
+        DataError: a file is damaged, or its pixels do not lie on the first one's grid.
+    """
+
+    def __init__(self, paths: Sequence[str], order: Sequence[int] | None = None) -> None:
+        self.paths = tuple(paths)
+        self._order = order
+        self._opened: dict[int, Raster] = {}
+        first = self._raster(0)
+        self.dtype, self.bands = first.dtype, first.bands
+        places = [self._place(i, first.grid) for i in range(len(paths))]
+        top, left = min(p.row for p in places), min(p.col for p in places)
+        self._places = [Window(p.row - top, p.col - left, p.height, p.width) for p in places]
+        height, width = max(p.stop[0] for p in self._places), max(p.stop[1] for p in self._places)
+        self.grid = first.grid.part(Window(top, left, height, width))
+
+    extra_georeferencing: dict[str, Any] = {}
+
+    def _raster(self, i: int) -> Raster:
+        """Open an image, and close the one that was used longest ago."""
+        raster = self._opened.pop(i, None) or Raster([self.paths[i]], order=self._order)
+        self._opened[i] = raster
+        if len(self._opened) > OPEN:
+            self._opened.pop(next(iter(self._opened))).close()
+        return raster
+
+    def _place(self, i: int, grid: Grid) -> Window:
+        """Return where an image lies, in pixels of the first."""
+        raster = self._raster(i)
+        a, b, c, d, e, f = grid.transform
+        x, y = raster.grid.point(0, 0)
+        det = a * e - b * d
+        col, row = (e * (x - c) - b * (y - f)) / det, (a * (y - f) - d * (x - c)) / det
+        place = Window(round(row), round(col), raster.grid.height, raster.grid.width)
+        if not raster.grid.same_as(grid.part(place)):
+            raise DataError(
+                f"its pixels do not lie on the grid of {self.paths[0]}",
+                file=self.paths[i],
+                fix="Resample it first (gdalwarp -t_srs -tr -tap), or leave --mosaic out",
+            )
+        if len(raster.bands) != len(self.bands) or raster.dtype != self.dtype:
+            raise DataError(
+                f"it has {len(raster.bands)} bands of {raster.dtype}, and {self.paths[0]} {len(self.bands)} of {self.dtype}",
+                file=self.paths[i],
+                fix="Leave --mosaic out, or make them alike",
+            )
+        return place
+
+    def read(self, window: Window) -> Pixels:
+        """Read a window; see `Raster.read`. What no image covers is invalid."""
+        values = np.zeros((len(self.bands), window.height, window.width), self.dtype)
+        valid = np.zeros((window.height, window.width), bool)
+        for i, place in enumerate(self._places):
+            common = window.within(place)
+            if not common.size:
+                continue
+            at = common.relative_to(window).slices
+            if valid[at].all():
+                continue
+            part = self._raster(i).read(common.relative_to(place))
+            new = part.valid & ~valid[at]
+            np.copyto(values[(slice(None), *at)], part.values, where=new)
+            valid[at] |= new
+        return Pixels(values, valid)
+
+    def close(self) -> None:
+        """Close the files."""
+        with ExitStack() as stack:
+            for raster in self._opened.values():
+                stack.callback(raster.close)
+        self._opened.clear()
+
+
+def find_inputs(given: str | Path | Iterable[str | Path], bands: Sequence[str], stack: str | None = None) -> list[Input]:
+    """List the images that are meant.
+
+    Args:
+        given: a raster (any path that GDAL opens), a folder of rasters, a pattern, a text file with one path a line, a STAC
+            item, or several of these.
+        bands: names of the model's bands, by which the assets of a STAC item and the files of a stack are found.
+        stack: folder with the bands of one image in separate files.
+
+    Raises:
+        DataError: nothing is found, or not all bands are.
+        UsageError: two images would have maps of one name.
+    """
+    if stack is not None:
+        return [Input(name=Path(stack).name, files=tuple(map(absolute, find_stack(stack, bands))), bands=tuple(bands))]
+    several = not isinstance(given, (str, Path))
+    out = [found for one in (given if several else [given]) for found in _expand(str(one), bands)]  # type: ignore[union-attr]
+    names = [i.name for i in out]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise UsageError(f"two images are called {twice[0]}, and so would be their maps", fix="Map them one by one")
+    return out
+
+
+def absolute(path: str | Path) -> str:
+    """Return a path that means the same from everywhere; what is no local file (a URL, `/vsi...`, `GPKG:x`) stays as it is."""
+    return str(Path(path).resolve()) if Path(path).exists() else str(path)
+
+
+def _expand(given: str, bands: Sequence[str]) -> list[Input]:
+    path = Path(given)
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith("."))
+        if not found:
+            raise DataError("there is no raster in this folder", file=path, fix="Name the images, or a pattern of them")
+        return [_single(p) for p in found]
+    if path.suffix.lower() == ".txt" and path.is_file():
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        return [found for line in lines if line and not line.startswith("#") for found in _expand(line, bands)]
+    if path.suffix.lower() in (".json", ".geojson") and path.is_file():
+        return [_of_item(path, bands)]
+    if not path.exists() and "://" not in given and any(c in given for c in "*?["):
+        matches = sorted(p for p in map(Path, glob(given, recursive=True)) if p.suffix.lower() in EXTENSIONS)
+        if not matches:
+            raise DataError("no raster matches this pattern", file=given, fix="Check the pattern")
+        return [_single(p) for p in matches]
+    return [_single(given)]
+
+
+def _single(path: str | Path) -> Input:
+    name = Path(str(path).rpartition(":")[2] if not Path(path).exists() else path).stem
+    return Input(name=name or "image", files=(absolute(path),))
+
+
+def _of_item(path: Path, bands: Sequence[str]) -> Input:
+    """Find the raster of a STAC item, or one asset a band.
+
+    Raises:
+        DataError: it is no item, or its assets do not say which is meant.
+    """
+    import pystac
+
+    try:
+        item = pystac.Item.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 - pystac raises what its parser meets
+        raise DataError(f"it is no STAC item ({type(error).__name__})", file=path, fix="Give a raster or an item") from error
+    hrefs: dict[str, str] = {}
+    rasters: list[str] = []
+    for key, asset in item.assets.items():
+        href = asset.get_absolute_href() or asset.href
+        if "tiff" in (asset.media_type or "") or "jp2" in (asset.media_type or "") or Path(href).suffix.lower() in EXTENSIONS:
+            own = asset.extra_fields.get("eo:bands") or asset.extra_fields.get("bands") or [{}]
+            if len(own) == 1:
+                names = [own[0].get(k) for k in ("name", "common_name", "eo:common_name")]
+                hrefs |= {str(n): href for n in (*names, key) if n}
+            if not asset.roles or "data" in asset.roles:
+                rasters.append(href)
+    if all(b in hrefs for b in bands):
+        files = tuple(absolute(hrefs[b]) for b in bands)
+        return (
+            Input(name=item.id, files=files, bands=tuple(bands))
+            if len(set(files)) > 1
+            else Input(name=item.id, files=files[:1])
+        )
+    if len(rasters) != 1:
+        raise DataError(
+            f"the model's bands ({', '.join(bands)}) are not among its assets, and it has {len(rasters)} rasters with data",
+            file=path,
+            fix="Name the raster itself",
+        )
+    return Input(name=item.id, files=(absolute(rasters[0]),))

@@ -1,0 +1,139 @@
+"""Scores, all from one confusion matrix.
+
+Rows of a matrix are truth, columns are prediction. Classes that neither truth nor prediction holds have no score (NaN, null in
+JSON) and are left out of means; a class that is predicted but absent from the truth has IoU 0 and counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.legend import IGNORE
+
+
+def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int) -> NDArray[np.int64]:
+    """Count pixels by true and predicted class.
+
+    Args:
+        truth: class indices, any shape, `IGNORE` where there is no label.
+        predicted: class indices, same shape; all below `n` where truth is labelled.
+        n: number of classes.
+
+    Returns:
+        Matrix (n, n), int64, rows truth.
+
+    Raises:
+        ValueError: a labelled pixel has no prediction, or shapes differ.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth has shape {truth.shape}, prediction {predicted.shape}")
+    labelled = truth != IGNORE
+    rows, columns = truth[labelled].astype(np.int64), predicted[labelled].astype(np.int64)
+    if rows.size and (rows.max() >= n or columns.max() >= n):
+        raise ValueError(f"a class index is outside 0..{n - 1}")
+    matrix: NDArray[np.int64] = np.bincount(rows * n + columns, minlength=n * n).astype(np.int64).reshape(n, n)
+    return matrix
+
+
+def tallies(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return all that scores need of confusion matrices, which add up as they do, and are three rows however many classes.
+
+    Args:
+        matrix: (..., n, n).
+
+    Returns:
+        Labelled pixels of each class, those mapped as it, and those that are both: (..., 3, n).
+    """
+    return np.stack([matrix.sum(axis=-1), matrix.sum(axis=-2), np.diagonal(matrix, axis1=-2, axis2=-1)], axis=-2)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the tallies of a confusion matrix: by class (n,), of all one number; float64, NaN where there is no score.
+
+    Tallies may be stacked (..., 3, n); each score is then an array (..., n) or (...,).
+
+    Source: Everingham et al. 2010 (PASCAL VOC) for IoU, Cohen 1960 for kappa; the rest are the textbook definitions.
+    """
+
+    tallies: NDArray[Any]
+
+    @classmethod
+    def of(cls, matrix: NDArray[Any]) -> Scores:
+        """Score a confusion matrix (n, n), or many (..., n, n)."""
+        return cls(tallies(matrix))
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """Labelled pixels of each class."""
+        return self.tallies[..., 0, :]
+
+    @property
+    def mapped(self) -> NDArray[Any]:
+        """Labelled pixels that are mapped as each class."""
+        return self.tallies[..., 1, :]
+
+    @property
+    def _hits(self) -> NDArray[np.float64]:
+        return self.tallies[..., 2, :].astype(np.float64)
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union: TP / (TP + FP + FN)."""
+        out: NDArray[np.float64] = _ratio(self._hits, self.mapped + self.pixels - self._hits)
+        return out
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """F1, also called Dice: 2 TP / (2 TP + FP + FN)."""
+        out: NDArray[np.float64] = _ratio(2 * self._hits, self.mapped + self.pixels)
+        return out
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """Share of the predicted pixels that are right (user's accuracy): TP / (TP + FP)."""
+        out: NDArray[np.float64] = _ratio(self._hits, self.mapped)
+        return out
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """Share of the true pixels that were found (producer's accuracy): TP / (TP + FN)."""
+        out: NDArray[np.float64] = _ratio(self._hits, self.pixels)
+        return out
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU over the classes that have one."""
+        mean: float = mean_known(self.iou)
+        return mean
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all labelled pixels that are right."""
+        share: float = _ratio(self._hits.sum(axis=-1), self.pixels.sum(axis=-1))
+        return share
+
+    @property
+    def kappa(self) -> float:
+        """Cohen's kappa: (accuracy - chance) / (1 - chance), chance being what the two marginals would agree on by luck."""
+        total = np.maximum(self.pixels.sum(axis=-1, keepdims=True), 1).astype(np.float64)
+        chance = (self.pixels / total * (self.mapped / total)).sum(axis=-1)
+        kappa: float = _ratio(self.accuracy - chance, 1 - chance)
+        return kappa
+
+
+def mean_known(scores: NDArray[np.float64]) -> Any:
+    """Return the mean over the last axis of those that are not NaN; NaN where all are."""
+    known = ~np.isnan(scores)
+    return _ratio(np.where(known, scores, 0).sum(axis=-1), known.sum(axis=-1))
+
+
+def _ratio(part: Any, of: Any) -> Any:
+    """Divide; NaN where the divisor is not positive. Numbers come out as numbers."""
+    out = np.full(np.shape(part), np.nan)
+    np.divide(part, of, out=out, where=np.asarray(of) > 0)
+    return out[()]

@@ -1,0 +1,102 @@
+"""The page of findings: what is wrong with a source folder, with small pictures of what is meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swath.checks import Facts, Survey
+from swath.data.layouts import Sample
+from swath.errors import SwathError
+from swath.geo.tiling import Pixels, Window
+from swath.io.render import coloured, data_url, step_for, visible
+from swath.legend import Legend
+from swath.reports.html import write_page
+from swath.types import Finding, PathLike
+
+LONGEST = 180
+"""Longest side of a picture, in pixels."""
+
+PICTURED = 60
+"""Findings that get pictures, at most."""
+
+
+def write_findings(folder: PathLike, found: Survey, result: dict[str, Any]) -> Path:
+    """Write the page of `swath inspect`.
+
+    Args:
+        folder: for `index.html`.
+        found: the survey.
+        result: what `swath inspect` returns, as JSON object.
+
+    Raises:
+        JobError: the page cannot be written.
+    """
+    samples = {s.name: s for s in found.catalogue.samples}
+    listed = []
+    for number, finding in enumerate(found.findings):
+        sample = samples.get(finding.sample or "")
+        shown = _pictures(sample, found.legend) if sample and number < PICTURED else []
+        listed.append(finding.as_json() | {"pictures": shown})
+    classes = _classes(found.legend, result["classes"])
+    return write_page(
+        folder,
+        "inspect.html",
+        source=str(found.catalogue.root),
+        result=result,
+        counts=_levels(found.findings),
+        classes=classes,
+        groups=_groups(found) if found.legend else [],
+        findings=listed,
+    )
+
+
+def _levels(findings: Sequence[Finding]) -> dict[str, int]:
+    counts = Counter(f.level for f in findings)
+    return {"error": counts["error"], "warning": counts["warning"], "note": counts["note"]}
+
+
+def _classes(legend: Legend | None, counted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    total = max(1, sum(c["pixels"] for c in counted))
+    colors = [c.color for c in legend.classes] if legend else []
+    return [c | {"share": c["pixels"] / total, "color": color} for c, color in zip(counted, colors, strict=True)]
+
+
+def _groups(found: Survey) -> list[dict[str, Any]]:
+    """Return each group with its images and the shares of the classes in its labels."""
+    assert found.legend is not None  # noqa: S101 - asked by the caller
+    out = []
+    of: dict[str, list[Facts]] = {}
+    for sample in found.catalogue.samples:
+        if sample.group is not None:
+            of.setdefault(sample.group, []).extend([found.facts[sample.name]] if sample.name in found.facts else [])
+    for name, facts in sorted(of.items()):
+        codes = sum((fact.labels.codes for fact in facts), Counter[int]())
+        pixels = np.array([sum(codes[code] for code in c.codes) for c in found.legend.classes], float)
+        out.append({"name": name, "images": len(facts), "shares": (pixels / max(1.0, pixels.sum())).tolist()})
+    return out
+
+
+def _pictures(sample: Sample, legend: Legend | None) -> list[tuple[str, str]]:
+    """Draw an image and its labels, as far as they can be read."""
+    out = []
+    try:
+        with sample.open_image() as raster:
+            step = step_for(raster.grid.height, raster.grid.width, LONGEST)
+            # Row by row of chunks would be kinder to memory; a page is for looking, so large rasters show their corner.
+            window = Window(0, 0, 8192, 8192).within(raster.grid.window)
+            values, valid = raster.read(window)
+            small = Pixels(values[:, ::step, ::step], valid[::step, ::step])
+            out.append(("image", data_url(visible(small, list(raster.bands)))))
+            if legend is not None and sample.labels is not None:
+                with closing(sample.open_labels(raster.grid, legend)) as labels:
+                    codes = labels.read(window, legend.kind)[::step, ::step]
+                out.append(("labels", data_url(coloured(legend.encode(codes), legend))))
+    except SwathError:
+        pass  # the finding itself says what cannot be read
+    return out

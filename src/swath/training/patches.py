@@ -1,0 +1,224 @@
+"""Training batches: random windows of a dataset's training samples, scaled, turned and recoloured.
+
+Batch number k of a seed is always the same, whoever asks for it and in whatever order; so training resumes exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from swath.geo.scale import ratio
+from swath.geo.tiling import Window
+from swath.training.recipes import Recipe
+from swath.training.sampler import Ground, Piece
+
+LOOKED_AT = 2**12
+"""Pixels of a patch, about so many, that say its mean and deviation."""
+
+
+class Batch(NamedTuple):
+    """What a training step sees.
+
+    Attributes:
+        pixels: raw pixel values, float32 (batch, bands, rows, columns), invalid pixels filled with the band's mean.
+        labels: class indices, int64 (batch, rows, columns), `IGNORE` where there is no label.
+        heights: metres above ground, float32 (batch, rows, columns), NaN where unknown; None where they are not learnt.
+        colours: how pixels are still to be recoloured, float32 (batch, 3, bands): each band's mean, gain and shift; None where
+            they are not. It is part of the step, so that a GPU does it.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    heights: Tensor | None = None
+    colours: Tensor | None = None
+
+    def recoloured(self) -> Batch:
+        """Return the batch with its pixels recoloured, where that is still to be done."""
+        if self.colours is None:
+            return self
+        mean, gain, shift = self.colours[..., None, None].unbind(1)
+        return self._replace(pixels=(self.pixels - mean) * gain + mean + shift, colours=None)
+
+    def pinned(self) -> Batch:
+        """Return the batch in memory that a GPU copies from by itself."""
+        return Batch(*(None if part is None else part.pin_memory() for part in self))  # type: ignore[arg-type]
+
+
+class Batches(torch.utils.data.IterableDataset[Batch]):
+    """An endless row of batches, each of which depends on nothing but the seed and its number.
+
+    Args:
+        ground: what is learnt from.
+        recipe: sizes, scales and augmentation.
+        seed: of all draws.
+        start: number of the first batch.
+
+    Attributes:
+        start: number of the first batch that is given out.
+        every: only each so many-th is given out after it, so that several processes share the row.
+    """
+
+    def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
+        super().__init__()
+        self.ground = ground
+        self.recipe = recipe
+        self.seed = seed
+        self.start = start
+        self.every = 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        number = self.start
+        while True:
+            yield self.batch(number)
+            number += self.every
+
+    def batch(self, number: int) -> Batch:
+        """Return batch `number`."""
+        raise NotImplementedError
+
+    @property
+    def epoch(self) -> int:
+        """Batches that make one pass over the data."""
+        raise NotImplementedError
+
+
+class Patches(Batches):
+    """Patches drawn by class, at random scales; the same ground has the same size in all of them, whatever image shows it.
+
+    Samples are drawn by their number of labelled pixels; pixels of other splits in the same image are hidden.
+    """
+
+    def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
+        super().__init__(ground, recipe, seed, start)
+        self._latitude = ground.dataset.manifest.latitude
+        known = ground.dataset.manifest.gsd is not None
+        self._zooms = [math.log(zoom) for zoom in (recipe.scales_known if known else recipe.scales)]
+
+    @property
+    def epoch(self) -> int:
+        """Batches that hold as many pixels as are labelled."""
+        labelled = sum(sum(s.counts) for s in self.ground.samples)
+        return max(1, math.ceil(labelled / (self.recipe.batch * self.recipe.patch**2)))
+
+    def batch(self, number: int) -> Batch:
+        """Return batch `number`."""
+        rng = np.random.default_rng([self.seed, number])
+        return _mixed(rng, stacked([self._patch(rng) for _ in range(self.recipe.batch)]), self.recipe.mixed)
+
+    def _patch(self, rng: np.random.Generator) -> Batch:
+        sample, row, col = self.ground.draw(rng)
+        inside = sample.window
+        zoom = math.exp(rng.uniform(self._zooms[0], self._zooms[1])) * self._scale(sample.image)
+        side = max(1, round(self.recipe.patch / zoom))
+        window = Window(
+            inside.row + _start(rng, row, inside.height, side), inside.col + _start(rng, col, inside.width, side), side, side
+        )
+        piece = self.ground.read(sample.image, window)
+        patch = resized(piece, self.recipe.patch, antialias=True)
+        if self.recipe.turns:
+            patch = _turned(rng, patch)
+        return patch._replace(colours=self._colours(rng, piece))
+
+    def _scale(self, image: int) -> float:
+        """Return the scale that brings an image to the ground sampling distance of the dataset, 1 where one is not known."""
+        return ratio(self.ground.dataset.images[image].grid.gsd, self.ground.dataset.manifest.gsd)
+
+    def _colours(self, rng: np.random.Generator, piece: Piece) -> Tensor:
+        """Draw changes of brightness, contrast and the balance of bands, relative to the statistics that the recipe names."""
+        r = self.recipe
+        bands = len(self.ground.mean)
+        mean, std = _statistics(piece) if r.jitter == "patch" else (self.ground.mean, self.ground.std)
+        gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(1 - r.contrast / 2, 1 + r.contrast / 2, bands)
+        shift = rng.uniform(-r.brightness, r.brightness) + rng.uniform(-r.brightness / 3, r.brightness / 3, bands)
+        if self._latitude:  # it says where a patch lies, whatever the light
+            gain[-1], shift[-1] = 1, 0
+        changes = mean, gain.astype(np.float32), shift.astype(np.float32) * std
+        return torch.from_numpy(np.stack(changes))
+
+
+def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
+    """Draw where a patch begins that shows `spot` of a sample of `length` pixels.
+
+    It lies in the sample or reaches up to a quarter over its edge; a patch that is larger covers all of the sample.
+    """
+    low, high = sorted((0, length - side))
+    margin = side // 4 if length > side else 0
+    return int(np.clip(rng.integers(spot - side + 1, spot + 1), low - margin, high + margin))
+
+
+def _statistics(piece: Piece) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and deviation of each band over the valid pixels of a piece, of which about `LOOKED_AT` are looked at."""
+    step = max(1, math.isqrt(piece.valid.size // LOOKED_AT))
+    seen = piece.values[:, ::step, ::step][:, piece.valid[::step, ::step]]
+    if not seen.size:
+        return piece.values[:, 0, 0].astype(np.float32), np.zeros(len(piece.values), np.float32)
+    return seen.mean(axis=1, dtype=np.float32), seen.std(axis=1, dtype=np.float32)
+
+
+def _turned(rng: np.random.Generator, patch: Batch) -> Batch:
+    """Apply one of the eight symmetries of the square."""
+    quarter, flip = int(rng.integers(4)), bool(rng.integers(2))
+
+    def turn(part: Tensor | None) -> Tensor | None:
+        if part is None:
+            return None
+        turned = np.rot90(part.numpy(), quarter, (-2, -1))
+        return torch.from_numpy(np.ascontiguousarray(turned[..., ::-1] if flip else turned))
+
+    return Batch(*map(turn, patch[:3]))  # type: ignore[arg-type]
+
+
+def _mixed(rng: np.random.Generator, batch: Batch, share: float) -> Batch:
+    """Paste a square of the patch before it into a share of the patches; it takes half of a patch on average."""
+    if not share:
+        return batch
+    mixed = Batch(*(None if part is None else part.clone() for part in batch))  # type: ignore[arg-type]
+    size = batch.labels.shape[-1]
+    for patch in np.flatnonzero(rng.random(len(batch.labels)) < share):
+        side = max(1, int(size * math.sqrt(rng.random())))
+        top, left = rng.integers(size - side + 1, size=2)
+        where = ..., slice(top, top + side), slice(left, left + side)
+        for part, of in zip(mixed[:3], batch[:3], strict=True):
+            if part is not None and of is not None:
+                part[patch][where] = of[patch - 1][where]
+    return mixed
+
+
+def resized(piece: Piece, size: int, antialias: bool) -> Batch:
+    """Bring a piece to `size` pixels a side: pixels bilinear, labels and heights nearest; the result has no batch axis.
+
+    Bytes are rounded to bytes on the way, as a resized photograph is.
+    """
+    height, width = piece.labels.shape
+    pixels = torch.from_numpy(piece.values)
+    labels, heights = piece.labels, piece.heights
+    if (height, width) != (size, size):
+        smooth = antialias and max(height, width) > size
+        pixels = F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=smooth)[0]
+        rows, cols = (np.minimum(((np.arange(size) + 0.5) * n / size).astype(np.int64), n - 1) for n in (height, width))
+        labels = labels[rows][:, cols]
+        heights = None if heights is None else heights[rows][:, cols]
+    measured = None if heights is None else torch.from_numpy(heights)
+    return Batch(pixels.float(), torch.from_numpy(labels.astype(np.int64)), measured)
+
+
+def stacked(patches: Sequence[Batch]) -> Batch:
+    """Join patches to a batch."""
+    return Batch(*(None if parts[0] is None else torch.stack(parts) for parts in zip(*patches, strict=True)))  # type: ignore[arg-type]
+
+
+def class_shares(batches: Batches, count: int, classes: int) -> NDArray[np.float64]:
+    """Return the share of each class among the labelled pixels of the first `count` batches, float64 (classes,)."""
+    found = np.zeros(256, np.int64)
+    for number in range(count):
+        found += np.bincount(batches.batch(number).labels.numpy().ravel(), minlength=256)
+    shares: NDArray[np.float64] = found[:classes] / max(1, found[:classes].sum())
+    return shares

@@ -1,0 +1,85 @@
+"""How a network is taught: a step, the optimiser, the learning rate."""
+
+from __future__ import annotations
+
+import swath._torchvision_shim  # noqa: F401 - has to come first
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from swath.models.network import Network
+from swath.training.acceleration import FastDepthwise
+from swath.training.losses import Loss
+from swath.training.patches import Batch
+from swath.training.recipes import Recipe
+from swath.training.replay import forget, record
+
+
+class Teacher(LightningModule):
+    """The network with its loss and optimiser.
+
+    Args:
+        network: what is taught.
+        recipe: how.
+        counts: labelled training pixels of each class.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, counts: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = Loss(recipe, counts)
+        self._recipe = recipe
+
+    def on_train_start(self) -> None:
+        """Where one GPU does all the work, record it."""
+        trainer, recipe = self.trainer, self._recipe
+        if self.device.type == "cuda" and trainer.world_size * trainer.accumulate_grad_batches == 1:
+            shape = recipe.batch, self.network.mean.shape[1], recipe.patch, recipe.patch
+            record(self.network, shape, bf16=trainer.precision == "bf16-mixed")
+
+    def on_train_end(self) -> None:
+        """Forget what was recorded: the network moves."""
+        forget(self.network)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the loss of a batch."""
+        batch = batch.recoloured()
+        with FastDepthwise() if torch.is_autocast_enabled("cpu") else nullcontext():
+            scores = self.network(batch.pixels.contiguous(memory_format=torch.channels_last)).float()
+        loss: Tensor = self.loss(scores, batch.labels, batch.heights)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Biases, norms and the small branch of single pixels do not decay."""
+        groups: dict[float, list[torch.nn.Parameter]] = {self._recipe.decay: [], 0.0: []}
+        for name, weights in self.network.named_parameters():
+            decays = weights.ndim > 1 and not name.startswith("pixel.")
+            groups[self._recipe.decay * decays].append(weights)
+        kind = torch.optim.AdamW if self._recipe.optimizer == "adamw" else torch.optim.Adam
+        named = [{"params": found, "weight_decay": decay} for decay, found in groups.items()]
+        return kind(named, lr=self._recipe.rate, fused=True)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep the gradient within bounds; here, because Lightning's own way refuses fused optimisers."""
+        if self._recipe.clip:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self._recipe.clip)
+
+    def pace(self, spent: float) -> None:
+        """Set what changes in the course of a training, by the share of the budget that is spent."""
+        self._set_rate(spent)
+        self.loss.learnt = 1 - (1 - self._recipe.small_loss) * min(1.0, 2 * spent)
+
+    def _set_rate(self, spent: float) -> None:
+        """Warm up linearly, then follow a cosine to 0; or keep the rate."""
+        if self._recipe.schedule == "constant":
+            return
+        warm = self._recipe.warm_up
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, spent - warm) / (1 - warm))))
+        optimizer = self.optimizers()
+        for group in optimizer.param_groups:  # type: ignore[union-attr]
+            group["lr"] = self._recipe.rate * min(1.0, spent / warm, cosine)

@@ -1,0 +1,348 @@
+import dataclasses
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from rio_cogeo.cogeo import cog_validate
+
+import swath
+from swath.errors import DataError, JobError, UsageError
+from swath.geo.tiling import square
+from swath.inference import runtimes
+from swath.mapping import plan
+from swath.mapping.polygons import polygonise
+from swath.mapping.tile_store import TileParts
+from swath.models.model import Model
+from tests.make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_raster
+
+
+def read(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read(1), dataset.profile, dataset.tags(1), dataset.colormap(1)
+
+
+def test_the_map_lies_on_the_images_own_grid(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 130, 90), UTM, NORTH_UP)
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif")
+    codes, profile, tags, colors = read(tmp_path / "m.tif")
+    assert (profile["height"], profile["width"], profile["nodata"]) == (130, 90, 0)
+    assert profile["crs"] == UTM and profile["transform"] == NORTH_UP
+    assert tags["class_1"] == "1" and colors[1][:3] != colors[2][:3]
+    assert cog_validate(tmp_path / "m.tif")[0]
+    assert result.pixels == 130 * 90 == sum(result.classes.values()) + result.nodata
+    assert result.peak_rss_bytes > 50e6
+
+
+@pytest.mark.usefixtures("float32")
+def test_the_file_and_the_array_give_the_same_map(tiny_model, tmp_path):
+    pixels = noise(3, 100, 100)
+    swath.predict(tiny_model, write_raster(tmp_path / "i.tif", pixels), tmp_path / "m.tif")
+    np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], Model(tiny_model).predict(pixels))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (33, 31)])
+def test_any_size_is_mapped(tiny_model, tmp_path, shape):
+    swath.predict(tiny_model, write_raster(tmp_path / "i.tif", noise(3, *shape)), tmp_path / "m.tif")
+    codes = read(tmp_path / "m.tif")[0]
+    assert codes.shape == shape and (codes > 0).all()
+
+
+def test_nodata_stays_nodata(tiny_model, tmp_path):
+    pixels = noise(3, 64, 64)
+    pixels[:, :10] = 0
+    swath.predict(tiny_model, write_raster(tmp_path / "i.tif", pixels, nodata=0), tmp_path / "m.tif")
+    codes = read(tmp_path / "m.tif")[0]
+    assert (codes[:10] == 0).all() and (codes[10:] > 0).all()
+
+
+def test_an_older_map_is_replaced_only_by_a_whole_one(tiny_model, tmp_path):
+    (tmp_path / "m.tif").write_text("old")
+    image = truncate(write_raster(tmp_path / "i.tif", noise(3, 200, 200)))
+    with pytest.raises(DataError, match=r"i\.tif"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif")
+    assert (tmp_path / "m.tif").read_text() == "old"
+    swath.predict(tiny_model, write_raster(tmp_path / "good.tif", noise(3, 40, 40)), tmp_path / "m.tif")
+    assert read(tmp_path / "m.tif")[0].shape == (40, 40)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["good.tif", "i.tif", "m.qml", "m.tif"]
+
+
+@pytest.mark.usefixtures("float32")
+def test_bands_in_separate_files_are_found_by_name(tiny_model, tmp_path):
+    names = [b.name for b in Model(tiny_model).card.bands]
+    pixels = noise(3, 40, 60)
+    for name, band in reversed(list(zip(names, pixels, strict=True))):
+        write_raster(tmp_path / "bands" / f"scene_{name}.tif", band, UTM, NORTH_UP)
+    write_raster(tmp_path / "bands" / "other.tif", pixels[0], UTM, NORTH_UP)
+    swath.predict(tiny_model, tmp_path / "short.tif", stack=tmp_path / "bands")
+    first = tmp_path / "bands" / f"scene_{names[0]}.tif"
+    swath.predict(tiny_model, first, tmp_path / "long.tif", stack=tmp_path / "bands")
+    expected = Model(tiny_model).predict(pixels)
+    for name in ("short.tif", "long.tif"):
+        np.testing.assert_array_equal(read(tmp_path / name)[0], expected)
+
+
+def test_a_missing_band_is_named(tiny_model, tmp_path):
+    name = Model(tiny_model).card.bands[0].name
+    write_raster(tmp_path / "bands" / f"s_{name}.tif", noise(20, 20))
+    with pytest.raises(DataError, match="needs exactly one file"):
+        swath.predict(tiny_model, tmp_path / "m.tif", stack=tmp_path / "bands")
+
+
+def test_another_number_of_bands_is_refused(tiny_model, tmp_path):
+    with pytest.raises(DataError, match=r"1 band\(s\), and the model takes 3"):
+        swath.predict(tiny_model, write_raster(tmp_path / "i.tif", noise(20, 20)), tmp_path / "m.tif")
+
+
+def test_another_type_of_pixel_is_warned_of(tiny_model, tmp_path, caplog):
+    swath.predict(tiny_model, write_raster(tmp_path / "i.tif", noise(3, 20, 20, dtype="uint16")), tmp_path / "m.tif")
+    assert "uint16" in caplog.text and "uint8" in caplog.text
+
+
+def test_what_cannot_be_written_is_refused(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 20, 20))
+    with pytest.raises(JobError, match="this is a folder"):
+        swath.predict(tiny_model, image, tmp_path)
+    with pytest.raises(UsageError, match="no MAP"):
+        swath.predict(tiny_model, image)
+    with pytest.raises(DataError, match="no such file"):
+        swath.predict(tiny_model, tmp_path / "absent.tif", tmp_path / "m.tif")
+
+
+def test_a_map_never_replaces_its_own_input(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
+    before = image.read_bytes(), tiny_model.read_bytes()
+    for target in (image, tiny_model):
+        with pytest.raises(UsageError, match="replace its own input"):
+            swath.predict(tiny_model, image, target)
+    assert (image.read_bytes(), tiny_model.read_bytes()) == before
+
+
+def test_confidence_and_probabilities_belong_to_the_map(tiny_model, tmp_path):
+    pixels = noise(3, 64, 80)
+    pixels[:, :10] = 0
+    image = write_raster(tmp_path / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", confidence=True, probabilities=True)
+    assert [p.rpartition("/")[2] for p in result.maps] == ["m.tif", "m_confidence.tif", "m_probabilities.tif"]
+    with rasterio.open(tmp_path / "m_confidence.tif") as c, rasterio.open(tmp_path / "m_probabilities.tif") as p:
+        codes, confidence, probabilities = read(tmp_path / "m.tif")[0], c.read(1), p.read()
+        assert (c.dtypes[0], c.nodata, c.descriptions, c.crs) == ("uint8", 255, ("confidence",), rasterio.CRS.from_string(UTM))
+        assert p.count == 3 and p.descriptions == ("1", "2", "3") and p.nodata == 255
+    assert (confidence[:10] == 255).all() and (probabilities[:, :10] == 255).all()
+    inside = np.s_[10:]
+    assert 33 <= confidence[inside].min() and confidence[inside].max() <= 100
+    chosen = np.take_along_axis(probabilities[:, 10:], codes[None, 10:].astype(int) - 1, axis=0)[0]
+    np.testing.assert_array_equal(chosen, confidence[inside])
+    assert (np.abs(probabilities[:, 10:].astype(int).sum(axis=0) - 100) <= 2).all()
+    for name in result.maps:
+        assert cog_validate(name)[0]
+
+
+@pytest.fixture(scope="module")
+def apart(stripes):
+    """A model with one mask a class."""
+    path = stripes.parent / "apart.swath"
+    swath.train(stripes, path, steps=3, heads="per-class")
+    return path
+
+
+@pytest.mark.usefixtures("float32")
+def test_masks_of_each_class_follow_their_thresholds(apart, tmp_path):
+    pixels = noise(3, 64, 96)
+    pixels[:, :10] = 0
+    image = write_raster(tmp_path / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
+    result = swath.predict(apart, image, tmp_path / "m.tif", class_masks=True)
+    assert result.maps[1:] == [str(tmp_path / "m_masks.tif")] and cog_validate(result.maps[1])[0]
+    model = Model(apart)
+    with rasterio.open(result.maps[1]) as made:
+        masks = made.read()
+        assert (made.dtypes[0], made.nodata, made.crs) == ("uint8", 255, rasterio.CRS.from_string(UTM))
+        assert made.descriptions == tuple(model.card.legend.names)
+    raw = np.where(pixels == 0, np.reshape([b.fill for b in model.card.bands], (3, 1, 1)), pixels).astype(np.float32)
+    shares = 1 / (1 + np.exp(-model.engine.runtime(raw[None])[0]))
+    margin = np.abs(shares - np.reshape(model.card.thresholds, (3, 1, 1)))[:, 10:] > 1e-4
+    assert (masks[:, :10] == 255).all() and margin.mean() > 0.9
+    expected = shares >= np.reshape(model.card.thresholds, (3, 1, 1))
+    np.testing.assert_array_equal(masks[:, 10:][margin], expected[:, 10:][margin])
+    assert set(np.unique(masks[:, 10:])) == {0, 1}
+
+
+@pytest.mark.usefixtures("float32")
+def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, monkeypatch):
+    image = write_raster(tmp_path / "i.tif", np.kron(noise(3, 20, 16), np.ones((1, 40, 40), np.uint8)), UTM, NORTH_UP)
+    options = {"memory": 0.7, "halo": 256, "class_masks": True}
+    undisturbed = swath.predict(apart, image, tmp_path / "a.tif", **options)
+    put, done = TileParts.put, []
+
+    def stop_at_the_third(self, index, layers):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        put(self, index, layers)
+        done.append(index)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(TileParts, "put", stop_at_the_third)
+        swath.predict(apart, image, tmp_path / "b.tif", **options)
+    assert not (tmp_path / "b_masks.tif").exists() and undisturbed.tiles >= 3
+    with pytest.raises(JobError, match="layers has changed"):
+        swath.predict(apart, image, tmp_path / "b.tif", **options | {"class_masks": False})
+    swath.predict(apart, image, tmp_path / "b.tif", **options)
+    swath.predict(apart, image, tmp_path / "c.tif", **options | {"memory": 4.0})
+    names = [tmp_path / f"{name}_masks.tif" for name in "abc"]
+    assert names[0].read_bytes() == names[1].read_bytes()
+    many, one = (rasterio.open(name).read() for name in names[1:])
+    assert (many == one).mean() > 0.999
+
+
+def test_a_model_without_masks_apart_is_told_so(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
+    with pytest.raises(UsageError, match=r"one softmax.*--heads per-class"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", class_masks=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
+
+
+class ByColour:
+    """A network without context, so that a label cannot depend on the tile that it lies in."""
+
+    def __init__(self, channels):
+        self.channels = channels
+
+    def __call__(self, raw):
+        return np.stack([np.cos(raw[:, i % 3] / 40 + i) for i in range(self.channels)], axis=1)
+
+
+def test_sixty_four_tiles_and_one_make_the_same_polygons(tiny_model, tmp_path, monkeypatch):
+    """Patches of colour lie across the tiles' borders; the layers are equal to the last vertex, class, area and confidence."""
+    image = write_raster(
+        tmp_path / "i.tif", np.kron(noise(3, 37, 37), np.ones((1, 14, 14), np.uint8))[:, :512, :512], UTM, NORTH_UP
+    )
+    channels = len(Model(tiny_model).card.legend.learnt)
+    monkeypatch.setattr("swath.models.model.open_runtime", lambda *_: ByColour(channels))
+    layers = []
+    for tiles, side in ((1, 512), (64, 64)):
+        monkeypatch.setattr(
+            "swath.mapping.plan.cut", lambda grid, stride, *_, side=side: square(512, 512, side=side, halo=0, stride=stride)
+        )
+        made = swath.predict(tiny_model, image, tmp_path / f"{tiles}.tif", polygons=tmp_path / f"{tiles}.gpkg", halo=0)
+        assert made.tiles == tiles
+        _, _, shapes, fields = pyogrio.raw.read(tmp_path / f"{tiles}.gpkg")
+        layers.append([shapely.from_wkb(shapes), *fields])
+    one, many = layers
+    assert len(one[0]) > 50 and shapely.equals_exact(one[0], many[0]).all()
+    assert all((a == b).all() for a, b in zip(one[1:], many[1:], strict=True))
+
+
+def test_polygons_come_with_the_map(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 64, 64), UTM, NORTH_UP)
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", polygons=tmp_path / "m.gpkg")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["i.tif", "m.gpkg", "m.qml", "m.tif"] and len(result.maps) == 2
+    _, _, wkb, (names, codes, areas, confidence) = pyogrio.raw.read(tmp_path / "m.gpkg")
+    assert shapely.area(shapely.from_wkb(wkb)).sum() == pytest.approx(64 * 64 * 100)
+    assert areas.sum() == pytest.approx(64 * 64 * 100, rel=2e-3) and (confidence > 33).all()
+    with pytest.raises(UsageError, match=r"\*\.gpkg or \*\.parquet"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", polygons=tmp_path / "m.shp")
+
+
+def test_small_patches_are_sieved_from_the_whole_map(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 96, 96), UTM, NORTH_UP)
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", sieve=30)
+    codes = read(tmp_path / "m.tif")[0]
+    assert {c: int((codes == c).sum()) for c in (1, 2, 3)} == {int(k): v for k, v in result.classes.items()}
+    found = polygonise(tmp_path / "m.tif", None)
+    assert len(found.codes) == 1 or shapely.area(found.geometries).min() >= 30 * 100
+
+
+def test_regions_and_masks_are_kept_to(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 96, 96), UTM, NORTH_UP)
+    cloud = np.zeros((96, 96), np.uint8)
+    cloud[20:30, 20:30] = 1
+    write_raster(tmp_path / "cloud.tif", cloud, UTM, NORTH_UP)
+    write_layer(tmp_path / "r.gpkg", [box(10, 10, 50, 40)], {"name": ["here"]})
+    swath.predict(tiny_model, image, tmp_path / "m.tif", regions=tmp_path / "r.gpkg", mask=tmp_path / "cloud.tif")
+    inside = np.zeros((96, 96), bool)
+    inside[10:60, 10:50] = True
+    np.testing.assert_array_equal(read(tmp_path / "m.tif")[0] != 0, inside & (cloud == 0))
+
+
+def test_many_images_make_many_maps_or_one(tiny_model, tmp_path):
+    pixels = noise(3, 64, 128)
+    for name, part in (("a", np.s_[:, :, :64]), ("b", np.s_[:, :, 64:])):
+        shift = NORTH_UP * NORTH_UP.translation(0 if name == "a" else 64, 0)
+        write_raster(tmp_path / "in" / f"{name}.tif", pixels[part], UTM, shift)
+    result = swath.predict(tiny_model, tmp_path / "in", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.tif")) == ["a.tif", "b.tif"] and result.pixels == 64 * 128
+    swath.predict(tiny_model, tmp_path / "in", tmp_path / "one.tif", mosaic=True)
+    swath.predict(tiny_model, write_raster(tmp_path / "all.tif", pixels, UTM, NORTH_UP), tmp_path / "whole.tif")
+    np.testing.assert_array_equal(read(tmp_path / "one.tif")[0], read(tmp_path / "whole.tif")[0])
+    with pytest.raises(UsageError, match="many images"):
+        swath.predict(tiny_model, tmp_path / "in", tmp_path / "out", polygons=tmp_path / "x.gpkg")
+
+
+@pytest.mark.usefixtures("float32")
+def test_bands_in_another_order(tiny_model, tmp_path):
+    pixels = noise(5, 64, 64)
+    image = write_raster(tmp_path / "i.tif", pixels)
+    swath.predict(tiny_model, image, tmp_path / "m.tif", band_order="4,2,1")
+    np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], Model(tiny_model).predict(pixels[[3, 1, 0]]))
+    with pytest.raises(DataError, match="band 6 is asked for, and it has 5"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", band_order=[6, 2, 1])
+    with pytest.raises(UsageError, match="counts the bands of one file from 1"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", band_order=[0, 2, 1])
+
+
+def test_a_plan_says_what_it_would_take_and_does_nothing(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 96, 96))
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", plan=True)
+    assert result.tiles == 1 and result.overhead == 1 and result.plan.halo == 256 and result.plan.seam is None
+    assert result.plan.seconds[1] == pytest.approx(96 * 96 / result.plan.pixels_per_second)
+    assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
+
+
+def test_too_little_memory_is_told_before_anything_is_done(tiny_model, tmp_path):
+    image = write_raster(tmp_path / "i.tif", noise(3, 2000, 96))
+    with pytest.raises(JobError, match=r"needs 0\.\d GB, and --memory is 0\.1.*Give --memory"):
+        swath.predict(tiny_model, image, tmp_path / "m.tif", memory=0.1)
+
+
+def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):
+    """A stand-in for a network with heights: its last class score is taken for metres."""
+    begun, opened = Model.__init__, Model.open
+
+    def begin(self, *more, **named):
+        begun(self, *more, **named)
+        self.card = self.card.model_copy(update={"heights": True})
+
+    def two_classes(self, *more):
+        return dataclasses.replace(opened(self, *more), classes=2)
+
+    monkeypatch.setattr(Model, "__init__", begin)
+    monkeypatch.setattr(Model, "open", two_classes)
+    pixels = noise(3, 64, 80)
+    pixels[:, :10] = 0
+    image = write_raster(tmp_path / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
+    swath.predict(tiny_model, image, tmp_path / "m.tif")
+    with rasterio.open(tmp_path / "m_AGL.tif") as made:
+        heights = made.read(1)
+        assert made.dtypes[0] == "float32" and np.isnan(made.nodata) and made.crs == rasterio.CRS.from_string(UTM)
+    assert np.isnan(heights[:10]).all() and np.isfinite(heights[10:]).all() and heights[10:].std() > 0
+    assert set(np.unique(read(tmp_path / "m.tif")[0])) <= {0, 1, 2}
+
+
+def test_many_small_images_of_one_size_start_the_engine_once(tiny_model, tmp_path, monkeypatch):
+    """Starting it takes longer than such an image does."""
+    started, real = [], runtimes._compiled
+
+    def compiled(onnx, threads, precision, shape):
+        started.append(shape)
+        return real(onnx, threads, precision, shape)
+
+    monkeypatch.setattr(runtimes, "_compiled", compiled)
+    sizes = [(64, 64), (64, 64), (64, 64), (64, 96), (64, 64)]
+    for i, size in enumerate(sizes):
+        write_raster(tmp_path / "in" / f"{i}.tif", noise(3, *size, seed=i))
+    swath.predict(tiny_model, tmp_path / "in", tmp_path / "many")
+    assert [shape for shape in started if shape != (plan.PROBE, plan.PROBE)] == [(64, 64), (64, 96), (64, 64)]
+    for i in range(len(sizes)):
+        swath.predict(tiny_model, tmp_path / "in" / f"{i}.tif", tmp_path / "one.tif")
+        assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "many" / f"{i}.tif").read_bytes()

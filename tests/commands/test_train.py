@@ -1,0 +1,213 @@
+import importlib.util
+import itertools
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import swath
+from swath.commands import train as module
+from swath.errors import DataError, JobError, UsageError
+from swath.models.model import Model
+from swath.training.callbacks import Budget, Course
+from swath.training.prefetch import Ahead
+from swath.training.recipes import Recipe
+
+
+def test_a_budget_is_spent_by_time_or_steps():
+    assert Budget(60, None).spent(30, 1000) == 0.5
+    assert Budget(None, 10).spent(1e9, 5) == 0.5
+
+
+def test_the_result_says_what_happened(stripes, tmp_path):
+    result = swath.train(stripes, tmp_path / "m.swath", steps=2, seed=1)
+    assert result.steps == 2 and result.model == str(tmp_path / "m.swath")
+    assert result.pixels_per_second > 0 and 0 <= result.validation_miou <= 1 and 0 <= result.waited < 1
+    assert not (tmp_path / "m.swath.training").exists()
+
+
+def test_minutes_are_kept(stripes, tmp_path):
+    result = swath.train(stripes, tmp_path / "m.swath", minutes=0.1)
+    assert 3 < result.seconds < 40 and result.steps >= 1
+
+
+def test_epochs_count_labelled_pixels(stripes):
+    dataset = module.Dataset(stripes)
+    options = module.TrainOptions(stripes, "m.swath", epochs=100)
+    recipe = module.recipe_of(options)
+    labelled = sum(sum(s.counts) for s in dataset.manifest.of("train"))
+    batches = module._batches(dataset, recipe, 0)
+    assert batches.epoch == -(-labelled // (recipe.batch * recipe.patch**2))
+    assert module._budget(options, batches).steps == 100 * batches.epoch
+
+
+def test_the_classic_recipe_takes_ten_epochs_unless_told_otherwise(stripes):
+    dataset = module.Dataset(stripes)
+    for given, steps in (({}, 10 * 2), ({"epochs": 3}, 3 * 2), ({"minutes": 1.0}, None)):
+        options = module.TrainOptions(stripes, "m.swath", recipe="classic", **given)
+        batches = module._batches(dataset, module.recipe_of(options), 0)
+        assert batches.epoch == 2  # two images of 1 + 16 views, 32 a batch
+        assert module._budget(options, batches).steps == steps
+
+
+def test_options_change_the_recipe_and_the_card_says_so(stripes, tmp_path):
+    given = {"balance": 0.0, "loss": "focal+lovasz", "class_weights": "inverse-sqrt"}
+    result = swath.train(stripes, tmp_path / "m.swath", steps=1, **given)
+    settings = Model(tmp_path / "m.swath").card.training.settings
+    assert {key: settings[key] for key in given} == given and settings["patch"] == Recipe().patch
+    assert [c.name for c in result.sampling] == ["1", "2", "3"]
+    assert sum(c.share for c in result.sampling) == pytest.approx(1) == sum(c.drawn for c in result.sampling)
+
+
+def test_the_classic_recipe_has_crops_and_a_network_of_its_own(stripes, tmp_path):
+    with pytest.raises(UsageError, match="classic"):
+        swath.train(stripes, tmp_path / "m.swath", steps=1, classic_crops="corner:9")
+    with pytest.raises(UsageError, match="classic_crops"):
+        swath.train(stripes, tmp_path / "m.swath", steps=1, recipe="classic", classic_crops="middle:9")
+    for option in ({"encoder": "resnet18"}, {"decoder": "fpn"}, {"weights": "none"}):
+        with pytest.raises(UsageError, match=f"network of its own.*--{next(iter(option))}"):
+            swath.train(stripes, tmp_path / "m.swath", steps=1, recipe="classic", **option)
+
+
+def test_heights_need_heights(stripes, tmp_path):
+    with pytest.raises(DataError, match="no heights"):
+        swath.train(stripes, tmp_path / "m.swath", steps=1, heights=True)
+
+
+def test_two_budgets_are_refused(stripes, tmp_path):
+    with pytest.raises(UsageError, match="Give one"):
+        swath.train(stripes, tmp_path / "m.swath", minutes=1, steps=1)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(stripes, tmp_path, tiny_model):
+    swath.train(stripes, tmp_path / "same.swath", steps=3)
+    swath.train(stripes, tmp_path / "other.swath", steps=3, seed=5)
+    digests = [
+        Model(p).card.files["weights.safetensors"] for p in (tiny_model, tmp_path / "same.swath", tmp_path / "other.swath")
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_waiting_for_data_is_a_share_of_steps_and_waiting(stripes):
+    dataset = module.Dataset(stripes)
+    with Ahead(module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)) as ahead:
+        course = Course(ahead, Budget(None, 1), lambda: None)
+        assert course.waited == 0
+        ahead.waited, course.step_seconds = 1.0, 3.0
+        assert course.waited == 0.25
+        resumed = Course(Ahead(ahead.batches), Budget(None, 1), lambda: None)
+        resumed.load_state_dict(course.state_dict())
+        assert resumed.waited == 0.25
+
+
+class Stopped(RuntimeError):
+    pass
+
+
+def interrupted(stripes, path, monkeypatch, at, **options):
+    """Train 2 x 2 steps and die after `at` steps."""
+    real = module.Course.on_train_batch_end
+
+    def die(self, *args):
+        real(self, *args)
+        if self.steps == at:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Course, "on_train_batch_end", die)
+        with pytest.raises(Stopped):
+            swath.train(stripes, path, steps=4, **options)
+
+
+@pytest.mark.parametrize("average", [pytest.param(None, marks=pytest.mark.slow), 0.9])
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(stripes, tmp_path, monkeypatch, average):
+    monkeypatch.setattr(module, "STRETCH", 2)
+    swath.train(stripes, tmp_path / "whole.swath", steps=4, average=average)
+    interrupted(stripes, tmp_path / "resumed.swath", monkeypatch, at=3, average=average)
+    result = swath.train(stripes, tmp_path / "resumed.swath", steps=4, resume=True, average=average)
+    whole, resumed = (Model(tmp_path / f"{name}.swath").card for name in ("whole", "resumed"))
+    assert result.steps == 4
+    assert whole.files == resumed.files
+    np.testing.assert_allclose([p[2] for p in whole.training.curve], [p[2] for p in resumed.training.curve])
+
+
+def test_resuming_with_other_settings_is_refused(stripes, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "STRETCH", 2)
+    interrupted(stripes, tmp_path / "m.swath", monkeypatch, at=3)
+    with pytest.raises(JobError, match="other data, network, recipe or seed"):
+        swath.train(stripes, tmp_path / "m.swath", steps=4, resume=True, seed=9)
+
+
+def test_checkpoints_are_seconds_apart_and_the_last_is_made(stripes, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "STRETCH", 1)
+    saved = []
+    monkeypatch.setattr(
+        module.WholeCheckpoints,
+        "save_checkpoint",
+        lambda self, checkpoint, path, storage_options=None: saved.append(checkpoint["global_step"]),
+    )
+    swath.train(stripes, tmp_path / "m.swath", steps=4)
+    assert saved == [1, 4]
+    monkeypatch.setattr("swath.training.callbacks.SECONDS_APART", 0)
+    saved.clear()
+    swath.train(stripes, tmp_path / "n.swath", steps=3)
+    assert saved == [1, 2, 3]
+
+
+def test_nothing_to_resume_is_said(stripes, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "swath"):
+        swath.train(stripes, tmp_path / "m.swath", steps=1, resume=True)
+    assert "nothing to resume" in caplog.text
+
+
+@pytest.mark.slow
+def test_bfloat16_steps_give_a_model_like_any_other(stripes, tmp_path, monkeypatch):
+    """Where the processor has no bfloat16 torch computes it all the same, slowly, so the path can be tested anywhere."""
+    swath.train(stripes, tmp_path / "full.swath", steps=3)
+    monkeypatch.setattr(module, "has_bf16", lambda: True)
+    swath.train(stripes, tmp_path / "half.swath", steps=3)
+    full, half = (Model(tmp_path / f"{name}.swath").card.training for name in ("full", "half"))
+    assert (full.precision, half.precision) == ("32-true", "bf16-mixed")
+    assert 0 < abs(half.curve[-1][2] - full.curve[-1][2]) < 0.05 * full.curve[-1][2]
+
+
+def test_it_learns(stripes, tmp_path):
+    """Stripes of three greys are learnt in a few steps, so a broken loss, label or schedule shows."""
+    swath.train(stripes, tmp_path / "m.swath", steps=25)
+    assert swath.evaluate(tmp_path / "m.swath", stripes).miou > 0.7
+
+
+def test_two_processes_take_the_steps_of_one_that_accumulates_two(stripes, tmp_path):
+    """The same batches, averaged; batch norm sees one batch at a time in both."""
+    for name, flags in (("two", ["--devices", "2"]), ("one", ["--accumulate", "2"])):
+        words = [sys.executable, "-m", "swath", "train", str(stripes), str(tmp_path / f"{name}.swath"), "--steps", "3"]
+        words += ["--average", "0.9", *flags]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=False, timeout=300, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 1 and json.loads(done.stdout)["steps"] == 3
+    two, one = (Model(tmp_path / f"{name}.swath").card.training for name in ("two", "one"))
+    assert [p[2] for p in two.curve] == pytest.approx([p[2] for p in one.curve], abs=1e-5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.swath", "two.swath"]
+
+
+def test_the_row_of_batches_is_shared(stripes):
+    dataset = module.Dataset(stripes)
+    batches = module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
+    batches.start, batches.every = 1, 2
+    shared = list(itertools.islice(batches, 2))
+    assert all((a.pixels == batches.batch(n).pixels).all() for a, n in zip(shared, (1, 3), strict=True))
+
+
+def test_tensorboard_is_an_option(stripes, tmp_path):
+    given = {"steps": 1, "tensorboard": tmp_path / "curves"}
+    if importlib.util.find_spec("tensorboard") or importlib.util.find_spec("tensorboardX"):
+        swath.train(stripes, tmp_path / "m.swath", **given)
+        assert list((tmp_path / "curves").rglob("events.out.*"))
+    else:
+        with pytest.raises(JobError, match="pip install tensorboard"):
+            swath.train(stripes, tmp_path / "m.swath", **given)

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+from rasterio.transform import from_origin
+
+from swath.data import layouts
+from swath.errors import DataError, UsageError
+from swath.geo.geobox import grid_of
+from swath.geo.tiling import Window
+from swath.io.labels import UNLABELLED, NoLabels
+from swath.io.raster import Raster, open_raster
+from swath.io.vector import Features
+from swath.options import SourceOptions
+from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
+
+
+def find(root, **options):
+    return layouts.find(SourceOptions(root, **options))
+
+
+def band(path, shape=(20, 30), transform=NORTH_UP, count=1):
+    return write_raster(path, noise(count, *shape), UTM, transform)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Return a folder with a stack of bands, an image, a label raster and polygons."""
+    for i in (4, 2, 10):
+        band(tmp_path / f"b{i}.tif")
+    band(tmp_path / "rgb.tif", count=3)
+    band(tmp_path / "labels.tif", (10, 15))
+    write_layer(tmp_path / "fields.gpkg", [box(0, 0, 5, 5)], {"code": [3], "kind": np.array(["wheat"], object)})
+    return tmp_path
+
+
+def files(catalogue):
+    return [[p.name for p in s.images] for s in catalogue.samples]
+
+
+def test_bands_of_one_grid_are_one_scene(scene):
+    found = find(scene, images=["b*.tif"], labels="labels.tif")
+    assert (found.layout, files(found)) == ("scene", [["b10.tif", "b2.tif", "b4.tif"]])
+    (sample,) = found.samples
+    assert (sample.labels, sample.group, sample.warp) == (scene / "labels.tif", None, True)
+
+
+def test_the_given_order_is_the_order_of_bands(scene):
+    assert files(find(scene, images=["b4.tif", "b2.tif"], labels="labels.tif")) == [["b4.tif", "b2.tif"]]
+    assert files(find(scene, images=["b4.tif", "b*.tif"], labels="labels.tif")) == [["b4.tif", "b10.tif", "b2.tif"]]
+
+
+def test_other_grids_and_images_of_several_bands_are_scenes(scene):
+    east = from_origin(500_300, 5_600_000, 10, 10)
+    band(scene / "east" / "b2.tif", transform=east)
+    band(scene / "east" / "b4.tif", transform=east)
+    found = find(scene, images=["**/*.tif"], labels="labels.tif")
+    assert sorted(files(found)) == [["b10.tif", "b2.tif", "b4.tif"], ["b2.tif", "b4.tif"], ["rgb.tif"]]
+    assert len({s.name for s in found.samples}) == 3
+
+
+def test_label_and_mask_files_are_no_images(scene):
+    band(scene / "cloud.tif")
+    (sample,) = find(scene, images=["b*.tif", "cloud.tif", "labels.tif"], labels="labels.tif", mask=["cloud.tif"]).samples
+    assert [p.name for p in sample.images] == ["b10.tif", "b2.tif", "b4.tif"]
+    assert sample.ignored == (scene / "cloud.tif",)
+
+
+def test_polygons_are_read_once_and_opened_on_the_grid(scene):
+    found = find(scene, images=["b*.tif", "rgb.tif"], labels="fields.gpkg", label_field="code")
+    assert found.samples[0].labels is found.samples[1].labels
+    sample = found.samples[0]
+    assert isinstance(sample.labels, Features)
+    assert sample.label_file == str(scene / "fields.gpkg")
+    with Raster(sample.images) as raster:
+        labels = sample.open_labels(raster.grid)
+        assert (labels.read(raster.grid.window, "code") == 3).sum() == 25
+
+
+def test_a_coarse_label_raster_is_opened_on_the_grid(scene):
+    (sample,) = find(scene, images=["rgb.tif"], labels="labels.tif").samples
+    with Raster(sample.images) as raster:
+        labels = sample.open_labels(raster.grid)
+        assert labels.read(raster.grid.window, "code").shape == (20, 30)
+        labels.close()
+
+
+def test_files_may_be_named_from_where_the_user_stands(scene, monkeypatch, tmp_path_factory):
+    away = tmp_path_factory.mktemp("away")
+    band(away / "l.tif")
+    monkeypatch.chdir(away)
+    (sample,) = find(scene, images=[str(scene / "rgb.tif")], labels="l.tif").samples
+    assert sample.images == (scene / "rgb.tif",)
+    assert sample.label_file == "l.tif"
+
+
+def test_brackets_in_the_folders_name_are_no_pattern(tmp_path):
+    root = tmp_path / "scenes [2024]"
+    band(root / "a.tif", count=3)
+    band(root / "l.tif")
+    assert files(find(root, images=["a*.tif"], labels="l.tif")) == [["a.tif"]]
+
+
+def test_unlabelled_scenes_need_no_labels(scene):
+    (sample,) = find(scene, images=["rgb.tif"], unlabeled=True).samples
+    with open_raster(sample.images[0]) as dataset:
+        labels = sample.open_labels(grid_of(dataset))
+    assert isinstance(labels, NoLabels)
+    whole = Window(0, 0, 20, 30)
+    assert (labels.read(whole, "code") == np.full((20, 30), UNLABELLED)).all()
+
+
+def test_images_and_labels_have_to_be_named(scene):
+    for options in ({"layout": "scene"}, {"images": ["rgb.tif"]}, {"labels": "labels.tif"}):
+        with pytest.raises(UsageError, match="--images and --labels"):
+            find(scene, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"images": ["c*.tif"], "labels": "labels.tif"}, "no file matches --images c"),
+        ({"images": ["rgb.tif"], "labels": "none.tif"}, "no file matches --labels none.tif"),
+        ({"images": ["rgb.tif"], "labels": "labels.tif", "mask": ["cloud*"]}, "no file matches --mask cloud"),
+        ({"images": ["rgb.tif"], "labels": "fields.gpkg", "label_field": "crop"}, "no column 'crop'"),
+    ],
+)
+def test_what_is_not_there_is_named(scene, options, words):
+    with pytest.raises(DataError, match=words):
+        find(scene, **options)
+
+
+def test_a_damaged_image_stands_alone_and_loses_no_other(scene):
+    before = find(scene, images=["*.tif"], labels="labels.tif").samples
+    (scene / "bad.tif").write_bytes(b"II*")
+    after = find(scene, images=["*.tif"], labels="labels.tif").samples
+    assert [s.images for s in after if s.name != "bad"] == [s.images for s in before]
+    assert [s.images for s in after if s.name == "bad"] == [(scene / "bad.tif",)]
+
+
+def test_landsat(shared_data):
+    root = shared_data / "landsat"
+    (sample,) = find(root, images=["lsat7_*.tif"], labels="landsat96_polygons.shp").samples
+    assert [p.stem[-2:] for p in sample.images] == ["10", "20", "30", "40", "50", "70"]
+    with Raster(sample.images) as raster:
+        labels = sample.open_labels(raster.grid)
+        found = labels.read(raster.grid.window, "code")
+    assert labels.names[1] == "agriculture"
+    assert set(np.unique(found)) - {UNLABELLED} == set(labels.names)

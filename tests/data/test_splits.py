@@ -1,0 +1,139 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swath.data.splits import Place, assign_splits, buffered, default_block, places
+from swath.errors import UsageError
+from swath.geo.geobox import Grid
+from swath.geo.tiling import Window, gap
+
+names = st.lists(st.text("abc 12", min_size=1, max_size=4), min_size=1, max_size=40, unique=True)
+
+
+@given(names, st.integers(0, 1000), st.randoms())
+def test_a_draw_depends_on_the_names_and_seed_only(groups, seed, rng):
+    again = rng.choices(groups, k=5) + rng.sample(groups, len(groups))
+    assert assign_splits(groups, None, None, seed) == assign_splits(again, None, None, seed)
+
+
+@given(names, st.integers(0, 1000))
+def test_default_shares(groups, seed):
+    count = Counter(assign_splits(groups, None, None, seed).values())
+    n = len(groups)
+    test = max(1, round(0.2 * n)) if n > 1 else 0
+    rest = n - test
+    assert count["test"] == test
+    assert count["val"] == (max(1, round(0.15 * rest)) if rest > 2 else 0)
+    assert count["train"] == n - count["test"] - count["val"] >= 1
+
+
+@given(st.data())
+def test_named_groups_are_kept_and_the_rest_is_drawn(data):
+    groups = data.draw(names.filter(lambda g: len(g) > 2))
+    test = data.draw(st.lists(st.sampled_from(groups), unique=True, max_size=len(groups) - 1))
+    split = assign_splits(groups, test, None, 0)
+    assert split.keys() == set(groups)
+    assert {g for g, s in split.items() if s == "test"} == set(test)
+    assert "train" in split.values()
+    val = [g for g in groups if g not in test][1:]
+    named = assign_splits(groups, test, val or ["none"], 0)
+    assert {g for g, s in named.items() if s == "val"} == set(val)
+    drawn = assign_splits(groups, None, val or ["none"], 0)
+    assert {g for g, s in drawn.items() if s == "val"} == set(val)
+    assert "train" in drawn.values()
+
+
+def test_seeds_differ():
+    groups = [str(i) for i in range(30)]
+    assert (
+        len({frozenset(g for g, s in assign_splits(groups, None, None, seed).items() if s == "test") for seed in range(5)}) > 1
+    )
+
+
+@pytest.mark.parametrize("none", [["none"], []])
+def test_none(none):
+    split = assign_splits(["a", "b", "c", "d"], none, none, 0)
+    assert set(split.values()) == {"train"}
+    assert "val" not in assign_splits(["a", "b", "c", "d"], ["a"], none, 0).values()
+
+
+def test_a_group_named_twice_counts_once():
+    assert assign_splits(["a", "b"], ["a", "a"], ["none"], 0) == {"a": "test", "b": "train"}
+
+
+@pytest.mark.parametrize(
+    ("test", "val", "words"),
+    [
+        (["x"], None, "--test: there is no group 'x'.*The groups are: a, b, c"),
+        (None, ["x"], "--val: there is no group 'x'"),
+        (["a"], ["a"], "group 'a' is in both"),
+        (["a", "b", "c"], None, "no group is left to train on .groups: a, b, c"),
+        (["a"], ["b", "c"], "no group is left"),
+    ],
+)
+def test_splits_that_cannot_be(test, val, words):
+    with pytest.raises(UsageError, match=words):
+        assign_splits(["a", "b", "c"], test, val, 0)
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.integers(32, 200))
+def test_blocks_of_an_image_are_groups_that_share_no_pixel(height, width, block):
+    found = list(places(3, "x", Grid(height, width), None, block, prefix=False))
+    assert sum(p.window.size for p in found) == height * width
+    assert len({p.group for p in found}) == len({p.name for p in found}) == len(found)
+    assert {p.image for p in found} == {3}
+    assert [p.group for p in found] == [str(i) for i in range(len(found))]
+
+
+def test_names_of_places():
+    grid = Grid(64, 128)
+    assert list(places(0, "a", grid, "Tile 1", 64, prefix=True)) == [Place("a", 0, grid.window, "Tile 1")]
+    assert [(p.name, p.group) for p in places(0, "a", grid, None, 64, prefix=True)] == [("a/0", "a/0"), ("a/1", "a/1")]
+    assert [(p.name, p.group) for p in places(0, "a", grid, None, 64, prefix=False)] == [("a/0", "0"), ("a/1", "1")]
+
+
+@pytest.mark.parametrize(("sides", "block"), [((512,), 64), ((443, 489), 64), ((513,), 96), ((5400, 2700), 704), ((10,), 64)])
+def test_default_block(sides, block):
+    assert default_block([Grid(side, 7) for side in sides]) == block
+
+
+@given(st.integers(0, 40), st.integers(0, 1000), st.integers(40, 200), st.integers(40, 200))
+def test_no_pixel_that_teaches_is_near_one_that_judges(buffer, seed, height, width):
+    cut = list(places(0, "x", Grid(height, width), None, 32, prefix=False))
+    split = assign_splits([p.group for p in cut], None, None, seed)
+    rank = {"test": 0, "val": 1, "train": 2}
+    lost = np.zeros((height, width), bool)
+    for place, window in buffered(cut, split, buffer):
+        assert window.within(place.window) == window and window.size
+        assert split[place.group] != "test"
+        lost[window.slices] = True
+    near = np.zeros((height, width), bool)
+    for place in cut:
+        mine = rank[split[place.group]]
+        for other in cut:
+            if rank[split[other.group]] < mine:
+                near[other.window.grow(buffer).within(place.window).slices] = True
+    assert (lost == near).all()
+
+
+def test_a_buffer_is_as_wide_as_it_says():
+    left, right = Place("a", 0, Window(0, 0, 64, 64), "a"), Place("b", 0, Window(0, 64, 64, 64), "b")
+    ((place, window),) = buffered([left, right], {"a": "train", "b": "test"}, 8)
+    assert (place, window) == (left, Window(0, 56, 64, 8))
+    assert gap(Window(0, 0, 64, 56), right.window) == 8
+    assert not list(buffered([left, right], {"a": "train", "b": "test"}, 0))
+    assert not list(buffered([left, right], {"a": "train", "b": "train"}, 8))
+
+
+def test_a_place_as_far_away_as_the_buffer_is_whole():
+    left, right = Place("a", 0, Window(0, 0, 64, 64), "a"), Place("b", 0, Window(0, 72, 64, 64), "b")
+    assert not list(buffered([left, right], {"a": "train", "b": "test"}, 8))
+    assert [w for _, w in buffered([left, right], {"a": "train", "b": "test"}, 9)] == [Window(0, 63, 64, 1)]
+
+
+def test_images_do_not_meet():
+    one, two = Place("a", 0, Window(0, 0, 64, 64), "a"), Place("b", 1, Window(0, 64, 64, 64), "b")
+    assert not list(buffered([one, two], {"a": "train", "b": "test"}, 8))

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from scipy.ndimage import uniform_filter
+
+import swath
+from swath.data.dataset import Dataset
+from swath.evaluation.halo import TOLERATED, UNMEASURED, by_distance, find_context, measure_halo, share
+from swath.geo.geobox import Grid
+from swath.geo.tiling import Pixels
+from swath.inference.tiled import Engine, classify
+from tests.make import noise, write_png, write_raster
+
+
+def blur(side):
+    """A network whose labels depend on `side // 2` pixels around."""
+
+    def run(raw):
+        smooth = np.stack([uniform_filter(one[0], side, mode="constant") for one in raw])
+        return np.stack([99.5 - smooth, smooth - 99.5], axis=1).astype(np.float32)
+
+    return run
+
+
+def overall(raw):
+    """A network that looks at the mean of all it is given."""
+    mean = raw.mean(axis=(1, 2, 3), keepdims=True)
+    return np.concatenate([raw[:, :1] - mean, mean - raw[:, :1]], axis=1)
+
+
+def engine(runtime):
+    return Engine(runtime, [100.0, 100.0, 100.0], 32, 0, classes=2)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Return a dataset with one image that is large enough, and one that is not."""
+    root = tmp_path_factory.mktemp("large")
+    for name, shape in (("a", (300, 1000)), ("b", (300, 1000)), ("c", (200, 200))):
+        write_raster(root / "source" / name / "images" / f"{name}.tif", noise(3, *shape, seed=ord(name), low=0, high=200))
+        write_png(root / "source" / name / "masks" / f"{name}.png", noise(*shape, low=1, high=3))
+    swath.prepare(root / "source", root / "d", test="none", val="none")
+    return Dataset(root / "d")
+
+
+def test_labels_differ_as_far_as_the_network_looks_and_no_further():
+    rates = by_distance(engine(blur(81)), [noise(3, 512, 256, low=0, high=200).astype(np.float32)])
+    assert rates[:20].min() > 0.02 and (rates[40:] == 0).all() and len(rates) == 256
+    assert share(rates, 0, 1024) == pytest.approx(4 * rates.sum() / 1024)
+
+
+@pytest.mark.parametrize("side", [21, 81, 161])
+def test_the_measured_halo_keeps_what_it_promises(large, side):
+    found = measure_halo(engine(blur(side)), large)
+    assert found.context == "local" and found.halo % 32 == 0 and found.seam <= TOLERATED
+    assert found.halo <= -(-(side // 2) // 32) * 32
+
+    class Image:
+        grid = Grid(2200, 700)
+        values = noise(3, 2200, 700, seed=9, low=0, high=200)
+
+        def read(self, window):
+            return Pixels(self.values[(slice(None), *window.slices)], np.ones((window.height, window.width), bool))
+
+    image = Image()
+    whole = blur(side)(image.values[None].astype(np.float32))[0].argmax(0)
+    chosen = Engine(blur(side), [0.0] * 3, 32, found.halo)
+    wrong = sum((labels != whole[window.slices]).sum() for window, labels in classify(image, chosen))
+    assert wrong / whole.size <= 2 * TOLERATED
+
+
+def test_without_a_large_image_it_is_said(stripes, caplog):
+    found = measure_halo(engine(blur(21)), Dataset(stripes))
+    assert (found.halo, found.seam) == (UNMEASURED, None) and "No image has" in caplog.text
+
+
+def test_what_looks_at_everything_is_found_out(large):
+    assert find_context(engine(overall), 3) == "global"
+    assert find_context(engine(blur(161)), 3) == "local"
+    assert measure_halo(engine(overall), large).context == "global"

@@ -1,0 +1,207 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import uniform_filter
+
+from swath.errors import DataError, ModelError
+from swath.geo.geobox import Grid
+from swath.geo.tiling import Pixels, Window, fit
+from swath.inference.tiled import MOST, Engine, answers, answers_in, classify, plan
+from swath.legend import IGNORE
+
+
+class Array:
+    """A source of pixels (bands, rows, columns) that remembers the windows it was asked for."""
+
+    def __init__(self, values, valid=None):
+        self.values = values
+        self.valid = np.ones(values.shape[1:], bool) if valid is None else valid
+        self.grid = Grid(*values.shape[1:])
+        self.windows = []
+
+    def read(self, window):
+        self.windows.append(window)
+        return Pixels(self.values[(slice(None), *window.slices)], self.valid[window.slices])
+
+
+def one_hot(raw):
+    """A network that knows the class from the first band."""
+    return np.stack([-np.abs(raw[:, 0] - i) for i in range(200)], axis=1)
+
+
+def put_together(source, engine, area=None):
+    out = np.full(source.grid.window.slices and source.values.shape[1:], 254, np.uint8)
+    for window, indices in classify(source, engine, area):
+        assert (out[window.slices] == 254).all(), "two tiles write one pixel"
+        out[window.slices] = indices
+    return out
+
+
+@given(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, 8, 32]), st.integers(0, 3))
+def test_pixel_coordinates_come_out_exactly(height, width, stride, halos):
+    rows, cols = np.indices((height, width))
+    pattern = ((rows * 7 + cols * 13) % 200).astype(np.uint8)
+    source = Array(pattern[None])
+    np.testing.assert_array_equal(put_together(source, Engine(one_hot, [0.0], stride, halos * stride)), pattern)
+
+
+def test_many_tiles_come_out_exactly_and_reads_are_bounded():
+    rows, cols = np.indices((1700, 900))
+    pattern = ((rows * 3 + cols) % 200).astype(np.uint8)
+    source = Array(pattern[None])
+    result = np.empty_like(pattern)
+    few = lambda raw: one_hot(raw[..., :, :])  # noqa: E731
+    for window, indices in classify(source, Engine(few, [0.0], 32, 64), Window(0, 0, 300, 300)):
+        result[window.slices] = indices
+    np.testing.assert_array_equal(result[:300, :300], pattern[:300, :300])
+    assert max(w.size for w in source.windows) <= MOST
+
+
+@pytest.mark.parametrize("halo", [32, 64])
+def test_a_halo_as_wide_as_the_network_looks_leaves_no_seam(halo):
+    values = np.random.default_rng(0).integers(0, 2, (1, 2000, 900)).astype(np.float32)
+
+    def blur(raw):
+        smooth = uniform_filter(raw[0, 0], 41, mode="constant")
+        return np.stack([0.5 - smooth, smooth - 0.5])[None]
+
+    whole = blur(values[None])[0].argmax(0).astype(np.uint8)
+    tiled = put_together(Array(values), Engine(blur, [0.0], 32, halo))
+    assert (whole != tiled).mean() == 0
+
+
+def test_too_narrow_a_halo_does_leave_seams():
+    values = np.random.default_rng(0).integers(0, 2, (1, 2000, 900)).astype(np.float32)
+
+    def blur(raw):
+        smooth = uniform_filter(raw[0, 0], 41, mode="constant")
+        return np.stack([0.5 - smooth, smooth - 0.5])[None]
+
+    whole = blur(values[None])[0].argmax(0).astype(np.uint8)
+    assert (whole != put_together(Array(values), Engine(blur, [0.0], 32, 0))).any()
+
+
+def test_an_area_is_covered_exactly_and_gets_what_the_whole_gets():
+    pattern = np.random.default_rng(0).integers(0, 200, (1, 300, 300)).astype(np.uint8)
+    engine, area = Engine(one_hot, [0.0], 32, 32), Window(37, 101, 150, 99)
+    result = put_together(Array(pattern), engine, area)
+    inside = np.zeros((300, 300), bool)
+    inside[area.slices] = True
+    assert (result[~inside] == 254).all()
+    np.testing.assert_array_equal(result[inside], pattern[0][inside])
+
+
+def test_invalid_pixels_are_filled_and_have_no_class():
+    values = np.full((2, 40, 40), 1000.0, np.float32)
+    valid = np.zeros((40, 40), bool)
+    valid[:, :20] = True
+    values[:, :, 20:] = np.nan
+    seen = []
+
+    def spy(raw):
+        seen.append(raw.copy())
+        return np.zeros((1, 2, *raw.shape[2:]), np.float32)
+
+    result = put_together(Array(values, valid), Engine(spy, [3.0, 4.0], 32, 0))
+    assert (result[:, :20] == 0).all() and (result[:, 20:] == IGNORE).all()
+    assert seen[0].shape == (1, 2, 64, 64)
+    assert (seen[0][0, 0, :40, 20:40] == 3).all() and (seen[0][0, 1, 40:] == 4).all()
+
+
+def test_tiles_without_any_data_are_not_computed():
+    def refuse(raw):
+        raise AssertionError("computed")
+
+    source = Array(np.zeros((1, 50, 50), np.uint8), np.zeros((50, 50), bool))
+    assert (put_together(source, Engine(refuse, [0.0], 32, 32)) == IGNORE).all()
+
+
+def test_the_plan_of_a_huge_raster_is_made_of_small_reads():
+    tiles = plan(Grid(100_000, 30_000), Engine(one_hot, [0.0], 32, 128))
+    assert sum(t.core.size for t in tiles) == 100_000 * 30_000
+    assert max(t.read.size for t in tiles) <= MOST
+
+
+def test_an_answer_knows_probabilities_confidence_and_height():
+    def fixed(raw):
+        scores = np.zeros((1, 3, *raw.shape[2:]), np.float32)
+        scores[0, 1] = np.log(3) * 2
+        scores[0, 2] = 7.5
+        return scores
+
+    valid = np.ones((32, 40), bool)
+    valid[:, 30:] = False
+    engine = Engine(fixed, [0.0], 32, 0, classes=2, temperature=2.0, heights=True)
+    (answer,) = answers(Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine))
+    assert (answer.indices[:, :30] == 1).all() and (answer.indices[:, 30:] == IGNORE).all()
+    assert answer.probabilities.shape == (2, 32, 40)
+    np.testing.assert_allclose(answer.probabilities[:, 0, 0], [0.25, 0.75], rtol=1e-5)
+    np.testing.assert_allclose(answer.confidence[:, :30], 0.75, rtol=1e-5)
+    assert np.isnan(answer.confidence[:, 30:]).all() and np.isnan(answer.probabilities[:, :, 30:]).all()
+    assert (answer.height[:, :30] == 7.5).all() and np.isnan(answer.height[:, 30:]).all()
+
+
+def test_masks_apart_have_the_pixels_whose_probability_reaches_the_threshold():
+    odds = np.log(np.array([0.2, 0.5, 0.9]) / np.array([0.8, 0.5, 0.1]), dtype=np.float32)
+
+    def fixed(raw):
+        return np.broadcast_to(odds[None, :, None, None], (1, 3, *raw.shape[2:])).copy()
+
+    valid = np.ones((32, 40), bool)
+    valid[:, 30:] = False
+    for thresholds, masks in (((0.1, 0.6, 0.8), [1, 0, 1]), ((0.3, 0.4, 0.95), [0, 1, 0]), ((0.0, 1.0, 0.9), [1, 0, 1])):
+        engine = Engine(fixed, [0.0], 32, 0, classes=3, thresholds=thresholds)
+        (answer,) = answers(Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine))
+        assert answer.masks.dtype == np.uint8 and answer.masks.shape == (3, 32, 40)
+        assert (answer.masks[:, :, :30] == np.reshape(masks, (3, 1, 1))).all() and (answer.masks[:, :, 30:] == IGNORE).all()
+
+
+def test_what_a_network_does_not_give_is_not_made_up():
+    nothing = Array(np.zeros((1, 32, 32), np.uint8), np.zeros((32, 32), bool))
+    engine = Engine(one_hot, [0.0], 32, 0, classes=200)
+    (answer,) = answers_in(nothing, engine)
+    assert np.isnan(answer.height).all() and np.isnan(answer.confidence).all()
+    assert answer.probabilities.shape == (200, 32, 32)
+    (answer,) = answers_in(Array(np.zeros((1, 32, 32), np.uint8)), engine)
+    assert np.isnan(answer.height).all()
+
+
+def test_one_tile_is_read_ahead_and_no_more():
+    source = Array(np.zeros((1, 320, 32), np.uint8))
+    engine = Engine(one_hot, [0.0], 32, 0)
+    run = answers(source, engine, fit(320, 32, most=32 * 32, halo=0, stride=32))
+    next(run)
+    next(run)
+    time.sleep(0.1)
+    assert len(source.windows) == 3
+    run.close()
+
+
+def test_a_tile_that_cannot_be_read_is_named_and_those_before_it_are_given():
+    class Torn(Array):
+        def read(self, window):
+            if window.row >= 64:
+                raise DataError("the file is damaged", file="x.tif")
+            return super().read(window)
+
+    engine = Engine(one_hot, [0.0], 32, 0)
+    run = answers(Torn(np.zeros((1, 128, 32), np.uint8)), engine, fit(128, 32, most=32 * 32, halo=0, stride=32))
+    assert [next(run).window.row, next(run).window.row] == [0, 32]
+    with pytest.raises(DataError, match=r"x\.tif.*rows 64 to 96 and columns 0 to 32"):
+        next(run)
+
+
+def test_scores_that_are_no_numbers_name_the_image_and_large_ones_are_numbers():
+    class Named(Array):
+        name = "x.tif"
+
+    tiles = fit(64, 64, most=64 * 64, halo=0, stride=32)
+    large = Engine(lambda raw: np.full((1, 2, 64, 64), 3e38, np.float32), [0.0], 32, 0)
+    assert next(answers(Named(np.zeros((1, 64, 64), np.uint8)), large, tiles)).scores is not None
+    for bad in (np.nan, np.inf):
+        engine = Engine(lambda raw, bad=bad: np.full((1, 2, 64, 64), bad, np.float32), [0.0], 32, 0, origin="m.swath")
+        with pytest.raises(ModelError, match=r"m\.swath.*no numbers in rows 0 to 64 and columns 0 to 64 of x\.tif"):
+            next(answers(Named(np.zeros((1, 64, 64), np.uint8)), engine, tiles))

@@ -1,0 +1,399 @@
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import shapely.affinity
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.enums import Resampling
+from rasterio.transform import from_origin
+from rasterio.warp import reproject
+
+from swath.errors import DataError
+from swath.geo.geobox import Grid, chunks, grid_of
+from swath.geo.tiling import Window
+from swath.io.labels import UNLABELLED, NoLabels, RasterLabels, VectorLabels, mask_kind, read_ignored
+from swath.io.raster import Raster, open_raster
+from swath.io.vector import Features, read_features
+from swath.legend import LandClass, Legend
+from tests.make import NORTH_UP, UTM, box, noise, place, truncate, write_jpeg, write_layer, write_png, write_raster
+
+WKT = rasterio.CRS.from_string(UTM).to_wkt()
+GRID = Grid(20, 30, tuple(NORTH_UP)[:6], WKT)
+PLAIN = Grid(20, 30)
+CODES = noise(20, 30, high=6)
+WIDE = CODES.astype(np.int64)
+
+
+def placed(path, array, **profile):
+    return write_raster(path, array, UTM, NORTH_UP, **profile)
+
+
+def read(path, grid=GRID, kind="code", *, warp=False, window=None):
+    labels = RasterLabels(path, grid, warp=warp)
+    try:
+        return labels.read(window or grid.window, kind)
+    finally:
+        labels.close()
+
+
+def burn(features, grid=GRID, legend=None, window=None):
+    return VectorLabels(features, grid, legend).read(window or grid.window, "code")
+
+
+def polygons(geometries, values, crs=WKT):
+    return Features(
+        "x.gpkg", crs, np.array(geometries, object), np.array(values, object if isinstance(values[0], str) else int), "c"
+    )
+
+
+# Rasters on the image's grid.
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
+def test_codes_of_every_type(tmp_path, dtype):
+    labels = read(placed(tmp_path / "m.tif", CODES.astype(dtype)))
+    assert labels.dtype == np.int64
+    assert (labels == CODES).all()
+
+
+def test_negative_and_large_codes(tmp_path):
+    array = np.array([[-1, 0], [1, 2_000_000_000]], "int32")
+    assert (read(write_png(tmp_path / "m.png", CODES), PLAIN) == CODES).all()
+    assert (read(write_raster(tmp_path / "m.tif", array), Grid(2, 2)) == array).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("uint8", 0), ("uint8", 3), ("int16", -1), ("float32", -9999), ("float32", np.nan)]
+)
+def test_declared_nodata_is_no_label(tmp_path, dtype, nodata):
+    array = CODES.astype(dtype)
+    array[4:7, 5:9] = nodata
+    labels = read(placed(tmp_path / "m.tif", array, nodata=nodata))
+    missing = np.isnan(array) if np.isnan(nodata) else array == nodata
+    assert (labels == np.where(missing, UNLABELLED, np.nan_to_num(array).astype(np.int64))).all()
+
+
+def test_zero_is_a_code_unless_declared(tmp_path):
+    assert (read(placed(tmp_path / "m.tif", CODES * 0)) == 0).all()
+
+
+def test_alpha_and_the_files_mask_are_no_label(tmp_path):
+    hole = np.ones((20, 30), "uint8")
+    hole[3, 4] = 0
+    masked = placed(tmp_path / "mask.tif", CODES, mask=hole)
+    alpha = write_png(tmp_path / "alpha.png", np.stack([CODES, hole * 255]))
+    for labels in (read(masked), read(alpha, PLAIN)):
+        assert (labels == np.where(hole, WIDE, UNLABELLED)).all()
+    color = write_png(tmp_path / "rgba.png", np.stack([CODES, CODES, CODES, hole * 255]))
+    assert (read(color, PLAIN, "color") == np.where(hole, WIDE * 0x010101, UNLABELLED)).all()
+
+
+def test_colours_are_packed(tmp_path):
+    array = noise(3, 20, 30, low=0, high=256)
+    packed = array.astype(int)
+    expected = packed[0] * 65536 + packed[1] * 256 + packed[2]
+    path = write_png(tmp_path / "m.png", array)
+    assert (read(path, PLAIN, "color") == expected).all()
+    window = Window(3, 4, 5, 6)
+    assert (read(path, PLAIN, "color", window=window) == expected[window.slices]).all()
+
+
+def test_nodata_of_colours_has_to_be_in_all_three(tmp_path):
+    array = noise(3, 20, 30)
+    array[:, 2, 2] = 0
+    array[0, 5, 5] = 0
+    labels = read(placed(tmp_path / "m.tif", array, nodata=0, photometric="RGB"), kind="color")
+    assert np.argwhere(labels == UNLABELLED).tolist() == [[2, 2]]
+
+
+def test_a_palette_is_codes_or_colours(tmp_path):
+    path = write_png(tmp_path / "m.png", CODES, colormap={i: (i, 2 * i, 200) for i in range(256)})
+    assert mask_kind(path) == "code"
+    assert (read(path, PLAIN) == CODES).all()
+    assert (read(path, PLAIN, "color") == WIDE * 65536 + 2 * WIDE * 256 + 200).all()
+
+
+def test_one_grey_band_is_three_equal_colours(tmp_path):
+    assert (read(write_png(tmp_path / "m.png", CODES), PLAIN, "color") == WIDE * 0x010101).all()
+
+
+def test_kinds(tmp_path):
+    assert mask_kind(write_png(tmp_path / "a.png", noise(8, 8))) == "code"
+    assert mask_kind(write_png(tmp_path / "b.png", noise(2, 8, 8))) == "code"
+    assert mask_kind(write_png(tmp_path / "c.png", noise(3, 8, 8))) == "color"
+    assert mask_kind(write_png(tmp_path / "d.png", noise(4, 8, 8))) == "color"
+
+
+@pytest.mark.parametrize(
+    ("array", "kind", "words"),
+    [
+        (noise(3, 20, 30), "code", "more than 100 different colours, as a photograph has"),
+        (noise(3, 20, 30, low=1, high=4), "code", "holds colours, and the classes have codes"),
+        (noise(3, 20, 30, dtype="uint16"), "color", "has to be 8-bit, not uint16"),
+        (noise(2, 20, 30), "code", "two bands"),
+        (np.full((20, 30), 1.25, "float32"), "code", "holds 1.25, which is no class code, in 600 pixels"),
+    ],
+)
+def test_what_is_no_mask_is_named(tmp_path, array, kind, words):
+    path = placed(tmp_path / "m.tif", array)
+    with pytest.raises(DataError, match=words) as caught:
+        read(path, kind=kind)
+    assert caught.value.file == str(path)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(("name", "write"), [("é m.png", write_png), ("m.tif", write_raster), ("m.jpg", write_jpeg)])
+def test_a_mask_cut_off_is_named(tmp_path, name, write):
+    path = truncate(write(tmp_path / name, noise(200, 200)))
+    with pytest.raises(DataError, match="damaged") as caught:
+        read(path, Grid(200, 200))
+    assert caught.value.file == str(path)
+
+
+# Grids that differ.
+@pytest.mark.parametrize(
+    ("shape", "transform", "crs", "code"),
+    [
+        ((20, 31), NORTH_UP, UTM, "size-mismatch"),
+        ((20, 30), NORTH_UP, "EPSG:32633", "grid-mismatch"),
+        ((20, 30), from_origin(500_005, 5_600_000, 10, 10), UTM, "grid-mismatch"),
+        ((40, 60), from_origin(500_000, 5_600_000, 5, 5), UTM, "size-mismatch"),
+        ((19, 30), None, None, "size-mismatch"),
+    ],
+)
+def test_another_grid_is_refused_in_pairs(tmp_path, shape, transform, crs, code):
+    path = write_raster(tmp_path / "m.tif", np.ones(shape, "uint8"), crs, transform)
+    with pytest.raises(DataError) as caught:
+        RasterLabels(path, GRID)
+    assert (caught.value.code, caught.value.file) == (code, str(path))
+
+
+def test_the_size_decides_where_one_side_has_no_crs(tmp_path):
+    assert (read(write_png(tmp_path / "m.png", CODES), GRID) == CODES).all()
+    assert (read(placed(tmp_path / "m.tif", CODES), PLAIN) == CODES).all()
+    with pytest.raises(DataError, match="30x20.*31x20|labels are 30x20 pixels and the image 31x20"):
+        read(tmp_path / "m.png", Grid(20, 31, GRID.transform, WKT), warp=True)
+
+
+def test_coarser_labels_are_read_nearest(tmp_path):
+    coarse = noise(4, 6, high=200)
+    path = write_raster(tmp_path / "m.tif", coarse, UTM, from_origin(500_000, 5_600_000, 50, 50))
+    assert (read(path, warp=True) == coarse.repeat(5, 0).repeat(5, 1)).all()
+
+
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_ground_without_labels_is_unlabelled(tmp_path, nodata):
+    path = write_raster(tmp_path / "m.tif", CODES[:10, :10], UTM, from_origin(500_100, 5_599_950, 10, 10), nodata=nodata)
+    expected = np.full((20, 30), UNLABELLED)
+    expected[5:15, 10:20] = CODES[:10, :10]
+    assert (read(path, warp=True) == expected).all()
+    far = Grid(20, 30, (10, 0, 900_000, 0, -10, 1_000_000), WKT)
+    assert (read(path, far, warp=True) == UNLABELLED).all()
+
+
+@pytest.mark.parametrize("profile", [{}, {"nodata": 0}, {"alpha": "yes"}, {"mask": np.ones((10, 10))}])
+def test_colours_are_moved_too(tmp_path, profile):
+    colors = noise(3, 10, 10)
+    array = np.concatenate([colors, np.full((1, 10, 10), 255, "uint8")]) if "alpha" in profile else colors
+    path = write_raster(tmp_path / "m.tif", array, UTM, from_origin(500_100, 5_599_950, 10, 10), photometric="RGB", **profile)
+    wide = colors.astype(int)
+    expected = np.full((20, 30), UNLABELLED)
+    expected[5:15, 10:20] = wide[0] * 65536 + wide[1] * 256 + wide[2]
+    assert (read(path, kind="color", warp=True) == expected).all()
+
+
+def test_a_files_mask_is_moved_too(tmp_path):
+    hole = np.ones((10, 10), "uint8")
+    hole[2, 3] = 0
+    path = write_raster(tmp_path / "m.tif", CODES[:10, :10], UTM, from_origin(500_100, 5_599_950, 10, 10), mask=hole)
+    labels = read(path, warp=True)
+    assert labels[7, 13] == UNLABELLED
+    assert (labels != UNLABELLED).sum() == 99
+
+
+def test_another_crs_is_what_gdal_makes_of_it_whole_or_in_windows(tmp_path):
+    codes = noise(60, 60, high=9)
+    there = rasterio.Affine(0.00015, 0, 8.9995, 0, -0.00011, 50.553)
+    path = write_raster(tmp_path / "m.tif", codes, "EPSG:4326", there)
+    expected = np.zeros((20, 30), "uint8")
+    reproject(
+        codes,
+        expected,
+        src_transform=there,
+        src_crs="EPSG:4326",
+        dst_transform=NORTH_UP,
+        dst_crs=UTM,
+        resampling=Resampling.nearest,
+    )
+    labels = read(path, warp=True)
+    assert (labels == expected).mean() > 0.98
+    assert (labels != UNLABELLED).all()
+    window = Window(7, 11, 9, 13)
+    assert (read(path, warp=True, window=window) == labels[window.slices]).all()
+
+
+def test_landsat_labels_in_another_crs(shared_data):
+    folder = shared_data / "landsat"
+    with open_raster(folder / "lsat7_2000_10.tif") as image, rasterio.open(folder / "landsat96_labelled_pixels.tif") as source:
+        grid = grid_of(image)
+        counts = np.unique(source.read(1), return_counts=True)
+        assert str(source.crs) != str(image.crs)
+    labels = read(folder / "landsat96_labelled_pixels.tif", grid, warp=True)
+    codes, found = np.unique(labels[labels != UNLABELLED], return_counts=True)
+    given = {int(c): int(n) for c, n in zip(*counts, strict=True) if c > -9999}
+    assert given.keys() == set(codes.tolist())
+    assert all(abs(n - given[int(c)]) <= 2 + 0.02 * given[int(c)] for c, n in zip(codes, found, strict=True))
+
+
+def test_real_masks_lie_on_their_images(shared_data):
+    flood = shared_data / "flood"
+    with Raster([flood / "images" / "Spain_7370579_S2Hand.tif"]) as raster:
+        labels = read(flood / "labels" / "Spain_7370579_LabelHand.tif", raster.grid)
+    assert set(np.unique(labels)) <= {-1, 0, 1}
+    tile = shared_data / "dubai" / "Tile 3"
+    with Raster([tile / "images" / "image_part_001.jpg"]) as raster:
+        labels = read(tile / "masks" / "image_part_001.png", raster.grid, "color")
+    assert set(np.unique(labels)) <= {0xE2A929, 0x8429F6, 0x6EC1E4, 0x3C1098, 0xFEDD3A, 0x9B9B9B}
+
+
+# Polygons.
+def test_a_pixel_has_the_class_of_its_centre():
+    centre = shapely.Point(place(5.5, 3.5))
+    labels = burn(polygons([centre.buffer(4.9)], [7]))
+    assert np.argwhere(labels != UNLABELLED).tolist() == [[3, 5]]
+    beside = shapely.affinity.translate(centre, 5, 5).buffer(4.9)
+    assert (burn(polygons([beside], [7])) == UNLABELLED).all()
+
+
+def test_the_last_feature_wins_in_every_window():
+    features = polygons([box(0, 0, 10, 10), box(5, 5, 10, 10), box(7, 0, 2, 30)], [1, 2, 1])
+    expected = np.full((20, 30), UNLABELLED)
+    for (row, col, height, width), value in (((0, 0, 10, 10), 1), ((5, 5, 10, 10), 2), ((7, 0, 2, 30), 1)):
+        expected[Window(row, col, height, width).slices] = value
+    assert (burn(features) == expected).all()
+    for window in (Window(6, 3, 4, 9), Window(0, 0, 1, 1), Window(19, 29, 1, 1)):
+        assert (burn(features, window=window) == expected[window.slices]).all()
+
+
+squares = st.tuples(st.integers(-5, 18), st.integers(-5, 28), st.integers(1, 15), st.integers(1, 15), st.integers(0, 9))
+
+
+@given(st.lists(squares, min_size=1, max_size=8))
+def test_polygons_are_painted_in_order(parts):
+    expected = np.full((20, 30), UNLABELLED)
+    for *window, value in parts:
+        expected[Window(*window).within(GRID.window).slices] = value
+    features = polygons([box(*window) for *window, _ in parts], [value for *_, value in parts])
+    assert (burn(features) == expected).all()
+
+
+@given(st.integers(1, 19), st.integers(1, 29), st.integers(0, 2**32 - 1))
+def test_windows_of_polygons_join_without_a_seam(row, col, seed):
+    rng = np.random.default_rng(seed)
+    circles = [shapely.Point(place(*rng.uniform((0, 0), (30, 20)))).buffer(r) for r in rng.uniform(10, 80, 5)]
+    labels = VectorLabels(polygons(circles, [1, 2, 3, 4, 5]), GRID)
+    whole = labels.read(GRID.window, "code")
+    cuts = [
+        Window(0, 0, row, col),
+        Window(0, col, row, 30 - col),
+        Window(row, 0, 20 - row, col),
+        Window(row, col, 20 - row, 30 - col),
+    ]
+    assert all((labels.read(w, "code") == whole[w.slices]).all() for w in cuts)
+
+
+def test_polygons_on_a_rotated_image():
+    turned = rasterio.Affine(6, 8, 500_000, 8, -6, 5_600_000)
+    grid = Grid(20, 30, tuple(turned)[:6], WKT)
+    labels = burn(polygons([box(3, 4, 5, 6, turned)], [2]), grid)
+    expected = np.full((20, 30), UNLABELLED)
+    expected[3:8, 4:10] = 2
+    assert (labels == expected).all()
+    window = Window(5, 5, 10, 10)
+    assert (burn(polygons([box(3, 4, 5, 6, turned)], [2]), grid, window=window) == expected[window.slices]).all()
+
+
+def test_polygons_in_another_crs(tmp_path):
+    near = read_features(write_layer(tmp_path / "a.gpkg", [box(3, 4, 10, 12)], {"code": [5]}))
+    degrees = near.moved_to(rasterio.CRS.from_epsg(4326).to_wkt())
+    far = read_features(write_layer(tmp_path / "b.gpkg", degrees, {"code": [5]}, "EPSG:4326"))
+    assert (burn(far) == burn(near)).all()
+    assert (burn(near) == 5).sum() == 120
+
+
+def test_polygons_with_a_crs_on_one_side_only():
+    with pytest.raises(DataError, match="no CRS and the image has one"):
+        burn(polygons([box(0, 0, 1, 1)], [1], None))
+    with pytest.raises(DataError, match="the image has none"):
+        burn(polygons([box(0, 0, 1, 1)], [1]), PLAIN)
+
+
+def test_text_gets_codes_in_alphabetical_order():
+    labels = VectorLabels(polygons([box(0, 0, 1, 1), box(0, 1, 1, 1), box(0, 2, 1, 1)], ["wood", "Äcker", "sea"]), GRID)
+    assert labels.names == {1: "sea", 2: "wood", 3: "Äcker"}
+    assert labels.read(GRID.window, "code")[0, :4].tolist() == [2, 3, 1, UNLABELLED]
+
+
+def test_text_takes_the_codes_of_the_legend():
+    legend = Legend((LandClass("sea", (9, 8), 9, "#000000"), LandClass("wood", (4,), 4, "#000000")))
+    labels = burn(polygons([box(0, 0, 1, 1), box(0, 1, 1, 1)], ["wood", "sea"]), legend=legend)
+    assert labels[0, :2].tolist() == [4, 9]
+
+
+def test_text_that_is_no_class_is_named():
+    legend = Legend((LandClass("sea", (1,), 1, "#000000"),), origin="classes.yaml")
+    features = polygons([box(0, 0, 1, 1)] * 3, ["sea", "see", "see"])
+    with pytest.raises(DataError, match="class 'see' of 2 features.*classes.yaml") as caught:
+        VectorLabels(features, GRID, legend)
+    assert caught.value.file == "x.gpkg"
+
+
+def test_polygons_have_no_colours():
+    with pytest.raises(DataError, match="colours"):
+        VectorLabels(polygons([box(0, 0, 1, 1)], [1]), GRID).read(GRID.window, "color")
+
+
+def test_landsat_polygons_agree_with_the_label_raster(shared_data):
+    folder = shared_data / "landsat"
+    features = read_features(folder / "landsat96_polygons.shp", "id")
+    with open_raster(folder / "lsat7_2000_10.tif") as image:
+        grid = grid_of(image)
+    labels = VectorLabels(features, grid)
+    painted = np.concatenate([labels.read(w, "code").ravel() for w in chunks(grid)])
+    assert set(np.unique(painted)) == {UNLABELLED, *features.values}
+    area = shapely.area(features.moved_to(grid.crs)).sum() / 28.5**2
+    assert (painted != UNLABELLED).sum() == pytest.approx(area, rel=0.05)
+
+
+# No labels, and masks of what to ignore.
+def test_no_labels():
+    assert (NoLabels().read(Window(3, 4, 5, 6), "code") == np.full((5, 6), UNLABELLED)).all()
+
+
+def test_pixels_of_any_mask_are_ignored(tmp_path):
+    clouds, haze = np.zeros((2, 20, 30), "uint8")
+    clouds[2, 3] = 1
+    haze[4, 5] = 200
+    haze[6, 7] = 9
+    paths = [placed(tmp_path / "c.tif", clouds), placed(tmp_path / "h.tif", haze, nodata=9)]
+    window = Window(1, 2, 8, 9)
+    found = read_ignored(paths, GRID, window)
+    assert found.dtype == bool
+    assert np.argwhere(found).tolist() == [[1, 1], [3, 3]]
+    assert not read_ignored([], GRID, window).any()
+
+
+def test_a_coarse_quality_mask_is_moved(tmp_path):
+    coarse = np.zeros((2, 3), "uint8")
+    coarse[1, 2] = 1
+    path = write_raster(tmp_path / "q.tif", coarse, UTM, from_origin(500_000, 5_600_000, 100, 100))
+    expected = np.zeros((20, 30), bool)
+    expected[10:, 20:] = True
+    assert (read_ignored([path], GRID, GRID.window) == expected).all()
+
+
+def test_labels_that_no_way_leads_from_are_named(tmp_path):
+    path = write_raster(tmp_path / "m.tif", CODES[:5, :5], 'LOCAL_CS["a drawing",UNIT["metre",1]]', NORTH_UP)
+    with pytest.raises(
+        DataError, match=r"m\.tif: from its CRS \(a drawing\) no way leads to the image's \(WGS 84 / UTM zone 32N\)"
+    ):
+        read(path, warp=True)

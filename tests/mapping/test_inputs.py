@@ -1,0 +1,135 @@
+import json
+
+import numpy as np
+import pytest
+
+from swath.errors import DataError, UsageError
+from swath.geo.tiling import Window
+from swath.io.atomic import fingerprint
+from swath.io.raster import Raster
+from swath.mapping.inputs import Input, Mosaic, View, find_inputs
+from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
+
+BANDS = ["red", "green", "blue"]
+
+
+def raster(path, seed=0, size=20, offset=(0, 0), **more):
+    transform = NORTH_UP * NORTH_UP.translation(offset[1], offset[0])
+    return write_raster(path, noise(3, size, size, seed=seed), more.pop("crs", UTM), transform, **more)
+
+
+def names(found):
+    return [i.name for i in found]
+
+
+def test_a_folder_a_pattern_a_list_and_several(tmp_path):
+    for n in "abc":
+        raster(tmp_path / f"{n}.tif")
+    (tmp_path / "notes.md").write_text("")
+    (tmp_path / "list.txt").write_text(f"# two of them\n{tmp_path}/b.tif\n\n{tmp_path}/a.tif\n")
+    assert names(find_inputs(tmp_path, BANDS)) == ["a", "b", "c"]
+    assert names(find_inputs(f"{tmp_path}/[ab].tif", BANDS)) == ["a", "b"]
+    assert names(find_inputs(tmp_path / "list.txt", BANDS)) == ["b", "a"]
+    assert names(find_inputs([tmp_path / "c.tif", str(tmp_path / "a.tif")], BANDS)) == ["c", "a"]
+    assert find_inputs(tmp_path / "a.tif", BANDS)[0].files == (str(tmp_path / "a.tif"),)
+
+
+def test_nothing_is_told(tmp_path):
+    with pytest.raises(DataError, match="no raster in this folder"):
+        find_inputs(tmp_path, BANDS)
+    with pytest.raises(DataError, match="no raster matches"):
+        find_inputs(f"{tmp_path}/*.tif", BANDS)
+    raster(tmp_path / "x" / "a.tif")
+    raster(tmp_path / "y" / "a.tif")
+    with pytest.raises(UsageError, match="two images are called a"):
+        find_inputs([tmp_path / "x" / "a.tif", tmp_path / "y" / "a.tif"], BANDS)
+
+
+def item(path, assets):
+    content = {
+        "type": "Feature", "stac_version": "1.0.0", "id": "scene 7", "geometry": None, "properties": {"datetime": None,
+        "start_datetime": "2020-01-01T00:00:00Z", "end_datetime": "2020-01-02T00:00:00Z"}, "links": [], "assets": assets,
+    }  # fmt: skip
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_stac_item_gives_its_bands_by_name_or_its_only_raster(tmp_path):
+    for name in ("B04", "B03", "B02", "visual"):
+        write_raster(tmp_path / f"{name}.tif", noise(20, 20), UTM, NORTH_UP)
+    common = {"B04": "red", "B03": "green", "B02": "blue"}
+    assets = {
+        k: {"href": f"./{k}.tif", "type": "image/tiff", "roles": ["data"], "eo:bands": [{"name": k, "common_name": v}]}
+        for k, v in common.items()
+    }
+    for wanted in (BANDS, ["B04", "B03", "B02"]):
+        (found,) = find_inputs(item(tmp_path / "item.json", assets), wanted)
+        assert [f.rpartition("/")[2] for f in found.files] == ["B04.tif", "B03.tif", "B02.tif"]
+        assert (found.name, found.bands) == ("scene 7", tuple(wanted))
+    with pytest.raises(DataError, match="has 3 rasters with data"):
+        find_inputs(tmp_path / "item.json", ["nir"])
+    (found,) = find_inputs(item(tmp_path / "one.json", {"v": {"href": "./visual.tif", "type": "image/tiff"}}), BANDS)
+    assert found.files[0].endswith("visual.tif") and found.bands is None
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(DataError, match="no STAC item"):
+        find_inputs(tmp_path / "bad.json", BANDS)
+
+
+def test_in_a_mosaic_the_first_image_with_data_counts(tmp_path):
+    a = noise(3, 20, 20, seed=1)
+    a[:, :5] = 0
+    write_raster(tmp_path / "a.tif", a, UTM, NORTH_UP, nodata=0)
+    raster(tmp_path / "b.tif", 2, offset=(-10, 10))
+    b = noise(3, 20, 20, seed=2)
+    mosaic = Mosaic([str(tmp_path / "a.tif"), str(tmp_path / "b.tif")])
+    assert (mosaic.grid.height, mosaic.grid.width) == (30, 30)
+    assert mosaic.grid.point(0, 0) == (500_000, 5_600_100)
+    values, valid = mosaic.read(mosaic.grid.window)
+    np.testing.assert_array_equal(values[:, 15:30, :20], a[:, 5:])
+    np.testing.assert_array_equal(values[:, :15, 10:], b[:, :15])
+    np.testing.assert_array_equal(values[:, 15:20, 20:], b[:, 15:, 10:])
+    assert not valid[:15, :10].any() and not valid[20:, 20:].any() and valid.sum() == 15 * 20 + 15 * 20 + 5 * 10
+    part = mosaic.read(Window(7, 9, 11, 13))
+    np.testing.assert_array_equal(part.values, values[:, 7:18, 9:22])
+    mosaic.close()
+
+
+def test_a_mosaic_of_what_does_not_fit_is_refused(tmp_path):
+    raster(tmp_path / "a.tif")
+    raster(tmp_path / "half.tif", offset=(0.5, 0))
+    raster(tmp_path / "other.tif", crs="EPSG:32633")
+    write_raster(tmp_path / "two.tif", noise(2, 20, 20), UTM, NORTH_UP)
+    for name, words in (("half", "do not lie on the grid"), ("other", "do not lie on the grid"), ("two", "2 bands")):
+        with pytest.raises(DataError, match=words):
+            Mosaic([str(tmp_path / "a.tif"), str(tmp_path / f"{name}.tif")])
+
+
+def test_masks_take_data_away_and_regions_say_what_is_wanted(tmp_path):
+    cloud = np.zeros((20, 20), np.uint8)
+    cloud[3:6, 3:6] = 9
+    write_raster(tmp_path / "cloud.tif", cloud, UTM, NORTH_UP)
+    regions = write_layer(tmp_path / "r.gpkg", [box(0, 0, 10, 20)], {"anything": ["x"]})
+    found = Input(name="a", files=(str(raster(tmp_path / "a.tif")),), mask=(str(tmp_path / "cloud.tif"),), regions=str(regions))
+    with found.open() as image:
+        assert (image.read(image.grid.window).valid == (cloud == 0)).all()
+        wanted = image.wanted(Window(5, 0, 10, 20))
+        assert wanted[:5].all() and not wanted[5:].any()
+    with View(Raster([tmp_path / "a.tif"])) as image:
+        assert image.wanted(image.grid.window) is None and image.read(image.grid.window).valid.all()
+
+
+def test_bands_by_hand(tmp_path):
+    path = raster(tmp_path / "a.tif")
+    with Raster([path], order=[3, 1]) as image:
+        np.testing.assert_array_equal(image.read(image.grid.window).values, noise(3, 20, 20)[[2, 0]])
+        assert image.bands == ("3", "1") or len(image.bands) == 2
+    with pytest.raises(DataError, match="band 4 is asked for, and it has 3"):
+        Raster([path], order=[4])
+
+
+def test_a_changed_file_has_another_fingerprint(tmp_path):
+    path = raster(tmp_path / "a.tif")
+    before = fingerprint([str(path), "https://example.org/x.tif"])
+    assert list(before) == [str(path)] and fingerprint([str(path)]) == before
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert fingerprint([str(path)]) != before

@@ -1,0 +1,73 @@
+"""The pages as a browser shows them: at desktop and phone width, light and dark, complete and without the network."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+import swath
+from tests.make import noise, write_pairs, write_raster
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+PAPER = {"light": (255, 255, 255), "dark": (18, 24, 30)}
+
+
+@pytest.fixture(scope="module")
+def pages(tiny_model, stripes, tmp_path_factory):
+    """The report, the comparison and the findings of a folder with faults."""
+    root = tmp_path_factory.mktemp("pages")
+    swath.evaluate(tiny_model, stripes, report=root / "report")
+    swath.compare(tiny_model, tiny_model, stripes, report=root / "compare")
+    source = write_pairs(root / "source", ["a", "b", "c"])
+    write_raster(source / "images" / "b.tif", noise(3, 64, 64, low=0, high=1))
+    (source / "masks" / "c.png").unlink()
+    swath.inspect(source, report=root / "inspect")
+    return root
+
+
+@pytest.mark.parametrize("name", ["report", "compare", "inspect"])
+def test_pages_hold_all_they_show(pages, name):
+    text = (pages / name / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r"(?:src|href)=\"([^\"]*)\"", text) + re.findall(r"url\(([^)]*)\)", text)
+    assert all(link.startswith("data:") for link in links)
+    assert "<script" not in text and "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", text)
+    assert not re.search(r"\{[{%]", text) and "Undefined" not in text
+
+
+def test_findings_have_pictures(pages):
+    text = (pages / "inspect" / "index.html").read_text(encoding="utf-8")
+    assert "1 error, " in text
+    assert "missing-mask" in text and "constant-band" in text and text.count("data:image/png") >= 2
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed, so nobody can look at the page")
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize("name", ["report", "inspect"])
+def test_pages_in_a_browser(pages, tmp_path, name, width, scheme):
+    shot = tmp_path / "shot.png"
+    subprocess.run(
+        [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}",
+            f"--blink-settings=preferredColorScheme={int(scheme == 'light')}", f"--window-size={width},1400",
+            f"--screenshot={shot}", (pages / name / "index.html").as_uri(),
+        ],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    picture = seen(shot)
+    assert picture.shape[:2] == (1400, width)
+    assert tuple(picture[3, 3]) == PAPER[scheme]
+    ink = np.abs(picture.astype(int) - PAPER[scheme]).max(axis=2) > 60
+    assert 0.01 < ink.mean() < 0.6
+    assert ink[:, -8:].mean() < 0.01  # nothing runs over the edge of the screen
+
+
+def seen(path: Path) -> np.ndarray:
+    with rasterio.open(path) as file:
+        return file.read()[:3].transpose(1, 2, 0)

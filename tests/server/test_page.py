@@ -1,0 +1,327 @@
+"""The page in a real browser: what is drawn, swiped, clicked, typed, and that nothing leaves the machine."""
+
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.warp import transform
+
+import swath
+from swath.io.raster import gdal
+from tests.make import NORTH_UP, UTM, write_jpeg, write_raster
+from tests.server.test_layer import TABLE, write_map
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run "
+    "--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
+).split()
+
+GREY = (200, 200, 200)
+RED = (214, 40, 57)
+
+HEIGHT, WIDTH = 300, 400
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not there; Debian's package chromium has it")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+def codes():
+    """Water in the west, town in the east, wood in a block in the middle, no data in the north-west corner."""
+    out = np.full((HEIGHT, WIDTH), 1, np.uint8)
+    out[:, WIDTH // 2 :] = 2
+    out[120:180, 160:240] = 7
+    out[:40, :40] = 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    """A page with image, map, truth, confidence and probabilities on the ground; yields its result and the map's path."""
+    folder = tmp_path_factory.mktemp("ground")
+    path = write_map(folder / "m.tif", codes(), tiled=True, blockxsize=256, blockysize=256)
+    image = write_raster(folder / "i.tif", np.full((3, HEIGHT, WIDTH), 200, np.uint8), UTM, NORTH_UP)
+    labels = codes()
+    labels[200:, 250:] = 1
+    truth = write_raster(folder / "t.tif", labels, UTM, NORTH_UP, nodata=0)
+    percent = np.full((HEIGHT, WIDTH), 83, np.uint8)
+    write_raster(folder / "m_confidence.tif", percent, UTM, NORTH_UP, nodata=255, descriptions=["confidence"])
+    bands = np.stack([percent, percent // 8, percent // 12])
+    write_raster(folder / "m_probabilities.tif", bands, UTM, NORTH_UP, nodata=255, descriptions=["water", "town", "wood"])
+    running = swath.view(path, image, truth=truth, open=False)
+    yield running, path
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A page with a photograph and its map, without CRS."""
+    folder = tmp_path_factory.mktemp("photo")
+    path = write_map(folder / "m.tif", codes(), None, None)
+    running = swath.view(path, write_jpeg(folder / "i.jpg", np.full((3, HEIGHT, WIDTH), 200, np.uint8)), open=False)
+    yield running, path
+    running.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open pages; at the end nothing may have gone wrong on them, and no request may have left the machine."""
+    contexts, wrong, asked = [], [], []
+
+    def open_(url, size=(1000, 700), **options):
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on(
+            "console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") and "GL Driver" not in m.text else None
+        )
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
+        page.goto(url)
+        page.wait_for_selector("html[data-ready=yes]", timeout=30_000)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert wrong == []
+    assert asked and all(re.match(r"(http://127\.0\.0\.1:|data:|blob:)", url) for url in asked)
+
+
+def shot(page):
+    with gdal(), rasterio.MemoryFile(page.screenshot()) as memory, memory.open() as dataset:
+        return dataset.read()[:3].transpose(1, 2, 0).astype(int)
+
+
+def share(page, colour, box=np.s_[:, 380:]):
+    """Return the share of the screen beside the panel that shows a colour."""
+    return float((np.abs(shot(page)[box] - colour).max(axis=-1) <= 3).mean())
+
+
+def until(condition, seconds=60.0):
+    """Wait until something holds, as tiles arrive when they do."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.15)
+    raise AssertionError("it did not come about in time")
+
+
+def only(*names):
+    return "#" + "&".join(f"on=1~~{name}" for name in names)
+
+
+def middle(page):
+    """Return where on the screen the middle of the map is."""
+    west, north, east, south = (int(v) for v in bounds_on_screen(page))
+    return (west + east) / 2, (north + south) / 2
+
+
+def bounds_on_screen(page):
+    drawn = np.abs(shot(page)[:, 380:] - page_ground(page)).max(axis=-1) > 6
+    rows, cols = np.nonzero(drawn[:640])
+    return cols.min() + 380, rows.min(), cols.max() + 380, rows.max()
+
+
+def page_ground(page):
+    return (20, 25, 30) if page.locator("html").get_attribute("data-theme") == "dark" else (223, 227, 230)
+
+
+def card(page):
+    rows = page.locator("#card tr")
+    rows.first.wait_for()
+    return {row.locator("th").inner_text(): row.locator("td").inner_text() for row in rows.all()}
+
+
+def test_each_layer_is_drawn(visit, ground):
+    page = visit(ground[0].url + only("m.tif"))
+    until(lambda: share(page, TABLE[1]) > 0.15 and share(page, TABLE[2]) > 0.15 and share(page, TABLE[7]) > 0.01)
+    assert share(page, GREY) < 0.001 and share(page, TABLE[1]) == pytest.approx(share(page, TABLE[2]), abs=0.02)
+    page = visit(ground[0].url + only("i.tif"))
+    until(lambda: share(page, GREY) > 0.3)
+    page = visit(ground[0].url + only("m.tif | t.tif"))
+    until(lambda: share(page, RED) > 0.03)
+    page = visit(ground[0].url + only("m_confidence.tif"))
+    with_colour = share(page, (143, 136, 115))
+    until(lambda: share(page, (209, 192, 92)) > 0.3)
+    assert with_colour < 0.001 and page.locator("#layers .ramp").count() == 1
+
+
+def test_the_first_view_has_image_and_map_with_legend(visit, ground):
+    page = visit(ground[0].url)
+    until(lambda: share(page, tuple(round(0.7 * c + 0.3 * 200) for c in TABLE[1])) > 0.15)
+    assert page.locator("#layers li").count() == 6
+    names = page.locator("#classes button span").all_inner_texts()
+    assert names == ["water", "town", "wood"]
+    until(lambda: "%" in page.locator("#classes em").first.inner_text())
+    shares = [float(text.rstrip(" %")) for text in page.locator("#classes em").all_inner_texts()]
+    known = codes()
+    assert shares == pytest.approx([100 * (known == c).sum() / (known > 0).sum() for c in TABLE], abs=0.5)
+    wrong = 100 * 100 * 150 / (known > 0).sum()
+    assert float(page.locator("#differing").inner_text().split()[0]) == pytest.approx(wrong, abs=0.5)
+    assert page.locator("#scale span").inner_text().endswith("m")
+
+
+def test_the_swipe_line_parts_two_layers(visit, ground):
+    page = visit(ground[0].url + only("i.tif", "m.tif") + "&swipe=i.tif&swipe=m.tif&swipe=0.7")
+    until(lambda: share(page, GREY, np.s_[:, 380:690]) > 0.3 and share(page, TABLE[2], np.s_[:, 712:]) > 0.3)
+    assert share(page, TABLE[1], np.s_[:, 380:690]) < 0.001 and share(page, GREY, np.s_[:, 712:]) < 0.001
+    line = page.locator("#divider")
+    box = line.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, 350)
+    page.mouse.down()
+    page.mouse.move(450, 350, steps=4)
+    page.mouse.up()
+    assert float(line.get_attribute("aria-valuenow")) == 45
+    until(lambda: share(page, TABLE[1], np.s_[:, 470:]) > 0.1)
+    line.focus()
+    page.keyboard.press("ArrowRight")
+    assert float(line.get_attribute("aria-valuenow")) == 47
+    page.select_option("#pair-left", "t.tif")
+    until(lambda: share(page, TABLE[1], np.s_[:, 380:460]) > 0.3)
+    page.locator("#swipe").uncheck()
+    assert line.is_hidden()
+
+
+def test_a_click_reads_what_rasterio_reads(visit, ground):
+    page = visit(ground[0].url + only("m.tif"))
+    until(lambda: share(page, TABLE[2]) > 0.15)
+    west, north, east, south = bounds_on_screen(page)
+    with rasterio.open(ground[1]) as dataset:
+        for across, down in ((0.3, 0.7), (0.7, 0.3), (0.5, 0.5), (0.52, 0.45), (0.03, 0.03)):
+            page.mouse.click(west + across * (east - west), north + down * (south - north))
+            page.wait_for_timeout(400)
+            found = card(page)
+            lon, lat = map(float, found["Longitude, latitude"].split(","))
+            (x,), (y,) = transform("EPSG:4326", UTM, [lon], [lat])
+            code = int(next(dataset.sample([(x, y)]))[0])
+            name = {0: "no data", 1: "water", 2: "town", 7: "wood"}[code]
+            assert found["Map"] == name
+            row, col = map(int, dataset.index(x, y))
+            assert found["Column, row"] == f"{col}, {row}"
+            assert found["Image"] == "200, 200, 200" and found["Confidence"] == "83 %" and found["Water"] == "83 %"
+    page.keyboard.press("Escape")
+    assert page.locator("#card").is_hidden()
+
+
+def test_classes_are_switched_off_and_on(visit, ground):
+    page = visit(ground[0].url + only("m.tif"))
+    until(lambda: share(page, TABLE[1]) > 0.15)
+    button = page.locator("#classes button", has_text="water")
+    button.click()
+    until(lambda: share(page, TABLE[1]) < 0.001)
+    assert button.get_attribute("aria-pressed") == "false" and share(page, TABLE[2]) > 0.15
+    assert "hide=1" in page.evaluate("() => location.hash")
+    page.keyboard.press("a")
+    until(lambda: share(page, TABLE[1]) > 0.15)
+
+
+def test_a_photograph_works_in_pixels(visit, photo):
+    page = visit(photo[0].url + only("m.tif"))
+    until(lambda: share(page, TABLE[2]) > 0.15)
+    west, north, east, south = bounds_on_screen(page)
+    assert (east - west) / (south - north) == pytest.approx(WIDTH / HEIGHT, abs=0.02)
+    known = codes()
+    for across, down in ((0.25, 0.75), (0.5, 0.5), (0.9, 0.2)):
+        page.mouse.click(west + across * (east - west), north + down * (south - north))
+        page.wait_for_timeout(400)
+        found = card(page)
+        col, row = map(int, found["Column, row"].split(","))
+        assert (col, row) == pytest.approx((across * WIDTH, down * HEIGHT), abs=4)
+        assert found["Map"] == {1: "water", 2: "town", 7: "wood"}[int(known[row, col])]
+        assert "Longitude, latitude" not in found
+    assert page.locator("#scale span").inner_text().endswith("px")
+    assert re.fullmatch(r"column \d+, row \d+", page.locator("#readout").inner_text())
+
+
+def test_a_link_restores_the_view(visit, ground):
+    page = visit(ground[0].url)
+    page.keyboard.press("3")
+    page.keyboard.press("s")
+    for key in (",", ",", "[", "i"):
+        page.keyboard.press(key)
+    page.locator("#classes button", has_text="town").click()
+    page.locator("#stage").hover()
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(1200)
+    link = page.evaluate("() => location.href")
+    again = visit(link)
+    again.wait_for_timeout(500)
+    describe = """() => JSON.stringify([[...document.querySelectorAll('#layers input')].map(i => [i.checked, i.value]),
+        document.querySelector('#divider').getAttribute('aria-valuenow'), document.querySelector('#pair-left').value,
+        [...document.querySelectorAll('#classes button')].map(b => b.getAttribute('aria-pressed')),
+        document.querySelector('#card').innerText, document.querySelector('#scale').innerText])"""
+    assert again.evaluate(describe) == page.evaluate(describe)
+    assert "zoom" not in link and "town" not in page.evaluate("() => document.title")
+
+
+def test_all_of_it_works_by_keyboard(visit, ground):
+    page = visit(ground[0].url)
+    boxes = page.locator("#layers input[type=checkbox]")
+    before = [box.is_checked() for box in boxes.all()]
+    for key in "123456":
+        page.keyboard.press(key)
+    assert [box.is_checked() for box in page.locator("#layers input[type=checkbox]").all()] == [not on for on in before]
+    theme = page.locator("html").get_attribute("data-theme")
+    page.keyboard.press("t")
+    assert {theme, page.locator("html").get_attribute("data-theme")} == {"light", "dark"}
+    page.keyboard.press("p")
+    assert page.locator("#body").is_hidden()
+    page.keyboard.press("p")
+    page.keyboard.press("?")
+    assert page.locator("#keys").is_visible()
+    page.keyboard.press("Escape")
+    assert page.locator("#keys").is_hidden()
+    centre = "() => location.hash.match(/at=([^&]*)/)[1]"
+    start = page.evaluate(centre)
+    until(lambda: page.keyboard.press("ArrowLeft") or page.evaluate(centre) != start)  # once, one press of many runs was lost
+    moved = page.evaluate(centre)
+    page.keyboard.press("+")
+    until(lambda: float(page.evaluate(centre).split("%2C")[2]) > float(moved.split("%2C")[2]) + 0.9)
+    page.keyboard.press("0")
+    until(lambda: page.evaluate(centre) == start)
+    page.keyboard.press("i")
+    assert "Column, row" in card(page)
+    seen = set()
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("() => document.activeElement.id || document.activeElement.tagName"))
+    assert len(seen) > 5
+
+
+def test_it_fits_a_phone(visit, photo):
+    page = visit(photo[0].url, size=(390, 844), has_touch=True, is_mobile=True, device_scale_factor=2)
+    panel = page.locator("#panel").bounding_box()
+    assert panel["width"] == 390 and panel["y"] > 844 * 0.5 and panel["y"] + panel["height"] <= 844.5
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+    for button in page.locator(".tools button").all():
+        assert button.bounding_box()["width"] >= 38
+    page.locator("#fold").tap()
+    assert page.locator("#body").is_hidden()
+    page.locator("#fold").tap()
+    page.touchscreen.tap(195, 200)
+    page.wait_for_timeout(600)
+    assert "Column, row" in card(page) or page.locator("#card").inner_text()
+
+
+def test_what_cannot_be_shown_is_said(visit, ground, browser):
+    page = browser.new_page()
+    page.goto(ground[0].url + "?map=absent.tif")
+    page.wait_for_selector("#layers .empty")
+    assert "no such file" in page.locator("#layers").inner_text()
+    page.close()
+    visit(ground[0].url)

@@ -1,0 +1,226 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swath.errors import DataError, UsageError
+from swath.io.labels import UNLABELLED
+from swath.legend import (
+    IGNORE,
+    LandClass,
+    Legend,
+    default_color,
+    found_legend,
+    pack,
+    read_legend,
+    rgb,
+    unpack,
+)
+
+
+def legend(*codes, ignore=(), kind="code"):
+    """Make a legend whose classes have the given code, or tuple of codes."""
+    many = [c if isinstance(c, tuple) else (c,) for c in codes]
+    return Legend(
+        tuple(LandClass(f"class {c[0]}", c, c[0], "#010203", ignore=c[0] in ignore) for c in many),
+        kind,
+    )
+
+
+def from_text(tmp_path, text):
+    path = tmp_path / "classes.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_legend(path)
+
+
+codes_of_classes = st.lists(st.integers(-1000, 65535), min_size=1, max_size=40, unique=True).filter(
+    lambda codes: not {0, 255, 65535} <= set(codes)
+)
+
+
+@given(codes_of_classes, st.integers(0, 2**32 - 1))
+def test_codes_come_back_and_all_else_is_ignored(codes, seed):
+    learnt = [c for c in codes if c >= 0] or [1]
+    legend_ = legend(*{*codes, *learnt}, ignore=[c for c in codes if c < 0])
+    labels = np.random.default_rng(seed).choice([*codes, *learnt, UNLABELLED, -1001, 65536, 2**40], (7, 9))
+    indices = legend_.encode(labels)
+    assert indices.dtype == np.uint8
+    assert ((indices != IGNORE) == np.isin(labels, learnt)).all()
+    assert (legend_.decode(indices) == np.where(np.isin(labels, learnt), labels, legend_.nodata)).all()
+    assert legend_.decode(indices).dtype == legend_.dtype
+
+
+@given(st.sets(st.integers(0, 0xFFFFFF), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
+def test_colours_become_indices_in_order(packed, seed):
+    colors = sorted(packed)
+    labels = np.random.default_rng(seed).choice([*colors, UNLABELLED, -1], 50)
+    expected = [colors.index(v) if v in packed else IGNORE for v in labels]
+    assert found_legend(colors, "color").encode(labels).tolist() == expected
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 200, 65000])
+def test_unlabelled_never_wraps_into_a_class(first):
+    few = legend(first, first + 1, first + 5)
+    probes = np.array([UNLABELLED, UNLABELLED + 1, np.iinfo(np.int64).max, first - 1, first + 2, first + 6])
+    assert (few.encode(probes) == IGNORE).all()
+    assert not few.known(probes).any()
+    assert few.encode(np.array([first, first + 1, first + 5])).tolist() == [0, 1, 2]
+
+
+def test_merged_codes_share_an_index_and_the_map_holds_the_first():
+    merged = legend(7, (3, 4), 1)
+    assert merged.encode(np.array([7, 3, 4, 1])).tolist() == [0, 1, 1, 2]
+    assert merged.decode(np.array([0, 1, 2, IGNORE], np.uint8)).tolist() == [7, 3, 1, 0]
+
+
+def test_ignored_classes_are_known_but_have_no_index():
+    some = legend(5, 6, 7, ignore=[6])
+    assert some.encode(np.array([5, 6, 7])).tolist() == [0, IGNORE, 1]
+    assert some.known(np.array([5, 6, 8])).tolist() == [True, True, False]
+    assert some.names == ["class 5", "class 7"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "nodata", "dtype"),
+    [
+        ([1, 2, 255], 0, "uint8"),
+        ([0, 1], 255, "uint8"),
+        ([0, 255], 65535, "uint16"),
+        ([1, 256], 0, "uint16"),
+        ([(1, 0), 2], 255, "uint8"),
+        ([1, 65535], 0, "uint16"),
+    ],
+)
+def test_nodata_and_dtype_of_a_map(codes, nodata, dtype):
+    assert (legend(*codes).nodata, legend(*codes).dtype) == (nodata, dtype)
+
+
+def test_an_ignored_class_counts_for_nodata_but_not_for_dtype():
+    assert legend(0, 1, ignore=[0]).nodata == 255
+    assert legend(1, 300, ignore=[300]).dtype == "uint8"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: legend(1, 2, ignore=[1, 2]), "no class is left to learn"),
+        (lambda: legend(1, (2, 1)), "share the code 1"),
+        (lambda: Legend(tuple(LandClass("a", (i,), i, "#000000") for i in (1, 2))), "share the name a"),
+        (lambda: legend(*range(255)), "at most 254"),
+        (lambda: legend(65536), "code 65536"),
+        (lambda: legend(1, -1), "code -1"),
+        (lambda: legend(0, 255, 65535), "none left for nodata"),
+        (lambda: found_legend([], "code"), "no class is left"),
+    ],
+)
+def test_a_legend_that_cannot_be(make, words):
+    with pytest.raises(UsageError, match=words):
+        make()
+
+
+def test_254_classes_fit():
+    full = legend(*range(254))
+    assert full.encode(np.arange(255)).tolist() == [*range(254), IGNORE]
+
+
+@given(st.integers(0, 0xFFFFFF))
+def test_a_colour_round_trip(packed):
+    assert pack(unpack(packed)) == packed
+    assert rgb(unpack(packed)) == (packed // 65536, packed // 256 % 256, packed % 256)
+
+
+@pytest.mark.parametrize("text", ["", "red", "#12345", "#1234567", "#12345G", "#+12345", "#1_2345", "123456#", "# 12345"])
+def test_what_is_no_colour(text):
+    with pytest.raises(UsageError, match="not a colour"):
+        pack(text)
+
+
+def test_default_colours_differ():
+    assert len({default_color(i) for i in range(16)}) == 16
+    assert default_color(16) == default_color(0)
+
+
+def test_colours_by_index():
+    table = found_legend([0x0000FF, 0xFF0000], "color").colors()
+    assert table[:3].tolist() == [[0, 0, 255], [255, 0, 0], [0, 0, 0]]
+
+
+def test_found_codes_are_named_by_code_or_by_the_source():
+    found = found_legend([9, 2, 4], "code", {4: "forest"})
+    assert [(c.name, c.codes, c.map_code) for c in found.classes] == [("2", (2,), 2), ("forest", (4,), 4), ("9", (9,), 9)]
+
+
+def test_found_colours_get_map_codes_from_one():
+    found = found_legend([0xE2A929, 0x3C1098], "color")
+    assert [(c.name, c.map_code, c.color) for c in found.classes] == [("#3C1098", 1, "#3C1098"), ("#E2A929", 2, "#E2A929")]
+
+
+def test_negative_codes_need_a_class_list():
+    with pytest.raises(DataError, match="negative code -1.*--classes"):
+        found_legend([-1, 0, 1], "code")
+
+
+def test_read_codes(tmp_path):
+    read = from_text(
+        tmp_path, "- {name: dry, code: 0}\n- {code: [1, 5], color: '#0000ff'}\n- {name: none, code: -1, ignore: true}"
+    )
+    assert read.kind == "code"
+    assert [(c.name, c.codes, c.map_code, c.ignore) for c in read.classes] == [
+        ("dry", (0,), 0, False), ("1", (1, 5), 1, False), ("none", (-1,), -1, True),
+    ]  # fmt: skip
+    assert read.classes[1].color == "#0000FF"
+    assert read.nodata == 255
+
+
+def test_read_colours_counts_ignored_classes(tmp_path):
+    text = "classes:\n- {name: a, color: '#000001'}\n- {color: '#000002', ignore: true}\n- {name: c, color: '#000003'}"
+    read = from_text(tmp_path, text)
+    assert read.kind == "color"
+    assert [(c.name, c.map_code) for c in read.learnt] == [("a", 1), ("c", 3)]
+    assert read.classes[1].name == "#000002"
+    assert (read.nodata, read.dtype) == (0, "uint8")
+
+
+def test_read_the_dubai_classes(shared_data):
+    read = read_legend(shared_data / "dubai-classes.yaml")
+    assert read.names == ["water", "land", "road", "building", "vegetation"]
+    assert read.classes[0].codes == (0xE2A929,)
+    assert [c.map_code for c in read.learnt] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no list of classes"),
+        ("classes: 3", "no list of classes"),
+        ("[]", "no list of classes"),
+        ("{a: [", "not readable YAML"),
+        ("- water", "class 1 is not a mapping"),
+        ("- {name: a, code: 1}\n- {name: b}", "class 2 has neither|class 1 has neither"),
+        ("- {name: a, code: 1}\n- {name: b, color: '#000000'}", "only some classes have a code"),
+        ("- {name: a, code: one}", "code of class 1 is no whole number"),
+        ("- {name: a, code: 1.5}", "no whole number"),
+        ("- {name: a, code: true}", "no whole number"),
+        ("- {name: a, code: []}", "no whole number"),
+        ("- {name: a, color: blue}", "'blue' is not a colour"),
+        ("- {name: a, code: 1, colour: '#000000'}", "unknown key 'colour'"),
+        ("- {name: a, code: 1}\n- {name: a, code: 2}", "share the name a"),
+        ("- {name: a, code: 1}\n- {name: b, code: [2, 1]}", "share the code 1"),
+        ("- {name: a, color: '#00000A'}\n- {name: b, color: '#00000a'}", "share the color #00000A"),
+    ],
+)
+def test_a_class_file_that_is_wrong_is_named(tmp_path, text, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        from_text(tmp_path, text)
+    assert caught.value.file == str(tmp_path / "classes.yaml")
+    assert caught.value.fix
+
+
+def test_an_absent_class_file_is_named(tmp_path):
+    with pytest.raises(UsageError, match="no such class file"):
+        read_legend(tmp_path / "none.yaml")
+    with pytest.raises(UsageError, match="not readable"):
+        read_legend(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes("- {name: Wälder, code: 1}".encode("latin-1"))
+    with pytest.raises(UsageError, match="not readable"):
+        read_legend(tmp_path / "latin.yaml")

@@ -1,0 +1,119 @@
+import time
+
+import numpy as np
+import torch
+
+from swath.legend import IGNORE
+from swath.models.network import Network, NetworkSpec
+from swath.training.losses import Loss
+from swath.training.patches import Batch, Batches, stacked
+from swath.training.pixel_branch import _drawn, teach_pixels
+from swath.training.recipes import Recipe
+
+MEANS = np.float32([[20, 20, 60], [40, 60, 20], [45, 62, 30], [240, 240, 250]])
+"""Colours of four classes, two of which are close to each other and far from the others."""
+
+
+HEIGHTS = [0.0, 10.0, 20.0, 30.0]
+"""Metres above ground of the classes."""
+
+
+class Noise(Batches):
+    """Each patch shows one class in noise, and a row without labels whose colour is another class's."""
+
+    def batch(self, number):
+        rng = np.random.default_rng(number)
+        return stacked([self.patch(rng) for _ in range(self.recipe.batch)])
+
+    def patch(self, rng):
+        c = rng.integers(4)
+        labels = np.full((32, 32), c)
+        values = MEANS[c][:, None, None] + rng.normal(0, 1, (3, 32, 32))
+        labels[0], values[:, 0] = IGNORE, MEANS[c - 1][:, None]
+        heights = torch.full((32, 32), HEIGHTS[c]) if self.recipe.heights else None
+        return Batch(torch.from_numpy(values).float(), torch.from_numpy(labels), heights)
+
+
+def taught(steps, seconds=np.inf, pixel_width=32, classes=4, seed=0):
+    torch.manual_seed(0)
+    recipe = Recipe()
+    network = Network(NetworkSpec("test_efficientnet", "unet", classes, (127.5,) * 3, (127.5,) * 3, (8,) * 4, pixel_width))
+    took = teach_pixels(network, Noise(None, recipe, seed), Loss(recipe, [1] * classes), steps, seconds)
+    return network, took
+
+
+def said(network):
+    with torch.no_grad():
+        x = (torch.from_numpy(MEANS).T[None, :, None] - network.mean) / network.std
+        return network.pixel(x)[0, :, 0].argmax(0).tolist()
+
+
+def test_colours_are_learnt_before_all_else():
+    network, took = taught(200)
+    assert said(network) == [0, 1, 2, 3] and took > 0
+
+
+def test_heights_are_taught_with_the_classes():
+    recipe = Recipe(heights=True)
+    network = Network(NetworkSpec("test_efficientnet", "unet", 4, (127.5,) * 3, (127.5,) * 3, (8,) * 4, 32, heights=True))
+    teach_pixels(network, Noise(None, recipe, 0), Loss(recipe, [1] * 4), 300)
+    with torch.no_grad():
+        x = (torch.from_numpy(MEANS).T[None, :, None] - network.mean) / network.std
+        metres = (network.pixel(x) * network.gain)[0, -1, 0]
+    np.testing.assert_allclose(metres, HEIGHTS, atol=3)
+
+
+def test_the_norm_holds_the_statistics_of_the_data_whatever_the_batch():
+    network, _ = taught(100)
+    norm = network.train().pixel[0]
+    spread = (MEANS.mean(axis=0) - 127.5) / 127.5
+    np.testing.assert_allclose(norm.running_mean, spread, atol=0.1)
+    before = norm.running_mean.clone()
+    dark = network(torch.full((1, 3, 64, 64), 20.0))
+    assert (norm.running_mean == before).all()
+    both = network.pixel((torch.cat([torch.full((1, 3, 8, 8), 20.0), torch.full((1, 3, 8, 8), 200.0)]) - 127.5) / 127.5)
+    torch.testing.assert_close(both[0], network.pixel((torch.full((1, 3, 8, 8), 20.0) - 127.5) / 127.5)[0])
+    assert dark.isfinite().all()
+
+
+def test_units_begin_where_colours_are():
+    """Each first unit is at its edge for some pixel, and so it tells some pixels from others."""
+    network, _ = taught(0)
+    x = torch.from_numpy(MEANS).T[None, :, None]
+    with torch.no_grad():
+        edges = network.pixel[1](network.pixel[0]((x - network.mean) / network.std))[0, :, 0]
+    assert ((edges > 0).any(1) & (edges < 0).any(1)).float().mean() > 0.6
+
+
+def test_the_same_seed_learns_the_same_and_time_ends_it():
+    a, b, c = (taught(20, seed=seed)[0].state_dict() for seed in (0, 0, 1))
+    assert all((a[name] == b[name]).all() for name in a)
+    assert any((a[name] != c[name]).any() for name in a)
+    stopped, took = taught(10**7, seconds=0.5)
+    assert took < 30 and stopped.pixel[1].weight.isfinite().all()
+
+
+def test_where_no_pixel_is_labelled_there_is_no_lesson():
+    recipe = Recipe()
+    network = Network(NetworkSpec("test_efficientnet", "unet", 2, (0.0,), (1.0,), (8,) * 4, 4))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    batches = Noise(None, recipe, 0)
+    batches.patch = lambda rng: Batch(torch.zeros(1, 8, 8), torch.full((8, 8), IGNORE))
+    teach_pixels(network, batches, Loss(recipe, [1, 1]), 10)
+    assert all((before[name] == tensor).all() for name, tensor in network.state_dict().items())
+
+
+def test_a_network_without_the_branch_is_left_as_it_is():
+    assert taught(10, pixel_width=0)[1] == 0
+
+
+def test_of_many_bands_fewer_pixels_are_held(monkeypatch):
+    monkeypatch.setattr("swath.training.pixel_branch.HELD", 256 * 3 * 5)
+    values, labels, _ = _drawn(Noise(None, Recipe(), 0), torch.Generator().manual_seed(0), 256)
+    assert values.shape == (256 * 5, 3) and len(labels) == 256 * 5
+
+
+def test_drawing_ends_in_time_with_what_there_is():
+    recipe = Recipe()
+    values, _, _ = _drawn(Noise(None, recipe, 0), torch.Generator(), 256, time.monotonic() - 1)
+    assert len(values) == recipe.batch * 31 * 32  # one batch; a row of each patch has no labels
