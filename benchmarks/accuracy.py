@@ -1,20 +1,25 @@
 """Say how good maps get in minutes of this machine, on ground never seen; results and tables of docs/accuracy.md.
 
-Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures seconds a step, on a quiet machine; comes first
-       python benchmarks/accuracy.py DUBAI WORK todo [GROUP ...]    says what is to be trained, and how long that takes
-       python benchmarks/accuracy.py DUBAI WORK run [GROUP ...]     trains and scores what is not in the results yet
-       python benchmarks/accuracy.py DUBAI WORK networks            measures arithmetic and speed of networks, likewise quiet
-       python benchmarks/accuracy.py DUBAI WORK table               writes tables of what is there to docs/accuracy.md
-       python benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the worst test images
+Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures seconds a step, on a
+quiet machine; comes first
+       python benchmarks/accuracy.py DUBAI WORK todo [GROUP ...]    says what is to be trained, and
+       how long that takes python benchmarks/accuracy.py DUBAI WORK run [GROUP ...]     trains and
+       scores what is not in the results yet python benchmarks/accuracy.py DUBAI WORK networks
+       measures arithmetic and speed of networks, likewise quiet python benchmarks/accuracy.py DUBAI
+       WORK table               writes tables of what is there to docs/accuracy.md python
+       benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the
+       worst test images
 
-GROUP is tries, world-tries, unlabelled, front, ablation (these choose settings, and never see a test tile), tiles (leave
-one out), fixed, peers or world; all in this order if none is given. --peers PYTHON is an interpreter with torchgeo,
-segmentation-models-pytorch, timm and what Swath needs.
+GROUP is tries, world-tries, unlabelled, front, ablation (these choose settings, and never see a
+test tile), tiles (leave one out), fixed, peers or world; all in this order if none is given.
+--peers PYTHON is an interpreter with torchgeo, segmentation-models-pytorch, timm and what Swath
+needs.
 
-A training takes the steps that fit into its minutes when nothing else runs, on two cores with or without bf16
-(benchmarks/results/accuracy-rates.json, where what is measured once, on either, stays); so a busy machine slows the benchmark
-down and does not change it. It can be killed at any time: the same command goes on, also in the middle of a training. --jobs N
-trains N at once, which is for a GPU: the steps stay the same. WORK holds data and models. Results are in
+A training takes the steps that fit into its minutes when nothing else runs, on two cores with or
+without bf16 (benchmarks/results/accuracy-rates.json, where what is measured once, on either,
+stays); so a busy machine slows the benchmark down and does not change it. It can be killed at any
+time: the same command goes on, also in the middle of a training. --jobs N trains N at once, which
+is for a GPU: the steps stay the same. WORK holds data and models. Results are in
 benchmarks/results/accuracy.jsonl, one line a training, with all settings.
 """
 
@@ -55,7 +60,19 @@ from accuracy_rows import (
 )
 from accuracy_tables import tables
 from peer_jobs import prepare_job, said_of, score_maps
-from trials import DOCS, LESSON, TEST, Ledger, at_once, changed_recipe, dubai, processor, seconds_a_step, steps_in, write_end
+from trials import (
+    DOCS,
+    LESSON,
+    TEST,
+    Ledger,
+    at_once,
+    changed_recipe,
+    dubai,
+    processor,
+    seconds_a_step,
+    steps_in,
+    write_end,
+)
 
 import swath
 from swath.commands.demo import fetch, make_dataset, make_source, yardstick
@@ -130,14 +147,17 @@ def judges(trial: Trial, dataset: Dataset) -> list[Sample]:
     """Return the samples that judge a trial.
 
     Raises:
-        ValueError: the trial tunes, and they are of the test tiles or of the test split; or they are learnt from.
+        ValueError: the trial tunes, and they are of the test tiles or of the test split; or they
+            are learnt from.
     """
     split = "val" if trial.data in VALIDATED else "test"
     samples = dataset.manifest.of(split)
     groups = {s.group for s in samples}
     tested = {s.group for s in dataset.manifest.of("test")} | set(TEST)
     if not groups or (trial.data in VALIDATED and groups & tested):
-        raise ValueError(f"{trial.row!r} tunes: it may not be judged by {sorted(groups & tested) or 'nothing'}")
+        raise ValueError(
+            f"{trial.row!r} tunes: it may not be judged by {sorted(groups & tested) or 'nothing'}"
+        )
     if groups & {s.group for s in dataset.manifest.of("train")}:
         raise ValueError(f"{trial.row!r} would be judged by what it learns from")
     return samples
@@ -152,7 +172,10 @@ def done(trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 def place(row: dict[str, Any]) -> dict[str, Any]:
     """Return what tells results of one recipe apart, of a result or of what a trial says; the first results did not say all."""
-    return {name: row.get(name, getattr(Trial, name, None)) for name in ("data", "seed", "minutes", "bf16", "tta")}
+    return {
+        name: row.get(name, getattr(Trial, name, None))
+        for name in ("data", "seed", "minutes", "bf16", "tta")
+    }
 
 
 def steps_of(trial: Trial, rates: dict[str, list[float]]) -> int:
@@ -162,7 +185,9 @@ def steps_of(trial: Trial, rates: dict[str, list[float]]) -> int:
         SystemExit: its rate is not measured.
     """
     if trial.cost() not in rates:
-        raise SystemExit(f"How long a step takes is not measured ({trial.cost()}): run `rates` first, on a quiet machine.")
+        raise SystemExit(
+            f"How long a step takes is not measured ({trial.cost()}): run `rates` first, on a quiet machine."
+        )
     taught = "not ours" not in trial.what() and trial.what()["recipe"]["pixel_steps"]
     return steps_in(trial.minutes - LESSON * bool(taught), rates[trial.cost()])
 
@@ -178,13 +203,20 @@ class Benchmark:
 
     def __init__(self, images: Path, work: Path, peers: str | None) -> None:
         self.images, self.work, self.peers = images, work, peers
-        self.rates: dict[str, list[float]] = json.loads(RATES.read_text())["seconds_a_step"] if RATES.exists() else {}
+        self.rates: dict[str, list[float]] = (
+            json.loads(RATES.read_text())["seconds_a_step"] if RATES.exists() else {}
+        )
 
     def open(self, trial: Trial) -> Dataset:
         """Open the data of a trial."""
         folder = folder_of(trial.data, self.work)
         if trial.data == GUESSED and not (folder / "dataset.json").exists():
-            make_guessed(self.images, folder, VALIDATION_TILES[TUNING], self.model_of(GROUPS["unlabelled"][0]))
+            make_guessed(
+                self.images,
+                folder,
+                VALIDATION_TILES[TUNING],
+                self.model_of(GROUPS["unlabelled"][0]),
+            )
         return Dataset(data_of(trial.data, self.images, self.work))
 
     def measure(self, trials: list[Trial]) -> None:
@@ -194,8 +226,12 @@ class Benchmark:
                 continue
             dataset = self.open(trial)
             if trial.row in PEERS:
-                steps = len(dataset.manifest.of("train"))  # a pass of torchgeo's, with its validation
-                seconds = [said_of(self.peer(trial, dataset, steps))["seconds"] / steps for _ in range(3)]
+                steps = len(
+                    dataset.manifest.of("train")
+                )  # a pass of torchgeo's, with its validation
+                seconds = [
+                    said_of(self.peer(trial, dataset, steps))["seconds"] / steps for _ in range(3)
+                ]
             else:
                 with changed_recipe(trial.settings):
                     seconds = seconds_a_step(dataset.folder, self.work, RATE_STEPS, trial.options)
@@ -267,13 +303,23 @@ class Benchmark:
         scores = Scores.of(confusion)
         names = dataset.manifest.legend.names
         return {
-            "row": trial.row, **place(vars(trial)), "day": day, "machine": processor(),
-            "version": swath.__version__, "judges": sorted({s.group for s in samples}), "digest": dataset.manifest.digest,
-            "miou": float(scores.miou), "accuracy": float(scores.accuracy),
-            "iou": {n: None if np.isnan(v) else float(v) for n, v in zip(names, scores.iou, strict=True)},
-            "confusion": confusion.tolist(), **about, "what": trial.what(),
+            "row": trial.row,
+            **place(vars(trial)),
+            "day": day,
+            "machine": processor(),
+            "version": swath.__version__,
+            "judges": sorted({s.group for s in samples}),
+            "digest": dataset.manifest.digest,
+            "miou": float(scores.miou),
+            "accuracy": float(scores.accuracy),
+            "iou": {
+                n: None if np.isnan(v) else float(v) for n, v in zip(names, scores.iou, strict=True)
+            },
+            "confusion": confusion.tolist(),
+            **about,
+            "what": trial.what(),
             "samples": {name: matrix.tolist() for name, matrix in matrices.items()},
-        }  # fmt: skip
+        }
 
     def model_of(self, trial: Trial) -> Path:
         """Return where a trial's model lies: its name says all that it depends on."""
@@ -281,21 +327,32 @@ class Benchmark:
         name = f"{trial.data} {trial.row} {trial.minutes:g} {trial.seed} {hashlib.sha256(what.encode()).hexdigest()[:8]}"
         return self.work / "models" / f"{name.replace(',', '').replace(' ', '-')}.swath"
 
-    def train(self, trial: Trial, dataset: Dataset, samples: list[Sample]) -> tuple[Matrices, dict[str, Any]]:
+    def train(
+        self, trial: Trial, dataset: Dataset, samples: list[Sample]
+    ) -> tuple[Matrices, dict[str, Any]]:
         """Train, or go on, or take the model that is there; score each sample."""
         path, steps = self.model_of(trial), steps_of(trial, self.rates)
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             begun = Path(f"{path}.training").exists()
             with changed_recipe(trial.settings):
-                swath.train(dataset.folder, path, steps=steps, seed=trial.seed, resume=begun, **trial.options)
+                swath.train(
+                    dataset.folder,
+                    path,
+                    steps=steps,
+                    seed=trial.seed,
+                    resume=begun,
+                    **trial.options,
+                )
         model = Model(path, tta=trial.tta)
         taught = model.card.training
         matrices = {sample.name: matrix for sample, matrix in score(dataset, samples, model.engine)}
         return matrices, {
-            "steps": taught.steps, "seconds": round(taught.seconds), "first_weights": taught.first_weights,
+            "steps": taught.steps,
+            "seconds": round(taught.seconds),
+            "first_weights": taught.first_weights,
             "precision": taught.precision,
-        }  # fmt: skip
+        }
 
     def peer(self, trial: Trial, dataset: Dataset, steps: int) -> Path:
         """Let a peer learn and map the same images in its own interpreter; return its job.
@@ -304,25 +361,46 @@ class Benchmark:
             SystemExit: there is no interpreter for it.
         """
         if self.peers is None:
-            raise SystemExit("Give --peers PYTHON: an interpreter with torchgeo, segmentation-models-pytorch, timm and Pillow.")
-        job = prepare_job(dataset, self.work / "peers" / f"{trial.row} {trial.seed}", trial.seed, steps)
-        places = [str(Path(swath.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+            raise SystemExit(
+                "Give --peers PYTHON: an interpreter with torchgeo, segmentation-models-pytorch, timm and Pillow."
+            )
+        job = prepare_job(
+            dataset, self.work / "peers" / f"{trial.row} {trial.seed}", trial.seed, steps
+        )
+        places = [
+            str(Path(swath.__file__).parents[1]),
+            *filter(None, [os.environ.get("PYTHONPATH")]),
+        ]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
-        subprocess.run([self.peers, str(Path(__file__).with_name(PEERS[trial.row])), str(job)], check=True, env=environment)
+        subprocess.run(
+            [self.peers, str(Path(__file__).with_name(PEERS[trial.row])), str(job)],
+            check=True,
+            env=environment,
+        )
         return job
 
 
 def say(benchmark: Benchmark, trials: list[Trial]) -> None:
     """Say what is to be trained."""
     left = benchmark.todo(trials)
-    lines = [f"{t.data}: {t.row}, {t.minutes:g} minutes{' with bf16' * t.bf16}, seed {t.seed}, --tta {t.tta}" for t in left]
+    lines = [
+        f"{t.data}: {t.row}, {t.minutes:g} minutes{' with bf16' * t.bf16}, seed {t.seed}, --tta {t.tta}"
+        for t in left
+    ]
     hours = sum(t.minutes for t in left if t.tta == "none") / 60
-    sys.stdout.write("\n".join([*lines, f"{len(left)} of {len(trials)}: {hours:.1f} hours, and the time of scoring"]) + "\n")
+    sys.stdout.write(
+        "\n".join(
+            [*lines, f"{len(left)} of {len(trials)}: {hours:.1f} hours, and the time of scoring"]
+        )
+        + "\n"
+    )
 
 
 def main() -> None:
     """Do one of the six things."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dubai", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("do", choices=["rates", "todo", "run", "networks", "table", "pictures"])
@@ -345,7 +423,11 @@ def main() -> None:
     elif given.do == "pictures":
         pictures(benchmark)
     else:
-        todo = {"rates": benchmark.measure, "run": partial(benchmark.run, jobs=given.jobs), "todo": partial(say, benchmark)}
+        todo = {
+            "rates": benchmark.measure,
+            "run": partial(benchmark.run, jobs=given.jobs),
+            "todo": partial(say, benchmark),
+        }
         todo[given.do](trials)
 
 
@@ -357,7 +439,9 @@ def pictures(benchmark: Benchmark) -> None:
         raise SystemExit("No model of the fixed split is here yet.")
     trial = max(found, key=lambda t: (t.minutes, -t.seed))
     line = done(trial, rows) or {}
-    draw_best_and_worst(benchmark.open(trial), line["samples"], benchmark.model_of(trial), DOCS / "accuracy.png")
+    draw_best_and_worst(
+        benchmark.open(trial), line["samples"], benchmark.model_of(trial), DOCS / "accuracy.png"
+    )
 
 
 if __name__ == "__main__":

@@ -25,21 +25,37 @@ def make_labelled(images: Path, folder: Path, validation: tuple[str, ...]) -> No
     """Make the dataset of the tiles that keep their labels, and of the tiles of validation."""
     source = folder.with_name(folder.name + "-source")
     _link(images, source, (*LABELLED, *validation))
-    swath.prepare(source, folder, classes=images.parent / "dubai-classes.yaml", test="none", val=",".join(validation))
+    swath.prepare(
+        source,
+        folder,
+        classes=images.parent / "dubai-classes.yaml",
+        test="none",
+        val=",".join(validation),
+    )
 
 
 def make_guessed(images: Path, folder: Path, validation: tuple[str, ...], model: Path) -> None:
     """Make the dataset that has the tiles without labels as well, with a model's maps, where it is sure, for labels."""
-    source, classes = folder.with_name(folder.name + "-source"), images.parent / "dubai-classes.yaml"
+    source, classes = (
+        folder.with_name(folder.name + "-source"),
+        images.parent / "dubai-classes.yaml",
+    )
     _link(images, source, (*LABELLED, *validation))
-    colours = {c["name"]: tuple(bytes.fromhex(c["color"][1:])) for c in yaml.safe_load(classes.read_text())["classes"]}
+    colours = {
+        c["name"]: tuple(bytes.fromhex(c["color"][1:]))
+        for c in yaml.safe_load(classes.read_text())["classes"]
+    }
     for tile in UNLABELLED:
         maps = source / "maps"
         swath.predict(model, images / tile / "images", maps, confidence=True)
         (source / tile / "masks").mkdir(parents=True)
-        (source / tile / "images").symlink_to((images / tile / "images").resolve(), target_is_directory=True)
+        (source / tile / "images").symlink_to(
+            (images / tile / "images").resolve(), target_is_directory=True
+        )
         for image in sorted((images / tile / "images").iterdir()):
-            Image.fromarray(_guessed(maps, image.stem, colours)).save(source / tile / "masks" / f"{image.stem}.png")
+            Image.fromarray(_guessed(maps, image.stem, colours)).save(
+                source / tile / "masks" / f"{image.stem}.png"
+            )
         shutil.rmtree(maps)
     swath.prepare(source, folder, classes=classes, test="none", val=",".join(validation))
 
@@ -53,10 +69,17 @@ def _link(images: Path, source: Path, tiles: tuple[str, ...]) -> None:
 
 def _guessed(maps: Path, name: str, colours: dict[str, tuple[int, ...]]) -> np.ndarray:
     """Return a mask (rows, columns, 3) in the colours of the classes; unlabelled where the model was not sure."""
-    with gdal(), rasterio.open(maps / f"{name}.tif") as codes, rasterio.open(maps / f"{name}_confidence.tif") as confidence:
+    with (
+        gdal(),
+        rasterio.open(maps / f"{name}.tif") as codes,
+        rasterio.open(maps / f"{name}_confidence.tif") as confidence,
+    ):
         sure = confidence.read(1)
         sure = (sure >= SURE) & (sure <= 100)
-        classes, names = codes.read(1), {k: v for k, v in codes.tags(1).items() if k.startswith("class_")}
+        classes, names = (
+            codes.read(1),
+            {k: v for k, v in codes.tags(1).items() if k.startswith("class_")},
+        )
     mask = np.full((*classes.shape, 3), colours["unlabeled"], np.uint8)
     for key, of in names.items():
         mask[sure & (classes == int(key.removeprefix("class_")))] = colours[of]

@@ -24,8 +24,8 @@ CLASSES = 5
 def measure_networks(trials: list[Trial]) -> dict[str, Any]:
     """Return, by the name of a row, GFLOP a megapixel and megapixels a second of the runtime that `predict` chooses here.
 
-    One multiplication with its addition is two FLOP. Speed is the median of five, after a first run; the networks take turns.
-    Weights are as they begin: they change neither.
+    One multiplication with its addition is two FLOP. Speed is the median of five, after a first
+    run; the networks take turns. Weights are as they begin: they change neither.
     """
     setup = choose("auto")
     rows: dict[str, Any] = {}
@@ -61,4 +61,9 @@ def measure_networks(trials: list[Trial]) -> dict[str, Any]:
             rows[row]["mpixels"].append(SIDE**2 / 1e6 / (time.perf_counter() - start))
     for row in rows.values():
         row["mpixels"] = statistics.median(row["mpixels"])
-    return {"machine": processor(), "engine": f"{setup.engine} {setup.version}", "precision": setup.precision, "rows": rows}
+    return {
+        "machine": processor(),
+        "engine": f"{setup.engine} {setup.version}",
+        "precision": setup.precision,
+        "rows": rows,
+    }

@@ -17,10 +17,14 @@ EACH = 3
 def best_and_worst(samples: dict[str, list[list[int]]]) -> list[str]:
     """Return the names of the samples of highest and of lowest mean IoU, from best to worst, by their confusion matrices."""
     known = {name: float(Scores.of(np.array(matrix)).miou) for name, matrix in samples.items()}
-    order = sorted((name for name, miou in known.items() if not np.isnan(miou)), key=lambda name: -known[name])
+    order = sorted(
+        (name for name, miou in known.items() if not np.isnan(miou)), key=lambda name: -known[name]
+    )
     return order if len(order) <= 2 * EACH else order[:EACH] + order[-EACH:]
 
 
-def draw_best_and_worst(dataset: Dataset, samples: dict[str, list[list[int]]], model: Path, path: Path) -> None:
+def draw_best_and_worst(
+    dataset: Dataset, samples: dict[str, list[list[int]]], model: Path, path: Path
+) -> None:
     """Draw them with their truth and the model's map."""
     draw_maps(dataset, best_and_worst(samples), {"map": model}, path)

@@ -15,10 +15,15 @@ from swath.types import Tta
 
 FIXED, TUNING, WORLD, WORLD_TUNING = "fixed split", "tiles 3 and 6", "world", "world, validation"
 FOLDS = tuple(f"tile {n}" for n in (1, 3, 4, 6, 7))
-WORLD_LATITUDE, WORLD_RELIEF = "world, validation, with latitude", "world, validation, with latitude and relief"
+WORLD_LATITUDE, WORLD_RELIEF = (
+    "world, validation, with latitude",
+    "world, validation, with latitude and relief",
+)
 """Data: the test tiles; two tiles, taken from the training tiles; the demo's test blocks; each of the training
-tiles in its turn, taken from the others; ten of the demo's training blocks, as they are and with more bands, with which a
-step takes 3% (latitude) and 7% (relief as well) longer: that is not counted."""
+tiles in its turn, taken from the others; ten of the demo's training blocks, as they are and with
+more bands, with which a step takes 3% (latitude) and 7% (relief as well) longer: that is not
+counted.
+"""
 
 FEW, GUESSED = f"{TUNING}, one tile labelled", f"{TUNING}, one tile labelled, two guessed"
 """Data: one of the tiles that teach has labels; for the others, what a model of it says where it is sure."""
@@ -45,7 +50,8 @@ class Trial:
         seed: of the training.
         minutes: of two cores when nothing else runs; 0 where nothing is trained.
         bf16: whether these are minutes of a processor with bf16, whose steps are much faster.
-        tta: test-time augmentation of the maps that are scored; the model is that of the trial without.
+        tta: test-time augmentation of the maps that are scored; the model is that of the trial
+            without.
         options: of `swath.train`.
         settings: of the recipe, those without an option.
     """
@@ -62,15 +68,20 @@ class Trial:
     def what(self) -> dict[str, Any]:
         """Return all that a training depends on but data, seed and minutes, as JSON would.
 
-        A result belongs to whatever row is taught so: rows may share one. And the default recipe may change: what was trained
-        by the old one leaves the tables, and is trained anew. Settings that a training has no use for do not count.
+        A result belongs to whatever row is taught so: rows may share one. And the default recipe
+        may change: what was trained by the old one leaves the tables, and is trained anew. Settings
+        that a training has no use for do not count.
         """
         if self.row in PEERS or self.row == YARDSTICK:
             return {"not ours": self.row}
         options = TrainOptions(dataset="", model="", **self.options)
         with changed_recipe(self.settings):
             recipe = dataclasses.asdict(recipe_of(options))
-        network = {"encoder": options.encoder, "decoder": options.decoder, "weights": options.weights}
+        network = {
+            "encoder": options.encoder,
+            "decoder": options.decoder,
+            "weights": options.weights,
+        }
         return self.counted(json.loads(json.dumps(network | {"recipe": recipe})))
 
     def counted(self, what: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +91,9 @@ class Trial:
         unused = {"scales" if self.data.startswith(WORLD) else "scales_known"}
         if not what["recipe"]["heights"]:
             unused.add("height_weight")
-        return what | {"recipe": {name: value for name, value in what["recipe"].items() if name not in unused}}
+        return what | {
+            "recipe": {name: value for name, value in what["recipe"].items() if name not in unused}
+        }
 
     def cost(self) -> str:
         """Name what the time of a step depends on, for the file of rates; losses and the pixels' branch are a few percent."""
@@ -93,7 +106,9 @@ class Trial:
         return f"{on}{what['encoder']}, {what['decoder']} {widths}, {recipe['batch']} x {recipe['patch']}"
 
 
-def _tuning(data: str, rows: dict[str, dict[str, Any]], minutes: float = 8, seed: int = 0) -> list[Trial]:
+def _tuning(
+    data: str, rows: dict[str, dict[str, Any]], minutes: float = 8, seed: int = 0
+) -> list[Trial]:
     """Make a trial of each row; names of `swath.train`'s options go there, all others are settings of the recipe."""
     names = {f.name for f in dataclasses.fields(TrainOptions)}
     return [
@@ -169,7 +184,12 @@ WORLD_TRIES: dict[str, dict[str, Any]] = {
 """What may make it better on the world."""
 
 GROUPS: dict[str, list[Trial]] = {
-    "tries": [trial for row, given in TRIES.items() for tile in FOLDS for trial in _tuning(tile, {row: given}, 12)],
+    "tries": [
+        trial
+        for row, given in TRIES.items()
+        for tile in FOLDS
+        for trial in _tuning(tile, {row: given}, 12)
+    ],
     "world-tries": [
         *_tuning(WORLD_TUNING, WORLD_TRIES, 7),
         Trial(WORLD_LATITUDE, "latitude as a band", minutes=7),
@@ -180,16 +200,34 @@ GROUPS: dict[str, list[Trial]] = {
         Trial(GUESSED, "then two more, with the first model's maps for labels"),
     ],
     "front": _tuning(TUNING, FRONT),
-    "ablation": [t for seed in SEEDS for t in _tuning(TUNING, ABLATION, seed=seed) if not (seed and t.row in ONE_SEED)],
+    "ablation": [
+        t
+        for seed in SEEDS
+        for t in _tuning(TUNING, ABLATION, seed=seed)
+        if not (seed and t.row in ONE_SEED)
+    ],
     "tiles": [Trial(WITHOUT + tile, bf16=True) for tile in TILES],
     "fixed": [
-        *(Trial(FIXED, seed=seed, minutes=minutes, bf16=True) for minutes in (8, 30) for seed in SEEDS),
+        *(
+            Trial(FIXED, seed=seed, minutes=minutes, bf16=True)
+            for minutes in (8, 30)
+            for seed in SEEDS
+        ),
         Trial(FIXED, minutes=60, bf16=True),
         *(Trial(FIXED, seed=seed, minutes=30, bf16=True, tta="scales") for seed in SEEDS),
         *(Trial(FIXED, minutes=60, bf16=True, tta=tta) for tta in ("scales", "full")),
-        *(Trial(FIXED, "Lovász instead of Dice", seed=seed, minutes=30, bf16=True, settings=_LOVASZ) for seed in SEEDS),
+        *(
+            Trial(
+                FIXED, "Lovász instead of Dice", seed=seed, minutes=30, bf16=True, settings=_LOVASZ
+            )
+            for seed in SEEDS
+        ),
     ],
     "peers": [Trial(FIXED, peer, seed=seed, bf16=True) for seed in SEEDS for peer in PEERS],
-    "world": [Trial(WORLD, YARDSTICK, minutes=0), Trial(WORLD, minutes=7), Trial(WORLD, minutes=30)],
+    "world": [
+        Trial(WORLD, YARDSTICK, minutes=0),
+        Trial(WORLD, minutes=7),
+        Trial(WORLD, minutes=30),
+    ],
 }
 """Rows in the order in which they are worth having: settings are chosen before the test tiles are looked at."""

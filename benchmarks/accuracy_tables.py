@@ -41,14 +41,32 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
     """Return all tables as Markdown."""
     found = Found(rows, find)
     parts = [
-        _tiles(found), _fixed(found), _peers(found), _world(found), _front(found, networks),
-        _against_first(found, "ablation", "Ablation", "Each ingredient of the default recipe taken away, or one added"),
+        _tiles(found),
+        _fixed(found),
+        _peers(found),
+        _world(found),
+        _front(found, networks),
+        _against_first(
+            found,
+            "ablation",
+            "Ablation",
+            "Each ingredient of the default recipe taken away, or one added",
+        ),
         _tries(found),
-        _against_first(found, "world-tries", "Tries on the world", "The same on ten training blocks of the world, held out"),
-        _against_first(found, "unlabelled", "Images without labels", "One tile of three has labels"),
-    ]  # fmt: skip
+        _against_first(
+            found,
+            "world-tries",
+            "Tries on the world",
+            "The same on ten training blocks of the world, held out",
+        ),
+        _against_first(
+            found, "unlabelled", "Images without labels", "One tile of three has labels"
+        ),
+    ]
     if (DOCS / "accuracy.png").exists():
-        parts.insert(2, "![The best and the worst test images, their truth and their maps](accuracy.png)")
+        parts.insert(
+            2, "![The best and the worst test images, their truth and their maps](accuracy.png)"
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,12 +95,29 @@ def _tiles(found: Found) -> str:
     if not rows:
         return title + f"{MISSING.capitalize()}."
     mious = [r["miou"] for r in rows]
-    spread = f" ± {np.std(mious, ddof=1):.3f} (standard deviation between tiles)" if len(mious) > 1 else ""
-    missing = "" if len(rows) == len(GROUPS["tiles"]) else f" The other {len(GROUPS['tiles']) - len(rows)} are {MISSING}."
+    spread = (
+        f" ± {np.std(mious, ddof=1):.3f} (standard deviation between tiles)"
+        if len(mious) > 1
+        else ""
+    )
+    missing = (
+        ""
+        if len(rows) == len(GROUPS["tiles"])
+        else f" The other {len(GROUPS['tiles']) - len(rows)} are {MISSING}."
+    )
     names = list(rows[0]["iou"])
-    lines = [[r["data"].removeprefix(WITHOUT), str(r["steps"]), _score(r["miou"], True), *_ious([r], names)] for r in rows]
-    return f"{title}mIoU over {len(rows)} tiles: **{np.mean(mious):.3f}**{spread}.{missing}\n\n" + _table(
-        ["tile", "steps", "mIoU", *names], lines
+    lines = [
+        [
+            r["data"].removeprefix(WITHOUT),
+            str(r["steps"]),
+            _score(r["miou"], True),
+            *_ious([r], names),
+        ]
+        for r in rows
+    ]
+    return (
+        f"{title}mIoU over {len(rows)} tiles: **{np.mean(mious):.3f}**{spread}.{missing}\n\n"
+        + _table(["tile", "steps", "mIoU", *names], lines)
     )
 
 
@@ -95,11 +130,18 @@ def _fixed(found: Found) -> str:
     for kind in dict.fromkeys((t.row, t.minutes, t.tta) for t in GROUPS["fixed"]):
         wanted = [t for t in GROUPS["fixed"] if (t.row, t.minutes, t.tta) == kind]
         row, minutes, tta = kind
-        name = f"{minutes:g}" + (row != "default") * f", {row}" + (tta != "none") * f", `--tta {tta}`"
+        name = (
+            f"{minutes:g}" + (row != "default") * f", {row}" + (tta != "none") * f", `--tta {tta}`"
+        )
         some = found.all(wanted)
         mious = [r["miou"] for r in some]
         lines.append(
-            [name, f"{len(some)} of {len(wanted)}", str(some[0]["steps"]), _score(float(np.mean(mious)), True)]
+            [
+                name,
+                f"{len(some)} of {len(wanted)}",
+                str(some[0]["steps"]),
+                _score(float(np.mean(mious)), True),
+            ]
             + [f"{max(mious) - min(mious):.3f}" if len(some) > 1 else "", *_ious(some, names)]
             if some
             else [name, f"0 of {len(wanted)}", "", MISSING, "", *[""] * len(names)]
@@ -112,10 +154,15 @@ def _peers(found: Found) -> str:
     title = "## Peers\n\nEight minutes with bf16, same split, images and encoder weights; mean over seeds."
     ours = [t for t in GROUPS["fixed"] if t.minutes == 8]
     lines = []
-    for name, trials in [("Swath", ours), *((p, [t for t in GROUPS["peers"] if t.row == p]) for p in PEERS)]:
+    for name, trials in [
+        ("Swath", ours),
+        *((p, [t for t in GROUPS["peers"] if t.row == p]) for p in PEERS),
+    ]:
         some = found.all(trials)
         miou = _score(float(np.mean([r["miou"] for r in some])), True) if some else MISSING
-        lines.append([name, f"{len(some)} of {len(trials)}", str(some[0]["steps"]) if some else "", miou])
+        lines.append(
+            [name, f"{len(some)} of {len(trials)}", str(some[0]["steps"]) if some else "", miou]
+        )
     return title + "\n\n" + _table(["", "seeds", "steps", "mIoU"], lines)
 
 
@@ -128,8 +175,19 @@ def _world(found: Found) -> str:
     for trial in GROUPS["world"]:
         row = found.of(trial)
         name = "yardstick" if trial.row == YARDSTICK else f"{trial.minutes:g} minutes"
-        more = f"{row['miou'] - yardstick['miou']:+.3f}" if row and yardstick and row is not yardstick else ""
-        lines.append([name, str(row.get("steps", "")) if row else "", _score(row["miou"], True) if row else MISSING, more])
+        more = (
+            f"{row['miou'] - yardstick['miou']:+.3f}"
+            if row and yardstick and row is not yardstick
+            else ""
+        )
+        lines.append(
+            [
+                name,
+                str(row.get("steps", "")) if row else "",
+                _score(row["miou"], True) if row else MISSING,
+                more,
+            ]
+        )
     return title + "\n\n" + _table(["", "steps", "mIoU", "above the yardstick"], lines)
 
 
@@ -139,14 +197,28 @@ def _front(found: Found, networks: dict[str, Any]) -> str:
         "## The front\n\nEncoders (EfficientNet-Lite) and decoder widths; `lite0` is the default network. "
         "mIoU of tiles 3 and 6, held out of the training tiles, after eight minutes, seed 0"
     )
-    title += f"; speed with {networks['engine']}, {networks['precision']}, on {networks['machine']}." if networks else "."
+    title += (
+        f"; speed with {networks['engine']}, {networks['precision']}, on {networks['machine']}."
+        if networks
+        else "."
+    )
     lines = []
     for trial in GROUPS["front"]:
         row, network = found.of(trial), networks.get("rows", {}).get(trial.row)
-        cost = [f"{network['gflop']:.0f}", f"{network['mpixels']:.2f}"] if network else [MISSING, MISSING]
+        cost = (
+            [f"{network['gflop']:.0f}", f"{network['mpixels']:.2f}"]
+            if network
+            else [MISSING, MISSING]
+        )
         widths = "-".join(map(str, trial.what()["recipe"]["widths"]))
         lines.append(
-            [trial.row, widths, *cost, str(row["steps"]) if row else "", _score(row["miou"], True) if row else MISSING]
+            [
+                trial.row,
+                widths,
+                *cost,
+                str(row["steps"]) if row else "",
+                _score(row["miou"], True) if row else MISSING,
+            ]
         )
     head = ["network", "widths", "GFLOP a megapixel", "megapixels a second", "steps", "mIoU"]
     return title + "\n\n" + _table(head, lines)
@@ -171,7 +243,11 @@ def _by_tile(found: Found, trials: list[Trial], name: Callable[[Trial], str]) ->
         beside = [m - default[tile]["miou"] for tile, m in mious.items() if default[tile]]
         whole = len(mious) == len(tiles)
         mean = _score(float(np.mean(list(mious.values()))), True) if whole else MISSING
-        more = f"{np.mean(beside):+.3f}" if whole and len(beside) == len(mious) and tiles is not default else ""
+        more = (
+            f"{np.mean(beside):+.3f}"
+            if whole and len(beside) == len(mious) and tiles is not default
+            else ""
+        )
         lines.append([row, *(_score(mious.get(tile)) for tile in tiles), mean, more])
     return _table(["", *default, "mean", f"against {name(trials[0])}"], lines)
 
@@ -179,29 +255,58 @@ def _by_tile(found: Found, trials: list[Trial], name: Callable[[Trial], str]) ->
 def _against_first(found: Found, group: str, title: str, says: str) -> str:
     """Rows of a group beside the first of them, over their seeds; differences are of the seeds that both have."""
     trials = GROUPS[group]
-    where = "those blocks" if group == "world-tries" else f"{trials[0].data.split(',')[0]}, held out of the training tiles"
+    where = (
+        "those blocks"
+        if group == "world-tries"
+        else f"{trials[0].data.split(',')[0]}, held out of the training tiles"
+    )
     seeds = len({t.seed for t in trials})
     means = ", seed 0"
     if seeds > 1:
         means = "; means over seeds, spread is the largest mIoU minus the smallest, differences are of the same seeds"
     text = f"## {title}\n\n{says}; mIoU of {where}, {trials[0].minutes:g} minutes{means}."
-    by_row = {t.row: {o.seed: r for o in trials if o.row == t.row and (r := found.of(o))} for t in trials}
+    by_row = {
+        t.row: {o.seed: r for o in trials if o.row == t.row and (r := found.of(o))} for t in trials
+    }
     default = by_row[trials[0].row]
-    tiles = next(iter(default.values()))["judges"] if default and "those blocks" not in where else []
+    tiles = (
+        next(iter(default.values()))["judges"] if default and "those blocks" not in where else []
+    )
     lines = []
     for row, of in by_row.items():
         mious = [r["miou"] for r in of.values()]
-        beside = [r["miou"] - default[seed]["miou"] for seed, r in of.items() if seed in default and row != trials[0].row]
-        each = [_score(float(np.mean([_miou_of(r, tile) for r in of.values()]))) if of else "" for tile in tiles]
+        beside = [
+            r["miou"] - default[seed]["miou"]
+            for seed, r in of.items()
+            if seed in default and row != trials[0].row
+        ]
+        each = [
+            _score(float(np.mean([_miou_of(r, tile) for r in of.values()]))) if of else ""
+            for tile in tiles
+        ]
         steps = str(next(iter(of.values()))["steps"]) if of else ""
         spread = [f"{max(mious) - min(mious):.3f}" if len(mious) > 1 else ""] * (seeds > 1)
         mean = _score(float(np.mean(mious)), True) if of else MISSING
         number = [f"{len(of)} of {sum(t.row == row for t in trials)}"] * (seeds > 1)
-        lines.append([row, *number, steps, *each, mean, *spread, f"{np.mean(beside):+.3f}" if beside else ""])
-    head = ["", *["seeds"] * (seeds > 1), "steps", *tiles, "mIoU", *["spread"] * (seeds > 1), f"against {trials[0].row}"]
+        lines.append(
+            [row, *number, steps, *each, mean, *spread, f"{np.mean(beside):+.3f}" if beside else ""]
+        )
+    head = [
+        "",
+        *["seeds"] * (seeds > 1),
+        "steps",
+        *tiles,
+        "mIoU",
+        *["spread"] * (seeds > 1),
+        f"against {trials[0].row}",
+    ]
     return text + "\n\n" + _table(head, lines)
 
 
 def _miou_of(row: Row, tile: str) -> float:
     """Return the mIoU of one of the tiles that judge."""
-    return float(Scores.of(np.sum([m for name, m in row["samples"].items() if name.startswith(f"{tile}/")], axis=0)).miou)
+    return float(
+        Scores.of(
+            np.sum([m for name, m in row["samples"].items() if name.startswith(f"{tile}/")], axis=0)
+        ).miou
+    )

@@ -1,12 +1,14 @@
 """Say what learning heights costs the classes, on a folder of the contest's shape.
 
-Usage: python benchmarks/heights.py CONTEST WORK run     trains with and without, and scores what is not in the results yet
+Usage: python benchmarks/heights.py CONTEST WORK run     trains with and without, and scores what is
+not in the results yet
        python benchmarks/heights.py CONTEST WORK table   prints the table
 
-CONTEST holds `*_RGB.tif`, `*_CLS.tif` and `*_AGL.tif`; ground tile JAX_008 is held out, all else is learnt. Steps and seeds are
-equal for both, so a busy machine changes nothing, and it can be stopped at any time. `run N` trains N at once. WORK holds the
-dataset and the models; results are in benchmarks/results/heights.jsonl, one line a training. Lines with another weight
-of heights than the recipe's are of recipes before.
+CONTEST holds `*_RGB.tif`, `*_CLS.tif` and `*_AGL.tif`; ground tile JAX_008 is held out, all else is
+learnt. Steps and seeds are equal for both, so a busy machine changes nothing, and it can be stopped
+at any time. `run N` trains N at once. WORK holds the dataset and the models; results are in
+benchmarks/results/heights.jsonl, one line a training. Lines with another weight of heights than the
+recipe's are of recipes before.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def run(contest: Path, work: Path, jobs: int) -> None:
     if not (dataset / "dataset.json").exists():
         swath.prepare(contest, dataset, test=HELD_OUT, val="none")
     every, done = [(seed, weight) for seed in SEEDS for weight in (ALONE, WEIGHT)], found()
-    for line in at_once(jobs, partial(result, dataset, work), [one for one in every if one not in done]):
+    for line in at_once(
+        jobs, partial(result, dataset, work), [one for one in every if one not in done]
+    ):
         RESULTS.add(line)
 
 
@@ -52,9 +56,15 @@ def result(dataset: Path, work: Path, one: tuple[int, float]) -> dict[str, Any]:
     swath.train(dataset, model, steps=STEPS, seed=seed, heights=weight > ALONE, resume=True)
     scores = swath.evaluate(model, dataset)
     return {
-        "seed": seed, "weight": weight, "steps": STEPS, "machine": processor(), "version": swath.__version__,
-        "miou": scores.miou, "miou3": scores.miou3, "iou": {c.name: c.iou for c in scores.classes},
-    }  # fmt: skip
+        "seed": seed,
+        "weight": weight,
+        "steps": STEPS,
+        "machine": processor(),
+        "version": swath.__version__,
+        "miou": scores.miou,
+        "miou3": scores.miou3,
+        "iou": {c.name: c.iou for c in scores.classes},
+    }
 
 
 def table() -> str:
@@ -65,8 +75,12 @@ def table() -> str:
     for weight in sorted({weight for _, weight in rows}):
         of = {seed: rows[seed, weight]["miou"] for seed in SEEDS if (seed, weight) in rows}
         cells = [f"with heights, weight {weight:g}" if weight else "classes alone"]
-        cells += [f"{of[seed]:.3f}" if seed in of else "" for seed in SEEDS] + [f"{np.mean(list(of.values())):.3f}"]
-        change = np.mean([of[seed] - rows[seed, ALONE]["miou"] for seed in of if (seed, ALONE) in rows])
+        cells += [f"{of[seed]:.3f}" if seed in of else "" for seed in SEEDS] + [
+            f"{np.mean(list(of.values())):.3f}"
+        ]
+        change = np.mean(
+            [of[seed] - rows[seed, ALONE]["miou"] for seed in of if (seed, ALONE) in rows]
+        )
         lines.append(f"| {' | '.join([*cells, f'{change:+.3f}' if weight else ''])} |")
     return "\n".join(lines)
 

@@ -1,13 +1,15 @@
 """What large work costs: ten thousand images, a raster of 100,000 pixels a side, 200 classes, 64 bands; each verb in a process.
 
-Usage: python -m benchmarks.load WORK [--cases files,classes,bands,raster,maps] [--sizes 1000,3000,10000] [--verbs V,...]
+Usage: python -m benchmarks.load WORK [--cases files,classes,bands,raster,maps] [--sizes
+1000,3000,10000] [--verbs V,...]
        [--times 5]
 
-WORK is a folder for what is made (40 GB). Each verb runs in a process of its own, whose processor time (its workers
-included) and peak resident memory are measured, and kept in benchmarks/results/load.jsonl; of several times, the medians
-and all seconds. The table that is printed at the end shows the last of each. Its last column is how much longer one more
-image, band, class or pixel takes at the larger sizes than at the smaller ones: 1 is linear, less is better;
-the time to start cancels out.
+WORK is a folder for what is made (40 GB). Each verb runs in a process of its own, whose processor
+time (its workers included) and peak resident memory are measured, and kept in
+benchmarks/results/load.jsonl; of several times, the medians and all seconds. The table that is
+printed at the end shows the last of each. Its last column is how much longer one more image, band,
+class or pixel takes at the larger sizes than at the smaller ones: 1 is linear, less is better; the
+time to start cancels out.
 """
 
 from __future__ import annotations
@@ -102,7 +104,9 @@ def run(arguments: Sequence[str], folder: Path) -> Cost:
     Raises:
         RuntimeError: it failed.
     """
-    done = subprocess.run([sys.executable, "-c", CHILD, *arguments], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments], cwd=folder, capture_output=True, text=True
+    )
     if done.returncode:
         raise RuntimeError(f"swath {' '.join(arguments)}: {done.stderr[-800:]}")
     seconds, peak = json.loads(done.stderr.splitlines()[-1])
@@ -113,13 +117,18 @@ def growth(sizes: Sequence[int], seconds: Sequence[float]) -> float | None:
     """Return how much longer one more takes among the larger sizes than among the smaller; None with fewer than three sizes."""
     if len(sizes) < 3:
         return None
-    slopes = [(b - a) / (m - n) for a, b, n, m in zip(seconds, seconds[1:], sizes, sizes[1:], strict=False)]
+    slopes = [
+        (b - a) / (m - n)
+        for a, b, n, m in zip(seconds, seconds[1:], sizes, sizes[1:], strict=False)
+    ]
     return slopes[-1] / slopes[0] if slopes[0] > 0 else None
 
 
 def codes_of(side: int, classes: int, seed: int) -> NDArray[np.uint8]:
     """Draw patches of 8 pixels, each of one of so many classes; codes begin at 1."""
-    patches = np.random.default_rng(seed).integers(1, classes + 1, (side // 8, side // 8), dtype=np.uint8)
+    patches = np.random.default_rng(seed).integers(
+        1, classes + 1, (side // 8, side // 8), dtype=np.uint8
+    )
     return np.kron(patches, np.ones((8, 8), np.uint8))
 
 
@@ -130,7 +139,13 @@ def write_pair(folder: Path, name: str, side: int, classes: int, bands: int, see
     pixels = tint[:, codes] + rng.integers(1, 50, (bands, side, side), dtype=np.uint8)
     for place, values in ((folder / "images", pixels), (folder / "masks", codes[None])):
         place.mkdir(parents=True, exist_ok=True)
-        profile = {"driver": "GTiff", "height": side, "width": side, "count": len(values), "dtype": "uint8"}
+        profile = {
+            "driver": "GTiff",
+            "height": side,
+            "width": side,
+            "count": len(values),
+            "dtype": "uint8",
+        }
         with rasterio.open(place / f"{name}.tif", "w", **profile) as out:
             out.write(values)
 
@@ -158,7 +173,8 @@ def many_bands(folder: Path, n: int) -> None:
 def large_raster(folder: Path, side: int) -> None:
     """Write a virtual raster of so many pixels a side with its labels, each showing one file again and again.
 
-    And a network of a single pixel, for what `predict` takes when the network takes next to nothing.
+    And a network of a single pixel, for what `predict` takes when the network takes next to
+    nothing.
     """
     write_pair(folder / "tile", "one", TILE, 5, 3, 0)
     write_model(folder.parent / "pixel.swath")
@@ -188,10 +204,19 @@ def large_map(folder: Path, side: int) -> None:
     """Write a map of so many pixels a side as Swath writes it, a raster of labels, and checked points."""
     large_raster(folder, side)
     profile = {
-        "driver": "GTiff", "height": side, "width": side, "count": 1, "dtype": "uint8", "nodata": 0, "tiled": True,
-        "blockxsize": 512, "blockysize": 512, "compress": "deflate", "crs": "EPSG:32632",
+        "driver": "GTiff",
+        "height": side,
+        "width": side,
+        "count": 1,
+        "dtype": "uint8",
+        "nodata": 0,
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "deflate",
+        "crs": "EPSG:32632",
         "transform": rasterio.Affine(0.5, 0, 200000, 0, -0.5, 5600000),
-    }  # fmt: skip
+    }
     codes = np.concatenate([codes_of(TILE, 5, 0)] * (-(-side // TILE)), axis=1)[None, :, :side]
     with rasterio.open(folder / "map.tif", "w", **profile) as out:
         out.update_tags(1, **{f"class_{code}": f"class {code}" for code in range(1, 6)})
@@ -206,7 +231,9 @@ def _points(path: Path, side: int) -> None:
     codes, cols = codes_of(TILE, 5, 0)[0], np.arange(4, side, max(8, side // 400 // 8 * 8))
     points = shapely.points(200000 + 0.5 * (cols + 0.5), 5600000 - 0.25)
     seen = codes[cols % TILE].astype(np.int64)
-    pyogrio.raw.write(path, shapely.to_wkb(points), [seen], ["reference"], crs="EPSG:32632", geometry_type="Point")
+    pyogrio.raw.write(
+        path, shapely.to_wkb(points), [seen], ["reference"], crs="EPSG:32632", geometry_type="Point"
+    )
 
 
 _SCENE = "--images images.vrt --labels masks.vrt"
@@ -217,15 +244,24 @@ _AFTER = {
 }
 CASES = {
     "files": Case(
-        (1000, 3000, 10_000), many_files, {"inspect": Verb("inspect ."), "prepare": Verb("prepare . ../dataset"), **_AFTER}
+        (1000, 3000, 10_000),
+        many_files,
+        {"inspect": Verb("inspect ."), "prepare": Verb("prepare . ../dataset"), **_AFTER},
     ),
     "classes": Case(
         (50, 100, 200),
         many_classes,
-        {"inspect": Verb("inspect . --classes classes.yaml"), "prepare": Verb("prepare . ../dataset --classes classes.yaml")}
+        {
+            "inspect": Verb("inspect . --classes classes.yaml"),
+            "prepare": Verb("prepare . ../dataset --classes classes.yaml"),
+        }
         | _AFTER,
     ),
-    "bands": Case((16, 64, 256), many_bands, {"inspect": Verb("inspect ."), "prepare": Verb("prepare . ../dataset"), **_AFTER}),
+    "bands": Case(
+        (16, 64, 256),
+        many_bands,
+        {"inspect": Verb("inspect ."), "prepare": Verb("prepare . ../dataset"), **_AFTER},
+    ),
     "raster": Case(
         (12_500, 25_000, 50_000, 100_000),
         large_raster,
@@ -262,7 +298,9 @@ def measure(name: str, size: int, verbs: Sequence[str], work: Path) -> dict[str,
     for verb, command in case.verbs.items():
         if size <= command.most and (not verbs or verb in verbs):
             costs[verb] = cost = run(command.arguments.split(), folder / "source")
-            sys.stderr.write(f"{name} {size} {verb}: {cost.seconds:.1f} s, {cost.peak / 1e6:.0f} MB\n")
+            sys.stderr.write(
+                f"{name} {size} {verb}: {cost.seconds:.1f} s, {cost.peak / 1e6:.0f} MB\n"
+            )
     shutil.rmtree(folder)
     return costs
 
@@ -273,7 +311,9 @@ def keep(name: str, size: int, measured: Sequence[dict[str, Cost]]) -> None:
         seconds, peaks = [m[verb].seconds for m in measured], [m[verb].peak for m in measured]
         what = {"case": name, "verb": verb, "size": size, "day": str(datetime.date.today())}
         cost = {"seconds": round(median(seconds), 1), "megabytes": round(median(peaks) / 1e6)}
-        RESULTS.add(what | cost | ({"times": [round(s, 1) for s in seconds]} if len(measured) > 1 else {}))
+        RESULTS.add(
+            what | cost | ({"times": [round(s, 1) for s in seconds]} if len(measured) > 1 else {})
+        )
 
 
 def table(name: str) -> Iterator[str]:
@@ -283,9 +323,17 @@ def table(name: str) -> Iterator[str]:
         found = {r["size"]: r for r in RESULTS.rows() if (r["case"], r["verb"]) == (name, verb)}
         sizes = sorted(found)
         costs = [found[size] for size in sizes]
-        more = growth([size**2 if case.square else size for size in sizes], [c["seconds"] for c in costs])
-        cells = [" / ".join(f"{size:,}" for size in sizes), " / ".join(f"{c['seconds']:.1f}" for c in costs)]
-        cells += [" / ".join(str(c["megabytes"]) for c in costs), "" if more is None else f"{more:.2f}"]
+        more = growth(
+            [size**2 if case.square else size for size in sizes], [c["seconds"] for c in costs]
+        )
+        cells = [
+            " / ".join(f"{size:,}" for size in sizes),
+            " / ".join(f"{c['seconds']:.1f}" for c in costs),
+        ]
+        cells += [
+            " / ".join(str(c["megabytes"]) for c in costs),
+            "" if more is None else f"{more:.2f}",
+        ]
         if costs:
             yield f"| {name} | {verb} | {' | '.join(cells)} |"
 
@@ -299,12 +347,19 @@ def main() -> None:
     parser.add_argument("--verbs", default="", help="only these")
     parser.add_argument("--times", type=int, default=1, help="how often each is measured")
     options = parser.parse_args()
-    lines = ["| what grows | verb | how much | processor s | peak MB | growth |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| what grows | verb | how much | processor s | peak MB | growth |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in options.cases.split(","):
-        sizes = [int(size) for size in options.sizes.split(",")] if options.sizes else CASES[name].sizes
+        sizes = (
+            [int(size) for size in options.sizes.split(",")] if options.sizes else CASES[name].sizes
+        )
         for size in sizes:
             verbs = [v for v in options.verbs.split(",") if v]
-            keep(name, size, [measure(name, size, verbs, options.work) for _ in range(options.times)])
+            keep(
+                name, size, [measure(name, size, verbs, options.work) for _ in range(options.times)]
+            )
         lines += table(name)
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -1,13 +1,16 @@
 """Patches a second of Swath's prepared dataset, of torchgeo and of a plain Dataset, on the same files and in one run.
 
-Usage: python benchmarks/patches.py DUBAI CONTEST WORK patches    256x256 patches with labels, in batches of four
-       python benchmarks/patches.py DUBAI CONTEST WORK storage    the same patches from other ways to store prepared pixels
-       python benchmarks/patches.py DUBAI CONTEST WORK starving   share of a training step's speed that reading leaves
+Usage: python benchmarks/patches.py DUBAI CONTEST WORK patches    256x256 patches with labels, in
+batches of four
+       python benchmarks/patches.py DUBAI CONTEST WORK storage    the same patches from other ways
+       to store prepared pixels python benchmarks/patches.py DUBAI CONTEST WORK starving   share of
+       a training step's speed that reading leaves
 
-The interpreter needs torchgeo, and zarr for `storage`, beside Swath; what is not installed is left out. DUBAI is the folder of
-photographs, CONTEST one of the contest's shape. WORK takes three folders of files: Dubai's JPEGs, the same as GeoTIFFs
-(deflate, tiles of 512), and the contest's TIFFs (uncompressed strips); torchgeo knows places only by coordinates, so each file
-gets some. All take turns within one process, five each, and the medians go to benchmarks/results/patches-*.txt.
+The interpreter needs torchgeo, and zarr for `storage`, beside Swath; what is not installed is left
+out. DUBAI is the folder of photographs, CONTEST one of the contest's shape. WORK takes three
+folders of files: Dubai's JPEGs, the same as GeoTIFFs (deflate, tiles of 512), and the contest's
+TIFFs (uncompressed strips); torchgeo knows places only by coordinates, so each file gets some. All
+take turns within one process, five each, and the medians go to benchmarks/results/patches-*.txt.
 """
 
 from __future__ import annotations
@@ -63,8 +66,16 @@ Pair = tuple[Path, Path]
 def write(path: Path, array: np.ndarray[Any, Any], place: int, **profile: Any) -> None:
     """Write a raster (bands, rows, columns) that lies at a place of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    where = {"crs": "EPSG:32640", "transform": rasterio.Affine(0.5, 0, 3e5 + 2000 * place, 0, -0.5, 28e5)}
-    size = {"count": len(array), "height": array.shape[1], "width": array.shape[2], "dtype": "uint8"}
+    where = {
+        "crs": "EPSG:32640",
+        "transform": rasterio.Affine(0.5, 0, 3e5 + 2000 * place, 0, -0.5, 28e5),
+    }
+    size = {
+        "count": len(array),
+        "height": array.shape[1],
+        "width": array.shape[2],
+        "dtype": "uint8",
+    }
     with rasterio.open(path, "w", **size, **where, **profile) as out:
         out.write(array)
 
@@ -93,7 +104,11 @@ def codes(mask: Path) -> np.ndarray[Any, Any]:
 
 def make_files(dubai: Path, contest: Path, work: Path) -> dict[str, list[Pair]]:
     """Make the files once; return pairs of image and mask of each case."""
-    photos = [p for tile in (1, 3, 4, 6, 7) for p in sorted((dubai / f"Tile {tile}" / "images").glob("*.jpg"))][:IMAGES]
+    photos = [
+        p
+        for tile in (1, 3, 4, 6, 7)
+        for p in sorted((dubai / f"Tile {tile}" / "images").glob("*.jpg"))
+    ][:IMAGES]
     done = work / "files"
     if not done.exists():
         for place, photo in enumerate(photos):
@@ -102,8 +117,19 @@ def make_files(dubai: Path, contest: Path, work: Path) -> dict[str, list[Pair]]:
             shutil.copyfile(photo, work / "jpeg" / "images" / f"{name}.jpg")
             write(work / "jpeg" / "masks" / f"{name}.png", mask, place, driver="PNG")
             locate(work / "jpeg" / "images" / f"{name}.jpg", place)
-            tiled = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
-            write(work / "deflate" / "images" / f"{name}.tif", rasterio.open(photo).read(), place, **tiled)
+            tiled = {
+                "driver": "GTiff",
+                "tiled": True,
+                "blockxsize": 512,
+                "blockysize": 512,
+                "compress": "deflate",
+            }
+            write(
+                work / "deflate" / "images" / f"{name}.tif",
+                rasterio.open(photo).read(),
+                place,
+                **tiled,
+            )
             write(work / "deflate" / "masks" / f"{name}.tif", mask, place, **tiled)
         for place, image in enumerate(sorted(contest.rglob("*_RGB.tif"))):
             for kind, file in (("images", image), ("masks", matching(image))):
@@ -114,8 +140,13 @@ def make_files(dubai: Path, contest: Path, work: Path) -> dict[str, list[Pair]]:
         done.touch()
     pairs = {}
     for case in CASES:
-        images = sorted(p for p in (work / case / "images").iterdir() if p.suffix in (".jpg", ".tif"))
-        pairs[case] = [(p, next((work / case / "masks").glob(f"{p.stem.removesuffix('_RGB')}*[gf]"))) for p in images]
+        images = sorted(
+            p for p in (work / case / "images").iterdir() if p.suffix in (".jpg", ".tif")
+        )
+        pairs[case] = [
+            (p, next((work / case / "masks").glob(f"{p.stem.removesuffix('_RGB')}*[gf]")))
+            for p in images
+        ]
     return pairs
 
 
@@ -148,7 +179,10 @@ class Raw(Batches):
     def _patch(self, rng: np.random.Generator) -> Batch:
         image = int(rng.integers(len(self.ground.dataset.images)))
         grid = self.ground.dataset.images[image].grid
-        row, col = int(rng.integers(grid.height - SIDE + 1)), int(rng.integers(grid.width - SIDE + 1))
+        row, col = (
+            int(rng.integers(grid.height - SIDE + 1)),
+            int(rng.integers(grid.width - SIDE + 1)),
+        )
         return resized(self.ground.read(image, Window(row, col, SIDE, SIDE)), SIDE, antialias=False)
 
 
@@ -166,14 +200,26 @@ class Plain(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         pair = self.pairs[int(rng.integers(len(self.pairs)))]
         if pair[0].suffix == ".jpg":
             image, mask = (Image.open(p) for p in pair)
-            row, col = int(rng.integers(image.height - SIDE + 1)), int(rng.integers(image.width - SIDE + 1))
-            parts = [np.asarray(part.crop((col, row, col + SIDE, row + SIDE))) for part in (image, mask)]
-            return torch.from_numpy(parts[0].transpose(2, 0, 1).astype(np.float32)), torch.from_numpy(parts[1].astype(np.int64))
+            row, col = (
+                int(rng.integers(image.height - SIDE + 1)),
+                int(rng.integers(image.width - SIDE + 1)),
+            )
+            parts = [
+                np.asarray(part.crop((col, row, col + SIDE, row + SIDE))) for part in (image, mask)
+            ]
+            return torch.from_numpy(
+                parts[0].transpose(2, 0, 1).astype(np.float32)
+            ), torch.from_numpy(parts[1].astype(np.int64))
         with rasterio.open(pair[0]) as image, rasterio.open(pair[1]) as mask:
-            row, col = int(rng.integers(image.height - SIDE + 1)), int(rng.integers(image.width - SIDE + 1))
+            row, col = (
+                int(rng.integers(image.height - SIDE + 1)),
+                int(rng.integers(image.width - SIDE + 1)),
+            )
             window = rasterio.windows.Window(col, row, SIDE, SIDE)
             pixels, labels = image.read(window=window), mask.read(1, window=window)
-        return torch.from_numpy(pixels.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))
+        return torch.from_numpy(pixels.astype(np.float32)), torch.from_numpy(
+            labels.astype(np.int64)
+        )
 
 
 def torchgeo_loader(pairs: list[Pair], workers: int) -> Any:
@@ -190,21 +236,27 @@ def torchgeo_loader(pairs: list[Pair], workers: int) -> Any:
 
     dataset = Images(str(pairs[0][0].parent)) & Masks(str(pairs[0][1].parent))
     sampler = RandomGeoSampler(dataset, SIDE, length=10**6)
-    return DataLoader(dataset, BATCH, sampler=sampler, num_workers=workers, collate_fn=stack_samples)
+    return DataLoader(
+        dataset, BATCH, sampler=sampler, num_workers=workers, collate_fn=stack_samples
+    )
 
 
 def check(sample: Any) -> None:
     """Make sure that a batch holds what all are to deliver."""
     pixels, labels = (sample["image"], sample["mask"]) if isinstance(sample, dict) else sample[:2]
     found = tuple(pixels.shape), pixels.dtype, labels.squeeze().shape, labels.dtype
-    if found != ((BATCH, 3, SIDE, SIDE), torch.float32, (BATCH, SIDE, SIDE), torch.int64) or not pixels.max() > 1:
+    if (
+        found != ((BATCH, 3, SIDE, SIDE), torch.float32, (BATCH, SIDE, SIDE), torch.int64)
+        or not pixels.max() > 1
+    ):
         raise ValueError(f"not the same work: {found}")
 
 
 def turns(rows: dict[str, Iterator[Any]], ahead: int) -> dict[str, float]:
     """Let rows of batches take turns; return the median patches a second of each.
 
-    What a row's workers made while others had their turn is at most `ahead` batches, which are thrown away first.
+    What a row's workers made while others had their turn is at most `ahead` batches, which are
+    thrown away first.
     """
     speeds: dict[str, list[float]] = {name: [] for name in rows}
     for row in rows.values():
@@ -224,16 +276,24 @@ def turns(rows: dict[str, Iterator[Any]], ahead: int) -> dict[str, float]:
 def patches(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     """Compare Swath with its peers; all compute with one thread, as workers do."""
     torch.set_num_threads(1)
-    lines = ["| patches a second, in the loop / with 2 workers | " + " | ".join(CASES) + " |", "|---" * 4 + "|"]
+    lines = [
+        "| patches a second, in the loop / with 2 workers | " + " | ".join(CASES) + " |",
+        "|---" * 4 + "|",
+    ]
     columns = []
     for case in CASES:
         rows: dict[str, Iterator[Any]] = {}
         for workers in (0, 2):
-            rows[f"plain Dataset/{workers}"] = iter(DataLoader(Plain(files[case]), BATCH, num_workers=workers))
+            rows[f"plain Dataset/{workers}"] = iter(
+                DataLoader(Plain(files[case]), BATCH, num_workers=workers)
+            )
             if importlib.util.find_spec("torchgeo"):
                 rows[f"torchgeo/{workers}"] = iter(torchgeo_loader(files[case], workers))
         batches = drawn(work, case, Recipe().but(patch=SIDE, batch=BATCH))
-        for name, row in {"Swath": Raw(batches.ground, Recipe(), 0), "Swath with its augmentation": batches}.items():
+        for name, row in {
+            "Swath": Raw(batches.ground, Recipe(), 0),
+            "Swath with its augmentation": batches,
+        }.items():
             rows[f"{name}/0"] = (batch.recoloured() for batch in row)
             rows[f"{name}/2"] = (batch.recoloured() for batch in Ahead(row, 2))
         with freed_memory_kept():  # for all, as in training
@@ -273,14 +333,25 @@ def stored(work: Path, case: str) -> dict[str, Reader]:
 def whole(image: StoredImage, how: str) -> np.ndarray[Any, Any]:
     """Return all pixels (rows, columns, bands), or all labels."""
     found = getattr(image, how)(image.grid.window)
-    return np.ascontiguousarray(found.values.transpose(1, 2, 0)) if how == "read" else np.ascontiguousarray(found)
+    return (
+        np.ascontiguousarray(found.values.transpose(1, 2, 0))
+        if how == "read"
+        else np.ascontiguousarray(found)
+    )
 
 
 def tiffs(folder: Path, arrays: list[Any], how: dict[str, Any]) -> Reader:
     """Store as GeoTIFFs in tiles of 256."""
     opened = []
     for i, (pixels, labels) in enumerate(arrays):
-        tiled = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel", **how}
+        tiled = {
+            "driver": "GTiff",
+            "tiled": True,
+            "blockxsize": 256,
+            "blockysize": 256,
+            "interleave": "pixel",
+            **how,
+        }
         pair = folder / f"{i}.tif", folder / f"{i}-labels.tif"
         write(pair[0], pixels.transpose(2, 0, 1), i, **tiled)
         write(pair[1], labels[None], i, **tiled)
@@ -288,7 +359,9 @@ def tiffs(folder: Path, arrays: list[Any], how: dict[str, Any]) -> Reader:
 
     def read(i: int, window: Window) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-        return opened[i][0].read(window=where).transpose(1, 2, 0), opened[i][1].read(1, window=where)
+        return opened[i][0].read(window=where).transpose(1, 2, 0), opened[i][1].read(
+            1, window=where
+        )
 
     return read
 
@@ -302,7 +375,9 @@ def zarrs(folder: Path, arrays: list[Any]) -> Reader:
         made = []
         for kind, array in zip(("pixels", "labels"), pair, strict=True):
             chunks = (256, 256, *array.shape[2:])
-            out = zarr.create_array(str(folder / f"{i}-{kind}"), shape=array.shape, chunks=chunks, dtype=array.dtype)
+            out = zarr.create_array(
+                str(folder / f"{i}-{kind}"), shape=array.shape, chunks=chunks, dtype=array.dtype
+            )
             out[...] = array
             made.append(out)
         opened.append(made)
@@ -320,7 +395,10 @@ def size(folder: Path) -> int:
 
 def storage(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     """Compare ways to store prepared pixels and labels, where they are many more than GDAL keeps decoded."""
-    lines = [f"| {len(files['contest'])} images of the contest | patches a second | bytes a pixel |", "|---|---|---|"]
+    lines = [
+        f"| {len(files['contest'])} images of the contest | patches a second | bytes a pixel |",
+        "|---|---|---|",
+    ]
     dataset, readers = prepared(work, "contest"), stored(work, "contest")
     grids = [image.grid for image in dataset.images]
 
@@ -330,9 +408,15 @@ def storage(work: Path, files: dict[str, list[Pair]]) -> list[str]:
             parts = []
             for _ in range(BATCH):
                 i = int(rng.integers(len(grids)))
-                at = int(rng.integers(grids[i].height - SIDE + 1)), int(rng.integers(grids[i].width - SIDE + 1))
+                at = (
+                    int(rng.integers(grids[i].height - SIDE + 1)),
+                    int(rng.integers(grids[i].width - SIDE + 1)),
+                )
                 pixels, labels = read(i, Window(*at, SIDE, SIDE))
-                tensors = np.asarray(pixels, np.float32).transpose(2, 0, 1), np.asarray(labels, np.int64)
+                tensors = (
+                    np.asarray(pixels, np.float32).transpose(2, 0, 1),
+                    np.asarray(labels, np.int64),
+                )
                 parts.append(Batch(*map(torch.from_numpy, tensors)))
             yield stacked(parts)
 
@@ -351,7 +435,11 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     from swath.training.task import Teacher
 
     torch.manual_seed(0)
-    network = Network(NetworkSpec("tf_efficientnet_lite0", "unet", 6, (128.0,) * 3, (64.0,) * 3, Recipe().widths, 32))
+    network = Network(
+        NetworkSpec(
+            "tf_efficientnet_lite0", "unet", 6, (128.0,) * 3, (64.0,) * 3, Recipe().widths, 32
+        )
+    )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     teacher = Teacher(network, Recipe(), [1] * 6)
     optimizer = teacher.configure_optimizers()
@@ -370,7 +458,10 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
         return (time.perf_counter() - begun) / STEPS
 
     running = {case: iter(row) for case, row in rows.items()}
-    for row in (repeat(kept), *running.values()):  # the first batch of all is waited for, once in a training
+    for row in (
+        repeat(kept),
+        *running.values(),
+    ):  # the first batch of all is waited for, once in a training
         seconds(row)
     begun = {case: row.waited for case, row in rows.items()}
     times: dict[str, list[tuple[float, float]]] = {case: [] for case in CASES}
@@ -378,7 +469,10 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
         for _ in range(TURNS):
             for case, row in running.items():
                 times[case].append((seconds(row), seconds(repeat(kept))))
-    lines = ["| batches from | seconds a step | the same batch again | speed against that | of it waiting |", "|---" * 5 + "|"]
+    lines = [
+        "| batches from | seconds a step | the same batch again | speed against that | of it waiting |",
+        "|---" * 5 + "|",
+    ]
     for case, pairs in times.items():
         read, alone = (median(column) for column in zip(*pairs, strict=True))
         waited = (rows[case].waited - begun[case]) / (STEPS * sum(pair[0] for pair in pairs))
@@ -405,7 +499,10 @@ def main(dubai: str, contest: str, work: str, what: str) -> None:
         os.environ["GDAL_CACHEMAX"] = GDAL_CACHE
     files = make_files(Path(dubai), Path(contest), folder)
     lines = {"patches": patches, "storage": storage, "starving": starving}[what](folder, files)
-    lines += ["", f"{platform.processor() or platform.machine()}, torch {torch.__version__}, Swath {swath.__version__}"]
+    lines += [
+        "",
+        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, Swath {swath.__version__}",
+    ]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"patches-{what}.txt").write_text("\n".join(lines) + "\n")
     sys.stdout.write("\n".join(lines) + "\n")

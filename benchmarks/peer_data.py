@@ -1,6 +1,7 @@
 """What the scripts of peers share: reading a job, random crops, and mapping whole images. See peer_jobs.py.
 
-The two peers know nothing of images of many sizes: both learn from random crops, which their documentation shows for that case.
+The two peers know nothing of images of many sizes: both learn from random crops, which their
+documentation shows for that case.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Crops(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """
 
     def __init__(self, job: dict[str, Any], each: int, fixed: bool = False) -> None:
-        self._pairs = [tuple(np.asarray(Image.open(path)) for path in pair) for pair in job["train"]]
+        self._pairs = [
+            tuple(np.asarray(Image.open(path)) for path in pair) for pair in job["train"]
+        ]
         self._each, self._fixed, self._ignore = each, fixed, job["ignore"]
 
     def __len__(self) -> int:
@@ -63,7 +66,9 @@ def write_maps(job: dict[str, Any], scores: Callable[[torch.Tensor], torch.Tenso
     for path, _ in job["test"]:
         image = np.asarray(Image.open(path))
         height, width = image.shape[:2]
-        padded = np.pad(image, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
+        padded = np.pad(
+            image, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect"
+        )
         with torch.no_grad():
             found = scores(torch.from_numpy(padded.transpose(2, 0, 1).astype(np.float32))[None])
         classes = found[0, :, :height, :width].argmax(0).cpu().numpy().astype(np.uint8)

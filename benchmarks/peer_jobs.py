@@ -21,20 +21,31 @@ ENCODER = "tf_efficientnet_lite0"
 def prepare_job(dataset: Dataset, folder: Path, seed: int, steps: int) -> Path:
     """Write images, labels and weights, once, and the job; return the job's file.
 
-    A job names training images with their labels (PNG, class indices, 255 unlabelled), test images, the encoder's weights
-    (tensors under timm's names), classes, seed, steps, and the folder for maps.
+    A job names training images with their labels (PNG, class indices, 255 unlabelled), test images,
+    the encoder's weights (tensors under timm's names), classes, seed, steps, and the folder for
+    maps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "encoder.pth"
     if not weights.exists():
         _write_weights(weights)
-    files = {split: [_write_images(dataset, s, folder) for s in dataset.manifest.of(split)] for split in ("train", "test")}
+    files = {
+        split: [_write_images(dataset, s, folder) for s in dataset.manifest.of(split)]
+        for split in ("train", "test")
+    }
     maps = folder / f"maps-{seed}"
     maps.mkdir(exist_ok=True)
     job = {
-        "train": files["train"], "test": files["test"], "weights": str(weights), "encoder": ENCODER, "ignore": IGNORE,
-        "classes": len(dataset.manifest.legend.learnt), "seed": seed, "steps": steps, "maps": str(maps),
-    }  # fmt: skip
+        "train": files["train"],
+        "test": files["test"],
+        "weights": str(weights),
+        "encoder": ENCODER,
+        "ignore": IGNORE,
+        "classes": len(dataset.manifest.legend.learnt),
+        "seed": seed,
+        "steps": steps,
+        "maps": str(maps),
+    }
     path = folder / f"job-{seed}.json"
     path.write_text(json.dumps(job, indent=1))
     return path
@@ -53,7 +64,9 @@ def score_maps(dataset: Dataset, samples: list[Sample], job: Path) -> dict[str, 
 
 def said_of(job: Path) -> dict[str, Any]:
     """Return what a peer says of its training: steps, seconds, versions."""
-    about: dict[str, Any] = json.loads((Path(json.loads(job.read_text())["maps"]) / "about.json").read_text())
+    about: dict[str, Any] = json.loads(
+        (Path(json.loads(job.read_text())["maps"]) / "about.json").read_text()
+    )
     return about | {"first_weights": f"ImageNet, from {ENCODER}'s package"}
 
 
@@ -66,7 +79,10 @@ def _write_images(dataset: Dataset, sample: Sample, folder: Path) -> list[str]:
     paths = [folder / kind / _file(sample) for kind in ("images", "labels")]
     if not all(path.exists() for path in paths):
         image = dataset.images[sample.image]
-        arrays = image.read(sample.window).values.transpose(1, 2, 0), image.read_labels(sample.window)
+        arrays = (
+            image.read(sample.window).values.transpose(1, 2, 0),
+            image.read_labels(sample.window),
+        )
         for path, array in zip(paths, arrays, strict=True):
             path.parent.mkdir(exist_ok=True)
             partial = path.with_suffix(".part")

@@ -1,8 +1,9 @@
 """A plain segmentation-models-pytorch script, as its multi-class example has it; run by accuracy.py.
 
-Its example: Dice loss from logits, Adam at 2e-4, cosine to 1e-5 over all steps, batches of 32 random crops of 320, mirrored,
-colours as the encoder's weights expect. Here: the same over a U-Net, with batches of 8 crops of 256, because 32 of 320 would
-be a few dozen steps in eight minutes of two cores; mirrored both ways, because satellite images have no top.
+Its example: Dice loss from logits, Adam at 2e-4, cosine to 1e-5 over all steps, batches of 32
+random crops of 320, mirrored, colours as the encoder's weights expect. Here: the same over a U-Net,
+with batches of 8 crops of 256, because 32 of 320 would be a few dozen steps in eight minutes of two
+cores; mirrored both ways, because satellite images have no top.
 """
 
 from __future__ import annotations
@@ -24,14 +25,25 @@ def main() -> None:
     job = read_job()
     config = timm.get_pretrained_cfg(job["encoder"])
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    mean, std = (255 * torch.tensor(part, device=device).reshape(1, 3, 1, 1) for part in (config.mean, config.std))
-    model = smp.Unet(f"tu-{job['encoder']}", encoder_weights=None, in_channels=3, classes=job["classes"])
+    mean, std = (
+        255 * torch.tensor(part, device=device).reshape(1, 3, 1, 1)
+        for part in (config.mean, config.std)
+    )
+    model = smp.Unet(
+        f"tu-{job['encoder']}", encoder_weights=None, in_channels=3, classes=job["classes"]
+    )
     model.encoder.model.load_state_dict(torch.load(job["weights"], weights_only=True))
     model.to(device)
-    loss_of = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, from_logits=True, ignore_index=job["ignore"])
+    loss_of = smp.losses.DiceLoss(
+        smp.losses.MULTICLASS_MODE, from_logits=True, ignore_index=job["ignore"]
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=job["steps"], eta_min=1e-5)
-    loader = torch.utils.data.DataLoader(Crops(job, each=16), batch_size=BATCH, shuffle=True, drop_last=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, T_max=job["steps"], eta_min=1e-5
+    )
+    loader = torch.utils.data.DataLoader(
+        Crops(job, each=16), batch_size=BATCH, shuffle=True, drop_last=True
+    )
     model.train()
     start, step = time.perf_counter(), 0
     while step < job["steps"]:

@@ -1,8 +1,9 @@
 """torchgeo's SemanticSegmentationTask, run as its documentation has it; run by accuracy.py.
 
-Task, Trainer and batches of samples are torchgeo's and Lightning's, with their defaults: cross-entropy, AdamW at 1e-3, a tenth
-of it after ten passes without progress of the validation loss. Augmentation and scaling are those of its LandCoverAIDataModule,
-the nearest to these images among its data modules. Its validation needs data: the middles of the training images, so that no
+Task, Trainer and batches of samples are torchgeo's and Lightning's, with their defaults:
+cross-entropy, AdamW at 1e-3, a tenth of it after ten passes without progress of the validation
+loss. Augmentation and scaling are those of its LandCoverAIDataModule, the nearest to these images
+among its data modules. Its validation needs data: the middles of the training images, so that no
 tile is lost.
 """
 
@@ -30,7 +31,9 @@ class Task(SemanticSegmentationTask):
         image, mask, ignore = *batch, self.hparams["ignore_index"]
         if not self.trainer.training:
             return {"image": image / 255, "mask": mask}
-        out: dict[str, torch.Tensor] = AUGMENTATION({"image": image, "mask": (mask[:, None] - ignore).float()})
+        out: dict[str, torch.Tensor] = AUGMENTATION(
+            {"image": image, "mask": (mask[:, None] - ignore).float()}
+        )
         return out | {"mask": (out["mask"][:, 0] + ignore).long()}
 
 
@@ -51,19 +54,39 @@ def main() -> None:
     warnings.simplefilter("ignore")
     job = read_job()
     task = Task(
-        model="unet", backbone=f"tu-{job['encoder']}", in_channels=3, task="multiclass", num_classes=job["classes"],
-        loss="ce", ignore_index=job["ignore"], lr=1e-3, patience=10,
-    )  # fmt: skip
+        model="unet",
+        backbone=f"tu-{job['encoder']}",
+        in_channels=3,
+        task="multiclass",
+        num_classes=job["classes"],
+        loss="ce",
+        ignore_index=job["ignore"],
+        lr=1e-3,
+        patience=10,
+    )
     task.model.encoder.model.load_state_dict(torch.load(job["weights"], weights_only=True))
-    crops = torch.utils.data.DataLoader(Crops(job, each=8), batch_size=BATCH, shuffle=True, drop_last=True)
+    crops = torch.utils.data.DataLoader(
+        Crops(job, each=8), batch_size=BATCH, shuffle=True, drop_last=True
+    )
     middles = torch.utils.data.DataLoader(Crops(job, each=1, fixed=True), batch_size=BATCH)
-    trainer = Trainer(max_steps=job["steps"], logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer = Trainer(
+        max_steps=job["steps"], logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
     start = time.perf_counter()
     trainer.fit(task, crops, middles)
     seconds = time.perf_counter() - start
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     write_maps(job, lambda pixels: task(pixels.to(task.device) / 255))
-    write_about(job, seconds, "torch", "torchgeo", "segmentation-models-pytorch", "timm", "lightning", "kornia")
+    write_about(
+        job,
+        seconds,
+        "torch",
+        "torchgeo",
+        "segmentation-models-pytorch",
+        "timm",
+        "lightning",
+        "kornia",
+    )
 
 
 if __name__ == "__main__":

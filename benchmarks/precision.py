@@ -2,9 +2,10 @@
 
 Usage: python benchmarks/precision.py MODEL.swath DATASET SPLIT [parts]
 
-int8 is the model's own 8-bit network. bf16 is what this processor does, where it has it; and it is worked out in float32:
-weights and the inputs of every convolution are rounded to bf16 and sums are kept in float32, so it can be looked at on any
-machine. With `parts`, parts of the network are kept in float32 there, one at a time, which tells where differences come from.
+int8 is the model's own 8-bit network. bf16 is what this processor does, where it has it; and it is
+worked out in float32: weights and the inputs of every convolution are rounded to bf16 and sums are
+kept in float32, so it can be looked at on any machine. With `parts`, parts of the network are kept
+in float32 there, one at a time, which tells where differences come from.
 """
 
 from __future__ import annotations
@@ -43,9 +44,16 @@ def rounded(network: nn.Module, but: str = "no part") -> Iterator[None]:
     def nearest(x: torch.Tensor) -> torch.Tensor:
         return x.to(torch.bfloat16).to(torch.float32)
 
-    convolutions = [m for name, m in network.named_modules() if isinstance(m, nn.Conv2d) and not name.startswith(but)]
+    convolutions = [
+        m
+        for name, m in network.named_modules()
+        if isinstance(m, nn.Conv2d) and not name.startswith(but)
+    ]
     kept = [m.weight.data for m in convolutions]
-    hooks = [m.register_forward_pre_hook(lambda _, given: tuple(map(nearest, given))) for m in convolutions]
+    hooks = [
+        m.register_forward_pre_hook(lambda _, given: tuple(map(nearest, given)))
+        for m in convolutions
+    ]
     for module in convolutions:
         module.weight.data = nearest(module.weight.data)
     try:
@@ -56,7 +64,9 @@ def rounded(network: nn.Module, but: str = "no part") -> Iterator[None]:
             hook.remove()
 
 
-def scored(model: Model, truth: DatasetTruth, runtime: Runtime, base: list[Any]) -> tuple[float, list[Any]]:
+def scored(
+    model: Model, truth: DatasetTruth, runtime: Runtime, base: list[Any]
+) -> tuple[float, list[Any]]:
     """Return mIoU with a runtime, print it with the share of labels unlike those of `base`, and return the labels."""
     engine = replace(model.open(choose(precision="float32")), runtime=runtime)
     mapper, maps, judged = ModelMapper(engine, 1.0), [], []
@@ -65,7 +75,9 @@ def scored(model: Model, truth: DatasetTruth, runtime: Runtime, base: list[Any])
         maps.append(mapped.classes)
         judged.append(count(truth, place, mapped))
     miou = summarise(truth.legend, "", judged).miou
-    changed = sum(int((a != b).sum()) for a, b in zip(maps, base or maps, strict=True)) / sum(m.size for m in maps)
+    changed = sum(int((a != b).sum()) for a, b in zip(maps, base or maps, strict=True)) / sum(
+        m.size for m in maps
+    )
     sys.stdout.write(f"mIoU {miou:.4f} | labels changed {changed:.3%} | ")
     return miou or 0.0, maps
 
@@ -76,7 +88,10 @@ def main(path: str, dataset: str, split: Any, parts: str = "") -> None:
     network = model.in_torch()
     _, base = scored(model, truth, TorchRuntime(network), [])
     sys.stdout.write("float32\n")
-    here = [*(["bf16"] if choose("openvino").precision == "bf16" else []), *(["int8"] if model.card.int8 else [])]
+    here = [
+        *(["bf16"] if choose("openvino").precision == "bf16" else []),
+        *(["int8"] if model.card.int8 else []),
+    ]
     for precision in here:
         scored(model, truth, model.open(choose("openvino", precision)).runtime, base)
         sys.stdout.write(f"{precision}\n")

@@ -1,10 +1,12 @@
 """Predict one real image with Swath, with its peers, and with the bare runtime; one process a run, medians, side by side.
 
-Usage: python benchmarks/predict.py MODEL.swath IMAGES WORK [--side 8192] [--peer-side 2048] [--runs 5] [--peers PYTHON]
+Usage: python benchmarks/predict.py MODEL.swath IMAGES WORK [--side 8192] [--peer-side 2048] [--runs
+5] [--peers PYTHON]
 
-IMAGES is a folder of photographs that are tiled to a GeoTIFF of SIDE pixels a side. PYTHON is an interpreter that has torchgeo
-and geoai beside Swath; without it they are left out. All run the same weights: the peers as a torch module in eager float32, as
-their documentation shows, and torchgeo with the stitching that it leaves to the user.
+IMAGES is a folder of photographs that are tiled to a GeoTIFF of SIDE pixels a side. PYTHON is an
+interpreter that has torchgeo and geoai beside Swath; without it they are left out. All run the same
+weights: the peers as a torch module in eager float32, as their documentation shows, and torchgeo
+with the stitching that it leaves to the user.
 """
 
 from __future__ import annotations
@@ -35,9 +37,21 @@ def make_image(folder: Path, path: Path, side: int) -> None:
     photos = [rasterio.open(p).read() for p in sorted(folder.rglob("*.jpg"))[:18]]
     high, wide = min(p.shape[1] for p in photos), min(p.shape[2] for p in photos)
     with rasterio.open(
-        path, "w", driver="GTiff", height=side, width=side, count=3, dtype="uint8", tiled=True, blockxsize=512, blockysize=512,
-        compress="deflate", photometric="rgb", crs="EPSG:32640", transform=rasterio.Affine(PIXEL, 0, 3e5, 0, -PIXEL, 28e5),
-    ) as out:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        height=side,
+        width=side,
+        count=3,
+        dtype="uint8",
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
+        compress="deflate",
+        photometric="rgb",
+        crs="EPSG:32640",
+        transform=rasterio.Affine(PIXEL, 0, 3e5, 0, -PIXEL, 28e5),
+    ) as out:
         places = [(row, col) for row in range(0, side, high) for col in range(0, side, wide)]
         for k, (row, col) in enumerate(places):
             piece = photos[k % len(photos)][:, : min(high, side - row), : min(wide, side - col)]
@@ -92,9 +106,19 @@ def run_torchgeo(model: str, image: str, target: str) -> dict[str, Any]:
     dataset = Image(str(Path(image).parent))
     size, stride = 512, 384
     margin = (size - stride) // 2
-    loader = DataLoader(dataset, batch_size=4, sampler=GridGeoSampler(dataset, size, stride), collate_fn=stack_samples)
+    loader = DataLoader(
+        dataset,
+        batch_size=4,
+        sampler=GridGeoSampler(dataset, size, stride),
+        collate_fn=stack_samples,
+    )
     with rasterio.open(image) as source:
-        height, width, transform, profile = source.height, source.width, source.transform, source.profile
+        height, width, transform, profile = (
+            source.height,
+            source.width,
+            source.transform,
+            source.profile,
+        )
     out = np.zeros((height, width), np.uint8)
     with torch.inference_mode():
         for batch in loader:
@@ -104,7 +128,9 @@ def run_torchgeo(model: str, image: str, target: str) -> dict[str, Any]:
                 kept = []
                 for at, length in ((row, height), (col, width)):
                     first = 0 if at <= 0 else at + margin
-                    kept.append((slice(first, length if at + size >= length else at + size - margin), at))
+                    kept.append(
+                        (slice(first, length if at + size >= length else at + size - margin), at)
+                    )
                 inside = tuple(slice(part.start - at, part.stop - at) for part, at in kept)
                 out[kept[0][0], kept[1][0]] = one[inside]
     with rasterio.open(target, "w", **profile | {"count": 1, "photometric": None}) as made:
@@ -133,7 +159,12 @@ def run_geoai(model: str, image: str, target: str) -> dict[str, Any]:
 
     start = time.monotonic()
     semantic_inference_on_geotiff(
-        Raw(), image, target, num_classes=len(opened.card.legend.learnt), device=torch.device("cpu"), quiet=True
+        Raw(),
+        image,
+        target,
+        num_classes=len(opened.card.legend.learnt),
+        device=torch.device("cpu"),
+        quiet=True,
     )
     return {"seconds": time.monotonic() - start}
 
@@ -147,13 +178,20 @@ def whole(model: str, image: str, side: int, precision: str) -> np.ndarray[Any, 
     with rasterio.open(image) as source:
         raw = source.read(window=Window(0, 0, side, side)).astype(np.float32)[None]
     scores = opened.open(choose("auto", precision), raw.shape[2:]).runtime(raw)[0]
-    return opened.card.legend.decode(scores[: len(opened.card.legend.learnt)].argmax(0).astype(np.uint8))
+    return opened.card.legend.decode(
+        scores[: len(opened.card.legend.learnt)].argmax(0).astype(np.uint8)
+    )
 
 
 def one(words: list[str]) -> None:
     """Run one contestant in this process, and print what it took."""
     kind, *rest = words
-    made = {"swath": run_swath, "runtime": run_runtime, "torchgeo": run_torchgeo, "geoai": run_geoai}[kind](*rest)
+    made = {
+        "swath": run_swath,
+        "runtime": run_runtime,
+        "torchgeo": run_torchgeo,
+        "geoai": run_geoai,
+    }[kind](*rest)
     made["rss"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     sys.stdout.write("\n" + json.dumps(made) + "\n")
 
@@ -163,17 +201,22 @@ def in_turns(contestants: dict[str, tuple[str, ...]], runs: int) -> dict[str, di
     found: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
     for turn in range(runs):
         for name, (python, *words) in contestants.items():
-            done = subprocess.run([python, __file__, "one", *words], check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                [python, __file__, "one", *words], check=True, capture_output=True, text=True
+            )
             found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
             sys.stdout.write(f"{turn} {name}: {found[name][-1]}\n")
             sys.stdout.flush()
-    return {name: {key: median(f[key] for f in made) for key in made[0]} for name, made in found.items()}
+    return {
+        name: {key: median(f[key] for f in made) for key in made[0]} for name, made in found.items()
+    }
 
 
 def differs(path: Path, truth: np.ndarray[Any, Any], legend: Any | None = None) -> float:
     """Return the share of labels that differ from whole-image inference; `legend` decodes a map of indices.
 
-    What lies near the cut where the whole ends and the image goes on is left out, for there the whole lacks context.
+    What lies near the cut where the whole ends and the image goes on is left out, for there the
+    whole lacks context.
     """
     with rasterio.open(path) as made:
         side = len(truth) if made.height == len(truth) else len(truth) - CUT
@@ -188,11 +231,30 @@ def contestants(given: argparse.Namespace, images: dict[int, Path]) -> dict[str,
     for precision in given.precisions.split(","):
         for side, path in images.items():
             name = f"swath {precision} {side}"
-            found[name] = (here, "swath", model, str(path), str(given.work / f"{name}.tif"), precision)
-        found[f"runtime {precision} {given.side}"] = (here, "runtime", model, str(images[given.side]), precision)
+            found[name] = (
+                here,
+                "swath",
+                model,
+                str(path),
+                str(given.work / f"{name}.tif"),
+                precision,
+            )
+        found[f"runtime {precision} {given.side}"] = (
+            here,
+            "runtime",
+            model,
+            str(images[given.side]),
+            precision,
+        )
     for peer in ("torchgeo", "geoai") if given.peers else ():
         name = f"{peer}  {given.peer_side}"
-        found[name] = (given.peers, peer, model, str(images[given.peer_side]), str(given.work / f"{name}.tif"))
+        found[name] = (
+            given.peers,
+            peer,
+            model,
+            str(images[given.peer_side]),
+            str(given.work / f"{name}.tif"),
+        )
     return found
 
 
@@ -201,7 +263,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("model", "images", "work"):
         parser.add_argument(name, type=Path)
-    for name, default in (("--side", 8192), ("--peer-side", 2048), ("--runs", 5), ("--whole", 2816)):
+    for name, default in (
+        ("--side", 8192),
+        ("--peer-side", 2048),
+        ("--runs", 5),
+        ("--whole", 2816),
+    ):
         parser.add_argument(name, type=int, default=default)
     parser.add_argument("--precisions", default="float32,bf16,int8")
     parser.add_argument("--peers", default="")
@@ -231,9 +298,19 @@ def main() -> None:
             line += f" {same:.3%} | {differs(path, wholes[side, 'float32'], known):.3%} |"
         sys.stdout.write(line + "\n")
     for precision in given.precisions.split(","):
-        ran, bare = took[f"swath {precision} {given.side}"], took[f"runtime {precision} {given.side}"]
-        share = given.side**2 / ran["seconds"] * ran["overhead"] / (bare["pixels_read"] / bare["seconds"])
-        sys.stdout.write(f"{precision}: {ran['overhead']:.3f} pixels read a pixel, {share:.3f} of the bare runtime's speed\n")
+        ran, bare = (
+            took[f"swath {precision} {given.side}"],
+            took[f"runtime {precision} {given.side}"],
+        )
+        share = (
+            given.side**2
+            / ran["seconds"]
+            * ran["overhead"]
+            / (bare["pixels_read"] / bare["seconds"])
+        )
+        sys.stdout.write(
+            f"{precision}: {ran['overhead']:.3f} pixels read a pixel, {share:.3f} of the bare runtime's speed\n"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Draw a map as QGIS draws it, with the style that lies beside it, and print the legend that QGIS made of that.
 
-Usage, with Debian's python3-qgis: QT_QPA_PLATFORM=offscreen /usr/bin/python3 benchmarks/qgis_picture.py MAP.tif PICTURE.png
+Usage, with Debian's python3-qgis: QT_QPA_PLATFORM=offscreen /usr/bin/python3
+benchmarks/qgis_picture.py MAP.tif PICTURE.png
 """
 
 from __future__ import annotations

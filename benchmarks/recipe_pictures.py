@@ -20,13 +20,20 @@ WIDTH, GAP, LINE = 216, 6, 18
 FONT = ImageFont.load_default(13)
 
 
-def draw_maps(dataset: Dataset, examples: Sequence[str], models: Mapping[str, Path], path: Path) -> None:
+def draw_maps(
+    dataset: Dataset, examples: Sequence[str], models: Mapping[str, Path], path: Path
+) -> None:
     """Draw one row an example: the image, its truth, and what each model maps, in the classes' colours, with a legend."""
     legend, samples = dataset.manifest.legend, {s.name: s for s in dataset.manifest.samples}
     opened = {name: Model(model) for name, model in models.items()}
-    rows = [(_title(samples[e]), [_shrunk(p) for p in _panels(dataset, samples[e], opened)]) for e in examples]
+    rows = [
+        (_title(samples[e]), [_shrunk(p) for p in _panels(dataset, samples[e], opened)])
+        for e in examples
+    ]
     width = (2 + len(models)) * (WIDTH + GAP) + GAP
-    page = Image.new("RGB", (width, 2 * LINE + sum(p[0].height + LINE + GAP for _, p in rows)), "white")
+    page = Image.new(
+        "RGB", (width, 2 * LINE + sum(p[0].height + LINE + GAP for _, p in rows)), "white"
+    )
     write = ImageDraw.Draw(page)
     for i, name in enumerate(["image", "truth", *models]):
         write.text((GAP + i * (WIDTH + GAP), 2), name, "black", FONT)
@@ -40,9 +47,14 @@ def draw_maps(dataset: Dataset, examples: Sequence[str], models: Mapping[str, Pa
     _save(page, path)
 
 
-def draw_shares(datasets: Sequence[tuple[str, Dataset, Callable[[Sample], str]]], path: Path) -> None:
+def draw_shares(
+    datasets: Sequence[tuple[str, Dataset, Callable[[Sample], str]]], path: Path
+) -> None:
     """Draw a bar of class shares for each group of each dataset, given with a title and what names a sample's group."""
-    charts = [(title, data.manifest.legend, _shares(data.manifest.samples, of)) for title, data, of in datasets]
+    charts = [
+        (title, data.manifest.legend, _shares(data.manifest.samples, of))
+        for title, data, of in datasets
+    ]
     bar, left, width = 22, 84, 720
     height = sum(3 * LINE + len(rows) * (bar + GAP) for _, _, rows in charts)
     page = Image.new("RGB", (left + width + GAP, height), "white")
@@ -65,7 +77,9 @@ def draw_shares(datasets: Sequence[tuple[str, Dataset, Callable[[Sample], str]]]
     _save(page, path)
 
 
-def _panels(dataset: Dataset, sample: Sample, models: Mapping[str, Model]) -> list[NDArray[np.uint8]]:
+def _panels(
+    dataset: Dataset, sample: Sample, models: Mapping[str, Model]
+) -> list[NDArray[np.uint8]]:
     """Return image, truth and maps of a sample, (rows, columns, 3) each."""
     image, legend = dataset.images[sample.image], dataset.manifest.legend
     pixels = image.read(sample.window).values
@@ -90,8 +104,12 @@ def _shrunk(pixels: NDArray[np.uint8]) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST if few else Image.Resampling.LANCZOS)
 
 
-def _shares(samples: Sequence[Sample], of: Callable[[Sample], str]) -> dict[str, NDArray[np.float64]]:
-    counts: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(len(samples[0].counts), np.int64))
+def _shares(
+    samples: Sequence[Sample], of: Callable[[Sample], str]
+) -> dict[str, NDArray[np.float64]]:
+    counts: dict[str, NDArray[np.int64]] = defaultdict(
+        lambda: np.zeros(len(samples[0].counts), np.int64)
+    )
     for sample in samples:
         counts[of(sample)] = counts[of(sample)] + sample.counts
     return {name: total / total.sum() for name, total in counts.items()}

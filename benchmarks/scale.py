@@ -1,6 +1,7 @@
 """Does the driver hold up for a million tiles? Fake workers, injected deaths.
 
-Usage: python benchmarks/scale.py [TILES] [DEATHS]    TILES default 1000000, DEATHS a share of groups, default 0.001
+Usage: python benchmarks/scale.py [TILES] [DEATHS]    TILES default 1000000, DEATHS a share of
+groups, default 0.001
 """
 
 from __future__ import annotations
@@ -87,4 +88,7 @@ def main(tiles: int, deaths: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10**6, float(sys.argv[2]) if len(sys.argv) > 2 else 0.001)
+    main(
+        int(sys.argv[1]) if len(sys.argv) > 1 else 10**6,
+        float(sys.argv[2]) if len(sys.argv) > 2 else 0.001,
+    )

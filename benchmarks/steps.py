@@ -1,14 +1,18 @@
 """Hold the step that `swath train` takes against plain eager float32: its time, and what is learnt at equal steps, on Dubai.
 
-Usage: python benchmarks/steps.py DUBAI WORK speed         times every kind of step in turns, each in a process of its own
-       python benchmarks/steps.py DUBAI WORK run [STEPS]   trains `swath` and `eager` for three seeds, what is not done yet
-       python benchmarks/steps.py DUBAI WORK table [STEPS] prints the tables of this machine
+Usage: python benchmarks/steps.py DUBAI WORK speed         times every kind of step in turns, each
+in a process of its own
+       python benchmarks/steps.py DUBAI WORK run [STEPS]   trains `swath` and `eager` for three
+       seeds, what is not done yet python benchmarks/steps.py DUBAI WORK table [STEPS] prints the
+       tables of this machine
 
-The eager step is that of a first script: float32, images as torch stores them by default, an optimiser that is not fused. Each
-kind after it adds one thing, and the last is what `swath train` does. `speed` wants a quiet machine. For `run`, both see the
-same batches; a busy machine does not change its scores, which are those of tiles 3 and 6, held out for it; tiles 2, 5 and 8,
-the test tiles of all other figures, are not touched. It can be stopped at any time. WORK holds the dataset and the models;
-results are in benchmarks/results/steps.jsonl, one line a training, and steps-speed.jsonl, one a turn.
+The eager step is that of a first script: float32, images as torch stores them by default, an
+optimiser that is not fused. Each kind after it adds one thing, and the last is what `swath train`
+does. `speed` wants a quiet machine. For `run`, both see the same batches; a busy machine does not
+change its scores, which are those of tiles 3 and 6, held out for it; tiles 2, 5 and 8, the test
+tiles of all other figures, are not touched. It can be stopped at any time. WORK holds the dataset
+and the models; results are in benchmarks/results/steps.jsonl, one line a training, and
+steps-speed.jsonl, one a turn.
 """
 
 from __future__ import annotations
@@ -72,12 +76,17 @@ class Eager(Teacher):
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Return the loss of a batch."""
-        loss: torch.Tensor = self.loss(self.network(batch.recoloured().pixels), batch.labels, batch.heights)
+        loss: torch.Tensor = self.loss(
+            self.network(batch.recoloured().pixels), batch.labels, batch.heights
+        )
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Take the same groups in an optimiser that is not fused."""
-        groups = [{k: v for k, v in g.items() if k != "fused"} for g in super().configure_optimizers().param_groups]
+        groups = [
+            {k: v for k, v in g.items() if k != "fused"}
+            for g in super().configure_optimizers().param_groups
+        ]
         return torch.optim.AdamW(groups, lr=self._recipe.rate, foreach=False, fused=False)
 
 
@@ -97,7 +106,11 @@ def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> floa
     torch.manual_seed(0)
     recipe = RECIPES["default"].but(batch=batch, patch=patch_size)
     options = swath.options.TrainOptions(dataset=dataset.folder, model=Path("none.swath"))
-    network = Network(module._spec(dataset, options, recipe)).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = (
+        Network(module._spec(dataset, options, recipe))
+        .train()
+        .to(memory_format=torch.channels_last)
+    )  # type: ignore[call-overload]
     taught = (Eager if kind == "eager" else Teacher)(network, recipe, module._pixels(dataset))
     optimizer = taught.configure_optimizers()
     row = module._batches(dataset, recipe, 0)
@@ -128,9 +141,24 @@ def speed(dubai_images: Path, work: Path) -> None:
             for kind in KINDS:
                 if (processor(), turn, batch, size, kind) in done:
                     continue
-                command = [sys.executable, __file__, str(dubai_images), str(work), "step", kind, str(batch), str(size)]
+                command = [
+                    sys.executable,
+                    __file__,
+                    str(dubai_images),
+                    str(work),
+                    "step",
+                    kind,
+                    str(batch),
+                    str(size),
+                ]
                 said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                line = {"machine": processor(), "threads": cores(), "torch": torch.__version__, "turn": turn, "kind": kind}
+                line = {
+                    "machine": processor(),
+                    "threads": cores(),
+                    "torch": torch.__version__,
+                    "turn": turn,
+                    "kind": kind,
+                }
                 SPEEDS.add(line | {"batch": batch, "patch": size, "seconds": float(said)})
 
 
@@ -143,38 +171,80 @@ def run(dataset: Path, work: Path, steps: int) -> None:
                 continue
             scored: list[float] = []
 
-            def score_only(_: Any, opened: Dataset, taught: Taught, into: list[float] = scored) -> Any:
+            def score_only(
+                _: Any, opened: Dataset, taught: Taught, into: list[float] = scored
+            ) -> Any:
                 """Score in place of packing."""
-                matrices = score(opened, opened.manifest.of("val"), engine_of(taught.network, opened))
-                into.append(float(Scores.of(np.sum([matrix for _, matrix in matrices], axis=0)).miou))
+                matrices = score(
+                    opened, opened.manifest.of("val"), engine_of(taught.network, opened)
+                )
+                into.append(
+                    float(Scores.of(np.sum([matrix for _, matrix in matrices], axis=0)).miou)
+                )
                 return SimpleNamespace(parameters=0)
 
-            with first_script() if kind == "eager" else nullcontext(), patch.object(module, "pack_model", score_only):
-                taught = swath.train(dataset, work / f"{kind}-{seed}-{steps}.swath", steps=steps, seed=seed, resume=True)
-            RESULTS.add({
-                "machine": processor(), "kind": kind, "seed": seed, "steps": steps, "miou": scored[0],
-                "seconds": round(taught.seconds), "version": swath.__version__, "torch": torch.__version__,
-            })  # fmt: skip
+            with (
+                first_script() if kind == "eager" else nullcontext(),
+                patch.object(module, "pack_model", score_only),
+            ):
+                taught = swath.train(
+                    dataset,
+                    work / f"{kind}-{seed}-{steps}.swath",
+                    steps=steps,
+                    seed=seed,
+                    resume=True,
+                )
+            RESULTS.add(
+                {
+                    "machine": processor(),
+                    "kind": kind,
+                    "seed": seed,
+                    "steps": steps,
+                    "miou": scored[0],
+                    "seconds": round(taught.seconds),
+                    "version": swath.__version__,
+                    "torch": torch.__version__,
+                }
+            )
 
 
 def tables(steps: int) -> str:
     """Return speeds and scores on this machine as Markdown."""
-    lines = ["| a step | " + " | ".join(f"{b} of {p}x{p}" for b, p in SIZES) + " |", "|---" * (len(SIZES) + 1) + "|"]
+    lines = [
+        "| a step | " + " | ".join(f"{b} of {p}x{p}" for b, p in SIZES) + " |",
+        "|---" * (len(SIZES) + 1) + "|",
+    ]
     speeds = [r for r in SPEEDS.rows() if r["machine"] == processor()]
     for kind, name in KINDS.items():
         cells = []
         for batch, size in SIZES:
             mid, first = (
-                statistics.median(r["seconds"] for r in speeds if (r["kind"], r["batch"], r["patch"]) == (k, batch, size))
+                statistics.median(
+                    r["seconds"]
+                    for r in speeds
+                    if (r["kind"], r["batch"], r["patch"]) == (k, batch, size)
+                )
                 for k in (kind, "eager")
             )
-            cells.append(f"{first / mid:.2f} ({1000 * mid:.0f} ms, {batch * size**2 / mid / 1e6:.2f} Mpixel/s)")
+            cells.append(
+                f"{first / mid:.2f} ({1000 * mid:.0f} ms, {batch * size**2 / mid / 1e6:.2f} Mpixel/s)"
+            )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", "| | " + " | ".join(f"seed {s}" for s in SEEDS) + " | mean |", "|---" * (len(SEEDS) + 2) + "|"]
-    found = {(r["kind"], r["seed"]): r["miou"] for r in RESULTS.rows() if (r["steps"], r["machine"]) == (steps, processor())}
+    lines += [
+        "",
+        "| | " + " | ".join(f"seed {s}" for s in SEEDS) + " | mean |",
+        "|---" * (len(SEEDS) + 2) + "|",
+    ]
+    found = {
+        (r["kind"], r["seed"]): r["miou"]
+        for r in RESULTS.rows()
+        if (r["steps"], r["machine"]) == (steps, processor())
+    }
     for kind in LEARNERS:
         mious = [found.get((kind, seed), math.nan) for seed in SEEDS]
-        lines.append(f"| {kind} | " + " | ".join(f"{m:.3f}" for m in (*mious, statistics.mean(mious))) + " |")
+        lines.append(
+            f"| {kind} | " + " | ".join(f"{m:.3f}" for m in (*mious, statistics.mean(mious))) + " |"
+        )
     return "\n".join(lines)
 
 

@@ -43,7 +43,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 class Ledger:
     """Results, one line of JSON each, kept as they come.
 
-    A line that a kill or a full disk cut off is no result: reading leaves it out, and adding takes it away.
+    A line that a kill or a full disk cut off is no result: reading leaves it out, and adding takes
+    it away.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +72,13 @@ class Ledger:
 def dubai(images: Path, folder: Path, val: str = "none") -> Path:
     """Make the dataset of the Dubai images, once: the test tiles, `val` for validation, and the others for training."""
     if not (folder / "dataset.json").exists():
-        swath.prepare(images, folder, classes=images.parent / "dubai-classes.yaml", test=",".join(TEST), val=val)
+        swath.prepare(
+            images,
+            folder,
+            classes=images.parent / "dubai-classes.yaml",
+            test=",".join(TEST),
+            val=val,
+        )
     return folder
 
 
@@ -129,7 +136,8 @@ def seconds_a_step(dataset: Path, work: Path, steps: int, options: dict[str, Any
 def steps_in(minutes: float, seconds: list[float]) -> int:
     """Return the steps that fit into some minutes, by the fastest of measured stretches.
 
-    Whoever shares the processor can only slow a stretch down: on rented machines by a third, for minutes.
+    Whoever shares the processor can only slow a stretch down: on rented machines by a third, for
+    minutes.
     """
     return max(1, round(60 * minutes / min(seconds)))
 
@@ -138,8 +146,19 @@ def processor() -> str:
     """Return the name of the GPU, or the processor's and what it has for bfloat16."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else platform.processor()
-    name = next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), text)
+    text = (
+        Path("/proc/cpuinfo").read_text()
+        if Path("/proc/cpuinfo").exists()
+        else platform.processor()
+    )
+    name = next(
+        (
+            line.partition(":")[2].strip()
+            for line in text.splitlines()
+            if line.startswith("model name")
+        ),
+        text,
+    )
     return f"{name}, {'bf16' if has_bf16() else 'no bf16'}"
 
 

@@ -24,7 +24,8 @@ TAUGHT = ("--encoder", "test_efficientnet", "--weights", "none")
 class Case:
     """A verb: its words, what it writes, and what may lie beside that after an interruption, so that it can go on.
 
-    Words and outputs are relative to the folder it works in, and `{data}` in words is the folder of what it reads.
+    Words and outputs are relative to the folder it works in, and `{data}` in words is the folder of
+    what it reads.
     """
 
     words: tuple[str, ...]
@@ -40,45 +41,79 @@ class Case:
         words = [w.format(data=os.path.relpath(data, folder)) for w in self.words]
 
         def prepared():
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # which is ignored where the tests run in the background
+            signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            )  # which is ignored where the tests run in the background
             for what, most in ((resource.RLIMIT_FSIZE, limit), (resource.RLIMIT_AS, memory)):
                 if most is not None:
                     resource.setrlimit(what, (most, most))
 
         here = str(Path(swath.__file__).parents[1])  # this Swath, wherever the folder is
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder.parent), "PYTHONPATH": here}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "TMPDIR": str(folder.parent),
+            "PYTHONPATH": here,
+        }
         return subprocess.Popen(
-            [*PROGRAM, *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [*PROGRAM, *words],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             preexec_fn=prepared,
-        )  # fmt: skip
+        )
 
 
 CASES = {
     "inspect": Case(("inspect", "{data}/source", "--report", "page"), ("page/index.html",)),
     "prepare": Case(("prepare", "{data}/source", "ds", "--test", "d", "--val", "c"), ("ds",)),
     "train": Case(
-        ("train", "{data}/dataset", "m.swath", "--steps", "45", "--resume", *TAUGHT), ("m.swath",), ("m.swath.training",)
+        ("train", "{data}/dataset", "m.swath", "--steps", "45", "--resume", *TAUGHT),
+        ("m.swath",),
+        ("m.swath.training",),
     ),
     "crossvalidate": Case(
         ("crossvalidate", "{data}/dataset", "cv", "--folds", "2", "--steps", "2", *TAUGHT),
         ("cv/crossvalidation.json", "cv/fold-1.swath", "cv/fold-2.swath"),
         ("cv",),
     ),
-    "evaluate": Case(("evaluate", "{data}/m.swath", "{data}/dataset", "--report", "page"), ("page/index.html",)),
+    "evaluate": Case(
+        ("evaluate", "{data}/m.swath", "{data}/dataset", "--report", "page"), ("page/index.html",)
+    ),
     "compare": Case(
-        ("compare", "{data}/m.swath", "{data}/other.swath", "{data}/dataset", "--report", "page"), ("page/index.html",)
+        ("compare", "{data}/m.swath", "{data}/other.swath", "{data}/dataset", "--report", "page"),
+        ("page/index.html",),
     ),
     "predict": Case(
-        ("predict", "{data}/m.swath", "{data}/i.tif", "m.tif", "--memory", "0.54", "--halo", "32", "--threads", "1",
-         "--confidence", "--polygons", "m.gpkg"),
-        ("m.tif", "m_confidence.tif", "m.qml", "m.gpkg"), ("m.tif.parts",),
+        (
+            "predict",
+            "{data}/m.swath",
+            "{data}/i.tif",
+            "m.tif",
+            "--memory",
+            "0.54",
+            "--halo",
+            "32",
+            "--threads",
+            "1",
+            "--confidence",
+            "--polygons",
+            "m.gpkg",
+        ),
+        ("m.tif", "m_confidence.tif", "m.qml", "m.gpkg"),
+        ("m.tif.parts",),
     ),
     "sample": Case(("sample", "{data}/map.tif", "p.gpkg", "-n", "30"), ("p.gpkg",)),
     "area": Case(("area", "{data}/map.tif", "--reference", "{data}/points.gpkg")),
-    "quantize": Case(("quantize", "m.swath", "{data}/dataset"), ("m.swath",), begins_with={"m.swath": "m.swath"}),
+    "quantize": Case(
+        ("quantize", "m.swath", "{data}/dataset"), ("m.swath",), begins_with={"m.swath": "m.swath"}
+    ),
     "export": Case(("export", "{data}/m.swath", "m.onnx"), ("m.onnx",)),
-    "submit": Case(("submit", "{data}/contest.swath", "{data}/contest", "s.zip"), ("s.zip",), ("s.zip.maps",)),
-}  # fmt: skip
+    "submit": Case(
+        ("submit", "{data}/contest.swath", "{data}/contest", "s.zip"), ("s.zip",), ("s.zip.maps",)
+    ),
+}
 
 
 def digest(path):
@@ -136,10 +171,12 @@ class World:
             _, errors = run.communicate()
             assert run.returncode == 0, errors
             self._known[verb] = Undisturbed(
-                time.monotonic() - begun, {n: digest(folder / n) for n in case.outputs}, listed(folder),
+                time.monotonic() - begun,
+                {n: digest(folder / n) for n in case.outputs},
+                listed(folder),
                 [p.stat().st_size for p in folder.rglob("*") if p.is_file()],
                 {name: digest(self.data / source) for name, source in case.begins_with.items()},
-            )  # fmt: skip
+            )
         return self._known[verb]
 
     def whole_or_absent(self, verb, folder):
@@ -147,7 +184,9 @@ class World:
         known = self.undisturbed(verb)
         for name in CASES[verb].outputs:
             found = digest(folder / name)
-            assert found in (None, known.digests[name], known.old.get(name)), f"{verb}: {name} is neither whole nor absent"
+            assert found in (None, known.digests[name], known.old.get(name)), (
+                f"{verb}: {name} is neither whole nor absent"
+            )
 
     def finish(self, verb, folder):
         """Give the command once more, and see it end as if nothing had happened, with nothing left over."""

@@ -1,8 +1,9 @@
 """Bad rasters by the thousand: inspected, prepared and predicted, each in a child process with a deadline.
 
-A case is a number: the file, its role (image, mask, or labels on another grid) and what is done to it follow from it alone.
-Half of the cases are well-formed and odd (`odd`), and have to be read as they were written; the others are damaged
-(`mutants`), and have to be refused by an error that names the file, or be read the same way by all verbs. Run by hand:
+A case is a number: the file, its role (image, mask, or labels on another grid) and what is done to
+it follow from it alone. Half of the cases are well-formed and odd (`odd`), and have to be read as
+they were written; the others are damaged (`mutants`), and have to be refused by an error that names
+the file, or be read the same way by all verbs. Run by hand:
 
     python -m tests.fuzz --cases 10000 --log fuzz.jsonl       # goes on where the log ends
     python -m tests.fuzz --only 4711 --keep DIR               # one case, with its files
@@ -109,7 +110,9 @@ def _made(dice: np.random.Generator, folder: Path) -> Odd:
 def _odd_image(made: Odd, folder: Path) -> tuple[str, str]:
     """A well-formed image has to be read, stored and mapped as it was written."""
     height, width = made.valid.shape
-    write_raster(folder / "source" / "masks" / f"{made.path.stem}.png", _stripes(height, width), driver="PNG")
+    write_raster(
+        folder / "source" / "masks" / f"{made.path.stem}.png", _stripes(height, width), driver="PNG"
+    )
     (folder / "source" / "images").mkdir()
     image = made.path.rename(folder / "source" / "images" / made.path.name)
     found = swath.inspect(folder / "source")
@@ -117,9 +120,14 @@ def _odd_image(made: Odd, folder: Path) -> tuple[str, str]:
     errors = [f for f in found.findings if f["level"] == "error"]
     if made.refused or not made.valid.any():
         word = made.refused or "nodata"
-        _require(any(word in f["message"] and f["file"] == str(image) for f in errors), f"not refused as {word}: {errors}")
+        _require(
+            any(word in f["message"] and f["file"] == str(image) for f in errors),
+            f"not refused as {word}: {errors}",
+        )
         _refused(
-            lambda: swath.prepare(folder / "source", folder / "dataset", test="none", val="none"), folder / "dataset", image
+            lambda: swath.prepare(folder / "source", folder / "dataset", test="none", val="none"),
+            folder / "dataset",
+            image,
         )
     else:
         _require(not errors, f"a well-formed file is refused: {errors}")
@@ -141,40 +149,65 @@ def _map(made: Odd, image: Path, folder: Path) -> tuple[str, str]:
     swath.predict(model, image, target, engine="onnxruntime")
     with rasterio.open(target) as mapped:
         codes = mapped.read(1)
-        _require(mapped.crs == (rasterio.CRS.from_user_input(made.crs) if made.crs else None), f"crs {mapped.crs}")
+        _require(
+            mapped.crs == (rasterio.CRS.from_user_input(made.crs) if made.crs else None),
+            f"crs {mapped.crs}",
+        )
         if made.transform is not None:
-            _require(mapped.transform.almost_equals(made.transform, 1e-12), f"transform {mapped.transform}")
+            _require(
+                mapped.transform.almost_equals(made.transform, 1e-12),
+                f"transform {mapped.transform}",
+            )
     _require(codes.shape == made.valid.shape, f"the map has shape {codes.shape}")
     _require(((codes == 0) == ~made.valid).all(), "nodata of the map is not the image's")
     if not made.off:
-        _require((codes == looked_up(made.values, made.valid)).all(), "the map is not what the network says")
+        _require(
+            (codes == looked_up(made.values, made.valid)).all(),
+            "the map is not what the network says",
+        )
     return "right", ""
 
 
 def _same(made: Odd, values: Any, valid: Any, where: str) -> None:
-    _require(values.shape == made.values.shape, f"{where}: shape {values.shape}, not {made.values.shape}")
+    _require(
+        values.shape == made.values.shape, f"{where}: shape {values.shape}, not {made.values.shape}"
+    )
     _require(values.dtype == made.values.dtype, f"{where}: {values.dtype}, not {made.values.dtype}")
-    _require((valid == made.valid).all(), f"{where}: {int((valid != made.valid).sum())} pixels are valid or not otherwise")
+    _require(
+        (valid == made.valid).all(),
+        f"{where}: {int((valid != made.valid).sum())} pixels are valid or not otherwise",
+    )
     if made.off:
         off = float(np.abs(values.astype(float) - made.values).mean())
         _require(off <= made.off, f"{where}: values differ by {off:.1f}")
     else:
-        _require(np.array_equal(values[:, valid], made.values[:, valid]), f"{where}: other values than were written")
+        _require(
+            np.array_equal(values[:, valid], made.values[:, valid]),
+            f"{where}: other values than were written",
+        )
 
 
 def _odd_mask(dice: np.random.Generator, folder: Path) -> tuple[str, str]:
     """A well-formed mask has to be stored as the classes that were written."""
     shape = (int(dice.integers(2, 90)), int(dice.integers(2, 90)))
-    write_raster(folder / "source" / "images" / "x.tif", dice.integers(0, 255, (3, *shape)).astype(np.uint8))
+    write_raster(
+        folder / "source" / "images" / "x.tif", dice.integers(0, 255, (3, *shape)).astype(np.uint8)
+    )
     codes, known = labels(dice, folder / "source" / "masks" / "x.tif", shape)
     if not known.any():
-        return "refused", _refused(lambda: swath.prepare(folder / "source", folder / "dataset"), folder / "dataset", folder)
+        return "refused", _refused(
+            lambda: swath.prepare(folder / "source", folder / "dataset"), folder / "dataset", folder
+        )
     swath.prepare(folder / "source", folder / "dataset", test="none", val="none")
     dataset = Dataset(folder / "dataset")
     stored = dataset.images[0].read_labels(whole(*shape))
-    back = np.array([*(c.map_code for c in dataset.manifest.legend.learnt), *[-1] * 256])[np.minimum(stored, 255)]
+    back = np.array([*(c.map_code for c in dataset.manifest.legend.learnt), *[-1] * 256])[
+        np.minimum(stored, 255)
+    ]
     back = np.where(stored == 255, -1, back)
-    _require((back == np.where(known, codes, -1)).all(), "labels are not stored as they were written")
+    _require(
+        (back == np.where(known, codes, -1)).all(), "labels are not stored as they were written"
+    )
     return "right", ""
 
 
@@ -182,7 +215,9 @@ def _damaged(dice: np.random.Generator, folder: Path, kind: str) -> tuple[Path, 
     """Write a damaged file where its role wants it; return it, the good file, and how it was damaged."""
     good = folder / "good"
     if kind == "image":
-        real = sorted(p for p in REAL.rglob("*") if p.suffix in (".tif", ".jpg") and p.stat().st_size < 3e6)
+        real = sorted(
+            p for p in REAL.rglob("*") if p.suffix in (".tif", ".jpg") and p.stat().st_size < 3e6
+        )
         if real and dice.random() < 0.1:
             original = real[dice.integers(len(real))]
         else:
@@ -205,7 +240,9 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     read = _read_twice(path)
     _unharmed(read, original, path)
     bands, height, width = read[0].shape if read else _shape(path, original)
-    write_raster(folder / "source" / "masks" / "x.tif", _stripes(height, width))  # a PNG has at most a million columns
+    write_raster(
+        folder / "source" / "masks" / "x.tif", _stripes(height, width)
+    )  # a PNG has at most a million columns
     found = swath.inspect(folder / "source")
     found.model_dump_json()
     errors = [f for f in found.findings if f["level"] == "error"]
@@ -213,13 +250,22 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     _require(read is not None or told, f"unreadable, and nothing says so: {errors}")
     target = folder / "map.tif"
     if errors:
-        _refused(lambda: swath.prepare(folder / "source", folder / "dataset"), folder / "dataset", folder / "source")
+        _refused(
+            lambda: swath.prepare(folder / "source", folder / "dataset"),
+            folder / "dataset",
+            folder / "source",
+        )
     else:
         swath.prepare(folder / "source", folder / "dataset", test="none", val="none")
         values, valid = Dataset(folder / "dataset").images[0].read(whole(height, width))
-        _require(_equal(values, read[0]) and (valid == read[1]).all(), "prepare stored other pixels than are read")
+        _require(
+            _equal(values, read[0]) and (valid == read[1]).all(),
+            "prepare stored other pixels than are read",
+        )
     if read is None:
-        return "refused", _refused(lambda: swath.predict(_model(bands, "uint8"), path, target), target, path)
+        return "refused", _refused(
+            lambda: swath.predict(_model(bands, "uint8"), path, target), target, path
+        )
     model = _model(bands, str(read[0].dtype))
     try:
         swath.predict(model, path, target, engine="onnxruntime")
@@ -228,7 +274,9 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     with rasterio.open(target) as mapped:
         codes = mapped.read(1)
     _require(codes.shape == (height, width), f"the map has shape {codes.shape}")
-    _require((codes == looked_up(*read)).all(), "the map is not what the network says of the pixels")
+    _require(
+        (codes == looked_up(*read)).all(), "the map is not what the network says of the pixels"
+    )
     return "right", ""
 
 
@@ -254,8 +302,14 @@ def _read_twice(path: Path) -> tuple[Any, Any] | None:
         _require(str(path) in str(error), f"the error does not name the file: {error}")
         return None
     with Raster([path]) as raster:
-        strips = [w for row in range(0, raster.grid.height, 50) for w in [Window(row, 0, 50, raster.grid.width)]]
-        again = np.concatenate([raster.read(w.within(raster.grid.window)).values for w in strips], axis=1)
+        strips = [
+            w
+            for row in range(0, raster.grid.height, 50)
+            for w in [Window(row, 0, 50, raster.grid.width)]
+        ]
+        again = np.concatenate(
+            [raster.read(w.within(raster.grid.window)).values for w in strips], axis=1
+        )
     _require(_equal(values, again), "two readings differ")
     return values, valid
 
@@ -280,7 +334,12 @@ def _mask(path: Path, original: Path, folder: Path) -> tuple[str, str]:
 
 def _labels(path: Path, original: Path, folder: Path) -> tuple[str, str]:
     """Damaged labels of a scene on another grid."""
-    write_raster(folder / "source" / "scene.tif", np.full((3, 70, 70), 7, np.uint8), crs=UTM, transform=NORTH_UP)
+    write_raster(
+        folder / "source" / "scene.tif",
+        np.full((3, 70, 70), 7, np.uint8),
+        crs=UTM,
+        transform=NORTH_UP,
+    )
     return _prepared(folder, path, {"images": ["scene.tif"], "labels": str(path)})
 
 
@@ -291,11 +350,17 @@ def _prepared(folder: Path, path: Path, options: dict[str, Any]) -> tuple[str, s
         swath.prepare(folder / "source", folder / "dataset", test="none", val="none", **options)
     except SwathError as error:
         return "refused", _names(error, folder / "source", folder / "dataset")
-    _require(not any(f["level"] == "error" for f in found.findings), "inspect finds errors, and prepare none")
+    _require(
+        not any(f["level"] == "error" for f in found.findings),
+        "inspect finds errors, and prepare none",
+    )
     dataset = Dataset(folder / "dataset")
     stored = dataset.images[0]
     indices = stored.read_labels(stored.grid.window)
-    _require(((indices < len(dataset.manifest.legend.learnt)) | (indices == 255)).all(), "a label is of no class")
+    _require(
+        ((indices < len(dataset.manifest.legend.learnt)) | (indices == 255)).all(),
+        "a label is of no class",
+    )
     return "right", ""
 
 
@@ -400,12 +465,17 @@ class Child:
         try:
             found: Verdict = self.line.recv()
             if found.bytes > MOST_MEMORY and found.verdict != "fault":
-                found.verdict, found.detail = "fault", f"the process came to hold {found.bytes / 1e9:.1f} GB"
+                found.verdict, found.detail = (
+                    "fault",
+                    f"the process came to hold {found.bytes / 1e9:.1f} GB",
+                )
             return found
         except (EOFError, OSError):
             self._process.join(10)
             trace = (self._folder / "crash.txt").read_text()[:1500]
-            return Verdict(self.case, "crash", "fault", f"the process died ({self._process.exitcode}): {trace}")
+            return Verdict(
+                self.case, "crash", "fault", f"the process died ({self._process.exitcode}): {trace}"
+            )
 
     def stop(self) -> None:
         """End the process."""
@@ -450,7 +520,12 @@ def _reports(crew: list[Child]) -> list[tuple[Child, Verdict]]:
         if child.line in done:
             out.append((child, child.take()))
         elif child.late:
-            out.append((child, Verdict(child.case or 0, "hang", "fault", f"no answer in {DEADLINE} seconds")))
+            out.append(
+                (
+                    child,
+                    Verdict(child.case or 0, "hang", "fault", f"no answer in {DEADLINE} seconds"),
+                )
+            )
     return out
 
 
@@ -487,7 +562,9 @@ def main() -> None:
     for verdict in found:
         if verdict.verdict == "fault":
             print(verdict)
-    print(Counter((v.kind.split()[0], v.verdict) for v in found), f"{time.monotonic() - begun:.0f} s")
+    print(
+        Counter((v.kind.split()[0], v.verdict) for v in found), f"{time.monotonic() - begun:.0f} s"
+    )
     sys.exit(any(v.verdict == "fault" for v in found))
 
 

@@ -1,6 +1,7 @@
 """Model files from a stranger: a small honest one, ways to spoil it, and a process of its own that opens spoilt ones.
 
-`python -m tests.hostile MODEL FIRST LAST` tries the spoilt files of these seeds, and prints a line before and after each.
+`python -m tests.hostile MODEL FIRST LAST` tries the spoilt files of these seeds, and prints a line
+before and after each.
 """
 
 import hashlib
@@ -24,10 +25,37 @@ from swath.models.model import CARD, NETWORK, WEIGHTS, Model, pack
 PIXELS = np.random.default_rng(0).integers(1, 255, (3, 40, 50)).astype(np.uint8)
 
 VALUES = (
-    None, True, False, -1, 0, 1, 3, 10**6, 2**31, 2**63, 10**400, -0.5, 1e-300, 1e308, float("nan"), float("inf"), "", "x",
-    "nan", "../../etc/passwd", "\x1b[31m\x00\n<script>", "y" * 100_000, [], [0], [0.0] * 7, [[]], {}, {"a": 1}, [{}],
+    None,
+    True,
+    False,
+    -1,
+    0,
+    1,
+    3,
+    10**6,
+    2**31,
+    2**63,
+    10**400,
+    -0.5,
+    1e-300,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "nan",
+    "../../etc/passwd",
+    "\x1b[31m\x00\n<script>",
+    "y" * 100_000,
+    [],
+    [0],
+    [0.0] * 7,
+    [[]],
+    {},
+    {"a": 1},
+    [{}],
     "hf-hub:x/y",
-)  # fmt: skip
+)
 
 
 def small_model(path, codes=(1, 2, 3), bands=("red", "green", "blue"), seed=0):
@@ -38,18 +66,46 @@ def small_model(path, codes=(1, 2, 3), bands=("red", "green", "blue"), seed=0):
     from swath.models.network import Network, NetworkSpec, to_onnx
 
     torch.manual_seed(seed)
-    network = Network(NetworkSpec("test_efficientnet", "unet", 3, (128.0,) * 3, (64.0,) * 3, (8, 8, 8, 8), 4)).eval()
+    network = Network(
+        NetworkSpec("test_efficientnet", "unet", 3, (128.0,) * 3, (64.0,) * 3, (8, 8, 8, 8), 4)
+    ).eval()
     training = Training(
-        data="x", data_digest="x", groups={}, recipe="default", settings={}, seed=0, steps=0, seconds=0, first_weights="none",
-        precision="32-true", versions={}, curve=[], validation_miou=None,
-    )  # fmt: skip
+        data="x",
+        data_digest="x",
+        groups={},
+        recipe="default",
+        settings={},
+        seed=0,
+        steps=0,
+        seconds=0,
+        first_weights="none",
+        precision="32-true",
+        versions={},
+        curve=[],
+        validation_miou=None,
+    )
     card = Card(
-        swath_version="0", name="small", legend=found_legend(list(codes), "code"),
+        swath_version="0",
+        name="small",
+        legend=found_legend(list(codes), "code"),
         bands=[CardBand(name=n, fill=128, mean=128, std=64, min=0, max=255) for n in bands],
-        dtype="uint8", gsd=None, encoder="test_efficientnet", decoder="unet", network=Shape(widths=[8] * 4, pixel_width=4),
-        stride=32, halo=128, parameters=1, training=training, files={},
-    )  # fmt: skip
-    pack(path, card, to_onnx(network, 3), save({k: t.contiguous() for k, t in network.state_dict().items()}))
+        dtype="uint8",
+        gsd=None,
+        encoder="test_efficientnet",
+        decoder="unet",
+        network=Shape(widths=[8] * 4, pixel_width=4),
+        stride=32,
+        halo=128,
+        parameters=1,
+        training=training,
+        files={},
+    )
+    pack(
+        path,
+        card,
+        to_onnx(network, 3),
+        save({k: t.contiguous() for k, t in network.state_dict().items()}),
+    )
     return path
 
 
@@ -73,7 +129,9 @@ def vouched(files, change=lambda card: None, **replaced):
     files = {name: replaced.get(name.replace(".", "_"), data) for name, data in files.items()}
     item = json.loads(files[CARD])
     card = item["properties"]["swath:card"]
-    card["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != CARD}
+    card["files"] = {
+        name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != CARD
+    }
     change(card)
     return zipped(files | {CARD: json.dumps(item)})
 
@@ -96,7 +154,11 @@ def _bitten(data, dice):
     data = bytearray(data)
     for _ in range(dice.choice((1, 1, 2, 8, 64))):
         at = dice.choice(
-            (dice.randrange(len(data)), dice.randrange(min(len(data), 1024)), -dice.randrange(1, min(len(data), 1024)))
+            (
+                dice.randrange(len(data)),
+                dice.randrange(min(len(data), 1024)),
+                -dice.randrange(1, min(len(data), 1024)),
+            )
         )
         how = dice.randrange(6)
         if how == 0:
@@ -126,9 +188,19 @@ def _entries(files, dice):
     elif how == 1:
         pairs.append(pairs[dice.randrange(len(pairs))])
     elif how == 2:
-        pairs[i] = (dice.choice(("../" + name, "/" + name, name.upper(), "x/" + name, name + "\0.txt", "data.pkl")), data)
+        pairs[i] = (
+            dice.choice(
+                ("../" + name, "/" + name, name.upper(), "x/" + name, name + "\0.txt", "data.pkl")
+            ),
+            data,
+        )
     elif how == 3:
-        pairs.append((dice.choice(("../../evil", "/tmp/evil", "evil.pkl", "model-int8.onnx", "..\\evil")), b"\x80\x04."))
+        pairs.append(
+            (
+                dice.choice(("../../evil", "/tmp/evil", "evil.pkl", "model-int8.onnx", "..\\evil")),
+                b"\x80\x04.",
+            )
+        )
     elif how == 4:
         pairs[i] = (name, pairs[dice.randrange(len(pairs))][1])
     elif how == 5:
@@ -136,7 +208,10 @@ def _entries(files, dice):
         entry.external_attr = dice.choice((0o120777, 0o060777, 0o040777)) << 16
         pairs[i] = (entry, data)
     else:
-        return zipped(files, compression=dice.choice((zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_STORED)))
+        return zipped(
+            files,
+            compression=dice.choice((zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_STORED)),
+        )
     return zipped(pairs)
 
 
@@ -159,7 +234,13 @@ def _change(value, dice):
 def matters(model):
     """Return all that the map of a model depends on."""
     card = model.card
-    return model.network(), [c.map_code for c in card.legend.learnt], [b.fill for b in card.bands], card.stride, card.side
+    return (
+        model.network(),
+        [c.map_code for c in card.legend.learnt],
+        [b.fill for b in card.bands],
+        card.stride,
+        card.side,
+    )
 
 
 def judge(path, engine, honest, expected):
@@ -181,11 +262,25 @@ def judge(path, engine, honest, expected):
 
 def watch(found):
     """Note all that no model may cause: code, processes, connections, files written."""
-    forbidden = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn", "socket.connect")
+    forbidden = (
+        "pickle.find_class",
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.fork",
+        "os.posix_spawn",
+        "socket.connect",
+    )
 
     def hook(event, arguments):
-        writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-        if event in forbidden or writes or event in ("os.remove", "os.rename", "os.mkdir", "os.symlink", "os.link"):
+        writes = (
+            event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+        )
+        if (
+            event in forbidden
+            or writes
+            or event in ("os.remove", "os.rename", "os.mkdir", "os.symlink", "os.link")
+        ):
             found.append(f"{event} {arguments!r:.200}")
 
     sys.addaudithook(hook)
@@ -195,7 +290,9 @@ def main(model, first, last):
     """Try the spoilt files of some seeds."""
     files = contents(model)
     honest = matters(Model(model))
-    expected = {engine: Model(model, engine).predict(PIXELS) for engine in ("onnxruntime", "openvino")}
+    expected = {
+        engine: Model(model, engine).predict(PIXELS) for engine in ("onnxruntime", "openvino")
+    }
     limit = 8 * 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     events: list[str] = []

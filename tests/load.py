@@ -37,13 +37,18 @@ async def _press(url: str, paths: list[str], clients: int, seconds: float, seed:
     begun = time.monotonic()
     ends = begun + seconds
     await asyncio.gather(
-        *(_client(host.hostname, host.port, paths, ends, random.Random(f"{seed}-{i}"), found) for i in range(clients))
+        *(
+            _client(host.hostname, host.port, paths, ends, random.Random(f"{seed}-{i}"), found)
+            for i in range(clients)
+        )
     )
     found.wall = time.monotonic() - begun
     return found
 
 
-async def _client(host: str, port: int, paths: list[str], ends: float, dice: random.Random, found: Found) -> None:
+async def _client(
+    host: str, port: int, paths: list[str], ends: float, dice: random.Random, found: Found
+) -> None:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         while time.monotonic() < ends:
@@ -51,7 +56,9 @@ async def _client(host: str, port: int, paths: list[str], ends: float, dice: ran
             writer.write(f"GET {dice.choice(paths)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
             length = next(
-                int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+                int(line.split(b":")[1])
+                for line in head.lower().split(b"\r\n")
+                if line.startswith(b"content-length")
             )
             await reader.readexactly(length)
             found.seconds.append(time.monotonic() - begun)

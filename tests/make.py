@@ -29,23 +29,36 @@ NORTH_UP = from_origin(500_000, 5_600_000, 10, 10)
 
 
 def write_raster(
-    path: Path, array: NDArray[Any], crs: Any = None, transform: Any = None, nodata: float | None = None, **profile: Any
+    path: Path,
+    array: NDArray[Any],
+    crs: Any = None,
+    transform: Any = None,
+    nodata: float | None = None,
+    **profile: Any,
 ) -> Path:
     """Write a GeoTIFF (or another `driver`) of an array (bands, rows, columns) or (rows, columns).
 
-    `descriptions`, `colormap` (value to RGB), `mask` (a per-dataset mask, rows x columns) and `colorinterp` are set after the
-    pixels; all else goes into the profile of rasterio. Folders are made.
+    `descriptions`, `colormap` (value to RGB), `mask` (a per-dataset mask, rows x columns) and
+    `colorinterp` are set after the pixels; all else goes into the profile of rasterio. Folders are
+    made.
     """
     array = np.asarray(array)
     array = array[None] if array.ndim == 2 else array
-    later = {key: profile.pop(key, None) for key in ("descriptions", "colormap", "mask", "colorinterp")}
+    later = {
+        key: profile.pop(key, None) for key in ("descriptions", "colormap", "mask", "colorinterp")
+    }
     given = {"crs": crs, "transform": transform, "nodata": nodata, **profile}
     path.parent.mkdir(parents=True, exist_ok=True)
     with gdal(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         with rasterio.open(
-            path, "w", **{"driver": "GTiff"} | {k: v for k, v in given.items() if v is not None},
-            count=len(array), height=array.shape[1], width=array.shape[2], dtype=array.dtype,
-        ) as out:  # fmt: skip
+            path,
+            "w",
+            **{"driver": "GTiff"} | {k: v for k, v in given.items() if v is not None},
+            count=len(array),
+            height=array.shape[1],
+            width=array.shape[2],
+            dtype=array.dtype,
+        ) as out:
             if later["colorinterp"] is not None:
                 out.colorinterp = later["colorinterp"]
             if later["colormap"] is not None:
@@ -69,14 +82,23 @@ def write_jpeg(path: Path, array: NDArray[Any], **profile: Any) -> Path:
 
 
 def write_layer(
-    path: Path, geometries: Sequence[Any], columns: Mapping[str, Sequence[Any]], crs: str | None = UTM, **options: Any
+    path: Path,
+    geometries: Sequence[Any],
+    columns: Mapping[str, Sequence[Any]],
+    crs: str | None = UTM,
+    **options: Any,
 ) -> Path:
     """Write shapely geometries with columns to a layer; the extension says the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pyogrio.raw.write(
-        path, shapely.to_wkb(np.asarray(geometries, dtype=object)), [np.asarray(v) for v in columns.values()], list(columns),
-        crs=crs, geometry_type="Polygon", **options,
-    )  # fmt: skip
+        path,
+        shapely.to_wkb(np.asarray(geometries, dtype=object)),
+        [np.asarray(v) for v in columns.values()],
+        list(columns),
+        crs=crs,
+        geometry_type="Polygon",
+        **options,
+    )
     return path
 
 
@@ -98,7 +120,9 @@ def truncate(path: Path, share: float = 0.5) -> Path:
     return path
 
 
-def noise(*shape: int, seed: int = 0, low: int = 1, high: int = 255, dtype: str = "uint8") -> NDArray[Any]:
+def noise(
+    *shape: int, seed: int = 0, low: int = 1, high: int = 255, dtype: str = "uint8"
+) -> NDArray[Any]:
     """Return random whole numbers of a shape, `low` to `high` (not included)."""
     return np.random.default_rng(seed).integers(low, high, shape).astype(dtype)
 
@@ -111,7 +135,9 @@ def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int =
     for seed, name in enumerate(names):
         codes = (np.indices((size, size))[1] * classes // size + 1).astype(np.uint8)
         own = np.frombuffer(f"{root}/{name}".encode(), np.uint8).sum() + seed
-        blotches = np.kron(noise(8, 8, seed=own, low=0, high=50), np.ones((-(-size // 8), -(-size // 8))))[:size, :size]
+        blotches = np.kron(
+            noise(8, 8, seed=own, low=0, high=50), np.ones((-(-size // 8), -(-size // 8)))
+        )[:size, :size]
         pixels = codes * 50.0 + blotches + noise(3, size, size, seed=seed, low=0, high=20)
         pixels = np.clip(pixels, 1, 255).astype(np.uint8)
         write_raster(root / "images" / f"{name}.tif", pixels)
@@ -126,28 +152,60 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool
     """
     weights = np.zeros((3, bands, 1, 1), np.float32)
     weights[0, 0], weights[1, -1] = 1, 1 if bands > 1 else -1
-    tensors = [("weights", weights), ("bias", np.array([0, 0, 0 if latitude else LEVEL], np.float32))]
+    tensors = [
+        ("weights", weights),
+        ("bias", np.array([0, 0, 0 if latitude else LEVEL], np.float32)),
+    ]
     ends = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", channels, "height", "width"])
+        onnx.helper.make_tensor_value_info(
+            name, onnx.TensorProto.FLOAT, ["batch", channels, "height", "width"]
+        )
         for name, channels in (("raw", bands), ("scores", 3))
     ]
     graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Conv", ["raw", "weights", "bias"], ["scores"])], "by-hand", ends[:1], ends[1:],
+        [onnx.helper.make_node("Conv", ["raw", "weights", "bias"], ["scores"])],
+        "by-hand",
+        ends[:1],
+        ends[1:],
         [onnx.numpy_helper.from_array(values, name) for name, values in tensors],
-    )  # fmt: skip
-    network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    )
+    network = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9
+    )
     legend = Legend(tuple(LandClass(str(c), (c,), c, f"#0000{c:02X}") for c in (1, 2, 3)))
     names = [str(i) for i in range(1, bands + 1 - latitude)] + ["latitude"] * latitude
     training = Training(
-        data="", data_digest="", groups={}, recipe="", settings={}, seed=0, steps=0, seconds=0, first_weights="none",
-        precision="float32", versions={}, curve=[], validation_miou=None,
-    )  # fmt: skip
+        data="",
+        data_digest="",
+        groups={},
+        recipe="",
+        settings={},
+        seed=0,
+        steps=0,
+        seconds=0,
+        first_weights="none",
+        precision="float32",
+        versions={},
+        curve=[],
+        validation_miou=None,
+    )
     card = Card(
-        swath_version="0", name=path.stem, legend=legend, dtype=dtype, gsd=None, encoder="none", decoder="unet",
+        swath_version="0",
+        name=path.stem,
+        legend=legend,
+        dtype=dtype,
+        gsd=None,
+        encoder="none",
+        decoder="unet",
         network=Shape(widths=[8, 8, 8, 8], pixel_width=0),
-        bands=[CardBand(name=name, fill=0, mean=0, std=1, min=0, max=255) for name in names], latitude=latitude,
-        stride=32, halo=0, parameters=weights.size + 3, training=training, files={},
-    )  # fmt: skip
+        bands=[CardBand(name=name, fill=0, mean=0, std=1, min=0, max=255) for name in names],
+        latitude=latitude,
+        stride=32,
+        halo=0,
+        parameters=weights.size + 3,
+        training=training,
+        files={},
+    )
     pack(path, card, network.SerializeToString(), save({"weights": weights}))
     return path
 

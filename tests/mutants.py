@@ -4,13 +4,38 @@ import struct
 
 import numpy as np
 
-EXTREMES = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+EXTREMES = (
+    0,
+    1,
+    2,
+    0x7F,
+    0xFF,
+    0x7FFF,
+    0x8000,
+    0xFFFF,
+    0x10000,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+)
 """Numbers at which programs trip."""
 
 
 def mutate(content: bytes, other: bytes, dice: np.random.Generator) -> tuple[bytes, str]:
     """Return a file's bytes, changed, and how; `other` is another file to splice with."""
-    ways = [_truncate, _flip, _flip, _flip_head, _flip_head, _extreme, _zero, _double, _drop, _extend, _swap]
+    ways = [
+        _truncate,
+        _flip,
+        _flip,
+        _flip_head,
+        _flip_head,
+        _extreme,
+        _zero,
+        _double,
+        _drop,
+        _extend,
+        _swap,
+    ]
     if content[:4] in (b"II*\0", b"MM\0*"):
         ways += [_tag] * 8 + [_loop]
     way = ways[dice.integers(len(ways))]
@@ -43,7 +68,9 @@ def _flip_head(out: bytearray, dice: np.random.Generator) -> bytearray:
 
 def _extreme(out: bytearray, dice: np.random.Generator) -> bytearray:
     at = int(dice.integers(min(1024, len(out) - 4)))
-    out[at : at + 4] = struct.pack(("<I", ">I")[dice.integers(2)], EXTREMES[dice.integers(len(EXTREMES))])
+    out[at : at + 4] = struct.pack(
+        ("<I", ">I")[dice.integers(2)], EXTREMES[dice.integers(len(EXTREMES))]
+    )
     return out
 
 
@@ -111,6 +138,10 @@ def _loop(out: bytearray, dice: np.random.Generator) -> bytearray:
     """The next page is the first one, or anywhere."""
     order, entries = _entries(out)
     if entries and entries[-1] + 16 <= len(out):
-        where = struct.unpack_from(order + "I", out, 4)[0] if dice.random() < 0.5 else int(dice.integers(len(out)))
+        where = (
+            struct.unpack_from(order + "I", out, 4)[0]
+            if dice.random() < 0.5
+            else int(dice.integers(len(out)))
+        )
         struct.pack_into(order + "I", out, entries[-1] + 12, where)
     return out

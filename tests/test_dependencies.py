@@ -18,14 +18,19 @@ ROOT = Path(__file__).resolve().parents[1]
 def requirements():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return [
-        Requirement(text) for group in (project["dependencies"], *project["optional-dependencies"].values()) for text in group
+        Requirement(text)
+        for group in (project["dependencies"], *project["optional-dependencies"].values())
+        for text in group
     ]
 
 
 def pins(name):
     lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
     found = dict(line.split("==") for line in lines if line)
-    return {re.sub(r"[-_.]+", "-", package).lower(): Version(version) for package, version in found.items()}
+    return {
+        re.sub(r"[-_.]+", "-", package).lower(): Version(version)
+        for package, version in found.items()
+    }
 
 
 def test_the_lowest_versions_that_are_allowed_are_those_that_are_tested():
@@ -38,7 +43,9 @@ def test_the_lowest_versions_that_are_allowed_are_those_that_are_tested():
 def test_the_pinned_versions_are_allowed():
     pinned = pins("constraints.txt")
     for wanted in requirements():
-        assert wanted.specifier.contains(pinned[re.sub(r"[-_.]+", "-", wanted.name).lower()]), wanted
+        assert wanted.specifier.contains(pinned[re.sub(r"[-_.]+", "-", wanted.name).lower()]), (
+            wanted
+        )
 
 
 def test_nothing_is_told_to_anyone(tiny_model, tmp_path):
@@ -47,9 +54,22 @@ def test_nothing_is_told_to_anyone(tiny_model, tmp_path):
     places = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary")}
     for place in places.values():
         Path(place).mkdir()
-    given = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")} | places
+    given = {
+        k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    } | places
     words = ["predict", str(tiny_model), "i.tif", "m.tif", "--engine", "onnxruntime"]
-    subprocess.run([sys.executable, "-m", "swath", *words], cwd=tmp_path, env=given, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "swath", *words],
+        cwd=tmp_path,
+        env=given,
+        check=True,
+        capture_output=True,
+    )
     assert (tmp_path / "m.tif").exists()
-    left = [p for place in places.values() for p in Path(place).rglob("*") if p.is_file() and "icrosoft" in str(p) + p.name]
+    left = [
+        p
+        for place in places.values()
+        for p in Path(place).rglob("*")
+        if p.is_file() and "icrosoft" in str(p) + p.name
+    ]
     assert left == [] and not list(tmp_path.rglob(".ses"))

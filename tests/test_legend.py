@@ -42,11 +42,15 @@ codes_of_classes = st.lists(st.integers(-1000, 65535), min_size=1, max_size=40, 
 def test_codes_come_back_and_all_else_is_ignored(codes, seed):
     learnt = [c for c in codes if c >= 0] or [1]
     legend_ = legend(*{*codes, *learnt}, ignore=[c for c in codes if c < 0])
-    labels = np.random.default_rng(seed).choice([*codes, *learnt, UNLABELLED, -1001, 65536, 2**40], (7, 9))
+    labels = np.random.default_rng(seed).choice(
+        [*codes, *learnt, UNLABELLED, -1001, 65536, 2**40], (7, 9)
+    )
     indices = legend_.encode(labels)
     assert indices.dtype == np.uint8
     assert ((indices != IGNORE) == np.isin(labels, learnt)).all()
-    assert (legend_.decode(indices) == np.where(np.isin(labels, learnt), labels, legend_.nodata)).all()
+    assert (
+        legend_.decode(indices) == np.where(np.isin(labels, learnt), labels, legend_.nodata)
+    ).all()
     assert legend_.decode(indices).dtype == legend_.dtype
 
 
@@ -61,7 +65,9 @@ def test_colours_become_indices_in_order(packed, seed):
 @pytest.mark.parametrize("first", [0, 1, 2, 200, 65000])
 def test_unlabelled_never_wraps_into_a_class(first):
     few = legend(first, first + 1, first + 5)
-    probes = np.array([UNLABELLED, UNLABELLED + 1, np.iinfo(np.int64).max, first - 1, first + 2, first + 6])
+    probes = np.array(
+        [UNLABELLED, UNLABELLED + 1, np.iinfo(np.int64).max, first - 1, first + 2, first + 6]
+    )
     assert (few.encode(probes) == IGNORE).all()
     assert not few.known(probes).any()
     assert few.encode(np.array([first, first + 1, first + 5])).tolist() == [0, 1, 2]
@@ -105,7 +111,10 @@ def test_an_ignored_class_counts_for_nodata_but_not_for_dtype():
     [
         (lambda: legend(1, 2, ignore=[1, 2]), "no class is left to learn"),
         (lambda: legend(1, (2, 1)), "share the code 1"),
-        (lambda: Legend(tuple(LandClass("a", (i,), i, "#000000") for i in (1, 2))), "share the name a"),
+        (
+            lambda: Legend(tuple(LandClass("a", (i,), i, "#000000") for i in (1, 2))),
+            "share the name a",
+        ),
         (lambda: legend(*range(255)), "at most 254"),
         (lambda: legend(65536), "code 65536"),
         (lambda: legend(1, -1), "code -1"),
@@ -129,7 +138,9 @@ def test_a_colour_round_trip(packed):
     assert rgb(unpack(packed)) == (packed // 65536, packed // 256 % 256, packed % 256)
 
 
-@pytest.mark.parametrize("text", ["", "red", "#12345", "#1234567", "#12345G", "#+12345", "#1_2345", "123456#", "# 12345"])
+@pytest.mark.parametrize(
+    "text", ["", "red", "#12345", "#1234567", "#12345G", "#+12345", "#1_2345", "123456#", "# 12345"]
+)
 def test_what_is_no_colour(text):
     with pytest.raises(UsageError, match="not a colour"):
         pack(text)
@@ -147,12 +158,19 @@ def test_colours_by_index():
 
 def test_found_codes_are_named_by_code_or_by_the_source():
     found = found_legend([9, 2, 4], "code", {4: "forest"})
-    assert [(c.name, c.codes, c.map_code) for c in found.classes] == [("2", (2,), 2), ("forest", (4,), 4), ("9", (9,), 9)]
+    assert [(c.name, c.codes, c.map_code) for c in found.classes] == [
+        ("2", (2,), 2),
+        ("forest", (4,), 4),
+        ("9", (9,), 9),
+    ]
 
 
 def test_found_colours_get_map_codes_from_one():
     found = found_legend([0xE2A929, 0x3C1098], "color")
-    assert [(c.name, c.map_code, c.color) for c in found.classes] == [("#3C1098", 1, "#3C1098"), ("#E2A929", 2, "#E2A929")]
+    assert [(c.name, c.map_code, c.color) for c in found.classes] == [
+        ("#3C1098", 1, "#3C1098"),
+        ("#E2A929", 2, "#E2A929"),
+    ]
 
 
 def test_negative_codes_need_a_class_list():
@@ -162,12 +180,15 @@ def test_negative_codes_need_a_class_list():
 
 def test_read_codes(tmp_path):
     read = from_text(
-        tmp_path, "- {name: dry, code: 0}\n- {code: [1, 5], color: '#0000ff'}\n- {name: none, code: -1, ignore: true}"
+        tmp_path,
+        "- {name: dry, code: 0}\n- {code: [1, 5], color: '#0000ff'}\n- {name: none, code: -1, ignore: true}",
     )
     assert read.kind == "code"
     assert [(c.name, c.codes, c.map_code, c.ignore) for c in read.classes] == [
-        ("dry", (0,), 0, False), ("1", (1, 5), 1, False), ("none", (-1,), -1, True),
-    ]  # fmt: skip
+        ("dry", (0,), 0, False),
+        ("1", (1, 5), 1, False),
+        ("none", (-1,), -1, True),
+    ]
     assert read.classes[1].color == "#0000FF"
     assert read.nodata == 255
 

@@ -1,6 +1,7 @@
 """Much work takes as much more time as there is more of it, and no more memory; counted, so that a busy machine fails nothing.
 
-`benchmarks/load.py` measures the same on whole verbs, up to ten thousand files and 100,000 pixels a side.
+`benchmarks/load.py` measures the same on whole verbs, up to ten thousand files and 100,000 pixels a
+side.
 """
 
 import time
@@ -43,12 +44,17 @@ def empty_pairs(folder, n):
 def test_listing_eight_times_the_files_takes_about_eight_times_as_long(tmp_path):
     few, many = (InspectOptions(str(empty_pairs(tmp_path / str(n), n))) for n in (200, 1600))
     assert len(pairs.find(many).samples) == 1600
-    assert seconds(lambda: pairs.find(many)) < 25 * seconds(lambda: pairs.find(few))  # 64 times if it were quadratic
+    assert seconds(lambda: pairs.find(many)) < 25 * seconds(
+        lambda: pairs.find(few)
+    )  # 64 times if it were quadratic
 
 
 def test_splitting_ten_times_the_groups_takes_about_ten_times_as_long():
     few, many = ([f"g{i}" for i in range(n)] for n in (3000, 30_000))
-    times = [seconds(lambda groups=groups: assign_splits(groups, None, None, 0)) for groups in (few, many)]
+    times = [
+        seconds(lambda groups=groups: assign_splits(groups, None, None, 0))
+        for groups in (few, many)
+    ]
     assert times[1] < 60 * times[0]  # 100 times if it were quadratic
 
 
@@ -56,13 +62,20 @@ def test_splitting_ten_times_the_groups_takes_about_ten_times_as_long():
 def test_a_block_is_held_against_its_neighbours_only(side, monkeypatch):
     calls = []
     monkeypatch.setattr("swath.data.splits.gap", lambda a, b: calls.append(1) or 99)
-    blocks = [Place(f"{r}-{c}", 0, Window(64 * r, 64 * c, 64, 64), f"{r}-{c}") for r in range(side) for c in range(side)]
+    blocks = [
+        Place(f"{r}-{c}", 0, Window(64 * r, 64 * c, 64, 64), f"{r}-{c}")
+        for r in range(side)
+        for c in range(side)
+    ]
     list(buffered(blocks, assign_splits([b.group for b in blocks], None, None, 0), 4))
     assert 0 < len(calls) <= 8 * len(blocks)
 
 
 def test_the_tiles_of_an_area_are_found_without_looking_at_all(monkeypatch):
-    tiling, area = fit(10**6, 10**6, most=4 * 10**6, halo=128, stride=32), Window(500_000, 700_000, 3000, 10)
+    tiling, area = (
+        fit(10**6, 10**6, most=4 * 10**6, halo=128, stride=32),
+        Window(500_000, 700_000, 3000, 10),
+    )
     made = []
     one = Tiling.__getitem__
     monkeypatch.setattr(Tiling, "__getitem__", lambda self, i: made.append(i) or one(self, i))
@@ -72,7 +85,12 @@ def test_the_tiles_of_an_area_are_found_without_looking_at_all(monkeypatch):
 
 def test_the_tiles_of_any_area_are_those_that_meet_it():
     tiling = fit(700, 450, most=192 * 192, halo=32, stride=32)
-    for area in (Window(0, 0, 700, 450), Window(31, 100, 1, 1), Window(600, 400, 500, 500), Window(95, 0, 130, 450)):
+    for area in (
+        Window(0, 0, 700, 450),
+        Window(31, 100, 1, 1),
+        Window(600, 400, 500, 500),
+        Window(95, 0, 130, 450),
+    ):
         assert list(tiling.meeting(area)) == [t for t in tiling if t.core.within(area).size]
     assert not list(tiling.meeting(Window(700, 0, 5, 5)))
 
@@ -86,7 +104,9 @@ def test_images_of_one_place_are_told_of_a_few_times_each():
     grids = [Grid(10, 10, tuple(NORTH_UP)[:6], UTM)] * 200
     found = list(overlaps(grids, [str(i) for i in range(200)]))
     assert np.bincount([j for _, j, _ in found]).max() == PARTNERS
-    assert {j for _, j, _ in found} == set(range(1, 200)) and all(share > 0.99 for *_, share in found)
+    assert {j for _, j, _ in found} == set(range(1, 200)) and all(
+        share > 0.99 for *_, share in found
+    )
     assert not list(overlaps(grids, ["one"] * 200))
 
 
@@ -99,7 +119,9 @@ def test_a_layer_is_moved_once_for_all_images(tmp_path):
 
 
 def test_blocks_of_large_rasters_fit_into_memory():
-    assert default_block([Grid(100_000, 100_000)]) == LARGEST_BLOCK == default_block([Grid(10**6, 10)])
+    assert (
+        default_block([Grid(100_000, 100_000)]) == LARGEST_BLOCK == default_block([Grid(10**6, 10)])
+    )
     assert default_block([Grid(1000, 2000)]) == 256
 
 

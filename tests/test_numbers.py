@@ -25,7 +25,9 @@ from tests.make import UTM, write_raster
 SEEDS = st.integers(0, 2**32 - 1)
 TURNED = st.tuples(st.floats(1, 100), st.floats(1, 100), st.floats(0, 6.3), st.booleans()).map(
     lambda n: (
-        Affine.translation(500_000, 5_600_000) * Affine.rotation(n[2] * 57.3) * Affine.scale(n[0], -n[1] if n[3] else n[1])
+        Affine.translation(500_000, 5_600_000)
+        * Affine.rotation(n[2] * 57.3)
+        * Affine.scale(n[0], -n[1] if n[3] else n[1])
     )
 )
 """Pixels of any size, turned any way, mirrored or not."""
@@ -36,7 +38,9 @@ TURNED = st.tuples(st.floats(1, 100), st.floats(1, 100), st.floats(0, 6.3), st.b
 def test_scores_are_those_of_scikit_learn(seed, n, missing):
     dice = np.random.default_rng(seed)
     truth = dice.integers(0, dice.integers(1, n + 1), (30, 40)).astype(np.uint8)
-    made = np.where(dice.random(truth.shape) < 0.5, truth, dice.integers(0, n, truth.shape)).astype(np.uint8)
+    made = np.where(dice.random(truth.shape) < 0.5, truth, dice.integers(0, n, truth.shape)).astype(
+        np.uint8
+    )
     truth[dice.random(truth.shape) < missing] = IGNORE
     known = truth != IGNORE
     assume(known.any())
@@ -47,9 +51,13 @@ def test_scores_are_those_of_scikit_learn(seed, n, missing):
     options = {"labels": there, "average": None, "zero_division": 0}
     np.testing.assert_allclose(scores.iou[there], metrics.jaccard_score(*flat, **options))
     np.testing.assert_allclose(scores.f1[there], metrics.f1_score(*flat, **options))
-    np.testing.assert_array_equal(matrix[np.ix_(there, there)], metrics.confusion_matrix(*flat, labels=there))
+    np.testing.assert_array_equal(
+        matrix[np.ix_(there, there)], metrics.confusion_matrix(*flat, labels=there)
+    )
     assert np.isnan(np.delete(scores.iou, there)).all()
-    assert scores.miou == pytest.approx(metrics.jaccard_score(*flat, labels=there, average="macro", zero_division=0))
+    assert scores.miou == pytest.approx(
+        metrics.jaccard_score(*flat, labels=there, average="macro", zero_division=0)
+    )
 
 
 @settings(max_examples=12)
@@ -57,10 +65,14 @@ def test_scores_are_those_of_scikit_learn(seed, n, missing):
 def test_areas_of_polygons_are_rasterios(tmp_path_factory, seed, transform, height, width):
     dice = np.random.default_rng(seed)
     codes = np.kron(dice.integers(0, 4, (height, width)), np.ones((2, 3))).astype(np.uint8)
-    path = write_raster(tmp_path_factory.getbasetemp() / "codes.tif", codes, UTM, transform, nodata=0)
+    path = write_raster(
+        tmp_path_factory.getbasetemp() / "codes.tif", codes, UTM, transform, nodata=0
+    )
     found = polygonise(path, None)
     shapes = rasterio.features.shapes(codes, codes != 0, transform=transform)
-    theirs = sorted((int(code), shapely.area(shapely.geometry.shape(shape))) for shape, code in shapes)
+    theirs = sorted(
+        (int(code), shapely.area(shapely.geometry.shape(shape))) for shape, code in shapes
+    )
     ours = sorted(zip(found.codes.tolist(), shapely.area(found.geometries).tolist(), strict=True))
     assert [code for code, _ in ours] == [code for code, _ in theirs]
     np.testing.assert_allclose([a for _, a in ours], [a for _, a in theirs], rtol=1e-6)
@@ -72,13 +84,21 @@ def test_areas_of_polygons_are_rasterios(tmp_path_factory, seed, transform, heig
         assert found.areas[found.codes == code].sum() == pytest.approx(area / 0.9996**2, rel=1e-3)
     if len(found.codes):
         back = rasterio.features.rasterize(
-            zip(found.geometries, found.codes, strict=True), codes.shape, transform=transform, dtype="uint8"
+            zip(found.geometries, found.codes, strict=True),
+            codes.shape,
+            transform=transform,
+            dtype="uint8",
         )
         np.testing.assert_array_equal(back, codes)
 
 
 @settings(max_examples=12)
-@given(SEEDS, st.sampled_from(["EPSG:4326", "EPSG:3857", "EPSG:32631", "EPSG:3035"]), st.booleans(), st.sampled_from([None, 0]))
+@given(
+    SEEDS,
+    st.sampled_from(["EPSG:4326", "EPSG:3857", "EPSG:32631", "EPSG:3035"]),
+    st.booleans(),
+    st.sampled_from([None, 0]),
+)
 def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs, turned, nodata):
     """Each pixel has the label at its centre, to a fifth of a label pixel; what lies outside the labels has none."""
     dice = np.random.default_rng(seed)
@@ -86,8 +106,12 @@ def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs,
     lon, lat = dice.uniform(7, 11), dice.uniform(45, 55)
     x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
     step = 0.0003 if crs == "EPSG:4326" else 30
-    place = Affine.translation(x, y) * Affine.rotation(20 if turned else 0) * Affine.scale(step, -step)
-    path = write_raster(tmp_path_factory.getbasetemp() / "labels.tif", labels, crs, place, nodata=nodata)
+    place = (
+        Affine.translation(x, y) * Affine.rotation(20 if turned else 0) * Affine.scale(step, -step)
+    )
+    path = write_raster(
+        tmp_path_factory.getbasetemp() / "labels.tif", labels, crs, place, nodata=nodata
+    )
     east, north = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True).transform(lon, lat)
     transform = Affine(13, 0, east - 100, 0, -17, north + 100)
     grid = Grid(60, 70, tuple(transform)[:6], rasterio.CRS.from_string(UTM).to_wkt())
@@ -98,7 +122,13 @@ def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs,
     theirs, covered = np.zeros((2, 60, 70), np.uint8)
     for source, into in ((labels, theirs), (np.ones_like(labels), covered)):
         rasterio.warp.reproject(
-            source, into, src_transform=place, src_crs=crs, dst_transform=transform, dst_crs=UTM, tolerance=0
+            source,
+            into,
+            src_transform=place,
+            src_crs=crs,
+            dst_transform=transform,
+            dst_crs=UTM,
+            tolerance=0,
         )
     missing = covered == 0 if nodata is None else theirs == 0
     gdals = np.where(missing, UNLABELLED, theirs.astype(np.int64))
@@ -109,7 +139,11 @@ def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs,
     col, row = ~place * (xs, ys)
     inside = (col >= 0) & (col < 50) & (row >= 0) & (row < 40)
     nearest = labels[np.clip(row, 0, 39).astype(int), np.clip(col, 0, 49).astype(int)]
-    projs = np.where(inside & (nearest != nodata) if nodata is not None else inside, nearest.astype(np.int64), UNLABELLED)
+    projs = np.where(
+        inside & (nearest != nodata) if nodata is not None else inside,
+        nearest.astype(np.int64),
+        UNLABELLED,
+    )
     clear = (np.abs(col - np.round(col)) > 0.2) & (np.abs(row - np.round(row)) > 0.2)
     np.testing.assert_array_equal(ours[clear], projs[clear])
     np.testing.assert_array_equal(ours[clear], gdals[clear])
@@ -132,7 +166,10 @@ def test_torch_onnx_and_openvino_agree_on_a_hundred_real_patches(shared_data, ti
     raw = np.stack(patches).astype(np.float32)
     assert raw.shape == (100, 3, 64, 64)
     setups: list[Setup] = [choose(name, "float32") for name in ("openvino", "onnxruntime")]
-    answers = [TorchRuntime(model.in_torch())(raw), *(model.open(setup).runtime(raw) for setup in setups)]
+    answers = [
+        TorchRuntime(model.in_torch())(raw),
+        *(model.open(setup).runtime(raw) for setup in setups),
+    ]
     best = np.sort(answers[0], axis=1)
     clear = best[:, -1] - best[:, -2] > 2e-3
     assert clear.mean() > 0.9

@@ -43,17 +43,35 @@ def test_every_field_is_explained(name: str) -> None:
 def test_python_signature_is_the_options(name: str) -> None:
     signature = inspect.signature(getattr(swath, name))
     assert set(signature.parameters) == {f.name for f in fields(ALL[name])}
-    positional = [p.name for p in signature.parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    positional = [
+        p.name
+        for p in signature.parameters.values()
+        if p.kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
     assert positional == (["source", "dataset"] if name == "prepare" else ["source"])
-    assert all(p.default is not inspect.Parameter.empty for p in signature.parameters.values() if p.name not in positional)
+    assert all(
+        p.default is not inspect.Parameter.empty
+        for p in signature.parameters.values()
+        if p.name not in positional
+    )
 
 
 def test_defaults_of_the_contract() -> None:
     options = PrepareOptions("s", "d")
     assert (options.layout, options.seed, options.test, options.val) == ("auto", 0, None, None)
-    assert (options.unlabeled, options.skip_bad, list(options.images), list(options.mask)) == (False, False, [], [])
+    assert (options.unlabeled, options.skip_bad, list(options.images), list(options.mask)) == (
+        False,
+        False,
+        [],
+        [],
+    )
     train = TrainOptions("d", "m")
-    assert (train.recipe, train.encoder, train.resume, train.seed) == ("default", "tf_efficientnet_lite0", False, 0)
+    assert (train.recipe, train.encoder, train.resume, train.seed) == (
+        "default",
+        "tf_efficientnet_lite0",
+        False,
+        0,
+    )
     assert EvaluateOptions("m", "d").split == "test"
 
 
@@ -85,17 +103,31 @@ def test_globs_of_one(given: Any) -> None:
             {"source": "s", "dataset": "d", "layout": "maze"},
             "option layout: .*'auto', 'pairs', 'scene' or 'contest'",
         ),
-        (PrepareOptions, {"source": "s", "dataset": "d", "block": 3}, "option block: .*greater than or equal to 32"),
+        (
+            PrepareOptions,
+            {"source": "s", "dataset": "d", "block": 3},
+            "option block: .*greater than or equal to 32",
+        ),
         (PrepareOptions, {"source": "s", "dataset": "d", "seed": -1}, "option seed: .*greater"),
         (PrepareOptions, {"source": "s", "dataset": "d", "seed": "x"}, "option seed: .*integer"),
         (PrepareOptions, {"source": "s"}, "DATASET is missing"),
         (InspectOptions, {"source": "s", "colour": 1}, "option colour: "),
-        (TrainOptions, {"dataset": "d", "model": "m", "steps": 1, "epochs": 1}, "more than one of minutes, epochs and steps"),
-        (TrainOptions, {"dataset": "d", "model": "m", "minutes": 0}, "option minutes: .*greater than 0"),
+        (
+            TrainOptions,
+            {"dataset": "d", "model": "m", "steps": 1, "epochs": 1},
+            "more than one of minutes, epochs and steps",
+        ),
+        (
+            TrainOptions,
+            {"dataset": "d", "model": "m", "minutes": 0},
+            "option minutes: .*greater than 0",
+        ),
         (PredictOptions, {"model": "m", "image": "i"}, "no MAP is given"),
     ],
 )
-def test_what_is_not_allowed_names_the_option(kind: type, values: dict[str, Any], message: str) -> None:
+def test_what_is_not_allowed_names_the_option(
+    kind: type, values: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         checked(kind, values)
     assert caught.value.fix
@@ -116,16 +148,25 @@ def test_stack_takes_the_place_of_the_image() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "keywords"),
-    [(("s", "d", "pairs"), {}), (("s",), {"source": "t", "dataset": "d"}), ((), {"dataset": "d"}), (("s", "d"), {"colour": 1})],
+    [
+        (("s", "d", "pairs"), {}),
+        (("s",), {"source": "t", "dataset": "d"}),
+        ((), {"dataset": "d"}),
+        (("s", "d"), {"colour": 1}),
+    ],
 )
-def test_a_wrong_call_is_a_usage_error(arguments: tuple[str, ...], keywords: dict[str, Any]) -> None:
+def test_a_wrong_call_is_a_usage_error(
+    arguments: tuple[str, ...], keywords: dict[str, Any]
+) -> None:
     with pytest.raises(UsageError):
         swath.prepare(*arguments, **keywords)
 
 
 def test_paths_may_be_path_objects(tmp_path: Path) -> None:
     assert [f["code"] for f in swath.inspect(tmp_path, layout="pairs").findings] == ["no-images"]
-    assert list(InspectOptions(tmp_path, images=["a.tif"], labels=Path("l.shp"), classes=Path("c")).images) == ["a.tif"]
+    assert list(
+        InspectOptions(tmp_path, images=["a.tif"], labels=Path("l.shp"), classes=Path("c")).images
+    ) == ["a.tif"]
 
 
 def test_public_names() -> None:

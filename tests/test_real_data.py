@@ -49,7 +49,14 @@ def test_landsat_bands_in_files_and_labels_in_another_crs(shared_data, tmp_path,
     folder = shared_data / "landsat"
     image = folder / "lsat7_2000_10.tif"
     prepared, scored, codes, nodata = whole_way(
-        tmp_path, folder, image, images=["lsat7_2000_*.tif"], labels=labels, stack=folder, block=128, buffer=0
+        tmp_path,
+        folder,
+        image,
+        images=["lsat7_2000_*.tif"],
+        labels=labels,
+        stack=folder,
+        block=128,
+        buffer=0,
     )
     assert prepared.bands == ["10", "20", "30", "40", "50", "70"]
     assert [c.code for c in prepared.classes] == [1, 2, 3, 4, 5, 6, 7]
@@ -67,7 +74,12 @@ def test_dubai_by_tile(shared_data, tmp_path):
             (tmp_path / "dubai" / f"Tile {tile}" / kind / file.name).symlink_to(file)
     image = tmp_path / "dubai/Tile 1/images/image_part_001.jpg"
     prepared, scored, codes, nodata = whole_way(
-        tmp_path, tmp_path / "dubai", image, classes=shared_data / "dubai-classes.yaml", test="Tile 1", val="none"
+        tmp_path,
+        tmp_path / "dubai",
+        image,
+        classes=shared_data / "dubai-classes.yaml",
+        test="Tile 1",
+        val="none",
     )
     assert prepared.splits["train"].groups == ["Tile 3", "Tile 7"]
     assert [c.name for c in prepared.classes] == ["water", "land", "road", "building", "vegetation"]

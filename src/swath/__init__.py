@@ -1,8 +1,9 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
-Every verb of the command line is a function of the same name and options: `inspect`, `prepare`, `train`, `crossvalidate`,
-`evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`, `submit`, `view`, `serve`, `demo`. `Model` opens a
-model file for arrays in memory. Nothing heavy is imported before it is used.
+Every verb of the command line is a function of the same name and options: `inspect`, `prepare`,
+`train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`,
+`submit`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Nothing heavy is
+imported before it is used.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from swath.errors import DataError, JobError, ModelError, SwathError, UsageError
     from swath.models.model import Model
 
-# ONNX Runtime tells its makers what it runs, with a number that it gives this machine, unless this is set before its import.
+# ONNX Runtime tells its makers what it runs, with a number that it gives this machine, unless this
+# is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
@@ -58,7 +60,9 @@ __all__ = [
     "view",
 ]
 
-_HOMES = {"Model": "swath.models.model"} | {name: f"swath.commands.{name}" for name in __all__ if name.islower()}
+_HOMES = {"Model": "swath.models.model"} | {
+    name: f"swath.commands.{name}" for name in __all__ if name.islower()
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """Lets torchvision be imported beside a CPU-only torch. Import this before timm, segmentation-models-pytorch, Lightning.
 
-torchvision from the registry is built for CUDA; beside a CPU-only torch its compiled part cannot load, and importing it
-fails with "operator torchvision::nms does not exist". The three libraries import it, and nothing here uses those operators:
-declaring their schemas is enough.
+torchvision from the registry is built for CUDA; beside a CPU-only torch its compiled part cannot
+load, and importing it fails with "operator torchvision::nms does not exist". The three libraries
+import it, and nothing here uses those operators: declaring their schemas is enough.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def declare_operators() -> torch.library.Library | None:
     """Try torchvision's compiled part, and declare its two detection operators where that does not load.
 
     Returns:
-        The library that holds the declarations, which must be kept alive; None where nothing had to be declared.
+        The library that holds the declarations, which must be kept alive; None where nothing had to
+        be declared.
     """
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None or _known():

@@ -1,7 +1,8 @@
 """What can go wrong, in words that a user can act on.
 
-Every mistake of a user, a file or a machine is raised as a `SwathError`: one paragraph that says what is wrong, in which
-file, and what to do. A bare Python exception that leaves the package is a bug.
+Every mistake of a user, a file or a machine is raised as a `SwathError`: one paragraph that says
+what is wrong, in which file, and what to do. A bare Python exception that leaves the package is a
+bug.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ class SwathError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, file: str | Path | None = None, fix: str | None = None, code: str = "unreadable") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        file: str | Path | None = None,
+        fix: str | None = None,
+        code: str = "unreadable",
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.file = None if file is None else str(file)

@@ -1,7 +1,7 @@
 """Land-cover classes: names, the codes or colours that stand for them in the user's files, and what a map holds.
 
-Inside the program a class is an index 0..n-1 of the learnt classes, and `IGNORE` marks pixels that have no label. The user's
-own codes and colours are met only here.
+Inside the program a class is an index 0..n-1 of the learnt classes, and `IGNORE` marks pixels that
+have no label. The user's own codes and colours are met only here.
 """
 
 from __future__ import annotations
@@ -36,9 +36,23 @@ Kind: TypeAlias = Literal["code", "color"]
 
 # Okabe and Ito (2008), told apart by colour-blind people, then a few more of matplotlib's tab20.
 _PALETTE = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#999999",
-    "#8C564B", "#98DF8A", "#C5B0D5", "#FF9896", "#17BECF", "#BCBD22", "#7F7F7F", "#C49C94",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#56B4E9",
+    "#F0E442",
+    "#999999",
+    "#8C564B",
+    "#98DF8A",
+    "#C5B0D5",
+    "#FF9896",
+    "#17BECF",
+    "#BCBD22",
+    "#7F7F7F",
+    "#C49C94",
+)
 
 
 @dataclass(frozen=True)
@@ -47,11 +61,13 @@ class LandClass:
 
     Attributes:
         name: what people call it.
-        codes: what the source files hold: one or several label codes, or packed colours (red * 65536 + green * 256 + blue).
+        codes: what the source files hold: one or several label codes, or packed colours (red *
+            65536 + green * 256 + blue).
         map_code: what a map holds for it, 0..65535.
         color: `#RRGGBB`, for pictures and colour tables.
         ignore: True where the class must not be learnt nor scored.
-        unlabeled: True where the class stands for the absence of a label and is learnt all the same.
+        unlabeled: True where the class stands for the absence of a label and is learnt all the
+            same.
     """
 
     name: str
@@ -66,11 +82,12 @@ class LandClass:
 class Legend:
     """All classes in the user's order, and whether source files hold `code`s or `color`s.
 
-    With `snap`, a value of no class is taken for the class whose value is nearest (in RGB); a colour that is nearest to black
-    has no label where no class is black.
+    With `snap`, a value of no class is taken for the class whose value is nearest (in RGB); a
+    colour that is nearest to black has no label where no class is black.
 
     Raises:
-        UsageError: two classes share a name or code, there are too many, or a learnt class has a code no map can hold.
+        UsageError: two classes share a name or code, there are too many, or a learnt class has a
+            code no map can hold.
     """
 
     classes: tuple[LandClass, ...]
@@ -85,9 +102,17 @@ class Legend:
         for values, what in ((names, "name"), (shown, self.kind)):
             twice = sorted(v for v, count in Counter(values).items() if count > 1)
             if twice:
-                raise UsageError(f"two classes share the {what} {twice[0]}", file=self.origin, fix="Give each its own")
+                raise UsageError(
+                    f"two classes share the {what} {twice[0]}",
+                    file=self.origin,
+                    fix="Give each its own",
+                )
         if not self.learnt:
-            raise UsageError("no class is left to learn", file=self.origin, fix="List at least one without `ignore`")
+            raise UsageError(
+                "no class is left to learn",
+                file=self.origin,
+                fix="List at least one without `ignore`",
+            )
         if len(self.learnt) > MAX_CLASSES:
             raise UsageError(
                 f"{len(self.learnt)} classes, and at most {MAX_CLASSES} can be learnt",
@@ -131,17 +156,25 @@ class Legend:
     @cached_property
     def dtype(self) -> str:
         """Smallest unsigned type that holds every learnt code and nodata: `uint8` or `uint16`."""
-        return "uint8" if max([self.nodata, *(c.map_code for c in self.learnt)]) <= 255 else "uint16"
+        return (
+            "uint8" if max([self.nodata, *(c.map_code for c in self.learnt)]) <= 255 else "uint16"
+        )
 
     @cached_property
     def _used(self) -> set[int]:
         """All that a map holds, or would hold had its classes not been merged."""
-        return {c.map_code for c in self.classes} | {code for c in self.classes if self.kind == "code" for code in c.codes}
+        return {c.map_code for c in self.classes} | {
+            code for c in self.classes if self.kind == "code" for code in c.codes
+        }
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         index_of = {c.name: i for i, c in enumerate(self.learnt)}
-        pairs = sorted((code, IGNORE if c.ignore else index_of[c.name]) for c in self.classes for code in c.codes)
+        pairs = sorted(
+            (code, IGNORE if c.ignore else index_of[c.name])
+            for c in self.classes
+            for code in c.codes
+        )
         keys, indices = zip(*pairs, strict=True)
         return np.array(keys, np.int64), np.array(indices, np.uint8)
 
@@ -157,12 +190,16 @@ class Legend:
 
     def all_learnt(self) -> Legend:
         """Return the same classes, of which the ignored ones are learnt as well and marked as `unlabeled`."""
-        classes = tuple(replace(c, ignore=False, unlabeled=True) if c.ignore else c for c in self.classes)
+        classes = tuple(
+            replace(c, ignore=False, unlabeled=True) if c.ignore else c for c in self.classes
+        )
         return replace(self, classes=classes)
 
     def of_maps(self) -> Legend:
         """Return the learnt classes as maps hold them: each with its one map code."""
-        return Legend(tuple(replace(c, codes=(c.map_code,)) for c in self.learnt), origin=self.origin)
+        return Legend(
+            tuple(replace(c, codes=(c.map_code,)) for c in self.learnt), origin=self.origin
+        )
 
     def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which of `codes` (any shape) belong to a class."""
@@ -190,7 +227,10 @@ class Legend:
         if self.kind == "color":
             targets = np.union1d(targets, 0)
         possible = (values >= 0) & (values <= 0xFFFFFF)
-        points, ends = (split_rgb(v) if self.kind == "color" else v[:, None] for v in (values[possible], targets))
+        points, ends = (
+            split_rgb(v) if self.kind == "color" else v[:, None]
+            for v in (values[possible], targets)
+        )
         nearest = [targets[((ends - point) ** 2).sum(axis=1).argmin()] for point in points]
         values[possible] = nearest
         return values[at].reshape(codes.shape)
@@ -241,14 +281,19 @@ def default_color(position: int) -> str:
     return _PALETTE[position % len(_PALETTE)]
 
 
-def found_legend(codes: list[int], kind: Kind, names: dict[int, str] | None = None, snap: bool = False) -> Legend:
+def found_legend(
+    codes: list[int], kind: Kind, names: dict[int, str] | None = None, snap: bool = False
+) -> Legend:
     """Make a legend of what the masks hold, in ascending order, named by code or colour, or by `names` (code to name).
 
     Raises:
         DataError: a code is negative, which needs a class list from the user.
     """
     if codes and min(codes) < 0:
-        raise DataError(f"the masks hold the negative code {min(codes)}", fix="Name the classes with --classes FILE")
+        raise DataError(
+            f"the masks hold the negative code {min(codes)}",
+            fix="Name the classes with --classes FILE",
+        )
     color = kind == "color"
     return Legend(
         tuple(
@@ -268,8 +313,9 @@ def found_legend(codes: list[int], kind: Kind, names: dict[int, str] | None = No
 def read_legend(path: PathLike) -> Legend:
     """Read a class file: YAML with a list (or `classes:` and a list) of `{name, code or color, ignore}`.
 
-    `code` may be a list, which merges codes. Where every class has a `code`, masks hold codes and `color` is only for pictures;
-    otherwise every class must have a `color`, and a map holds 1, 2, ... in the file's order.
+    `code` may be a list, which merges codes. Where every class has a `code`, masks hold codes and
+    `color` is only for pictures; otherwise every class must have a `color`, and a map holds 1, 2,
+    ... in the file's order.
 
     Raises:
         UsageError: the file is not such a list.
@@ -278,12 +324,20 @@ def read_legend(path: PathLike) -> Legend:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError("there is no such class file", file=path, fix="Check the path given to --classes") from None
+        raise UsageError(
+            "there is no such class file", file=path, fix="Check the path given to --classes"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"the class file is not readable YAML ({error})", file=path, fix="Mend the file") from error
+        raise UsageError(
+            f"the class file is not readable YAML ({error})", file=path, fix="Mend the file"
+        ) from error
     rows = content.get("classes") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not rows:
-        raise UsageError("no list of classes in it", file=path, fix="Write `classes:` and one `- {name, code}` a line")
+        raise UsageError(
+            "no list of classes in it",
+            file=path,
+            fix="Write `classes:` and one `- {name, code}` a line",
+        )
     by_code = all(isinstance(row, dict) and row.get("code") is not None for row in rows)
     try:
         classes = tuple(_class_of(row, i, by_code) for i, row in enumerate(rows))
@@ -294,17 +348,27 @@ def read_legend(path: PathLike) -> Legend:
 
 def _class_of(row: object, position: int, by_code: bool) -> LandClass:
     if not isinstance(row, dict):
-        raise UsageError(f"class {position + 1} is not a mapping", fix="Write it as {name: water, code: 1}")
+        raise UsageError(
+            f"class {position + 1} is not a mapping", fix="Write it as {name: water, code: 1}"
+        )
     extra = sorted(set(row) - {"name", "code", "color", "ignore"})
     if extra:
-        raise UsageError(f"class {position + 1} has the unknown key {extra[0]!r}", fix="Use name, code, color, ignore")
+        raise UsageError(
+            f"class {position + 1} has the unknown key {extra[0]!r}",
+            fix="Use name, code, color, ignore",
+        )
     color = row.get("color")
     if color is not None:
         color = unpack(pack(str(color)))
     if by_code:
         given = row["code"] if isinstance(row["code"], list) else [row["code"]]
-        if not given or not all(isinstance(code, int) and not isinstance(code, bool) for code in given):
-            raise UsageError(f"the code of class {position + 1} is no whole number", fix="Write it as 3 or [3, 4]")
+        if not given or not all(
+            isinstance(code, int) and not isinstance(code, bool) for code in given
+        ):
+            raise UsageError(
+                f"the code of class {position + 1} is no whole number",
+                fix="Write it as 3 or [3, 4]",
+            )
         codes, map_code = tuple(given), given[0]
     elif color is not None:
         codes, map_code = (pack(color),), position + 1

@@ -1,7 +1,8 @@
 """Progress of long work, told to whoever listens.
 
-The library never prints. Loops call `track` or `step`; a door (the command line, a server) installs a listener, and without
-one nothing happens. The listener lives in a context variable, so no function carries it as an argument.
+The library never prints. Loops call `track` or `step`; a door (the command line, a server) installs
+a listener, and without one nothing happens. The listener lives in a context variable, so no
+function carries it as an argument.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ class Finding:
         file: the file or folder it is about, as a path.
         message: one sentence that says what was found.
         fix: one sentence that says what to do.
-        sample: name of the sample it makes unusable, for `--skip-bad`; None where it concerns the whole source.
+        sample: name of the sample it makes unusable, for `--skip-bad`; None where it concerns the
+            whole source.
     """
 
     level: Level
@@ -44,7 +45,14 @@ class Finding:
     def of_error(cls, error: SwathError, file: PathLike, sample: str | None = None) -> Finding:
         """Make the finding that says the same as an error; `file` is used where the error names none."""
         message = sentence(error.what[:1].upper() + error.what[1:])
-        return cls("error", error.code, error.file or str(file), message, sentence(error.fix or "Look at the file"), sample)
+        return cls(
+            "error",
+            error.code,
+            error.file or str(file),
+            message,
+            sentence(error.fix or "Look at the file"),
+            sample,
+        )
 
     def as_json(self) -> dict[str, str]:
         """Return the five public fields, in the order of the contract."""

@@ -19,18 +19,24 @@ from tests.make import UTM, noise, truncate, write_jpeg, write_png, write_raster
 SIDE = 128
 COLORS = np.array([[226, 169, 41], [132, 41, 246], [110, 193, 228], [60, 16, 152]], np.uint8)
 CLASSES = "".join(
-    f'- {{name: {name}, color: "#{r:02X}{g:02X}{b:02X}"}}\n' for name, (r, g, b) in zip("wxyz", COLORS.tolist(), strict=True)
+    f'- {{name: {name}, color: "#{r:02X}{g:02X}{b:02X}"}}\n'
+    for name, (r, g, b) in zip("wxyz", COLORS.tolist(), strict=True)
 )
 
 
 def ground(seed: int, size: int = SIDE, classes: int = 3) -> np.ndarray:
     """Return class indices in patches of 16 pixels."""
-    return np.kron(noise(-(-size // 16), -(-size // 16), seed=seed, low=0, high=classes), np.ones((16, 16), int))[:size, :size]
+    return np.kron(
+        noise(-(-size // 16), -(-size // 16), seed=seed, low=0, high=classes),
+        np.ones((16, 16), int),
+    )[:size, :size]
 
 
 def seen(codes: np.ndarray, seed: int) -> np.ndarray:
     """Return what a satellite sees of it: three bands, uint16."""
-    return (codes * 900 + 700 + noise(3, *codes.shape, seed=seed, low=0, high=300, dtype="int64")).astype(np.uint16)
+    return (
+        codes * 900 + 700 + noise(3, *codes.shape, seed=seed, low=0, high=300, dtype="int64")
+    ).astype(np.uint16)
 
 
 def painted(codes: np.ndarray) -> np.ndarray:
@@ -60,9 +66,14 @@ class Pair:
     def where(self, pixel: float = 10.0) -> Any:
         return from_origin(200_000 + 5_000 * self.number, 5_600_000, pixel, pixel)
 
-    def write(self, image: Any = None, mask: Any = None, pixel: float = 10.0, **profile: Any) -> None:
+    def write(
+        self, image: Any = None, mask: Any = None, pixel: float = 10.0, **profile: Any
+    ) -> None:
         codes = self.codes
-        image, mask = (seen(codes, self.number) if image is None else image), (painted(codes) if mask is None else mask)
+        image, mask = (
+            (seen(codes, self.number) if image is None else image),
+            (painted(codes) if mask is None else mask),
+        )
         write_raster(self.image, image, UTM, self.where(pixel), **profile)
         write_raster(self.mask, mask, UTM, self.where(pixel))
 
@@ -101,8 +112,11 @@ def plant(root: Path) -> dict[str, tuple[str, Path]]:
 
     def fault(name: str, code: str, file: str = "image", **changes: Any) -> Pair:
         pair = Pair(root, name, 20 + len(expected))
-        given = {key: change(seen(pair.codes, pair.number) if key == "image" else pair.codes)
-                 for key, change in changes.items() if callable(change)}  # fmt: skip
+        given = {
+            key: change(seen(pair.codes, pair.number) if key == "image" else pair.codes)
+            for key, change in changes.items()
+            if callable(change)
+        }
         pair.write(**{**changes, **given})
         expected[name] = (code, getattr(pair, file))
         return pair
@@ -116,24 +130,43 @@ def plant(root: Path) -> dict[str, tuple[str, Path]]:
     pair = fault("mask in another CRS", "grid-mismatch", "mask")
     write_raster(pair.mask, painted(pair.codes), "EPSG:32633", pair.where())
     fault("other resolution", "resolution-mismatch", pixel=30.0)
-    fault("shifted labels", "labels-shifted", "mask", mask=lambda c: painted(np.roll(c, (6, -5), (0, 1))))
+    fault(
+        "shifted labels",
+        "labels-shifted",
+        "mask",
+        mask=lambda c: painted(np.roll(c, (6, -5), (0, 1))),
+    )
     fault("text", "unreadable").image.write_text("no image")
     truncate(fault("truncated image", "unreadable").image)
     truncate(fault("truncated mask", "unreadable", "mask").mask)
     fault("copy", "duplicate-image", image=lambda _: seen(ground(0), 0))
-    fault("later brighter copy", "near-duplicate", image=lambda _: (seen(ground(1), 99) * 1.05).astype(np.uint16))
+    fault(
+        "later brighter copy",
+        "near-duplicate",
+        image=lambda _: (seen(ground(1), 99) * 1.05).astype(np.uint16),
+    )
     pair = fault("same ground", "same-ground")
-    shifted = from_origin(200_000 + 5_000 * 2 + 200, 5_600_000, 10, 10)  # of clean 2, by 20 of 128 pixels
+    shifted = from_origin(
+        200_000 + 5_000 * 2 + 200, 5_600_000, 10, 10
+    )  # of clean 2, by 20 of 128 pixels
     write_raster(pair.image, seen(pair.codes, 5), UTM, shifted)
     write_raster(pair.mask, painted(pair.codes), UTM, shifted)
     fault("float", "dtype-mismatch", image=lambda i: i.astype(np.float32))
     fault("8 bits in 16", "eight-bit-range", image=lambda i: i // 16)
     fault("saturated", "saturated", image=lambda i: np.minimum(i, 2000))
-    fault("constant band", "constant-band", image=lambda i: i * np.array([[[1]], [[0]], [[1]]], np.uint16) + 7)
+    fault(
+        "constant band",
+        "constant-band",
+        image=lambda i: i * np.array([[[1]], [[0]], [[1]]], np.uint16) + 7,
+    )
     nan = np.zeros((1, SIDE, SIDE), np.float32)
     nan[0, 5:9] = np.nan
     fault("not a number", "not-finite", image=lambda i: i + nan)
-    fault("infinite", "not-finite", image=lambda i: i + np.where(np.isnan(nan), np.inf, 0).astype(np.float32))
+    fault(
+        "infinite",
+        "not-finite",
+        image=lambda i: i + np.where(np.isnan(nan), np.inf, 0).astype(np.float32),
+    )
     fault("black collar", "undeclared-nodata", image=lambda i: framed(i, 0))
     fault("white collar", "undeclared-nodata", image=lambda i: framed(i, 65535))
     fault("nodata only", "all-nodata", image=lambda i: np.zeros_like(i), nodata=0)
@@ -143,7 +176,10 @@ def plant(root: Path) -> dict[str, tuple[str, Path]]:
     fault("smoothed", "near-colours", "mask", mask=smoothed)
     pair = fault("jpeg", "near-colours")
     pair.mask.unlink()
-    expected["jpeg"] = ("near-colours", write_jpeg(pair.mask.with_suffix(".jpg"), painted(pair.codes), QUALITY=60))
+    expected["jpeg"] = (
+        "near-colours",
+        write_jpeg(pair.mask.with_suffix(".jpg"), painted(pair.codes), QUALITY=60),
+    )
     fault(
         "unknown colour",
         "unknown-code",
@@ -172,7 +208,11 @@ def test_every_planted_fault_is_found(tmp_path: Path, classes: Path) -> None:
     assert len(expected) >= 30
     result = swath.inspect(tmp_path / "source", classes=classes)
     found = {(f["code"], f["file"]) for f in result.findings}
-    missed = {name: planted for name, planted in expected.items() if (planted[0], str(planted[1])) not in found}
+    missed = {
+        name: planted
+        for name, planted in expected.items()
+        if (planted[0], str(planted[1])) not in found
+    }
     assert not missed
     wrong = [f for f in result.findings if Path(f["file"]).parts[-3].startswith("clean")]
     assert not wrong
@@ -195,12 +235,16 @@ def test_colours_are_snapped_only_when_asked(tmp_path: Path, classes: Path) -> N
     with pytest.raises(swath.DataError, match=r"near the classes'"):
         swath.prepare(tmp_path / "source", tmp_path / "d", classes=classes)
     for options in ({"classes": classes}, {}):
-        result = swath.prepare(tmp_path / "source", tmp_path / "d", snap_colours=True, val="none", test="9", **options)
+        result = swath.prepare(
+            tmp_path / "source", tmp_path / "d", snap_colours=True, val="none", test="9", **options
+        )
         assert any(f["code"] == "snapped-colours" for f in result.findings)
         dataset = Dataset(tmp_path / "d")
         labels = dataset.images[-1].read_labels(dataset.images[-1].grid.window)
         colors = [c.color for c in dataset.manifest.legend.learnt]
-        meant = np.array([colors.index("#{:02X}{:02X}{:02X}".format(*c)) for c in COLORS[:3].tolist()])[pair.codes]
+        meant = np.array(
+            [colors.index("#{:02X}{:02X}{:02X}".format(*c)) for c in COLORS[:3].tolist()]
+        )[pair.codes]
         assert (labels == 255).mean() == 0
         inside = (pair.codes == np.roll(pair.codes, 1, 1)) | (np.arange(SIDE) == 0)
         assert (labels == meant)[inside].all()
@@ -208,12 +252,19 @@ def test_colours_are_snapped_only_when_asked(tmp_path: Path, classes: Path) -> N
 
 
 def test_jpeg_masks_of_a_whole_folder_are_snapped_to_what_was_painted(tmp_path: Path) -> None:
-    truth = [np.roll(np.kron(noise(4, 4, seed=k, low=0, high=3), np.ones((64, 64), int)), 5, (0, 1)) for k in range(4)]
+    truth = [
+        np.roll(np.kron(noise(4, 4, seed=k, low=0, high=3), np.ones((64, 64), int)), 5, (0, 1))
+        for k in range(4)
+    ]
     for k, codes in enumerate(truth):
         write_raster(tmp_path / "source" / str(k) / "images" / "x.tif", seen(codes, k))
         write_jpeg(tmp_path / "source" / str(k) / "masks" / "x.jpg", painted(codes), QUALITY=70)
-    assert {f["code"] for f in swath.inspect(tmp_path / "source").findings if f["level"] == "error"} == {"near-colours"}
-    result = swath.prepare(tmp_path / "source", tmp_path / "d", snap_colours=True, val="none", test="0")
+    assert {
+        f["code"] for f in swath.inspect(tmp_path / "source").findings if f["level"] == "error"
+    } == {"near-colours"}
+    result = swath.prepare(
+        tmp_path / "source", tmp_path / "d", snap_colours=True, val="none", test="0"
+    )
     assert len(result.classes) == 3
     rank = np.argsort(np.argsort([r << 16 | g << 8 | b for r, g, b in COLORS[:3].tolist()]))
     for image, codes in zip(Dataset(tmp_path / "d").images, truth, strict=True):
@@ -226,7 +277,9 @@ def test_a_leak_between_splits_is_told(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "source" / "0", tmp_path / "source" / "copy")
     result = swath.prepare(tmp_path / "source", tmp_path / "d", test="copy", val="none")
     leaks = [f["message"] for f in result.findings if f["code"] == "split-leak"]
-    assert any("same ground" in text for text in leaks) and any("show the same" in text for text in leaks)
+    assert any("same ground" in text for text in leaks) and any(
+        "show the same" in text for text in leaks
+    )
     result = swath.prepare(tmp_path / "source", tmp_path / "e", test="copy,0", val="none")
     assert not [f for f in result.findings if f["code"] == "split-leak"]
 
@@ -237,12 +290,18 @@ def test_a_leak_between_splits_is_told(tmp_path: Path) -> None:
         ("dubai", {}, {"palette-disagrees", "resolution-unknown"}),
         ("sentinel2", {}, {"single-class", "code-gaps", "several-crs"}),
         ("flood", {}, {"negative-code"}),
-        ("landsat", {"images": ["lsat7_2000_*.tif"], "labels": "landsat96_polygons.shp"},
-         {"mixed-bands", "sparse-labels", "labels-in-another-crs"}),
-        ("landsat", {"images": ["lsat7_2000_*.tif"], "labels": "landsat96_labelled_pixels.tif"},
-         {"mixed-bands", "sparse-labels", "labels-in-another-crs"}),
+        (
+            "landsat",
+            {"images": ["lsat7_2000_*.tif"], "labels": "landsat96_polygons.shp"},
+            {"mixed-bands", "sparse-labels", "labels-in-another-crs"},
+        ),
+        (
+            "landsat",
+            {"images": ["lsat7_2000_*.tif"], "labels": "landsat96_labelled_pixels.tif"},
+            {"mixed-bands", "sparse-labels", "labels-in-another-crs"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_real_folders_list_what_their_readme_lists(
     shared_data: Path, tmp_path: Path, folder: str, options: Any, codes: set[str]
 ) -> None:

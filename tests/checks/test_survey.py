@@ -49,9 +49,15 @@ def write_colors(source: Path, name: str, size: int = SIDE) -> None:
     write_png(mask(source, name), array)
 
 
-def only(result: InspectResult, code: str, ignoring: tuple[str, ...] = ("single-group",)) -> dict[str, str]:
+def only(
+    result: InspectResult, code: str, ignoring: tuple[str, ...] = ("single-group",)
+) -> dict[str, str]:
     """Return the one finding of a source, apart from those that every such source has and from other notes."""
-    findings = [f for f in result.findings if f["code"] not in ignoring and (f["level"] != "note" or f["code"] == code)]
+    findings = [
+        f
+        for f in result.findings
+        if f["code"] not in ignoring and (f["level"] != "note" or f["code"] == code)
+    ]
     assert [f["code"] for f in findings] == [code]
     assert findings[0]["message"].endswith(".") and findings[0]["fix"].endswith((".", "?"))
     return findings[0]
@@ -80,7 +86,9 @@ def test_good_source(source: Path) -> None:
     assert (result.layout, result.images, result.groups) == ("pairs", 4, list(NAMES))
     assert result.bands == ["red", "green", "blue"] or result.bands == ["1", "2", "3"]
     codes = (np.indices((SIDE, SIDE))[1] * 3 // SIDE + 1).ravel()
-    assert [(c.name, c.code, c.pixels) for c in result.classes] == [(str(k), k, 4 * int((codes == k).sum())) for k in (1, 2, 3)]
+    assert [(c.name, c.code, c.pixels) for c in result.classes] == [
+        (str(k), k, 4 * int((codes == k).sum())) for k in (1, 2, 3)
+    ]
 
 
 def test_missing_mask(source: Path) -> None:
@@ -137,7 +145,9 @@ def test_mask_on_another_grid(tmp_path: Path) -> None:
         own = from_origin(500_000 + 10_000 * ord(name), 5_600_000, 10, 10)
         write_raster(image(tmp_path / "s", name), noise(2, SIDE, SIDE, seed=ord(name)), UTM, own)
         where = from_origin(400_000, 5_000_000, 10, 10) if name == "b" else own
-        write_raster(tmp_path / "s" / "masks" / f"{name}.tif", noise(SIDE, SIDE, high=4), UTM, where)
+        write_raster(
+            tmp_path / "s" / "masks" / f"{name}.tif", noise(SIDE, SIDE, high=4), UTM, where
+        )
     finding = only(swath.inspect(tmp_path / "s"), "grid-mismatch")
     assert finding["file"] == str(tmp_path / "s" / "masks" / "b.tif")
     assert "scene" in finding["fix"]
@@ -171,7 +181,9 @@ def test_unknown_code_names_file_code_and_pixels(source: Path, tmp_path: Path) -
     codes = np.ones((SIDE, SIDE), np.uint8)
     codes[5, :17] = 77
     write_png(mask(source, "b"), codes)
-    classes = write_classes(tmp_path / "classes.yaml", "[{name: x, code: 1}, {name: y, code: [2, 3]}]")
+    classes = write_classes(
+        tmp_path / "classes.yaml", "[{name: x, code: 1}, {name: y, code: [2, 3]}]"
+    )
     finding = only(swath.inspect(source, classes=classes), "unknown-code")
     assert (finding["level"], finding["file"]) == ("error", str(mask(source, "b")))
     assert "code 77 (17 pixels)" in finding["message"]
@@ -185,7 +197,9 @@ def test_unknown_color_is_written_as_people_write_it(tmp_path: Path) -> None:
     for name in NAMES:
         write_colors(source, name)
     classes = write_classes(tmp_path / "classes.yaml", '[{name: x, color: "#0000FF"}]')
-    findings = [f for f in swath.inspect(source, classes=classes).findings if f["code"] == "unknown-code"]
+    findings = [
+        f for f in swath.inspect(source, classes=classes).findings if f["code"] == "unknown-code"
+    ]
     assert [f["file"] for f in findings] == [str(mask(source, name)) for name in NAMES]
     assert all(f"#FF0000 ({PIXELS // 2} pixels)" in f["message"] for f in findings)
 
@@ -208,8 +222,12 @@ def test_photograph_as_mask_of_colors(tmp_path: Path) -> None:
     assert (finding["level"], finding["file"]) == ("error", str(mask(source, "b")))
     assert "lossless" in finding["fix"]
     assert [c.name for c in swath.inspect(source).classes] == ["#0000FF", "#FF0000"]
-    classes = write_classes(tmp_path / "classes.yaml", '[{name: x, color: "#0000FF"}, {name: y, color: "#FF0000"}]')
-    assert only(swath.inspect(source, classes=classes), "mask-photograph")["file"] == str(mask(source, "b"))
+    classes = write_classes(
+        tmp_path / "classes.yaml", '[{name: x, color: "#0000FF"}, {name: y, color: "#FF0000"}]'
+    )
+    assert only(swath.inspect(source, classes=classes), "mask-photograph")["file"] == str(
+        mask(source, "b")
+    )
     assert survivors(source, classes=classes) == ["a", "c", "d"]
 
 
@@ -221,7 +239,11 @@ def test_lossy_copy_of_a_mask(tmp_path: Path) -> None:
         blurred = file.read()
     mask(source, "b").unlink()
     blurred[:, ::3] = 255 - blurred[:, ::3]
-    write_jpeg(source / "masks" / "b.jpg", (blurred * 0.9 + noise(3, SIDE, SIDE, high=20)).astype(np.uint8), QUALITY=40)
+    write_jpeg(
+        source / "masks" / "b.jpg",
+        (blurred * 0.9 + noise(3, SIDE, SIDE, high=20)).astype(np.uint8),
+        QUALITY=40,
+    )
     assert only(swath.inspect(source), "mask-photograph")["file"].endswith("b.jpg")
 
 
@@ -243,7 +265,9 @@ def test_color_photograph_among_codes_does_not_change_the_others(source: Path) -
 
 def write_palette(source: Path, name: str, palette: list[int]) -> None:
     """Write a pair whose mask shows blue on the left and red on the right by a palette of its own."""
-    colors = {code: (color >> 16, color >> 8 & 255, color & 255) for code, color in enumerate(palette)}
+    colors = {
+        code: (color >> 16, color >> 8 & 255, color & 255) for code, color in enumerate(palette)
+    }
     codes = np.full((SIDE, SIDE), palette.index(0x0000FF), np.uint8)
     codes[:, SIDE // 2 :] = palette.index(0xFF0000)
     write_raster(image(source, name), noise(3, SIDE, SIDE))
@@ -261,7 +285,10 @@ def test_palettes_that_disagree_are_colors(tmp_path: Path) -> None:
     for name in NAMES:
         write_palette(tmp_path, name, [0xFF0000, 0x0000FF] if name == "b" else [0x0000FF, 0xFF0000])
     result = swath.inspect(tmp_path)
-    assert [(c.name, c.pixels) for c in result.classes] == [("#0000FF", 2 * PIXELS), ("#FF0000", 2 * PIXELS)]
+    assert [(c.name, c.pixels) for c in result.classes] == [
+        ("#0000FF", 2 * PIXELS),
+        ("#FF0000", 2 * PIXELS),
+    ]
 
 
 def test_mask_of_many_named_codes_is_no_photograph(source: Path, tmp_path: Path) -> None:
@@ -286,7 +313,10 @@ def test_negative_code_needs_classes(source: Path, tmp_path: Path) -> None:
     assert (finding["level"], finding["file"]) == ("error", str(path))
     assert "-1 (9 pixels)" in finding["message"] and "--classes" in finding["fix"]
     assert survivors(source) == ["a", "c", "d"]
-    named = write_classes(tmp_path / "classes.yaml", "[{name: no, code: -1, ignore: true}, {name: x, code: [1, 2, 3]}]")
+    named = write_classes(
+        tmp_path / "classes.yaml",
+        "[{name: no, code: -1, ignore: true}, {name: x, code: [1, 2, 3]}]",
+    )
     assert swath.inspect(source, classes=named).ok
 
 
@@ -315,10 +345,14 @@ def test_other_number_of_bands(source: Path) -> None:
     assert survivors(source) == ["b", "c", "d"]
 
 
-@pytest.mark.parametrize(("most", "other", "level"), [("uint8", "uint16", "error"), ("int16", "uint16", "warning")])
+@pytest.mark.parametrize(
+    ("most", "other", "level"), [("uint8", "uint16", "error"), ("int16", "uint16", "warning")]
+)
 def test_other_type(tmp_path: Path, most: str, other: str, level: str) -> None:
     for name in NAMES:
-        pixels = noise(3, SIDE, SIDE, seed=ord(name), high=255 if most == "uint8" else 3000, dtype="int64")
+        pixels = noise(
+            3, SIDE, SIDE, seed=ord(name), high=255 if most == "uint8" else 3000, dtype="int64"
+        )
         write_raster(image(tmp_path, name), pixels.astype(other if name == "b" else most))
         write_png(mask(tmp_path, name), np.ones((SIDE, SIDE), np.uint8))
     finding = only(swath.inspect(tmp_path), "dtype-mismatch", ("single-group", "eight-bit-range"))
@@ -335,8 +369,12 @@ def test_mask_without_labels_is_a_warning(source: Path) -> None:
 
 def test_mask_of_ignored_classes_only_has_no_labels(source: Path, tmp_path: Path) -> None:
     write_png(mask(source, "b"), np.full((SIDE, SIDE), 9, np.uint8))
-    classes = write_classes(tmp_path / "classes.yaml", "[{name: x, code: [1, 2, 3]}, {name: no, code: 9, ignore: true}]")
-    assert only(swath.inspect(source, classes=classes), "no-labels")["file"] == str(mask(source, "b"))
+    classes = write_classes(
+        tmp_path / "classes.yaml", "[{name: x, code: [1, 2, 3]}, {name: no, code: 9, ignore: true}]"
+    )
+    assert only(swath.inspect(source, classes=classes), "no-labels")["file"] == str(
+        mask(source, "b")
+    )
 
 
 def test_black_that_no_class_has_is_unpainted(tmp_path: Path) -> None:
@@ -348,7 +386,9 @@ def test_black_that_no_class_has_is_unpainted(tmp_path: Path) -> None:
     array[:, :3] = 0
     write_png(mask(source, "b"), array)
     rows = '{name: x, color: "#0000FF"}, {name: y, color: "#FF0000"}'
-    finding = only(swath.inspect(source, classes=write_classes(tmp_path / "c.yaml", f"[{rows}]")), "unpainted")
+    finding = only(
+        swath.inspect(source, classes=write_classes(tmp_path / "c.yaml", f"[{rows}]")), "unpainted"
+    )
     assert (finding["level"], finding["file"]) == ("warning", str(mask(source, "b")))
     assert f"{3 * SIDE} black pixels" in finding["message"]
     black = write_classes(tmp_path / "c.yaml", f'[{rows}, {{name: z, color: "#000000"}}]')
@@ -384,7 +424,9 @@ def test_scene_whose_files_are_missing_or_damaged_is_a_finding(source: Path) -> 
     assert not result.ok and "--images images/*.jp2" in result.findings[0]["message"]
     truncate(image(source, "a"), 0)
     result = swath.inspect(source, images="images/a.tif", labels="masks/a.png")
-    assert [(f["code"], f["file"]) for f in result.findings] == [("unreadable", str(image(source, "a")))]
+    assert [(f["code"], f["file"]) for f in result.findings] == [
+        ("unreadable", str(image(source, "a")))
+    ]
 
 
 def test_pixels_of_the_mask_option_are_not_counted(source: Path) -> None:
@@ -418,7 +460,9 @@ def test_everything_wrong_at_once_is_all_found(source: Path) -> None:
         ("unreadable", "c.tif"),
         ("all-nodata", "d.tif"),
     }
-    assert [f["level"] for f in findings] == sorted((f["level"] for f in findings), key=["error", "warning", "note"].index)
+    assert [f["level"] for f in findings] == sorted(
+        (f["level"] for f in findings), key=["error", "warning", "note"].index
+    )
     assert "3 more errors" in refused(source)
     assert survivors(source) == [f"ok{i}" for i in range(6)]
 
@@ -472,7 +516,9 @@ def test_flood_needs_names_for_its_negative_code(shared_data: Path, tmp_path: Pa
     with rasterio.open(shared_data / "flood" / "labels" / "Spain_7370579_LabelHand.tif") as file:
         labels = file.read(1)
     text = "[{name: none, code: -1, ignore: true}, {name: dry, code: 0}, {name: water, code: 1}]"
-    named = swath.inspect(shared_data / "flood", classes=write_classes(tmp_path / "classes.yaml", text))
+    named = swath.inspect(
+        shared_data / "flood", classes=write_classes(tmp_path / "classes.yaml", text)
+    )
     assert named.ok and len(named.bands) == 13
     assert {c.name: c.pixels for c in named.classes} == {
         "none": int((labels == -1).sum()),

@@ -48,7 +48,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
-def spawn(*words: str | Path, env: dict[str, str] | None = None, program: tuple[str, ...] = PROGRAM) -> Ran:
+def spawn(
+    *words: str | Path, env: dict[str, str] | None = None, program: tuple[str, ...] = PROGRAM
+) -> Ran:
     """Run the program in a process of its own."""
     done = subprocess.run(
         [*program, *map(str, words)],
@@ -71,7 +73,11 @@ def scene(tmp_path: Path) -> Path:
     """Two single-band files of one grid, and polygons."""
     for name in ("b1", "b2"):
         write_raster(tmp_path / "scene" / f"{name}.tif", noise(1, 128, 128), UTM, NORTH_UP)
-    write_layer(tmp_path / "scene" / "labels.gpkg", [box(0, 0, 128, 60), box(0, 60, 128, 68)], {"class": [1, 2]})
+    write_layer(
+        tmp_path / "scene" / "labels.gpkg",
+        [box(0, 0, 128, 60), box(0, 60, 128, 68)],
+        {"class": [1, 2]},
+    )
     return tmp_path / "scene"
 
 
@@ -90,9 +96,15 @@ def test_help_of_every_verb(run: Any, verb: str) -> None:
 @pytest.mark.parametrize(
     ("verb", "flags"),
     [
-        ("prepare", "--layout --classes --images --labels --label-field --mask --test --val --unlabeled --skip-bad --seed"),
+        (
+            "prepare",
+            "--layout --classes --images --labels --label-field --mask --test --val --unlabeled --skip-bad --seed",
+        ),
         ("inspect", "--layout --classes --images --labels --label-field --mask --unlabeled"),
-        ("train", "--recipe --encoder --decoder --weights --minutes --epochs --steps --resume --seed"),
+        (
+            "train",
+            "--recipe --encoder --decoder --weights --minutes --epochs --steps --resume --seed",
+        ),
         ("evaluate", "--split --report"),
         ("predict", "--stack"),
     ],
@@ -105,7 +117,10 @@ def test_flags_of_the_contract(run: Any, verb: str, flags: str) -> None:
 def test_help_lists_the_verbs(run: Any) -> None:
     ran = run("--help")
     assert ran.code == 0
-    assert all(f"\n  {verb} " in ran.out for verb in ("inspect", "prepare", "train", "evaluate", "predict", "demo"))
+    assert all(
+        f"\n  {verb} " in ran.out
+        for verb in ("inspect", "prepare", "train", "evaluate", "predict", "demo")
+    )
 
 
 def test_version(run: Any) -> None:
@@ -148,7 +163,9 @@ def test_inspect_json(run: Any, source: Path) -> None:
 def test_inspect_of_an_empty_folder_prints_json_and_exits_1(run: Any, tmp_path: Path) -> None:
     ran = run("inspect", tmp_path, "--json")
     assert ran.code == 1
-    assert [(f["level"], f["code"], f["file"]) for f in ran.json["findings"]] == [("error", "no-images", str(tmp_path))]
+    assert [(f["level"], f["code"], f["file"]) for f in ran.json["findings"]] == [
+        ("error", "no-images", str(tmp_path))
+    ]
     assert ran.json["images"] == 0
 
 
@@ -165,16 +182,22 @@ def test_prepare_json(run: Any, source: Path, tmp_path: Path) -> None:
     ran = run("prepare", source, tmp_path / "d", "--test", "a", "--val", "none", "--json")
     assert ran.code == 0 and ran.out.count("\n") == 1
     assert {"images", "splits", "classes", "bands"} <= set(ran.json)
-    assert ran.json["splits"]["test"]["groups"] == ["a"] and ran.json["splits"]["val"]["images"] == 0
+    assert (
+        ran.json["splits"]["test"]["groups"] == ["a"] and ran.json["splits"]["val"]["images"] == 0
+    )
     assert sum(c["share"] for c in ran.json["classes"]) == pytest.approx(1)
-    assert type(ran.json["images"]) is int and all(type(c["pixels"]) is int for c in ran.json["classes"])
+    assert type(ran.json["images"]) is int and all(
+        type(c["pixels"]) is int for c in ran.json["classes"]
+    )
 
 
 def test_prepare_refuses_in_one_paragraph(run: Any, source: Path, tmp_path: Path) -> None:
     (source / "masks" / "b.png").unlink()
     ran = run("prepare", source, tmp_path / "d")
     assert ran.code == 1 and ran.out == ""
-    assert ran.err.startswith(f"Error: {source / 'images' / 'b.tif'}: ") and ran.err.count("\n") == 1
+    assert (
+        ran.err.startswith(f"Error: {source / 'images' / 'b.tif'}: ") and ran.err.count("\n") == 1
+    )
     assert "--unlabeled" in ran.err
     skipped = run("prepare", source, tmp_path / "d", "--skip-bad", "--json")
     assert skipped.code == 0 and skipped.json["skipped"] == ["b"]
@@ -183,17 +206,23 @@ def test_prepare_refuses_in_one_paragraph(run: Any, source: Path, tmp_path: Path
 
 def test_no_such_folder_exits_1(run: Any, tmp_path: Path) -> None:
     ran = run("prepare", tmp_path / "nowhere", tmp_path / "d")
-    assert ran == Ran(1, "", f"Error: {tmp_path / 'nowhere'}: there is no such folder. Check the path.\n")
+    assert ran == Ran(
+        1, "", f"Error: {tmp_path / 'nowhere'}: there is no such folder. Check the path.\n"
+    )
     seen = run("inspect", tmp_path / "nowhere", "--json")
     assert seen.code == 1 and seen.json["findings"][0]["file"] == str(tmp_path / "nowhere")
 
 
 def test_arguments_may_come_from_the_configuration(run: Any, source: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(f"source: {source}\ndataset: {tmp_path / 'd'}\njson: true\n", encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(
+        f"source: {source}\ndataset: {tmp_path / 'd'}\njson: true\n", encoding="utf-8"
+    )
     assert run("prepare", "--config", tmp_path / "c.yaml").json["images"] == 4
 
 
-def test_a_bug_is_one_paragraph_and_a_traceback_only_if_asked(run: Any, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_one_paragraph_and_a_traceback_only_if_asked(
+    run: Any, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("swath.commands.inspect.survey_of", lambda _: 1 / 0)
     quiet, loud = run("inspect", source), run("inspect", source, "-v")
     assert quiet.code == loud.code == 1 and "ZeroDivisionError" in quiet.err
@@ -214,7 +243,11 @@ def test_quiet_says_nothing_but_errors_and_json(run: Any, source: Path, tmp_path
 
 
 def test_a_configuration_can_ask_for_quiet(
-    run: Any, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Any,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from swath.commands import inspect
 
@@ -227,7 +260,9 @@ def test_a_configuration_can_ask_for_quiet(
     monkeypatch.setattr("swath.commands.inspect.survey_of", warns)
     (tmp_path / "c.yaml").write_text("quiet: true\n", encoding="utf-8")
     assert run("inspect", source).out and caplog.messages == ["look here"]
-    assert run("inspect", source, "--config", tmp_path / "c.yaml") == Ran(0, "", "") and caplog.messages == ["look here"]
+    assert run("inspect", source, "--config", tmp_path / "c.yaml") == Ran(
+        0, "", ""
+    ) and caplog.messages == ["look here"]
 
 
 def test_prepare_for_people(run: Any, source: Path, tmp_path: Path) -> None:
@@ -246,8 +281,21 @@ def test_config_holds_options_and_flags_win(run: Any, source: Path, tmp_path: Pa
     ran = run("prepare", source, tmp_path / "d", "--config", config, "--json")
     assert ran.code == 0 and ran.json["splits"]["test"]["groups"] == ["a", "b"]
     assert json.loads((tmp_path / "d" / "dataset.json").read_text(encoding="utf-8"))["seed"] == 5
-    ran = run("prepare", source, tmp_path / "d", "--config", config, "--test", "c", "--seed", "6", "--json")
-    assert ran.json["splits"]["test"]["groups"] == ["c"] and ran.json["splits"]["val"]["groups"] == []
+    ran = run(
+        "prepare",
+        source,
+        tmp_path / "d",
+        "--config",
+        config,
+        "--test",
+        "c",
+        "--seed",
+        "6",
+        "--json",
+    )
+    assert (
+        ran.json["splits"]["test"]["groups"] == ["c"] and ran.json["splits"]["val"]["groups"] == []
+    )
     assert json.loads((tmp_path / "d" / "dataset.json").read_text(encoding="utf-8"))["seed"] == 6
 
 
@@ -262,12 +310,19 @@ def test_config_holds_options_and_flags_win(run: Any, source: Path, tmp_path: Pa
         (None, "cannot be read"),
     ],
 )
-def test_wrong_config_exits_2(run: Any, source: Path, tmp_path: Path, text: str | None, message: str) -> None:
+def test_wrong_config_exits_2(
+    run: Any, source: Path, tmp_path: Path, text: str | None, message: str
+) -> None:
     config = tmp_path / "options.yaml"
     if text is not None:
         config.write_text(text, encoding="utf-8")
     ran = run("prepare", source, tmp_path / "d", "--config", config)
-    assert ran.code == 2 and message in ran.err and ran.err.startswith("Error: ") and "Traceback" not in ran.err
+    assert (
+        ran.code == 2
+        and message in ran.err
+        and ran.err.startswith("Error: ")
+        and "Traceback" not in ran.err
+    )
 
 
 def test_empty_config(run: Any, source: Path, tmp_path: Path) -> None:
@@ -303,13 +358,40 @@ def test_images_as_the_shell_gives_them(run: Any, scene: Path, tmp_path: Path) -
     one = run("inspect", scene, "--images", "b1.tif", "b2.tif", "--labels", "labels.gpkg", "--json")
     assert one.code == 0 and one.json["layout"] == "scene"
     assert one.json["bands"] == ["b1", "b2"]
-    assert run("inspect", scene, "--images", "b*.tif", "--labels", "labels.gpkg", "--json").json == one.json
-    assert run("inspect", "--json", "--labels", "labels.gpkg", "--images", "b1.tif", "b2.tif", scene).json == one.json
     assert (
-        run("inspect", "--labels", "labels.gpkg", "--images", "b1.tif", "--images", "b2.tif", "--json", scene).json == one.json
+        run("inspect", scene, "--images", "b*.tif", "--labels", "labels.gpkg", "--json").json
+        == one.json
+    )
+    assert (
+        run(
+            "inspect", "--json", "--labels", "labels.gpkg", "--images", "b1.tif", "b2.tif", scene
+        ).json
+        == one.json
+    )
+    assert (
+        run(
+            "inspect",
+            "--labels",
+            "labels.gpkg",
+            "--images",
+            "b1.tif",
+            "--images",
+            "b2.tif",
+            "--json",
+            scene,
+        ).json
+        == one.json
     )
     prepared = run(
-        "prepare", scene, tmp_path / "d", "--labels", "labels.gpkg", "--images", scene / "b1.tif", scene / "b2.tif", "--json"
+        "prepare",
+        scene,
+        tmp_path / "d",
+        "--labels",
+        "labels.gpkg",
+        "--images",
+        scene / "b1.tif",
+        scene / "b2.tif",
+        "--json",
     )
     assert prepared.code == 0 and prepared.json["images"] == 1
 
@@ -337,14 +419,23 @@ def test_errors_are_one_unbroken_paragraph(source: Path, tmp_path: Path) -> None
     for width in ("20", "80"):
         ran = spawn("prepare", deep, tmp_path / "d", env={"COLUMNS": width})
         assert ran == Ran(1, "", f"Error: {deep}: there is no such folder. Check the path.\n")
-    usage = spawn("prepare", source, tmp_path / "d", "--test", "a group that is nowhere to be found", env={"COLUMNS": "20"})
+    usage = spawn(
+        "prepare",
+        source,
+        tmp_path / "d",
+        "--test",
+        "a group that is nowhere to be found",
+        env={"COLUMNS": "20"},
+    )
     assert usage.code in (1, 2) and "Traceback" not in usage.err
 
 
 def test_a_damaged_file_is_one_paragraph_too(source: Path, tmp_path: Path) -> None:
     truncate(source / "images" / "a.tif")
     ran = spawn("prepare", source, tmp_path / "d", env={"COLUMNS": "20"})
-    assert ran.code == 1 and "Traceback" not in ran.err and str(source / "images" / "a.tif") in ran.err
+    assert (
+        ran.code == 1 and "Traceback" not in ran.err and str(source / "images" / "a.tif") in ran.err
+    )
     assert ran.err.count("\n") == 1
 
 
@@ -354,7 +445,9 @@ def test_unicode_where_the_locale_is_plain(tmp_path: Path) -> None:
     ran = spawn("inspect", source, "--json", env={"LC_ALL": "C"})
     assert ran.code == 1 and ran.err == ""
     assert ran.json["findings"][0]["file"] == str(source / "images" / "é.tif")
-    assert spawn("prepare", source, tmp_path / "d", env={"LC_ALL": "C"}).err.startswith(f"Error: {source / 'images' / 'é.tif'}")
+    assert spawn("prepare", source, tmp_path / "d", env={"LC_ALL": "C"}).err.startswith(
+        f"Error: {source / 'images' / 'é.tif'}"
+    )
 
 
 def test_data_verbs_need_no_torch(source: Path, tmp_path: Path) -> None:
@@ -367,7 +460,17 @@ def test_data_verbs_need_no_torch(source: Path, tmp_path: Path) -> None:
 
 
 CALL = "from swath.cli.main import main\ntry:\n    main({})\nexcept SystemExit:\n    pass"
-HEAVY = ("torch", "rasterio", "timm", "lightning", "openvino", "onnxruntime", "pyogrio", "shapely", "matplotlib")
+HEAVY = (
+    "torch",
+    "rasterio",
+    "timm",
+    "lightning",
+    "openvino",
+    "onnxruntime",
+    "pyogrio",
+    "shapely",
+    "matplotlib",
+)
 WAYS = {
     "import": "import swath",
     "help": CALL.format("['--help']"),
@@ -377,7 +480,13 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_starting_imports_nothing_heavy(way: str) -> None:
-    ran = spawn(program=(sys.executable, "-c", WAYS[way] + f"\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])"))
+    ran = spawn(
+        program=(
+            sys.executable,
+            "-c",
+            WAYS[way] + f"\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])",
+        )
+    )
     assert ran.code == 0 and ran.out.splitlines()[-1] == "[]"
 
 
@@ -385,7 +494,9 @@ LIBRARIES = "import pydantic.dataclasses, typer"
 
 
 @pytest.mark.parametrize(("way", "most"), [("import", 0.6), ("help", 3.5)])
-def test_starting_takes_about_as_long_as_its_libraries(way: str, most: float, tmp_path: Path) -> None:
+def test_starting_takes_about_as_long_as_its_libraries(
+    way: str, most: float, tmp_path: Path
+) -> None:
     """Processor time beside that of the libraries of the command line, the best of five each."""
 
     compiled = {
@@ -408,23 +519,41 @@ def test_starting_takes_about_as_long_as_its_libraries(way: str, most: float, tm
 
 
 def test_landsat_from_the_command_line(run: Any, shared_data: Path, tmp_path: Path) -> None:
-    words = (shared_data / "landsat", "--images", "lsat7_2000_*.tif", "--labels", "landsat96_polygons.shp", "--json")
+    words = (
+        shared_data / "landsat",
+        "--images",
+        "lsat7_2000_*.tif",
+        "--labels",
+        "landsat96_polygons.shp",
+        "--json",
+    )
     ran = run("inspect", *words)
     assert ran.code == 0 and ran.json["layout"] == "scene" and len(ran.json["bands"]) == 6
     ran = run("prepare", words[0], tmp_path / "d", *words[1:])
     assert ran.code == 0 and sum(s["pixels"] for s in ran.json["splits"].values()) > 1000
 
 
-def test_flood_is_refused_without_names_for_its_codes(run: Any, shared_data: Path, tmp_path: Path) -> None:
+def test_flood_is_refused_without_names_for_its_codes(
+    run: Any, shared_data: Path, tmp_path: Path
+) -> None:
     ran = run("prepare", shared_data / "flood", tmp_path / "d")
-    assert ran.code == 1 and "-1" in ran.err and "--classes" in ran.err and "LabelHand.tif" in ran.err
+    assert (
+        ran.code == 1 and "-1" in ran.err and "--classes" in ran.err and "LabelHand.tif" in ran.err
+    )
 
 
-def test_a_flag_turns_off_what_the_configuration_turns_on(run: Any, source: Path, tmp_path: Path) -> None:
+def test_a_flag_turns_off_what_the_configuration_turns_on(
+    run: Any, source: Path, tmp_path: Path
+) -> None:
     (source / "masks" / "a.png").unlink()
     (tmp_path / "c.yaml").write_text("skip-bad: true\n", encoding="utf-8")
     assert run("prepare", source, tmp_path / "d", "--config", tmp_path / "c.yaml").code == 0
-    assert run("prepare", source, tmp_path / "d", "--config", tmp_path / "c.yaml", "--no-skip-bad").code == 1
+    assert (
+        run(
+            "prepare", source, tmp_path / "d", "--config", tmp_path / "c.yaml", "--no-skip-bad"
+        ).code
+        == 1
+    )
 
 
 def test_the_verbs_of_trust_say_what_they_found(tiny_model, stripes, tmp_path, run):
@@ -432,10 +561,18 @@ def test_the_verbs_of_trust_say_what_they_found(tiny_model, stripes, tmp_path, r
     codes = np.kron(np.arange(1, 5).reshape(2, 2), np.ones((40, 40), int)).astype(np.uint8)
     mapped = write_raster(tmp_path / "m.tif", codes, UTM, NORTH_UP, nodata=0)
     text = run("evaluate", tiny_model, stripes).out
-    assert "kappa" in text and "boundary" in text and "Expected calibration error" in text and "No intervals" in text
+    assert (
+        "kappa" in text
+        and "boundary" in text
+        and "Expected calibration error" in text
+        and "No intervals" in text
+    )
     assert "mIoU 1.000" in run("evaluate", mapped, mapped).out
     assert "+0.000" in run("compare", tiny_model, tiny_model, stripes).out
-    assert "20 points (1 5, 2 5, 3 5, 4 5)" in run("sample", mapped, tmp_path / "p.gpkg", "-n", "20").out
+    assert (
+        "20 points (1 5, 2 5, 3 5, 4 5)"
+        in run("sample", mapped, tmp_path / "p.gpkg", "-n", "20").out
+    )
     ran = run("area", mapped, "--reference", tmp_path / "p.gpkg")
     assert ran.code == 1 and "is empty in 20 of 20 features" in ran.err
     image = next((stripes.parent / "source" / "a" / "images").iterdir())

@@ -15,7 +15,9 @@ from tests.make import NORTH_UP, UTM, noise, write_raster
 def truth_and_map(seed=0, size=300):
     """A true map, and one that mistakes a tenth of class 1 for 2 and a fifth of class 2 for 1."""
     rng = np.random.default_rng(seed)
-    truth = np.kron(rng.choice([1, 2, 3], (30, 30), p=[0.2, 0.3, 0.5]), np.ones((10, 10), int)).astype(np.uint8)
+    truth = np.kron(
+        rng.choice([1, 2, 3], (30, 30), p=[0.2, 0.3, 0.5]), np.ones((10, 10), int)
+    ).astype(np.uint8)
     mapped, luck = truth.copy(), rng.random(truth.shape)
     mapped[(truth == 1) & (luck < 0.1)] = 2
     mapped[(truth == 2) & (luck < 0.2)] = 1
@@ -28,7 +30,15 @@ def answered(points, truth):
     rows, cols = columns[1].astype(int), columns[2].astype(int)
     seen = np.array([str(v) for v in truth[rows, cols]], object)
     path = points.with_name("answered.gpkg")
-    pyogrio.raw.write(path, wkb, [columns[0], seen], ["id", "reference"], crs=meta["crs"], geometry_type="Point", driver="GPKG")
+    pyogrio.raw.write(
+        path,
+        wkb,
+        [columns[0], seen],
+        ["id", "reference"],
+        crs=meta["crs"],
+        geometry_type="Point",
+        driver="GPKG",
+    )
     return path
 
 
@@ -41,7 +51,9 @@ def test_points_lie_on_their_pixels_and_do_not_tell_the_class(tmp_path):
     assert result.n == len(wkb) == 90 and sum(result.classes.values()) == 90
     assert min(result.classes.values()) >= 15  # a third of the half that is divided equally
     xy = shapely.get_coordinates(shapely.from_wkb(wkb))
-    assert xy == pytest.approx(np.stack([500_000 + 10 * columns[2] + 5, 5_600_000 - 10 * columns[1] - 5], axis=1))
+    assert xy == pytest.approx(
+        np.stack([500_000 + 10 * columns[2] + 5, 5_600_000 - 10 * columns[1] - 5], axis=1)
+    )
     assert len({(r, c) for r, c in zip(columns[1], columns[2], strict=True)}) == 90
     codes = mapped[columns[1].astype(int), columns[2].astype(int)]
     assert [int((codes == k).sum()) for k in (1, 2, 3)] == list(result.classes.values())
@@ -53,7 +65,9 @@ def test_points_lie_on_their_pixels_and_do_not_tell_the_class(tmp_path):
 
 def test_the_draw_is_even_within_a_class_by_ground_not_by_pixels(tmp_path):
     """Rows near the pole cover less ground, so fewer points fall there."""
-    write_raster(tmp_path / "m.tif", np.ones((160, 400), np.uint8), "EPSG:4326", from_origin(0, 85, 0.5, 0.5))
+    write_raster(
+        tmp_path / "m.tif", np.ones((160, 400), np.uint8), "EPSG:4326", from_origin(0, 85, 0.5, 0.5)
+    )
     swath.sample(tmp_path / "m.tif", tmp_path / "p.gpkg", n=3000)
     rows = pyogrio.raw.read(tmp_path / "p.gpkg")[3][1]
     ground = np.cos(np.radians(85 - 0.5 * (np.arange(160) + 0.5)))
@@ -71,7 +85,9 @@ def test_areas_from_points_hold_the_truth_and_mend_the_bias(tmp_path):
         assert c.mapped == pytest.approx((mapped == c.code).sum() * hectares, rel=1e-5)
         assert c.interval[0] * 0.9999 <= true <= c.interval[1] * 1.0001
     assert result.classes[0].interval[1] - result.classes[0].interval[0] > 10
-    assert sum(c.area for c in result.classes) == pytest.approx(sum(c.mapped for c in result.classes))
+    assert sum(c.area for c in result.classes) == pytest.approx(
+        sum(c.mapped for c in result.classes)
+    )
     assert result.overall == pytest.approx((truth == mapped).mean(), abs=0.05)
     assert "checked points" in result.method and "at random" in result.assumes
     assert np.sum(result.matrix) == 300
@@ -82,14 +98,20 @@ def test_areas_from_held_out_labels_say_what_they_assume(tmp_path):
     for k in range(5):
         truth, mapped = truth_and_map(k)
         where = from_origin(500_000 + 3000 * k, 5_600_000, 10, 10)
-        write_raster(tmp_path / "s" / f"p{k}" / "images" / "x.tif", noise(3, 300, 300, seed=k), UTM, where)
+        write_raster(
+            tmp_path / "s" / f"p{k}" / "images" / "x.tif", noise(3, 300, 300, seed=k), UTM, where
+        )
         write_raster(tmp_path / "s" / f"p{k}" / "masks" / "x.tif", truth, UTM, where)
         places.append((truth, mapped))
     truth, mapped = (np.concatenate(maps, axis=1) for maps in zip(*places, strict=True))
     write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
     swath.prepare(tmp_path / "s", tmp_path / "d", test=["p1", "p2", "p3", "p4"], val="none")
     result = swath.area(tmp_path / "m.tif", reference=tmp_path / "d")
-    assert "held-out labels" in result.method and "4 group(s)" in result.method and "chosen by people" in result.assumes
+    assert (
+        "held-out labels" in result.method
+        and "4 group(s)" in result.method
+        and "chosen by people" in result.assumes
+    )
     for c in result.classes:
         assert c.interval[0] <= c.area <= c.interval[1]
         assert c.area == pytest.approx((truth == c.code).sum() * 0.01, rel=0.05)

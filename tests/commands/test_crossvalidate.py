@@ -29,9 +29,17 @@ def test_folds_part_the_groups_evenly(stripes):
 def test_a_fold_knows_nothing_of_its_test_groups(stripes, tmp_path):
     before = (stripes / "dataset.json").read_bytes()
     manifest = resplit(Dataset(stripes), tmp_path / "fold", ["a"])
-    assert {s.group: s.split for s in manifest.samples} == {"a": "test", "b": "train", "c": "train", "d": "train"}
+    assert {s.group: s.split for s in manifest.samples} == {
+        "a": "test",
+        "b": "train",
+        "c": "train",
+        "d": "train",
+    }
     fold = Dataset(tmp_path / "fold")
-    pixels = np.concatenate([fold.images[s.image].read(s.window).values.reshape(3, -1) for s in manifest.of("train")], axis=1)
+    pixels = np.concatenate(
+        [fold.images[s.image].read(s.window).values.reshape(3, -1) for s in manifest.of("train")],
+        axis=1,
+    )
     assert [b.mean for b in manifest.bands] == pytest.approx(pixels.mean(axis=1))
     assert manifest.digest != Dataset(stripes).manifest.digest
     assert (stripes / "dataset.json").read_bytes() == before
@@ -99,7 +107,12 @@ def test_an_interrupted_one_goes_on_where_it_was(three, tmp_path, tiny_model, mo
     with pytest.raises(KeyboardInterrupt):
         swath.crossvalidate(three, tmp_path / "cv", folds=3, steps=7)
     swath.crossvalidate(three, tmp_path / "cv", folds=3, steps=7)
-    assert taught == [("fold-1.swath", False), ("fold-2.swath", False), ("fold-2.swath", True), ("fold-3.swath", False)]
+    assert taught == [
+        ("fold-1.swath", False),
+        ("fold-2.swath", False),
+        ("fold-2.swath", True),
+        ("fold-3.swath", False),
+    ]
     swath.crossvalidate(three, tmp_path / "cv", folds=3, steps=7)
     assert len(taught) == 7
 

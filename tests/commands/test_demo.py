@@ -15,11 +15,17 @@ from tests.make import write_png, write_raster
 def fake_pip(folder):
     """Write a small world in place of the packages: land cover follows colour, but for a band of latitudes."""
     rng = np.random.default_rng(0)
-    codes = rng.choice([0, 1, 8, 12, 15, 16], (60, 120)).repeat(60, 0).repeat(60, 1).astype(np.uint8)
+    codes = (
+        rng.choice([0, 1, 8, 12, 15, 16], (60, 120)).repeat(60, 0).repeat(60, 1).astype(np.uint8)
+    )
     write_raster(
-        folder / demo.LABELS, codes, 'GEOGCS["x",DATUM["y",SPHEROID["Clarke 1866",6378206.4,294.978698213898]],'
-        'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]', rasterio.Affine(0.05, 0, -180, 0, -0.05, 90), 255,
-    )  # fmt: skip
+        folder / demo.LABELS,
+        codes,
+        'GEOGCS["x",DATUM["y",SPHEROID["Clarke 1866",6378206.4,294.978698213898]],'
+        'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]',
+        rasterio.Affine(0.05, 0, -180, 0, -0.05, 90),
+        255,
+    )
     rows, cols = ((np.arange(n) * 4 // 3) for n in (2700, 5400))
     small = codes[rows[:, None], cols]
     write_png(folder / demo.IMAGE, np.stack([small * 14, 250 - small * 14, small * 7 + 20]))

@@ -29,7 +29,9 @@ def test_scores_are_those_of_scikit_learn_on_the_maps(tiny_model, stripes):
     iou = jaccard_score(truth, mapped, labels=labels, average=None, zero_division=0)
     assert [c.iou for c in result.classes] == pytest.approx(iou)
     assert result.miou == pytest.approx(iou.mean())
-    assert [c.f1 for c in result.classes] == pytest.approx(f1_score(truth, mapped, labels=labels, average=None))
+    assert [c.f1 for c in result.classes] == pytest.approx(
+        f1_score(truth, mapped, labels=labels, average=None)
+    )
     assert [c.pixels for c in result.classes] == [int((truth == c).sum()) for c in labels]
     assert (result.split, result.images) == ("test", 1)
 
@@ -37,7 +39,15 @@ def test_scores_are_those_of_scikit_learn_on_the_maps(tiny_model, stripes):
 def test_counts_are_whole_numbers_in_json(tiny_model, stripes):
     content = swath.evaluate(tiny_model, stripes, split="val").model_dump(mode="json")
     assert all(type(count) is int for row in content["confusion"] for count in row)
-    assert set(content["classes"][0]) >= {"name", "code", "iou", "f1", "precision", "recall", "pixels"}
+    assert set(content["classes"][0]) >= {
+        "name",
+        "code",
+        "iou",
+        "f1",
+        "precision",
+        "recall",
+        "pixels",
+    }
 
 
 def test_an_empty_split_is_an_error(tiny_model, tmp_path):
@@ -82,10 +92,21 @@ def test_the_report_is_one_page_that_needs_no_network(tiny_model, stripes, tmp_p
     page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
     text = " ".join(" ".join(page.text).split())
     assert result.report == str(tmp_path / "report" / "index.html")
-    assert f"mIoU {result.miou:.3f}" in text and "tf_efficientnet_lite0" in text and "3 steps" in text
-    assert page.tags.count("img") == 4 + 4 and all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert (
+        f"mIoU {result.miou:.3f}" in text and "tf_efficientnet_lite0" in text and "3 steps" in text
+    )
+    assert page.tags.count("img") == 4 + 4 and all(
+        source.startswith("data:image/png;base64,") for source in page.sources
+    )
     assert "svg" in page.tags and "script" not in page.tags
-    for words in ("95% interval", "boundary IoU", "calibration error", "Split", "doctor found", "Made by swath evaluate"):
+    for words in (
+        "95% interval",
+        "boundary IoU",
+        "calibration error",
+        "Split",
+        "doctor found",
+        "Made by swath evaluate",
+    ):
         assert words in text
 
 

@@ -13,7 +13,9 @@ SIZE = 256
 
 
 def ground(seed=0):
-    return np.kron(noise(16, 16, seed=seed, low=1, high=4), np.ones((16, 16), np.uint8)).astype(np.uint8)
+    return np.kron(noise(16, 16, seed=seed, low=1, high=4), np.ones((16, 16), np.uint8)).astype(
+        np.uint8
+    )
 
 
 def spoilt(codes, share, seed=0):
@@ -30,7 +32,12 @@ def world(tmp_path_factory):
     for k in range(4):
         codes = ground(k)
         where = from_origin(500_000 + 10 * SIZE * k, 5_600_000, 10, 10)
-        write_raster(root / "s" / f"p{k}" / "images" / "x.tif", codes * 60 + noise(3, SIZE, SIZE, seed=k, high=30), UTM, where)
+        write_raster(
+            root / "s" / f"p{k}" / "images" / "x.tif",
+            codes * 60 + noise(3, SIZE, SIZE, seed=k, high=30),
+            UTM,
+            where,
+        )
         write_raster(root / "s" / f"p{k}" / "masks" / "x.tif", codes, UTM, where)
     swath.prepare(root / "s", root / "d", test=["p1", "p2", "p3"], val="none")
     write_raster(root / "truth.tif", truth, UTM, NORTH_UP)
@@ -44,8 +51,15 @@ def test_a_map_is_scored_on_the_test_split_of_a_dataset(world):
     with rasterio.open(world / "truth.tif") as a, rasterio.open(world / "good.tif") as b:
         truth, mapped = a.read(1)[:, SIZE:], b.read(1)[:, SIZE:]
     assert result.accuracy == pytest.approx((truth == mapped).mean())
-    assert result.confusion == [[int(((truth == i) & (mapped == k)).sum()) for k in (1, 2, 3)] for i in (1, 2, 3)]
-    assert (result.images, result.split, result.groups, result.unmapped) == (3, "test", ["p1", "p2", "p3"], 0)
+    assert result.confusion == [
+        [int(((truth == i) & (mapped == k)).sum()) for k in (1, 2, 3)] for i in (1, 2, 3)
+    ]
+    assert (result.images, result.split, result.groups, result.unmapped) == (
+        3,
+        "test",
+        ["p1", "p2", "p3"],
+        0,
+    )
     assert result.reliability is None
     low, high = result.miou_interval
     assert low <= result.miou <= high
@@ -56,7 +70,9 @@ def test_a_map_in_another_crs_is_moved_onto_the_images(world, tmp_path):
     from rasterio.warp import calculate_default_transform, reproject
 
     with rasterio.open(world / "truth.tif") as source:
-        to, width, height = calculate_default_transform(source.crs, 4326, source.width, source.height, *source.bounds)
+        to, width, height = calculate_default_transform(
+            source.crs, 4326, source.width, source.height, *source.bounds
+        )
         moved = np.zeros((height, width), np.uint8)
         reproject(rasterio.band(source, 1), moved, dst_transform=to, dst_crs=4326)
     write_raster(tmp_path / "m.tif", moved, "EPSG:4326", to, nodata=0)
@@ -74,7 +90,9 @@ def test_a_map_against_a_label_raster_in_blocks(world):
 
 def test_a_map_against_polygons(world, tmp_path):
     polygons = write_layer(
-        tmp_path / "p.gpkg", [box(0, 0, 16, 16), box(0, 16, 16, 16), box(64, 300, 5, 5)], {"class": [1, 2, 3]}
+        tmp_path / "p.gpkg",
+        [box(0, 0, 16, 16), box(0, 16, 16, 16), box(64, 300, 5, 5)],
+        {"class": [1, 2, 3]},
     )
     with rasterio.open(world / "truth.tif") as file:
         codes = file.read(1)
@@ -122,7 +140,9 @@ def test_a_model_needs_images(tiny_model, world):
 
 
 def test_a_comparison_says_which_is_better_and_where_they_differ(world, tmp_path):
-    result = swath.compare(world / "bad.tif", world / "good.tif", world / "d", report=tmp_path / "r")
+    result = swath.compare(
+        world / "bad.tif", world / "good.tif", world / "d", report=tmp_path / "r"
+    )
     scores = [swath.evaluate(world / name, world / "d") for name in ("bad.tif", "good.tif")]
     first = result.differences[0]
     assert (first.name, first.a, first.b) == ("mIoU", scores[0].miou, scores[1].miou)
@@ -142,4 +162,8 @@ def test_paired_intervals_are_narrower_than_those_of_each(world):
 
 def test_two_models_are_compared(tiny_model, stripes):
     result = swath.compare(tiny_model, tiny_model, stripes)
-    assert result.groups == 1 and result.differences[0].difference == 0 and result.differences[0].interval is None
+    assert (
+        result.groups == 1
+        and result.differences[0].difference == 0
+        and result.differences[0].interval is None
+    )

@@ -34,7 +34,9 @@ def world(tmp_path_factory):
     small_model(data / "m.swath")
     small_model(data / "other.swath", seed=1)
     small_model(data / "contest.swath", codes=(2, 5, 6))
-    write_raster(data / "i.tif", np.kron(noise(3, 25, 21), np.ones((1, 20, 20), np.uint8)), UTM, NORTH_UP)
+    write_raster(
+        data / "i.tif", np.kron(noise(3, 25, 21), np.ones((1, 20, 20), np.uint8)), UTM, NORTH_UP
+    )
     codes = np.repeat(np.array([1, 2, 3], np.uint8), 40)[None].repeat(90, 0)
     write_raster(data / "map.tif", codes, UTM, NORTH_UP, nodata=0)
     swath.sample(data / "map.tif", data / "drawn.gpkg", n=30)
@@ -42,8 +44,13 @@ def world(tmp_path_factory):
     truth = dict(zip(meta["fields"], columns, strict=True))
     seen = [str(codes[row, col]) for row, col in zip(truth["row"], truth["column"], strict=True)]
     pyogrio.raw.write(
-        data / "points.gpkg", shapes, [np.array(seen, object)], ["reference"], crs=meta["crs"], geometry_type="Point"
-    )  # fmt: skip
+        data / "points.gpkg",
+        shapes,
+        [np.array(seen, object)],
+        ["reference"],
+        crs=meta["crs"],
+        geometry_type="Point",
+    )
     for i in range(4):
         write_raster(data / "contest" / f"JAX_{i}_RGB.tif", noise(3, 128, 128, seed=i))
     return World(data, tmp_path_factory.mktemp("disturbed"))
@@ -77,7 +84,9 @@ def test_a_kill_leaves_nothing_or_a_whole_result_and_the_same_command_goes_on(wo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name
+)
 @pytest.mark.parametrize("verb", CASES)
 def test_twenty_kills_at_random_moments(world, verb, how):
     """Twenty a verb: ten by SIGKILL, five each by SIGTERM and Ctrl-C. Training resumes to the same curve and weights."""
@@ -92,7 +101,9 @@ def full_disk(world, verb, limit):
     world.whole_or_absent(verb, folder)
     if run.returncode:
         assert run.returncode == 1 and "Error: " in errors, f"{verb} at {limit}: {errors}"
-        assert "unexpectedly" not in errors and "Traceback" not in errors, f"{verb} at {limit}: {errors}"
+        assert "unexpectedly" not in errors and "Traceback" not in errors, (
+            f"{verb} at {limit}: {errors}"
+        )
     return folder, run.returncode
 
 
@@ -107,7 +118,14 @@ def test_a_full_disk_is_a_plain_error(world):
 def test_a_disk_that_is_full_at_every_write_is_a_plain_error(world, verb):
     sizes = sorted(set(world.undisturbed(verb).sizes))
     dice = random.Random(verb)
-    limits = {0, 1, 100, 4096, *(s - 1 for s in sizes[-3:]), *(dice.randrange(max(sizes)) for _ in range(5))}
+    limits = {
+        0,
+        1,
+        100,
+        4096,
+        *(s - 1 for s in sizes[-3:]),
+        *(dice.randrange(max(sizes)) for _ in range(5)),
+    }
     failed = 0
     for limit in sorted(limits):
         folder, code = full_disk(world, verb, limit)
@@ -121,7 +139,11 @@ def test_a_disk_that_is_full_at_every_write_is_a_plain_error(world, verb):
 def mounted(folder, options):
     """Mount a small disk of its own, or skip."""
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip("no disk can be mounted here")
     try:
@@ -134,7 +156,9 @@ def mounted(folder, options):
 @pytest.mark.parametrize("verb", [verb for verb, case in CASES.items() if case.outputs])
 def test_a_small_disk_and_one_that_takes_nothing(world, verb, tmp_path):
     need = sum(world.undisturbed(verb).sizes)
-    for number, options in enumerate(("ro,size=1m", f"size={max(4096, need // 3)}", f"size={max(8192, need * 9 // 10)}")):
+    for number, options in enumerate(
+        ("ro,size=1m", f"size={max(4096, need // 3)}", f"size={max(8192, need * 9 // 10)}")
+    ):
         with mounted(tmp_path / str(number), options) as disk:
             if options.startswith("ro") and CASES[verb].begins_with:
                 continue
@@ -144,7 +168,11 @@ def test_a_small_disk_and_one_that_takes_nothing(world, verb, tmp_path):
                 continue  # not even its input fits
             _, errors = run.communicate(timeout=600)
             world.whole_or_absent(verb, disk)
-            assert run.returncode in (0, 1) and "unexpectedly" not in errors and "Traceback" not in errors, errors
+            assert (
+                run.returncode in (0, 1)
+                and "unexpectedly" not in errors
+                and "Traceback" not in errors
+            ), errors
             assert run.returncode == 1 or not options.startswith("ro")
 
 
@@ -166,15 +194,25 @@ def test_two_runs_at_one_time(world, verb):
 def test_a_second_run_is_refused_before_it_does_anything(world):
     folder = world.folder()
     jobs = {
-        "m.tif": lambda: swath.predict(world.data / "m.swath", world.data / "i.tif", folder / "m.tif"),
+        "m.tif": lambda: swath.predict(
+            world.data / "m.swath", world.data / "i.tif", folder / "m.tif"
+        ),
         "m.swath": lambda: swath.train(world.data / "dataset", folder / "m.swath", steps=1),
-        "s.zip": lambda: swath.submit(world.data / "contest.swath", world.data / "contest", folder / "s.zip"),
+        "s.zip": lambda: swath.submit(
+            world.data / "contest.swath", world.data / "contest", folder / "s.zip"
+        ),
         "cv": lambda: swath.crossvalidate(world.data / "dataset", folder / "cv", steps=1),
     }
     for name, job in jobs.items():
-        with atomic.alone(folder / name), pytest.raises(JobError, match=rf"{name}: another run of Swath"):
+        with (
+            atomic.alone(folder / name),
+            pytest.raises(JobError, match=rf"{name}: another run of Swath"),
+        ):
             job()
-    with atomic.whole_folder(folder / "ds", []), pytest.raises(JobError, match="ds: another run of Swath"):
+    with (
+        atomic.whole_folder(folder / "ds", []),
+        pytest.raises(JobError, match="ds: another run of Swath"),
+    ):
         swath.prepare(world.data / "source", folder / "ds")
     assert listed(folder) == ["ds"] and listed(folder / "ds") == []
 
@@ -196,7 +234,10 @@ def after_the_tiles(monkeypatch, change):
 def test_an_image_that_is_replaced_while_it_is_mapped(world, tmp_path, monkeypatch):
     image = tmp_path / "i.tif"
     shutil.copy(world.data / "i.tif", image)
-    after_the_tiles(monkeypatch, lambda: write_raster(tmp_path / "new.tif", noise(3, 500, 420, seed=9)).replace(image))
+    after_the_tiles(
+        monkeypatch,
+        lambda: write_raster(tmp_path / "new.tif", noise(3, 500, 420, seed=9)).replace(image),
+    )
     with pytest.raises(JobError, match="has changed while it was mapped"):
         swath.predict(world.data / "m.swath", image, tmp_path / "m.tif", **OPTIONS)
     monkeypatch.undo()
@@ -235,7 +276,9 @@ def test_a_model_that_is_replaced_while_it_maps(world, tmp_path, monkeypatch):
 
     swath.predict(model, world.data / "i.tif", tmp_path / "before.tif", **OPTIONS)
     monkeypatch.setattr(predicting, "freeze", freeze)
-    swath.predict(model, world.data / "i.tif", tmp_path / "m.tif", **OPTIONS)  # with what it had opened
+    swath.predict(
+        model, world.data / "i.tif", tmp_path / "m.tif", **OPTIONS
+    )  # with what it had opened
     assert digest(tmp_path / "m.tif") == digest(tmp_path / "before.tif")
     shutil.copy(world.data / "m.swath", model)
     with pytest.raises(ModelError, match="not the model of the plan"):
@@ -267,13 +310,21 @@ def test_a_dataset_that_changes_while_it_is_learnt(world, tmp_path, monkeypatch)
 
     monkeypatch.setattr(training, "_fit", fit)
     with pytest.raises(JobError, match="the dataset has changed"):
-        swath.train(tmp_path / "ds", tmp_path / "m.swath", steps=1, encoder="test_efficientnet", weights="none")
+        swath.train(
+            tmp_path / "ds",
+            tmp_path / "m.swath",
+            steps=1,
+            encoder="test_efficientnet",
+            weights="none",
+        )
     assert not (tmp_path / "m.swath").exists()
 
 
 def test_clocks_do_not_matter(world, tmp_path, monkeypatch):
     """Time that runs backwards, and parts that are dated far in the past and future."""
-    swath.predict(world.data / "m.swath", world.data / "i.tif", tmp_path / "m.tif", keep_parts=True, **OPTIONS)
+    swath.predict(
+        world.data / "m.swath", world.data / "i.tif", tmp_path / "m.tif", keep_parts=True, **OPTIONS
+    )
     expected = digest(tmp_path / "m.tif")
     done = sorted((tmp_path / "m.tif.parts").glob("*/*.part"))
     assert len(done) >= 2  # how many depends on what a pixel takes on this processor
@@ -283,7 +334,9 @@ def test_clocks_do_not_matter(world, tmp_path, monkeypatch):
     stamps = [p.stat().st_mtime_ns for p in done]
     clock = iter(range(10**9, 0, -86400))
     monkeypatch.setattr(time, "time", lambda: float(next(clock)))
-    swath.predict(world.data / "m.swath", world.data / "i.tif", tmp_path / "m.tif", keep_parts=True, **OPTIONS)
+    swath.predict(
+        world.data / "m.swath", world.data / "i.tif", tmp_path / "m.tif", keep_parts=True, **OPTIONS
+    )
     assert [p.stat().st_mtime_ns for p in done] == stamps
     assert digest(tmp_path / "m.tif") == expected
 
@@ -336,7 +389,9 @@ def test_two_processes_end_together_when_one_is_told_to(world, how):
     assert listed(folder) == ["m.swath.training"]
 
 
-def test_a_training_that_was_interrupted_after_its_last_step_takes_no_further_one(world, tmp_path, monkeypatch):
+def test_a_training_that_was_interrupted_after_its_last_step_takes_no_further_one(
+    world, tmp_path, monkeypatch
+):
     _, how = checkpoint_of(world, tmp_path, monkeypatch)
     assert swath.train(world.data / "dataset", tmp_path / "m.swath", resume=True, **how).steps == 1
     swath.train(world.data / "dataset", tmp_path / "once.swath", **how)
@@ -349,7 +404,12 @@ def test_workers_that_are_killed_change_nothing(world):
     folder = world.folder()
     case = CASES["predict"]
     swath.predict(
-        world.data / "m.swath", world.data / "i.tif", folder / "m.tif", confidence=True, polygons=folder / "m.gpkg", **OPTIONS
+        world.data / "m.swath",
+        world.data / "i.tif",
+        folder / "m.tif",
+        confidence=True,
+        polygons=folder / "m.gpkg",
+        **OPTIONS,
     )
     expected = {n: digest(folder / n) for n in case.outputs}
     folder = world.folder()
@@ -371,7 +431,9 @@ def test_workers_that_are_killed_change_nothing(world):
 def _ended(process):
     """Tell whether a process is no more, even where nobody has asked how it ended."""
     try:
-        return (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[
+            0
+        ] == "Z"
     except OSError:
         return True
 
@@ -396,11 +458,15 @@ def test_too_little_memory_leaves_nothing_half(world, workers):
     refused = 0
     for gib in (0.3, 0.6, 0.9, 1.2, 1.6, 2.0, 3.0):
         folder, case = world.folder(), CASES["predict"]
-        case = type(case)((*case.words, *(("--workers", str(workers)) if workers > 1 else ())), case.outputs)
+        case = type(case)(
+            (*case.words, *(("--workers", str(workers)) if workers > 1 else ())), case.outputs
+        )
         run = case.begin(world.data, folder, memory=int(gib * 2**30))
         run.communicate(timeout=300)
         world.whole_or_absent("predict", folder)
         refused += run.returncode != 0
         if run.returncode == 0:
-            assert {n: digest(folder / n) for n in case.outputs} == world.undisturbed("predict").digests
+            assert {n: digest(folder / n) for n in case.outputs} == world.undisturbed(
+                "predict"
+            ).digests
     assert refused

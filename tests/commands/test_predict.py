@@ -44,7 +44,9 @@ def test_the_file_and_the_array_give_the_same_map(tiny_model, tmp_path):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (33, 31)])
 def test_any_size_is_mapped(tiny_model, tmp_path, shape):
-    swath.predict(tiny_model, write_raster(tmp_path / "i.tif", noise(3, *shape)), tmp_path / "m.tif")
+    swath.predict(
+        tiny_model, write_raster(tmp_path / "i.tif", noise(3, *shape)), tmp_path / "m.tif"
+    )
     codes = read(tmp_path / "m.tif")[0]
     assert codes.shape == shape and (codes > 0).all()
 
@@ -52,7 +54,9 @@ def test_any_size_is_mapped(tiny_model, tmp_path, shape):
 def test_nodata_stays_nodata(tiny_model, tmp_path):
     pixels = noise(3, 64, 64)
     pixels[:, :10] = 0
-    swath.predict(tiny_model, write_raster(tmp_path / "i.tif", pixels, nodata=0), tmp_path / "m.tif")
+    swath.predict(
+        tiny_model, write_raster(tmp_path / "i.tif", pixels, nodata=0), tmp_path / "m.tif"
+    )
     codes = read(tmp_path / "m.tif")[0]
     assert (codes[:10] == 0).all() and (codes[10:] > 0).all()
 
@@ -63,7 +67,9 @@ def test_an_older_map_is_replaced_only_by_a_whole_one(tiny_model, tmp_path):
     with pytest.raises(DataError, match=r"i\.tif"):
         swath.predict(tiny_model, image, tmp_path / "m.tif")
     assert (tmp_path / "m.tif").read_text() == "old"
-    swath.predict(tiny_model, write_raster(tmp_path / "good.tif", noise(3, 40, 40)), tmp_path / "m.tif")
+    swath.predict(
+        tiny_model, write_raster(tmp_path / "good.tif", noise(3, 40, 40)), tmp_path / "m.tif"
+    )
     assert read(tmp_path / "m.tif")[0].shape == (40, 40)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["good.tif", "i.tif", "m.qml", "m.tif"]
 
@@ -92,11 +98,17 @@ def test_a_missing_band_is_named(tiny_model, tmp_path):
 
 def test_another_number_of_bands_is_refused(tiny_model, tmp_path):
     with pytest.raises(DataError, match=r"1 band\(s\), and the model takes 3"):
-        swath.predict(tiny_model, write_raster(tmp_path / "i.tif", noise(20, 20)), tmp_path / "m.tif")
+        swath.predict(
+            tiny_model, write_raster(tmp_path / "i.tif", noise(20, 20)), tmp_path / "m.tif"
+        )
 
 
 def test_another_type_of_pixel_is_warned_of(tiny_model, tmp_path, caplog):
-    swath.predict(tiny_model, write_raster(tmp_path / "i.tif", noise(3, 20, 20, dtype="uint16")), tmp_path / "m.tif")
+    swath.predict(
+        tiny_model,
+        write_raster(tmp_path / "i.tif", noise(3, 20, 20, dtype="uint16")),
+        tmp_path / "m.tif",
+    )
     assert "uint16" in caplog.text and "uint8" in caplog.text
 
 
@@ -123,11 +135,25 @@ def test_confidence_and_probabilities_belong_to_the_map(tiny_model, tmp_path):
     pixels = noise(3, 64, 80)
     pixels[:, :10] = 0
     image = write_raster(tmp_path / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
-    result = swath.predict(tiny_model, image, tmp_path / "m.tif", confidence=True, probabilities=True)
-    assert [p.rpartition("/")[2] for p in result.maps] == ["m.tif", "m_confidence.tif", "m_probabilities.tif"]
-    with rasterio.open(tmp_path / "m_confidence.tif") as c, rasterio.open(tmp_path / "m_probabilities.tif") as p:
+    result = swath.predict(
+        tiny_model, image, tmp_path / "m.tif", confidence=True, probabilities=True
+    )
+    assert [p.rpartition("/")[2] for p in result.maps] == [
+        "m.tif",
+        "m_confidence.tif",
+        "m_probabilities.tif",
+    ]
+    with (
+        rasterio.open(tmp_path / "m_confidence.tif") as c,
+        rasterio.open(tmp_path / "m_probabilities.tif") as p,
+    ):
         codes, confidence, probabilities = read(tmp_path / "m.tif")[0], c.read(1), p.read()
-        assert (c.dtypes[0], c.nodata, c.descriptions, c.crs) == ("uint8", 255, ("confidence",), rasterio.CRS.from_string(UTM))
+        assert (c.dtypes[0], c.nodata, c.descriptions, c.crs) == (
+            "uint8",
+            255,
+            ("confidence",),
+            rasterio.CRS.from_string(UTM),
+        )
         assert p.count == 3 and p.descriptions == ("1", "2", "3") and p.nodata == 255
     assert (confidence[:10] == 255).all() and (probabilities[:, :10] == 255).all()
     inside = np.s_[10:]
@@ -157,9 +183,15 @@ def test_masks_of_each_class_follow_their_thresholds(apart, tmp_path):
     model = Model(apart)
     with rasterio.open(result.maps[1]) as made:
         masks = made.read()
-        assert (made.dtypes[0], made.nodata, made.crs) == ("uint8", 255, rasterio.CRS.from_string(UTM))
+        assert (made.dtypes[0], made.nodata, made.crs) == (
+            "uint8",
+            255,
+            rasterio.CRS.from_string(UTM),
+        )
         assert made.descriptions == tuple(model.card.legend.names)
-    raw = np.where(pixels == 0, np.reshape([b.fill for b in model.card.bands], (3, 1, 1)), pixels).astype(np.float32)
+    raw = np.where(
+        pixels == 0, np.reshape([b.fill for b in model.card.bands], (3, 1, 1)), pixels
+    ).astype(np.float32)
     shares = 1 / (1 + np.exp(-model.engine.runtime(raw[None])[0]))
     margin = np.abs(shares - np.reshape(model.card.thresholds, (3, 1, 1)))[:, 10:] > 1e-4
     assert (masks[:, :10] == 255).all() and margin.mean() > 0.9
@@ -170,7 +202,9 @@ def test_masks_of_each_class_follow_their_thresholds(apart, tmp_path):
 
 @pytest.mark.usefixtures("float32")
 def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, monkeypatch):
-    image = write_raster(tmp_path / "i.tif", np.kron(noise(3, 20, 16), np.ones((1, 40, 40), np.uint8)), UTM, NORTH_UP)
+    image = write_raster(
+        tmp_path / "i.tif", np.kron(noise(3, 20, 16), np.ones((1, 40, 40), np.uint8)), UTM, NORTH_UP
+    )
     options = {"memory": 0.7, "halo": 256, "class_masks": True}
     undisturbed = swath.predict(apart, image, tmp_path / "a.tif", **options)
     put, done = TileParts.put, []
@@ -215,16 +249,26 @@ class ByColour:
 def test_sixty_four_tiles_and_one_make_the_same_polygons(tiny_model, tmp_path, monkeypatch):
     """Patches of colour lie across the tiles' borders; the layers are equal to the last vertex, class, area and confidence."""
     image = write_raster(
-        tmp_path / "i.tif", np.kron(noise(3, 37, 37), np.ones((1, 14, 14), np.uint8))[:, :512, :512], UTM, NORTH_UP
+        tmp_path / "i.tif",
+        np.kron(noise(3, 37, 37), np.ones((1, 14, 14), np.uint8))[:, :512, :512],
+        UTM,
+        NORTH_UP,
     )
     channels = len(Model(tiny_model).card.legend.learnt)
     monkeypatch.setattr("swath.models.model.open_runtime", lambda *_: ByColour(channels))
     layers = []
     for tiles, side in ((1, 512), (64, 64)):
         monkeypatch.setattr(
-            "swath.mapping.plan.cut", lambda grid, stride, *_, side=side: square(512, 512, side=side, halo=0, stride=stride)
+            "swath.mapping.plan.cut",
+            lambda grid, stride, *_, side=side: square(512, 512, side=side, halo=0, stride=stride),
         )
-        made = swath.predict(tiny_model, image, tmp_path / f"{tiles}.tif", polygons=tmp_path / f"{tiles}.gpkg", halo=0)
+        made = swath.predict(
+            tiny_model,
+            image,
+            tmp_path / f"{tiles}.tif",
+            polygons=tmp_path / f"{tiles}.gpkg",
+            halo=0,
+        )
         assert made.tiles == tiles
         _, _, shapes, fields = pyogrio.raw.read(tmp_path / f"{tiles}.gpkg")
         layers.append([shapely.from_wkb(shapes), *fields])
@@ -236,7 +280,10 @@ def test_sixty_four_tiles_and_one_make_the_same_polygons(tiny_model, tmp_path, m
 def test_polygons_come_with_the_map(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 64, 64), UTM, NORTH_UP)
     result = swath.predict(tiny_model, image, tmp_path / "m.tif", polygons=tmp_path / "m.gpkg")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["i.tif", "m.gpkg", "m.qml", "m.tif"] and len(result.maps) == 2
+    assert (
+        sorted(p.name for p in tmp_path.iterdir()) == ["i.tif", "m.gpkg", "m.qml", "m.tif"]
+        and len(result.maps) == 2
+    )
     _, _, wkb, (names, codes, areas, confidence) = pyogrio.raw.read(tmp_path / "m.gpkg")
     assert shapely.area(shapely.from_wkb(wkb)).sum() == pytest.approx(64 * 64 * 100)
     assert areas.sum() == pytest.approx(64 * 64 * 100, rel=2e-3) and (confidence > 33).all()
@@ -248,7 +295,9 @@ def test_small_patches_are_sieved_from_the_whole_map(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 96, 96), UTM, NORTH_UP)
     result = swath.predict(tiny_model, image, tmp_path / "m.tif", sieve=30)
     codes = read(tmp_path / "m.tif")[0]
-    assert {c: int((codes == c).sum()) for c in (1, 2, 3)} == {int(k): v for k, v in result.classes.items()}
+    assert {c: int((codes == c).sum()) for c in (1, 2, 3)} == {
+        int(k): v for k, v in result.classes.items()
+    }
     found = polygonise(tmp_path / "m.tif", None)
     assert len(found.codes) == 1 or shapely.area(found.geometries).min() >= 30 * 100
 
@@ -259,7 +308,13 @@ def test_regions_and_masks_are_kept_to(tiny_model, tmp_path):
     cloud[20:30, 20:30] = 1
     write_raster(tmp_path / "cloud.tif", cloud, UTM, NORTH_UP)
     write_layer(tmp_path / "r.gpkg", [box(10, 10, 50, 40)], {"name": ["here"]})
-    swath.predict(tiny_model, image, tmp_path / "m.tif", regions=tmp_path / "r.gpkg", mask=tmp_path / "cloud.tif")
+    swath.predict(
+        tiny_model,
+        image,
+        tmp_path / "m.tif",
+        regions=tmp_path / "r.gpkg",
+        mask=tmp_path / "cloud.tif",
+    )
     inside = np.zeros((96, 96), bool)
     inside[10:60, 10:50] = True
     np.testing.assert_array_equal(read(tmp_path / "m.tif")[0] != 0, inside & (cloud == 0))
@@ -271,9 +326,16 @@ def test_many_images_make_many_maps_or_one(tiny_model, tmp_path):
         shift = NORTH_UP * NORTH_UP.translation(0 if name == "a" else 64, 0)
         write_raster(tmp_path / "in" / f"{name}.tif", pixels[part], UTM, shift)
     result = swath.predict(tiny_model, tmp_path / "in", tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").glob("*.tif")) == ["a.tif", "b.tif"] and result.pixels == 64 * 128
+    assert (
+        sorted(p.name for p in (tmp_path / "out").glob("*.tif")) == ["a.tif", "b.tif"]
+        and result.pixels == 64 * 128
+    )
     swath.predict(tiny_model, tmp_path / "in", tmp_path / "one.tif", mosaic=True)
-    swath.predict(tiny_model, write_raster(tmp_path / "all.tif", pixels, UTM, NORTH_UP), tmp_path / "whole.tif")
+    swath.predict(
+        tiny_model,
+        write_raster(tmp_path / "all.tif", pixels, UTM, NORTH_UP),
+        tmp_path / "whole.tif",
+    )
     np.testing.assert_array_equal(read(tmp_path / "one.tif")[0], read(tmp_path / "whole.tif")[0])
     with pytest.raises(UsageError, match="many images"):
         swath.predict(tiny_model, tmp_path / "in", tmp_path / "out", polygons=tmp_path / "x.gpkg")
@@ -284,7 +346,9 @@ def test_bands_in_another_order(tiny_model, tmp_path):
     pixels = noise(5, 64, 64)
     image = write_raster(tmp_path / "i.tif", pixels)
     swath.predict(tiny_model, image, tmp_path / "m.tif", band_order="4,2,1")
-    np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], Model(tiny_model).predict(pixels[[3, 1, 0]]))
+    np.testing.assert_array_equal(
+        read(tmp_path / "m.tif")[0], Model(tiny_model).predict(pixels[[3, 1, 0]])
+    )
     with pytest.raises(DataError, match="band 6 is asked for, and it has 5"):
         swath.predict(tiny_model, image, tmp_path / "m.tif", band_order=[6, 2, 1])
     with pytest.raises(UsageError, match="counts the bands of one file from 1"):
@@ -294,7 +358,12 @@ def test_bands_in_another_order(tiny_model, tmp_path):
 def test_a_plan_says_what_it_would_take_and_does_nothing(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 96, 96))
     result = swath.predict(tiny_model, image, tmp_path / "m.tif", plan=True)
-    assert result.tiles == 1 and result.overhead == 1 and result.plan.halo == 256 and result.plan.seam is None
+    assert (
+        result.tiles == 1
+        and result.overhead == 1
+        and result.plan.halo == 256
+        and result.plan.seam is None
+    )
     assert result.plan.seconds[1] == pytest.approx(96 * 96 / result.plan.pixels_per_second)
     assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
 
@@ -324,8 +393,14 @@ def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):
     swath.predict(tiny_model, image, tmp_path / "m.tif")
     with rasterio.open(tmp_path / "m_AGL.tif") as made:
         heights = made.read(1)
-        assert made.dtypes[0] == "float32" and np.isnan(made.nodata) and made.crs == rasterio.CRS.from_string(UTM)
-    assert np.isnan(heights[:10]).all() and np.isfinite(heights[10:]).all() and heights[10:].std() > 0
+        assert (
+            made.dtypes[0] == "float32"
+            and np.isnan(made.nodata)
+            and made.crs == rasterio.CRS.from_string(UTM)
+        )
+    assert (
+        np.isnan(heights[:10]).all() and np.isfinite(heights[10:]).all() and heights[10:].std() > 0
+    )
     assert set(np.unique(read(tmp_path / "m.tif")[0])) <= {0, 1, 2}
 
 
@@ -342,7 +417,11 @@ def test_many_small_images_of_one_size_start_the_engine_once(tiny_model, tmp_pat
     for i, size in enumerate(sizes):
         write_raster(tmp_path / "in" / f"{i}.tif", noise(3, *size, seed=i))
     swath.predict(tiny_model, tmp_path / "in", tmp_path / "many")
-    assert [shape for shape in started if shape != (plan.PROBE, plan.PROBE)] == [(64, 64), (64, 96), (64, 64)]
+    assert [shape for shape in started if shape != (plan.PROBE, plan.PROBE)] == [
+        (64, 64),
+        (64, 96),
+        (64, 64),
+    ]
     for i in range(len(sizes)):
         swath.predict(tiny_model, tmp_path / "in" / f"{i}.tif", tmp_path / "one.tif")
         assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "many" / f"{i}.tif").read_bytes()

@@ -21,7 +21,17 @@ from swath.data.dataset import FORMAT_VERSION, MANIFEST, Dataset, read_manifest
 from swath.errors import DataError, JobError, UsageError
 from swath.geo.tiling import gap
 from swath.legend import IGNORE
-from tests.make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_pairs, write_png, write_raster
+from tests.make import (
+    NORTH_UP,
+    UTM,
+    box,
+    noise,
+    truncate,
+    write_layer,
+    write_pairs,
+    write_png,
+    write_raster,
+)
 
 SIDE = 64
 
@@ -91,7 +101,9 @@ def test_none_empties_a_split_and_a_note_says_so(tmp_path: Path) -> None:
         ({"test": "A,B", "val": "C"}, "no group is left to train on"),
     ],
 )
-def test_wrong_groups_are_usage_errors(tmp_path: Path, options: dict[str, str], message: str) -> None:
+def test_wrong_groups_are_usage_errors(
+    tmp_path: Path, options: dict[str, str], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         opened(tiles(tmp_path / "s", "A", "B", "C", each=1), **options)
     assert not (tmp_path / "dataset").exists()
@@ -160,11 +172,16 @@ def test_default_buffer_keeps_splits_apart(tmp_path: Path) -> None:
     _, dataset = opened(tmp_path / "s", block=64)
     labels = stored(dataset, "a")[2]
     train, test = (
-        np.argwhere(np.logical_or.reduce([_inside(labels, s) for s in dataset.manifest.of(name)])) for name in ("train", "test")
+        np.argwhere(np.logical_or.reduce([_inside(labels, s) for s in dataset.manifest.of(name)]))
+        for name in ("train", "test")
     )
     nearest = min(int(np.abs(train - at).max(axis=1).min()) for at in test[::5])
     assert nearest == 64 // 16 + 1
-    assert any(gap(a.window, b.window) == 0 for a in dataset.manifest.of("train") for b in dataset.manifest.of("test"))
+    assert any(
+        gap(a.window, b.window) == 0
+        for a in dataset.manifest.of("train")
+        for b in dataset.manifest.of("test")
+    )
 
 
 def _inside(labels: np.ndarray, sample: Any) -> np.ndarray:
@@ -202,7 +219,9 @@ def test_pixels_and_labels_are_the_files(tmp_path: Path) -> None:
         values, valid, labels = stored(dataset, image.name)
         with (
             rasterio.open(image.sources[0]) as pixels,
-            rasterio.open(image.sources[0].replace("images", "masks").replace("tif", "png")) as mask,
+            rasterio.open(
+                image.sources[0].replace("images", "masks").replace("tif", "png")
+            ) as mask,
         ):
             assert (values == pixels.read()).all() and values.dtype == np.uint8
             assert (labels == mask.read(1) - 1).all()
@@ -211,7 +230,9 @@ def test_pixels_and_labels_are_the_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 def test_types_are_kept(tmp_path: Path, dtype: str) -> None:
-    array = noise(2, SIDE, SIDE, low=3, dtype=dtype) * np.array(1 if dtype == "uint8" else 20).astype(dtype)
+    array = noise(2, SIDE, SIDE, low=3, dtype=dtype) * np.array(
+        1 if dtype == "uint8" else 20
+    ).astype(dtype)
     write_raster(tmp_path / "s" / "images" / "a.tif", array)
     write_png(tmp_path / "s" / "masks" / "a.png", noise(SIDE, SIDE, high=3))
     _, dataset = opened(tmp_path / "s", block=32)
@@ -247,7 +268,9 @@ def test_statistics_come_from_the_training_split_only(tmp_path: Path) -> None:
     write_raster(source / "B" / "images" / "B-0.tif", np.full((3, SIDE, SIDE), 255, np.uint8))
     _, dataset = opened(source, test="B", val="none")
     values, _, _ = stored(dataset, "A/A-0")
-    assert [b.mean for b in dataset.manifest.bands] == pytest.approx(values.mean(axis=(1, 2)).tolist())
+    assert [b.mean for b in dataset.manifest.bands] == pytest.approx(
+        values.mean(axis=(1, 2)).tolist()
+    )
     assert [b.max for b in dataset.manifest.bands] == values.max(axis=(1, 2)).tolist()
 
 
@@ -274,7 +297,11 @@ def test_mask_option_hides_clouds(tmp_path: Path) -> None:
     write_png(source / "clouds" / "A-0_cloud.png", clouds)
     _, dataset = opened(source, mask="clouds/*.png", test="B", val="none")
     _, valid, labels = stored(dataset, "A/A-0")
-    assert (valid == (clouds == 0)).all() and (labels[clouds > 0] == IGNORE).all() and (labels[clouds == 0] < 3).all()
+    assert (
+        (valid == (clouds == 0)).all()
+        and (labels[clouds > 0] == IGNORE).all()
+        and (labels[clouds == 0] < 3).all()
+    )
     assert stored(dataset, "B/B-0")[1].all()
     result, _ = opened(source, mask="clouds/*.png", test="B", val="none")
     assert sum(c.pixels for c in result.classes) == 2 * SIDE * SIDE - 200
@@ -292,7 +319,9 @@ def test_unlabeled_images_are_kept_and_belong_to_no_split(tmp_path: Path) -> Non
         opened(source)
     result, dataset = opened(source, unlabeled=True, test="B", val="none")
     assert result.images == 4 and sum(s.images for s in result.splits.values()) == 3
-    assert [(s.name, s.split) for s in dataset.manifest.samples if s.split == "unlabeled"] == [("A/A-1", "unlabeled")]
+    assert [(s.name, s.split) for s in dataset.manifest.samples if s.split == "unlabeled"] == [
+        ("A/A-1", "unlabeled")
+    ]
     values, _, labels = stored(dataset, "A/A-1")
     assert (labels == IGNORE).all() and values.any()
 
@@ -305,7 +334,10 @@ def test_skip_bad_drops_and_lists(tmp_path: Path) -> None:
         opened(source)
     result, dataset = opened(source, skip_bad=True, test="B", val="none")
     assert result.skipped == ["A/A-1", "mask B-1.png"]
-    assert {f["code"] for f in result.findings if f["level"] == "error"} == {"unreadable", "orphan-mask"}
+    assert {f["code"] for f in result.findings if f["level"] == "error"} == {
+        "unreadable",
+        "orphan-mask",
+    }
     assert [s.name for s in dataset.manifest.samples] == ["A/A-0", "B/B-0"]
 
 
@@ -330,7 +362,10 @@ def test_merged_and_ignored_codes(tmp_path: Path) -> None:
     ]
     assert result.classes[0].color == "#102030"
     assert sum(c.share for c in result.classes) == pytest.approx(1)
-    assert all(sum(c.shares[split] for c in result.classes) == pytest.approx(1) for split in ("train", "test"))
+    assert all(
+        sum(c.shares[split] for c in result.classes) == pytest.approx(1)
+        for split in ("train", "test")
+    )
     assert [c.shares["val"] for c in result.classes] == [0, 0]
 
 
@@ -341,11 +376,20 @@ def test_masks_of_colors(tmp_path: Path) -> None:
         write_raster(tmp_path / "s" / name / "images" / f"{name}.tif", noise(1, SIDE, SIDE))
         write_png(tmp_path / "s" / name / "masks" / f"{name}.png", table[picks].transpose(2, 0, 1))
     rows = '[{name: grey, color: "#9B9B9B", ignore: true}, {name: blue, color: "#0000ff"}, {name: red, color: "#FF0000"}]'
-    result, dataset = opened(tmp_path / "s", classes=write_text(tmp_path / "c.yaml", rows), test="b", val="none")
+    result, dataset = opened(
+        tmp_path / "s", classes=write_text(tmp_path / "c.yaml", rows), test="b", val="none"
+    )
     assert (stored(dataset, "a/a")[2] == np.array([1, 0, IGNORE])[picks]).all()
-    assert [(c.name, c.code, c.color) for c in result.classes] == [("blue", 2, "#0000FF"), ("red", 3, "#FF0000")]
+    assert [(c.name, c.code, c.color) for c in result.classes] == [
+        ("blue", 2, "#0000FF"),
+        ("red", 3, "#FF0000"),
+    ]
     found, dataset = opened(tmp_path / "s", test="b", val="none")
-    assert [(c.name, c.code) for c in found.classes] == [("#0000FF", 1), ("#9B9B9B", 2), ("#FF0000", 3)]
+    assert [(c.name, c.code) for c in found.classes] == [
+        ("#0000FF", 1),
+        ("#9B9B9B", 2),
+        ("#FF0000", 3),
+    ]
     assert (stored(dataset, "a/a")[2] == np.array([2, 0, 1])[picks]).all()
 
 
@@ -366,7 +410,11 @@ def test_manifest_on_disk(tmp_path: Path) -> None:
     assert content["format_version"] == FORMAT_VERSION == 1
     assert content["seed"] == 3 and content["swath_version"] == swath.__version__
     assert all(type(n) is int for s in content["samples"] for n in s["counts"])
-    assert not any(p.is_absolute() for image in content["images"] for p in (Path(image["pixels"]), Path(image["labels"])))
+    assert not any(
+        p.is_absolute()
+        for image in content["images"]
+        for p in (Path(image["pixels"]), Path(image["labels"]))
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dataset", "s"]
     (tmp_path / "dataset").rename(tmp_path / "moved")
     assert stored(Dataset(tmp_path / "moved"), "A/A-0")[2].max() == 2
@@ -376,7 +424,9 @@ def test_old_manifest_is_read_though_it_says_more(tmp_path: Path) -> None:
     opened(tiles(tmp_path / "s", "A", "B"))
     path = tmp_path / "dataset" / MANIFEST
     before = read_manifest(path.parent)
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"remark": "x"}), encoding="utf-8")
+    path.write_text(
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"remark": "x"}), encoding="utf-8"
+    )
     assert read_manifest(path.parent) == before
     assert read_manifest(path.parent).digest == before.digest
 
@@ -406,11 +456,15 @@ def test_a_lost_array_is_named(tmp_path: Path) -> None:
     opened(tiles(tmp_path / "s", "A", "B"))
     (tmp_path / "dataset" / "labels" / "000001.npy").unlink()
     image = Dataset(tmp_path / "dataset").images[1]
-    with pytest.raises(DataError, match=r"labels/000001\.npy: the stored array cannot be read.*swath prepare"):
+    with pytest.raises(
+        DataError, match=r"labels/000001\.npy: the stored array cannot be read.*swath prepare"
+    ):
         image.read_labels(image.grid.window)
 
 
-def test_an_old_dataset_is_replaced_when_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_dataset_is_replaced_when_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = tiles(tmp_path / "s", "A", "B")
     opened(source, seed=1)
     before = (tmp_path / "dataset" / MANIFEST).read_bytes()
@@ -423,7 +477,10 @@ def test_an_old_dataset_is_replaced_when_the_new_one_is_whole(tmp_path: Path, mo
     assert (tmp_path / "dataset" / MANIFEST).read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dataset", "s"]
     opened(write_pairs(tmp_path / "s2", "xy"), seed=2, test="x", val="none")
-    assert sorted(p.name for p in (tmp_path / "dataset" / "pixels").iterdir()) == ["000000.npy", "000001.npy"]
+    assert sorted(p.name for p in (tmp_path / "dataset" / "pixels").iterdir()) == [
+        "000000.npy",
+        "000001.npy",
+    ]
     assert read_manifest(tmp_path / "dataset").seed == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dataset", "s", "s2"]
 
@@ -454,19 +511,28 @@ def test_scene_with_polygons_of_names(tmp_path: Path) -> None:
     write_raster(tmp_path / "s" / "scene.tif", image, UTM, NORTH_UP)
     shapes = [box(0, 0, 64, 96), box(64, 0, 32, 96), box(96, 0, 16, 96)]
     write_layer(tmp_path / "s" / "fields.gpkg", shapes, {"class": ["water", "forest", "water"]})
-    result, dataset = opened(tmp_path / "s", images="scene.tif", labels="fields.gpkg", block=32, buffer=0)
+    result, dataset = opened(
+        tmp_path / "s", images="scene.tif", labels="fields.gpkg", block=32, buffer=0
+    )
     expected = np.full((128, 96), IGNORE)
     expected[:64], expected[64:96], expected[96:112] = 1, 0, 1
     values, _, labels = stored(dataset, "scene")
     assert result.layout == "scene" and (values == image).all() and (labels == expected).all()
-    assert [(c.name, c.code, c.pixels) for c in result.classes] == [("forest", 1, 32 * 96), ("water", 2, 80 * 96)]
+    assert [(c.name, c.code, c.pixels) for c in result.classes] == [
+        ("forest", 1, 32 * 96),
+        ("water", 2, 80 * 96),
+    ]
     assert dataset.manifest.gsd == pytest.approx(10, rel=0.01)
 
 
 def test_scene_blocks_without_labels_are_no_groups(tmp_path: Path) -> None:
     write_raster(tmp_path / "s" / "scene.tif", noise(1, 128, 128), UTM, NORTH_UP)
-    write_layer(tmp_path / "s" / "fields.gpkg", [box(0, 0, 32, 128), box(32, 0, 32, 128)], {"class": [1, 2]})
-    _, dataset = opened(tmp_path / "s", images="scene.tif", labels="fields.gpkg", block=32, buffer=0)
+    write_layer(
+        tmp_path / "s" / "fields.gpkg", [box(0, 0, 32, 128), box(32, 0, 32, 128)], {"class": [1, 2]}
+    )
+    _, dataset = opened(
+        tmp_path / "s", images="scene.tif", labels="fields.gpkg", block=32, buffer=0
+    )
     assert sorted(split_of(dataset), key=int) == [str(i) for i in range(8)]
     with pytest.raises(UsageError, match="there is no group '15'"):
         opened(tmp_path / "s", images="scene.tif", labels="fields.gpkg", block=32, test="15")
@@ -476,14 +542,20 @@ def test_scenes_of_one_grid_share_their_blocks(tmp_path: Path) -> None:
     """Two dates of one place must not teach and judge the same ground."""
     for name in "xy":
         write_raster(tmp_path / "s" / f"{name}.tif", noise(3, 128, 128), UTM, NORTH_UP)
-    write_raster(tmp_path / "s" / "z.tif", noise(3, 96, 128), UTM, from_origin(700_000, 5_600_000, 10, 10))
+    write_raster(
+        tmp_path / "s" / "z.tif", noise(3, 96, 128), UTM, from_origin(700_000, 5_600_000, 10, 10)
+    )
     shapes = [box(0, 0, 128, 64), box(0, 64, 128, 64), box(0, 20_000, 128, 128)]
     write_layer(tmp_path / "s" / "fields.gpkg", shapes, {"class": [1, 2, 1]})
     scenes = {"images": ["x.tif", "y.tif"], "labels": "fields.gpkg", "block": 64}
     _, dataset = opened(tmp_path / "s", **scenes)
-    assert sorted((s.name, s.group) for s in dataset.manifest.samples) == [(f"{n}/{i}", str(i)) for n in "xy" for i in range(4)]
+    assert sorted((s.name, s.group) for s in dataset.manifest.samples) == [
+        (f"{n}/{i}", str(i)) for n in "xy" for i in range(4)
+    ]
     _, dataset = opened(tmp_path / "s", **scenes | {"images": ["x.tif", "y.tif", "z.tif"]})
-    assert {s.group for s in dataset.manifest.samples} == {f"{n}/{i}" for n in "xz" for i in range(4)}
+    assert {s.group for s in dataset.manifest.samples} == {
+        f"{n}/{i}" for n in "xz" for i in range(4)
+    }
 
 
 def test_scene_without_overlap_of_labels_and_image(tmp_path: Path) -> None:
@@ -502,7 +574,9 @@ def test_dubai(shared_data: Path, tmp_path: Path) -> None:
             name = f"{tile}/{kind}/image_part_002.{ending}"
             (tmp_path / "s" / name).parent.mkdir(parents=True)
             (tmp_path / "s" / name).symlink_to(shared_data / "dubai" / name)
-    result, dataset = opened(tmp_path / "s", classes=shared_data / "dubai-classes.yaml", test="Tile 2", val="none")
+    result, dataset = opened(
+        tmp_path / "s", classes=shared_data / "dubai-classes.yaml", test="Tile 2", val="none"
+    )
     assert split_of(dataset) == {"Tile 1": "train", "Tile 2": "test"}
     colors = [0xE2A929, 0x8429F6, 0x6EC1E4, 0x3C1098, 0xFEDD3A]
     totals = np.zeros(5, int)
@@ -513,7 +587,9 @@ def test_dubai(shared_data: Path, tmp_path: Path) -> None:
         with rasterio.open(folder / "masks/image_part_002.png") as file:
             bands = file.read()
             if file.count == 1:  # Tile 2 has palettes
-                bands = np.array([file.colormap(1)[k][:3] for k in range(len(file.colormap(1)))])[bands[0]].transpose(2, 0, 1)
+                bands = np.array([file.colormap(1)[k][:3] for k in range(len(file.colormap(1)))])[
+                    bands[0]
+                ].transpose(2, 0, 1)
         packed = (bands.astype(int) * np.array([65536, 256, 1])[:, None, None]).sum(axis=0)
         expected = np.full(packed.shape, IGNORE)
         for i, color in enumerate(colors):
@@ -522,8 +598,12 @@ def test_dubai(shared_data: Path, tmp_path: Path) -> None:
         assert (labels == expected).all() and (values == pixels).all() and valid.all()
         totals += np.bincount(expected.ravel(), minlength=256)[:5]
         if tile == "Tile 1":
-            assert [b.mean for b in dataset.manifest.bands] == pytest.approx(pixels.mean(axis=(1, 2)).tolist())
-            assert [b.std for b in dataset.manifest.bands] == pytest.approx(pixels.std(axis=(1, 2)).tolist())
+            assert [b.mean for b in dataset.manifest.bands] == pytest.approx(
+                pixels.mean(axis=(1, 2)).tolist()
+            )
+            assert [b.std for b in dataset.manifest.bands] == pytest.approx(
+                pixels.std(axis=(1, 2)).tolist()
+            )
     assert [c.pixels for c in result.classes] == totals.tolist()
     assert [c.name for c in result.classes] == ["water", "land", "road", "building", "vegetation"]
 
@@ -537,7 +617,10 @@ def test_sentinel2(shared_data: Path, tmp_path: Path) -> None:
     assert dataset.manifest.gsd == pytest.approx(10, rel=0.02)
     codes = [c.code for c in result.classes]
     for image in dataset.manifest.images:
-        with rasterio.open(image.sources[0]) as file, rasterio.open(source / "labels" / Path(image.sources[0]).name) as mask:
+        with (
+            rasterio.open(image.sources[0]) as file,
+            rasterio.open(source / "labels" / Path(image.sources[0]).name) as mask,
+        ):
             pixels, labels = file.read(), mask.read(1, masked=True)
             assert image.grid.transform == tuple(file.transform)[:6]
         values, _, indices = stored(dataset, image.name)
@@ -551,7 +634,9 @@ def test_flood(shared_data: Path, tmp_path: Path) -> None:
     classes = write_text(tmp_path / "classes.yaml", text)
     with pytest.raises(DataError, match=r"LabelHand\.tif: .*negative code -1 .*--classes"):
         swath.prepare(shared_data / "flood", tmp_path / "d")
-    result = swath.prepare(shared_data / "flood", tmp_path / "d", classes=classes, block=128, buffer=0)
+    result = swath.prepare(
+        shared_data / "flood", tmp_path / "d", classes=classes, block=128, buffer=0
+    )
     dataset = Dataset(tmp_path / "d")
     with rasterio.open(next((shared_data / "flood" / "labels").iterdir())) as file:
         codes = file.read(1)
@@ -573,15 +658,26 @@ def landsat_valid(folder: Path) -> tuple[np.ndarray, Any]:
 
 def test_landsat_polygons(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "landsat"
-    options = {"images": "lsat7_2000_*.tif", "labels": "landsat96_polygons.shp", "label_field": "id", "buffer": 0}
+    options = {
+        "images": "lsat7_2000_*.tif",
+        "labels": "landsat96_polygons.shp",
+        "label_field": "id",
+        "buffer": 0,
+    }
     result = swath.prepare(folder, tmp_path / "d", **options)
     dataset = Dataset(tmp_path / "d")
     assert result.bands == ["10", "20", "30", "40", "50", "70"]
     valid, profile = landsat_valid(folder)
     meta, _, wkb, columns = pyogrio.raw.read(folder / "landsat96_polygons.shp", columns=["id"])
-    shapes = transform_geom(meta["crs"], profile["crs"], [shapely.from_wkb(w).__geo_interface__ for w in wkb])
+    shapes = transform_geom(
+        meta["crs"], profile["crs"], [shapely.from_wkb(w).__geo_interface__ for w in wkb]
+    )
     burnt = rasterio.features.rasterize(
-        zip(shapes, columns[0].astype(int), strict=True), valid.shape, transform=profile["transform"], fill=-1, dtype="int32"
+        zip(shapes, columns[0].astype(int), strict=True),
+        valid.shape,
+        transform=profile["transform"],
+        fill=-1,
+        dtype="int32",
     )
     _, stored_valid, labels = stored(dataset, dataset.images[0].name)
     assert (stored_valid == valid).all()
@@ -594,7 +690,9 @@ def test_landsat_polygons(shared_data: Path, tmp_path: Path) -> None:
     train = np.zeros_like(valid)
     for s in dataset.manifest.of("train"):
         train[s.window.slices] = True
-    assert dataset.manifest.bands[3].mean == pytest.approx(seen[train & valid].astype(float).mean(), rel=1e-6)
+    assert dataset.manifest.bands[3].mean == pytest.approx(
+        seen[train & valid].astype(float).mean(), rel=1e-6
+    )
 
 
 def test_landsat_label_raster_in_another_crs(shared_data: Path, tmp_path: Path) -> None:
@@ -609,9 +707,16 @@ def test_landsat_label_raster_in_another_crs(shared_data: Path, tmp_path: Path) 
         source, nodata = file.read(1), file.nodata
         moved = np.full(valid.shape, nodata, source.dtype)
         reproject(
-            source, moved, src_transform=file.transform, src_crs=file.crs, src_nodata=nodata,
-            dst_transform=profile["transform"], dst_crs=profile["crs"], dst_nodata=nodata, resampling=Resampling.nearest,
-        )  # fmt: skip
+            source,
+            moved,
+            src_transform=file.transform,
+            src_crs=file.crs,
+            src_nodata=nodata,
+            dst_transform=profile["transform"],
+            dst_crs=profile["crs"],
+            dst_nodata=nodata,
+            resampling=Resampling.nearest,
+        )
     _, _, labels = stored(Dataset(tmp_path / "d"), Dataset(tmp_path / "d").images[0].name)
     codes = np.array([c.code for c in result.classes])
     known = labels != IGNORE

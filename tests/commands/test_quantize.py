@@ -25,7 +25,9 @@ def quantised(tiny_model, stripes, tmp_path_factory):
 def test_a_model_carries_both_networks(quantised, tiny_model, stripes):
     path, result = quantised
     model = Model(path)
-    assert model.network() == Model(tiny_model).network() and model.network("int8") != model.network()
+    assert (
+        model.network() == Model(tiny_model).network() and model.network("int8") != model.network()
+    )
     assert len(model.network("int8")) < 0.5 * len(model.network())
     assert model.card.int8["data_digest"] == Dataset(stripes).manifest.digest
     assert model.card.int8["labels_changed"] == result.labels_changed < 0.2
@@ -42,16 +44,26 @@ def test_int8_on_free_shapes_says_what_fixed_shapes_say(quantised):
 
 def test_a_map_in_int8(quantised, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 100, 100))
-    made = [swath.predict(quantised[0], image, tmp_path / f"{p}.tif", precision=p) for p in ("float32", "int8")]
-    assert [m.precision for m in made] == ["float32", "int8"] and made[0].engine.startswith("openvino")
-    other = swath.predict(quantised[0], image, tmp_path / "o.tif", precision="int8", engine="onnxruntime")
+    made = [
+        swath.predict(quantised[0], image, tmp_path / f"{p}.tif", precision=p)
+        for p in ("float32", "int8")
+    ]
+    assert [m.precision for m in made] == ["float32", "int8"] and made[0].engine.startswith(
+        "openvino"
+    )
+    other = swath.predict(
+        quantised[0], image, tmp_path / "o.tif", precision="int8", engine="onnxruntime"
+    )
     maps = [rasterio.open(m.map).read(1) for m in (*made, other)]
     assert all(0.8 < (maps[1] == m).mean() for m in maps) and (maps[1] != maps[0]).any()
 
 
 @pytest.mark.usefixtures("float32")
 def test_scores_in_int8_are_those_of_its_own_network(quantised, stripes):
-    confusions = [swath.evaluate(quantised[0], stripes, precision=p).confusion for p in ("auto", "float32", "int8")]
+    confusions = [
+        swath.evaluate(quantised[0], stripes, precision=p).confusion
+        for p in ("auto", "float32", "int8")
+    ]
     assert confusions[1] != confusions[2] and np.sum(confusions[1]) == np.sum(confusions[2])
     assert confusions[0] == confusions[1]
 
@@ -67,7 +79,9 @@ def test_a_model_without_int8_says_how_to_get_it(tiny_model, stripes, tmp_path):
 def test_a_setup_is_what_the_machine_has():
     here = choose()
     assert here.threads >= 1 and here.precision in ("float32", "bf16")
-    assert choose("onnxruntime", threads=3) == Setup("onnxruntime", onnxruntime.__version__, "float32", 3)
+    assert choose("onnxruntime", threads=3) == Setup(
+        "onnxruntime", onnxruntime.__version__, "float32", 3
+    )
     with pytest.raises(JobError, match="onnxruntime does not compute in bf16"):
         choose("onnxruntime", "bf16")
     with pytest.raises(JobError, match="not to be had here"):
@@ -86,9 +100,13 @@ def test_int8_stays_on_the_processor_where_there_is_a_gpu(monkeypatch):
 
 def test_memory_is_worked_out_from_the_network(tiny_model):
     network = Model(tiny_model).network()
-    openvino, other = (bytes_per_pixel(network, choose(e, "float32", 1), 256) for e in ("openvino", "onnxruntime"))
+    openvino, other = (
+        bytes_per_pixel(network, choose(e, "float32", 1), 256) for e in ("openvino", "onnxruntime")
+    )
     assert 150 < openvino < 400 and other > 2 * openvino
-    assert openvino == pytest.approx(bytes_per_pixel(network, choose("openvino", "float32", 1), 512), rel=0.05)
+    assert openvino == pytest.approx(
+        bytes_per_pixel(network, choose("openvino", "float32", 1), 512), rel=0.05
+    )
 
 
 def test_the_weights_make_the_same_network_in_torch(tiny_model):
@@ -99,17 +117,28 @@ def test_the_weights_make_the_same_network_in_torch(tiny_model):
     torch, onnx = TorchRuntime(model.in_torch())(raw), OpenVinoRuntime(model.network(), 1)(raw)
     np.testing.assert_allclose(torch, onnx, atol=1e-3)
     half = TorchRuntime(model.in_torch(), "bf16")(raw)
-    assert half.dtype == np.float32 and 0 < np.abs(half - torch).max() < 0.1 * np.abs(torch).max() + 0.1
+    assert (
+        half.dtype == np.float32
+        and 0 < np.abs(half - torch).max() < 0.1 * np.abs(torch).max() + 0.1
+    )
 
 
 def test_small_layers_stay_and_only_what_convolutions_take_is_rounded(quantised):
     graph = onnx.load_from_string(Model(quantised[0]).network("int8")).graph
     given_by = {name: node for node in graph.node for name in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    left = {w.name: np.prod(w.dims) for w in graph.initializer if w.name in {c.input[1] for c in convolutions}}
+    left = {
+        w.name: np.prod(w.dims)
+        for w in graph.initializer
+        if w.name in {c.input[1] for c in convolutions}
+    }
     in_8_bits = [c for c in convolutions if c.input[1] not in left]
-    assert in_8_bits and all(given_by[name].op_type == "DequantizeLinear" for c in in_8_bits for name in c.input[:2])
-    assert all(np.prod(_stored(graph, given_by[c.input[1]].input[0]).dims) >= FEW for c in in_8_bits)
+    assert in_8_bits and all(
+        given_by[name].op_type == "DequantizeLinear" for c in in_8_bits for name in c.input[:2]
+    )
+    assert all(
+        np.prod(_stored(graph, given_by[c.input[1]].input[0]).dims) >= FEW for c in in_8_bits
+    )
     rounded = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     assert rounded == {name for c in in_8_bits for name in c.input}
 

@@ -24,7 +24,9 @@ def by_the_definitions(tiles):
     """Return IoU and IoU-3 of the five classes; `tiles` yields true and mapped LAS codes and heights."""
     counts = {code: [0, 0, 0, 0] for code in LAS}
     for truth, mapped, true_heights, heights in tiles:
-        for t, m, th, h in zip(*(np.ravel(a).tolist() for a in (truth, mapped, true_heights, heights)), strict=True):
+        for t, m, th, h in zip(
+            *(np.ravel(a).tolist() for a in (truth, mapped, true_heights, heights)), strict=True
+        ):
             if t not in LAS:
                 continue
             if t == m:
@@ -55,11 +57,16 @@ def test_random_maps_score_as_the_definitions_say():
 
 def test_a_right_class_with_a_wrong_height_counts_nowhere():
     truth = mapped = np.zeros((1, 4), np.uint8)
-    true_heights, heights = np.array([[0.0, 0.0, 0.0, np.nan]], np.float32), np.array([[0.0, 1.0, 0.99, 50.0]], np.float32)
+    true_heights, heights = (
+        np.array([[0.0, 0.0, 0.0, np.nan]], np.float32),
+        np.array([[0.0, 1.0, 0.99, 50.0]], np.float32),
+    )
     near = near_hits(truth, mapped, true_heights, heights, 1)
     assert near.tolist() == [3]
     assert iou3(confusion(truth, mapped, 1), near).tolist() == [1.0]
-    assert np.isnan(near_hits(truth, mapped, true_heights, np.full_like(heights, np.nan), 1) + np.nan).all()
+    assert np.isnan(
+        near_hits(truth, mapped, true_heights, np.full_like(heights, np.nan), 1) + np.nan
+    ).all()
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +104,9 @@ def test_evaluate_scores_by_the_contests_definitions(trained):
     assert result.miou3 == pytest.approx(np.mean(with_heights), abs=1e-9)
     assert 0 < result.miou3 < result.miou
     labelled = [(t != 65, np.isfinite(metres)) for t, _, metres, _ in tiles]
-    assert result.heights_known == sum((t & m).sum() for t, m in labelled) / sum(t.sum() for t, _ in labelled)
+    assert result.heights_known == sum((t & m).sum() for t, m in labelled) / sum(
+        t.sum() for t, _ in labelled
+    )
 
 
 def test_no_height_is_scored_where_none_is_known(folder, trained, tmp_path):
@@ -112,7 +121,9 @@ def test_no_height_is_scored_where_none_is_known(folder, trained, tmp_path):
 
 def test_a_map_is_scored_on_the_image_of_its_name(folder, trained, tmp_path):
     truth = tifffile.imread(folder / "s" / "Track1-CLS" / "JAX_002_001_CLS.tif")
-    tifffile.imwrite(tmp_path / "JAX_002_001_CLS.tif", np.where(truth == 65, 2, truth).astype(np.uint8))
+    tifffile.imwrite(
+        tmp_path / "JAX_002_001_CLS.tif", np.where(truth == 65, 2, truth).astype(np.uint8)
+    )
     result = swath.evaluate(tmp_path / "JAX_002_001_CLS.tif", trained[1])
     assert (result.images, result.groups, result.miou) == (1, ["JAX_002"], 1.0)
     for name, whose in (
@@ -121,7 +132,10 @@ def test_a_map_is_scored_on_the_image_of_its_name(folder, trained, tmp_path):
         ("JAX_002_0011.tif", "none has"),
     ):
         (tmp_path / "JAX_002_001_CLS.tif").rename(tmp_path / name)
-        with pytest.raises(swath.DataError, match=rf"no CRS says which of 2 image\(s\) of the split it shows, and {whose}"):
+        with pytest.raises(
+            swath.DataError,
+            match=rf"no CRS says which of 2 image\(s\) of the split it shows, and {whose}",
+        ):
             swath.evaluate(tmp_path / name, trained[1])
         (tmp_path / name).rename(tmp_path / "JAX_002_001_CLS.tif")
     assert swath.compare(trained[0], tmp_path / "JAX_002_001_CLS.tif", trained[1]).groups == 1
@@ -141,11 +155,15 @@ def test_a_map_of_the_only_image_needs_no_name(stripes, tmp_path):
 def test_heights_that_follow_the_class_are_learnt(trained):
     model, dataset = Model(trained[0]), Dataset(trained[1])
     image = dataset.images[0]
-    heights = model.engine.runtime(image.read(image.grid.window).values.astype(np.float32)[None])[0, -1]
+    heights = model.engine.runtime(image.read(image.grid.window).values.astype(np.float32)[None])[
+        0, -1
+    ]
     truth = image.read_heights(image.grid.window)
     known = ~np.isnan(truth)
     assert np.corrcoef(heights[known], truth[known])[0, 1] > 0.3
-    assert np.abs(heights - truth)[known].mean() < 5  # metres: the truth is 7.8 on average, and an untaught network says 0
+    assert (
+        np.abs(heights - truth)[known].mean() < 5
+    )  # metres: the truth is 7.8 on average, and an untaught network says 0
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +179,9 @@ def test_unlabelled_ground_as_a_class_is_scored_with_and_without(with_unlabeled)
     matrix = np.array(result.confusion)
     tp = np.diag(matrix)[:5]
     without = tp / (matrix[:5].sum(axis=1) + matrix[:5, :5].sum(axis=0) - tp)
-    full = np.diag(matrix) / np.maximum(1, matrix.sum(axis=1) + matrix.sum(axis=0) - np.diag(matrix))
+    full = np.diag(matrix) / np.maximum(
+        1, matrix.sum(axis=1) + matrix.sum(axis=0) - np.diag(matrix)
+    )
     assert result.miou == pytest.approx(without.mean()) and matrix[5].sum() > 0
     assert result.miou_with_unlabeled == pytest.approx(full.mean())
     assert [c.iou for c in result.classes] == pytest.approx([*without, full[5]])
@@ -181,11 +201,17 @@ def test_a_zip_with_unlabelled_ground_is_warned_of(with_unlabeled, folder, tmp_p
 def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
     swath.train(folder / "d", folder / "p.swath", steps=12, heads="per-class")
     card = Model(folder / "p.swath").card
-    assert card.heads == "per-class" and len(card.thresholds) == 5 and all(0 < t < 1 for t in card.thresholds)
+    assert (
+        card.heads == "per-class"
+        and len(card.thresholds) == 5
+        and all(0 < t < 1 for t in card.thresholds)
+    )
     assert Model(trained[0]).card.thresholds is None
     dataset, engine = Dataset(folder / "d"), Model(folder / "p.swath").engine
     image = dataset.images[2]
-    scores = engine.runtime(image.read(image.grid.window).values.astype(np.float32)[None])[0].astype(np.float64)
+    scores = engine.runtime(image.read(image.grid.window).values.astype(np.float32)[None])[
+        0
+    ].astype(np.float64)
     truth = image.read_labels(image.grid.window)
     said = 1 / (1 + np.exp(-scores[:, truth != IGNORE]))
     actual = np.stack([(truth[truth != IGNORE] == c) for c in range(5)])
@@ -198,35 +224,52 @@ def test_a_folder_becomes_the_contests_zip(folder, trained, tmp_path):
     result = swath.submit(trained[0], folder / "s", tmp_path / "out.zip")
     assert (result.images, result.heights) == (4, True)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
-        assert archive.namelist() == [f"JAX_00{n}_001_{kind}.tif" for n in (1, 2, 3, 4) for kind in ("AGL", "CLS")]
+        assert archive.namelist() == [
+            f"JAX_00{n}_001_{kind}.tif" for n in (1, 2, 3, 4) for kind in ("AGL", "CLS")
+        ]
         model = Model(trained[0])
         for number in (1, 4):
             codes, heights = (
-                tifffile.imread(io.BytesIO(archive.read(f"JAX_00{number}_001_{kind}.tif"))) for kind in ("CLS", "AGL")
+                tifffile.imread(io.BytesIO(archive.read(f"JAX_00{number}_001_{kind}.tif")))
+                for kind in ("CLS", "AGL")
             )
-            image = tifffile.imread(folder / "s" / "Track1-RGB" / f"JAX_00{number}_001_RGB.tif").transpose(2, 0, 1)
+            image = tifffile.imread(
+                folder / "s" / "Track1-RGB" / f"JAX_00{number}_001_RGB.tif"
+            ).transpose(2, 0, 1)
             assert (codes.dtype, heights.dtype, codes.shape) == (np.uint8, np.float32, (192, 192))
             np.testing.assert_array_equal(codes, model.predict(image))
-            np.testing.assert_array_equal(heights, model.engine.runtime(image.astype(np.float32)[None])[0, 5])
+            np.testing.assert_array_equal(
+                heights, model.engine.runtime(image.astype(np.float32)[None])[0, 5]
+            )
             with Image.open(io.BytesIO(archive.read(f"JAX_00{number}_001_CLS.tif"))) as seen:
                 np.testing.assert_array_equal(np.asarray(seen), codes)
     assert [p.name for p in tmp_path.iterdir()] == ["out.zip"]
 
 
-def test_a_broken_image_refuses_the_zip_and_the_same_command_goes_on(folder, trained, tmp_path, monkeypatch):
+def test_a_broken_image_refuses_the_zip_and_the_same_command_goes_on(
+    folder, trained, tmp_path, monkeypatch
+):
     from swath.commands import submit as module
 
     shutil.copytree(folder / "s" / "Track1-RGB", tmp_path / "in")
-    whole = {name: (tmp_path / "in" / name).read_bytes() for name in ("JAX_001_001_RGB.tif", "JAX_003_001_RGB.tif")}
+    whole = {
+        name: (tmp_path / "in" / name).read_bytes()
+        for name in ("JAX_001_001_RGB.tif", "JAX_003_001_RGB.tif")
+    }
     for name, content in whole.items():
         (tmp_path / "in" / name).write_bytes(content[:30000])
-    with pytest.raises(swath.DataError, match="JAX_001_001_RGB.*neither can JAX_003_001_RGB.tif.*2 of 4 images wait"):
+    with pytest.raises(
+        swath.DataError,
+        match="JAX_001_001_RGB.*neither can JAX_003_001_RGB.tif.*2 of 4 images wait",
+    ):
         swath.submit(trained[0], tmp_path / "in", tmp_path / "out.zip")
     assert not (tmp_path / "out.zip").exists()
     for name, content in whole.items():
         (tmp_path / "in" / name).write_bytes(content)
     mapped = []
-    monkeypatch.setattr(module, "_map", lambda *a, real=module._map: (mapped.append(a[1].name), real(*a)))
+    monkeypatch.setattr(
+        module, "_map", lambda *a, real=module._map: (mapped.append(a[1].name), real(*a))
+    )
     swath.submit(trained[0], tmp_path / "in", tmp_path / "out.zip")
     assert mapped == list(whole)
     swath.submit(trained[0], tmp_path / "in", tmp_path / "direct.zip")
@@ -272,6 +315,9 @@ def test_two_images_of_one_name_are_refused(trained, folder, tmp_path):
 def test_unknown_heights_do_not_stop_a_training(tmp_path):
     for ground in (1, 2, 3):
         tile(tmp_path / "s", f"JAX_00{ground}_001", "RGB CLS AGL")
-        tifffile.imwrite(tmp_path / "s" / "Track1-AGL" / f"JAX_00{ground}_001_AGL.tif", np.full((48, 48), np.nan, np.float32))
+        tifffile.imwrite(
+            tmp_path / "s" / "Track1-AGL" / f"JAX_00{ground}_001_AGL.tif",
+            np.full((48, 48), np.nan, np.float32),
+        )
     swath.prepare(tmp_path / "s", tmp_path / "d")
     assert swath.train(tmp_path / "d", tmp_path / "m.swath", steps=1, heights=True).steps == 1

@@ -26,7 +26,9 @@ def test_a_budget_is_spent_by_time_or_steps():
 def test_the_result_says_what_happened(stripes, tmp_path):
     result = swath.train(stripes, tmp_path / "m.swath", steps=2, seed=1)
     assert result.steps == 2 and result.model == str(tmp_path / "m.swath")
-    assert result.pixels_per_second > 0 and 0 <= result.validation_miou <= 1 and 0 <= result.waited < 1
+    assert (
+        result.pixels_per_second > 0 and 0 <= result.validation_miou <= 1 and 0 <= result.waited < 1
+    )
     assert not (tmp_path / "m.swath.training").exists()
 
 
@@ -60,14 +62,20 @@ def test_options_change_the_recipe_and_the_card_says_so(stripes, tmp_path):
     settings = Model(tmp_path / "m.swath").card.training.settings
     assert {key: settings[key] for key in given} == given and settings["patch"] == Recipe().patch
     assert [c.name for c in result.sampling] == ["1", "2", "3"]
-    assert sum(c.share for c in result.sampling) == pytest.approx(1) == sum(c.drawn for c in result.sampling)
+    assert (
+        sum(c.share for c in result.sampling)
+        == pytest.approx(1)
+        == sum(c.drawn for c in result.sampling)
+    )
 
 
 def test_the_classic_recipe_has_crops_and_a_network_of_its_own(stripes, tmp_path):
     with pytest.raises(UsageError, match="classic"):
         swath.train(stripes, tmp_path / "m.swath", steps=1, classic_crops="corner:9")
     with pytest.raises(UsageError, match="classic_crops"):
-        swath.train(stripes, tmp_path / "m.swath", steps=1, recipe="classic", classic_crops="middle:9")
+        swath.train(
+            stripes, tmp_path / "m.swath", steps=1, recipe="classic", classic_crops="middle:9"
+        )
     for option in ({"encoder": "resnet18"}, {"decoder": "fpn"}, {"weights": "none"}):
         with pytest.raises(UsageError, match=f"network of its own.*--{next(iter(option))}"):
             swath.train(stripes, tmp_path / "m.swath", steps=1, recipe="classic", **option)
@@ -87,14 +95,17 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(stripes, tm
     swath.train(stripes, tmp_path / "same.swath", steps=3)
     swath.train(stripes, tmp_path / "other.swath", steps=3, seed=5)
     digests = [
-        Model(p).card.files["weights.safetensors"] for p in (tiny_model, tmp_path / "same.swath", tmp_path / "other.swath")
+        Model(p).card.files["weights.safetensors"]
+        for p in (tiny_model, tmp_path / "same.swath", tmp_path / "other.swath")
     ]
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_waiting_for_data_is_a_share_of_steps_and_waiting(stripes):
     dataset = module.Dataset(stripes)
-    with Ahead(module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)) as ahead:
+    with Ahead(
+        module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
+    ) as ahead:
         course = Course(ahead, Budget(None, 1), lambda: None)
         assert course.waited == 0
         ahead.waited, course.step_seconds = 1.0, 3.0
@@ -124,7 +135,9 @@ def interrupted(stripes, path, monkeypatch, at, **options):
 
 
 @pytest.mark.parametrize("average", [pytest.param(None, marks=pytest.mark.slow), 0.9])
-def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(stripes, tmp_path, monkeypatch, average):
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    stripes, tmp_path, monkeypatch, average
+):
     monkeypatch.setattr(module, "STRETCH", 2)
     swath.train(stripes, tmp_path / "whole.swath", steps=4, average=average)
     interrupted(stripes, tmp_path / "resumed.swath", monkeypatch, at=3, average=average)
@@ -132,7 +145,9 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(stripe
     whole, resumed = (Model(tmp_path / f"{name}.swath").card for name in ("whole", "resumed"))
     assert result.steps == 4
     assert whole.files == resumed.files
-    np.testing.assert_allclose([p[2] for p in whole.training.curve], [p[2] for p in resumed.training.curve])
+    np.testing.assert_allclose(
+        [p[2] for p in whole.training.curve], [p[2] for p in resumed.training.curve]
+    )
 
 
 def test_resuming_with_other_settings_is_refused(stripes, tmp_path, monkeypatch):
@@ -148,7 +163,9 @@ def test_checkpoints_are_seconds_apart_and_the_last_is_made(stripes, tmp_path, m
     monkeypatch.setattr(
         module.WholeCheckpoints,
         "save_checkpoint",
-        lambda self, checkpoint, path, storage_options=None: saved.append(checkpoint["global_step"]),
+        lambda self, checkpoint, path, storage_options=None: saved.append(
+            checkpoint["global_step"]
+        ),
     )
     swath.train(stripes, tmp_path / "m.swath", steps=4)
     assert saved == [1, 4]
@@ -184,10 +201,26 @@ def test_it_learns(stripes, tmp_path):
 def test_two_processes_take_the_steps_of_one_that_accumulates_two(stripes, tmp_path):
     """The same batches, averaged; batch norm sees one batch at a time in both."""
     for name, flags in (("two", ["--devices", "2"]), ("one", ["--accumulate", "2"])):
-        words = [sys.executable, "-m", "swath", "train", str(stripes), str(tmp_path / f"{name}.swath"), "--steps", "3"]
+        words = [
+            sys.executable,
+            "-m",
+            "swath",
+            "train",
+            str(stripes),
+            str(tmp_path / f"{name}.swath"),
+            "--steps",
+            "3",
+        ]
         words += ["--average", "0.9", *flags]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=False, timeout=300, env=environment)
+        done = subprocess.run(
+            [*words, "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=environment,
+        )
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == 1 and json.loads(done.stdout)["steps"] == 3
     two, one = (Model(tmp_path / f"{name}.swath").card.training for name in ("two", "one"))
@@ -200,7 +233,9 @@ def test_the_row_of_batches_is_shared(stripes):
     batches = module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
     batches.start, batches.every = 1, 2
     shared = list(itertools.islice(batches, 2))
-    assert all((a.pixels == batches.batch(n).pixels).all() for a, n in zip(shared, (1, 3), strict=True))
+    assert all(
+        (a.pixels == batches.batch(n).pixels).all() for a, n in zip(shared, (1, 3), strict=True)
+    )
 
 
 def test_tensorboard_is_an_option(stripes, tmp_path):

@@ -39,10 +39,17 @@ def kinds(scene):
 def test_what_predict_wrote_beside_a_map_comes_with_it(tmp_path, show):
     path = write_map(tmp_path / "m.tif", codes_of(40, 40))
     write_raster(tmp_path / "m_confidence.tif", noise(40, 40, high=101), UTM, NORTH_UP, nodata=255)
-    write_raster(tmp_path / "m_probabilities.tif", noise(3, 40, 40, high=101), UTM, NORTH_UP, nodata=255)
+    write_raster(
+        tmp_path / "m_probabilities.tif", noise(3, 40, 40, high=101), UTM, NORTH_UP, nodata=255
+    )
     image = write_raster(tmp_path / "i.tif", noise(3, 40, 40), UTM, NORTH_UP)
     assert kinds(show(path, image)) == ["image", "map", "probabilities", "confidence"]
-    assert kinds(show(path, image, tmp_path / "m_confidence.tif")) == ["image", "map", "probabilities", "confidence"]
+    assert kinds(show(path, image, tmp_path / "m_confidence.tif")) == [
+        "image",
+        "map",
+        "probabilities",
+        "confidence",
+    ]
     assert kinds(show(path)) == ["map", "probabilities", "confidence"]
 
 
@@ -57,7 +64,9 @@ def test_truth_is_read_by_code_by_colour_or_by_a_models_classes(tmp_path, show, 
         scene = show(path, truth=truth)
         assert kinds(scene) == ["truth", "map"] and len(scene["differences"]) == 1
         page = swath.view(path, truth=truth, open=False)
-        with urlopen(f"{page.url}shares?url=m.tif&other={truth.name}&bbox=0,-0.0003,0.0003,0") as answer:
+        with urlopen(
+            f"{page.url}shares?url=m.tif&other={truth.name}&bbox=0,-0.0003,0.0003,0"
+        ) as answer:
             assert (json.load(answer)["differing"] > 0) is differing
         page.close()
     scene = show(path, truth=by_code, classes=tiny_model)
@@ -73,7 +82,9 @@ def test_a_photograph_of_the_same_size_takes_the_maps_place(tmp_path, show):
 
 
 def test_any_image_can_be_looked_at(tmp_path, show):
-    assert kinds(show(write_raster(tmp_path / "i.tif", noise(9, 40, 60, dtype="uint16", high=4000)))) == ["image"]
+    assert kinds(
+        show(write_raster(tmp_path / "i.tif", noise(9, 40, 60, dtype="uint16", high=4000)))
+    ) == ["image"]
     names = [write_jpeg(tmp_path / f"{i}" / "same.jpg", noise(3, 20, 20)) for i in "ab"]
     assert [row["name"] for row in show(*names)["layers"]] == ["same.jpg", "same-2.jpg"]
 
@@ -87,7 +98,10 @@ def test_what_cannot_be_shown_is_refused(tmp_path, show):
     with pytest.raises(DataError, match="damaged"):
         show(truncate(write_map(tmp_path / "cut.tif", codes_of(40, 40)), 0.01))
     with pytest.raises(DataError, match="its classes are not known"):
-        show(write_jpeg(tmp_path / "i.jpg", noise(3, 8, 8)), truth=write_png(tmp_path / "t.png", noise(8, 8)))
+        show(
+            write_jpeg(tmp_path / "i.jpg", noise(3, 8, 8)),
+            truth=write_png(tmp_path / "t.png", noise(8, 8)),
+        )
     page = swath.view(path, open=False)
     with pytest.raises(JobError, match="another --port"):
         show(path, port=int(page.url.split(":")[2].strip("/")))
@@ -97,11 +111,24 @@ def test_what_cannot_be_shown_is_refused(tmp_path, show):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_ended(tmp_path, stop):
     path = write_map(tmp_path / "m.tif", codes_of(40, 40))
-    command = [sys.executable, "-c", "from swath.cli.main import main; main()", "view", str(path), "--no-open", "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from swath.cli.main import main; main()",
+        "view",
+        str(path),
+        "--no-open",
+        "--json",
+    ]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background is begun without
-    )  # fmt: skip
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a job in the background is begun without
+    )
     found = json.loads(process.stdout.readline())
     with urlopen(found["url"]) as page:
         assert b"Swath" in page.read()
@@ -115,6 +142,13 @@ def test_the_demo_says_how_to_look_at_its_map():
 
     words = ["swath", "view", "my demo/m.tif"]
     result = demo.DemoResult(
-        miou=0.5, yardstick_miou=0.6, map="m", report="r", model="x", seconds=1, training_seconds=1, view=words
+        miou=0.5,
+        yardstick_miou=0.6,
+        map="m",
+        report="r",
+        model="x",
+        seconds=1,
+        training_seconds=1,
+        view=words,
     )
     assert COMMAND.summarise(result).endswith("Look at it: swath view 'my demo/m.tif'")

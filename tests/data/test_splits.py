@@ -49,7 +49,15 @@ def test_named_groups_are_kept_and_the_rest_is_drawn(data):
 def test_seeds_differ():
     groups = [str(i) for i in range(30)]
     assert (
-        len({frozenset(g for g, s in assign_splits(groups, None, None, seed).items() if s == "test") for seed in range(5)}) > 1
+        len(
+            {
+                frozenset(
+                    g for g, s in assign_splits(groups, None, None, seed).items() if s == "test"
+                )
+                for seed in range(5)
+            }
+        )
+        > 1
     )
 
 
@@ -90,12 +98,23 @@ def test_blocks_of_an_image_are_groups_that_share_no_pixel(height, width, block)
 
 def test_names_of_places():
     grid = Grid(64, 128)
-    assert list(places(0, "a", grid, "Tile 1", 64, prefix=True)) == [Place("a", 0, grid.window, "Tile 1")]
-    assert [(p.name, p.group) for p in places(0, "a", grid, None, 64, prefix=True)] == [("a/0", "a/0"), ("a/1", "a/1")]
-    assert [(p.name, p.group) for p in places(0, "a", grid, None, 64, prefix=False)] == [("a/0", "0"), ("a/1", "1")]
+    assert list(places(0, "a", grid, "Tile 1", 64, prefix=True)) == [
+        Place("a", 0, grid.window, "Tile 1")
+    ]
+    assert [(p.name, p.group) for p in places(0, "a", grid, None, 64, prefix=True)] == [
+        ("a/0", "a/0"),
+        ("a/1", "a/1"),
+    ]
+    assert [(p.name, p.group) for p in places(0, "a", grid, None, 64, prefix=False)] == [
+        ("a/0", "0"),
+        ("a/1", "1"),
+    ]
 
 
-@pytest.mark.parametrize(("sides", "block"), [((512,), 64), ((443, 489), 64), ((513,), 96), ((5400, 2700), 704), ((10,), 64)])
+@pytest.mark.parametrize(
+    ("sides", "block"),
+    [((512,), 64), ((443, 489), 64), ((513,), 96), ((5400, 2700), 704), ((10,), 64)],
+)
 def test_default_block(sides, block):
     assert default_block([Grid(side, 7) for side in sides]) == block
 
@@ -120,7 +139,10 @@ def test_no_pixel_that_teaches_is_near_one_that_judges(buffer, seed, height, wid
 
 
 def test_a_buffer_is_as_wide_as_it_says():
-    left, right = Place("a", 0, Window(0, 0, 64, 64), "a"), Place("b", 0, Window(0, 64, 64, 64), "b")
+    left, right = (
+        Place("a", 0, Window(0, 0, 64, 64), "a"),
+        Place("b", 0, Window(0, 64, 64, 64), "b"),
+    )
     ((place, window),) = buffered([left, right], {"a": "train", "b": "test"}, 8)
     assert (place, window) == (left, Window(0, 56, 64, 8))
     assert gap(Window(0, 0, 64, 56), right.window) == 8
@@ -129,9 +151,14 @@ def test_a_buffer_is_as_wide_as_it_says():
 
 
 def test_a_place_as_far_away_as_the_buffer_is_whole():
-    left, right = Place("a", 0, Window(0, 0, 64, 64), "a"), Place("b", 0, Window(0, 72, 64, 64), "b")
+    left, right = (
+        Place("a", 0, Window(0, 0, 64, 64), "a"),
+        Place("b", 0, Window(0, 72, 64, 64), "b"),
+    )
     assert not list(buffered([left, right], {"a": "train", "b": "test"}, 8))
-    assert [w for _, w in buffered([left, right], {"a": "train", "b": "test"}, 9)] == [Window(0, 63, 64, 1)]
+    assert [w for _, w in buffered([left, right], {"a": "train", "b": "test"}, 9)] == [
+        Window(0, 63, 64, 1)
+    ]
 
 
 def test_images_do_not_meet():

@@ -5,7 +5,11 @@ from hypothesis import strategies as st
 from swath.data.moments import Moments
 
 
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 40), min_size=1, max_size=6), st.sampled_from([0.0, 1e3, 1e6]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(0, 40), min_size=1, max_size=6),
+    st.sampled_from([0.0, 1e3, 1e6]),
+)
 def test_chunks_give_what_numpy_gives_of_all(seed, sizes, offset):
     rng = np.random.default_rng(seed)
     values = rng.normal(offset, [[1.0], [50.0], [0.1]], (3, sum(sizes) + 2))

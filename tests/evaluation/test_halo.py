@@ -4,7 +4,14 @@ from scipy.ndimage import uniform_filter
 
 import swath
 from swath.data.dataset import Dataset
-from swath.evaluation.halo import TOLERATED, UNMEASURED, by_distance, find_context, measure_halo, share
+from swath.evaluation.halo import (
+    TOLERATED,
+    UNMEASURED,
+    by_distance,
+    find_context,
+    measure_halo,
+    share,
+)
 from swath.geo.geobox import Grid
 from swath.geo.tiling import Pixels
 from swath.inference.tiled import Engine, classify
@@ -36,7 +43,10 @@ def large(tmp_path_factory):
     """Return a dataset with one image that is large enough, and one that is not."""
     root = tmp_path_factory.mktemp("large")
     for name, shape in (("a", (300, 1000)), ("b", (300, 1000)), ("c", (200, 200))):
-        write_raster(root / "source" / name / "images" / f"{name}.tif", noise(3, *shape, seed=ord(name), low=0, high=200))
+        write_raster(
+            root / "source" / name / "images" / f"{name}.tif",
+            noise(3, *shape, seed=ord(name), low=0, high=200),
+        )
         write_png(root / "source" / name / "masks" / f"{name}.png", noise(*shape, low=1, high=3))
     swath.prepare(root / "source", root / "d", test="none", val="none")
     return Dataset(root / "d")
@@ -59,12 +69,17 @@ def test_the_measured_halo_keeps_what_it_promises(large, side):
         values = noise(3, 2200, 700, seed=9, low=0, high=200)
 
         def read(self, window):
-            return Pixels(self.values[(slice(None), *window.slices)], np.ones((window.height, window.width), bool))
+            return Pixels(
+                self.values[(slice(None), *window.slices)],
+                np.ones((window.height, window.width), bool),
+            )
 
     image = Image()
     whole = blur(side)(image.values[None].astype(np.float32))[0].argmax(0)
     chosen = Engine(blur(side), [0.0] * 3, 32, found.halo)
-    wrong = sum((labels != whole[window.slices]).sum() for window, labels in classify(image, chosen))
+    wrong = sum(
+        (labels != whole[window.slices]).sum() for window, labels in classify(image, chosen)
+    )
     assert wrong / whole.size <= 2 * TOLERATED
 
 

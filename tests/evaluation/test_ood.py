@@ -50,7 +50,10 @@ def known(tmp_path_factory):
     root = tmp_path_factory.mktemp("cities")
     for k in range(12):
         write_raster(root / "s" / f"g{k % 4}" / "images" / f"{k}.tif", city(k))
-        write_png(root / "s" / f"g{k % 4}" / "masks" / f"{k}.png", noise(SIDE, SIDE, seed=k, low=1, high=3))
+        write_png(
+            root / "s" / f"g{k % 4}" / "masks" / f"{k}.png",
+            noise(SIDE, SIDE, seed=k, low=1, high=3),
+        )
     swath.prepare(root / "s", root / "d", test="none", val="none")
     return learn(Dataset(root / "d"), ENGINE)
 
@@ -71,7 +74,14 @@ def test_more_of_the_same_city_is_familiar(known, seed):
         city(5, patch=2),
         255 - city(5),
     ],
-    ids=["16 bits", "swapped bands", "reversed bands", "another city", "another resolution", "inverted"],
+    ids=[
+        "16 bits",
+        "swapped bands",
+        "reversed bands",
+        "another city",
+        "another resolution",
+        "inverted",
+    ],
 )
 def test_what_is_unlike_the_training_data_is_told(known, strange):
     far, _ = distance(Image(strange), ENGINE, known)
@@ -92,14 +102,19 @@ def test_data_that_are_mostly_nodata_are_not_described(tmp_path):
         image = city(k)
         image[:, :, 10:] = 0
         write_raster(tmp_path / "s" / f"g{k}" / "images" / "x.tif", image, nodata=0)
-        write_png(tmp_path / "s" / f"g{k}" / "masks" / "x.png", noise(SIDE, SIDE, seed=k, low=1, high=3))
+        write_png(
+            tmp_path / "s" / f"g{k}" / "masks" / "x.png", noise(SIDE, SIDE, seed=k, low=1, high=3)
+        )
     swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
     assert learn(Dataset(tmp_path / "d"), ENGINE) is None
 
 
 def test_description_of_a_patch_by_hand():
     values = np.array([[[1, 3], [1, 3]], [[2, 2], [4, 4]]])
-    found = describe(Pixels(values, np.ones((2, 2), bool)), np.array([[[1.0, 1], [1, 1]], [[1, 1], [1, 1]]], np.float32))
+    found = describe(
+        Pixels(values, np.ones((2, 2), bool)),
+        np.array([[[1.0, 1], [1, 1]], [[1, 1], [1, 1]]], np.float32),
+    )
     mean, step, deviation, rough, together = found[0], found[1], found[2:4], found[4:6], found[6]
     assert (mean, step, together) == (2.5, 1.0, 0.0)
     assert deviation.tolist() == [1, 1] and rough == pytest.approx(np.log1p([2, 0]))
@@ -112,7 +127,9 @@ def test_inspect_holds_an_image_against_a_model(tiny_model, stripes, tmp_path):
     assert result.ok and result.likeness.distance > 0 and result.likeness.threshold >= 1
     assert [b.name for b in result.likeness.bands] == result.bands
     assert all(b.low <= b.mean <= b.high for b in result.likeness.bands)
-    wide = write_raster(tmp_path / "w.tif", noise(3, 96, 96, high=60_000, dtype="int64").astype(np.uint16))
+    wide = write_raster(
+        tmp_path / "w.tif", noise(3, 96, 96, high=60_000, dtype="int64").astype(np.uint16)
+    )
     findings = {f["code"]: f["level"] for f in swath.inspect(wide, against=tiny_model).findings}
     assert findings == {"other-type": "warning", "unlike-training": "warning"}
     two = swath.inspect(write_raster(tmp_path / "t.tif", noise(2, 96, 96)), against=tiny_model)

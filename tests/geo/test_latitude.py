@@ -61,7 +61,9 @@ def test_every_pixel_has_the_latitude_that_proj_gives_it(name: str) -> None:
     assert found.dtype == np.float32 and found.max() <= 90
     assert np.abs(found - wanted).max() < TOLERANCE
     low, high = span(where)
-    assert low == pytest.approx(wanted.min(), abs=0.5) and high == pytest.approx(wanted.max(), abs=0.5)
+    assert low == pytest.approx(wanted.min(), abs=0.5) and high == pytest.approx(
+        wanted.max(), abs=0.5
+    )
 
 
 def test_degrees_are_what_the_transform_says() -> None:
@@ -88,7 +90,9 @@ def test_a_pixel_has_one_latitude_in_whatever_window(name: str) -> None:
     whole = latitudes(where, where.window)
     rng = np.random.default_rng(0)
     for _ in range(50):
-        (top, bottom), (left, right) = (np.sort(rng.choice(n + 1, 2, replace=False)) for n in whole.shape)
+        (top, bottom), (left, right) = (
+            np.sort(rng.choice(n + 1, 2, replace=False)) for n in whole.shape
+        )
         window = Window(int(top), int(left), int(bottom - top), int(right - left))
         assert (latitudes(where, window) == whole[window.slices]).all()
 
@@ -114,16 +118,29 @@ def test_what_lies_off_the_earth_has_no_latitude_and_must_have_no_data() -> None
     assert 0.15 < off.mean() < 0.3 and off[0, 0] and not off[37, 74]
     values = noise(2, 74, 148)
     pixels = with_latitude(Pixels(values, ~off), disc, disc.window, "x.tif")
-    assert (pixels.valid == ~off).all() and (pixels.values[:2] == values).all() and np.isfinite(pixels.values).all()
-    assert not with_latitude(Pixels(values, np.zeros_like(off)), disc, disc.window, "x.tif").valid.any()
+    assert (
+        (pixels.valid == ~off).all()
+        and (pixels.values[:2] == values).all()
+        and np.isfinite(pixels.values).all()
+    )
+    assert not with_latitude(
+        Pixels(values, np.zeros_like(off)), disc, disc.window, "x.tif"
+    ).valid.any()
     with pytest.raises(DataError, match=r"x\.tif: it has data where its projection"):
         with_latitude(Pixels(values, np.ones_like(off)), disc, disc.window, "x.tif")
 
 
 def test_types_hold_both_the_pixels_and_the_degrees() -> None:
     where = grid(*UTM_NORTH, 4, 4)
-    for given, wanted in (("uint8", "float32"), ("uint16", "float32"), ("int32", "float64"), ("float64", "float64")):
-        pixels = with_latitude(Pixels(noise(1, 4, 4).astype(given), np.ones((4, 4), bool)), where, where.window, "x")
+    for given, wanted in (
+        ("uint8", "float32"),
+        ("uint16", "float32"),
+        ("int32", "float64"),
+        ("float64", "float64"),
+    ):
+        pixels = with_latitude(
+            Pixels(noise(1, 4, 4).astype(given), np.ones((4, 4), bool)), where, where.window, "x"
+        )
         assert pixels.values.dtype == wanted
 
 
@@ -153,8 +170,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = np.stack([degrees * 100, *noise(2, 96, 96, seed=i)]).astype(np.uint16)
         if not i:
             pixels[:, :9] = 0
-        write_raster(folder / "s" / str(i) / "images" / "x.tif", pixels, "EPSG:4326", transform, nodata=0)
-        write_png(folder / "s" / str(i) / "masks" / "x.png", noise(96, 96, seed=9 + i, low=1, high=4))
+        write_raster(
+            folder / "s" / str(i) / "images" / "x.tif", pixels, "EPSG:4326", transform, nodata=0
+        )
+        write_png(
+            folder / "s" / str(i) / "masks" / "x.png", noise(96, 96, seed=9 + i, low=1, high=4)
+        )
     return folder
 
 
@@ -174,17 +195,28 @@ def test_the_dataset_knows_latitude_and_does_not_store_it(dataset: Dataset, worl
     plain = swath.prepare(world / "s", world / "plain", test="3", val="none")
     other = Dataset(world / "plain").manifest
     assert [b.name for b in dataset.manifest.bands] == [*plain.bands, "latitude"]
-    assert dataset.manifest.latitude and not other.latitude and dataset.manifest.dtype == other.dtype == "uint16"
-    assert dataset.manifest.stored_bands == plain.bands and dataset.manifest.bands[:-1] == other.bands
+    assert (
+        dataset.manifest.latitude
+        and not other.latitude
+        and dataset.manifest.dtype == other.dtype == "uint16"
+    )
+    assert (
+        dataset.manifest.stored_bands == plain.bands and dataset.manifest.bands[:-1] == other.bands
+    )
     assert dataset.manifest.digest != other.digest
     degrees = dataset.manifest.bands[-1]
-    assert (degrees.min, degrees.max) == pytest.approx((5.225, 69.525), abs=1e-3)  # nodata does not count
+    assert (degrees.min, degrees.max) == pytest.approx(
+        (5.225, 69.525), abs=1e-3
+    )  # nodata does not count
     image = dataset.images[0]
     values, valid = image.read(Window(3, 5, 40, 50))
     assert (valid == (np.arange(3, 43) >= 9)[:, None]).all()
     assert np.abs(values[-1] * 100 - values[0])[valid].max() <= 1
     assert image.read_stored(Window(3, 5, 40, 50)).values.dtype == np.uint16
-    assert (np.load(dataset.folder / "pixels" / "000000.npy") == np.load(world / "plain" / "pixels" / "000000.npy")).all()
+    assert (
+        np.load(dataset.folder / "pixels" / "000000.npy")
+        == np.load(world / "plain" / "pixels" / "000000.npy")
+    ).all()
 
 
 def test_a_fold_knows_it_too(dataset: Dataset, tmp_path: Path) -> None:
@@ -198,7 +230,9 @@ def make_patches(dataset: Dataset, **changes: Any) -> Patches:
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
-def test_patches_turned_and_scaled_carry_the_latitude_of_their_pixels(dataset: Dataset, scale: float) -> None:
+def test_patches_turned_and_scaled_carry_the_latitude_of_their_pixels(
+    dataset: Dataset, scale: float
+) -> None:
     patches = make_patches(dataset, scales_known=(scale, scale), contrast=0, brightness=0)
     fill = torch.tensor([b.mean for b in dataset.manifest.bands])
     seen, ways = 0, set()
@@ -213,33 +247,48 @@ def test_patches_turned_and_scaled_carry_the_latitude_of_their_pixels(dataset: D
 
 @pytest.mark.parametrize("jitter", ["data", "patch"])
 def test_latitude_is_not_recoloured(dataset: Dataset, jitter: str) -> None:
-    plain, bright = make_patches(dataset, jitter=jitter).batch(3), make_patches(dataset, jitter=jitter).batch(3).recoloured()
+    plain, bright = (
+        make_patches(dataset, jitter=jitter).batch(3),
+        make_patches(dataset, jitter=jitter).batch(3).recoloured(),
+    )
     torch.testing.assert_close(bright.pixels[:, -1], plain.pixels[:, -1])
     assert (bright.pixels[:, 0] - plain.pixels[:, 0]).abs().max() > 1
 
 
 def test_a_model_says_that_it_takes_latitude(model: Model) -> None:
     card = model.card
-    assert card.latitude and [b.name for b in card.bands] == ["1", "2", "3", "latitude"] and card.image_bands == ["1", "2", "3"]
+    assert (
+        card.latitude
+        and [b.name for b in card.bands] == ["1", "2", "3", "latitude"]
+        and card.image_bands == ["1", "2", "3"]
+    )
     item = card.to_stac()
     assert "absolute latitude" in item["properties"]["mlm:input"][0]["description"]
     assert Card.from_stac(item, "x") == card
     with pytest.raises(ValidationError, match="no latitude"):
-        Card.model_validate(card.model_dump() | {"bands": card.model_dump()["bands"][:3], "familiarity": None})
+        Card.model_validate(
+            card.model_dump() | {"bands": card.model_dump()["bands"][:3], "familiarity": None}
+        )
 
 
 @pytest.mark.usefixtures("float32")
-def test_maps_of_files_and_of_arrays_are_the_same(model: Model, dataset: Dataset, world: Path, tmp_path: Path) -> None:
+def test_maps_of_files_and_of_arrays_are_the_same(
+    model: Model, dataset: Dataset, world: Path, tmp_path: Path
+) -> None:
     image = dataset.images[3]
     swath.predict(model.path, world / "s" / "3" / "images" / "x.tif", tmp_path / "m.tif")
     with rasterio.open(tmp_path / "m.tif") as mapped:
-        np.testing.assert_array_equal(mapped.read(1), model.predict(image.read(image.grid.window).values))
+        np.testing.assert_array_equal(
+            mapped.read(1), model.predict(image.read(image.grid.window).values)
+        )
     assert swath.evaluate(model.path, dataset.folder).miou is not None
     with pytest.raises(DataError, match="bands 1, 2, 3, latitude"):
         model.predict(noise(3, 40, 40))
 
 
-def test_what_does_not_fit_is_refused(model: Model, dataset: Dataset, world: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused(
+    model: Model, dataset: Dataset, world: Path, tmp_path: Path
+) -> None:
     swath.prepare(world / "s", tmp_path / "d", test="3", val="none")
     with pytest.raises(ModelError, match="takes latitude.*with --latitude"):
         swath.evaluate(model.path, tmp_path / "d")
@@ -253,7 +302,9 @@ def test_what_does_not_fit_is_refused(model: Model, dataset: Dataset, world: Pat
 def test_inspect_holds_an_image_against_it(model: Model, world: Path, tmp_path: Path) -> None:
     result = swath.inspect(world / "s" / "1" / "images" / "x.tif", against=model.path)
     assert (
-        result.likeness is not None and result.likeness.distance and [b.name for b in result.likeness.bands] == ["1", "2", "3"]
+        result.likeness is not None
+        and result.likeness.distance
+        and [b.name for b in result.likeness.bands] == ["1", "2", "3"]
     )
 
 
@@ -286,12 +337,21 @@ def test_every_way_to_give_an_image_gives_it_its_latitude(by_hand: Path, tmp_pat
     assert (mapped(by_hand, one, tmp_path / "m.tif") == wanted).all()
     assert (mapped(by_hand, one, tmp_path / "t.tif", tta="flips") == wanted).all()
     assert (mapped(by_hand, one, tmp_path / "w.tif", workers=2, memory=0.55) == wanted).all()
-    two = write_raster(tmp_path / "two.tif", np.stack([values[::-1], values]), **PLACE, descriptions=["latitude", "1"])
+    two = write_raster(
+        tmp_path / "two.tif",
+        np.stack([values[::-1], values]),
+        **PLACE,
+        descriptions=["latitude", "1"],
+    )
     assert (mapped(by_hand, two, tmp_path / "o.tif", band_order=[2]) == wanted).all()
     write_raster(tmp_path / "bands" / "1.tif", values, **PLACE)
-    assert (mapped(by_hand, tmp_path / "bands", tmp_path / "s.tif", stack=tmp_path / "bands") == wanted).all()
+    assert (
+        mapped(by_hand, tmp_path / "bands", tmp_path / "s.tif", stack=tmp_path / "bands") == wanted
+    ).all()
     for name, rows in (("a", slice(0, 48)), ("b", slice(48, 100))):
-        moved = PLACE | {"transform": PLACE["transform"] * rasterio.Affine.translation(0, rows.start)}
+        moved = PLACE | {
+            "transform": PLACE["transform"] * rasterio.Affine.translation(0, rows.start)
+        }
         write_raster(tmp_path / "mosaic" / f"{name}.tif", values[rows], **moved)
     assert (mapped(by_hand, tmp_path / "mosaic", tmp_path / "j.tif", mosaic=True) == wanted).all()
 
@@ -323,7 +383,12 @@ def test_an_image_far_from_the_training_data_is_told(
 ) -> None:
     for name, north in (("near", 60.0), ("far", 85.0)):
         pixels = noise(3, 40, 40, low=1, high=200).astype(np.uint16)
-        image = write_raster(tmp_path / f"{name}.tif", pixels, "EPSG:4326", rasterio.Affine(0.05, 0, 20, 0, -0.05, north))
+        image = write_raster(
+            tmp_path / f"{name}.tif",
+            pixels,
+            "EPSG:4326",
+            rasterio.Affine(0.05, 0, 20, 0, -0.05, north),
+        )
         swath.predict(model.path, image, tmp_path / "m.tif")
     said = [r.getMessage() for r in caplog.records if "latitudes" in r.getMessage()]
     assert len(said) == 1 and "far.tif lies at latitudes of 83.0 to 85.0 degrees" in said[0]
@@ -332,13 +397,26 @@ def test_an_image_far_from_the_training_data_is_told(
 def test_prepare_refuses_and_warns(tmp_path: Path) -> None:
     pixels, codes = noise(3, 64, 64), noise(64, 64, low=1, high=3)
     for name in "ab":
-        write_raster(tmp_path / "s" / "images" / f"{name}.tif", pixels + ord(name) - 97, **PLACE if name == "a" else {})
+        write_raster(
+            tmp_path / "s" / "images" / f"{name}.tif",
+            pixels + ord(name) - 97,
+            **PLACE if name == "a" else {},
+        )
         write_png(tmp_path / "s" / "masks" / f"{name}.png", codes)
-    with pytest.raises(DataError, match="b.tif: it does not say where it lies.*leave out --latitude"):
+    with pytest.raises(
+        DataError, match="b.tif: it does not say where it lies.*leave out --latitude"
+    ):
         swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none", latitude=True)
-    write_raster(tmp_path / "s" / "images" / "b.tif", noise(3, 64, 64, seed=2), **PLACE, descriptions=["r", "g", "latitude"])
+    write_raster(
+        tmp_path / "s" / "images" / "b.tif",
+        noise(3, 64, 64, seed=2),
+        **PLACE,
+        descriptions=["r", "g", "latitude"],
+    )
     with pytest.raises(DataError, match="b.tif: it has a band called latitude"):
         swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none", latitude=True)
     write_raster(tmp_path / "s" / "images" / "b.tif", noise(3, 64, 64, seed=2), **PLACE)
-    found = swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none", latitude=True).findings
+    found = swath.prepare(
+        tmp_path / "s", tmp_path / "d", test="none", val="none", latitude=True
+    ).findings
     assert [f["level"] for f in found if f["code"] == "latitude-narrow"] == ["warning"]

@@ -22,7 +22,9 @@ def test_a_cell_in_degrees_is_what_geodesy_says(lat):
     cells = grid(4326, (0.01, 0, 10, 0, -0.01, lat), 1, 1)
     edge = np.linspace(0, 0.01, 50)
     lon = np.concatenate([10 + edge, np.full(50, 10.01), 10.01 - edge, np.full(50, 10.0)])
-    lats = np.concatenate([np.full(50, lat), lat - edge, np.full(50, lat - 0.01), lat - 0.01 + edge])
+    lats = np.concatenate(
+        [np.full(50, lat), lat - edge, np.full(50, lat - 0.01), lat - 0.01 + edge]
+    )
     area, _ = pyproj.Geod(ellps="WGS84").polygon_area_perimeter(lon, lats)
     assert PixelAreas(cells).of(cells.window)[0, 0] == pytest.approx(abs(area), rel=1e-6)
 
@@ -42,7 +44,9 @@ def test_a_projected_raster_covers_the_ground_of_its_outline(crs, transform):
     steps = np.linspace(0, 1, 200)
     corners = [(0, 0), (30, 0), (30, 40), (0, 40), (0, 0)]
     sides = zip(corners, corners[1:], strict=False)
-    line = [raster.point(a + t * (c - a), b + t * (d - b)) for (a, b), (c, d) in sides for t in steps]
+    line = [
+        raster.point(a + t * (c - a), b + t * (d - b)) for (a, b), (c, d) in sides for t in steps
+    ]
     to = pyproj.Transformer.from_crs(crs, pyproj.CRS(crs).geodetic_crs, always_xy=True)
     lon, lat = to.transform(*np.array(line).T)
     area, _ = pyproj.CRS(crs).get_geod().polygon_area_perimeter(lon, lat)

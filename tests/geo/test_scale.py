@@ -49,32 +49,59 @@ def at(metres: float, row: int = 0) -> rasterio.Affine:
 
 
 @given(st.floats(0.01, 1000), st.floats(0.01, 1000))
-def test_scales_are_near_what_is_wanted_and_have_small_denominators(gsd: float, known: float) -> None:
+def test_scales_are_near_what_is_wanted_and_have_small_denominators(
+    gsd: float, known: float
+) -> None:
     zoom = zoom_of(gsd, known)
     wanted = min(max(gsd / known, SMALLEST), LARGEST)
     if 1 / TOLERATED <= wanted <= TOLERATED:
         assert zoom == 1
     else:
-        simpler = [Fraction(above, below) for below in range(1, zoom.denominator) for above in range(1, 5 * below)]
+        simpler = [
+            Fraction(above, below)
+            for below in range(1, zoom.denominator)
+            for above in range(1, 5 * below)
+        ]
         assert 1 / NEAR <= zoom / wanted <= NEAR and zoom.denominator <= 9
         assert not any(1 / NEAR <= other / wanted <= NEAR for other in simpler)
-    assert out_of_reach(gsd, known) == (not SMALLEST / TOLERATED <= gsd / known <= LARGEST * TOLERATED)
+    assert out_of_reach(gsd, known) == (
+        not SMALLEST / TOLERATED <= gsd / known <= LARGEST * TOLERATED
+    )
 
 
 @pytest.mark.parametrize(
     ("gsd", "known", "zoom"),
     [
-        (10, 10, "1"), (11.4, 10, "1"), (8.8, 10, "1"), (5, 10, "1/2"), (20, 10, "2"), (30, 10, "3"), (10, 30, "1/3"),
-        (15, 10, "3/2"), (7.5, 10, "3/4"), (0.3, 10, "1/8"), (12, 20, "3/5"), (25, 10, "5/2"),
-            (1000, 1, "4"), (None, 10, "1"), (10, None, "1"),
+        (10, 10, "1"),
+        (11.4, 10, "1"),
+        (8.8, 10, "1"),
+        (5, 10, "1/2"),
+        (20, 10, "2"),
+        (30, 10, "3"),
+        (10, 30, "1/3"),
+        (15, 10, "3/2"),
+        (7.5, 10, "3/4"),
+        (0.3, 10, "1/8"),
+        (12, 20, "3/5"),
+        (25, 10, "5/2"),
+        (1000, 1, "4"),
+        (None, 10, "1"),
+        (10, None, "1"),
     ],
-)  # fmt: skip
+)
 def test_scales(gsd: float | None, known: float | None, zoom: str) -> None:
     assert zoom_of(gsd, known) == Fraction(zoom)
 
 
 def test_what_is_out_of_reach() -> None:
-    assert [out_of_reach(g, 10.0) for g in (None, 1.0, 1.2, 10.0, 45.0, 50.0)] == [False, True, False, False, False, True]
+    assert [out_of_reach(g, 10.0) for g in (None, 1.0, 1.2, 10.0, 45.0, 50.0)] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
     assert not out_of_reach(1.0, None)
 
 
@@ -101,9 +128,13 @@ def test_tiles_and_the_whole_image_say_the_same_at_any_scale(kind: str, zoom: st
 
 
 @given(
-    st.fractions(Fraction(1, 8), 4, max_denominator=8), st.integers(0, 5), st.sampled_from([1, 3, 8, 32]),
-    st.sampled_from(sorted(LOOKS)), st.integers(1, 3000), st.integers(10, 10**6),
-)  # fmt: skip
+    st.fractions(Fraction(1, 8), 4, max_denominator=8),
+    st.integers(0, 5),
+    st.sampled_from([1, 3, 8, 32]),
+    st.sampled_from(sorted(LOOKS)),
+    st.integers(1, 3000),
+    st.integers(10, 10**6),
+)
 def test_windows_are_whole_in_pixels_of_image_and_network(
     zoom: Fraction, halos: int, stride: int, kind: str, length: int, most: int
 ) -> None:
@@ -113,15 +144,21 @@ def test_windows_are_whole_in_pixels_of_image_and_network(
     assert 2 * halo % unit == 0 and all(halo * each >= halos * stride for each in looks.zooms)
     side = looks.side(8 * stride + 2 * halos * stride, halos * stride, stride)
     for tiling in (
-        fit(length, length, most=most, halo=halo, stride=unit), square(length, length, side=side, halo=halo, stride=unit),
-    ):  # fmt: skip
+        fit(length, length, most=most, halo=halo, stride=unit),
+        square(length, length, side=side, halo=halo, stride=unit),
+    ):
         for tile in (tiling[0], tiling[len(tiling) - 1]):
             assert tile.read.row % unit == tile.read.col % unit == 0
             assert tile.core.within(tile.read) == tile.core
 
 
 def test_what_is_read_at_one_time_keeps_the_network_as_busy() -> None:
-    assert [Looks((Fraction(z),)).area(2**20) for z in ("1", "2", "1/2", "1/8")] == [2**20, 2**18, 2**22, 2**24]
+    assert [Looks((Fraction(z),)).area(2**20) for z in ("1", "2", "1/2", "1/8")] == [
+        2**20,
+        2**18,
+        2**22,
+        2**24,
+    ]
     plain, small, large = (Looks((Fraction(z),)).bytes_per_pixel(3, 5) for z in ("1", "1/8", "4"))
     assert plain == 0 and 20 < small < 50 and large > 16 * 80
 
@@ -134,9 +171,15 @@ def test_an_engine_shows_sources_at_the_scale_it_knows(zoom: str) -> None:
     def at_scale(zoom: Fraction) -> Engine:
         looks = Looks((zoom,))
         return Engine(
-            looks.runtime(lambda _: coarse, 3), [0.0], looks.stride(8), looks.halo(24, 8), 3, looks=looks, gsd=10.0,
+            looks.runtime(lambda _: coarse, 3),
+            [0.0],
+            looks.stride(8),
+            looks.halo(24, 8),
+            3,
+            looks=looks,
+            gsd=10.0,
             rescaled=at_scale,
-        )  # fmt: skip
+        )
 
     source = Array(pixels(1, 192, 192))
     source.grid = Grid(192, 192, tuple(at(10 * scale))[:6], rasterio.CRS.from_string(UTM).to_wkt())
@@ -145,7 +188,9 @@ def test_an_engine_shows_sources_at_the_scale_it_knows(zoom: str) -> None:
     seen = resample(source.values[None], scale)
     expected = resample(softmaxed(coarse(seen)), 1 / scale)[0]
     np.testing.assert_allclose(answer.probabilities, expected, atol=1e-5)
-    (same,) = answers(source, engine.for_gsd(10 * float(scale)), fit(192, 192, most=10**6, halo=0, stride=96))
+    (same,) = answers(
+        source, engine.for_gsd(10 * float(scale)), fit(192, 192, most=10**6, halo=0, stride=96)
+    )
     np.testing.assert_array_equal(same.indices, answer.indices)
     (plain,) = answers_in(source, replace(engine, gsd=None))
     np.testing.assert_allclose(plain.scores, coarse(source.values[None])[0], rtol=1e-6)
@@ -174,24 +219,43 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def drawn(dataset: Dataset, zoom: float, number: int = 0) -> list[tuple[float, np.ndarray]]:
     """Return the mean rise per network pixel of patches, and their labels."""
-    recipe = Recipe(patch=32, batch=32, scales_known=(zoom, zoom), brightness=0, contrast=0, turns=False, mixed=0)
+    recipe = Recipe(
+        patch=32,
+        batch=32,
+        scales_known=(zoom, zoom),
+        brightness=0,
+        contrast=0,
+        turns=False,
+        mixed=0,
+    )
     batch = Patches(Ground(dataset, dataset.manifest.of("train"), 1.0), recipe, 0).batch(number)
-    inside = [(p[0], l) for p, l in zip(batch.pixels.numpy(), batch.labels.numpy(), strict=True) if (l != IGNORE).all()]
+    inside = [
+        (p[0], l)
+        for p, l in zip(batch.pixels.numpy(), batch.labels.numpy(), strict=True)
+        if (l != IGNORE).all()
+    ]
     return [(float(np.diff(p[:, 4:-4], axis=1).mean()), l) for p, l in inside]
 
 
 @pytest.mark.parametrize("zoom", [1.0, 2.0])
-def test_patches_show_the_ground_in_one_size_whatever_image_shows_it(mixed: Dataset, zoom: float) -> None:
+def test_patches_show_the_ground_in_one_size_whatever_image_shows_it(
+    mixed: Dataset, zoom: float
+) -> None:
     assert mixed.manifest.gsd == pytest.approx(10, rel=0.01)
     rises = [rise for rise, _ in drawn(mixed, zoom)]
     assert len(rises) > 15
     np.testing.assert_allclose(rises, 10 / zoom, rtol=0.05)
 
 
-def test_pictures_can_be_told_their_resolution_and_files_that_tell_it_cannot(tmp_path: Path, mixed: Dataset) -> None:
+def test_pictures_can_be_told_their_resolution_and_files_that_tell_it_cannot(
+    tmp_path: Path, mixed: Dataset
+) -> None:
     for name in "abc":
         write_png(tmp_path / "s" / "images" / f"{name}.png", noise(3, 64, 64, seed=ord(name)))
-        write_png(tmp_path / "s" / "masks" / f"{name}.png", np.kron(noise(8, 8, low=1, high=3), np.ones((8, 8), np.uint8)))
+        write_png(
+            tmp_path / "s" / "masks" / f"{name}.png",
+            np.kron(noise(8, 8, low=1, high=3), np.ones((8, 8), np.uint8)),
+        )
     swath.prepare(tmp_path / "s", tmp_path / "d", gsd=0.5)
     assert Dataset(tmp_path / "d").manifest.gsd == 0.5
     with pytest.raises(UsageError, match=r"i\.tif.* 5 m .*--gsd"):
@@ -207,7 +271,8 @@ def test_where_all_images_have_one_resolution_it_changes_no_byte(tmp_path: Path)
             values = noise(3, 200, 150, seed=ord(name))
             write_raster(folder / "s" / name / "images" / "i.tif", values, crs, place)
             write_png(
-                folder / "s" / name / "masks" / "i.png", np.kron(noise(20, 15, low=1, high=3), np.ones((10, 10), np.uint8))
+                folder / "s" / name / "masks" / "i.png",
+                np.kron(noise(20, 15, low=1, high=3), np.ones((10, 10), np.uint8)),
             )
         swath.prepare(folder / "s", folder / "d", test="c", val="none")
         dataset = Dataset(folder / "d")
@@ -252,31 +317,52 @@ def test_a_map_has_the_images_grid_and_what_the_network_says_at_its_own(
     options = {"probabilities": True, "memory": 0.55 if metres < 10 else 0.58, "threads": 1}
     made = swath.predict(by_hand, image, tmp_path / "a.tif", **options)
     assert made.zooms == [float(Fraction(zoom))] and made.tiles > 1
-    with rasterio.open(tmp_path / "a.tif") as codes, rasterio.open(tmp_path / "a_probabilities.tif") as found:
+    with (
+        rasterio.open(tmp_path / "a.tif") as codes,
+        rasterio.open(tmp_path / "a_probabilities.tif") as found,
+    ):
         assert codes.transform == at(metres) and codes.shape == (700, 620)
         np.testing.assert_allclose(found.read(), expected * 100, atol=0.55)
         sure = np.diff(np.sort(expected, axis=0)[-2:], axis=0)[0] > 1e-3
         np.testing.assert_array_equal(codes.read(1)[sure], expected.argmax(axis=0)[sure] + 1)
-        np.testing.assert_array_equal(Model(by_hand).predict(values, gsd=metres)[sure], codes.read(1)[sure])
+        np.testing.assert_array_equal(
+            Model(by_hand).predict(values, gsd=metres)[sure], codes.read(1)[sure]
+        )
     if metres < 10:
         swath.predict(by_hand, image, tmp_path / "b.tif", workers=2, **options)
-        assert (tmp_path / "a_probabilities.tif").read_bytes() == (tmp_path / "b_probabilities.tif").read_bytes()
+        assert (tmp_path / "a_probabilities.tif").read_bytes() == (
+            tmp_path / "b_probabilities.tif"
+        ).read_bytes()
 
 
-def test_the_user_knows_better(by_hand: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_user_knows_better(
+    by_hand: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     values = noise(3, 150, 90)
     placed = write_raster(tmp_path / "placed.tif", values, UTM, at(5))
     bare = write_raster(tmp_path / "bare.tif", values)
     ways = {
-        "plain": (placed, "none"), "equal": (placed, 10), "same": (bare, None), "shrunk": (placed, None), "told": (bare, 5),
+        "plain": (placed, "none"),
+        "equal": (placed, 10),
+        "same": (bare, None),
+        "shrunk": (placed, None),
+        "told": (bare, 5),
         "text": (bare, "5"),
-    }  # fmt: skip
-    made = {name: swath.predict(by_hand, image, tmp_path / f"{name}.tif", gsd=gsd) for name, (image, gsd) in ways.items()}
+    }
+    made = {
+        name: swath.predict(by_hand, image, tmp_path / f"{name}.tif", gsd=gsd)
+        for name, (image, gsd) in ways.items()
+    }
     codes = {name: rasterio.open(tmp_path / f"{name}.tif").read(1) for name in ways}
     assert [made[n].zooms for n in ways] == [[1.0]] * 3 + [[0.5]] * 3
     assert all((codes[n] == codes["plain"]).all() for n in ("equal", "same"))
-    assert all((codes[n] == codes["shrunk"]).all() for n in ("told", "text")) and (codes["shrunk"] != codes["plain"]).any()
-    assert "seen at scale 1/2" in COMMAND.summarise(made["told"]) and "scale" not in COMMAND.summarise(made["plain"])
+    assert (
+        all((codes[n] == codes["shrunk"]).all() for n in ("told", "text"))
+        and (codes["shrunk"] != codes["plain"]).any()
+    )
+    assert "seen at scale 1/2" in COMMAND.summarise(
+        made["told"]
+    ) and "scale" not in COMMAND.summarise(made["plain"])
     assert not caplog.records
     for gsd in (-1, "0", "inf", "ten"):
         with pytest.raises(UsageError, match="gsd"):
@@ -294,7 +380,9 @@ def test_a_model_that_knows_no_resolution_maps_images_as_they_are(tmp_path: Path
     with pytest.raises(UsageError, match=r"m\.swath.*no ground sampling distance.*--gsd"):
         swath.predict(model, image, tmp_path / "m.tif", gsd=5)
     known(model, 10.0, decoder="classic")
-    assert swath.predict(model, image, tmp_path / "m.tif").zooms == [1.0]  # it brings images to one size itself
+    assert swath.predict(model, image, tmp_path / "m.tif").zooms == [
+        1.0
+    ]  # it brings images to one size itself
 
 
 def test_each_image_of_a_folder_has_its_own_scale_and_extreme_ones_are_warned_of(
@@ -305,7 +393,12 @@ def test_each_image_of_a_folder_has_its_own_scale_and_extreme_ones_are_warned_of
     made = swath.predict(by_hand, tmp_path / "in", tmp_path / "out", threads=1)
     assert made.zooms == [0.125, 0.5, 1.0, 4.0]
     said = [r.getMessage() for r in caplog.records]
-    assert len(said) == 2 and "coarse.tif has pixels of 60 m" in said[0] and "at scale 4" in said[0] and "1/8" in said[1]
+    assert (
+        len(said) == 2
+        and "coarse.tif has pixels of 60 m" in said[0]
+        and "at scale 4" in said[0]
+        and "1/8" in said[1]
+    )
 
 
 def test_a_plan_states_the_scale_and_what_it_costs(by_hand: Path, tmp_path: Path) -> None:
@@ -313,10 +406,22 @@ def test_a_plan_states_the_scale_and_what_it_costs(by_hand: Path, tmp_path: Path
         write_raster(tmp_path / "in" / f"{name}.tif", noise(3, side, side), UTM, at(metres))
     both = swath.predict(by_hand, tmp_path / "in", tmp_path / "out", plan=True, threads=1)
     assert (both.zooms, both.plan.zoom, both.plan.cost) == ([0.5, 2.0], 0.5, 0.25)
-    assert "scale     1/2, at which the network knows the ground; 0.25 pixels through" in COMMAND.summarise(both)
-    full = swath.predict(by_hand, tmp_path / "in" / "a.tif", tmp_path / "m.tif", plan=True, threads=1, tta="full")
-    assert "12 looks at each tile, 12.5 times" in COMMAND.summarise(full) and "; 50 pixels" in COMMAND.summarise(full)
-    assert swath.predict(by_hand, tmp_path / "in" / "a.tif", tmp_path / "m.tif", plan=True, gsd="none").plan.zoom == 1
+    assert (
+        "scale     1/2, at which the network knows the ground; 0.25 pixels through"
+        in COMMAND.summarise(both)
+    )
+    full = swath.predict(
+        by_hand, tmp_path / "in" / "a.tif", tmp_path / "m.tif", plan=True, threads=1, tta="full"
+    )
+    assert "12 looks at each tile, 12.5 times" in COMMAND.summarise(
+        full
+    ) and "; 50 pixels" in COMMAND.summarise(full)
+    assert (
+        swath.predict(
+            by_hand, tmp_path / "in" / "a.tif", tmp_path / "m.tif", plan=True, gsd="none"
+        ).plan.zoom
+        == 1
+    )
 
 
 def test_tiles_fit_into_memory_at_any_scale(by_hand: Path) -> None:
@@ -324,9 +429,14 @@ def test_tiles_fit_into_memory_at_any_scale(by_hand: Path) -> None:
     read = {}
     for zoom in ("1/8", "1/2", "1", "4"):
         asked = Asked(
-            model="m", model_sha256="", input=Input(name="i", files=()), files={}, layers=("class",), halo=64,
+            model="m",
+            model_sha256="",
+            input=Input(name="i", files=()),
+            files={},
+            layers=("class",),
+            halo=64,
             zoom=Fraction(zoom),
-        )  # fmt: skip
+        )
         again = Asked.model_validate_json(asked.model_dump_json())
         assert again == asked and again.zoom == Fraction(zoom)
         plan = make_plan(asked, Model(by_hand), image)
@@ -335,9 +445,14 @@ def test_tiles_fit_into_memory_at_any_scale(by_hand: Path) -> None:
     assert read["1/8"] > read["1/2"] > 4 * read["4"]
 
 
-def test_parts_at_another_scale_are_refused(by_hand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_at_another_scale_are_refused(
+    by_hand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = write_raster(tmp_path / "i.tif", noise(3, 300, 300), UTM, at(5))
-    monkeypatch.setattr("swath.mapping.plan.cut", lambda grid, stride, *_: square(300, 300, side=128, halo=0, stride=stride))
+    monkeypatch.setattr(
+        "swath.mapping.plan.cut",
+        lambda grid, stride, *_: square(300, 300, side=128, halo=0, stride=stride),
+    )
     put = TileParts.put
 
     def stop(self: TileParts, index: int, layers: object) -> None:
@@ -354,7 +469,9 @@ def test_parts_at_another_scale_are_refused(by_hand: Path, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("zoom", ["1/2", "2", "3/2"])
-def test_a_network_that_sees_all_of_a_tile_sees_as_much_ground(by_hand: Path, tmp_path: Path, zoom: str) -> None:
+def test_a_network_that_sees_all_of_a_tile_sees_as_much_ground(
+    by_hand: Path, tmp_path: Path, zoom: str
+) -> None:
     path = tmp_path / "all.swath"
     path.write_bytes(by_hand.read_bytes())
     metres = 10 * float(Fraction(zoom))
@@ -381,7 +498,9 @@ def test_scores_are_those_of_the_maps(by_hand: Path, mixed: Dataset, tmp_path: P
     image = dataset.images[sample.image]
     confusions = []
     for gsd, told in ((5.0, None), (None, "none"), (20.0, 20)):
-        mapped = model.predict(np.asarray(image.read(image.grid.window).values), gsd=gsd).astype(int) - 1
+        mapped = (
+            model.predict(np.asarray(image.read(image.grid.window).values), gsd=gsd).astype(int) - 1
+        )
         counts = np.zeros((3, 3), int)
         np.add.at(counts, (image.read_labels(sample.window), mapped), 1)
         confusions.append(swath.evaluate(path, tmp_path / "d", gsd=told).confusion)
@@ -400,7 +519,9 @@ def test_likeness_is_judged_at_the_scale_that_is_known(by_hand: Path) -> None:
     engine, rows = Model(by_hand).engine, {}
     for name, values, metres in (("coarse", ground, 10), ("known", fine, 5), ("unknown", fine, 10)):
         source = Array(values)
-        source.grid = replace(source.grid, transform=tuple(at(metres))[:6], crs=rasterio.CRS.from_string(UTM).to_wkt())
+        source.grid = replace(
+            source.grid, transform=tuple(at(metres))[:6], crs=rasterio.CRS.from_string(UTM).to_wkt()
+        )
         rows[name] = _describe_patches(source, source.grid.window, engine, 4).mean(axis=0)
     far = [np.abs(rows[name] / rows["coarse"] - 1).max() for name in ("known", "unknown")]
     assert far[0] < 0.5 * far[1] and far[1] > 0.05
@@ -420,22 +541,31 @@ class Net(torch.nn.Module):
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_network_that_learns_is_shown_all_images_at_the_scale_it_learns(mixed: Dataset, apart: bool) -> None:
+def test_a_network_that_learns_is_shown_all_images_at_the_scale_it_learns(
+    mixed: Dataset, apart: bool
+) -> None:
     engine = engine_of(Net(), mixed, apart)
     for sample, zoom in zip(mixed.manifest.samples, (Fraction(1, 2), 1, 2), strict=False):
         image = mixed.images[sample.image]
         assert engine.for_gsd(image.grid.gsd).looks.zooms == (zoom,)
         (answer,) = answers_in(image, engine)
-        seen = resample(image.read(image.grid.window).values[None].astype(np.float32), Fraction(zoom)) / 100
+        seen = (
+            resample(image.read(image.grid.window).values[None].astype(np.float32), Fraction(zoom))
+            / 100
+        )
         odds = [-seen, seen]
         share = [1 / (1 + np.exp(-(o if apart else 2 * o))) for o in odds]
-        expected = np.concatenate([resample(s.astype(np.float32), 1 / Fraction(zoom)) for s in share], axis=1)[0]
+        expected = np.concatenate(
+            [resample(s.astype(np.float32), 1 / Fraction(zoom)) for s in share], axis=1
+        )[0]
         found = 1 / (1 + np.exp(-answer.scores)) if apart else answer.probabilities
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.slow
-def test_a_network_is_judged_and_packed_at_the_scale_it_learns(mixed: Dataset, tmp_path: Path) -> None:
+def test_a_network_is_judged_and_packed_at_the_scale_it_learns(
+    mixed: Dataset, tmp_path: Path
+) -> None:
     """Validation, calibration and likeness see all images at 10 m."""
     made = swath.train(mixed.folder, tmp_path / "m.swath", steps=2)
     assert made.validation_miou is not None

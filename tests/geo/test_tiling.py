@@ -17,9 +17,9 @@ def check_tiling(tiling):
     outer, count = whole(tiling.height, tiling.width), np.zeros((tiling.height, tiling.width), int)
     for tile in tiling:
         count[tile.core.slices] += 1
-        assert tile.core.size and tile.core.grow(tiling.halo).within(outer).within(tile.read) == tile.core.grow(
-            tiling.halo
-        ).within(outer)
+        assert tile.core.size and tile.core.grow(tiling.halo).within(outer).within(
+            tile.read
+        ) == tile.core.grow(tiling.halo).within(outer)
         assert tile.read.row % tiling.stride == tile.read.col % tiling.stride == 0
         for side, full in zip((tile.read.height, tile.read.width), tiling.read, strict=True):
             assert -(-side // tiling.stride) * tiling.stride == full
@@ -36,7 +36,9 @@ def test_fitted_tiles_partition_the_raster(height, width, most, halos, stride):
 
 @given(side, side, st.integers(1, 8), st.integers(0, 3), strides)
 def test_tiles_of_one_side_partition_the_raster(height, width, steps, halos, stride):
-    check_tiling(square(height, width, side=(steps + 2 * halos) * stride, halo=halos * stride, stride=stride))
+    check_tiling(
+        square(height, width, side=(steps + 2 * halos) * stride, halo=halos * stride, stride=stride)
+    )
 
 
 def test_a_small_raster_is_one_tile():
@@ -45,8 +47,13 @@ def test_a_small_raster_is_one_tile():
 
 
 def test_more_memory_never_reads_more():
-    overheads = [fit(8192, 8192, most=most, halo=128, stride=32).overhead for most in (10**6, 2 * 10**6, 4 * 10**6, 7 * 10**7)]
-    assert overheads == sorted(overheads, reverse=True) and overheads[-1] == 1 and overheads[2] < 1.35
+    overheads = [
+        fit(8192, 8192, most=most, halo=128, stride=32).overhead
+        for most in (10**6, 2 * 10**6, 4 * 10**6, 7 * 10**7)
+    ]
+    assert (
+        overheads == sorted(overheads, reverse=True) and overheads[-1] == 1 and overheads[2] < 1.35
+    )
 
 
 def test_no_other_tiling_reads_less():
@@ -114,11 +121,18 @@ def test_rows_come_before_columns():
 
 @pytest.mark.parametrize(
     ("b", "pixels"),
-    [(Window(0, 10, 10, 10), 0), (Window(0, 13, 10, 10), 3), (Window(12, 17, 4, 4), 7), (Window(5, 5, 2, 2), 0)],
+    [
+        (Window(0, 10, 10, 10), 0),
+        (Window(0, 13, 10, 10), 3),
+        (Window(12, 17, 4, 4), 7),
+        (Window(5, 5, 2, 2), 0),
+    ],
 )
 def test_gap_counts_pixels(b, pixels):
     assert gap(Window(0, 0, 10, 10), b) == pixels
 
 
 def _pixels(window):
-    return [(r, c) for r in range(window.row, window.stop[0]) for c in range(window.col, window.stop[1])]
+    return [
+        (r, c) for r in range(window.row, window.stop[0]) for c in range(window.col, window.stop[1])
+    ]

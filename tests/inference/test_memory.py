@@ -53,7 +53,9 @@ def repeated(path, image, times):
         bands += f'<VRTRasterBand dataType="Byte" band="{band}">{sources}</VRTRasterBand>'
     size = f'rasterXSize="{times * side}" rasterYSize="{times * side}"'
     place = "500000, 10, 0, 5600000, 0, -10"
-    path.write_text(f"<VRTDataset {size}><SRS>{UTM}</SRS><GeoTransform>{place}</GeoTransform>{bands}</VRTDataset>")
+    path.write_text(
+        f"<VRTDataset {size}><SRS>{UTM}</SRS><GeoTransform>{place}</GeoTransform>{bands}</VRTDataset>"
+    )
     return path
 
 
@@ -67,15 +69,32 @@ def photographs(folder, side=4096):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "times"), [("float32", 1), ("bf16", 4)])
-def test_peak_memory_is_below_two_gigabytes_and_equal_for_any_size(tiny_model, shared_data, tmp_path, precision, times):
+def test_peak_memory_is_below_two_gigabytes_and_equal_for_any_size(
+    tiny_model, shared_data, tmp_path, precision, times
+):
     """In bf16 an image of 4096 or 8192 pixels a side is cut into few tiles, which fit it with less than the budget."""
     small = write_raster(
-        tmp_path / "i.tif", photographs(shared_data), UTM, NORTH_UP, tiled=True, blockxsize=512, blockysize=512
+        tmp_path / "i.tif",
+        photographs(shared_data),
+        UTM,
+        NORTH_UP,
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
     )
     peaks = []
     for name, side in (("small", times), ("large", 16)):
         image = repeated(tmp_path / f"{name}.vrt", small, side)
-        words = [sys.executable, "-c", RUN, str(tiny_model), str(image), str(tmp_path / f"{name}.parts"), str(TILES), precision]
+        words = [
+            sys.executable,
+            "-c",
+            RUN,
+            str(tiny_model),
+            str(image),
+            str(tmp_path / f"{name}.parts"),
+            str(TILES),
+            precision,
+        ]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         peak, tiles, overhead = json.loads(done.stdout)
         assert peak < 2e9 and tiles > 1 and overhead < 1.35
@@ -107,7 +126,9 @@ print(usual, kept, given_back)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed"
+)
 def test_freed_memory_is_kept_for_what_comes_next_and_given_back_at_the_end():
     ran = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True)
     usual, kept, given_back = map(int, ran.stdout.split())
@@ -129,4 +150,6 @@ def test_memory_is_lent_again_when_no_view_of_it_is_left():
     del row
     assert spare.take((2, 3)) is memory
     spare.lend(memory)
-    assert spare.take((3, 2)) is not memory and spare.take((2, 3)) is not memory  # another shape lets it go
+    assert (
+        spare.take((3, 2)) is not memory and spare.take((2, 3)) is not memory
+    )  # another shape lets it go

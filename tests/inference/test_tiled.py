@@ -45,7 +45,9 @@ def test_pixel_coordinates_come_out_exactly(height, width, stride, halos):
     rows, cols = np.indices((height, width))
     pattern = ((rows * 7 + cols * 13) % 200).astype(np.uint8)
     source = Array(pattern[None])
-    np.testing.assert_array_equal(put_together(source, Engine(one_hot, [0.0], stride, halos * stride)), pattern)
+    np.testing.assert_array_equal(
+        put_together(source, Engine(one_hot, [0.0], stride, halos * stride)), pattern
+    )
 
 
 def test_many_tiles_come_out_exactly_and_reads_are_bounded():
@@ -135,12 +137,17 @@ def test_an_answer_knows_probabilities_confidence_and_height():
     valid = np.ones((32, 40), bool)
     valid[:, 30:] = False
     engine = Engine(fixed, [0.0], 32, 0, classes=2, temperature=2.0, heights=True)
-    (answer,) = answers(Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine))
+    (answer,) = answers(
+        Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine)
+    )
     assert (answer.indices[:, :30] == 1).all() and (answer.indices[:, 30:] == IGNORE).all()
     assert answer.probabilities.shape == (2, 32, 40)
     np.testing.assert_allclose(answer.probabilities[:, 0, 0], [0.25, 0.75], rtol=1e-5)
     np.testing.assert_allclose(answer.confidence[:, :30], 0.75, rtol=1e-5)
-    assert np.isnan(answer.confidence[:, 30:]).all() and np.isnan(answer.probabilities[:, :, 30:]).all()
+    assert (
+        np.isnan(answer.confidence[:, 30:]).all()
+        and np.isnan(answer.probabilities[:, :, 30:]).all()
+    )
     assert (answer.height[:, :30] == 7.5).all() and np.isnan(answer.height[:, 30:]).all()
 
 
@@ -152,11 +159,19 @@ def test_masks_apart_have_the_pixels_whose_probability_reaches_the_threshold():
 
     valid = np.ones((32, 40), bool)
     valid[:, 30:] = False
-    for thresholds, masks in (((0.1, 0.6, 0.8), [1, 0, 1]), ((0.3, 0.4, 0.95), [0, 1, 0]), ((0.0, 1.0, 0.9), [1, 0, 1])):
+    for thresholds, masks in (
+        ((0.1, 0.6, 0.8), [1, 0, 1]),
+        ((0.3, 0.4, 0.95), [0, 1, 0]),
+        ((0.0, 1.0, 0.9), [1, 0, 1]),
+    ):
         engine = Engine(fixed, [0.0], 32, 0, classes=3, thresholds=thresholds)
-        (answer,) = answers(Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine))
+        (answer,) = answers(
+            Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine)
+        )
         assert answer.masks.dtype == np.uint8 and answer.masks.shape == (3, 32, 40)
-        assert (answer.masks[:, :, :30] == np.reshape(masks, (3, 1, 1))).all() and (answer.masks[:, :, 30:] == IGNORE).all()
+        assert (answer.masks[:, :, :30] == np.reshape(masks, (3, 1, 1))).all() and (
+            answer.masks[:, :, 30:] == IGNORE
+        ).all()
 
 
 def test_what_a_network_does_not_give_is_not_made_up():
@@ -188,7 +203,11 @@ def test_a_tile_that_cannot_be_read_is_named_and_those_before_it_are_given():
             return super().read(window)
 
     engine = Engine(one_hot, [0.0], 32, 0)
-    run = answers(Torn(np.zeros((1, 128, 32), np.uint8)), engine, fit(128, 32, most=32 * 32, halo=0, stride=32))
+    run = answers(
+        Torn(np.zeros((1, 128, 32), np.uint8)),
+        engine,
+        fit(128, 32, most=32 * 32, halo=0, stride=32),
+    )
     assert [next(run).window.row, next(run).window.row] == [0, 32]
     with pytest.raises(DataError, match=r"x\.tif.*rows 64 to 96 and columns 0 to 32"):
         next(run)
@@ -202,6 +221,14 @@ def test_scores_that_are_no_numbers_name_the_image_and_large_ones_are_numbers():
     large = Engine(lambda raw: np.full((1, 2, 64, 64), 3e38, np.float32), [0.0], 32, 0)
     assert next(answers(Named(np.zeros((1, 64, 64), np.uint8)), large, tiles)).scores is not None
     for bad in (np.nan, np.inf):
-        engine = Engine(lambda raw, bad=bad: np.full((1, 2, 64, 64), bad, np.float32), [0.0], 32, 0, origin="m.swath")
-        with pytest.raises(ModelError, match=r"m\.swath.*no numbers in rows 0 to 64 and columns 0 to 64 of x\.tif"):
+        engine = Engine(
+            lambda raw, bad=bad: np.full((1, 2, 64, 64), bad, np.float32),
+            [0.0],
+            32,
+            0,
+            origin="m.swath",
+        )
+        with pytest.raises(
+            ModelError, match=r"m\.swath.*no numbers in rows 0 to 64 and columns 0 to 64 of x\.tif"
+        ):
             next(answers(Named(np.zeros((1, 64, 64), np.uint8)), engine, tiles))

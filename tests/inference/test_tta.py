@@ -67,7 +67,10 @@ def coarse(raw):
     plane = raw[0, 0]
     height, width = plane.shape
     blocks = plane.reshape(height // 8, 8, width // 8, 8).mean(axis=(1, 3))
-    seen = np.kron(correlate(blocks, np.array([[0, 1, 0], [2, 1, -3], [0, -1, 0]]), mode="constant"), np.ones((8, 8)))
+    seen = np.kron(
+        correlate(blocks, np.array([[0, 1, 0], [2, 1, -3], [0, -1, 0]]), mode="constant"),
+        np.ones((8, 8)),
+    )
     return np.stack([seen, plane, -seen / 2 + plane / 3])[None].astype(np.float32)
 
 
@@ -83,14 +86,18 @@ def turned(network, raw, axes):
 def scaled(image, shape):
     """An image at another scale, by torch."""
     smooth = shape[0] < image.shape[2]
-    return F.interpolate(torch.from_numpy(image.copy()), tuple(shape), mode="bilinear", antialias=smooth).numpy()
+    return F.interpolate(
+        torch.from_numpy(image.copy()), tuple(shape), mode="bilinear", antialias=smooth
+    ).numpy()
 
 
 def merged(looks, network, classes=3, temperature=1.0, apart=False):
     return Merged(looks, lambda zoom: network, classes, temperature, apart)
 
 
-@pytest.mark.parametrize("zoom", [Fraction(3, 4), Fraction(4, 3), Fraction(5, 4), Fraction(4, 5), Fraction(1)])
+@pytest.mark.parametrize(
+    "zoom", [Fraction(3, 4), Fraction(4, 3), Fraction(5, 4), Fraction(4, 5), Fraction(1)]
+)
 def test_an_image_is_scaled_as_torch_scales_patches(zoom):
     image = pixels(1, 2, 60, 240)
     found = resample(image, zoom)
@@ -103,7 +110,9 @@ def test_an_image_is_scaled_as_torch_scales_patches(zoom):
 def test_a_part_of_an_image_is_scaled_to_the_very_values_of_the_whole(zoom):
     image = pixels(1, 1, 240, 240)
     part = resample(np.ascontiguousarray(image[..., 60:180, 120:180]), zoom)
-    at = np.s_[..., int(60 * zoom) + 4 : int(180 * zoom) - 4, int(120 * zoom) + 4 : int(180 * zoom) - 4]
+    at = np.s_[
+        ..., int(60 * zoom) + 4 : int(180 * zoom) - 4, int(120 * zoom) + 4 : int(180 * zoom) - 4
+    ]
     np.testing.assert_array_equal(part[..., 4:-4, 4:-4], resample(image, zoom)[at])
 
 
@@ -128,18 +137,26 @@ def test_flips_are_averaged_as_probabilities_and_metres(temperature):
     share = np.mean([softmax(look[:, :3] / temperature, axis=1) for look in looks], axis=0)
     found = merged(FLIPS, slanted, temperature=temperature)(raw)
     np.testing.assert_allclose(softmax(found[:, :3] / temperature, axis=1), share, atol=1e-6)
-    np.testing.assert_allclose(found[:, 3], np.mean([look[:, 3] for look in looks], axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        found[:, 3], np.mean([look[:, 3] for look in looks], axis=0), atol=1e-5
+    )
     assert np.abs(share - softmax(looks[0][:, :3] / temperature, axis=1)).max() > 0.1
 
 
 def test_masks_apart_are_averaged_each_for_itself_and_stay_log_odds():
     raw = pixels(1, 1, 32, 64) * 4
-    share = np.mean([expit(turned(slanted, raw, axes)[:, :3].astype(np.float64)) for axes in EVERY_WAY], axis=0)
+    share = np.mean(
+        [expit(turned(slanted, raw, axes)[:, :3].astype(np.float64)) for axes in EVERY_WAY], axis=0
+    )
     odds = merged(FLIPS, slanted, temperature=3.0, apart=True)(raw)[:, :3]
     np.testing.assert_allclose(expit(odds), share, rtol=1e-4, atol=1e-6)
     assert np.isfinite(odds).all() and np.abs(share.sum(axis=1) - 1).max() > 0.5
-    low = merged(FLIPS, lambda raw: np.full((1, 3, *raw.shape[2:]), -40, np.float32), apart=True)(raw)[:, :3]
-    np.testing.assert_allclose(low, -40, rtol=1e-5)  # far outside all masks the order of classes is kept
+    low = merged(FLIPS, lambda raw: np.full((1, 3, *raw.shape[2:]), -40, np.float32), apart=True)(
+        raw
+    )[:, :3]
+    np.testing.assert_allclose(
+        low, -40, rtol=1e-5
+    )  # far outside all masks the order of classes is kept
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -165,13 +182,17 @@ def tiled(engine, source, tiling):
     return out
 
 
-@pytest.mark.parametrize(("kind", "halo"), [("scales", 16), ("flips", 16), ("full", 16), ("full", 24)])
+@pytest.mark.parametrize(
+    ("kind", "halo"), [("scales", 16), ("flips", 16), ("full", 16), ("full", 24)]
+)
 def test_tiles_and_the_whole_image_say_the_same(kind, halo):
     looks, valid = LOOKS[kind], np.ones((270, 333), bool)
     valid[100:120, 90:200] = False
     source = Array(pixels(1, 270, 333), valid)
     engine = Engine(merged(looks, coarse), [0.0], looks.stride(8), looks.halo(halo, 8), 3)
-    one, many = (fit(270, 333, most=most, halo=engine.halo, stride=engine.stride) for most in (10**6, 150**2))
+    one, many = (
+        fit(270, 333, most=most, halo=engine.halo, stride=engine.stride) for most in (10**6, 150**2)
+    )
     assert len(one) == 1 and len(many) > 5
     few, all_at_once = (tiled(engine, source, tiling) for tiling in (many, one))
     np.testing.assert_allclose(few, all_at_once, atol=1e-5)
@@ -181,7 +202,13 @@ def test_tiles_and_the_whole_image_say_the_same(kind, halo):
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 20_000), st.integers(0, 4), st.sampled_from([1, 8]))
+@given(
+    st.integers(1, 150),
+    st.integers(1, 150),
+    st.integers(1, 20_000),
+    st.integers(0, 4),
+    st.sampled_from([1, 8]),
+)
 def test_windows_and_halos_of_all_looks_make_tilings(height, width, most, halo, stride):
     for looks in LOOKS.values():
         wide, unit = looks.halo(halo * stride, stride), looks.stride(stride)
@@ -194,10 +221,18 @@ def test_windows_and_halos_of_all_looks_make_tilings(height, width, most, halo, 
 
 def test_what_looks_cost():
     assert [(k, looks.count, looks.cost) for k, looks in LOOKS.items()] == [
-        ("none", 1, 1), ("scales", 3, 3.125), ("flips", 4, 4), ("full", 12, 12.5),
-    ]  # fmt: skip
+        ("none", 1, 1),
+        ("scales", 3, 3.125),
+        ("flips", 4, 4),
+        ("full", 12, 12.5),
+    ]
     assert LOOKS["none"].halo(96, 32) == FLIPS.halo(96, 32) == 96 and LOOKS["none"].halo(0, 32) == 0
-    assert (FULL.halo(96, 32), FULL.halo(128, 32), FULL.halo(0, 32), FULL.stride(32)) == (128, 192, 64, 128)
+    assert (FULL.halo(96, 32), FULL.halo(128, 32), FULL.halo(0, 32), FULL.stride(32)) == (
+        128,
+        192,
+        64,
+        128,
+    )
 
 
 @pytest.mark.parametrize("kind", ["flips", "full"])
@@ -215,8 +250,12 @@ def test_one_score_that_is_no_number_is_not_averaged_away(kind, bad):
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 96), (2, 3, 96, 96), (1, 96, 96)])
 def test_scores_of_another_shape_are_refused(shape):
-    engine = Engine(merged(FULL, lambda raw: np.zeros(shape, np.float32)), [0.0], 128, 0, 3, origin="m.swath")
-    with pytest.raises(ModelError, match=r"m\.swath.*gives scores.*of pixels \(1, 1, 96, 96\), in rows 0 to 128"):
+    engine = Engine(
+        merged(FULL, lambda raw: np.zeros(shape, np.float32)), [0.0], 128, 0, 3, origin="m.swath"
+    )
+    with pytest.raises(
+        ModelError, match=r"m\.swath.*gives scores.*of pixels \(1, 1, 96, 96\), in rows 0 to 128"
+    ):
         list(answers(Array(pixels(1, 128, 128)), engine, engine.tiling(Grid(128, 128))))
     other = Engine(merged(FLIPS, slanted), [0.0], 128, 0, classes=5)
     with pytest.raises(ModelError, match="it has 5 channels"):
@@ -224,12 +263,15 @@ def test_scores_of_another_shape_are_refused(shape):
 
 
 def test_very_large_scores_stay_numbers():
-    far = lambda raw: np.stack([np.full(raw.shape[2:], v, np.float32) for v in (3e38, -3e38, 0)])[None]  # noqa: E731
+    far = lambda raw: np.stack([np.full(raw.shape[2:], v, np.float32) for v in (3e38, -3e38, 0)])[
+        None
+    ]  # noqa: E731
     found = merged(FULL, far, temperature=0.01)(pixels(1, 1, 128, 128))
     assert np.isfinite(found).all() and (found[0].argmax(axis=0) == 0).all()
 
 
-# From here on with model files: `by_hand` has a network of one pixel, whose mean over the looks can be worked out.
+# From here on with model files: `by_hand` has a network of one pixel, whose mean over the looks can
+# be worked out.
 
 
 @pytest.fixture(scope="module")
@@ -255,15 +297,31 @@ def test_a_map_of_many_tiles_is_the_mean_of_all_looks(by_hand, tmp_path):
     values = noise(3, 700, 620)
     image = write_raster(tmp_path / "i.tif", values, UTM, NORTH_UP)
     expected = shares_by_hand(values)
-    few = swath.predict(by_hand, image, tmp_path / "a.tif", tta="full", probabilities=True, memory=0.58, threads=1)
+    few = swath.predict(
+        by_hand, image, tmp_path / "a.tif", tta="full", probabilities=True, memory=0.58, threads=1
+    )
     assert few.tiles > 2
-    with rasterio.open(tmp_path / "a.tif") as made, rasterio.open(tmp_path / "a_probabilities.tif") as shares:
+    with (
+        rasterio.open(tmp_path / "a.tif") as made,
+        rasterio.open(tmp_path / "a_probabilities.tif") as shares,
+    ):
         sure = np.diff(np.sort(expected, axis=0)[-2:], axis=0)[0] > 1e-3
         np.testing.assert_array_equal(made.read(1)[sure], expected.argmax(axis=0)[sure] + 1)
         np.testing.assert_allclose(shares.read(), expected * 100, atol=0.55)
-    swath.predict(by_hand, image, tmp_path / "b.tif", tta="full", probabilities=True, memory=0.58, threads=1, workers=2)
+    swath.predict(
+        by_hand,
+        image,
+        tmp_path / "b.tif",
+        tta="full",
+        probabilities=True,
+        memory=0.58,
+        threads=1,
+        workers=2,
+    )
     for name in ("{}.tif", "{}_probabilities.tif"):
-        assert (tmp_path / name.format("a")).read_bytes() == (tmp_path / name.format("b")).read_bytes()
+        assert (tmp_path / name.format("a")).read_bytes() == (
+            tmp_path / name.format("b")
+        ).read_bytes()
     codes = Model(by_hand, tta="full").predict(values)
     np.testing.assert_array_equal(codes[sure], expected.argmax(axis=0)[sure] + 1)
 
@@ -273,7 +331,10 @@ def test_nodata_stays_as_it_is(by_hand, tmp_path):
     values[:, 40:70] = 0
     image = write_raster(tmp_path / "i.tif", values, nodata=0)
     swath.predict(by_hand, image, tmp_path / "m.tif", tta="full", confidence=True)
-    with rasterio.open(tmp_path / "m.tif") as codes, rasterio.open(tmp_path / "m_confidence.tif") as sure:
+    with (
+        rasterio.open(tmp_path / "m.tif") as codes,
+        rasterio.open(tmp_path / "m_confidence.tif") as sure,
+    ):
         empty = (values == 0).all(axis=0)
         np.testing.assert_array_equal(codes.read(1) == 0, empty)
         np.testing.assert_array_equal(sure.read(1) == 255, empty)
@@ -282,7 +343,10 @@ def test_nodata_stays_as_it_is(by_hand, tmp_path):
 def test_parts_of_another_augmentation_are_refused(by_hand, tmp_path, monkeypatch):
     image = write_raster(tmp_path / "i.tif", noise(3, 300, 300), UTM, NORTH_UP)
     options = {"tta": "flips", "threads": 1}
-    monkeypatch.setattr("swath.mapping.plan.cut", lambda grid, stride, *_: square(300, 300, side=128, halo=0, stride=stride))
+    monkeypatch.setattr(
+        "swath.mapping.plan.cut",
+        lambda grid, stride, *_: square(300, 300, side=128, halo=0, stride=stride),
+    )
     swath.predict(by_hand, image, tmp_path / "whole.tif", **options)
     put = TileParts.put
 
@@ -294,7 +358,9 @@ def test_parts_of_another_augmentation_are_refused(by_hand, tmp_path, monkeypatc
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(TileParts, "put", stop)
         swath.predict(by_hand, image, tmp_path / "m.tif", **options)
-    assert json.loads((tmp_path / "m.tif.parts" / "plan.json").read_text())["asked"]["tta"] == "flips"
+    assert (
+        json.loads((tmp_path / "m.tif.parts" / "plan.json").read_text())["asked"]["tta"] == "flips"
+    )
     for other in ("none", "full"):
         with pytest.raises(JobError, match="tta has changed"):
             swath.predict(by_hand, image, tmp_path / "m.tif", **options | {"tta": other})
@@ -308,13 +374,18 @@ def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 400, 400))
     plans = {k: swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta=k) for k in LOOKS}
     assert {k: (p.plan.tta, p.plan.looks, p.plan.cost, p.plan.halo) for k, p in plans.items()} == {
-        "none": ("none", 1, 1, 0), "scales": ("scales", 3, 3.125, 64),
-        "flips": ("flips", 4, 4, 0), "full": ("full", 12, 12.5, 64),
-    }  # fmt: skip
+        "none": ("none", 1, 1, 0),
+        "scales": ("scales", 3, 3.125, 64),
+        "flips": ("flips", 4, 4, 0),
+        "full": ("full", 12, 12.5, 64),
+    }
     assert "12 looks at each tile, 12.5 times the work" in COMMAND.summarise(plans["full"])
     assert "tta" not in COMMAND.summarise(plans["none"])
     assert plans["full"].plan.read == (512, 512)
-    assert swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta="full", halo=65).plan.halo == 128
+    assert (
+        swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta="full", halo=65).plan.halo
+        == 128
+    )
 
 
 def test_tiles_shrink_so_that_all_looks_fit_into_memory(by_hand):
@@ -322,7 +393,13 @@ def test_tiles_shrink_so_that_all_looks_fit_into_memory(by_hand):
     sizes = {}
     for kind in LOOKS:
         asked = Asked(
-            model="m", model_sha256="", input=Input(name="i", files=()), files={}, layers=("class",), halo=64, tta=kind
+            model="m",
+            model_sha256="",
+            input=Input(name="i", files=()),
+            files={},
+            layers=("class",),
+            halo=64,
+            tta=kind,
         )
         plan = make_plan(asked, Model(by_hand, tta=kind), image)
         sizes[kind] = plan.read[0] * plan.read[1]
@@ -354,25 +431,41 @@ def test_a_report_says_how_it_was_made_and_a_map_is_not_augmented(by_hand, tmp_p
 
 def test_a_network_that_sees_all_of_a_tile_knows_no_other_scale(by_hand, tmp_path):
     model = Model(by_hand)
-    pack(tmp_path / "all.swath", model.card.model_copy(update={"core": 96}), model.network(), model.weights)
+    pack(
+        tmp_path / "all.swath",
+        model.card.model_copy(update={"core": 96}),
+        model.network(),
+        model.weights,
+    )
     assert Model(tmp_path / "all.swath", tta="flips").predict(noise(3, 40, 40)).shape == (40, 40)
     for kind in ("scales", "full"):
-        with pytest.raises(UsageError, match=rf"all\.swath.*one scale only.*--tta flips instead of {kind}"):
+        with pytest.raises(
+            UsageError, match=rf"all\.swath.*one scale only.*--tta flips instead of {kind}"
+        ):
             Model(tmp_path / "all.swath", tta=kind)
-    with pytest.raises(UsageError, match=r"no test-time augmentation 'flip'.*none, scales, flips, full"):
+    with pytest.raises(
+        UsageError, match=r"no test-time augmentation 'flip'.*none, scales, flips, full"
+    ):
         looks_of("flip", False, "m.swath")
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "submit"])
 def test_help_lists_it(verb):
-    ran = subprocess.run([sys.executable, "-m", "swath", verb, "--help"], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "swath", verb, "--help"], capture_output=True, text=True, check=True
+    )
     assert "--tta" in ran.stdout and all(kind in ran.stdout for kind in LOOKS)
 
 
-def test_a_submission_is_made_of_augmented_maps_and_starts_over_where_that_changes(by_hand, tmp_path):
+def test_a_submission_is_made_of_augmented_maps_and_starts_over_where_that_changes(
+    by_hand, tmp_path
+):
     model = Model(by_hand)
     legend = Legend(tuple(LandClass(str(c), (c,), c, f"#0000{c:02X}") for c in (2, 5, 6)))
-    bands = [b.model_copy(update={"name": n}) for b, n in zip(model.card.bands, KINDS["rgb"][1], strict=True)]
+    bands = [
+        b.model_copy(update={"name": n})
+        for b, n in zip(model.card.bands, KINDS["rgb"][1], strict=True)
+    ]
     card = model.card.model_copy(update={"bands": bands, "legend": legend})
     pack(tmp_path / "m.swath", card, model.network(), model.weights)
     for name in ("JAX_001_001", "JAX_002_001"):
@@ -383,7 +476,10 @@ def test_a_submission_is_made_of_augmented_maps_and_starts_over_where_that_chang
         swath.submit(tmp_path / "m.swath", tmp_path / "in", tmp_path / "out.zip")
     assert (tmp_path / "out.zip.maps").is_dir()
     swath.submit(tmp_path / "m.swath", tmp_path / "in", tmp_path / "out.zip", tta="full")
-    with zipfile.ZipFile(tmp_path / "out.zip") as archive, zipfile.ZipFile(tmp_path / "none.zip") as plain:
+    with (
+        zipfile.ZipFile(tmp_path / "out.zip") as archive,
+        zipfile.ZipFile(tmp_path / "none.zip") as plain,
+    ):
         name = "JAX_001_001_CLS.tif"
         codes = tifffile.imread(io.BytesIO(archive.read(name)))
         assert archive.read(name) != plain.read(name)

@@ -59,7 +59,10 @@ def test_a_file_is_no_place_for_a_file_or_folder(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(JobError, match="cannot be written"), whole_file(tmp_path / "x" / "y"):
         pass
-    with pytest.raises(JobError, match="cannot be written"), whole_folder(tmp_path / "x" / "y", ["m"]):
+    with (
+        pytest.raises(JobError, match="cannot be written"),
+        whole_folder(tmp_path / "x" / "y", ["m"]),
+    ):
         pass
     with pytest.raises(JobError, match="this is a file"), whole_folder(tmp_path / "x", ["m"]):
         pass
@@ -180,7 +183,10 @@ def test_two_that_write_one_file_both_write_it_whole(tmp_path):
 def test_two_that_make_one_folder_are_told_apart(tmp_path):
     with whole_folder(tmp_path / "d", ["m"]) as partial:
         (partial / "m").write_text("")
-        with pytest.raises(JobError, match=r"d: another run of Swath is writing this"), whole_folder(tmp_path / "d", ["m"]):
+        with (
+            pytest.raises(JobError, match=r"d: another run of Swath is writing this"),
+            whole_folder(tmp_path / "d", ["m"]),
+        ):
             pass
     assert listed(tmp_path) == ["d"]
 
@@ -205,7 +211,9 @@ with alone({str(tmp_path / "x")!r}):
 
 
 def test_a_disk_without_locks_works_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(fcntl, "flock", lambda *a: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+    monkeypatch.setattr(
+        fcntl, "flock", lambda *a: (_ for _ in ()).throw(OSError(95, "Operation not supported"))
+    )
     fill(tmp_path / "d", "new")
     with alone(tmp_path / "x"), whole_file(tmp_path / "x") as partial:
         partial.write_text("")
@@ -240,7 +248,10 @@ def test_a_full_disk_is_an_error_not_a_crash(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         little_room(10_000)
-        with pytest.raises(JobError, match="cannot be written"), whole_folder(tmp_path / "d", ["m"]) as folder:
+        with (
+            pytest.raises(JobError, match="cannot be written"),
+            whole_folder(tmp_path / "d", ["m"]) as folder,
+        ):
             allocate(folder / "a.npy", np.dtype(np.uint8), (200, 200))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (old, resource.RLIM_INFINITY))

@@ -14,7 +14,9 @@ SHORT, FULL = 100, 10_000
 
 def judged(found: list[Verdict], cases: int) -> Counter[str]:
     faults = [v for v in found if v.verdict == "fault"]
-    assert not faults, "\n".join(f"python -m tests.fuzz --only {v.case}: {v.kind}: {v.detail}" for v in faults[:10])
+    assert not faults, "\n".join(
+        f"python -m tests.fuzz --only {v.case}: {v.kind}: {v.detail}" for v in faults[:10]
+    )
     assert sorted(v.case for v in found) == list(range(cases))
     return Counter(v.verdict for v in found)
 
@@ -42,7 +44,13 @@ def test_a_case_is_the_same_every_time(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [("hang", "no answer"), ("crash", "died"), ("memory", "came to hold"), ("wrong", "not what was asked")]
+    ("name", "word"),
+    [
+        ("hang", "no answer"),
+        ("crash", "died"),
+        ("memory", "came to hold"),
+        ("wrong", "not what was asked"),
+    ],
 )
 def test_what_must_not_happen_is_noticed(tmp_path, monkeypatch, name, word):
     """The watchdog itself: a child that sleeps, one that is killed by a signal, one that grows, one that finds a fault."""

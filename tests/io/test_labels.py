@@ -12,11 +12,29 @@ from rasterio.warp import reproject
 from swath.errors import DataError
 from swath.geo.geobox import Grid, chunks, grid_of
 from swath.geo.tiling import Window
-from swath.io.labels import UNLABELLED, NoLabels, RasterLabels, VectorLabels, mask_kind, read_ignored
+from swath.io.labels import (
+    UNLABELLED,
+    NoLabels,
+    RasterLabels,
+    VectorLabels,
+    mask_kind,
+    read_ignored,
+)
 from swath.io.raster import Raster, open_raster
 from swath.io.vector import Features, read_features
 from swath.legend import LandClass, Legend
-from tests.make import NORTH_UP, UTM, box, noise, place, truncate, write_jpeg, write_layer, write_png, write_raster
+from tests.make import (
+    NORTH_UP,
+    UTM,
+    box,
+    noise,
+    place,
+    truncate,
+    write_jpeg,
+    write_layer,
+    write_png,
+    write_raster,
+)
 
 WKT = rasterio.CRS.from_string(UTM).to_wkt()
 GRID = Grid(20, 30, tuple(NORTH_UP)[:6], WKT)
@@ -43,7 +61,11 @@ def burn(features, grid=GRID, legend=None, window=None):
 
 def polygons(geometries, values, crs=WKT):
     return Features(
-        "x.gpkg", crs, np.array(geometries, object), np.array(values, object if isinstance(values[0], str) else int), "c"
+        "x.gpkg",
+        crs,
+        np.array(geometries, object),
+        np.array(values, object if isinstance(values[0], str) else int),
+        "c",
     )
 
 
@@ -62,7 +84,8 @@ def test_negative_and_large_codes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "nodata"), [("uint8", 0), ("uint8", 3), ("int16", -1), ("float32", -9999), ("float32", np.nan)]
+    ("dtype", "nodata"),
+    [("uint8", 0), ("uint8", 3), ("int16", -1), ("float32", -9999), ("float32", np.nan)],
 )
 def test_declared_nodata_is_no_label(tmp_path, dtype, nodata):
     array = CODES.astype(dtype)
@@ -130,7 +153,11 @@ def test_kinds(tmp_path):
         (noise(3, 20, 30, low=1, high=4), "code", "holds colours, and the classes have codes"),
         (noise(3, 20, 30, dtype="uint16"), "color", "has to be 8-bit, not uint16"),
         (noise(2, 20, 30), "code", "two bands"),
-        (np.full((20, 30), 1.25, "float32"), "code", "holds 1.25, which is no class code, in 600 pixels"),
+        (
+            np.full((20, 30), 1.25, "float32"),
+            "code",
+            "holds 1.25, which is no class code, in 600 pixels",
+        ),
     ],
 )
 def test_what_is_no_mask_is_named(tmp_path, array, kind, words):
@@ -141,7 +168,9 @@ def test_what_is_no_mask_is_named(tmp_path, array, kind, words):
     assert caught.value.fix
 
 
-@pytest.mark.parametrize(("name", "write"), [("é m.png", write_png), ("m.tif", write_raster), ("m.jpg", write_jpeg)])
+@pytest.mark.parametrize(
+    ("name", "write"), [("é m.png", write_png), ("m.tif", write_raster), ("m.jpg", write_jpeg)]
+)
 def test_a_mask_cut_off_is_named(tmp_path, name, write):
     path = truncate(write(tmp_path / name, noise(200, 200)))
     with pytest.raises(DataError, match="damaged") as caught:
@@ -182,7 +211,13 @@ def test_coarser_labels_are_read_nearest(tmp_path):
 
 @pytest.mark.parametrize("nodata", [None, 0])
 def test_ground_without_labels_is_unlabelled(tmp_path, nodata):
-    path = write_raster(tmp_path / "m.tif", CODES[:10, :10], UTM, from_origin(500_100, 5_599_950, 10, 10), nodata=nodata)
+    path = write_raster(
+        tmp_path / "m.tif",
+        CODES[:10, :10],
+        UTM,
+        from_origin(500_100, 5_599_950, 10, 10),
+        nodata=nodata,
+    )
     expected = np.full((20, 30), UNLABELLED)
     expected[5:15, 10:20] = CODES[:10, :10]
     assert (read(path, warp=True) == expected).all()
@@ -190,11 +225,24 @@ def test_ground_without_labels_is_unlabelled(tmp_path, nodata):
     assert (read(path, far, warp=True) == UNLABELLED).all()
 
 
-@pytest.mark.parametrize("profile", [{}, {"nodata": 0}, {"alpha": "yes"}, {"mask": np.ones((10, 10))}])
+@pytest.mark.parametrize(
+    "profile", [{}, {"nodata": 0}, {"alpha": "yes"}, {"mask": np.ones((10, 10))}]
+)
 def test_colours_are_moved_too(tmp_path, profile):
     colors = noise(3, 10, 10)
-    array = np.concatenate([colors, np.full((1, 10, 10), 255, "uint8")]) if "alpha" in profile else colors
-    path = write_raster(tmp_path / "m.tif", array, UTM, from_origin(500_100, 5_599_950, 10, 10), photometric="RGB", **profile)
+    array = (
+        np.concatenate([colors, np.full((1, 10, 10), 255, "uint8")])
+        if "alpha" in profile
+        else colors
+    )
+    path = write_raster(
+        tmp_path / "m.tif",
+        array,
+        UTM,
+        from_origin(500_100, 5_599_950, 10, 10),
+        photometric="RGB",
+        **profile,
+    )
     wide = colors.astype(int)
     expected = np.full((20, 30), UNLABELLED)
     expected[5:15, 10:20] = wide[0] * 65536 + wide[1] * 256 + wide[2]
@@ -204,7 +252,9 @@ def test_colours_are_moved_too(tmp_path, profile):
 def test_a_files_mask_is_moved_too(tmp_path):
     hole = np.ones((10, 10), "uint8")
     hole[2, 3] = 0
-    path = write_raster(tmp_path / "m.tif", CODES[:10, :10], UTM, from_origin(500_100, 5_599_950, 10, 10), mask=hole)
+    path = write_raster(
+        tmp_path / "m.tif", CODES[:10, :10], UTM, from_origin(500_100, 5_599_950, 10, 10), mask=hole
+    )
     labels = read(path, warp=True)
     assert labels[7, 13] == UNLABELLED
     assert (labels != UNLABELLED).sum() == 99
@@ -233,7 +283,10 @@ def test_another_crs_is_what_gdal_makes_of_it_whole_or_in_windows(tmp_path):
 
 def test_landsat_labels_in_another_crs(shared_data):
     folder = shared_data / "landsat"
-    with open_raster(folder / "lsat7_2000_10.tif") as image, rasterio.open(folder / "landsat96_labelled_pixels.tif") as source:
+    with (
+        open_raster(folder / "lsat7_2000_10.tif") as image,
+        rasterio.open(folder / "landsat96_labelled_pixels.tif") as source,
+    ):
         grid = grid_of(image)
         counts = np.unique(source.read(1), return_counts=True)
         assert str(source.crs) != str(image.crs)
@@ -241,7 +294,10 @@ def test_landsat_labels_in_another_crs(shared_data):
     codes, found = np.unique(labels[labels != UNLABELLED], return_counts=True)
     given = {int(c): int(n) for c, n in zip(*counts, strict=True) if c > -9999}
     assert given.keys() == set(codes.tolist())
-    assert all(abs(n - given[int(c)]) <= 2 + 0.02 * given[int(c)] for c, n in zip(codes, found, strict=True))
+    assert all(
+        abs(n - given[int(c)]) <= 2 + 0.02 * given[int(c)]
+        for c, n in zip(codes, found, strict=True)
+    )
 
 
 def test_real_masks_lie_on_their_images(shared_data):
@@ -267,14 +323,24 @@ def test_a_pixel_has_the_class_of_its_centre():
 def test_the_last_feature_wins_in_every_window():
     features = polygons([box(0, 0, 10, 10), box(5, 5, 10, 10), box(7, 0, 2, 30)], [1, 2, 1])
     expected = np.full((20, 30), UNLABELLED)
-    for (row, col, height, width), value in (((0, 0, 10, 10), 1), ((5, 5, 10, 10), 2), ((7, 0, 2, 30), 1)):
+    for (row, col, height, width), value in (
+        ((0, 0, 10, 10), 1),
+        ((5, 5, 10, 10), 2),
+        ((7, 0, 2, 30), 1),
+    ):
         expected[Window(row, col, height, width).slices] = value
     assert (burn(features) == expected).all()
     for window in (Window(6, 3, 4, 9), Window(0, 0, 1, 1), Window(19, 29, 1, 1)):
         assert (burn(features, window=window) == expected[window.slices]).all()
 
 
-squares = st.tuples(st.integers(-5, 18), st.integers(-5, 28), st.integers(1, 15), st.integers(1, 15), st.integers(0, 9))
+squares = st.tuples(
+    st.integers(-5, 18),
+    st.integers(-5, 28),
+    st.integers(1, 15),
+    st.integers(1, 15),
+    st.integers(0, 9),
+)
 
 
 @given(st.lists(squares, min_size=1, max_size=8))
@@ -289,7 +355,10 @@ def test_polygons_are_painted_in_order(parts):
 @given(st.integers(1, 19), st.integers(1, 29), st.integers(0, 2**32 - 1))
 def test_windows_of_polygons_join_without_a_seam(row, col, seed):
     rng = np.random.default_rng(seed)
-    circles = [shapely.Point(place(*rng.uniform((0, 0), (30, 20)))).buffer(r) for r in rng.uniform(10, 80, 5)]
+    circles = [
+        shapely.Point(place(*rng.uniform((0, 0), (30, 20)))).buffer(r)
+        for r in rng.uniform(10, 80, 5)
+    ]
     labels = VectorLabels(polygons(circles, [1, 2, 3, 4, 5]), GRID)
     whole = labels.read(GRID.window, "code")
     cuts = [
@@ -309,7 +378,10 @@ def test_polygons_on_a_rotated_image():
     expected[3:8, 4:10] = 2
     assert (labels == expected).all()
     window = Window(5, 5, 10, 10)
-    assert (burn(polygons([box(3, 4, 5, 6, turned)], [2]), grid, window=window) == expected[window.slices]).all()
+    assert (
+        burn(polygons([box(3, 4, 5, 6, turned)], [2]), grid, window=window)
+        == expected[window.slices]
+    ).all()
 
 
 def test_polygons_in_another_crs(tmp_path):
@@ -328,7 +400,10 @@ def test_polygons_with_a_crs_on_one_side_only():
 
 
 def test_text_gets_codes_in_alphabetical_order():
-    labels = VectorLabels(polygons([box(0, 0, 1, 1), box(0, 1, 1, 1), box(0, 2, 1, 1)], ["wood", "Äcker", "sea"]), GRID)
+    labels = VectorLabels(
+        polygons([box(0, 0, 1, 1), box(0, 1, 1, 1), box(0, 2, 1, 1)], ["wood", "Äcker", "sea"]),
+        GRID,
+    )
     assert labels.names == {1: "sea", 2: "wood", 3: "Äcker"}
     assert labels.read(GRID.window, "code")[0, :4].tolist() == [2, 3, 1, UNLABELLED]
 
@@ -392,8 +467,11 @@ def test_a_coarse_quality_mask_is_moved(tmp_path):
 
 
 def test_labels_that_no_way_leads_from_are_named(tmp_path):
-    path = write_raster(tmp_path / "m.tif", CODES[:5, :5], 'LOCAL_CS["a drawing",UNIT["metre",1]]', NORTH_UP)
+    path = write_raster(
+        tmp_path / "m.tif", CODES[:5, :5], 'LOCAL_CS["a drawing",UNIT["metre",1]]', NORTH_UP
+    )
     with pytest.raises(
-        DataError, match=r"m\.tif: from its CRS \(a drawing\) no way leads to the image's \(WGS 84 / UTM zone 32N\)"
+        DataError,
+        match=r"m\.tif: from its CRS \(a drawing\) no way leads to the image's \(WGS 84 / UTM zone 32N\)",
     ):
         read(path, warp=True)

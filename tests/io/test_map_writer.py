@@ -17,7 +17,11 @@ WKT = rasterio.CRS.from_string(UTM).to_wkt()
 PLACED = Grid(20, 30, tuple(NORTH_UP)[:6], WKT)
 
 
-LEGEND = Legend(tuple(LandClass(n, (c,), c, k) for n, c, k in (("water", 3, "#0000FF"), ("Wälder", 7, "#00FF00"))))
+LEGEND = Legend(
+    tuple(
+        LandClass(n, (c,), c, k) for n, c, k in (("water", 3, "#0000FF"), ("Wälder", 7, "#00FF00"))
+    )
+)
 
 ZERO_USED = Legend((LandClass("water", (0,), 0, "#0000FF"), LandClass("land", (3,), 3, "#00FF00")))
 
@@ -26,7 +30,10 @@ def write_map(path, grid, codes, legend=LEGEND, extra=None):
     writer = MapWriter(path, grid, class_map(legend), extra)
     try:
         half = grid.width // 2 // 16 * 16
-        for window in (Window(0, 0, grid.height, half), Window(0, half, grid.height, grid.width - half)):
+        for window in (
+            Window(0, 0, grid.height, half),
+            Window(0, half, grid.height, grid.width - half),
+        ):
             if window.size:
                 writer.write(codes[window.slices], window)
         writer.finish()
@@ -77,7 +84,9 @@ def test_large_codes_make_a_16_bit_map(tmp_path):
             LandClass("c", (40_000,), 40_000, "#010101"),
         )
     )
-    codes = np.random.default_rng(0).choice(np.array([0, 255, 40_000, 65_535], "uint16"), (600, 1100))
+    codes = np.random.default_rng(0).choice(
+        np.array([0, 255, 40_000, 65_535], "uint16"), (600, 1100)
+    )
     path = write_map(tmp_path / "m.tif", Grid(600, 1100, PLACED.transform, WKT), codes, legend)
     with rasterio.open(path) as made:
         assert (made.dtypes[0], made.nodata) == ("uint16", 65_535)
@@ -95,7 +104,9 @@ def test_a_photographs_map_has_no_georeferencing(tmp_path):
 
 
 def test_a_transform_without_crs_is_kept(tmp_path):
-    path = write_map(tmp_path / "m.tif", Grid(20, 30, PLACED.transform), np.full((20, 30), 3, "uint8"))
+    path = write_map(
+        tmp_path / "m.tif", Grid(20, 30, PLACED.transform), np.full((20, 30), 3, "uint8")
+    )
     with open_raster(path) as made:
         assert grid_of(made) == Grid(20, 30, PLACED.transform)
 
@@ -107,14 +118,26 @@ def test_a_rotated_grid_is_kept(tmp_path):
 
 
 def test_ground_control_points_are_kept(tmp_path):
-    points = [GroundControlPoint(r, c, 9 + c / 1000, 50 - r / 1000) for r, c in ((0, 0), (0, 30), (20, 0), (20, 30))]
-    image = write_raster(tmp_path / "i.tif", np.ones((1, 20, 30), "uint8"), gcps=points, crs="EPSG:4326")
+    points = [
+        GroundControlPoint(r, c, 9 + c / 1000, 50 - r / 1000)
+        for r, c in ((0, 0), (0, 30), (20, 0), (20, 30))
+    ]
+    image = write_raster(
+        tmp_path / "i.tif", np.ones((1, 20, 30), "uint8"), gcps=points, crs="EPSG:4326"
+    )
     with Raster([image]) as raster:
         assert raster.grid.crs is None
-        path = write_map(tmp_path / "m.tif", raster.grid, np.full((20, 30), 3, "uint8"), extra=raster.extra_georeferencing)
+        path = write_map(
+            tmp_path / "m.tif",
+            raster.grid,
+            np.full((20, 30), 3, "uint8"),
+            extra=raster.extra_georeferencing,
+        )
     with rasterio.open(path) as made:
         found, crs = made.gcps
-        assert [(p.row, p.col, p.x, p.y) for p in found] == [(p.row, p.col, p.x, p.y) for p in points]
+        assert [(p.row, p.col, p.x, p.y) for p in found] == [
+            (p.row, p.col, p.x, p.y) for p in points
+        ]
         assert crs == rasterio.CRS.from_epsg(4326)
 
 

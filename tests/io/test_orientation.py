@@ -35,7 +35,13 @@ def read(path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["x.tif", "x.png", "x.webp", "x.jpg"])
 def test_a_picture_is_read_as_people_see_it(tmp_path, name, orientation):
-    options = {"lossless": True} if name == "x.webp" else {"quality": 95, "subsampling": 0} if name == "x.jpg" else {}
+    options = (
+        {"lossless": True}
+        if name == "x.webp"
+        else {"quality": 95, "subsampling": 0}
+        if name == "x.jpg"
+        else {}
+    )
     path = held(tmp_path / name, orientation, **options)
     expected = seen(path)
     assert expected.shape[1:] == ((40, 60) if orientation < 5 else (60, 40))
@@ -49,9 +55,15 @@ def test_turning_is_what_exif_says():
     corner = np.array([[1, 2], [3, 4]])
     turned = {n: turn(corner, n).tolist() for n in range(1, 9)}
     assert turned == {
-        1: [[1, 2], [3, 4]], 2: [[2, 1], [4, 3]], 3: [[4, 3], [2, 1]], 4: [[3, 4], [1, 2]],
-        5: [[1, 3], [2, 4]], 6: [[3, 1], [4, 2]], 7: [[4, 2], [3, 1]], 8: [[2, 4], [1, 3]],
-    }  # fmt: skip
+        1: [[1, 2], [3, 4]],
+        2: [[2, 1], [4, 3]],
+        3: [[4, 3], [2, 1]],
+        4: [[3, 4], [1, 2]],
+        5: [[1, 3], [2, 4]],
+        6: [[3, 1], [4, 2]],
+        7: [[4, 2], [3, 1]],
+        8: [[2, 4], [1, 3]],
+    }
 
 
 def test_what_has_a_place_on_earth_is_left_as_it_is(tmp_path):
@@ -80,7 +92,11 @@ def test_a_mask_on_its_side_is_named(tmp_path):
     held(tmp_path / "images" / "x.jpg", 6)
     write_png(tmp_path / "masks" / "x.png", noise(40, 60, high=3))
     (found,) = (f for f in swath.inspect(tmp_path).findings if f["level"] == "error")
-    assert found["code"] == "size-mismatch" and found["file"].endswith("x.png") and "on its side" in found["message"]
+    assert (
+        found["code"] == "size-mismatch"
+        and found["file"].endswith("x.png")
+        and "on its side" in found["message"]
+    )
 
 
 def test_transparency_and_palettes_are_turned_too(tmp_path):
@@ -94,7 +110,9 @@ def test_transparency_and_palettes_are_turned_too(tmp_path):
     exif = Image.Exif()
     exif[274] = 3
     indices.save(tmp_path / "p.png", exif=exif)
-    shown = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "p.png")).convert("RGB")).transpose(2, 0, 1)
+    shown = np.asarray(
+        ImageOps.exif_transpose(Image.open(tmp_path / "p.png")).convert("RGB")
+    ).transpose(2, 0, 1)
     assert (read(tmp_path / "p.png") == shown).all()
 
 

@@ -9,18 +9,25 @@ from swath.io.qgis import read_style, style_path, write_style
 from swath.legend import LandClass, Legend
 from tests.make import noise, write_raster
 
-LEGEND = Legend((LandClass('sea & "lake"', (1,), 1, "#0072B2"), LandClass("town", (300,), 300, "#E69F00")))
+LEGEND = Legend(
+    (LandClass('sea & "lake"', (1,), 1, "#0072B2"), LandClass("town", (300,), 300, "#E69F00"))
+)
 
 
 def test_names_and_colours_come_back(tmp_path):
     assert write_style(tmp_path / "m.tif", LEGEND)
-    assert read_style(tmp_path / "m.tif") == {1: ('sea & "lake"', "#0072B2"), 300: ("town", "#E69F00")}
+    assert read_style(tmp_path / "m.tif") == {
+        1: ('sea & "lake"', "#0072B2"),
+        300: ("town", "#E69F00"),
+    }
     renderer = ET.parse(tmp_path / "m.qml").find("pipe/rasterrenderer")
     assert renderer.get("type") == "paletted" and renderer.get("band") == "1"
 
 
 def test_predict_writes_the_style_and_the_colour_table(tiny_model, tmp_path):
-    swath.predict(tiny_model, write_raster(tmp_path / "i.tif", noise(3, 40, 40)), tmp_path / "m.tif")
+    swath.predict(
+        tiny_model, write_raster(tmp_path / "i.tif", noise(3, 40, 40)), tmp_path / "m.tif"
+    )
     style = read_style(tmp_path / "m.tif")
     with rasterio.open(tmp_path / "m.tif") as dataset:
         table, tags = dataset.colormap(1), dataset.tags(1)

@@ -44,7 +44,8 @@ def ones(*shape, dtype="uint8", **holes):
     return array
 
 
-# Nodata: one rule, in all its cases. Each array is 2 bands x 4 x 5; band 0 lacks (0, 0), both lack (1, 1).
+# Nodata: one rule, in all its cases. Each array is 2 bands x 4 x 5; band 0 lacks (0, 0), both lack
+# (1, 1).
 @pytest.mark.parametrize(
     ("dtype", "nodata", "found"),
     [
@@ -89,7 +90,10 @@ def test_nodata_that_the_type_cannot_hold_matches_nothing(tmp_path):
 def test_nodata_differs_between_bands(tmp_path):
     array = ones(2, 3, 3, a=((0, 0, 0), 5), b=((1, 1, 1), 9), c=((1, 2, 2), 5))
     pixels = write_raster(tmp_path / "x.tif", array)
-    assert invalid(read(_vrt(tmp_path / "x.vrt", pixels, (3, 3), [("Byte", 5), ("Byte", 9)]))) == [(0, 0), (1, 1)]
+    assert invalid(read(_vrt(tmp_path / "x.vrt", pixels, (3, 3), [("Byte", 5), ("Byte", 9)]))) == [
+        (0, 0),
+        (1, 1),
+    ]
 
 
 def test_an_ambiguous_value_of_some_bands_only_is_a_measurement(tmp_path):
@@ -102,7 +106,10 @@ def test_alpha_is_a_mask_and_no_band(tmp_path):
     array[3] = 255
     array[3, 2, 3] = 0
     array[3, 2, 4] = 1
-    for path in (write_png(tmp_path / "x.png", array), write_raster(tmp_path / "x.tif", array, photometric="RGB", alpha="yes")):
+    for path in (
+        write_png(tmp_path / "x.png", array),
+        write_raster(tmp_path / "x.tif", array, photometric="RGB", alpha="yes"),
+    ):
         pixels = read(path)
         assert (pixels.values == array[:3]).all()
         assert invalid(pixels) == [(2, 3)]
@@ -118,11 +125,17 @@ def test_a_mask_of_the_file_is_heard(tmp_path):
 
 
 def test_a_stack_keeps_each_files_nodata_and_type(tmp_path):
-    a = write_raster(tmp_path / "a.tif", ones(1, 4, 5, dtype="float32", hole=((0, 0, 1), -99999)), nodata=-99999)
-    b = write_raster(
-        tmp_path / "b.tif", ones(1, 4, 5, dtype="int16", hole=((0, 2, 2), -32768), big=((0, 3, 3), 3000)), nodata=-32768
+    a = write_raster(
+        tmp_path / "a.tif", ones(1, 4, 5, dtype="float32", hole=((0, 0, 1), -99999)), nodata=-99999
     )
-    c = write_raster(tmp_path / "c.tif", ones(1, 4, 5, dtype="uint8", hole=((0, 3, 4), 0)), nodata=0)
+    b = write_raster(
+        tmp_path / "b.tif",
+        ones(1, 4, 5, dtype="int16", hole=((0, 2, 2), -32768), big=((0, 3, 3), 3000)),
+        nodata=-32768,
+    )
+    c = write_raster(
+        tmp_path / "c.tif", ones(1, 4, 5, dtype="uint8", hole=((0, 3, 4), 0)), nodata=0
+    )
     pixels = read(a, b, c)
     assert pixels.values.shape == (3, 4, 5)
     assert pixels.values.dtype == np.float32
@@ -140,7 +153,9 @@ def test_a_stack_keeps_each_files_nodata_and_type(tmp_path):
     ],
 )
 def test_a_stack_has_a_type_that_holds_all(tmp_path, kinds, joint):
-    with Raster([write_raster(tmp_path / f"{i}.tif", ones(3, 3, dtype=k)) for i, k in enumerate(kinds)]) as raster:
+    with Raster(
+        [write_raster(tmp_path / f"{i}.tif", ones(3, 3, dtype=k)) for i, k in enumerate(kinds)]
+    ) as raster:
         assert raster.dtype == joint
         assert raster.read(raster.grid.window).values.dtype == joint
 
@@ -182,7 +197,9 @@ def test_a_window_is_a_cut_of_the_whole(tmp_path_factory, row, col, height, widt
 
 def test_threads_may_share_a_raster(tmp_path):
     array = noise(3, 256, 256)
-    path = write_raster(tmp_path / "x.tif", array, compress="deflate", tiled=True, blockxsize=64, blockysize=64)
+    path = write_raster(
+        tmp_path / "x.tif", array, compress="deflate", tiled=True, blockxsize=64, blockysize=64
+    )
     windows = [Window(r, c, 32, 32) for r in range(0, 256, 32) for c in range(0, 256, 32)]
     with Raster([path]) as raster, ThreadPoolExecutor(8) as pool:
         for window, pixels in zip(windows, pool.map(raster.read, windows), strict=True):
@@ -239,7 +256,10 @@ def test_complex_numbers_are_refused(tmp_path):
 
 
 def test_control_points_count_where_they_have_a_crs(tmp_path):
-    points = [rasterio.control.GroundControlPoint(r, c, 10 + c, 50 - r) for r, c in ((0, 0), (0, 9), (9, 0))]
+    points = [
+        rasterio.control.GroundControlPoint(r, c, 10 + c, 50 - r)
+        for r, c in ((0, 0), (0, 9), (9, 0))
+    ]
     path = write_raster(tmp_path / "x.tif", ones(1, 9, 9), "EPSG:4326", gcps=points)
     with Raster([path]) as raster:
         assert len(raster.extra_georeferencing["gcps"]) == 3
@@ -283,10 +303,23 @@ def test_a_description_that_is_not_utf8_is_none(tmp_path):
 
 
 def test_bands_are_named_by_description_colour_or_number(tmp_path):
-    assert bands(write_raster(tmp_path / "a.tif", ones(2, 3, 3), descriptions=["B2", "B8"])) == ("B2", "B8")
-    assert bands(write_raster(tmp_path / "b.tif", ones(3, 3, 3), photometric="RGB")) == ("red", "green", "blue")
-    assert bands(write_raster(tmp_path / "c.tif", ones(2, 3, 3), descriptions=["B2", None])) == ("B2", "2")
-    assert bands(write_raster(tmp_path / "d.tif", ones(2, 3, 3), descriptions=["x", "x"])) == ("1", "2")
+    assert bands(write_raster(tmp_path / "a.tif", ones(2, 3, 3), descriptions=["B2", "B8"])) == (
+        "B2",
+        "B8",
+    )
+    assert bands(write_raster(tmp_path / "b.tif", ones(3, 3, 3), photometric="RGB")) == (
+        "red",
+        "green",
+        "blue",
+    )
+    assert bands(write_raster(tmp_path / "c.tif", ones(2, 3, 3), descriptions=["B2", None])) == (
+        "B2",
+        "2",
+    )
+    assert bands(write_raster(tmp_path / "d.tif", ones(2, 3, 3), descriptions=["x", "x"])) == (
+        "1",
+        "2",
+    )
     assert bands(write_jpeg(tmp_path / "e.jpg", ones(1, 8, 8))) == ("1",)
 
 
@@ -317,7 +350,11 @@ def test_distinct_parts(stems, parts):
 
 
 @given(
-    st.lists(st.lists(st.sampled_from(["a", "b", "10", "1"]), min_size=1, max_size=4).map("_".join), min_size=2, unique=True)
+    st.lists(
+        st.lists(st.sampled_from(["a", "b", "10", "1"]), min_size=1, max_size=4).map("_".join),
+        min_size=2,
+        unique=True,
+    )
 )
 def test_distinct_parts_stay_distinct_and_are_found_again(stems):
     parts = distinct_parts(stems)
@@ -328,7 +365,10 @@ def test_distinct_parts_stay_distinct_and_are_found_again(stems):
 def test_find_stack(tmp_path):
     for name in ("lsat7_2000_10.tif", "lsat7_2000_1.tif", "lsat7_2000_100.tif", "notes_10.txt"):
         write_raster(tmp_path / name, ones(3, 3))
-    assert [p.name for p in find_stack(tmp_path, ["100", "1"])] == ["lsat7_2000_100.tif", "lsat7_2000_1.tif"]
+    assert [p.name for p in find_stack(tmp_path, ["100", "1"])] == [
+        "lsat7_2000_100.tif",
+        "lsat7_2000_1.tif",
+    ]
     write_raster(tmp_path / "1.tif", ones(3, 3))
     assert [p.name for p in find_stack(tmp_path, ["1"])] == ["1.tif"]
 
@@ -356,7 +396,15 @@ def test_find_stack_says_what_is_missing_or_double(tmp_path):
         (Grid(30, 20, PLACED.transform, WKT), False),
         (Grid(20, 30, PLACED.transform, None), False),
         (Grid(20, 30, PLACED.transform, rasterio.CRS.from_epsg(32633).to_wkt()), False),
-        (Grid(20, 30, PLACED.transform, rasterio.CRS.from_string("+proj=utm +zone=32 +datum=WGS84").to_wkt()), True),
+        (
+            Grid(
+                20,
+                30,
+                PLACED.transform,
+                rasterio.CRS.from_string("+proj=utm +zone=32 +datum=WGS84").to_wkt(),
+            ),
+            True,
+        ),
     ],
 )
 def test_same_grid_to_a_tenth_of_a_pixel(other, same):
@@ -367,7 +415,11 @@ def test_a_part_of_a_grid_keeps_its_place():
     turned = Grid(20, 30, (6, 8, 500_000, 8, -6, 5_600_000), WKT)
     part = turned.part(Window(3, 5, 7, 9))
     assert (part.height, part.width, part.crs) == (7, 9, WKT)
-    assert part.point(2, 1) == turned.point(7, 4) == (500_000 + 6 * 7 + 8 * 4, 5_600_000 + 8 * 7 - 6 * 4)
+    assert (
+        part.point(2, 1)
+        == turned.point(7, 4)
+        == (500_000 + 6 * 7 + 8 * 4, 5_600_000 + 8 * 7 - 6 * 4)
+    )
     assert turned.part(turned.window) == turned
 
 
@@ -395,15 +447,21 @@ def test_degrees_are_compared_as_finely():
     ],
 )
 def test_ground_resolution_is_in_metres(epsg, transform, metres):
-    assert Grid(10, 10, transform, rasterio.CRS.from_epsg(epsg).to_wkt()).gsd == pytest.approx(metres, rel=0.01)
+    assert Grid(10, 10, transform, rasterio.CRS.from_epsg(epsg).to_wkt()).gsd == pytest.approx(
+        metres, rel=0.01
+    )
 
 
 @pytest.mark.parametrize("offset", [-0.0155, -0.0145, 0.0])
 def test_ground_resolution_at_the_date_line(offset):
-    wkt = 'PROJCS["x",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],' \
-        'UNIT["degree",0.0174532925199433]],PROJECTION["Mercator_1SP"],PARAMETER["central_meridian",180],' \
-        'PARAMETER["scale_factor",1],UNIT["metre",1]]'  # fmt: skip
-    assert Grid(2, 2, (1000, 0, -1500 + offset, 0, -1000, 1000), wkt).gsd == pytest.approx(1000, rel=0.01)
+    wkt = (
+        'PROJCS["x",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],'
+        'UNIT["degree",0.0174532925199433]],PROJECTION["Mercator_1SP"],PARAMETER["central_meridian",180],'
+        'PARAMETER["scale_factor",1],UNIT["metre",1]]'
+    )
+    assert Grid(2, 2, (1000, 0, -1500 + offset, 0, -1000, 1000), wkt).gsd == pytest.approx(
+        1000, rel=0.01
+    )
 
 
 @pytest.mark.parametrize("crs", [None, 'LOCAL_CS["a drawing",UNIT["metre",1]]'])

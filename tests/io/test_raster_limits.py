@@ -23,16 +23,30 @@ def bomb(path, width, height, block, *, bands=1, bits=8):
     """Write a TIFF of one tag after the other: tiles of `block` pixels a side, none of which is there."""
     tiles = min(2**32 - 1, -(-width // block) * -(-height // block))
     tags = [
-        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, bits), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, bands),
-        (322, 4, 1, block), (323, 4, 1, block), (324, 4, tiles, 0), (325, 4, tiles, 0), (339, 3, 1, 1),
-    ]  # fmt: skip
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, bits),
+        (259, 3, 1, 8),
+        (262, 3, 1, 1),
+        (277, 3, 1, bands),
+        (322, 4, 1, block),
+        (323, 4, 1, block),
+        (324, 4, tiles, 0),
+        (325, 4, tiles, 0),
+        (339, 3, 1, 1),
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
     path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4))
     return path
 
 
-SIDES = [(2**31 - 1, 2**31 - 1, 2**15), (2**31 - 1, 2**31 - 1, 256), (10**6, 10**6, 512), (30_000, 30_000, 29_984)]
+SIDES = [
+    (2**31 - 1, 2**31 - 1, 2**15),
+    (2**31 - 1, 2**31 - 1, 256),
+    (10**6, 10**6, 512),
+    (30_000, 30_000, 29_984),
+]
 
 
 @pytest.mark.parametrize("sides", SIDES)
@@ -42,7 +56,9 @@ def test_a_tiny_file_that_declares_terabytes_is_refused(tmp_path, sides):
         Raster([image])
     assert caught.value.file == str(image)
     write_png(tmp_path / "s" / "masks" / "x.png", noise(9, 9))
-    assert [f["file"] for f in swath.inspect(tmp_path / "s").findings if f["level"] == "error"] == [str(image)]
+    assert [f["file"] for f in swath.inspect(tmp_path / "s").findings if f["level"] == "error"] == [
+        str(image)
+    ]
     with pytest.raises(SwathError, match=r"x\.tif"):
         swath.predict(write_model(tmp_path / "m.swath", 1), image, tmp_path / "m.tif")
     assert not (tmp_path / "m.tif").exists()
@@ -64,30 +80,52 @@ def test_a_sparse_raster_is_not_taken_for_a_bomb(tmp_path):
 
 def rasterio_open(path, side):
     return rasterio.open(
-        path, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", tiled=True, blockxsize=512,
-        blockysize=512, SPARSE_OK=True, BIGTIFF="YES",
-    )  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        width=side,
+        height=side,
+        count=3,
+        dtype="uint8",
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
+        SPARSE_OK=True,
+        BIGTIFF="YES",
+    )
 
 
-@pytest.mark.parametrize("how", [{}, {"tiled": True, "blockxsize": 16, "blockysize": 16}, {"BIGTIFF": "YES"}])
+@pytest.mark.parametrize(
+    "how", [{}, {"tiled": True, "blockxsize": 16, "blockysize": 16}, {"BIGTIFF": "YES"}]
+)
 def test_an_index_that_lacks_blocks_is_damage_and_not_zeros(tmp_path, how):
     """GDAL reads what the index does not name as zeros, and says nothing."""
-    path = write_raster(tmp_path / "x.tif", noise(1, 64, 64), compress="deflate", **({"blockysize": 8} | how))
+    path = write_raster(
+        tmp_path / "x.tif", noise(1, 64, 64), compress="deflate", **({"blockysize": 8} | how)
+    )
     with path.open("rb") as file:
         index = read_tags(file)[324 if "tiled" in how else 273]
     big = "BIGTIFF" in how
-    entry = struct.pack("<HHQ" if big else "<HHI", 324 if "tiled" in how else 273, 16 if big else 4, index.length)
+    entry = struct.pack(
+        "<HHQ" if big else "<HHI", 324 if "tiled" in how else 273, 16 if big else 4, index.length
+    )
     content = path.read_bytes()
     at = content.find(entry[:4])
     short = entry[:4] + struct.pack("<Q" if big else "<I", index.length - 2)
     path.write_bytes(content[:at] + short + content[at + len(short) :])
-    with pytest.raises(DataError, match=f"cut into {index.length} blocks, and says of {index.length - 2}"):
+    with pytest.raises(
+        DataError, match=f"cut into {index.length} blocks, and says of {index.length - 2}"
+    ):
         Raster([path])
 
 
 def test_a_page_that_says_of_no_block_where_it_is_is_damage(tmp_path):
-    path = write_raster(tmp_path / "x.tif", noise(1, 64, 64), tiled=True, blockxsize=16, blockysize=16)
-    path.write_bytes(path.read_bytes().replace(struct.pack("<HHI", 324, 4, 16), struct.pack("<HHI", 325, 4, 16)))
+    path = write_raster(
+        tmp_path / "x.tif", noise(1, 64, 64), tiled=True, blockxsize=16, blockysize=16
+    )
+    path.write_bytes(
+        path.read_bytes().replace(struct.pack("<HHI", 324, 4, 16), struct.pack("<HHI", 325, 4, 16))
+    )
     with pytest.raises(DataError, match="damaged"):
         Raster([path])
 
@@ -118,7 +156,9 @@ def test_statistics_of_many_bands_are_the_same(bands):
     assert [s.high for s in tally.stats] == flat.max(axis=1).tolist()
 
 
-@pytest.mark.parametrize("transform", [(10, 0, 0, 20, 0, 0), (math.nan, 0, 0, 0, -10, 0), (10, 0, math.inf, 0, -10, 0)])
+@pytest.mark.parametrize(
+    "transform", [(10, 0, 0, 20, 0, 0), (math.nan, 0, 0, 0, -10, 0), (10, 0, math.inf, 0, -10, 0)]
+)
 def test_a_transform_that_places_nothing_is_named(tmp_path, transform):
     path = write_raster(tmp_path / "x.tif", noise(9, 9), UTM, rasterio.Affine(*transform))
     with pytest.raises(DataError, match=r"transform \(.*\) places its pixels nowhere"):
@@ -128,7 +168,9 @@ def test_a_transform_that_places_nothing_is_named(tmp_path, transform):
 def test_pages_that_claim_more_than_the_file_can_hold_are_refused(tmp_path):
     import tifffile
 
-    tifffile.imwrite(tmp_path / "x.tif", noise(3, 50, 60), photometric="minisblack", compression="zlib")
+    tifffile.imwrite(
+        tmp_path / "x.tif", noise(3, 50, 60), photometric="minisblack", compression="zlib"
+    )
     content = bytearray((tmp_path / "x.tif").read_bytes())
     with tifffile.TiffFile(tmp_path / "x.tif") as file:
         for page in file.pages:
@@ -153,10 +195,22 @@ def test_a_hundred_gigabytes_of_zeros_need_no_more_memory_than_one(tmp_path):
     count = math.ceil(side / block) ** 2
     offsets, sizes = 200 + len(tile), 200 + len(tile) + 4 * count
     tags = [
-        (256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1),
-        (322, 4, 1, block), (323, 4, 1, block), (324, 4, count, offsets), (325, 4, count, sizes),
-    ]  # fmt: skip
-    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        (256, 4, 1, side),
+        (257, 4, 1, side),
+        (258, 3, 1, 8),
+        (259, 3, 1, 8),
+        (262, 3, 1, 1),
+        (277, 3, 1, 1),
+        (322, 4, 1, block),
+        (323, 4, 1, block),
+        (324, 4, count, offsets),
+        (325, 4, count, sizes),
+    ]
+    head = (
+        b"II*\0"
+        + struct.pack("<IH", 8, len(tags))
+        + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    )
     arrays = np.full(count, 200, "<u4").tobytes() + np.full(count, len(tile), "<u4").tobytes()
     (tmp_path / "x.tif").write_bytes(head.ljust(200, b"\0") + tile + arrays)
     script = (
@@ -168,7 +222,12 @@ def test_a_hundred_gigabytes_of_zeros_need_no_more_memory_than_one(tmp_path):
         "        if i == 20_000: break\n"
         "print(peak_memory())"
     )
-    ran = subprocess.run([sys.executable, "-c", script, tmp_path / "x.tif"], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "x.tif"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert int(ran.stdout) < 600e6
 
 

@@ -30,7 +30,13 @@ def test_a_stack_of_pages_is_read_as_bands(tmp_path):
 
 def test_compressed_pages_are_read(tmp_path):
     array = noise(40, 60, 6)
-    tifffile.imwrite(tmp_path / "a.tif", array, compression="zlib", photometric="minisblack", planarconfig="separate")
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        array,
+        compression="zlib",
+        photometric="minisblack",
+        planarconfig="separate",
+    )
     assert read(tmp_path / "a.tif").shape[0] in (6, 40)
     tifffile.imwrite(tmp_path / "b.tif", array, compression="zlib")
     np.testing.assert_array_equal(read(tmp_path / "b.tif"), array.transpose(2, 0, 1))

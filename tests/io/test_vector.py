@@ -33,7 +33,11 @@ def test_formats_give_the_same(tmp_path, name):
 
 
 def test_geojson_is_in_degrees(tmp_path):
-    features = read_features(write_layer(tmp_path / "x.geojson", [shapely.box(9, 50, 9.1, 50.1)], {"code": [1]}, "EPSG:4326"))
+    features = read_features(
+        write_layer(
+            tmp_path / "x.geojson", [shapely.box(9, 50, 9.1, 50.1)], {"code": [1]}, "EPSG:4326"
+        )
+    )
     there = features.moved_to(pyproj.CRS(UTM).to_wkt())
     assert shapely.area(there[0]) == pytest.approx(7166 * 11124, rel=0.01)
     assert shapely.bounds(there[0])[1] == pytest.approx(5_538_630, abs=100)
@@ -68,7 +72,11 @@ def test_the_class_column(tmp_path, columns, wanted, chosen):
 @pytest.mark.parametrize(
     ("columns", "wanted", "words"),
     [
-        ({"a": [1], "b": [2]}, None, "no column is evidently the class .columns: a, b.*--label-field"),
+        (
+            {"a": [1], "b": [2]},
+            None,
+            "no column is evidently the class .columns: a, b.*--label-field",
+        ),
         ({"a": [1], "b": [2]}, "c", "no column 'c'.*a, b"),
         ({"class": [1.5, 2.0]}, None, "'class' holds numbers that are not whole"),
         ({"class": [1.0, np.nan]}, None, "not whole, or are missing"),
@@ -83,12 +91,16 @@ def test_a_column_that_cannot_be_meant(tmp_path, columns, wanted, words):
 
 
 def test_features_without_geometry_are_left_out(tmp_path):
-    features = read_features(write_layer(tmp_path / "x.gpkg", [AREA, None, AREA], {"code": [1, 2, 3]}))
+    features = read_features(
+        write_layer(tmp_path / "x.gpkg", [AREA, None, AREA], {"code": [1, 2, 3]})
+    )
     assert features.values.tolist() == [1, 3]
     with pytest.raises(DataError, match="no features with a geometry"):
         read_features(write_layer(tmp_path / "y.gpkg", [None], {"code": [1]}))
     with pytest.raises(DataError, match="no features with a geometry"):
-        read_features(write_layer(tmp_path / "z.gpkg", np.array([], object), {"code": np.array([], "int64")}))
+        read_features(
+            write_layer(tmp_path / "z.gpkg", np.array([], object), {"code": np.array([], "int64")})
+        )
 
 
 def test_which_of_several_layers_is_not_guessed(tmp_path):
@@ -139,5 +151,13 @@ def test_a_crs_on_one_side_only_is_refused(tmp_path):
 def test_landsat_polygons(shared_data):
     features = read_features(shared_data / "landsat" / "landsat96_polygons.shp")
     assert (features.field, len(features.values), len(features.geometries)) == ("label", 34, 34)
-    assert set(features.values) == {"agriculture", "developed", "forest", "herbaceous", "sediment", "shrubland", "water"}
+    assert set(features.values) == {
+        "agriculture",
+        "developed",
+        "forest",
+        "herbaceous",
+        "sediment",
+        "shrubland",
+        "water",
+    }
     assert read_features(features.path, "id").values.dtype == np.int64

@@ -15,7 +15,9 @@ BANDS = ["red", "green", "blue"]
 
 def raster(path, seed=0, size=20, offset=(0, 0), **more):
     transform = NORTH_UP * NORTH_UP.translation(offset[1], offset[0])
-    return write_raster(path, noise(3, size, size, seed=seed), more.pop("crs", UTM), transform, **more)
+    return write_raster(
+        path, noise(3, size, size, seed=seed), more.pop("crs", UTM), transform, **more
+    )
 
 
 def names(found):
@@ -47,9 +49,18 @@ def test_nothing_is_told(tmp_path):
 
 def item(path, assets):
     content = {
-        "type": "Feature", "stac_version": "1.0.0", "id": "scene 7", "geometry": None, "properties": {"datetime": None,
-        "start_datetime": "2020-01-01T00:00:00Z", "end_datetime": "2020-01-02T00:00:00Z"}, "links": [], "assets": assets,
-    }  # fmt: skip
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": "scene 7",
+        "geometry": None,
+        "properties": {
+            "datetime": None,
+            "start_datetime": "2020-01-01T00:00:00Z",
+            "end_datetime": "2020-01-02T00:00:00Z",
+        },
+        "links": [],
+        "assets": assets,
+    }
     path.write_text(json.dumps(content))
     return path
 
@@ -59,7 +70,12 @@ def test_a_stac_item_gives_its_bands_by_name_or_its_only_raster(tmp_path):
         write_raster(tmp_path / f"{name}.tif", noise(20, 20), UTM, NORTH_UP)
     common = {"B04": "red", "B03": "green", "B02": "blue"}
     assets = {
-        k: {"href": f"./{k}.tif", "type": "image/tiff", "roles": ["data"], "eo:bands": [{"name": k, "common_name": v}]}
+        k: {
+            "href": f"./{k}.tif",
+            "type": "image/tiff",
+            "roles": ["data"],
+            "eo:bands": [{"name": k, "common_name": v}],
+        }
         for k, v in common.items()
     }
     for wanted in (BANDS, ["B04", "B03", "B02"]):
@@ -68,7 +84,9 @@ def test_a_stac_item_gives_its_bands_by_name_or_its_only_raster(tmp_path):
         assert (found.name, found.bands) == ("scene 7", tuple(wanted))
     with pytest.raises(DataError, match="has 3 rasters with data"):
         find_inputs(tmp_path / "item.json", ["nir"])
-    (found,) = find_inputs(item(tmp_path / "one.json", {"v": {"href": "./visual.tif", "type": "image/tiff"}}), BANDS)
+    (found,) = find_inputs(
+        item(tmp_path / "one.json", {"v": {"href": "./visual.tif", "type": "image/tiff"}}), BANDS
+    )
     assert found.files[0].endswith("visual.tif") and found.bands is None
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(DataError, match="no STAC item"):
@@ -88,7 +106,11 @@ def test_in_a_mosaic_the_first_image_with_data_counts(tmp_path):
     np.testing.assert_array_equal(values[:, 15:30, :20], a[:, 5:])
     np.testing.assert_array_equal(values[:, :15, 10:], b[:, :15])
     np.testing.assert_array_equal(values[:, 15:20, 20:], b[:, 15:, 10:])
-    assert not valid[:15, :10].any() and not valid[20:, 20:].any() and valid.sum() == 15 * 20 + 15 * 20 + 5 * 10
+    assert (
+        not valid[:15, :10].any()
+        and not valid[20:, 20:].any()
+        and valid.sum() == 15 * 20 + 15 * 20 + 5 * 10
+    )
     part = mosaic.read(Window(7, 9, 11, 13))
     np.testing.assert_array_equal(part.values, values[:, 7:18, 9:22])
     mosaic.close()
@@ -99,7 +121,11 @@ def test_a_mosaic_of_what_does_not_fit_is_refused(tmp_path):
     raster(tmp_path / "half.tif", offset=(0.5, 0))
     raster(tmp_path / "other.tif", crs="EPSG:32633")
     write_raster(tmp_path / "two.tif", noise(2, 20, 20), UTM, NORTH_UP)
-    for name, words in (("half", "do not lie on the grid"), ("other", "do not lie on the grid"), ("two", "2 bands")):
+    for name, words in (
+        ("half", "do not lie on the grid"),
+        ("other", "do not lie on the grid"),
+        ("two", "2 bands"),
+    ):
         with pytest.raises(DataError, match=words):
             Mosaic([str(tmp_path / "a.tif"), str(tmp_path / f"{name}.tif")])
 
@@ -109,7 +135,12 @@ def test_masks_take_data_away_and_regions_say_what_is_wanted(tmp_path):
     cloud[3:6, 3:6] = 9
     write_raster(tmp_path / "cloud.tif", cloud, UTM, NORTH_UP)
     regions = write_layer(tmp_path / "r.gpkg", [box(0, 0, 10, 20)], {"anything": ["x"]})
-    found = Input(name="a", files=(str(raster(tmp_path / "a.tif")),), mask=(str(tmp_path / "cloud.tif"),), regions=str(regions))
+    found = Input(
+        name="a",
+        files=(str(raster(tmp_path / "a.tif")),),
+        mask=(str(tmp_path / "cloud.tif"),),
+        regions=str(regions),
+    )
     with found.open() as image:
         assert (image.read(image.grid.window).valid == (cloud == 0)).all()
         wanted = image.wanted(Window(5, 0, 10, 20))
@@ -121,7 +152,9 @@ def test_masks_take_data_away_and_regions_say_what_is_wanted(tmp_path):
 def test_bands_by_hand(tmp_path):
     path = raster(tmp_path / "a.tif")
     with Raster([path], order=[3, 1]) as image:
-        np.testing.assert_array_equal(image.read(image.grid.window).values, noise(3, 20, 20)[[2, 0]])
+        np.testing.assert_array_equal(
+            image.read(image.grid.window).values, noise(3, 20, 20)[[2, 0]]
+        )
         assert image.bands == ("3", "1") or len(image.bands) == 2
     with pytest.raises(DataError, match="band 4 is asked for, and it has 3"):
         Raster([path], order=[4])

@@ -24,9 +24,17 @@ def made(tmp_path, codes=CODES, crs=UTM, transform=NORTH_UP):
 def test_outlines_are_the_pixels_own(tmp_path):
     found = polygonise(made(tmp_path), None)
     assert sorted(found.codes.tolist()) == [3, 3, 7]
-    by_code = {(c, round(a)) for c, a in zip(found.codes.tolist(), shapely.area(found.geometries) / 100, strict=True)}
+    by_code = {
+        (c, round(a))
+        for c, a in zip(found.codes.tolist(), shapely.area(found.geometries) / 100, strict=True)
+    }
     assert by_code == {(7, 775), (3, 25), (3, 60 * 80 - 800 - 200)}
-    assert shapely.bounds(found.geometries[found.codes == 7][0]).tolist() == [500_100, 5_599_700, 500_500, 5_599_900]
+    assert shapely.bounds(found.geometries[found.codes == 7][0]).tolist() == [
+        500_100,
+        5_599_700,
+        500_500,
+        5_599_900,
+    ]
     np.testing.assert_allclose(found.areas, shapely.area(found.geometries), rtol=2e-3)
     assert np.isnan(found.confidence).all()
 
@@ -54,16 +62,30 @@ def test_confidence_is_the_mean_inside(tmp_path):
     percent = np.where(CODES == 7, 80, 40).astype(np.uint8)
     percent[10:15, 10:50] = 255
     percent[20:25, 20:25] = 90
-    found = polygonise(made(tmp_path), write_raster(tmp_path / "c.tif", percent, UTM, NORTH_UP, nodata=255))
+    found = polygonise(
+        made(tmp_path), write_raster(tmp_path / "c.tif", percent, UTM, NORTH_UP, nodata=255)
+    )
     assert sorted(found.confidence.tolist()) == [40, 80, 90]
 
 
 def test_smoothing_opens_no_gap(tmp_path):
-    codes = np.random.default_rng(0).choice(np.array([3, 7], np.uint8), (12, 12)).repeat(5, 0).repeat(5, 1)
+    codes = (
+        np.random.default_rng(0)
+        .choice(np.array([3, 7], np.uint8), (12, 12))
+        .repeat(5, 0)
+        .repeat(5, 1)
+    )
     plain, smooth = (polygonise(made(tmp_path, codes), None, simplify=s) for s in (0, 4))
-    assert shapely.get_num_coordinates(smooth.geometries).sum() < shapely.get_num_coordinates(plain.geometries).sum()
-    assert shapely.coverage_is_valid(smooth.geometries) and shapely.is_valid(smooth.geometries).all()
-    assert shapely.area(shapely.union_all(smooth.geometries)) == pytest.approx(shapely.area(smooth.geometries).sum())
+    assert (
+        shapely.get_num_coordinates(smooth.geometries).sum()
+        < shapely.get_num_coordinates(plain.geometries).sum()
+    )
+    assert (
+        shapely.coverage_is_valid(smooth.geometries) and shapely.is_valid(smooth.geometries).all()
+    )
+    assert shapely.area(shapely.union_all(smooth.geometries)) == pytest.approx(
+        shapely.area(smooth.geometries).sum()
+    )
     np.testing.assert_array_equal(plain.areas, smooth.areas)
 
 
@@ -72,7 +94,9 @@ def test_a_geopackage_says_class_code_area_and_confidence_and_no_date(tmp_path):
     for name in ("a.gpkg", "b.gpkg"):
         write_polygons(tmp_path / name, found, LEGEND, tmp_path / name)
     meta, _, wkb, columns = pyogrio.raw.read(tmp_path / "a.gpkg")
-    assert meta["fields"].tolist() == ["class", "code", "area_m2", "confidence"] and meta["crs"] == UTM
+    assert (
+        meta["fields"].tolist() == ["class", "code", "area_m2", "confidence"] and meta["crs"] == UTM
+    )
     assert set(zip(columns[0], columns[1], strict=True)) == {("water", 3), ("land", 7)}
     assert shapely.area(shapely.from_wkb(wkb)).sum() == pytest.approx((CODES != 0).sum() * 100)
     assert (tmp_path / "a.gpkg").read_bytes() == (tmp_path / "b.gpkg").read_bytes()

@@ -25,7 +25,10 @@ def test_regions_are_the_doubtful_spots_worst_first(confident):
     spots = [box(320, 480, 80, 80), box(640, 1180, 60, 20), box(32, 32, 32, 32)]
     assert len(regions) == 3
     for region, spot in zip(regions, spots, strict=True):
-        assert region.shape.contains(spot.centroid) and region.shape.intersection(spot).area > 0.99 * spot.area
+        assert (
+            region.shape.contains(spot.centroid)
+            and region.shape.intersection(spot).area > 0.99 * spot.area
+        )
     assert regions[0].wrong == pytest.approx(0.45 * 80 * 80, rel=0.05)
     assert [r.wrong for r in regions] == sorted((r.wrong for r in regions), reverse=True)
     assert regions[1].shape.bounds[2] <= NORTH_UP.c + 12_000  # cut at the map's edge
@@ -43,13 +46,18 @@ def test_large_doubtful_ground_is_cut_and_regions_do_not_overlap(tmp_path):
     write_raster(tmp_path / "c.tif", percent, UTM, NORTH_UP, nodata=255)
     regions = doubtful_regions(tmp_path / "c.tif", 10)
     assert all(0 < r.pixels <= LARGEST * CELL**2 for r in regions)
-    assert shapely.union_all([r.shape for r in regions]).area == pytest.approx(sum(r.shape.area for r in regions))
+    assert shapely.union_all([r.shape for r in regions]).area == pytest.approx(
+        sum(r.shape.area for r in regions)
+    )
 
 
 def test_the_layer_is_ranked(confident, tmp_path):
     assert review(confident, tmp_path / "r.gpkg", 2) == 2
     meta, _, wkb, columns = pyogrio.raw.read(tmp_path / "r.gpkg")
-    assert list(meta["fields"]) == ["rank", "wrong", "pixels", "share"] and columns[0].tolist() == [1, 2]
+    assert list(meta["fields"]) == ["rank", "wrong", "pixels", "share"] and columns[0].tolist() == [
+        1,
+        2,
+    ]
     assert "32632" in meta["crs"] and shapely.from_wkb(wkb[0]).contains(box(350, 500, 1, 1))
 
 

@@ -25,7 +25,10 @@ def test_a_part_comes_back_as_it_was():
     assert encode("plan", LAYERS) == encode("plan", LAYERS)
 
 
-@pytest.mark.parametrize("harm", [lambda c: c[:-1], lambda c: c[:-1] + bytes([c[-1] ^ 1]), lambda c: b"", lambda c: b"{}\n"])
+@pytest.mark.parametrize(
+    "harm",
+    [lambda c: c[:-1], lambda c: c[:-1] + bytes([c[-1] ^ 1]), lambda c: b"", lambda c: b"{}\n"],
+)
 def test_a_damaged_part_is_no_part(harm):
     assert decode("plan", harm(encode("plan", LAYERS))) is None
     assert decode("another plan", encode("plan", LAYERS)) is None
@@ -38,7 +41,9 @@ def store(request, tmp_path):
         yield made
         made.clear()
     else:
-        yield open_store(str(tmp_path / "parts") if request.param == "folder" else f"file://{tmp_path}/parts")
+        yield open_store(
+            str(tmp_path / "parts") if request.param == "folder" else f"file://{tmp_path}/parts"
+        )
 
 
 def test_parts_are_found_again_and_the_rest_is_missing(store):
@@ -70,16 +75,24 @@ def test_folders_hold_a_thousand_parts_each_and_nothing_else(tmp_path):
 def test_what_cannot_be_written_leaves_nothing_and_is_told(tmp_path, monkeypatch):
     parts = TileParts(Folder(str(tmp_path)), "plan")
     parts.put(0, LAYERS)
-    monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        os, "replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(JobError, match=r"No space left.*All that is done is kept"):
         parts.put(1, LAYERS)
     assert list(parts.missing(2)) == [1]
 
 
 def test_a_disk_without_links_freezes_a_plan_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "link", lambda *a: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+    monkeypatch.setattr(
+        os, "link", lambda *a: (_ for _ in ()).throw(OSError(95, "Operation not supported"))
+    )
     store = Folder(str(tmp_path))
-    assert store.put_first("plan.json", b"first") == b"first" == store.put_first("plan.json", b"second")
+    assert (
+        store.put_first("plan.json", b"first")
+        == b"first"
+        == store.put_first("plan.json", b"second")
+    )
     assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
 
 

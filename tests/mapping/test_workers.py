@@ -97,7 +97,9 @@ def test_a_group_that_kills_every_worker_ends_the_job():
             raise Died("out of memory")
 
     crew = FakeCrew(1, fate)
-    with pytest.raises(JobError, match=rf"{TRIES} workers died over tiles 10 to 10 \(out of memory\)"):
+    with pytest.raises(
+        JobError, match=rf"{TRIES} workers died over tiles 10 to 10 \(out of memory\)"
+    ):
         drive(crew, iter(range(20)), lambda group: None, group=1)
     assert sum(10 in g for g in crew.given) == TRIES
 
@@ -115,14 +117,20 @@ def test_an_error_of_the_data_is_not_tried_again():
 def begin(model, image, target, *more):
     code = "from swath.cli.main import main; main()"
     words = ["predict", model, image, target, *WORDS, *more]
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_there_are_tiles_enough_to_be_interrupted_between(undisturbed):
     assert undisturbed[1].tiles >= 4 and undisturbed[1].nodata == 30 * 400
 
 
-def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(model, image, undisturbed, tmp_path):
+def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(
+    model, image, undisturbed, tmp_path
+):
     target, parts = tmp_path / "m.tif", tmp_path / "m.tif.parts"
     run = begin(model, image, target)
     while not list(parts.glob("*/*.part")) and run.poll() is None:
@@ -135,10 +143,17 @@ def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(model, image, u
     torn.write_bytes(torn.read_bytes()[:-3])
     swath.predict(model, image, target, keep_parts=True, **OPTIONS)
     assert target.read_bytes() == undisturbed[0]
-    kept = [p for p in parts.glob("*/*.part") if p.name in before and p.stat().st_mtime_ns == before[p.name]]
+    kept = [
+        p
+        for p in parts.glob("*/*.part")
+        if p.name in before and p.stat().st_mtime_ns == before[p.name]
+    ]
     assert len(kept) == len(before) - 1
     swath.predict(model, image, target, **OPTIONS)
-    assert target.read_bytes() == undisturbed[0] and sorted(os.listdir(tmp_path)) == ["m.qml", "m.tif"]
+    assert target.read_bytes() == undisturbed[0] and sorted(os.listdir(tmp_path)) == [
+        "m.qml",
+        "m.tif",
+    ]
 
 
 @pytest.mark.slow
@@ -158,7 +173,10 @@ def test_twenty_kills_at_random_moments(model, image, undisturbed, tmp_path):
         target.unlink()
     swath.predict(model, image, target, **OPTIONS)
     assert target.read_bytes() == undisturbed[0]
-    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == ["m.qml", "m.tif"]
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == [
+        "m.qml",
+        "m.tif",
+    ]
 
 
 def test_a_full_disk_stops_cleanly_and_loses_nothing(model, image, undisturbed, tmp_path):
@@ -173,24 +191,36 @@ def test_a_full_disk_stops_cleanly_and_loses_nothing(model, image, undisturbed, 
     for limit in (size // 4, size - 1):
         call = [sys.executable, "-c", code.format(limit=limit), *map(str, words)]
         run = subprocess.run(call, capture_output=True, text=True, check=False)
-        assert run.returncode == 1 and "Error: " in run.stderr and "Traceback" not in run.stderr, run.stderr
+        assert run.returncode == 1 and "Error: " in run.stderr and "Traceback" not in run.stderr, (
+            run.stderr
+        )
         assert "unexpectedly" not in run.stderr and str(tmp_path) in run.stderr
         assert not target.exists()
     assert list(tmp_path.glob("m.tif.parts/*/*.part"))
     swath.predict(model, image, target, **OPTIONS)
-    assert target.read_bytes() == undisturbed[0] and sorted(os.listdir(tmp_path)) == ["m.qml", "m.tif"]
+    assert target.read_bytes() == undisturbed[0] and sorted(os.listdir(tmp_path)) == [
+        "m.qml",
+        "m.tif",
+    ]
 
 
-def test_what_has_changed_is_refused_until_it_is_undone_or_thrown_away(model, image, undisturbed, tmp_path):
+def test_what_has_changed_is_refused_until_it_is_undone_or_thrown_away(
+    model, image, undisturbed, tmp_path
+):
     target = tmp_path / "m.tif"
     copy = tmp_path / "i.tif"
     copy.write_bytes(Path(image).read_bytes())
     swath.predict(model, copy, target, keep_parts=True, **OPTIONS)
-    for change, words in (({"confidence": True}, "layers has changed"), ({"halo": 64}, "halo has changed")):
+    for change, words in (
+        ({"confidence": True}, "layers has changed"),
+        ({"halo": 64}, "halo has changed"),
+    ):
         with pytest.raises(JobError, match=f"{words}.*--restart"):
             swath.predict(model, copy, target, **OPTIONS | change)
     with rasterio.open(copy, "r+") as open_image:
-        open_image.write(np.full((3, 4, 4), 9, np.uint8), window=rasterio.windows.Window(0, 0, 4, 4))
+        open_image.write(
+            np.full((3, 4, 4), 9, np.uint8), window=rasterio.windows.Window(0, 0, 4, 4)
+        )
     with pytest.raises(JobError, match="an image, mask or regions file has changed"):
         swath.predict(model, copy, target, **OPTIONS)
     swath.predict(model, copy, target, restart=True, **OPTIONS)
@@ -215,7 +245,9 @@ def test_two_ray_nodes_and_a_killed_worker_make_the_same_bytes(model, image, und
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     try:
         cluster.add_node(num_cpus=1)
         target, parts = tmp_path / "m.tif", tmp_path / "m.tif.parts"

@@ -18,7 +18,9 @@ def test_the_published_example():
     assert found.users == pytest.approx([0.88, 0.73, 0.93, 0.96], abs=0.005)
     assert found.producers == pytest.approx([0.75, 0.85, 0.93, 0.96], abs=0.005)
     assert CONFIDENCE * found.users_error == pytest.approx([0.07, 0.10, 0.04, 0.02], abs=0.005)
-    assert (found.overall, CONFIDENCE * found.overall_error) == pytest.approx((0.95, 0.02), abs=0.005)
+    assert (found.overall, CONFIDENCE * found.overall_error) == pytest.approx(
+        (0.95, 0.02), abs=0.005
+    )
 
 
 def test_the_example_by_hand():
@@ -41,7 +43,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(0)
     held = np.zeros(3)
     for _ in range(1000):
-        sample = np.stack([rng.multinomial(n, p) for n, p in zip(drawn, truth_of_mapped, strict=True)])
+        sample = np.stack(
+            [rng.multinomial(n, p) for n, p in zip(drawn, truth_of_mapped, strict=True)]
+        )
         found = estimate_areas(mapped, sample)
         held += np.abs(found.area - true) <= CONFIDENCE * found.area_error
     assert ((held >= 930) & (held <= 970)).all(), held
@@ -51,11 +55,15 @@ def test_errors_of_accuracies_are_how_far_they_scatter():
     mapped, shares, drawn = np.array([20.0, 80.0]), np.array([[0.7, 0.3], [0.1, 0.9]]), (300, 500)
     rng = np.random.default_rng(2)
     runs = [
-        estimate_areas(mapped, np.stack([rng.multinomial(n, p) for n, p in zip(drawn, shares, strict=True)]))
+        estimate_areas(
+            mapped, np.stack([rng.multinomial(n, p) for n, p in zip(drawn, shares, strict=True)])
+        )
         for _ in range(800)
     ]
     for name in ("users", "producers", "overall", "area"):
-        values, errors = (np.array([getattr(run, field) for run in runs]) for field in (name, f"{name}_error"))
+        values, errors = (
+            np.array([getattr(run, field) for run in runs]) for field in (name, f"{name}_error")
+        )
         assert errors.mean(axis=0) == pytest.approx(values.std(axis=0), rel=0.1)
 
 
@@ -68,7 +76,10 @@ def test_a_right_map_has_its_own_areas_and_no_error():
 def test_estimates_are_unbiased_where_pixel_counts_are_not():
     mapped, shares = np.array([100.0, 900.0]), np.array([[0.5, 0.5], [0.1, 0.9]])
     rng = np.random.default_rng(1)
-    areas = [estimate_areas(mapped, np.stack([rng.multinomial(100, p) for p in shares])).area[0] for _ in range(500)]
+    areas = [
+        estimate_areas(mapped, np.stack([rng.multinomial(100, p) for p in shares])).area[0]
+        for _ in range(500)
+    ]
     assert np.mean(areas) == pytest.approx(140, rel=0.02)
 
 
@@ -85,7 +96,9 @@ def test_allocation_spends_the_sample_on_what_there_is(available, n):
     if not pixels.any():
         return
     drawn = allocate_sample(pixels.astype(float), pixels, n)
-    assert (drawn <= pixels).all() and (drawn[pixels > 0] >= np.minimum(pixels[pixels > 0], 2)).all()
+    assert (drawn <= pixels).all() and (
+        drawn[pixels > 0] >= np.minimum(pixels[pixels > 0], 2)
+    ).all()
     assert drawn.sum() <= n + len(pixels)
     if (pixels > n).all():
         assert drawn.sum() == n

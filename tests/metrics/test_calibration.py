@@ -24,7 +24,9 @@ def drawn(temperature, n=20_000, seed=0):
 
 def likelihood(scores, truth, temperature):
     """Mean of -log p(truth), in float64."""
-    return -log_softmax(scores.astype(np.float64) / temperature, axis=1)[np.arange(len(truth)), truth].mean()
+    return -log_softmax(scores.astype(np.float64) / temperature, axis=1)[
+        np.arange(len(truth)), truth
+    ].mean()
 
 
 def ece(scores, truth, temperature):
@@ -45,8 +47,12 @@ def test_the_temperature_that_made_the_truth_is_found(temperature):
 def test_the_temperature_is_that_of_a_search_by_others(spread):
     rng = np.random.default_rng(1)
     scores = (rng.normal(0, 1, (3000, 5)) * spread).astype(np.float32)
-    truth = np.where(rng.random(3000) < 0.6, scores.argmax(axis=1), rng.integers(0, 5, 3000)).astype(np.uint8)
-    found = minimize_scalar(lambda t: likelihood(scores, truth, np.exp(t)), bounds=np.log([0.05, 20]), method="bounded")
+    truth = np.where(
+        rng.random(3000) < 0.6, scores.argmax(axis=1), rng.integers(0, 5, 3000)
+    ).astype(np.uint8)
+    found = minimize_scalar(
+        lambda t: likelihood(scores, truth, np.exp(t)), bounds=np.log([0.05, 20]), method="bounded"
+    )
     assert fit_temperature(scores, truth) == pytest.approx(np.exp(found.x), rel=2e-3)
 
 
@@ -72,7 +78,9 @@ def test_temperature_changes_no_class(temperature, seed):
 
 
 def test_error_by_hand():
-    counts = reliability(np.array([0.95, 0.95, 0.55, 0.55], np.float32), np.array([True, False, True, True]))
+    counts = reliability(
+        np.array([0.95, 0.95, 0.55, 0.55], np.float32), np.array([True, False, True, True])
+    )
     assert counts[0].sum() == 4 and counts[2].sum() == 3
     assert expected_calibration_error(counts) == pytest.approx((2 * 0.45 + 2 * 0.45) / 4)
     assert np.isnan(expected_calibration_error(np.zeros((3, 15))))

@@ -31,8 +31,13 @@ def test_matrix_and_scores_are_scikit_learns(case):
     np.testing.assert_allclose(scores.precision, metrics.precision_score(t, p, **options))
     np.testing.assert_allclose(scores.recall, metrics.recall_score(t, p, **options))
     present = np.isin(labels, [*t, *p])
-    np.testing.assert_allclose(scores.f1[present], metrics.f1_score(t, p, labels=np.flatnonzero(present), average=None))
-    np.testing.assert_allclose(scores.iou[present], metrics.jaccard_score(t, p, labels=np.flatnonzero(present), average=None))
+    np.testing.assert_allclose(
+        scores.f1[present], metrics.f1_score(t, p, labels=np.flatnonzero(present), average=None)
+    )
+    np.testing.assert_allclose(
+        scores.iou[present],
+        metrics.jaccard_score(t, p, labels=np.flatnonzero(present), average=None),
+    )
     assert np.isnan(scores.iou[~present]).all()
     assert scores.miou == pytest.approx(scores.iou[present].mean())
     assert scores.accuracy == pytest.approx(metrics.accuracy_score(t, p))

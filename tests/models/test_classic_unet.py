@@ -35,7 +35,9 @@ def test_dropout_is_for_training_only():
 
 def test_every_engine_agrees_at_any_size():
     torch.manual_seed(0)
-    network = Network(NetworkSpec(CLASSIC, CLASSIC, 4, (0.0,) * 3, (1.0,) * 3, (8, 8, 8, 8), 0)).eval()
+    network = Network(
+        NetworkSpec(CLASSIC, CLASSIC, 4, (0.0,) * 3, (1.0,) * 3, (8, 8, 8, 8), 0)
+    ).eval()
     onnx = to_onnx(network, 3)
     raw = (np.random.default_rng(0).random((1, 3, 133, 250)) * 255).astype(np.float32)
     expected = TorchRuntime(network)(raw)

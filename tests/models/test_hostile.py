@@ -49,18 +49,39 @@ ZIPS = {
     "path traversal": (lambda f: zipped(f | {"../../evil": b"x"}), r"it holds '\.\./\.\./evil'"),
     "absolute path": (lambda f: zipped(f | {"/etc/evil": b"x"}), "it holds '/etc/evil'"),
     "pickle": (lambda f: zipped(f | {"data.pkl": pickle.dumps(Evil())}), r"it holds 'data\.pkl'"),
-    "pickle for weights": (lambda f: zipped(f | {WEIGHTS: pickle.dumps(Evil())}), "not what the card says"),
+    "pickle for weights": (
+        lambda f: zipped(f | {WEIGHTS: pickle.dumps(Evil())}),
+        "not what the card says",
+    ),
     "pickle for card": (lambda f: zipped(f | {CARD: pickle.dumps(Evil())}), "card is damaged"),
     "nothing": (lambda f: zipped({}), r"it holds no card\.json"),
-    "no network": (lambda f: zipped({k: v for k, v in f.items() if k != NETWORK}), r"it holds no model\.onnx"),
-    "wrong hash": (lambda f: zipped(f | {NETWORK: f[NETWORK] + b"\0"}), r"model\.onnx in it is not what the card says"),
-    "not vouched for": (lambda f: zipped(f | {"model-int8.onnx": f[NETWORK]}), "model-int8.onnx in it is not what"),
-    "link": (lambda f: zipped([(link(k) if k == WEIGHTS else k, v) for k, v in f.items()]), "it holds a link"),
+    "no network": (
+        lambda f: zipped({k: v for k, v in f.items() if k != NETWORK}),
+        r"it holds no model\.onnx",
+    ),
+    "wrong hash": (
+        lambda f: zipped(f | {NETWORK: f[NETWORK] + b"\0"}),
+        r"model\.onnx in it is not what the card says",
+    ),
+    "not vouched for": (
+        lambda f: zipped(f | {"model-int8.onnx": f[NETWORK]}),
+        "model-int8.onnx in it is not what",
+    ),
+    "link": (
+        lambda f: zipped([(link(k) if k == WEIGHTS else k, v) for k, v in f.items()]),
+        "it holds a link",
+    ),
     "other packing": (lambda f: zipped(f, compression=zipfile.ZIP_BZIP2), "packed in another way"),
     "bomb": (lambda f: zipped(f | {WEIGHTS: bytes(200 * 2**20)}), r"\d+ bytes unpack to 2\d{8}"),
     "cut off": (lambda f: zipped(f)[:-100], "damaged or no model"),
-    "deep card": (lambda f: zipped(f | {CARD: b"[" * 100_000}), r"card is damaged \(RecursionError"),
-    "card that is no number": (lambda f: zipped(f | {CARD: b'{"properties": NaN}'}), "card is damaged"),
+    "deep card": (
+        lambda f: zipped(f | {CARD: b"[" * 100_000}),
+        r"card is damaged \(RecursionError",
+    ),
+    "card that is no number": (
+        lambda f: zipped(f | {CARD: b'{"properties": NaN}'}),
+        "card is damaged",
+    ),
 }
 
 
@@ -131,10 +152,19 @@ CARDS = {
     "threshold above one": (setting(thresholds=[0.5, 2, 0.5]), r"thresholds\.1: "),
     "scale of nothing": (setting(bands__0__std=0), r"bands\.0\.std: "),
     "no bands": (setting(bands=[]), "bands: "),
-    "another number of bands": (lambda card: card["bands"].pop(), r"its input is \(any, 3, any, any\).*\(any, 2, any, any\)"),
+    "another number of bands": (
+        lambda card: card["bands"].pop(),
+        r"its input is \(any, 3, any, any\).*\(any, 2, any, any\)",
+    ),
     "no classes": (setting(legend__classes=[]), "no class is left"),
-    "another number of classes": (lambda c: c["legend"]["classes"].pop(), r"its output is \(any, 3, any, any\)"),
-    "codes no map holds": (setting(legend__classes__0__map_code=-1), "which a map of 8 or 16 bits cannot hold"),
+    "another number of classes": (
+        lambda c: c["legend"]["classes"].pop(),
+        r"its output is \(any, 3, any, any\)",
+    ),
+    "codes no map holds": (
+        setting(legend__classes__0__map_code=-1),
+        "which a map of 8 or 16 bits cannot hold",
+    ),
     "one code twice": (setting(legend__classes__0__map_code=2), "two classes share the map code"),
     "colour": (setting(legend__classes__0__color="red"), "is not a colour"),
     "heights that are not there": (setting(heights=True), r"its output is"),
@@ -149,7 +179,10 @@ CARDS = {
     "resolution": (setting(gsd=-1), "gsd: "),
     "newer": (setting(format_version=2), "newer than this Swath"),
     "a hash that is none": (lambda card: card["files"].update({"../x": "0"}), "card is damaged"),
-    "a file that is not there": (lambda card: card["files"].update({"x": "0" * 64}), "x in it is not what the card says"),
+    "a file that is not there": (
+        lambda card: card["files"].update({"x": "0" * 64}),
+        "x in it is not what the card says",
+    ),
 }
 
 
@@ -160,7 +193,12 @@ def test_a_card_that_lies(files, tmp_path, name):
 
 
 def test_a_card_of_many_megabytes(files, tmp_path):
-    text = files[CARD][:-1] + b', "x": "' + np.random.default_rng(0).bytes(33 * 2**20).hex().encode() + b'"}'
+    text = (
+        files[CARD][:-1]
+        + b', "x": "'
+        + np.random.default_rng(0).bytes(33 * 2**20).hex().encode()
+        + b'"}'
+    )
     refused(tmp_path / "m.swath", zipped(files | {CARD: text}), "card has more than")
 
 
@@ -213,9 +251,18 @@ def half_the_size(model, onnx):
     """Leave every other pixel of the scores out, and keep quiet about it."""
     for node in model.graph.node:
         node.output[:] = ["inner" if name == "scores" else name for name in node.output]
-    for name, value in (("starts", [0, 0]), ("ends", [10**6] * 2), ("axes", [2, 3]), ("steps", [2, 2])):
-        model.graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [2], value))
-    model.graph.node.append(onnx.helper.make_node("Slice", ["inner", "starts", "ends", "axes", "steps"], ["scores"]))
+    for name, value in (
+        ("starts", [0, 0]),
+        ("ends", [10**6] * 2),
+        ("axes", [2, 3]),
+        ("steps", [2, 2]),
+    ):
+        model.graph.initializer.append(
+            onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [2], value)
+        )
+    model.graph.node.append(
+        onnx.helper.make_node("Slice", ["inner", "starts", "ends", "axes", "steps"], ["scores"])
+    )
 
 
 NETWORKS = [
@@ -283,7 +330,11 @@ def tried(small, first, last):
     """Try spoilt files in a process of their own; return what came of each seed."""
     command = [sys.executable, "-m", "tests.hostile", str(small), str(first), str(last)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[") and line.endswith("]")]
+    lines = [
+        json.loads(line)
+        for line in done.stdout.splitlines()
+        if line.startswith("[") and line.endswith("]")
+    ]
     assert done.returncode == 0, (
         f"seed {lines[-1][0] if lines else first} ended the process ({done.returncode}): {done.stderr[-2000:]}"
     )
@@ -292,7 +343,11 @@ def tried(small, first, last):
 
 def fine(outcomes, first, last):
     assert sorted(outcomes) == list(range(first, last))
-    bad = {seed: outcome for seed, outcome in outcomes.items() if not outcome.startswith(("refused", "opened"))}
+    bad = {
+        seed: outcome
+        for seed, outcome in outcomes.items()
+        if not outcome.startswith(("refused", "opened"))
+    }
     assert not bad, bad
     kinds = set(outcomes.values())
     assert "opened" in kinds and "refused: ModelError" in kinds

@@ -32,7 +32,10 @@ def test_the_card_is_a_stac_item_with_mlm(tiny_model):
     with zipfile.ZipFile(tiny_model) as archive:
         item = pystac.Item.from_dict(json.loads(archive.read(CARD)))
     mlm = MLMExtension.ext(item)
-    assert item.properties["mlm:name"] == "tiny" and mlm.architecture == "unet, encoder tf_efficientnet_lite0"
+    assert (
+        item.properties["mlm:name"] == "tiny"
+        and mlm.architecture == "unet, encoder tf_efficientnet_lite0"
+    )
     assert mlm.input[0].input.shape == [-1, 3, -1, -1] and len(mlm.input[0].bands) == 3
     assert [c.value for c in mlm.output[0].classes] == [1, 2, 3]
 
@@ -48,8 +51,12 @@ def test_numpy_and_xarray_give_the_same_map(tiny_model):
     model = Model(tiny_model)
     array = np.random.default_rng(0).integers(0, 255, (3, 70, 50)).astype(np.uint8)
     codes = model.predict(array)
-    assert codes.shape == (70, 50) and codes.dtype == np.uint8 and set(np.unique(codes)) <= {1, 2, 3}
-    labelled = xr.DataArray(array, dims=("band", "y", "x"), coords={"y": np.arange(70.0), "x": np.arange(50.0)})
+    assert (
+        codes.shape == (70, 50) and codes.dtype == np.uint8 and set(np.unique(codes)) <= {1, 2, 3}
+    )
+    labelled = xr.DataArray(
+        array, dims=("band", "y", "x"), coords={"y": np.arange(70.0), "x": np.arange(50.0)}
+    )
     mapped = model.predict(labelled)
     assert mapped.dims == ("y", "x") and (mapped.y == labelled.y).all()
     np.testing.assert_array_equal(mapped.values, codes)
@@ -66,7 +73,9 @@ def test_masked_and_nan_pixels_have_no_data(tiny_model):
 @pytest.mark.usefixtures("float32")
 def test_both_engines_agree(tiny_model):
     array = np.random.default_rng(1).integers(0, 255, (3, 128, 128)).astype(np.uint8)
-    one, other = (Model(tiny_model, engine).predict(array) for engine in ("openvino", "onnxruntime"))
+    one, other = (
+        Model(tiny_model, engine).predict(array) for engine in ("openvino", "onnxruntime")
+    )
     assert (one != other).mean() < 0.001
 
 

@@ -21,16 +21,20 @@ from swath.models.network import (
     input_scaling,
     load_encoder_weights,
     to_onnx,
-)  # fmt: skip
+)
 
 
 def make(encoder="tf_efficientnet_lite0", decoder="unet", bands=3, classes=4):
     torch.manual_seed(0)
-    spec = NetworkSpec(encoder, decoder, classes, (127.5,) * bands, (127.5,) * bands, (32, 24, 16, 16), 8)
+    spec = NetworkSpec(
+        encoder, decoder, classes, (127.5,) * bands, (127.5,) * bands, (32, 24, 16, 16), 8
+    )
     return Network(spec).eval()
 
 
-@pytest.mark.parametrize("decoder", ["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"])
+@pytest.mark.parametrize(
+    "decoder", ["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
+)
 def test_every_decoder_gives_a_score_a_class_and_pixel(decoder):
     network = make("resnet18", decoder, bands=4)
     with torch.inference_mode():
@@ -51,7 +55,9 @@ def test_packaged_weights_are_loaded_under_timms_names():
     mine = network.encoder.model.state_dict()
     assert "efficientnet_lite0" in origin
     assert torch.equal(mine["conv_stem.weight"], theirs["_conv_stem.weight"])
-    assert torch.equal(mine["blocks.6.0.conv_pwl.weight"], theirs["_blocks.15._project_conv.weight"])
+    assert torch.equal(
+        mine["blocks.6.0.conv_pwl.weight"], theirs["_blocks.15._project_conv.weight"]
+    )
     assert torch.equal(mine["blocks.3.1.bn2.running_var"], theirs["_blocks.6._bn1.running_var"])
 
 
@@ -71,15 +77,23 @@ def test_pretrained_filters_are_repeated_over_other_bands(bands):
         load_encoder_weights(network, "tf_efficientnet_lite0", "auto")
     rgb = three.encoder.model.conv_stem.weight
     stem = many.encoder.model.conv_stem.weight
-    expected = rgb.sum(1, keepdim=True) if bands == 1 else torch.cat([rgb] * 4, 1)[:, :bands] * 3 / bands
+    expected = (
+        rgb.sum(1, keepdim=True) if bands == 1 else torch.cat([rgb] * 4, 1)[:, :bands] * 3 / bands
+    )
     torch.testing.assert_close(stem, expected)
 
 
 def test_own_weights_come_from_a_safetensors_file(tmp_path):
     donor, network = make("resnet18"), make("resnet18")
-    state = {k: torch.full_like(v, 2) if v.is_floating_point() else v for k, v in donor.encoder.model.state_dict().items()}
+    state = {
+        k: torch.full_like(v, 2) if v.is_floating_point() else v
+        for k, v in donor.encoder.model.state_dict().items()
+    }
     save_file(state, tmp_path / "own.safetensors")
-    assert load_encoder_weights(network, "resnet18", str(tmp_path / "own.safetensors")) == "own.safetensors"
+    assert (
+        load_encoder_weights(network, "resnet18", str(tmp_path / "own.safetensors"))
+        == "own.safetensors"
+    )
     assert (network.encoder.model.layer4[0].conv1.weight == 2).all()
 
 
@@ -160,7 +174,11 @@ def test_decoders_are_the_same_in_every_engine(decoder):
 
 
 def test_padding_as_tensorflow_does_it_is_part_of_the_convolution():
-    network = Network(NetworkSpec("tf_efficientnet_lite0", "unet", 3, (90.0,) * 3, (60.0,) * 3, (32, 24, 16, 16), 8)).eval()
+    network = Network(
+        NetworkSpec(
+            "tf_efficientnet_lite0", "unet", 3, (90.0,) * 3, (60.0,) * 3, (32, 24, 16, 16), 8
+        )
+    ).eval()
     convolutions = [m for m in network.modules() if isinstance(m, _SameConv)]
     x = torch.rand(1, 3, 64, 96) * 255
     with torch.no_grad():
@@ -178,7 +196,9 @@ def test_padding_as_tensorflow_does_it_is_part_of_the_convolution():
 def test_pooling_in_cells_is_that_of_torch():
     for cells, height, width in ((2, 2, 7), (3, 10, 1), (6, 4, 13)):
         x = torch.rand(2, 5, height, width)
-        torch.testing.assert_close(_Pool(cells)(x), torch.nn.functional.adaptive_avg_pool2d(x, cells))
+        torch.testing.assert_close(
+            _Pool(cells)(x), torch.nn.functional.adaptive_avg_pool2d(x, cells)
+        )
 
 
 @pytest.mark.parametrize("decoder", ["unet", "fpn", "upernet", "deeplabv3plus"])
@@ -202,7 +222,9 @@ def test_scores_do_not_depend_on_where_a_tile_ends(size):
     picture = torch.rand(1, 3, 640, 640, generator=torch.Generator().manual_seed(1)) * 255
     with torch.inference_mode():
         whole = network(picture)[..., 256 : 256 + size, 256 : 256 + size]
-        tile = network(picture[..., 32 : 480 + size, 32 : 480 + size])[..., 224 : 224 + size, 224 : 224 + size]
+        tile = network(picture[..., 32 : 480 + size, 32 : 480 + size])[
+            ..., 224 : 224 + size, 224 : 224 + size
+        ]
     assert (whole - tile).abs().max() < 0.05 * whole.std()
 
 
@@ -215,7 +237,9 @@ def test_the_guard_lets_torchvision_be_imported_where_its_operators_do_not_load(
     done = in_fresh_python(code)
     assert done.returncode == 0, done.stderr
     plain = in_fresh_python("import torchvision")
-    assert (done.stdout.strip() == "True") == (plain.returncode != 0), "it declares if, and only if, it is needed"
+    assert (done.stdout.strip() == "True") == (plain.returncode != 0), (
+        "it declares if, and only if, it is needed"
+    )
 
 
 def test_the_guard_declares_nothing_where_the_operators_are_there():

@@ -14,7 +14,14 @@ import rasterio
 import swath
 from tests.make import noise, write_pairs, write_raster
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
 PAPER = {"light": (255, 255, 255), "dark": (18, 24, 30)}
 
 
@@ -46,20 +53,34 @@ def test_findings_have_pictures(pages):
     assert "missing-mask" in text and "constant-band" in text and text.count("data:image/png") >= 2
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed, so nobody can look at the page")
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium is installed, so nobody can look at the page"
+)
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize("name", ["report", "inspect"])
 def test_pages_in_a_browser(pages, tmp_path, name, width, scheme):
     shot = tmp_path / "shot.png"
     subprocess.run(
         [
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}",
-            f"--blink-settings=preferredColorScheme={int(scheme == 'light')}", f"--window-size={width},1400",
-            f"--screenshot={shot}", (pages / name / "index.html").as_uri(),
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--hide-scrollbars",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
+            f"--window-size={width},1400",
+            f"--screenshot={shot}",
+            (pages / name / "index.html").as_uri(),
         ],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     picture = seen(shot)
     assert picture.shape[:2] == (1400, width)
     assert tuple(picture[3, 3]) == PAPER[scheme]

@@ -31,8 +31,12 @@ def test_blocks_lie_on_their_image(tmp_path):
 def test_georeferenced_images_lie_on_the_globe(tmp_path):
     for k in range(3):
         where = from_origin(500_000 + 640 * k, 5_600_000, 10, 10)
-        write_raster(tmp_path / "s" / f"p{k}" / "images" / "x.tif", noise(3, 64, 64, seed=k), UTM, where)
-        write_raster(tmp_path / "s" / f"p{k}" / "masks" / "x.tif", noise(64, 64, seed=k, high=3), UTM, where)
+        write_raster(
+            tmp_path / "s" / f"p{k}" / "images" / "x.tif", noise(3, 64, 64, seed=k), UTM, where
+        )
+        write_raster(
+            tmp_path / "s" / f"p{k}" / "masks" / "x.tif", noise(64, 64, seed=k, high=3), UTM, where
+        )
     swath.prepare(tmp_path / "s", tmp_path / "d", test="p2", val="p1")
     drawn = draw_split(Dataset(tmp_path / "d"))
     assert drawn["kind"] == "map" and drawn["picture"] is None

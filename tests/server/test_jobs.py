@@ -63,7 +63,11 @@ def test_jobs_end_as_their_worker_says(queue):
     jobs = queue()
     ids = [submit(jobs, model).id for model in ("works", "fails", "dies")]
     done, failed, dead = (until(jobs, id, "done", "failed") for id in ids)
-    assert done.state == "done" and done.progress == 1 and (jobs.work / done.id / "map.tif").read_text() == "map"
+    assert (
+        done.state == "done"
+        and done.progress == 1
+        and (jobs.work / done.id / "map.tif").read_text() == "map"
+    )
     assert failed.error == "the bands are wrong." and failed.progress == 0
     assert dead.state == "failed" and dead.tries == 3 and "worker died" in dead.error
     assert jobs.counts() == {"done": 1, "failed": 2} and [j.id for j in jobs.all()] == ids[::-1]
@@ -127,8 +131,12 @@ def test_a_folder_that_cannot_be_used_is_refused(tmp_path):
 def test_a_worker_ends_with_the_server(tmp_path):
     import subprocess
 
-    command = [sys.executable, "-c", "import swath.cli.worker as w, threading, time; "
-               "threading.Thread(target=w._leave_with_the_server, daemon=True).start(); time.sleep(60)"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        "import swath.cli.worker as w, threading, time; "
+        "threading.Thread(target=w._leave_with_the_server, daemon=True).start(); time.sleep(60)",
+    ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     process.stdin.close()
     assert process.wait(timeout=30) == 1

@@ -25,12 +25,18 @@ def write_map(path, codes, crs=UTM, transform=NORTH_UP, names=("water", "town", 
     profile = {"nodata": 0, "colormap": TABLE, "descriptions": ["class"]} | profile
     path = write_raster(path, codes, crs, transform, **profile)
     with gdal(), rasterio.open(path, "r+") as dataset:
-        dataset.update_tags(1, **{f"class_{code}": name for code, name in zip(TABLE, names, strict=True)})
+        dataset.update_tags(
+            1, **{f"class_{code}": name for code, name in zip(TABLE, names, strict=True)}
+        )
     return path
 
 
 def codes_of(height, width, seed=0):
-    return np.array([0, 1, 2, 7], np.uint8)[noise(height // 4, width // 4, low=0, high=4, seed=seed)].repeat(4, 0).repeat(4, 1)
+    return (
+        np.array([0, 1, 2, 7], np.uint8)[noise(height // 4, width // 4, low=0, high=4, seed=seed)]
+        .repeat(4, 0)
+        .repeat(4, 1)
+    )
 
 
 def tiles_of(layer, zoom):
@@ -54,27 +60,46 @@ def test_kinds_are_found_from_what_swath_writes(tmp_path):
     percent = noise(40, 40, low=0, high=101)
     files = {
         "map": write_map(tmp_path / "m.tif", codes),
-        "confidence": write_raster(tmp_path / "a.tif", percent, nodata=255, descriptions=["confidence"]),
-        "probabilities": write_raster(tmp_path / "m_probabilities.tif", noise(3, 40, 40, high=100), nodata=255),
+        "confidence": write_raster(
+            tmp_path / "a.tif", percent, nodata=255, descriptions=["confidence"]
+        ),
+        "probabilities": write_raster(
+            tmp_path / "m_probabilities.tif", noise(3, 40, 40, high=100), nodata=255
+        ),
         "image": write_jpeg(tmp_path / "p.jpg", noise(3, 40, 40)),
     }
-    assert {kind: Layer(path).kind for kind, path in files.items()} == {kind: kind for kind in files}
+    assert {kind: Layer(path).kind for kind, path in files.items()} == {
+        kind: kind for kind in files
+    }
     legend = Layer(files["map"]).legend
     assert [(c.map_code, c.name, c.color) for c in legend.learnt] == [
-        (1, "water", "#0072B2"), (2, "town", "#E69F00"), (7, "wood", "#009E73")
-    ]  # fmt: skip
+        (1, "water", "#0072B2"),
+        (2, "town", "#E69F00"),
+        (7, "wood", "#009E73"),
+    ]
 
 
 @pytest.mark.parametrize("transform", [NORTH_UP, rasterio.Affine(8, 6, 500_000, 6, -8, 5_600_000)])
 def test_tiles_hold_what_gdals_warper_holds(tmp_path, transform):
     codes = codes_of(400, 360)
-    layer = Layer(write_map(tmp_path / "m.tif", codes, transform=transform, tiled=True, blockxsize=128, blockysize=128))
+    layer = Layer(
+        write_map(
+            tmp_path / "m.tif",
+            codes,
+            transform=transform,
+            tiled=True,
+            blockxsize=128,
+            blockysize=128,
+        )
+    )
     seen = wrong = 0
     with gdal(), rasterio.open(layer.path) as dataset:
         for tile in tiles_of(layer, layer.place.zoom + 1):
             ours = layer.tile(tile)
             place = from_bounds(*tile.bounds, 256, 256)
-            with WarpedVRT(dataset, crs="EPSG:3857", transform=place, width=256, height=256) as warped:
+            with WarpedVRT(
+                dataset, crs="EPSG:3857", transform=place, width=256, height=256
+            ) as warped:
                 theirs = warped.read(1)
             wrong += int((np.where(ours.valid, ours.values[0], 0) != theirs).sum())
             seen += int((theirs > 0).sum())
@@ -82,10 +107,14 @@ def test_tiles_hold_what_gdals_warper_holds(tmp_path, transform):
 
 
 def test_a_tile_from_afar_is_a_picture_and_reads_little(tmp_path):
-    layer = Layer(write_raster(tmp_path / "i.tif", np.full((3, 2000, 2000), 90, np.uint8), UTM, NORTH_UP))
+    layer = Layer(
+        write_raster(tmp_path / "i.tif", np.full((3, 2000, 2000), 90, np.uint8), UTM, NORTH_UP)
+    )
     read = []
     plain = layer._fetch
-    layer._fetch = lambda window, shape, nearest: read.append(shape) or plain(window, shape, nearest)
+    layer._fetch = lambda window, shape, nearest: (
+        read.append(shape) or plain(window, shape, nearest)
+    )
     values, valid = layer.tile(tiles_of(layer, layer.place.zoom - 3)[0])
     assert (values[:, valid] == 90).all() and valid.any() and max(read[0]) < 300
 
@@ -109,13 +138,24 @@ def test_beside_the_raster_nothing_is_read(tmp_path):
 
 def test_a_truth_is_read_as_the_codes_of_the_map(tmp_path):
     legend = Legend(
-        (LandClass("dry", (1, 4), 1, "#112233"), LandClass("wet", (9,), 9, "#445566"), LandClass("?", (5,), 5, "#000001", True))
+        (
+            LandClass("dry", (1, 4), 1, "#112233"),
+            LandClass("wet", (9,), 9, "#445566"),
+            LandClass("?", (5,), 5, "#000001", True),
+        )
     )
     labels = np.array([[1, 4, 9, 5, 77]], np.uint8)
     layer = Layer(write_png(tmp_path / "t.png", labels), Hint("truth", legend))
     values, valid = layer.read(layer.grid.window)
-    assert valid.tolist() == [[True, True, True, False, False]] and values[0][valid].tolist() == [1, 1, 9]
-    painted = Legend((LandClass("dry", (0x112233,), 1, "#112233"), LandClass("wet", (0x445566,), 2, "#445566")), "color")
+    assert valid.tolist() == [[True, True, True, False, False]] and values[0][valid].tolist() == [
+        1,
+        1,
+        9,
+    ]
+    painted = Legend(
+        (LandClass("dry", (0x112233,), 1, "#112233"), LandClass("wet", (0x445566,), 2, "#445566")),
+        "color",
+    )
     colours = np.array([[[0x11, 0x44, 0]], [[0x22, 0x55, 0]], [[0x33, 0x66, 0]]], np.uint8)
     layer = Layer(write_png(tmp_path / "c.png", colours), Hint("truth", painted))
     values, valid = layer.read(layer.grid.window)
@@ -128,14 +168,21 @@ def test_a_map_of_sixteen_bits_takes_its_colours_from_its_style(tmp_path):
     path = write_raster(tmp_path / "m.tif", np.array([[300, 2]], np.uint16), nodata=0)
     with gdal(), rasterio.open(path, "r+") as dataset:
         dataset.update_tags(1, class_300="town", class_2="sea")
-    write_style(path, Legend((LandClass("sea", (2,), 2, "#123456"), LandClass("town", (300,), 300, "#654321"))))
+    write_style(
+        path,
+        Legend((LandClass("sea", (2,), 2, "#123456"), LandClass("town", (300,), 300, "#654321"))),
+    )
     layer = Layer(path)
     assert layer.colours == {2: (0x12, 0x34, 0x56, 255), 300: (0x65, 0x43, 0x21, 255)}
-    drawn = png(coloured(np.array([[300, 2, 5]], np.uint16), np.array([[True, True, True]]), layer.colours))
+    drawn = png(
+        coloured(np.array([[300, 2, 5]], np.uint16), np.array([[True, True, True]]), layer.colours)
+    )
     assert drawn.tolist() == [[[0x65, 0x43, 0x21, 255], [0x12, 0x34, 0x56, 255], [0, 0, 0, 0]]]
 
 
-@pytest.mark.parametrize("content", [b"<VRTDataset><SRS/></VRTDataset>", b"<GDAL_WMS></GDAL_WMS>", b"", b"GIF89a"])
+@pytest.mark.parametrize(
+    "content", [b"<VRTDataset><SRS/></VRTDataset>", b"<GDAL_WMS></GDAL_WMS>", b"", b"GIF89a"]
+)
 def test_no_format_is_opened_that_could_reach_further(tmp_path, content):
     (tmp_path / "x.tif").write_bytes(content)
     with pytest.raises(DataError, match="no image of a kind"):
@@ -154,7 +201,15 @@ def test_a_huge_file_without_overviews_is_not_read_from_afar(tmp_path):
     with (
         gdal(),
         rasterio.open(
-            path, "w", driver="GTiff", width=40_000, height=40_000, count=1, dtype="uint8", tiled=True, SPARSE_OK=True
+            path,
+            "w",
+            driver="GTiff",
+            width=40_000,
+            height=40_000,
+            count=1,
+            dtype="uint8",
+            tiled=True,
+            SPARSE_OK=True,
         ),
     ):
         pass
@@ -179,7 +234,9 @@ def test_differences_are_drawn_where_both_are_known(tmp_path):
     one = Layer(write_map(tmp_path / "a.tif", np.array([[1, 1, 0, 7]], np.uint8), None, None))
     other = Layer(write_map(tmp_path / "b.tif", np.array([[1, 2, 2, 0]], np.uint8), None, None))
     drawn = png(difference(one.read(one.grid.window), other.read(other.grid.window)))[0]
-    assert drawn[0, 3] == 70 and drawn[1].tolist() == [214, 40, 57, 255] and (drawn[2:, 3] == 0).all()
+    assert (
+        drawn[0, 3] == 70 and drawn[1].tolist() == [214, 40, 57, 255] and (drawn[2:, 3] == 0).all()
+    )
 
 
 def test_a_value_is_the_one_that_rasterio_reads(tmp_path):
@@ -193,7 +250,9 @@ def test_a_value_is_the_one_that_rasterio_reads(tmp_path):
             assert (found["row"], found["col"]) == (row, col)
             expected = int(next(dataset.sample([(x, y)]))[0])
             assert found["code"] == (expected or None)
-            assert found["x"] == pytest.approx(x, abs=0.01) and found["y"] == pytest.approx(y, abs=0.01)
+            assert found["x"] == pytest.approx(x, abs=0.01) and found["y"] == pytest.approx(
+                y, abs=0.01
+            )
     assert value_at(layer, 0.0, 0.0) == {"inside": False}
 
 
@@ -201,7 +260,11 @@ def test_shares_count_ground_and_not_pixels_of_the_web_map(tmp_path):
     """Codes 1 north of 60 degrees and 2 south of it: by ground area the north has 13.4% of a hemisphere."""
     codes = np.full((900, 1800), 2, np.uint8)
     codes[:150] = 1
-    layer = Layer(write_map(tmp_path / "m.tif", codes, "EPSG:4326", rasterio.Affine(0.2, 0, -180, 0, -0.1, 90)))
+    layer = Layer(
+        write_map(
+            tmp_path / "m.tif", codes, "EPSG:4326", rasterio.Affine(0.2, 0, -180, 0, -0.1, 90)
+        )
+    )
     found = shares_in(layer, (-180, 0, 180, 85))["shares"]
     sine = np.sin(np.radians([60, 75, 85]))
     assert found["1"] == pytest.approx((sine[2] - sine[1]) / sine[2], abs=0.01)
@@ -215,7 +278,9 @@ def test_shares_of_another_map_are_compared(tmp_path):
     other = Layer(write_map(tmp_path / "b.tif", half, None, None))
     box = (*to_lonlat(*one.place.bounds[:2]), *to_lonlat(*one.place.bounds[2:]))
     found = shares_in(one, box, other)
-    assert found["shares"] == {"1": pytest.approx(1)} and found["differing"] == pytest.approx(0.25, abs=0.01)
+    assert found["shares"] == {"1": pytest.approx(1)} and found["differing"] == pytest.approx(
+        0.25, abs=0.01
+    )
 
 
 def test_what_differs_is_counted_on_the_files_own_pixels(tmp_path):
@@ -229,7 +294,12 @@ def test_what_differs_is_counted_on_the_files_own_pixels(tmp_path):
     assert shares_in(one, box, other)["differing"] == 0
     pictures = (layer.tile(Tile(16, 2**15, 2**15)) for layer in (one, other))
     assert np.not_equal(*(p.values for p in pictures)).any()
-    assert (png(difference(*(layer.tile(Tile(16, 2**15, 2**15), exact=2**20) for layer in (one, other))))[..., 3] == 70).all()
+    assert (
+        png(
+            difference(*(layer.tile(Tile(16, 2**15, 2**15), exact=2**20) for layer in (one, other)))
+        )[..., 3]
+        == 70
+    ).all()
 
 
 def test_a_layer_borrows_a_grid(tmp_path):

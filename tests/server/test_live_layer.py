@@ -37,9 +37,13 @@ def test_parts_appear_as_they_are_done(tiny_model, tmp_path):
         for part in hidden:
             part.rename(part.with_suffix(".part"))
         second = ask.get("/progress", params={"url": "m.tif"}).json()
-        assert second["done"] == len(parts) and (len(parts) == 1 or second["version"] != first["version"])
+        assert second["done"] == len(parts) and (
+            len(parts) == 1 or second["version"] != first["version"]
+        )
         np.testing.assert_array_equal(layer.read(layer.grid.window).values[0], whole)
-        np.testing.assert_array_equal(layer.tile(Tile(18, 2**17, 2**17)).values[0], whole[:256, :256])
+        np.testing.assert_array_equal(
+            layer.tile(Tile(18, 2**17, 2**17)).values[0], whole[:256, :256]
+        )
         os.rename(tmp_path / "whole.tif", target)
         time.sleep(0.05)
         assert ask.get("/progress", params={"url": "m.tif"}).json()["whole"]

@@ -28,7 +28,13 @@ def cog(tmp_path_factory):
     """A map of 4096 x 4096 pixels in tiles with overviews."""
     folder = tmp_path_factory.mktemp("load")
     plain = write_map(folder / "plain.tif", np.tile(codes_of(512, 512), (8, 8)), UTM, NORTH_UP)
-    cog_translate(plain, folder / "m.tif", cog_profiles.get("deflate"), quiet=True, overview_resampling="nearest")
+    cog_translate(
+        plain,
+        folder / "m.tif",
+        cog_profiles.get("deflate"),
+        quiet=True,
+        overview_resampling="nearest",
+    )
     plain.unlink()
     return folder / "m.tif"
 
@@ -36,7 +42,16 @@ def cog(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(cog):
     """The server as users run it, in a process of its own; yields its address and number."""
-    command = [sys.executable, "-c", "from swath.cli.main import main; main()", "serve", str(cog), "--port", "0", "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from swath.cli.main import main; main()",
+        "serve",
+        str(cog),
+        "--port",
+        "0",
+        "--json",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     yield json.loads(process.stdout.readline())["url"], process.pid
     process.terminate()
@@ -79,12 +94,27 @@ def test_a_large_cog_opens_at_once_and_only_what_is_seen_is_read(tmp_path):
     """A map of 100 000 x 100 000 pixels with overviews, empty but for its directory: opening reads no pixels."""
     path = tmp_path / "huge.tif"
     profile = {
-        "driver": "GTiff", "width": 100_000, "height": 100_000, "count": 1, "dtype": "uint8", "nodata": 0, "tiled": True,
-        "blockxsize": 512, "blockysize": 512, "SPARSE_OK": True, "BIGTIFF": "YES", "crs": UTM, "transform": NORTH_UP,
-    }  # fmt: skip
+        "driver": "GTiff",
+        "width": 100_000,
+        "height": 100_000,
+        "count": 1,
+        "dtype": "uint8",
+        "nodata": 0,
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "SPARSE_OK": True,
+        "BIGTIFF": "YES",
+        "crs": UTM,
+        "transform": NORTH_UP,
+    }
     with rasterio.open(path, "w", **profile) as out:
         out.update_tags(1, class_1="water")
-        out.write(np.ones((512, 512), np.uint8), 1, window=rasterio.windows.Window(51_200, 51_200, 512, 512))
+        out.write(
+            np.ones((512, 512), np.uint8),
+            1,
+            window=rasterio.windows.Window(51_200, 51_200, 512, 512),
+        )
     with rasterio.Env(SPARSE_OK_OVERVIEW=True), rasterio.open(path, "r+") as out:
         out.build_overviews([2, 4, 8, 16, 32, 64, 128, 256], rasterio.enums.Resampling.nearest)
     begun = time.process_time()
@@ -92,9 +122,17 @@ def test_a_large_cog_opens_at_once_and_only_what_is_seen_is_read(tmp_path):
     assert layer.shallowest == 0
     side = 2 * HALF / 2**layer.place.zoom
     x, y = layer.place.mercator(np.array([51_300.0]), np.array([51_300.0]))
-    near = layer.tile(Tile(layer.place.zoom, int((x[0] + HALF) // side), int((HALF - y[0]) // side)))
+    near = layer.tile(
+        Tile(layer.place.zoom, int((x[0] + HALF) // side), int((HALF - y[0]) // side))
+    )
     far = [
-        layer.tile(Tile(zoom, int((x[0] + HALF) // (2 * HALF / 2**zoom)), int((HALF - y[0]) // (2 * HALF / 2**zoom))))
+        layer.tile(
+            Tile(
+                zoom,
+                int((x[0] + HALF) // (2 * HALF / 2**zoom)),
+                int((HALF - y[0]) // (2 * HALF / 2**zoom)),
+            )
+        )
         for zoom in range(5, 14)
     ]
     assert time.process_time() - begun < 2

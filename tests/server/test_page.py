@@ -52,14 +52,25 @@ def ground(tmp_path_factory):
     """A page with image, map, truth, confidence and probabilities on the ground; yields its result and the map's path."""
     folder = tmp_path_factory.mktemp("ground")
     path = write_map(folder / "m.tif", codes(), tiled=True, blockxsize=256, blockysize=256)
-    image = write_raster(folder / "i.tif", np.full((3, HEIGHT, WIDTH), 200, np.uint8), UTM, NORTH_UP)
+    image = write_raster(
+        folder / "i.tif", np.full((3, HEIGHT, WIDTH), 200, np.uint8), UTM, NORTH_UP
+    )
     labels = codes()
     labels[200:, 250:] = 1
     truth = write_raster(folder / "t.tif", labels, UTM, NORTH_UP, nodata=0)
     percent = np.full((HEIGHT, WIDTH), 83, np.uint8)
-    write_raster(folder / "m_confidence.tif", percent, UTM, NORTH_UP, nodata=255, descriptions=["confidence"])
+    write_raster(
+        folder / "m_confidence.tif", percent, UTM, NORTH_UP, nodata=255, descriptions=["confidence"]
+    )
     bands = np.stack([percent, percent // 8, percent // 12])
-    write_raster(folder / "m_probabilities.tif", bands, UTM, NORTH_UP, nodata=255, descriptions=["water", "town", "wood"])
+    write_raster(
+        folder / "m_probabilities.tif",
+        bands,
+        UTM,
+        NORTH_UP,
+        nodata=255,
+        descriptions=["water", "town", "wood"],
+    )
     running = swath.view(path, image, truth=truth, open=False)
     yield running, path
     running.close()
@@ -70,7 +81,9 @@ def photo(tmp_path_factory):
     """A page with a photograph and its map, without CRS."""
     folder = tmp_path_factory.mktemp("photo")
     path = write_map(folder / "m.tif", codes(), None, None)
-    running = swath.view(path, write_jpeg(folder / "i.jpg", np.full((3, HEIGHT, WIDTH), 200, np.uint8)), open=False)
+    running = swath.view(
+        path, write_jpeg(folder / "i.jpg", np.full((3, HEIGHT, WIDTH), 200, np.uint8)), open=False
+    )
     yield running, path
     running.close()
 
@@ -85,11 +98,18 @@ def visit(browser):
         contexts.append(context)
         page = context.new_page()
         page.on(
-            "console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") and "GL Driver" not in m.text else None
+            "console",
+            lambda m: (
+                wrong.append(m.text)
+                if m.type in ("error", "warning") and "GL Driver" not in m.text
+                else None
+            ),
         )
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
+        page.on(
+            "response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None
+        )
         page.goto(url)
         page.wait_for_selector("html[data-ready=yes]", timeout=30_000)
         return page
@@ -138,7 +158,11 @@ def bounds_on_screen(page):
 
 
 def page_ground(page):
-    return (20, 25, 30) if page.locator("html").get_attribute("data-theme") == "dark" else (223, 227, 230)
+    return (
+        (20, 25, 30)
+        if page.locator("html").get_attribute("data-theme") == "dark"
+        else (223, 227, 230)
+    )
 
 
 def card(page):
@@ -149,8 +173,16 @@ def card(page):
 
 def test_each_layer_is_drawn(visit, ground):
     page = visit(ground[0].url + only("m.tif"))
-    until(lambda: share(page, TABLE[1]) > 0.15 and share(page, TABLE[2]) > 0.15 and share(page, TABLE[7]) > 0.01)
-    assert share(page, GREY) < 0.001 and share(page, TABLE[1]) == pytest.approx(share(page, TABLE[2]), abs=0.02)
+    until(
+        lambda: (
+            share(page, TABLE[1]) > 0.15
+            and share(page, TABLE[2]) > 0.15
+            and share(page, TABLE[7]) > 0.01
+        )
+    )
+    assert share(page, GREY) < 0.001 and share(page, TABLE[1]) == pytest.approx(
+        share(page, TABLE[2]), abs=0.02
+    )
     page = visit(ground[0].url + only("i.tif"))
     until(lambda: share(page, GREY) > 0.3)
     page = visit(ground[0].url + only("m.tif | t.tif"))
@@ -170,16 +202,28 @@ def test_the_first_view_has_image_and_map_with_legend(visit, ground):
     until(lambda: "%" in page.locator("#classes em").first.inner_text())
     shares = [float(text.rstrip(" %")) for text in page.locator("#classes em").all_inner_texts()]
     known = codes()
-    assert shares == pytest.approx([100 * (known == c).sum() / (known > 0).sum() for c in TABLE], abs=0.5)
+    assert shares == pytest.approx(
+        [100 * (known == c).sum() / (known > 0).sum() for c in TABLE], abs=0.5
+    )
     wrong = 100 * 100 * 150 / (known > 0).sum()
-    assert float(page.locator("#differing").inner_text().split()[0]) == pytest.approx(wrong, abs=0.5)
+    assert float(page.locator("#differing").inner_text().split()[0]) == pytest.approx(
+        wrong, abs=0.5
+    )
     assert page.locator("#scale span").inner_text().endswith("m")
 
 
 def test_the_swipe_line_parts_two_layers(visit, ground):
     page = visit(ground[0].url + only("i.tif", "m.tif") + "&swipe=i.tif&swipe=m.tif&swipe=0.7")
-    until(lambda: share(page, GREY, np.s_[:, 380:690]) > 0.3 and share(page, TABLE[2], np.s_[:, 712:]) > 0.3)
-    assert share(page, TABLE[1], np.s_[:, 380:690]) < 0.001 and share(page, GREY, np.s_[:, 712:]) < 0.001
+    until(
+        lambda: (
+            share(page, GREY, np.s_[:, 380:690]) > 0.3
+            and share(page, TABLE[2], np.s_[:, 712:]) > 0.3
+        )
+    )
+    assert (
+        share(page, TABLE[1], np.s_[:, 380:690]) < 0.001
+        and share(page, GREY, np.s_[:, 712:]) < 0.001
+    )
     line = page.locator("#divider")
     box = line.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, 350)
@@ -213,7 +257,11 @@ def test_a_click_reads_what_rasterio_reads(visit, ground):
             assert found["Map"] == name
             row, col = map(int, dataset.index(x, y))
             assert found["Column, row"] == f"{col}, {row}"
-            assert found["Image"] == "200, 200, 200" and found["Confidence"] == "83 %" and found["Water"] == "83 %"
+            assert (
+                found["Image"] == "200, 200, 200"
+                and found["Confidence"] == "83 %"
+                and found["Water"] == "83 %"
+            )
     page.keyboard.press("Escape")
     assert page.locator("#card").is_hidden()
 
@@ -275,7 +323,9 @@ def test_all_of_it_works_by_keyboard(visit, ground):
     before = [box.is_checked() for box in boxes.all()]
     for key in "123456":
         page.keyboard.press(key)
-    assert [box.is_checked() for box in page.locator("#layers input[type=checkbox]").all()] == [not on for on in before]
+    assert [box.is_checked() for box in page.locator("#layers input[type=checkbox]").all()] == [
+        not on for on in before
+    ]
     theme = page.locator("html").get_attribute("data-theme")
     page.keyboard.press("t")
     assert {theme, page.locator("html").get_attribute("data-theme")} == {"light", "dark"}
@@ -288,7 +338,9 @@ def test_all_of_it_works_by_keyboard(visit, ground):
     assert page.locator("#keys").is_hidden()
     centre = "() => location.hash.match(/at=([^&]*)/)[1]"
     start = page.evaluate(centre)
-    until(lambda: page.keyboard.press("ArrowLeft") or page.evaluate(centre) != start)  # once, one press of many runs was lost
+    until(
+        lambda: page.keyboard.press("ArrowLeft") or page.evaluate(centre) != start
+    )  # once, one press of many runs was lost
     moved = page.evaluate(centre)
     page.keyboard.press("+")
     until(lambda: float(page.evaluate(centre).split("%2C")[2]) > float(moved.split("%2C")[2]) + 0.9)
@@ -304,9 +356,13 @@ def test_all_of_it_works_by_keyboard(visit, ground):
 
 
 def test_it_fits_a_phone(visit, photo):
-    page = visit(photo[0].url, size=(390, 844), has_touch=True, is_mobile=True, device_scale_factor=2)
+    page = visit(
+        photo[0].url, size=(390, 844), has_touch=True, is_mobile=True, device_scale_factor=2
+    )
     panel = page.locator("#panel").bounding_box()
-    assert panel["width"] == 390 and panel["y"] > 844 * 0.5 and panel["y"] + panel["height"] <= 844.5
+    assert (
+        panel["width"] == 390 and panel["y"] > 844 * 0.5 and panel["y"] + panel["height"] <= 844.5
+    )
     assert page.evaluate("() => document.documentElement.scrollWidth") == 390
     for button in page.locator(".tools button").all():
         assert button.bounding_box()["width"] >= 38

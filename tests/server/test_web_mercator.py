@@ -21,7 +21,10 @@ def test_tiles_partition_the_square():
     assert Tile(0, 0, 0).bounds == pytest.approx((-HALF, -HALF, HALF, HALF))
     assert Tile(1, 1, 0).bounds == pytest.approx((0, 0, HALF, HALF))
     assert Tile(24, 2**24 - 1, 0).exists
-    assert not any(Tile(*t).exists for t in ((0, 1, 0), (3, -1, 0), (3, 0, 8), (25, 0, 0), (-1, 0, 0), (10**9, 0, 0)))
+    assert not any(
+        Tile(*t).exists
+        for t in ((0, 1, 0), (3, -1, 0), (3, 0, 8), (25, 0, 0), (-1, 0, 0), (10**9, 0, 0))
+    )
 
 
 @given(st.floats(-179.9, 179.9), st.floats(-85, 85))
@@ -41,7 +44,9 @@ def test_interpolated_coordinates_are_the_exact_ones_to_an_eighth_of_a_pixel(pla
     west, south, east, north = place.bounds
     for zoom in (2, place.zoom - 2, place.zoom, place.zoom + 2):
         side = 2 * HALF / 2**zoom
-        tile = Tile(zoom, int(((west + east) / 2 + HALF) // side), int((HALF - (south + north) / 2) // side))
+        tile = Tile(
+            zoom, int(((west + east) / 2 + HALF) // side), int((HALF - (south + north) / 2) // side)
+        )
         middles = (np.arange(256) + 0.5) / 256
         x = tile.bounds[0] + middles * side
         y = tile.bounds[3] - middles * side

@@ -24,7 +24,9 @@ def test_the_decay_warms_up_and_whole_numbers_are_copied() -> None:
     average, count = torch.zeros(1), torch.zeros(1, dtype=torch.long)
     expected = 0.0
     for n, weight in enumerate([4.0, 8.0, 16.0], 1):
-        averaging._move([average, count], [torch.tensor([weight]), torch.tensor([n])], torch.tensor(n))
+        averaging._move(
+            [average, count], [torch.tensor([weight]), torch.tensor([n])], torch.tensor(n)
+        )
         decay = min(0.25, (1 + n) / (10 + n))
         expected = decay * expected + (1 - decay) * weight
     assert average.item() == pytest.approx(expected)
@@ -40,7 +42,9 @@ def test_what_is_validated_is_what_is_packed(
 
     def look(self: Validation) -> float | None:
         network = self._engine.runtime._module
-        looked.append({name: tensor.numpy().copy() for name, tensor in network.state_dict().items()})
+        looked.append(
+            {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
+        )
         return real(self)
 
     monkeypatch.setattr(Validation, "look", look)
@@ -48,7 +52,9 @@ def test_what_is_validated_is_what_is_packed(
     average, last = weights(tmp_path / "average.swath"), weights(tiny_model)
     assert all(np.array_equal(looked[-1][name], average[name]) for name in average)
     moved = [name for name in average if not np.array_equal(average[name], last[name])]
-    assert any("running_var" in name for name in moved) and any(name.endswith("conv_stem.weight") for name in moved)
+    assert any("running_var" in name for name in moved) and any(
+        name.endswith("conv_stem.weight") for name in moved
+    )
     cards = [Model(path).card.training for path in (tmp_path / "average.swath", tiny_model)]
     assert [card.settings["average"] for card in cards] == [0.9, 0.0]
     assert [row[2] for row in cards[0].curve] == [row[2] for row in cards[1].curve]

@@ -23,7 +23,9 @@ def places(tmp_path_factory):
     for name in "ab":
         codes = np.full((256, 320), 1, np.uint8)
         codes[240:, 300:] = 1 + (name == "b")
-        write_raster(folder / "s" / name / "images" / "i.tif", np.stack([rows, cols]).astype(np.uint16))
+        write_raster(
+            folder / "s" / name / "images" / "i.tif", np.stack([rows, cols]).astype(np.uint16)
+        )
         write_png(folder / "s" / name / "masks" / "i.png", codes)
     swath.prepare(folder / "s", folder / "d", test="none", val="none")
     return Dataset(folder / "d")
@@ -36,20 +38,30 @@ def views(dataset, seed=0, **settings):
 
 def corners(batch):
     """Return row and column of the first pixel of each view, and whether it is a crop."""
-    return [(round(float(p[0, 0, 0])), round(float(p[1, 0, 0])), bool(p[0, -1, 0] - p[0, 0, 0] == 127)) for p in batch.pixels]
+    return [
+        (round(float(p[0, 0, 0])), round(float(p[1, 0, 0])), bool(p[0, -1, 0] - p[0, 0, 0] == 127))
+        for p in batch.pixels
+    ]
 
 
 def test_an_epoch_holds_each_whole_image_once_and_its_crops(places):
     every = views(places, crops=7, batch=16)
     assert every.epoch == 1
     batch = every.batch(0)
-    assert batch.pixels.shape == (16, 2, 128, 128) and batch.labels.shape == (16, 128, 128) and batch.heights is None
+    assert (
+        batch.pixels.shape == (16, 2, 128, 128)
+        and batch.labels.shape == (16, 128, 128)
+        and batch.heights is None
+    )
     whole = [p for p in batch.pixels if p[0, -1, 0] - p[0, 0, 0] > 200]
     assert len(whole) == 2
     assert torch.equal(whole[0][1, 0], (torch.arange(128) + 0.5) * 320 / 128 - 0.5)
 
 
-@pytest.mark.parametrize(("crops", "expected"), [(1, {(0, 0)}), (9, {(16 * r, 16 * c) for r in range(3) for c in range(3)})])
+@pytest.mark.parametrize(
+    ("crops", "expected"),
+    [(1, {(0, 0)}), (9, {(16 * r, 16 * c) for r in range(3) for c in range(3)})],
+)
 def test_crops_of_the_corner_lie_in_rows_from_the_top_left(places, crops, expected):
     batch = views(places, crops=crops, corner=True, batch=2 * (1 + crops)).batch(0)
     found = [(row, col) for row, col, crop in corners(batch) if crop]
@@ -66,7 +78,13 @@ def test_crops_of_the_grid_come_from_all_of_it_and_change_with_the_epoch(places)
 
 def test_balance_draws_crops_that_show_the_rare_class(places):
     share = [
-        float((views(places, crops=50, batch=102, balance=b).batch(0).labels == 1).flatten(1).any(1).float().mean())
+        float(
+            (views(places, crops=50, batch=102, balance=b).batch(0).labels == 1)
+            .flatten(1)
+            .any(1)
+            .float()
+            .mean()
+        )
         for b in (1.0, 0.0)
     ]
     assert share[0] < 0.1 and 0.35 < share[1] < 0.65

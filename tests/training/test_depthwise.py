@@ -36,14 +36,18 @@ def half():
 
 
 @pytest.mark.parametrize(("size", "stride", "padding", "dilation"), SHAPES)
-def test_results_and_gradients_are_those_of_torch_but_for_rounding_to_bf16(size, stride, padding, dilation):
+def test_results_and_gradients_are_those_of_torch_but_for_rounding_to_bf16(
+    size, stride, padding, dilation
+):
     x, weight, bias = example(size)
     exact = F.conv2d(x, weight, bias, stride, padding, dilation, 8)
     with half(), FastDepthwise():
         out = F.conv2d(x, weight, bias, stride, padding, dilation, 8)
     assert out.dtype == torch.bfloat16
     for truth, found in zip(
-        [exact, *gradients(exact, (x, weight, bias))], [out, *gradients(out, (x, weight, bias))], strict=True
+        [exact, *gradients(exact, (x, weight, bias))],
+        [out, *gradients(out, (x, weight, bias))],
+        strict=True,
     ):
         assert (found.float() - truth).norm() < 0.01 * truth.norm()
 
@@ -71,7 +75,9 @@ def test_only_depthwise_convolutions_under_autocast_are_taken():
 
 
 def test_a_training_step_takes_them():
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 5, groups=3, padding=2), torch.nn.Conv2d(3, 2, 1))
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 3, 5, groups=3, padding=2), torch.nn.Conv2d(3, 2, 1)
+    )
     network.pixel = None
     batch = Batch(torch.rand(2, 3, 8, 8), torch.randint(0, 2, (2, 8, 8)))
     with half():

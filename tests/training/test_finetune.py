@@ -16,7 +16,10 @@ from tests.make import noise, write_png, write_raster
 def other_data(folder, codes=(1, 2, 3), bands=3, **image):
     """Prepare one image with the given codes in stripes; a class is named by its code."""
     write_raster(folder / "s" / "images" / "i.tif", noise(bands, 96, 96), **image)
-    write_png(folder / "s" / "masks" / "i.png", np.asarray(codes, np.uint8)[np.indices((96, 96))[1] * len(codes) // 96])
+    write_png(
+        folder / "s" / "masks" / "i.png",
+        np.asarray(codes, np.uint8)[np.indices((96, 96))[1] * len(codes) // 96],
+    )
     swath.prepare(folder / "s", folder / "d", test="none", val="none", block=96)
     return Dataset(folder / "d")
 
@@ -56,7 +59,11 @@ def test_classes_go_by_name_and_new_ones_begin_at_random(tiny_model, tmp_path, r
 def test_a_new_band_begins_as_the_mean_of_those_that_are_known(tiny_model, tmp_path):
     model = Model(tiny_model)
     dataset = other_data(
-        tmp_path, bands=4, descriptions=("green", "nir", "red", "blue"), colorinterp=None, photometric="minisblack"
+        tmp_path,
+        bands=4,
+        descriptions=("green", "nir", "red", "blue"),
+        colorinterp=None,
+        photometric="minisblack",
     )
     network, kept = taken_over(model, dataset)
     names = [b.name for b in dataset.manifest.bands]

@@ -21,7 +21,10 @@ def loss(scores, labels, counts=(1, 1, 1), heights=None, **settings):
 
 
 def soft_dice(shares, truth, classes):
-    of = [1 - (2 * shares[truth == c, c].sum() + 1) / (shares[:, c].sum() + (truth == c).sum() + 1) for c in classes]
+    of = [
+        1 - (2 * shares[truth == c, c].sum() + 1) / (shares[:, c].sum() + (truth == c).sum() + 1)
+        for c in classes
+    ]
     return sum(of) / len(of)
 
 
@@ -38,12 +41,16 @@ def test_masks_apart_are_binary_cross_entropies_plus_dice():
     known = labels != IGNORE
     flat, truth = scores.movedim(1, -1)[known], labels[known]
     masks = F.one_hot(truth, 3).float()
-    expected = F.binary_cross_entropy_with_logits(flat, masks) * 3 + 0.5 * soft_dice(flat.sigmoid(), truth, (0, 1))
+    expected = F.binary_cross_entropy_with_logits(flat, masks) * 3 + 0.5 * soft_dice(
+        flat.sigmoid(), truth, (0, 1)
+    )
     torch.testing.assert_close(loss(scores, labels, heads="per-class"), expected)
 
 
 @pytest.mark.parametrize("heads", ["softmax", "per-class"])
-@pytest.mark.parametrize("name", ["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovasz"])
+@pytest.mark.parametrize(
+    "name", ["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovasz"]
+)
 def test_every_loss_is_small_for_the_truth_and_falls_along_its_gradient(name, heads):
     _, labels = example()
     truth = F.one_hot(labels.where(labels != IGNORE, 0), 3).movedim(-1, 1).float() * 40 - 20
@@ -58,7 +65,9 @@ def test_every_loss_is_small_for_the_truth_and_falls_along_its_gradient(name, he
 @pytest.mark.parametrize("heads", ["softmax", "per-class"])
 def test_focal_loss_forgives_pixels_that_are_nearly_right(heads):
     scores, labels = torch.tensor([[[[3.0]], [[-3.0]]]]), torch.zeros(1, 1, 1, dtype=torch.long)
-    plain, focal = (loss(scores, labels, (1, 1), loss=name, heads=heads) for name in ("ce", "focal"))
+    plain, focal = (
+        loss(scores, labels, (1, 1), loss=name, heads=heads) for name in ("ce", "focal")
+    )
     assert 0 < focal < 0.01 * plain
 
 
@@ -88,7 +97,9 @@ def test_weights_make_a_class_count():
     rare = loss(scores, labels, (1000, 1, 1), loss="ce", class_weights="inverse-sqrt")
     known = labels != IGNORE
     expected = F.cross_entropy(
-        scores.movedim(1, -1)[known], labels[known], weight=torch.tensor(class_weights((1000, 1, 1), "inverse-sqrt"))
+        scores.movedim(1, -1)[known],
+        labels[known],
+        weight=torch.tensor(class_weights((1000, 1, 1), "inverse-sqrt")),
     )
     torch.testing.assert_close(rare, expected.float())
 
@@ -129,4 +140,6 @@ def test_the_share_with_small_loss_is_reached_half_way_and_never_empty():
     assert shares == pytest.approx([1, 0.9, 0.8, 0.8])
     scores, labels = example()
     assert (with_small_loss(scores, labels, 1e-9, False) != IGNORE).sum() == 1
-    assert teacher.loss(scores[:, :2], labels) != Teacher(None, Recipe(), [1, 1]).loss(scores[:, :2], labels)
+    assert teacher.loss(scores[:, :2], labels) != Teacher(None, Recipe(), [1, 1]).loss(
+        scores[:, :2], labels
+    )

@@ -25,16 +25,25 @@ STILL = Recipe(patch=32, batch=4, scales=(1, 1), brightness=0, contrast=0, mixed
 """Cuts and turns, and changes neither scale nor colour."""
 
 
-def make(folder: Path, image: np.ndarray, codes: np.ndarray, nodata: float | None = None, **options: Any) -> Dataset:
+def make(
+    folder: Path, image: np.ndarray, codes: np.ndarray, nodata: float | None = None, **options: Any
+) -> Dataset:
     """Prepare one image (bands, rows, columns) with codes from 1 on."""
     write_raster(folder / "s" / "images" / "a.tif", image, nodata=nodata)
     write_png(folder / "s" / "masks" / "a.png", codes)
-    swath.prepare(folder / "s", folder / "d", **{"test": "none", "val": "none", "buffer": 0} | options)
+    swath.prepare(
+        folder / "s", folder / "d", **{"test": "none", "val": "none", "buffer": 0} | options
+    )
     return Dataset(folder / "d")
 
 
 def patches(dataset: Dataset, recipe: Recipe = STILL, seed: int = 0, start: int = 0) -> Patches:
-    return Patches(Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights), recipe, seed, start)
+    return Patches(
+        Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights),
+        recipe,
+        seed,
+        start,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +132,11 @@ def test_scaled_labels_are_shifted_by_less_than_half_a_pixel(tmp_path: Path, sca
     dataset = make(tmp_path, image, codes, block=128)
     pixels, labels, *_ = patches(dataset, replace(STILL, scales=(scale, scale), batch=16)).batch(0)
     known = labels != IGNORE
-    wrong = known & ((pixels[:, 0] > 100) != (labels == 1)) & ((pixels[:, 0] - 100).abs() > 50 * max(1, scale))
+    wrong = (
+        known
+        & ((pixels[:, 0] > 100) != (labels == 1))
+        & ((pixels[:, 0] - 100).abs() > 50 * max(1, scale))
+    )
     assert known.any() and not wrong.any()
 
 
@@ -132,7 +145,10 @@ def test_scales_are_drawn_between_the_recipes(tmp_path: Path) -> None:
     dataset = make(tmp_path, ramp, np.ones((512, 512), np.uint8), block=512)
     pixels, labels, *_ = patches(dataset, replace(STILL, scales=(0.5, 2.0), batch=64)).batch(0)
     inside = [p for p, l in zip(pixels[:, 0], labels, strict=True) if (l != IGNORE).all()]
-    slopes = [max((p[16, 20] - p[16, 12]).abs().item(), (p[20, 16] - p[12, 16]).abs().item()) / 8 for p in inside]
+    slopes = [
+        max((p[16, 20] - p[16, 12]).abs().item(), (p[20, 16] - p[12, 16]).abs().item()) / 8
+        for p in inside
+    ]
     assert len(slopes) > 20
     assert 0.45 < min(slopes) < 0.8 and 1.3 < max(slopes) < 2.1
 
@@ -166,11 +182,15 @@ def test_patch_larger_than_the_image_is_filled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("side", [24, 64])
 @pytest.mark.parametrize("antialias", [False, True])
-def test_bytes_are_scaled_as_bytes_and_all_else_as_floats(tmp_path: Path, side: int, antialias: bool) -> None:
+def test_bytes_are_scaled_as_bytes_and_all_else_as_floats(
+    tmp_path: Path, side: int, antialias: bool
+) -> None:
     values = noise(3, 40, 40)
     found = []
     for kind in (np.uint8, np.uint16):
-        dataset = make(tmp_path / kind.__name__, values.astype(kind), np.ones((40, 40), np.uint8), block=64)
+        dataset = make(
+            tmp_path / kind.__name__, values.astype(kind), np.ones((40, 40), np.uint8), block=64
+        )
         piece = patches(dataset).ground.read(0, Window(0, 0, 40, 40))
         assert piece.values.dtype == (np.uint8 if kind is np.uint8 else np.float32)
         found.append(resized(piece, side, antialias).pixels)
@@ -205,7 +225,10 @@ def test_training_blocks_without_labels_are_shown(tmp_path: Path) -> None:
     eaten = [s.name for s in dataset.manifest.of("train") if not sum(s.counts)]
     assert eaten
     image = dataset.images[0]
-    shown = patches(dataset).ground.read(0, image.grid.window).values[0] == image.read(image.grid.window).values[0]
+    shown = (
+        patches(dataset).ground.read(0, image.grid.window).values[0]
+        == image.read(image.grid.window).values[0]
+    )
     assert shown[:32, 32:].all() and shown[32:].all() and not shown[:32, :32].all()
 
 
@@ -213,10 +236,14 @@ def test_samples_are_drawn_by_their_labelled_pixels(tmp_path: Path) -> None:
     for name, rows in (("a", 48), ("b", 16), ("c", 0)):
         codes = np.zeros((64, 64), np.uint8)
         codes[:rows] = 1
-        write_raster(tmp_path / "s" / "images" / f"{name}.tif", np.full((1, 64, 64), ord(name), np.uint8))
+        write_raster(
+            tmp_path / "s" / "images" / f"{name}.tif", np.full((1, 64, 64), ord(name), np.uint8)
+        )
         write_png(tmp_path / "s" / "masks" / f"{name}.png", codes, nodata=0)
     swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
-    pixels, labels, *_ = patches(Dataset(tmp_path / "d"), replace(STILL, patch=8, batch=400)).batch(0)
+    pixels, labels, *_ = patches(Dataset(tmp_path / "d"), replace(STILL, patch=8, batch=400)).batch(
+        0
+    )
     seen = pixels[:, 0] * (labels != IGNORE)
     shares = [(seen == ord(name)).flatten(1).any(1).float().mean().item() for name in "abc"]
     assert shares[2] == 0
@@ -224,14 +251,19 @@ def test_samples_are_drawn_by_their_labelled_pixels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(300, 400), (3, 40_000)])
-def test_a_place_of_a_class_shows_it_however_rare_it_is(tmp_path: Path, shape: tuple[int, int]) -> None:
+def test_a_place_of_a_class_shows_it_however_rare_it_is(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
     codes = np.full(shape, 1, np.uint8)
     codes[:, 3::7] = 2
     codes[1, 290] = 3  # too rare for the first look, at every fifth or sixth row and column
     dataset = make(tmp_path, np.ones((1, *shape), np.uint8), codes, block=40_000)
     ground = patches(dataset, replace(STILL, balance=0)).ground
     rng = np.random.default_rng(0)
-    places = [(s.window.row + row, s.window.col + col) for s, row, col in (ground.draw(rng) for _ in range(600))]
+    places = [
+        (s.window.row + row, s.window.col + col)
+        for s, row, col in (ground.draw(rng) for _ in range(600))
+    ]
     rows, cols = np.array(places).T
     shares = np.bincount(codes[rows, cols], minlength=4)[1:] / 600
     assert shares == pytest.approx([1 / 3] * 3, abs=0.08)
@@ -239,11 +271,16 @@ def test_a_place_of_a_class_shows_it_however_rare_it_is(tmp_path: Path, shape: t
 
 
 def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
-    image = np.where(np.indices((64, 64))[1] < 32, 100, 140).astype(np.uint8)[None].repeat(2, axis=0)
+    image = (
+        np.where(np.indices((64, 64))[1] < 32, 100, 140).astype(np.uint8)[None].repeat(2, axis=0)
+    )
     dataset = make(tmp_path, image, np.ones((64, 64), np.uint8), block=64)
     recipe = replace(STILL, patch=64, batch=64, brightness=0.3, contrast=0.2)
     batch = patches(dataset, recipe).batch(0)
-    assert set(batch.pixels.unique().tolist()) == {100, 140}  # what a step does itself is still to be done
+    assert set(batch.pixels.unique().tolist()) == {
+        100,
+        140,
+    }  # what a step does itself is still to be done
     pixels, *_, left = batch.recoloured()
     assert left is None and pixels.shape == batch.pixels.shape
     contrast = (pixels.amax(dim=(2, 3)) - pixels.amin(dim=(2, 3))) / 40
@@ -304,14 +341,29 @@ def test_borders_between_classes_are_not_learnt(n: int) -> None:
     assert (expected != labels).any()
 
 
-def test_borders_just_outside_of_a_window_count_and_those_of_other_splits_do_not(tmp_path: Path) -> None:
+def test_borders_just_outside_of_a_window_count_and_those_of_other_splits_do_not(
+    tmp_path: Path,
+) -> None:
     codes = np.ones((64, 192), np.uint8)
     codes[:, 20:64], codes[:, 128:] = 2, 3
     dataset = make(tmp_path, noise(1, 64, 192), codes, block=64, test="2")
     ground = Ground(dataset, dataset.manifest.of("train"), 1.0, borders=2)
-    whole, part = ground.read(0, Window(0, 0, 64, 192)).labels, ground.read(0, Window(5, 21, 30, 80)).labels
+    whole, part = (
+        ground.read(0, Window(0, 0, 64, 192)).labels,
+        ground.read(0, Window(5, 21, 30, 80)).labels,
+    )
     assert (part == whole[5:35, 21:101]).all()
-    assert set(np.flatnonzero(whole[0] == IGNORE)) == {18, 19, 20, 21, 62, 63, 64, 65, *range(128, 192)}
+    assert set(np.flatnonzero(whole[0] == IGNORE)) == {
+        18,
+        19,
+        20,
+        21,
+        62,
+        63,
+        64,
+        65,
+        *range(128, 192),
+    }
 
 
 def test_rare_classes_are_met_more_often_the_more_balance_there_is(tmp_path):
@@ -336,7 +388,9 @@ def test_the_plan_of_sampling_counts_what_patches_show(tmp_path):
     codes = np.full((128, 128), 1, np.uint8)
     codes[:16, :16] = 2
     dataset = make(tmp_path, noise(1, 128, 128), codes, block=128)
-    alike, natural = (class_shares(patches(dataset, replace(STILL, balance=b)), 20, 2) for b in (0.0, 1.0))
+    alike, natural = (
+        class_shares(patches(dataset, replace(STILL, balance=b)), 20, 2) for b in (0.0, 1.0)
+    )
     assert alike.sum() == pytest.approx(1) and natural.sum() == pytest.approx(1)
     assert natural[1] == pytest.approx(16 * 16 / 128**2, abs=0.03) and alike[1] > 0.1
 
@@ -348,7 +402,9 @@ def test_heights_turn_and_scale_with_the_labels(tmp_path):
     write_raster(tmp_path / "s" / "JAX_001_001_CLS.tif", np.array([0, 2, 5, 6], np.uint8)[codes])
     write_raster(tmp_path / "s" / "JAX_001_001_AGL.tif", (codes - 1).astype(np.float32))
     swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
-    batch = patches(Dataset(tmp_path / "d"), replace(STILL, scales=(0.5, 2.0), batch=32, heights=True)).batch(0)
+    batch = patches(
+        Dataset(tmp_path / "d"), replace(STILL, scales=(0.5, 2.0), batch=32, heights=True)
+    ).batch(0)
     known = batch.labels != IGNORE
     assert torch.equal(batch.heights[known], batch.labels[known].float())
     assert known.any() and not known.all() and batch.heights[~known].isnan().all()
@@ -360,7 +416,12 @@ def test_mixed_patches_show_squares_of_the_one_before_with_its_labels() -> None:
     n, size = 64, 32
     ids = torch.arange(n, dtype=torch.float32)
     heights = ids[:, None, None].expand(n, size, size).clone()
-    batch = Batch(ids[:, None, None, None].expand(n, 2, size, size).clone(), heights.long(), heights, torch.zeros(n, 3, 2))
+    batch = Batch(
+        ids[:, None, None, None].expand(n, 2, size, size).clone(),
+        heights.long(),
+        heights,
+        torch.zeros(n, 3, 2),
+    )
     mixed = _mixed(np.random.default_rng(3), batch, 0.5)
     assert (mixed.pixels == mixed.labels[:, None]).all() and mixed.heights is not None
     assert (mixed.heights == mixed.labels).all() and (mixed.colours == batch.colours).all()

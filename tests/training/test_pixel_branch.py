@@ -37,8 +37,14 @@ class Noise(Batches):
 def taught(steps, seconds=np.inf, pixel_width=32, classes=4, seed=0):
     torch.manual_seed(0)
     recipe = Recipe()
-    network = Network(NetworkSpec("test_efficientnet", "unet", classes, (127.5,) * 3, (127.5,) * 3, (8,) * 4, pixel_width))
-    took = teach_pixels(network, Noise(None, recipe, seed), Loss(recipe, [1] * classes), steps, seconds)
+    network = Network(
+        NetworkSpec(
+            "test_efficientnet", "unet", classes, (127.5,) * 3, (127.5,) * 3, (8,) * 4, pixel_width
+        )
+    )
+    took = teach_pixels(
+        network, Noise(None, recipe, seed), Loss(recipe, [1] * classes), steps, seconds
+    )
     return network, took
 
 
@@ -55,7 +61,11 @@ def test_colours_are_learnt_before_all_else():
 
 def test_heights_are_taught_with_the_classes():
     recipe = Recipe(heights=True)
-    network = Network(NetworkSpec("test_efficientnet", "unet", 4, (127.5,) * 3, (127.5,) * 3, (8,) * 4, 32, heights=True))
+    network = Network(
+        NetworkSpec(
+            "test_efficientnet", "unet", 4, (127.5,) * 3, (127.5,) * 3, (8,) * 4, 32, heights=True
+        )
+    )
     teach_pixels(network, Noise(None, recipe, 0), Loss(recipe, [1] * 4), 300)
     with torch.no_grad():
         x = (torch.from_numpy(MEANS).T[None, :, None] - network.mean) / network.std
@@ -71,8 +81,13 @@ def test_the_norm_holds_the_statistics_of_the_data_whatever_the_batch():
     before = norm.running_mean.clone()
     dark = network(torch.full((1, 3, 64, 64), 20.0))
     assert (norm.running_mean == before).all()
-    both = network.pixel((torch.cat([torch.full((1, 3, 8, 8), 20.0), torch.full((1, 3, 8, 8), 200.0)]) - 127.5) / 127.5)
-    torch.testing.assert_close(both[0], network.pixel((torch.full((1, 3, 8, 8), 20.0) - 127.5) / 127.5)[0])
+    both = network.pixel(
+        (torch.cat([torch.full((1, 3, 8, 8), 20.0), torch.full((1, 3, 8, 8), 200.0)]) - 127.5)
+        / 127.5
+    )
+    torch.testing.assert_close(
+        both[0], network.pixel((torch.full((1, 3, 8, 8), 20.0) - 127.5) / 127.5)[0]
+    )
     assert dark.isfinite().all()
 
 

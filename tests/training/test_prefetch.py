@@ -124,7 +124,12 @@ def test_batches_for_a_gpu_are_pinned_by_the_thread(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: -tensor)
     with Ahead(Numbers(), pin=True) as ahead:
         batch = next(itertools.islice(ahead, 3, None))
-    assert (batch.pixels.item(), batch.labels.item(), batch.heights, batch.colours) == (-3, -3, None, None)
+    assert (batch.pixels.item(), batch.labels.item(), batch.heights, batch.colours) == (
+        -3,
+        -3,
+        None,
+        None,
+    )
 
 
 def test_every_process_has_a_thread_that_makes_batches() -> None:

@@ -12,7 +12,11 @@ OPTIONS = {"halo": 32, "threads": 1}
 
 def digests(folder):
     """Return the hash of every file of a folder, by its place in it."""
-    return {p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+    return {
+        p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +27,24 @@ def image(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("precision", "memory"), [("float32", 0.62), ("bf16", 0.58)])
-def test_one_two_and_four_workers_make_the_same_bytes(tiny_model, image, tmp_path, precision, memory):
+def test_one_two_and_four_workers_make_the_same_bytes(
+    tiny_model, image, tmp_path, precision, memory
+):
     made = {}
     for name, workers in (("once", None), ("again", None), ("two", 2), ("four", 4)):
         folder = tmp_path / name
         folder.mkdir()
         result = swath.predict(
-            tiny_model, image, folder / "m.tif", workers=workers, memory=memory, precision=precision, confidence=True,
-            probabilities=True, **OPTIONS,
-        )  # fmt: skip
+            tiny_model,
+            image,
+            folder / "m.tif",
+            workers=workers,
+            memory=memory,
+            precision=precision,
+            confidence=True,
+            probabilities=True,
+            **OPTIONS,
+        )
         assert result.tiles >= 4
         made[name] = digests(folder)
     assert len(made["once"]) >= 3  # map, confidence, probabilities, and what lies beside them

@@ -41,14 +41,23 @@ class Likeness:
         self._count = np.zeros((SIDE, SIDE))
         self._hash = hashlib.sha1(f"{grid.height}x{grid.width}".encode(), usedforsecurity=False)
 
-    def add(self, window: Window, values: NDArray[Any], grey: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+    def add(
+        self,
+        window: Window,
+        values: NDArray[Any],
+        grey: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+    ) -> None:
         """Take in a window: its values (bands, rows, columns), their mean over bands (0 where invalid), and validity."""
         self._hash.update(np.ascontiguousarray(values).view(np.uint8).data)
         rows, row_starts = _cells(window.row, window.height, self._grid.height)
         cols, col_starts = _cells(window.col, window.width, self._grid.width)
         for into, what in ((self._sum, grey), (self._count, valid)):
             if what is valid and valid.all():
-                cells = np.outer(np.diff(row_starts, append=window.height), np.diff(col_starts, append=window.width))
+                cells = np.outer(
+                    np.diff(row_starts, append=window.height),
+                    np.diff(col_starts, append=window.width),
+                )
             else:
                 sums = np.add.reduceat(what, row_starts, axis=0, dtype=np.float32)
                 cells = np.add.reduceat(sums, col_starts, axis=1)
@@ -63,7 +72,9 @@ class Likeness:
     def picture(self) -> NDArray[np.float64]:
         """The small picture (32, 32): means of cells, and of the whole where a cell has no valid pixel."""
         mean = self._sum.sum() / max(self._count.sum(), 1)
-        picture: NDArray[np.float64] = np.where(self._count > 0, self._sum / np.maximum(self._count, 1), mean)
+        picture: NDArray[np.float64] = np.where(
+            self._count > 0, self._sum / np.maximum(self._count, 1), mean
+        )
         return picture
 
 
@@ -75,7 +86,8 @@ def _cells(start: int, length: int, of: int) -> tuple[NDArray[np.intp], NDArray[
 def perceptual_hash(picture: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return 63 signs (-1 or 1): which low frequencies of a picture (32, 32) lie above their median.
 
-    Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash functions" (DCT hash).
+    Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash functions" (DCT
+    hash).
     """
     k = np.arange(SIDE)
     cosines = np.cos(np.pi / SIDE * (k[None] + 0.5) * k[:BITS, None])
@@ -89,11 +101,15 @@ def near_duplicates(pictures: Sequence[NDArray[np.float64]]) -> Iterator[tuple[i
 
     Pictures without texture (water, snow) are left out: they are alike without being the same.
     """
-    textured = [i for i, p in enumerate(pictures) if p.std() > 0.02 * max(1.0, float(np.abs(p).mean()))]
+    textured = [
+        i for i, p in enumerate(pictures) if p.std() > 0.02 * max(1.0, float(np.abs(p).mean()))
+    ]
     if not textured:
         return
     signs = np.stack([perceptual_hash(pictures[i]) for i in textured])
-    flat = np.stack([(pictures[i] - pictures[i].mean()).ravel() / pictures[i].std() for i in textured])
+    flat = np.stack(
+        [(pictures[i] - pictures[i].mean()).ravel() / pictures[i].std() for i in textured]
+    )
     paired = np.zeros(len(textured), bool)
     for start in range(0, len(textured), BATCH):
         near = signs[start : start + BATCH] @ signs.T >= signs.shape[1] - 2 * NEAR

@@ -32,7 +32,8 @@ AT_HOME = 2
 class Alignment:
     """Gathers how strong the image's edges are at the labels' boundaries, for each shift of the labels.
 
-    Shifted labels show by a clear peak away from 0. Boundaries to unlabelled pixels do not count: they are drawn anywhere.
+    Shifted labels show by a clear peak away from 0. Boundaries to unlabelled pixels do not count:
+    they are drawn anywhere.
     """
 
     def __init__(self) -> None:
@@ -65,7 +66,10 @@ class Alignment:
         peak = float(score.max())
         if max(map(abs, move)) <= AT_HOME or REACH in map(abs, move):
             return None
-        stands_out = peak - float(np.median(score[far])) > CLEAR * noise and peak - float(here.max()) > 0.5 * CLEAR * noise
+        stands_out = (
+            peak - float(np.median(score[far])) > CLEAR * noise
+            and peak - float(here.max()) > 0.5 * CLEAR * noise
+        )
         return move if stands_out else None
 
 
@@ -78,7 +82,9 @@ def _edges_by_shift(grey: NDArray[np.float32], labels: NDArray[np.int64]) -> NDA
     drawn = (inner[rows, cols] != UNLABELLED) & (inner[rows, cols + 1] != UNLABELLED)
     rows, cols = rows[drawn] * step, cols[drawn]
     thin = max(1, len(rows) // POINTS)
-    around = np.lib.stride_tricks.sliding_window_view(grey, (span, span + 1))[rows[::thin], cols[::thin]]
+    around = np.lib.stride_tricks.sliding_window_view(grey, (span, span + 1))[
+        rows[::thin], cols[::thin]
+    ]
     # The square root, so that a few strong edges do not decide.
     strength: NDArray[np.float32] = np.sqrt(np.abs(np.diff(around, axis=2)))
     return strength

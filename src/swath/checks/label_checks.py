@@ -49,7 +49,9 @@ class Meaning:
 
     def listed(self, codes: Counter[int]) -> str:
         """List values with their pixels, the most common first."""
-        listed = ", ".join(f"{self.shown(code)} ({count} pixels)" for code, count in codes.most_common(5))
+        listed = ", ".join(
+            f"{self.shown(code)} ({count} pixels)" for code, count in codes.most_common(5)
+        )
         return listed + (f" and {len(codes) - 5} more" if len(codes) > 5 else "")
 
 
@@ -63,12 +65,18 @@ def judge_labels(sample: Sample, fact: Facts, meaning: Meaning) -> Iterator[Find
 
 def _verdicts(sample: Sample, fact: Facts, meaning: Meaning) -> Iterator[Verdict]:
     codes = fact.labels.codes.copy()
-    if meaning.kind == "color" and meaning.legend and codes[BLACK] and not meaning.legend.known(np.array([BLACK]))[0]:
+    if (
+        meaning.kind == "color"
+        and meaning.legend
+        and codes[BLACK]
+        and not meaning.legend.known(np.array([BLACK]))[0]
+    ):
         yield (
-            "warning", "unpainted",
+            "warning",
+            "unpainted",
             f"This mask has {codes.pop(BLACK)} black pixels, and no class is black: they are taken as unlabelled.",
             "Add a class with color #000000 if black has a meaning.",
-        )  # fmt: skip
+        )
     codes = +codes  # drops what has no pixel
     worst = [*_values(fact, codes, meaning)]
     yield from worst
@@ -83,39 +91,46 @@ def _values(fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[Verd
     many = len(off.near) + len(off.far) > MAX_DISTINCT
     if many and (off.far.total() > PHOTOGRAPH * codes.total() or not judged):
         yield (
-            "error", "mask-photograph",
+            "error",
+            "mask-photograph",
             f"This mask has more than {MAX_DISTINCT} different {meaning.values}, as a photograph or a lossy mask has.",
             "Give the mask in a lossless format (PNG, GeoTIFF), name its classes with --classes if it has so many, "
             "or leave the pair out (--skip-bad does).",
-        )  # fmt: skip
+        )
         return
     if judged and off.near:
         yield _near(off.near + off.far if many else off.near, off.nearest, codes.total(), meaning)
     elif fact.labels.lossy:
         yield (
-            "warning", "mask-lossy", "This mask is a JPEG, which changes values: those that it holds may not be those meant.",
+            "warning",
+            "mask-lossy",
+            "This mask is a JPEG, which changes values: those that it holds may not be those meant.",
             "Export it again as PNG or GeoTIFF.",
-        )  # fmt: skip
+        )
     unknown = (off.far if judged else off.far + off.near) if meaning.legend else Counter[int]()
     if unknown and not (many and judged):
         share = unknown.total() / codes.total()
         yield (
-            "error", "unknown-code",
+            "error",
+            "unknown-code",
             f"This mask holds {meaning.listed(unknown)}, which no class has: {share:.2%} of its labelled pixels.",
             f"Add it to {meaning.legend.origin if meaning.legend else ''}, with `ignore: true` if it is not to be learnt.",
-        )  # fmt: skip
+        )
     lowest, highest = min(codes, default=0), max(codes, default=0)
     if meaning.legend is None and meaning.kind == "code" and highest > MAX_CODE:
         yield (
-            "error", "large-code",
+            "error",
+            "large-code",
             f"This mask holds the code {highest} ({codes[highest]} pixels), which a map of 8 or 16 bits cannot hold.",
             "Name the classes with --classes FILE and give this one a code up to 65535 first; or is this the right file?",
-        )  # fmt: skip
+        )
     if meaning.legend is None and lowest < 0:
         yield (
-            "error", "negative-code", f"This mask holds the negative code {lowest} ({codes[lowest]} pixels).",
+            "error",
+            "negative-code",
+            f"This mask holds the negative code {lowest} ({codes[lowest]} pixels).",
             "Name the classes with --classes FILE; `ignore: true` if it means no data.",
-        )  # fmt: skip
+        )
 
 
 def _near(near: Counter[int], nearest: Counter[int], total: int, meaning: Meaning) -> Verdict:
@@ -124,28 +139,38 @@ def _near(near: Counter[int], nearest: Counter[int], total: int, meaning: Meanin
         f"but not theirs, as smoothing and JPEG make them; the nearest are {meaning.listed(+nearest)}."
     )
     if meaning.snap:
-        return "note", "snapped-colours", what, "Each is taken for the nearest, as --snap-colours says."
+        return (
+            "note",
+            "snapped-colours",
+            what,
+            "Each is taken for the nearest, as --snap-colours says.",
+        )
     return (
-        "error", "near-colours", what,
+        "error",
+        "near-colours",
+        what,
         "Export the mask without smoothing, as PNG or GeoTIFF; or say --snap-colours to take each for the nearest; "
         "or name them in --classes if they are classes of their own.",
-    )  # fmt: skip
+    )
 
 
 def _soft(sample: Sample, fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[Verdict]:
     """Yield what is odd, but no obstacle."""
-    learnt = [code for c in meaning.legend.learnt for code in c.codes] if meaning.legend else list(codes)
+    learnt = (
+        [code for c in meaning.legend.learnt for code in c.codes] if meaning.legend else list(codes)
+    )
     if not any(codes[code] for code in learnt):
         yield "warning", "no-labels", "No pixel of this image is labelled.", "Check the labels."
         return
     if fact.labels.shift:
         rows, cols = fact.labels.shift
         yield (
-            "warning", "labels-shifted",
+            "warning",
+            "labels-shifted",
             f"The labels seem to be shifted: moved by {_moved(rows, 'down', 'up')} and {_moved(cols, 'right', 'left')} they "
             "would fit the image's edges best.",
             "Lay image and labels over each other, and move one of them.",
-        )  # fmt: skip
+        )
     yield from _georeferencing(sample, fact)
 
 
@@ -158,17 +183,20 @@ def _georeferencing(sample: Sample, fact: Facts) -> Iterator[Verdict]:
         crs = fact.labels.grid.crs
         if crs is None and image.crs is not None:
             yield (
-                "note", "paired-by-name",
+                "note",
+                "paired-by-name",
                 "It has no georeferencing and its image has: they are paired by name and size alone.",
                 "Make sure that it lies on the image's own pixels.",
-            )  # fmt: skip
+            )
     else:
         return
     if crs and image.crs and pyproj.CRS(crs) != pyproj.CRS(image.crs):
         yield (
-            "note", "labels-in-another-crs", f"The labels are in {_named(crs)} and the image in {_named(image.crs)}.",
+            "note",
+            "labels-in-another-crs",
+            f"The labels are in {_named(crs)} and the image in {_named(image.crs)}.",
             "Nothing: they are read onto the image's pixels (nearest).",
-        )  # fmt: skip
+        )
 
 
 def _named(crs: str) -> str:

@@ -54,7 +54,9 @@ def painted(facts: Iterable[LabelFacts], kind: Kind) -> list[int]:
     total: Counter[int] = Counter()
     for fact in facts:
         everything = fact.codes.total()
-        total.update({code: count for code, count in fact.codes.items() if count >= MAIN * everything})
+        total.update(
+            {code: count for code, count in fact.codes.items() if count >= MAIN * everything}
+        )
     chosen: list[int] = []
     points = np.empty((0, 3))
     for code, _ in total.most_common():
@@ -84,7 +86,11 @@ def strays(codes: Counter[int], palette: Sequence[int], kind: Kind) -> Strays:
 def _points(codes: Sequence[int], kind: Kind) -> NDArray[np.float64]:
     """Return values as points (n, 3) of a space with distances."""
     values = np.asarray(codes, np.int64)
-    return split_rgb(values).astype(float) if kind == "color" else np.stack([values, 0 * values, 0 * values], 1).astype(float)
+    return (
+        split_rgb(values).astype(float)
+        if kind == "color"
+        else np.stack([values, 0 * values, 0 * values], 1).astype(float)
+    )
 
 
 def _to_lines(points: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,17 +106,21 @@ def _to_lines(points: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray
 
 def judge_palette_files(root: Path, held: set[int]) -> Iterator[Finding]:
     """Compare the colours that a file beside the data names with those that the masks hold."""
-    for path in sorted(p for p in root.iterdir() if p.suffix.lower() in (".json", ".csv", ".txt", ".yaml", ".yml")):
+    for path in sorted(
+        p for p in root.iterdir() if p.suffix.lower() in (".json", ".csv", ".txt", ".yaml", ".yml")
+    ):
         named = _colours_named(path)
         if len(named) < 2 or not held - {BLACK}:
             continue
         absent, extra = named - held, held - named - {BLACK}
         if absent and extra:
             yield Finding(
-                "warning", "palette-disagrees", str(path),
+                "warning",
+                "palette-disagrees",
+                str(path),
                 f"It names {_listed(absent)}, which no mask holds; the masks hold {_listed(extra)}, which it does not name.",
                 "Find out which colour is which class by looking at a mask, and write it down for --classes.",
-            )  # fmt: skip
+            )
 
 
 def _listed(colours: set[int]) -> str:
@@ -126,7 +136,10 @@ def _colours_named(path: Path) -> set[int]:
         if path.suffix.lower() == ".json":
             found |= set(_triples(json.loads(text)))
         elif path.suffix.lower() == ".csv":
-            rows = [{str(k).strip().lower(): v for k, v in row.items()} for row in csv.DictReader(text.splitlines())]
+            rows = [
+                {str(k).strip().lower(): v for k, v in row.items()}
+                for row in csv.DictReader(text.splitlines())
+            ]
             found |= {_packed([int(row[c]) for c in "rgb"]) for row in rows}
     except (OSError, ValueError, KeyError, TypeError):
         return set()

@@ -39,7 +39,8 @@ class ImageFacts:
         nodata: declared nodata value of each band, or None.
         stats: statistics by band; empty where no pixel is valid.
         valid: number of valid pixels.
-        veiled: pixels whose alpha is neither 0 nor full: an alpha band has few, a band of data has many.
+        veiled: pixels whose alpha is neither 0 nor full: an alpha band has few, a band of data has
+            many.
         not_a_number: pixels with NaN in a band that does not declare it as nodata.
         infinite: pixels with an infinite value.
         turned: whether EXIF says that it is to be seen turned, and it is read so.
@@ -75,7 +76,8 @@ class LabelFacts:
     Attributes:
         codes: number of pixels by label code or packed colour.
         names: names of codes, where the labels have names.
-        shift: rows and columns by which they should be moved to lie on the image's edges; None where they lie well.
+        shift: rows and columns by which they should be moved to lie on the image's edges; None
+            where they lie well.
         lossy: whether the file's format changes values (JPEG).
         grid: the file's own grid; None for polygons and unlabelled images.
     """
@@ -107,7 +109,10 @@ class Facts:
 def examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Finding:
     """Read all of a sample; a file that cannot be read, or not be fitted, is a finding."""
     try:
-        with sample.open_image() as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
+        with (
+            sample.open_image() as raster,
+            closing(sample.open_labels(raster.grid, legend)) as labels,
+        ):
             reading = _Reading(raster)
             codes: Counter[int] = Counter()
             alignment = Alignment()
@@ -164,13 +169,20 @@ class _Reading:
         self._valid += int(valid.sum())
         self._veiled += self._raster.count_veiled(window)
         self._tally.add(values, valid)
-        edges = (not window.row, window.stop[0] == grid.height, not window.col, window.stop[1] == grid.width)
+        edges = (
+            not window.row,
+            window.stop[0] == grid.height,
+            not window.col,
+            window.stop[1] == grid.width,
+        )
         self._collar.update(collar(values, valid, edges))
         if values.dtype.kind == "f":
             if not self._declares_nan:
                 self._not_a_number += int(np.isnan(values).any(axis=0).sum())
             with np.errstate(over="ignore"):
-                self._infinite += int(np.isinf(values.astype(np.float32, copy=False)).any(axis=0).sum())
+                self._infinite += int(
+                    np.isinf(values.astype(np.float32, copy=False)).any(axis=0).sum()
+                )
         grey = _grey(pixels)
         self._likeness.add(window, values, grey, valid)
         return grey
@@ -179,13 +191,25 @@ class _Reading:
     def facts(self) -> ImageFacts:
         raster = self._raster
         return ImageFacts(
-            raster.grid, raster.bands, raster.dtypes, raster.nodata, self._tally.stats, self._valid, self._veiled,
-            self._not_a_number, self._infinite, raster.turned, dict(self._collar), self._likeness.picture,
+            raster.grid,
+            raster.bands,
+            raster.dtypes,
+            raster.nodata,
+            self._tally.stats,
+            self._valid,
+            self._veiled,
+            self._not_a_number,
+            self._infinite,
+            raster.turned,
+            dict(self._collar),
+            self._likeness.picture,
             self._likeness.digest,
-        )  # fmt: skip
+        )
 
 
 def _grey(pixels: Pixels) -> NDArray[np.float32]:
     """Return the mean of the first three bands (rows, columns), 0 where a pixel is invalid."""
-    grey = np.add.reduce(pixels.values[:3], axis=0, dtype=np.float32) / np.float32(min(3, len(pixels.values)))
+    grey = np.add.reduce(pixels.values[:3], axis=0, dtype=np.float32) / np.float32(
+        min(3, len(pixels.values))
+    )
     return grey if pixels.valid.all() else np.where(pixels.valid, grey, np.float32(0))

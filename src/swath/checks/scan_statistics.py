@@ -37,8 +37,8 @@ class BandStats:
 class Tally:
     """Statistics of all bands of an image.
 
-    Types of 8 and 16 bits are counted value by value, which is exact and fast; wider ones, and 16 bits of very many bands, go
-    through `Moments`.
+    Types of 8 and 16 bits are counted value by value, which is exact and fast; wider ones, and 16
+    bits of very many bands, go through `Moments`.
 
     Args:
         bands: number of bands.
@@ -46,9 +46,15 @@ class Tally:
     """
 
     def __init__(self, bands: int, dtype: np.dtype[Any]) -> None:
-        few = dtype.kind in "iu" and dtype.itemsize <= 2 and bands << 8 * dtype.itemsize <= MOST_COUNTS
+        few = (
+            dtype.kind in "iu"
+            and dtype.itemsize <= 2
+            and bands << 8 * dtype.itemsize <= MOST_COUNTS
+        )
         self._offset = int(np.iinfo(dtype).min) if few else None
-        self._counts = np.zeros((bands, 1 << 8 * dtype.itemsize if self._offset is not None else 0), np.int64)
+        self._counts = np.zeros(
+            (bands, 1 << 8 * dtype.itemsize if self._offset is not None else 0), np.int64
+        )
         self._moments = Moments(bands)
         self._top = np.zeros(bands, np.int64)
 
@@ -72,7 +78,13 @@ class Tally:
         if self._offset is None:
             m = self._moments
             rows = zip(m.low, m.high, m.mean, m.std * (m.low < m.high), self._top, strict=True)
-            return tuple(BandStats(low, high, mean, std, int(top)) for low, high, mean, std, top in rows) if m.count else ()
+            return (
+                tuple(
+                    BandStats(low, high, mean, std, int(top)) for low, high, mean, std, top in rows
+                )
+                if m.count
+                else ()
+            )
         out = []
         for counts in self._counts:
             held = np.flatnonzero(counts)
@@ -89,7 +101,9 @@ def _count(values: NDArray[Any], offset: int, counts: NDArray[np.int64]) -> None
     """Add the values (n,) to their counts, piece by piece: NumPy counts in 64 bits, and a piece stays in the cache."""
     for start in range(0, len(values), PIECE):
         piece = values[start : start + PIECE]
-        counts += np.bincount(piece if not offset else piece.astype(np.int64) - offset, minlength=len(counts))
+        counts += np.bincount(
+            piece if not offset else piece.astype(np.int64) - offset, minlength=len(counts)
+        )
 
 
 def counted(labels: NDArray[np.int64]) -> dict[int, int]:
@@ -101,17 +115,29 @@ def counted(labels: NDArray[np.int64]) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.astype(np.int64).tolist(), strict=True))
 
 
-def collar(values: NDArray[Any], valid: NDArray[np.bool_], edges: tuple[bool, bool, bool, bool]) -> dict[float, int]:
+def collar(
+    values: NDArray[Any], valid: NDArray[np.bool_], edges: tuple[bool, bool, bool, bool]
+) -> dict[float, int]:
     """Count border pixels that lie in long runs of one evident no-data value in all bands.
 
     Args:
         values: pixels (bands, rows, columns).
         valid: where they are not declared to be nodata (rows, columns).
-        edges: whether the first row, last row, first column and last column are the image's own border.
+        edges: whether the first row, last row, first column and last column are the image's own
+            border.
     """
-    lines: list[tuple[Any, Any]] = [(0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1)]
+    lines: list[tuple[Any, Any]] = [
+        (0, slice(None)),
+        (-1, slice(None)),
+        (slice(None), 0),
+        (slice(None), -1),
+    ]
     kind = values.dtype.kind
-    candidates = [v for v in COLLARS if v >= 0 or kind == "f" or (kind == "i" and v >= np.iinfo(values.dtype).min)]
+    candidates = [
+        v
+        for v in COLLARS
+        if v >= 0 or kind == "f" or (kind == "i" and v >= np.iinfo(values.dtype).min)
+    ]
     if kind == "u":
         candidates.append(float(np.iinfo(values.dtype).max))
     found: dict[float, int] = {}

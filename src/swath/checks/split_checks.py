@@ -49,22 +49,33 @@ def _coverage(manifest: Manifest) -> Iterator[Finding]:
                 )
             else:
                 yield Finding(
-                    "warning", "unlabelled-split", manifest.source, f"No labelled pixel is left in the {split} split.",
+                    "warning",
+                    "unlabelled-split",
+                    manifest.source,
+                    f"No labelled pixel is left in the {split} split.",
                     "Choose a smaller --block or --buffer, or other groups.",
-                )  # fmt: skip
+                )
             continue
-        absent = [name for i, name in enumerate(names) if not counts[i] and any(t[i] for t in of.values())]
+        absent = [
+            name for i, name in enumerate(names) if not counts[i] and any(t[i] for t in of.values())
+        ]
         if absent:
             yield Finding(
-                "warning", "class-absent", manifest.source, f"Absent from the {split} split: {', '.join(absent)}.",
+                "warning",
+                "class-absent",
+                manifest.source,
+                f"Absent from the {split} split: {', '.join(absent)}.",
                 "Choose other groups with --test and --val, or another --seed.",
-            )  # fmt: skip
+            )
     nowhere = [name for i, name in enumerate(names) if not any(t[i] for t in of.values())]
     if nowhere:
         yield Finding(
-            "warning", "class-empty", manifest.source, f"No valid labelled pixel at all: {', '.join(nowhere)}.",
+            "warning",
+            "class-empty",
+            manifest.source,
+            f"No valid labelled pixel at all: {', '.join(nowhere)}.",
             "Check the labels, and whether they lie on nodata; or take the class out.",
-        )  # fmt: skip
+        )
 
 
 def _leaks(manifest: Manifest, alike: Sequence[tuple[str, str]]) -> Iterator[Finding]:
@@ -80,13 +91,24 @@ def _leaks(manifest: Manifest, alike: Sequence[tuple[str, str]]) -> Iterator[Fin
     for sample in labelled:
         by_image.setdefault(manifest.images[sample.image].name, []).append(sample)
     for x, y in alike:
-        twins = [(a, b) for a in by_image.get(x, []) for b in by_image.get(y, []) if a.window.within(b.window).size]
+        twins = [
+            (a, b)
+            for a in by_image.get(x, [])
+            for b in by_image.get(y, [])
+            if a.window.within(b.window).size
+        ]
         pairs += [(a, b, "show the same") for a, b in twins]
     leaks = [(a, b, what) for a, b, what in pairs if a.split != b.split]
     for a, b, what in leaks[:LISTED]:
-        more = f" There are {len(leaks) - LISTED} more such pairs." if len(leaks) > LISTED and a is leaks[LISTED - 1][0] else ""
+        more = (
+            f" There are {len(leaks) - LISTED} more such pairs."
+            if len(leaks) > LISTED and a is leaks[LISTED - 1][0]
+            else ""
+        )
         yield Finding(
-            "warning", "split-leak", manifest.source,
+            "warning",
+            "split-leak",
+            manifest.source,
             f"{a.name} ({a.split}) and {b.name} ({b.split}) {what}, so scores will be too good.{more}",
             "Put both into one group (folder), or name their groups for one split.",
-        )  # fmt: skip
+        )

@@ -13,7 +13,13 @@ from typing import TypeAlias
 
 from rasterio.enums import ColorInterp
 
-from swath.checks.cross_checks import compare_images, find_alike, judge_alike, judge_classes, judge_ground
+from swath.checks.cross_checks import (
+    compare_images,
+    find_alike,
+    judge_alike,
+    judge_classes,
+    judge_ground,
+)
 from swath.checks.image_checks import judge_image
 from swath.checks.label_checks import Meaning, judge_labels
 from swath.checks.label_colors import judge_palette_files, painted
@@ -77,7 +83,9 @@ def survey(catalogue: Catalogue, legend: Legend | None, snap: bool = False) -> S
             else:
                 facts[sample.name] = result
     palette = (
-        [code for c in legend.classes for code in c.codes] if legend else painted((f.labels for f in facts.values()), kind)
+        [code for c in legend.classes for code in c.codes]
+        if legend
+        else painted((f.labels for f in facts.values()), kind)
     )
     meaning = Meaning(kind, legend, palette, snap)
     for sample in samples:
@@ -99,7 +107,14 @@ def survey(catalogue: Catalogue, legend: Legend | None, snap: bool = False) -> S
         findings += _about_classes(catalogue, good, legend)
     order = {"error": 0, "warning": 1, "note": 2}
     findings.sort(key=lambda f: order[f.level])
-    return Survey(catalogue, legend, facts, tuple(findings), tuple((a.name, b.name) for a, b, _ in alike), stamps)
+    return Survey(
+        catalogue,
+        legend,
+        facts,
+        tuple(findings),
+        tuple((a.name, b.name) for a, b, _ in alike),
+        stamps,
+    )
 
 
 def _palette(legend: Legend | None, facts: Mapping[str, Facts], kind: Kind) -> list[int]:
@@ -108,7 +123,9 @@ def _palette(legend: Legend | None, facts: Mapping[str, Facts], kind: Kind) -> l
     return [code for c in legend.classes for code in c.codes]
 
 
-def _about_classes(catalogue: Catalogue, good: Mapping[str, Facts], legend: Legend) -> Iterator[Finding]:
+def _about_classes(
+    catalogue: Catalogue, good: Mapping[str, Facts], legend: Legend
+) -> Iterator[Finding]:
     yield from judge_classes(catalogue.samples, good, legend, catalogue.root)
     if legend.kind == "color":
         held = {code for fact in good.values() for code in fact.labels.codes}
@@ -118,8 +135,8 @@ def _about_classes(catalogue: Catalogue, good: Mapping[str, Facts], legend: Lege
 def _kind_of(samples: Sequence[Sample]) -> Kind:
     """Masks hold colours where most have three bands, so that one odd mask does not change what all others mean.
 
-    Pictures with palettes hold codes while their palettes agree; each with its own order of colours, they hold colours.
-    Unreadable ones are reported later.
+    Pictures with palettes hold codes while their palettes agree; each with its own order of
+    colours, they hold colours. Unreadable ones are reported later.
     """
     kinds: Counter[Kind] = Counter()
     palettes: list[Palette] = []

@@ -31,7 +31,8 @@ class Command:
     """A verb of the program.
 
     Attributes:
-        options: its options class; `TrainOptions` makes `swath train`, and its docstring is the help.
+        options: its options class; `TrainOptions` makes `swath train`, and its docstring is the
+            help.
         summarise: turns the verb's result into text for people.
         ok: whether a result means success (exit 0) or not (exit 1).
         wait: what to do after the result is printed, for verbs that leave something running.
@@ -59,13 +60,19 @@ class Command:
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         app.command(self.name, help=inspect.getdoc(self.options))(run)
 
-    def run(self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool) -> None:
+    def run(
+        self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool
+    ) -> None:
         """Run the verb, print its result, and leave with an exit code where that is not 0."""
         from swath.cli.progress_bar import Bars
         from swath.progress import listening
 
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-        logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what GDAL says comes as an error of ours
+        logging.basicConfig(
+            level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
+        )
+        logging.getLogger("rasterio").setLevel(
+            logging.CRITICAL
+        )  # what GDAL says comes as an error of ours
         try:
             with interruptible():
                 read = _read_config(config, self.options) if config else {}
@@ -83,14 +90,26 @@ class Command:
         except SwathError as error:
             fail(error)
         except ModuleNotFoundError as error:
-            fail(SwathError(f"this needs the package {error.name}", fix=f'Run `pip install "swath[{_extra(error.name)}]"`'))
-        except OSError as error:  # while libraries are imported: torch looks for a folder for temporary files
+            fail(
+                SwathError(
+                    f"this needs the package {error.name}",
+                    fix=f'Run `pip install "swath[{_extra(error.name)}]"`',
+                )
+            )
+        except (
+            OSError
+        ) as error:  # while libraries are imported: torch looks for a folder for temporary files
             fail(refused_by_system(error))
         except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback unasked
             if verbose:
                 traceback.print_exc()
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            fail(SwathError(f"swath {self.name} failed unexpectedly ({reason})", fix="Please report it; -v shows where"))
+            fail(
+                SwathError(
+                    f"swath {self.name} failed unexpectedly ({reason})",
+                    fix="Please report it; -v shows where",
+                )
+            )
         if as_json:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
@@ -103,11 +122,14 @@ class Command:
     def spread(self, words: Sequence[str]) -> list[str]:
         """Repeat the flag before each value of a list option, so that `--images a.tif b.tif` is understood.
 
-        Such an option takes all words up to the next flag, except those that the command's arguments still lack.
+        Such an option takes all words up to the next flag, except those that the command's
+        arguments still lack.
         """
         fields = _fields(self.options)
         lists = {f.flag for f in fields if f.many and not f.positional}
-        switches = {flag for f in fields if f.plain is bool for flag in f.declaration.split("/")} | _SWITCHES
+        switches = {
+            flag for f in fields if f.plain is bool for flag in f.declaration.split("/")
+        } | _SWITCHES
         lacking = sum(f.positional and f.required for f in fields)
         runs: list[tuple[str | None, list[str]]] = [(None, [])]
         value_next = False
@@ -129,13 +151,24 @@ class Command:
                 runs[i : i + 1] = [(flag, values[:keep]), (None, values[keep:])]
         out: list[str] = []
         for flag, values in runs:
-            out += [piece for value in values for piece in (flag, value)] or [flag] if flag else values
+            out += (
+                [piece for value in values for piece in (flag, value)] or [flag] if flag else values
+            )
         return out
 
 
 def _extra(package: str | None) -> str:
     """Return the extras that bring a package."""
-    serving = {"titiler", "uvicorn", "fastapi", "starlette", "rio_tiler", "prometheus_client", "h11", "anyio"}
+    serving = {
+        "titiler",
+        "uvicorn",
+        "fastapi",
+        "starlette",
+        "rio_tiler",
+        "prometheus_client",
+        "h11",
+        "anyio",
+    }
     return "serve" if (package or "").split(".")[0] in serving else "train,report"
 
 
@@ -181,7 +214,9 @@ class _Field:
 
     @property
     def help(self) -> str:
-        text = next((n.description for n in self.notes if isinstance(n, FieldInfo) and n.description), "")
+        text = next(
+            (n.description for n in self.notes if isinstance(n, FieldInfo) and n.description), ""
+        )
         tells = isinstance(self.default, (str, int, float)) and not isinstance(self.default, bool)
         return f"{text} [default: {self.default}]" if tells else text
 
@@ -190,7 +225,11 @@ class _Field:
         """Numbers and choices are checked where they are typed, all else is text for the options object."""
         if self.many:
             return list[str]
-        return self.plain if self.plain in (bool, int, float) or get_origin(self.plain) is Literal else str
+        return (
+            self.plain
+            if self.plain in (bool, int, float) or get_origin(self.plain) is Literal
+            else str
+        )
 
 
 def _fields(options: type) -> list[_Field]:
@@ -217,17 +256,33 @@ def _parameter(field: _Field) -> inspect.Parameter:
         info = typer.Option(field.declaration, help=field.help, show_default=False)
     kind: Any = Optional[field.parsed_as]  # noqa: UP045 - made at run time
     annotation = Annotated[kind, info]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
 
 
 def _common(name: str, kind: Any, default: Any, *flags: str, text: str) -> inspect.Parameter:
     annotation = Annotated[kind, typer.Option(*flags, help=text, show_default=False)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
 
 
 _COMMON = [
-    _common("config", Path | None, None, "--config", text="YAML file with any of these options; flags win over it."),
-    _common("as_json", bool, False, "--json", text="Print the result as one JSON object, the last line on stdout."),
+    _common(
+        "config",
+        Path | None,
+        None,
+        "--config",
+        text="YAML file with any of these options; flags win over it.",
+    ),
+    _common(
+        "as_json",
+        bool,
+        False,
+        "--json",
+        text="Print the result as one JSON object, the last line on stdout.",
+    ),
     _common("quiet", bool, False, "--quiet", "-q", text="Print nothing but errors (and --json)."),
     _common("verbose", bool, False, "--verbose", "-v", text="Say more on stderr."),
 ]
@@ -244,13 +299,21 @@ def _read_config(path: Path, options: type) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"the configuration cannot be read ({error})", file=path, fix="Check the path and YAML") from error
+        raise UsageError(
+            f"the configuration cannot be read ({error})", file=path, fix="Check the path and YAML"
+        ) from error
     if not isinstance(content, dict):
-        raise UsageError("the configuration is not a mapping", file=path, fix="Write one `option: value` a line")
+        raise UsageError(
+            "the configuration is not a mapping", file=path, fix="Write one `option: value` a line"
+        )
     known = [f.name for f in _fields(options)] + ["json", "quiet", "verbose"]
     words = {name.rstrip("_"): name for name in known}
-    values = {words.get(word := str(key).replace("-", "_"), word): value for key, value in content.items()}
+    values = {
+        words.get(word := str(key).replace("-", "_"), word): value for key, value in content.items()
+    }
     for key in values:
         if key not in known:
-            raise UsageError(f"there is no option {key!r}", file=path, fix=f"Options are: {', '.join(known)}")
+            raise UsageError(
+                f"there is no option {key!r}", file=path, fix=f"Options are: {', '.join(known)}"
+            )
     return values

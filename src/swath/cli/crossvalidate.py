@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 def _summary(result: CrossvalidateResult) -> str:
-    lines = [f"mIoU {score(result.miou)} {span(result.miou_interval)} over all folds; "
-             f"mean of folds {score(result.mean)}, deviation {score(result.deviation)}"]  # fmt: skip
-    lines += [f"  {score(fold.miou)}  {fold.model}  {shortened(fold.groups)}" for fold in result.folds]
+    lines = [
+        f"mIoU {score(result.miou)} {span(result.miou_interval)} over all folds; "
+        f"mean of folds {score(result.mean)}, deviation {score(result.deviation)}"
+    ]
+    lines += [
+        f"  {score(fold.miou)}  {fold.model}  {shortened(fold.groups)}" for fold in result.folds
+    ]
     return "\n".join([*lines, f"Result: {result.result}"])
 
 

@@ -19,7 +19,11 @@ def _summary(result: DemoResult) -> str:
         f"Report: {result.report}\n"
         f"Model:  {result.model}\n"
         f"{result.seconds / 60:.1f} minutes in all\n"
-        + (f"{result.url} shows it; Ctrl-C ends it" if result.url else f"Look at it: {shlex.join(result.view)}")
+        + (
+            f"{result.url} shows it; Ctrl-C ends it"
+            if result.url
+            else f"Look at it: {shlex.join(result.view)}"
+        )
     )
 
 

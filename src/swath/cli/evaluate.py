@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def _summary(result: EvaluateResult) -> str:
-    where = "blocks with labels" if result.split == "labels" else f"images of the {result.split} split"
+    where = (
+        "blocks with labels" if result.split == "labels" else f"images of the {result.split} split"
+    )
     lines = [
         f"mIoU {score(result.miou)} {span(result.miou_interval)}, accuracy {score(result.accuracy)} "
         f"{span(result.accuracy_interval)}, kappa {score(result.kappa)} on {result.images} {where}",
@@ -28,14 +30,22 @@ def _summary(result: EvaluateResult) -> str:
         lines.append(f"No intervals: {len(result.groups)} group(s) were scored, and it takes {3}")
     if result.reliability is not None:
         r = result.reliability
-        fitted = f"{score(r.error_before)} before calibration" if r.temperature != 1 else "not calibrated: no validation split"
+        fitted = (
+            f"{score(r.error_before)} before calibration"
+            if r.temperature != 1
+            else "not calibrated: no validation split"
+        )
         lines.append(f"Expected calibration error {score(r.error)} ({fitted})")
     if result.unmapped:
-        lines.append(f"{result.unmapped} labelled pixels have no data in the map and are not scored")
+        lines.append(
+            f"{result.unmapped} labelled pixels have no data in the map and are not scored"
+        )
     if result.miou_with_unlabeled is not None:
         lines.append(f"mIoU with unlabelled ground as a class: {score(result.miou_with_unlabeled)}")
     if result.miou3 is not None:
-        lines.append(f"mIoU-3 (with heights to a metre, known at {result.heights_known:.0%}): {score(result.miou3)}")
+        lines.append(
+            f"mIoU-3 (with heights to a metre, known at {result.heights_known:.0%}): {score(result.miou3)}"
+        )
     return "\n".join([*lines, *([f"Report: {result.report}"] if result.report else [])])
 
 

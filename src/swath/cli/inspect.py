@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 
 def _summary(result: InspectResult) -> str:
     total = sum(c.pixels for c in result.classes) or 1
-    lines = [f"{result.images} images, layout {result.layout}, bands: {', '.join(result.bands) or 'none'}"]
+    lines = [
+        f"{result.images} images, layout {result.layout}, bands: {', '.join(result.bands) or 'none'}"
+    ]
     if result.groups:
         lines.append(f"{len(result.groups)} groups: {shortened(result.groups)}")
-    lines += [f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels" for c in result.classes]
+    lines += [
+        f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels"
+        for c in result.classes
+    ]
     if result.likeness is not None:
         far = "-" if result.likeness.distance is None else f"{result.likeness.distance:.3g}"
-        lines.append(f"Distance from the training data: {far} (1 is usual, {result.likeness.threshold:.3g} the limit)")
+        lines.append(
+            f"Distance from the training data: {far} (1 is usual, {result.likeness.threshold:.3g} the limit)"
+        )
         for b in result.likeness.bands:
             known = f"training data {b.known_low:g} to {b.known_high:g}, mean {b.known_mean:.4g}"
             lines.append(f"  {b.name:<12} {b.low:g} to {b.high:g}, mean {b.mean:.4g}; {known}")

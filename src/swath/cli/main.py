@@ -28,9 +28,22 @@ from swath.cli.command import fail
 from swath.errors import SwathError
 
 VERBS = (
-    inspect, prepare, train, crossvalidate, evaluate, compare,
-    predict, sample, area, quantize, export, submit, view, serve, demo,
-)  # fmt: skip
+    inspect,
+    prepare,
+    train,
+    crossvalidate,
+    evaluate,
+    compare,
+    predict,
+    sample,
+    area,
+    quantize,
+    export,
+    submit,
+    view,
+    serve,
+    demo,
+)
 COMMANDS = {c.name: c for c in (m.COMMAND for m in VERBS)}
 
 app = typer.Typer(
@@ -47,7 +60,9 @@ for command in COMMANDS.values():
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+def _version(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
     if version:
         from swath import __version__
 
@@ -58,7 +73,8 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the program.
 
-    Exit codes: 0 done; 1 the data or the job is at fault; 2 usage; 130 interrupted (Ctrl-C or SIGTERM).
+    Exit codes: 0 done; 1 the data or the job is at fault; 2 usage; 130 interrupted (Ctrl-C or
+    SIGTERM).
     """
     words = list(sys.argv[1:] if argv is None else argv)
     command = COMMANDS.get(words[0]) if words else None
@@ -70,4 +86,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.write("Interrupted.\n")
         raise SystemExit(130) from None
     except MemoryError:
-        fail(SwathError("there is not enough memory", fix="Close other programs, or use a machine with more"))
+        fail(
+            SwathError(
+                "there is not enough memory", fix="Close other programs, or use a machine with more"
+            )
+        )

@@ -18,16 +18,24 @@ def _summary(result: PredictResult) -> str:
         return _foreseen(result, result.plan)
     lines = [f"{result.map}: {result.pixels / 1e6:.2f} Mpixel in {result.seconds:.1f} s"]
     lines += [f"  also {name}" for name in result.maps if name != result.map]
-    lines += [f"  {name:<26} {count / result.pixels:6.1%}" for name, count in result.classes.items()]
+    lines += [
+        f"  {name:<26} {count / result.pixels:6.1%}" for name, count in result.classes.items()
+    ]
     lines.append(f"  {'(no data)':<20} {result.nodata / result.pixels:6.1%}")
     if result.zooms != [1]:
-        lines.append(f"  seen at scale {', '.join(map(_fraction, result.zooms))}, at which the network knows the ground")
+        lines.append(
+            f"  seen at scale {', '.join(map(_fraction, result.zooms))}, at which the network knows the ground"
+        )
     return "\n".join(lines)
 
 
 def _foreseen(result: PredictResult, plan: Foresight) -> str:
     rows, cols = plan.read
-    seam = "not measured" if plan.seam is None else f"{plan.seam:.2%} of labels differ from whole images"
+    seam = (
+        "not measured"
+        if plan.seam is None
+        else f"{plan.seam:.2%} of labels differ from whole images"
+    )
     speed = f"{plan.pixels_per_second / 1e6:.2f} Mpixel/s"
     times = ", ".join(f"{_duration(s)} on {n}" for n, s in plan.seconds.items())
     lines = [
@@ -43,9 +51,13 @@ def _foreseen(result: PredictResult, plan: Foresight) -> str:
         lines.insert(3, f"  tta       {plan.tta}: {work}")
     if plan.zoom != 1:
         share = f"{plan.cost:.3g} pixels through the network for each one read"
-        lines.insert(3, f"  scale     {_fraction(plan.zoom)}, at which the network knows the ground; {share}")
+        lines.insert(
+            3, f"  scale     {_fraction(plan.zoom)}, at which the network knows the ground; {share}"
+        )
     if plan.context == "global":
-        lines.append("  The network looks at all of a tile, so its labels depend on the tiles; expect seams.")
+        lines.append(
+            "  The network looks at all of a tile, so its labels depend on the tiles; expect seams."
+        )
     return "\n".join(lines)
 
 

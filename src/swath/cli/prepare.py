@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 def _summary(result: PrepareResult) -> str:
-    lines = [f"{result.dataset}: {result.images} images, layout {result.layout}, bands: {', '.join(result.bands)}"]
+    lines = [
+        f"{result.dataset}: {result.images} images, layout {result.layout}, bands: {', '.join(result.bands)}"
+    ]
     for name, split in result.splits.items():
-        lines.append(f"  {name:<5} {split.images:>5} images  {split.pixels:>12} labelled pixels  {shortened(split.groups)}")
+        lines.append(
+            f"  {name:<5} {split.images:>5} images  {split.pixels:>12} labelled pixels  {shortened(split.groups)}"
+        )
     lines.append("  " + " " * 33 + "".join(f"{name:>8}" for name in result.splits))
     for c in result.classes:
         shares = "".join(f"{share:8.1%}" for share in c.shares.values())

@@ -15,7 +15,8 @@ from swath.errors import SwathError
 def interruptible() -> Iterator[None]:
     """Take SIGTERM for Ctrl-C, so that what is half done is removed, and what either brings about for an interruption.
 
-    A library that is being imported at that moment makes another error of it: NumPy's is `ImportError: initialization failed`.
+    A library that is being imported at that moment makes another error of it: NumPy's is
+    `ImportError: initialization failed`.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed, or the process was asked to end.
@@ -31,7 +32,9 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     taken = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell has it for what runs in the background
+    if (
+        signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    ):  # as a shell has it for what runs in the background
         taken.append(signal.SIGINT)
     before = {how: signal.signal(how, strike) for how in taken}
     try:

@@ -23,7 +23,11 @@ def listed(findings: Sequence[dict[str, str]]) -> list[str]:
         if f["level"] == "error" or seen[f["code"]] <= FIRST:
             lines.append(f"  {f['level']:<7} {f['code']}: {f['file']}: {f['message']} {f['fix']}")
     soft = {f["code"] for f in findings if f["level"] != "error"}
-    return lines + [f"  and {n - FIRST} more of {code}" for code, n in seen.items() if n > FIRST and code in soft]
+    return lines + [
+        f"  and {n - FIRST} more of {code}"
+        for code, n in seen.items()
+        if n > FIRST and code in soft
+    ]
 
 
 def score(value: float | None) -> str:

@@ -20,7 +20,9 @@ def _summary(result: TrainResult) -> str:
         f"  began with: {result.first_weights}",
         f"  {'share of the pixels':<26} labelled   drawn",
     ]
-    return "\n".join([*lines, *(f"  {c.name:<26} {c.share:8.1%} {c.drawn:7.1%}" for c in result.sampling)])
+    return "\n".join(
+        [*lines, *(f"  {c.name:<26} {c.share:8.1%} {c.drawn:7.1%}" for c in result.sampling)]
+    )
 
 
 COMMAND = Command(TrainOptions, _summary)

@@ -1,7 +1,7 @@
 """One prediction in a process of its own: `python -m swath.cli.worker MODEL IMAGE MAP`.
 
-Each line on stdout is a JSON object: `{"progress": 0..1}` while it works, at the end `{"done": true}` or `{"error": "..."}`. It
-ends when its stdin closes, so that it never outlives the server.
+Each line on stdout is a JSON object: `{"progress": 0..1}` while it works, at the end `{"done":
+true}` or `{"error": "..."}`. It ends when its stdin closes, so that it never outlives the server.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def main(model: str, image: str, target: str) -> None:
         with listening(_Teller()):
             swath.predict(model, image, target)
     except swath.SwathError as error:
-        _say({"error": " ".join(part.rstrip(".") + "." for part in (error.what, error.fix) if part)})
+        _say(
+            {"error": " ".join(part.rstrip(".") + "." for part in (error.what, error.fix) if part)}
+        )
     else:
         _say({"done": True})
 

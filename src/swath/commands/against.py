@@ -32,8 +32,10 @@ class Likeness(Result):
     """How unlike the training data an image is.
 
     Attributes:
-        distance: 1 is usual among the training images; None where the image has other bands, or no data.
-        threshold: the distance of the training group that is least like all others; beyond it, expect a worse map.
+        distance: 1 is usual among the training images; None where the image has other bands, or no
+            data.
+        threshold: the distance of the training group that is least like all others; beyond it,
+            expect a worse map.
         bands: statistics band by band.
     """
 
@@ -56,13 +58,19 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
     model = Model(str(options.against))
     card = model.card
     if card.familiarity is None:
-        raise ModelError("it does not know what its training data were like", file=model.path, fix="Train it again")
+        raise ModelError(
+            "it does not know what its training data were like",
+            file=model.path,
+            fix="Train it again",
+        )
     path = Path(options.source)
     names = card.image_bands
     if path.is_dir() and not options.images:
         images = tuple(find_stack(path, names))
     elif path.is_dir():
-        raise UsageError("--against takes one image", fix="Give the image, or the folder of its bands, as SOURCE")
+        raise UsageError(
+            "--against takes one image", fix="Give the image, or the folder of its bands, as SOURCE"
+        )
     else:
         images = (path,)
     found = examine(Sample(path.stem, images, None), "code", None)
@@ -73,32 +81,55 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
     if len(fact.bands) != len(names):
         findings.append(
             Finding(
-                "error", "other-bands", str(path),
+                "error",
+                "other-bands",
+                str(path),
                 f"It has {len(fact.bands)} band(s), and the model takes {len(names)} ({', '.join(names)}).",
                 "Give an image with these bands.",
             )
-        )  # fmt: skip
-        return Likeness(distance=None, threshold=card.familiarity.threshold, bands=[]), list(fact.bands), findings
+        )
+        return (
+            Likeness(distance=None, threshold=card.familiarity.threshold, bands=[]),
+            list(fact.bands),
+            findings,
+        )
     if str(fact.dtype) != card.dtype:
         findings.append(
             Finding(
-                "warning", "other-type", str(path), f"It is {fact.dtype}, and the model was taught with {card.dtype}.",
+                "warning",
+                "other-type",
+                str(path),
+                f"It is {fact.dtype}, and the model was taught with {card.dtype}.",
                 "Bring it to the training data's type and scale.",
             )
-        )  # fmt: skip
+        )
     with View(Raster(images, names), latitude=card.latitude) as image:
         far, _ = distance(image, model.engine, card.familiarity)
     if far > card.familiarity.threshold:
         findings.append(
             Finding(
-                "warning", "unlike-training", str(path),
+                "warning",
+                "unlike-training",
+                str(path),
                 f"It is unlike the training data: at a distance of {far:.3g}, where no training group is further than "
                 f"{card.familiarity.threshold:.3g} from all others.",
                 "Check bands, their order and scale; if they are right, expect a worse map, and label some of this ground.",
             )
-        )  # fmt: skip
+        )
     bands = [
-        BandLikeness(name=name, mean=s.mean, low=s.low, high=s.high, known_mean=b.fill, known_low=b.min, known_high=b.max)
+        BandLikeness(
+            name=name,
+            mean=s.mean,
+            low=s.low,
+            high=s.high,
+            known_mean=b.fill,
+            known_low=b.min,
+            known_high=b.max,
+        )
         for name, s, b in zip(fact.bands, fact.stats, card.bands, strict=False)
     ]
-    return Likeness(distance=far, threshold=card.familiarity.threshold, bands=bands), list(fact.bands), findings
+    return (
+        Likeness(distance=far, threshold=card.familiarity.threshold, bands=bands),
+        list(fact.bands),
+        findings,
+    )

@@ -40,7 +40,8 @@ class ClassArea(Result):
         interval: 95% interval of it; None where it cannot be told.
         users: share of what is mapped as the class that is of it.
         producers: share of the class that is mapped as it.
-        checked: units of the reference that the map shows as the class (points, or labelled pixels).
+        checked: units of the reference that the map shows as the class (points, or labelled
+            pixels).
     """
 
     name: str
@@ -80,7 +81,8 @@ def area(options: AreaOptions) -> AreaResult:
     """Estimate the area of each mapped class from checked points or from held-out labels.
 
     Raises:
-        DataError: the map or the reference is damaged, they do not fit each other, or a mapped class was hardly checked.
+        DataError: the map or the reference is damaged, they do not fit each other, or a mapped
+            class was hardly checked.
     """
     with MapFile(options.map) as mapped:
         strata = measure_strata(mapped, PixelAreas(mapped.grid, options.pixel))
@@ -90,27 +92,42 @@ def area(options: AreaOptions) -> AreaResult:
         matrix = _count_points(features, mapped, strata.legend)
     estimate = _estimate(strata.areas, matrix, strata.legend, options)
     spread = CONFIDENCE * estimate.area_error / HECTARE
-    intervals = [(max(0.0, a / HECTARE - s), a / HECTARE + s) for a, s in zip(estimate.area, spread, strict=True)]
+    intervals = [
+        (max(0.0, a / HECTARE - s), a / HECTARE + s)
+        for a, s in zip(estimate.area, spread, strict=True)
+    ]
     edge = CONFIDENCE * estimate.overall_error
     return _result(
-        strata.legend, estimate, matrix, intervals, (max(0.0, estimate.overall - edge), min(1.0, estimate.overall + edge)),
+        strata.legend,
+        estimate,
+        matrix,
+        intervals,
+        (max(0.0, estimate.overall - edge), min(1.0, estimate.overall + edge)),
         f"stratified estimator on {int(matrix.sum())} checked points (Olofsson et al. 2014)",
         "The points were drawn at random within each mapped class, as `swath sample` draws them from this very map, all of "
         "them were checked, and what the person saw is true.",
-    )  # fmt: skip
+    )
 
 
-def _from_labels(options: AreaOptions, mapped: MapFile, legend: Legend, areas: NDArray[np.float64]) -> AreaResult:
+def _from_labels(
+    options: AreaOptions, mapped: MapFile, legend: Legend, areas: NDArray[np.float64]
+) -> AreaResult:
     """Estimate from a split of a dataset; the interval comes from a bootstrap over its groups."""
     truth = DatasetTruth(Dataset(options.reference), options.split, [mapped])
     if [c.map_code for c in truth.legend.learnt] != [c.map_code for c in legend.learnt]:
-        theirs, ours = ([f"{c.map_code} {c.name}" for c in x.learnt] for x in (truth.legend, legend))
+        theirs, ours = (
+            [f"{c.map_code} {c.name}" for c in x.learnt] for x in (truth.legend, legend)
+        )
         raise DataError(
-            f"its classes are {', '.join(theirs)}, and the map's are {', '.join(ours)}", file=options.reference,
+            f"its classes are {', '.join(theirs)}, and the map's are {', '.join(ours)}",
+            file=options.reference,
             fix="Prepare the dataset with the map's classes",
-        )  # fmt: skip
+        )
     mapper = MapMapper(mapped, truth.legend)
-    counts = [count(truth, place, mapper.look(truth, place)) for place in track(truth.places, "comparing", len(truth.places))]
+    counts = [
+        count(truth, place, mapper.look(truth, place))
+        for place in track(truth.places, "comparing", len(truth.places))
+    ]
     groups = by_group([c.place.group for c in counts], [c.matrix.T for c in counts])
     matrix = groups.sum(axis=0)
     estimate = _estimate(areas, matrix, legend, options)
@@ -120,12 +137,16 @@ def _from_labels(options: AreaOptions, mapped: MapFile, legend: Legend, areas: N
         draws = redrawn(groups, lambda drawn: np.stack([_drawn(areas, matrix) for matrix in drawn]))
         *intervals, overall = (interval(column) for column in draws.T)
     return _result(
-        legend, estimate, matrix, intervals, overall,
+        legend,
+        estimate,
+        matrix,
+        intervals,
+        overall,
         f"held-out labels: {int(matrix.sum())} labelled pixels of {len(groups)} group(s) of the {options.split} split"
         + ("" if len(groups) >= FEWEST else f"; no interval, for which {FEWEST} groups are needed"),
         "Within each mapped class, the labelled ground is like all ground that the map covers: no rarer, easier or harder. "
         "Labels were chosen by people, not drawn at random, so nothing guarantees that; a sample (`swath sample`) would.",
-    )  # fmt: skip
+    )
 
 
 def _drawn(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -137,7 +158,9 @@ def _drawn(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[n
     return np.append(areas @ share / HECTARE, areas @ np.diag(share) / areas.sum())
 
 
-def _estimate(areas: NDArray[np.float64], matrix: NDArray[Any], legend: Legend, options: AreaOptions) -> AreaEstimate:
+def _estimate(
+    areas: NDArray[np.float64], matrix: NDArray[Any], legend: Legend, options: AreaOptions
+) -> AreaEstimate:
     for c, metres, checked in zip(legend.learnt, areas, matrix.sum(axis=1), strict=True):
         if metres > 0 and checked < 2:
             raise DataError(
@@ -155,13 +178,25 @@ def _count_points(features: Features, mapped: MapFile, legend: Legend) -> NDArra
     back = ~mapped.grid.affine
     for point, value in zip(features.moved_to(mapped.grid.crs), features.values, strict=True):
         if point.geom_type != "Point":
-            raise DataError("it holds other shapes than points", file=features.path, fix="Give the layer of `swath sample`")
+            raise DataError(
+                "it holds other shapes than points",
+                file=features.path,
+                fix="Give the layer of `swath sample`",
+            )
         col, row = (int(np.floor(v)) for v in back @ (point.x, point.y))
         if not (0 <= row < mapped.grid.height and 0 <= col < mapped.grid.width):
-            raise DataError(f"the point at {point.x:g}, {point.y:g} lies outside the map", file=features.path, fix="Delete it")
+            raise DataError(
+                f"the point at {point.x:g}, {point.y:g} lies outside the map",
+                file=features.path,
+                fix="Delete it",
+            )
         shown = int(legend.encode(mapped.codes(Window(row, col, 1, 1)))[0, 0])
         if shown == IGNORE:
-            raise DataError(f"the map has no data at {point.x:g}, {point.y:g}", file=features.path, fix="Delete that point")
+            raise DataError(
+                f"the map has no data at {point.x:g}, {point.y:g}",
+                file=features.path,
+                fix="Delete that point",
+            )
         matrix[shown, _class_of(value, legend, features)] += 1
     return matrix
 
@@ -173,13 +208,20 @@ def _class_of(value: Any, legend: Legend, features: Features) -> int:
             return i
     listed = ", ".join(f"{c.map_code} ({c.name})" for c in legend.learnt)
     raise DataError(
-        f"column {features.field!r} holds {value!r}, which is no class of the map", file=features.path,
+        f"column {features.field!r} holds {value!r}, which is no class of the map",
+        file=features.path,
         fix=f"Write one of {listed}; a class that the map never shows cannot be estimated",
-    )  # fmt: skip
+    )
 
 
 def _result(
-    legend: Legend, estimate: AreaEstimate, matrix: NDArray[Any], intervals: list[Any], overall: Any, method: str, assumes: str
+    legend: Legend,
+    estimate: AreaEstimate,
+    matrix: NDArray[Any],
+    intervals: list[Any],
+    overall: Any,
+    method: str,
+    assumes: str,
 ) -> AreaResult:
     return AreaResult(
         classes=[

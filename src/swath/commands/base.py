@@ -32,15 +32,22 @@ def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]
             try:
                 given = signature.bind_partial(*args, **kwargs).arguments
             except TypeError as error:
-                raise UsageError(f"{work.__name__}: {error}", fix=f"See help(swath.{work.__name__})") from None
+                raise UsageError(
+                    f"{work.__name__}: {error}", fix=f"See help(swath.{work.__name__})"
+                ) from None
             try:
                 return work(checked(options, given))
             except MemoryError as error:
-                raise JobError("there is not enough memory", fix="Close other programs, or use a machine with more") from error
+                raise JobError(
+                    "there is not enough memory",
+                    fix="Close other programs, or use a machine with more",
+                ) from error
             except OSError as error:  # such as a full disk for temporary files
                 raise refused_by_system(error) from error
 
-        call.__signature__ = signature.replace(return_annotation=inspect.signature(work).return_annotation)  # type: ignore[attr-defined]
+        call.__signature__ = signature.replace(
+            return_annotation=inspect.signature(work).return_annotation
+        )  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -27,7 +27,8 @@ class Difference(Result):
         a: score of the first.
         b: score of the second.
         difference: b - a; None where one has no score.
-        interval: 95% interval of the difference, from groups drawn for both alike; None for fewer than three groups.
+        interval: 95% interval of the difference, from groups drawn for both alike; None for fewer
+            than three groups.
     """
 
     name: str
@@ -105,7 +106,9 @@ def compare(options: CompareOptions) -> CompareResult:
     try:
         from swath.reports.evaluation import write_comparison
     except ImportError as error:
-        raise JobError(f"the report needs {error.name}", fix='Run `pip install "swath[report]"`') from error
+        raise JobError(
+            f"the report needs {error.name}", fix='Run `pip install "swath[report]"`'
+        ) from error
     page = write_comparison(options.report, truth, mappers, result.model_dump(mode="json"))
     return result.model_copy(update={"report": str(page)})
 
@@ -131,7 +134,9 @@ def paired_differences(a: list[Judged], b: list[Judged], legend: Legend) -> list
     ]
 
 
-def _disagreement(place: Place, labels: NDArray[np.uint8], a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Disagreement:
+def _disagreement(
+    place: Place, labels: NDArray[np.uint8], a: NDArray[np.uint8], b: NDArray[np.uint8]
+) -> Disagreement:
     labelled = labels != IGNORE
     total = max(1, int(labelled.sum()))
     differ = labelled & (a != b)

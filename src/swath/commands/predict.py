@@ -20,7 +20,15 @@ from swath.geo.latitude import span
 from swath.geo.scale import out_of_reach
 from swath.inference.memory import peak_memory
 from swath.io.atomic import alone, hidden, whole_file
-from swath.io.map_writer import CONFIDENCE, HEIGHT, MapKind, MapWriter, class_map, mask_map, probability_map
+from swath.io.map_writer import (
+    CONFIDENCE,
+    HEIGHT,
+    MapKind,
+    MapWriter,
+    class_map,
+    mask_map,
+    probability_map,
+)
 from swath.io.qgis import write_style
 from swath.io.raster import Raster
 from swath.mapping.estimate import Foresight, foresee
@@ -56,7 +64,8 @@ class PredictResult(Result):
         overhead: pixels read for each pixel mapped.
         engine: what ran the network, with its version.
         precision: of its arithmetic.
-        zooms: scales at which the network saw the images: 0.5 where their pixels are half as large as those that it knows.
+        zooms: scales at which the network saw the images: 0.5 where their pixels are half as large
+            as those that it knows.
         plan: what it would take, where only that was asked; nothing was mapped then.
     """
 
@@ -88,13 +97,14 @@ class _Made:
 def predict(options: PredictOptions) -> PredictResult:
     """Map images: cloud-optimised GeoTIFFs of class codes on the images' own grids.
 
-    Tiles that are done lie in a folder beside the map until it is whole. After a kill, a full disk or an unreadable tile the
-    same command goes on from there, and the map is the same to the byte.
+    Tiles that are done lie in a folder beside the map until it is whole. After a kill, a full disk
+    or an unreadable tile the same command goes on from there, and the map is the same to the byte.
 
     Raises:
         DataError: an image is damaged, or its bands are not the model's.
         ModelError: the model is damaged.
-        JobError: a map cannot be written, parts of another prediction are in the way, or a worker is lost for good.
+        JobError: a map cannot be written, parts of another prediction are in the way, or a worker
+            is lost for good.
     """
     start = time.monotonic()
     model = Model(options.model, tta=options.tta)
@@ -103,20 +113,37 @@ def predict(options: PredictOptions) -> PredictResult:
     _keep_inputs(options, found, targets)
     if options.class_masks and model.card.thresholds is None:
         raise UsageError(
-            "it has no masks: its classes share one softmax, and it keeps no thresholds", file=options.model,
+            "it has no masks: its classes share one softmax, and it keeps no thresholds",
+            file=options.model,
             fix="Train it with --heads per-class, or leave out --class-masks",
-        )  # fmt: skip
+        )
     if not many and options.target.is_dir():
-        raise JobError("this is a folder, and a file is to be written here", file=options.target, fix="Give a file name")
+        raise JobError(
+            "this is a folder, and a file is to be written here",
+            file=options.target,
+            fix="Give a file name",
+        )
     if options.plan:
-        return _result(options, model, [_Made(p) for p in _plans(options, model, found, targets)], start)
-    return _result(options, model, [_map(options, model, *pair) for pair in zip(found, targets, strict=True)], start)
+        return _result(
+            options, model, [_Made(p) for p in _plans(options, model, found, targets)], start
+        )
+    return _result(
+        options,
+        model,
+        [_map(options, model, *pair) for pair in zip(found, targets, strict=True)],
+        start,
+    )
 
 
-def _result(options: PredictOptions, model: Model, made: list[_Made], start: float) -> PredictResult:
+def _result(
+    options: PredictOptions, model: Model, made: list[_Made], start: float
+) -> PredictResult:
     """Sum up what was made, or is only planned."""
     legend, tilings, setup = model.card.legend, [m.plan.tiling for m in made], made[0].plan.setup
-    counts = {code: sum(m.counts.get(code, 0) for m in made) for code in [legend.nodata, *(c.map_code for c in legend.learnt)]}
+    counts = {
+        code: sum(m.counts.get(code, 0) for m in made)
+        for code in [legend.nodata, *(c.map_code for c in legend.learnt)]
+    }
     pixels = sum(t.height * t.width for t in tilings)
     return PredictResult(
         map=str(options.target),
@@ -149,14 +176,22 @@ def _inputs(options: PredictOptions, model: Model) -> tuple[list[Input], bool]:
     }
     found = [i.model_copy(update=extras) for i in found]
     given = str(options.image)
-    many = len(found) > 1 or Path(given).is_dir() and options.stack is None or given.endswith(".txt")
+    many = (
+        len(found) > 1 or Path(given).is_dir() and options.stack is None or given.endswith(".txt")
+    )
     if options.mosaic:
         files = tuple(f for i in found for f in i.files)
         if any(i.bands for i in found):
-            raise UsageError("--mosaic takes images of one file each", fix="Stack their bands first (gdalbuildvrt -separate)")
+            raise UsageError(
+                "--mosaic takes images of one file each",
+                fix="Stack their bands first (gdalbuildvrt -separate)",
+            )
         return [Input(name=options.target.stem, files=files, mosaic=True, **extras)], False
     if many and options.polygons is not None:
-        raise UsageError("--polygons names one file, and there are many images", fix="Map them one by one, or with --mosaic")
+        raise UsageError(
+            "--polygons names one file, and there are many images",
+            fix="Map them one by one, or with --mosaic",
+        )
     return found, many
 
 
@@ -178,13 +213,18 @@ def _keep_inputs(options: PredictOptions, found: list[Input], targets: list[Path
     Raises:
         UsageError: an output is one of them.
     """
-    inputs = [Path(options.model), *(Path(f) for i in found for f in (*i.files, *i.mask, *([i.regions] if i.regions else [])))]
+    inputs = [
+        Path(options.model),
+        *(Path(f) for i in found for f in (*i.files, *i.mask, *([i.regions] if i.regions else []))),
+    ]
     outputs = [p for t in targets for p in _outputs(options, t).values()]
     outputs += [] if options.polygons is None else [Path(options.polygons)]
     there = [p for p in inputs if p.is_file()]
     for target in outputs:
         if target.exists() and any(p.samefile(target) for p in there):
-            raise UsageError("the map would replace its own input", file=target, fix="Give MAP another name")
+            raise UsageError(
+                "the map would replace its own input", file=target, fix="Give MAP another name"
+            )
 
 
 def _outputs(options: PredictOptions, target: Path, heights: bool = False) -> dict[Layer, Path]:
@@ -202,12 +242,16 @@ def _outputs(options: PredictOptions, target: Path, heights: bool = False) -> di
     return out
 
 
-def _plans(options: PredictOptions, model: Model, found: list[Input], targets: list[Path]) -> Iterator[Plan]:
+def _plans(
+    options: PredictOptions, model: Model, found: list[Input], targets: list[Path]
+) -> Iterator[Plan]:
     """Yield fresh plans that are not kept."""
     for one, target in zip(found, targets, strict=True):
         with one.open() as image:
             _check(image, model, model.gsd_of(options.gsd, image.grid.gsd))
-            yield make_plan(_ask(options, model, one, image, target), model, image, options.workers or 1)
+            yield make_plan(
+                _ask(options, model, one, image, target), model, image, options.workers or 1
+            )
 
 
 def _ask(options: PredictOptions, model: Model, one: Input, image: View, target: Path) -> Asked:
@@ -216,9 +260,13 @@ def _ask(options: PredictOptions, model: Model, one: Input, image: View, target:
     if (options.polygons is not None or options.review) and "confidence" not in layers:
         layers.insert(1, "confidence")
     how: dict[str, Any] = {
-        "engine": options.engine, "precision": options.precision, "memory_gb": options.memory, "halo": options.halo,
-        "threads": options.threads, "zoom": model.zoom(model.gsd_of(options.gsd, image.grid.gsd)),
-    }  # fmt: skip
+        "engine": options.engine,
+        "precision": options.precision,
+        "memory_gb": options.memory,
+        "halo": options.halo,
+        "threads": options.threads,
+        "zoom": model.zoom(model.gsd_of(options.gsd, image.grid.gsd)),
+    }
     return ask(model, one, image, layers, how)
 
 
@@ -248,9 +296,10 @@ def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Ma
                 store.clear()
         if _ask(options, model, one, image, target).files != plan.asked.files:
             raise JobError(
-                "an image, mask or regions file has changed while it was mapped", file=image.image.paths[0],
+                "an image, mask or regions file has changed while it was mapped",
+                file=image.image.paths[0],
                 fix="Leave them alone, and give the same command again with --restart",
-            )  # fmt: skip
+            )
         made = _join(options, model, plan, image, target)
         if not options.keep_parts:
             store.clear()
@@ -261,9 +310,12 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
     """Join the parts to maps; all outputs of an image appear when all are whole."""
     legend, parts = model.card.legend, TileParts(open_store(_root(options, target)), plan.digest)
     kinds: dict[Layer, MapKind] = {
-        "class": class_map(legend), "confidence": CONFIDENCE, "probabilities": probability_map(legend),
-        "masks": mask_map(legend), "height": HEIGHT,
-    }  # fmt: skip
+        "class": class_map(legend),
+        "confidence": CONFIDENCE,
+        "probabilities": probability_map(legend),
+        "masks": mask_map(legend),
+        "height": HEIGHT,
+    }
     outputs = _outputs(options, target, model.card.heights)
     counts = np.zeros(256, np.int64)
     with ExitStack() as stack:
@@ -272,17 +324,25 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
             if layer not in paths:  # only the polygons or the review want it
                 paths[layer] = stack.enter_context(_scratch(hidden(target, f"partial.{layer}.tif")))
         writers = {
-            layer: stack.enter_context(_writing(MapWriter(path, image.grid, kinds[layer], image.image.extra_georeferencing)))
+            layer: stack.enter_context(
+                _writing(
+                    MapWriter(path, image.grid, kinds[layer], image.image.extra_georeferencing)
+                )
+            )
             for layer, path in paths.items()
         }
         for i, tile in enumerate(plan.tiling):
             part = parts.get(i)
             if part is None:
                 raise JobError(
-                    f"part {i} was damaged after it was done", file=target, fix="Give the same command again to mend it"
+                    f"part {i} was damaged after it was done",
+                    file=target,
+                    fix="Give the same command again to mend it",
                 )
             for layer, writer in writers.items():
-                writer.write(legend.decode(part[layer]) if layer == "class" else part[layer], tile.core)
+                writer.write(
+                    legend.decode(part[layer]) if layer == "class" else part[layer], tile.core
+                )
             counts += np.bincount(part["class"].ravel(), minlength=256)
         by_code = dict(zip((c.map_code for c in legend.learnt), counts.tolist(), strict=False)) | {
             legend.nodata: int(counts[len(legend.learnt) :].sum())
@@ -294,7 +354,12 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
         files = [str(p) for p in outputs.values()]
         if options.polygons is not None:
             goal = Path(options.polygons)
-            shapes = polygonise(paths["class"], paths["confidence"], min_area=options.min_area, simplify=options.simplify)
+            shapes = polygonise(
+                paths["class"],
+                paths["confidence"],
+                min_area=options.min_area,
+                simplify=options.simplify,
+            )
             write_polygons(stack.enter_context(whole_file(goal)), shapes, legend, goal)
             files.append(str(goal))
         if options.review:
@@ -332,20 +397,32 @@ def _check(image: View, model: Model, gsd: float | None) -> None:
             fix="Give an image with these bands, --band-order, or --stack FOLDER where they are separate files",
         )
     if str(raster.dtype) != card.dtype:
-        log.warning("%s is %s, and the model was taught with %s: check the scale.", raster.paths[0], raster.dtype, card.dtype)
+        log.warning(
+            "%s is %s, and the model was taught with %s: check the scale.",
+            raster.paths[0],
+            raster.dtype,
+            card.dtype,
+        )
     if out_of_reach(gsd, card.mapped_gsd):
         log.warning(
             "%s has pixels of %.3g m, and the model was taught with %.3g m: it is shown at scale %s, which "
             "is as far as that goes. Expect a worse map.",
-            raster.paths[0], gsd, card.mapped_gsd, model.zoom(gsd),
-        )  # fmt: skip
+            raster.paths[0],
+            gsd,
+            card.mapped_gsd,
+            model.zoom(gsd),
+        )
     if card.latitude:
         (low, high), known = span(image.grid), card.bands[-1]
         if low < known.min - NEAR or high > known.max + NEAR:
             log.warning(
                 "%s lies at latitudes of %.1f to %.1f degrees, and the model was taught with %.1f to %.1f: expect a worse map.",
-                raster.paths[0], low, high, known.min, known.max,
-            )  # fmt: skip
+                raster.paths[0],
+                low,
+                high,
+                known.min,
+                known.max,
+            )
 
 
 def _peak_rss_bytes() -> int:

@@ -20,7 +20,17 @@ from swath.checks import Survey
 from swath.checks.split_checks import judge_split
 from swath.commands.base import verb
 from swath.commands.inspect import survey_of
-from swath.data.dataset import ENTRIES, FINDINGS, HEIGHTS, MANIFEST, SPLITS, Image, Manifest, Sample, StoredImage
+from swath.data.dataset import (
+    ENTRIES,
+    FINDINGS,
+    HEIGHTS,
+    MANIFEST,
+    SPLITS,
+    Image,
+    Manifest,
+    Sample,
+    StoredImage,
+)
 from swath.data.layouts import Sample as SourceSample
 from swath.data.layouts.catalog import known_heights
 from swath.data.splits import Place, assign_splits, buffered, default_block, places
@@ -77,17 +87,24 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     """Inspect a source folder, split it by place and store it as a dataset.
 
     Raises:
-        DataError: the folder has errors (and `skip_bad` is not given), or no labelled image is left.
+        DataError: the folder has errors (and `skip_bad` is not given), or no labelled image is
+            left.
         UsageError: an option is wrong, such as a group that does not exist.
         JobError: the dataset cannot be written.
     """
     target, source = Path(options.dataset).resolve(), options.root.resolve()
     if target == source or target in source.parents:
-        raise UsageError("the dataset would replace its own source", file=options.dataset, fix="Give a folder beside it")
+        raise UsageError(
+            "the dataset would replace its own source",
+            file=options.dataset,
+            fix="Give a folder beside it",
+        )
     found = survey_of(options)
     samples, skipped = _usable(found, options.skip_bad)
     if found.legend is None:
-        raise DataError("no pixel is labelled", file=found.catalogue.root, fix="Check that masks hold classes")
+        raise DataError(
+            "no pixel is labelled", file=found.catalogue.root, fix="Check that masks hold classes"
+        )
     legend = found.legend.all_learnt() if options.learn_unlabeled else found.legend
     if options.latitude:
         for sample in samples:
@@ -97,9 +114,15 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         _check_untold(samples, found)
     with whole_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
         manifest = _build(folder, samples, found, legend, options)
-        findings = [*found.findings, *judge_split(manifest, found.alike), *_judge_latitude(manifest)]
+        findings = [
+            *found.findings,
+            *judge_split(manifest, found.alike),
+            *_judge_latitude(manifest),
+        ]
         _check_unchanged(samples, found)
-        (folder / FINDINGS).write_text(json.dumps([f.as_json() for f in findings], indent=1), encoding="utf-8")
+        (folder / FINDINGS).write_text(
+            json.dumps([f.as_json() for f in findings], indent=1), encoding="utf-8"
+        )
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return _summarise(options, manifest, findings, skipped)
 
@@ -110,18 +133,25 @@ def _check_untold(samples: Sequence[SourceSample], found: Survey) -> None:
         own = found.facts[sample.name].image.grid.gsd
         if own is not None:
             raise UsageError(
-                f"its pixels are {own:.3g} m by its CRS and transform", file=sample.images[0],
+                f"its pixels are {own:.3g} m by its CRS and transform",
+                file=sample.images[0],
                 fix="Leave --gsd out; it is for images whose files tell none",
-            )  # fmt: skip
+            )
 
 
 def _check_unchanged(samples: Sequence[SourceSample], found: Survey) -> None:
     """Refuse a source that was not the same from the first look to the last."""
     for sample in samples:
         now, before = sample.stamp, found.stamps[sample.name]
-        changed = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+        changed = sorted(
+            name for name in now.keys() | before.keys() if now.get(name) != before.get(name)
+        )
         if changed:
-            raise DataError("it has changed while it was read", file=changed[0], fix="Leave it alone, and prepare again")
+            raise DataError(
+                "it has changed while it was read",
+                file=changed[0],
+                fix="Leave it alone, and prepare again",
+            )
 
 
 def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str]]:
@@ -132,15 +162,27 @@ def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str
         more = "1 more error" if len(fatal) == 2 else f"{len(fatal) - 1} more errors"
         others = f" (and {more}; `swath inspect` lists them)" if len(fatal) > 1 else ""
         what = first.message[:1].lower() + first.message[1:].rstrip(".")
-        raise DataError(f"{what}{others}", file=first.file, fix=first.fix.rstrip("."), code=first.code)
+        raise DataError(
+            f"{what}{others}", file=first.file, fix=first.fix.rstrip("."), code=first.code
+        )
     bad = {f.sample for f in found.errors}
     samples = [s for s in found.catalogue.samples if s.name not in bad]
     if not any(s.labels is not None for s in samples):
-        raise DataError("no usable labelled image is left", file=found.catalogue.root, fix="Run `swath inspect` on it")
+        raise DataError(
+            "no usable labelled image is left",
+            file=found.catalogue.root,
+            fix="Run `swath inspect` on it",
+        )
     return samples, sorted(name for name in bad if name)
 
 
-def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend: Legend, options: PrepareOptions) -> Manifest:
+def _build(
+    folder: Path,
+    samples: Sequence[SourceSample],
+    found: Survey,
+    legend: Legend,
+    options: PrepareOptions,
+) -> Manifest:
     """Store all images, place them, and describe the result."""
     for name in set(ENTRIES) - {MANIFEST}:
         (folder / name).mkdir()
@@ -151,7 +193,10 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
     facts = [found.facts[s.name].image for s in samples]
     dtype = np.result_type(*(f.dtype for f in facts))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        stored = pool.map(lambda i: _store(folder, i, samples[i], legend, dtype, options.latitude), range(len(samples)))
+        stored = pool.map(
+            lambda i: _store(folder, i, samples[i], legend, dtype, options.latitude),
+            range(len(samples)),
+        )
         images = list(track(stored, "storing", len(samples)))
     cut = [i for i, s in enumerate(samples) if s.group is None]
     block = options.block or default_block([images[i].grid for i in cut] or [images[0].grid])
@@ -160,9 +205,15 @@ def _build(folder: Path, samples: Sequence[SourceSample], found: Survey, legend:
     counts = {p: count_labels(opened[p.image], p.window, legend) for p in spots}
     labelled = [p for p in spots if sum(counts[p])]
     if not labelled:
-        raise DataError("no valid pixel is labelled", file=options.root, fix="Check that labels and images overlap")
+        raise DataError(
+            "no valid pixel is labelled",
+            file=options.root,
+            fix="Check that labels and images overlap",
+        )
     split_of = assign_splits([p.group for p in labelled], options.test, options.val, options.seed)
-    for place, window in buffered(labelled, split_of, block // 16 if options.buffer is None else options.buffer):
+    for place, window in buffered(
+        labelled, split_of, block // 16 if options.buffer is None else options.buffer
+    ):
         erase_labels(folder / str(images[place.image].labels), window)
         counts[place] = count_labels(opened[place.image], place.window, legend)
     entries = [_entry(p, split_of[p.group], counts[p]) for p in labelled]
@@ -190,7 +241,9 @@ def _places(samples: Sequence[SourceSample], grids: Sequence[Grid], block: int) 
     origins = np.array([grid.point(0, 0) for grid in grids])
     first = []
     for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
-        near = np.abs(origins[: i + 1] - origins[i]).max(axis=1) <= max(map(abs, grid.transform[:2]))
+        near = np.abs(origins[: i + 1] - origins[i]).max(axis=1) <= max(
+            map(abs, grid.transform[:2])
+        )
         same = (j for j in np.flatnonzero(near).tolist() if grids[j].same_as(grid))
         first.append(i if sample.group is not None else next(same))
     prefix = len(set(first)) > 1
@@ -201,7 +254,14 @@ def _places(samples: Sequence[SourceSample], grids: Sequence[Grid], block: int) 
             yield replace(place, group=ground.group)
 
 
-def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtype: np.dtype[Any], latitude: bool) -> Image:
+def _store(
+    folder: Path,
+    number: int,
+    sample: SourceSample,
+    legend: Legend,
+    dtype: np.dtype[Any],
+    latitude: bool,
+) -> Image:
     """Write pixels, labels and validity of one image as arrays."""
     name = f"{number:06d}.npy"
     has_labels = sample.labels is not None
@@ -210,13 +270,17 @@ def _store(folder: Path, number: int, sample: SourceSample, legend: Legend, dtyp
         shape = (grid.height, grid.width)
         pixels = allocate(folder / "pixels" / name, dtype, (*shape, len(raster.bands)))
         valid: NDArray[np.bool_] | None = None
-        indices = allocate(folder / "labels" / name, np.dtype(np.uint8), shape) if has_labels else None
+        indices = (
+            allocate(folder / "labels" / name, np.dtype(np.uint8), shape) if has_labels else None
+        )
         for window in chunks(grid, raster.pixel_bytes):
             values, usable = raster.read(window)
             if sample.ignored:
                 usable &= ~read_ignored(sample.ignored, grid, window)
             if latitude:
-                with_latitude(Pixels(values, usable), grid, window, sample.images[0])  # refuses pixels that have none
+                with_latitude(
+                    Pixels(values, usable), grid, window, sample.images[0]
+                )  # refuses pixels that have none
             pixels[window.slices] = values.transpose(1, 2, 0)
             if valid is None and not usable.all():
                 valid = allocate(folder / "valid" / name, np.dtype(bool), shape)
@@ -257,21 +321,32 @@ def _judge_latitude(manifest: Manifest) -> Iterator[Finding]:
     degrees = manifest.bands[-1]
     if manifest.latitude and degrees.max - degrees.min < FEW_DEGREES:
         yield Finding(
-            "warning", "latitude-narrow", manifest.source,
+            "warning",
+            "latitude-narrow",
+            manifest.source,
             f"The training images lie at {degrees.min:.2f} to {degrees.max:.2f} degrees of latitude, which tells little.",
             "Leave out --latitude: a model that knows it is of no use elsewhere.",
-        )  # fmt: skip
+        )
 
 
 def _entry(place: Place, split: SplitName, counts: list[int]) -> Sample:
-    return Sample(name=place.name, image=place.image, window=place.window, group=place.group, split=split, counts=counts)
+    return Sample(
+        name=place.name,
+        image=place.image,
+        window=place.window,
+        group=place.group,
+        split=split,
+        counts=counts,
+    )
 
 
 def _share(counts: NDArray[np.int64], index: int) -> float:
     return float(counts[index] / counts.sum()) if counts.any() else 0.0
 
 
-def _summarise(options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]) -> PrepareResult:
+def _summarise(
+    options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]
+) -> PrepareResult:
     n = len(manifest.legend.learnt)
     of = {split: totals(manifest.of(split), n) for split in SPLITS}
     total = np.sum(list(of.values()), axis=0)

@@ -32,9 +32,11 @@ class QuantizeResult(Result):
     Attributes:
         model: path of the model file.
         samples: patches that ranges were found on.
-        compared: patches of the validation split, or without one of the training split, that the two networks were compared on.
+        compared: patches of the validation split, or without one of the training split, that the
+            two networks were compared on.
         labels_changed: share of their pixels that got another class than in float32.
-        speed: pixels a second in int8 over those in what `predict` takes by itself (bf16 or float32), on this processor.
+        speed: pixels a second in int8 over those in what `predict` takes by itself (bf16 or
+            float32), on this processor.
     """
 
     model: str
@@ -58,9 +60,15 @@ def quantize(options: QuantizeOptions) -> QuantizeResult:
     training = dataset.manifest.of("train")
     patches = list(_patches(model, dataset, training, options.samples))
     if not patches:
-        raise DataError("its training split has no patch", file=dataset.folder, fix="Prepare it with more images")
+        raise DataError(
+            "its training split has no patch",
+            file=dataset.folder,
+            fix="Prepare it with more images",
+        )
     int8 = quantise(model.network(), patches)
-    held_out = list(_patches(model, dataset, dataset.manifest.of("val") or training[1:], 8)) or patches
+    held_out = (
+        list(_patches(model, dataset, dataset.manifest.of("val") or training[1:], 8)) or patches
+    )
     changed, speed = _compared(model.network(), int8, held_out)
     facts = {
         "method": "static, QDQ, 7-bit weights a channel, 8-bit activations; first, last and small layers left",
@@ -68,13 +76,25 @@ def quantize(options: QuantizeOptions) -> QuantizeResult:
         "data_digest": dataset.manifest.digest,
         "labels_changed": changed,
     }
-    pack(model.path, model.card.model_copy(update={"int8": facts}), model.network(), model.weights, int8)
+    pack(
+        model.path,
+        model.card.model_copy(update={"int8": facts}),
+        model.network(),
+        model.weights,
+        int8,
+    )
     return QuantizeResult(
-        model=model.path, samples=len(patches), compared=len(held_out), labels_changed=changed, speed=speed
-    )  # fmt: skip
+        model=model.path,
+        samples=len(patches),
+        compared=len(held_out),
+        labels_changed=changed,
+        speed=speed,
+    )
 
 
-def _patches(model: Model, dataset: Dataset, samples: list[Sample], count: int) -> Iterator[NDArray[np.float32]]:
+def _patches(
+    model: Model, dataset: Dataset, samples: list[Sample], count: int
+) -> Iterator[NDArray[np.float32]]:
     """Yield patches from the middle of evenly chosen samples, cut to the stride, at the scale at which they would be mapped."""
     stride = model.card.stride
     fill = np.array([b.fill for b in model.card.bands], np.float32)[:, None, None]
@@ -82,10 +102,15 @@ def _patches(model: Model, dataset: Dataset, samples: list[Sample], count: int) 
         window, image = samples[i].window, dataset.images[samples[i].image]
         zoom = model.zoom(image.grid.gsd)
         unit = stride * zoom.denominator
-        height, width = (min(n, int(SIDE / zoom)) // unit * unit for n in (window.height, window.width))
+        height, width = (
+            min(n, int(SIDE / zoom)) // unit * unit for n in (window.height, window.width)
+        )
         if not height or not width:
             continue
-        row, col = window.row + (window.height - height) // 2, window.col + (window.width - width) // 2
+        row, col = (
+            window.row + (window.height - height) // 2,
+            window.col + (window.width - width) // 2,
+        )
         values, valid = image.read(Window(row, col, height, width))
         yield resample(np.where(valid, values.astype(np.float32), fill)[None], zoom)
 
@@ -93,7 +118,11 @@ def _patches(model: Model, dataset: Dataset, samples: list[Sample], count: int) 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:
     """Return the share of labels that differ from float32, and how much faster it is than what a processor takes by itself."""
     exact, usual = choose("cpu", "float32"), choose("cpu")
-    runtimes = [open_runtime(onnx, exact), open_runtime(onnx, usual), open_runtime(int8, replace(exact, precision="int8"))]
+    runtimes = [
+        open_runtime(onnx, exact),
+        open_runtime(onnx, usual),
+        open_runtime(int8, replace(exact, precision="int8")),
+    ]
     changed, seconds = [], np.zeros(3)
     for patch in track(patches, "comparing", len(patches), "patches"):
         labels = []

@@ -30,8 +30,9 @@ class SampleResult(Result):
 def sample(options: SampleOptions) -> SampleResult:
     """Draw a stratified random sample of a map's pixels, and write their centres as a GeoPackage.
 
-    The layer has a column `reference`, empty, for the class code or name that a person sees there. It does not tell the mapped
-    class: whoever checks should not know what the map says. `swath area --reference` reads it back.
+    The layer has a column `reference`, empty, for the class code or name that a person sees there.
+    It does not tell the mapped class: whoever checks should not know what the map says. `swath area
+    --reference` reads it back.
 
     Raises:
         DataError: the map is damaged or no map, or has no CRS.
@@ -39,21 +40,33 @@ def sample(options: SampleOptions) -> SampleResult:
         JobError: the layer cannot be written.
     """
     if Path(options.points).exists():
-        raise UsageError("it exists, and may hold points that somebody checked", file=options.points, fix="Give another name")
+        raise UsageError(
+            "it exists, and may hold points that somebody checked",
+            file=options.points,
+            fix="Give another name",
+        )
     with MapFile(options.map) as mapped:
         areas = PixelAreas(mapped.grid, options.pixel)
         places = draw_points(mapped, areas, options.n, options.seed)
         xy = [mapped.grid.point(col + 0.5, row + 0.5) for row, col in places]
         legend = mapped.legend.of_maps()
-        codes = np.array([mapped.codes(Window(int(row), int(col), 1, 1))[0, 0] for row, col in places])
+        codes = np.array(
+            [mapped.codes(Window(int(row), int(col), 1, 1))[0, 0] for row, col in places]
+        )
         columns = {
             "id": np.arange(1, len(places) + 1),
             "row": places[:, 0],
             "column": places[:, 1],
             "reference": np.array([None] * len(places), object),
         }
-        facts = {"classes": ", ".join(f"{c.map_code} {c.name}" for c in legend.learnt), "map": mapped.path}
-        write_layer(options.points, Layer("Point", shapely.points(xy), columns, mapped.grid.crs, "points", facts))
+        facts = {
+            "classes": ", ".join(f"{c.map_code} {c.name}" for c in legend.learnt),
+            "map": mapped.path,
+        }
+        write_layer(
+            options.points,
+            Layer("Point", shapely.points(xy), columns, mapped.grid.crs, "points", facts),
+        )
     return SampleResult(
         points=str(options.points),
         n=len(places),

@@ -64,13 +64,22 @@ def serve(options: ServeOptions) -> ServeResult:
     local = is_loopback(options.host)
     token = os.environ.get(TOKEN) or (None if local else new_token())
     if token is not None and len(token) < 16:
-        raise DataError(f"the token in {TOKEN} has fewer than 16 characters", fix="Leave it out, and one is made")
+        raise DataError(
+            f"the token in {TOKEN} has fewer than 16 characters",
+            fix="Leave it out, and one is made",
+        )
     rules = Rules(token=token, origins=frozenset(options.allow_origin))
-    server = Server(create_app(shelf, rules, jobs=jobs, upload=options.upload_mb * 10**6), options.host, options.port)
+    server = Server(
+        create_app(shelf, rules, jobs=jobs, upload=options.upload_mb * 10**6),
+        options.host,
+        options.port,
+    )
     server.start()
     if jobs:
         jobs.start()
     shown = f"[{options.host}]" if ":" in options.host else options.host
-    result = ServeResult(url=f"http://{shown}:{server.port}/", token=token, files=len(shelf.names()))
+    result = ServeResult(
+        url=f"http://{shown}:{server.port}/", token=token, files=len(shelf.names())
+    )
     result._server, result._jobs = server, jobs
     return result

@@ -40,7 +40,8 @@ class SubmitResult(Result):
         archive: the zip file.
         images: number of images.
         heights: whether heights are in it.
-        unlabeled: share of the pixels that are mapped as unlabelled, which the contest counts as wrong.
+        unlabeled: share of the pixels that are mapped as unlabelled, which the contest counts as
+            wrong.
         seconds: wall time.
     """
 
@@ -55,12 +56,12 @@ class SubmitResult(Result):
 def submit(options: SubmitOptions) -> SubmitResult:
     """Map every image of a folder, and zip the maps flat: `*_CLS.tif` (uint8, LAS codes) and, with heights, `*_AGL.tif`.
 
-    Maps that are done lie in a folder beside the zip file until it is whole; the same command goes on from there. An image that
-    has changed since is mapped again.
+    Maps that are done lie in a folder beside the zip file until it is whole; the same command goes
+    on from there. An image that has changed since is mapped again.
 
     Raises:
-        DataError: there is no image of the model's kind, two have one name, or some cannot be read: the others are mapped, and
-            no zip file is made.
+        DataError: there is no image of the model's kind, two have one name, or some cannot be read:
+            the others are mapped, and no zip file is made.
         ModelError: the model's bands or classes are not the contest's.
         JobError: the zip file cannot be written.
     """
@@ -78,7 +79,9 @@ def _submit(options: SubmitOptions) -> SubmitResult:
     bad: list[DataError] = []
     for image in track(images, "mapping", len(images), "images"):
         name = image.stem[: -len(kind)]
-        maps = [work / f"{name}{what}.tif" for what in (["AGL"] if model.card.heights else []) + ["CLS"]]
+        maps = [
+            work / f"{name}{what}.tif" for what in (["AGL"] if model.card.heights else []) + ["CLS"]
+        ]
         done, stamp = work / f"{name}done.txt", json.dumps(fingerprint([str(image.resolve())]))
         if not done.exists() or done.read_text(encoding="utf-8") != stamp:
             try:
@@ -95,7 +98,10 @@ def _submit(options: SubmitOptions) -> SubmitResult:
     _zip(Path(options.archive), sorted(made))
     shutil.rmtree(work, ignore_errors=True)
     if unlabeled:
-        log.warning("%.1f%% of the pixels are mapped as unlabelled, which the contest counts as wrong.", 100 * unlabeled)
+        log.warning(
+            "%.1f%% of the pixels are mapped as unlabelled, which the contest counts as wrong.",
+            100 * unlabeled,
+        )
     return SubmitResult(
         archive=str(options.archive),
         images=len(images),
@@ -136,7 +142,9 @@ def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:
             return kind, bands
     what = f"the codes {sorted(strange)}" if strange else f"the bands {', '.join(mine)}"
     raise ModelError(
-        f"it knows {what}, which the contest has not", file=model.path, fix="Train it on a folder of the contest's Track 1"
+        f"it knows {what}, which the contest has not",
+        file=model.path,
+        fix="Train it on a folder of the contest's Track 1",
     )
 
 
@@ -145,12 +153,22 @@ def _images(folder: Path, kind: str) -> list[Path]:
         what = "it is no folder" if folder.exists() else "there is no such folder"
         raise DataError(what, file=folder, fix="Give the folder with the contest's images")
     ends = (f"_{kind.lower()}.tif", f"_{kind.lower()}.tiff")
-    images = sorted((p for p in files_below(folder) if p.name.lower().endswith(ends)), key=lambda p: p.name)
+    images = sorted(
+        (p for p in files_below(folder) if p.name.lower().endswith(ends)), key=lambda p: p.name
+    )
     if not images:
-        raise DataError(f"there is no *_{kind}.tif here", file=folder, fix="Give the folder with the model's kind of image")
+        raise DataError(
+            f"there is no *_{kind}.tif here",
+            file=folder,
+            fix="Give the folder with the model's kind of image",
+        )
     for one, other in zip(images, images[1:], strict=False):
         if one.stem == other.stem:
-            raise DataError(f"it has the name of {one}", file=other, fix="Keep one of them: the zip file is flat")
+            raise DataError(
+                f"it has the name of {one}",
+                file=other,
+                fix="Keep one of them: the zip file is flat",
+            )
     return images
 
 
@@ -166,7 +184,9 @@ def _workplace(options: SubmitOptions, model: Model) -> Path:
         with whole_file(made_by) as partial:
             partial.write_text(present, encoding="utf-8")
     except OSError as error:
-        raise JobError(f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place") from error
+        raise JobError(
+            f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place"
+        ) from error
     return work
 
 

@@ -100,7 +100,8 @@ def train(options: TrainOptions) -> TrainResult:
     Raises:
         DataError: the dataset is damaged, or has no heights where they are to be learnt.
         UsageError: an option is wrong, such as an encoder that does not exist.
-        JobError: weights are not to be had, the interrupted training to resume was another, or the disk is full.
+        JobError: weights are not to be had, the interrupted training to resume was another, or the
+            disk is full.
     """
     with nullcontext() if _follows() else alone(options.model):
         return _train(options)
@@ -115,7 +116,11 @@ def _train(options: TrainOptions) -> TrainResult:
     dataset = Dataset(options.dataset)
     recipe = recipe_of(options)
     if recipe.heights and not any(image.heights for image in dataset.manifest.images):
-        raise DataError("it has no heights", file=dataset.folder, fix="Prepare a source that has them, or leave out --heights")
+        raise DataError(
+            "it has no heights",
+            file=dataset.folder,
+            fix="Prepare a source that has them, or leave out --heights",
+        )
     torch.manual_seed(options.seed)
     network, first_weights = _network(dataset, options, recipe)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -130,15 +135,25 @@ def _train(options: TrainOptions) -> TrainResult:
     engine = engine_of(network, dataset, recipe.heads == "per-class")
     ahead = Ahead(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
     averaging = Averaging(recipe.average) if recipe.average else None
-    course = Course(ahead, budget, lambda: _validation(dataset, engine, budget, recipe, options.seed), averaging, before)
+    course = Course(
+        ahead,
+        budget,
+        lambda: _validation(dataset, engine, budget, recipe, options.seed),
+        averaging,
+        before,
+    )
     with _quiet(), freed_memory_kept(), ahead:
         # The average takes each step in before the course may look at it.
-        trainer = _trainer(options, [*([averaging] if averaging else []), course, _checkpoints(work)])
+        trainer = _trainer(
+            options, [*([averaging] if averaging else []), course, _checkpoints(work)]
+        )
         _fit(trainer, teacher, ahead, last if last.exists() else None)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # the first process packs the model
     if Dataset(options.dataset).manifest.digest != dataset.manifest.digest:
-        raise JobError("the dataset has changed while it was learnt", file=dataset.folder, fix="Train again")
+        raise JobError(
+            "the dataset has changed while it was learnt", file=dataset.folder, fix="Train again"
+        )
     together = trainer.world_size * options.accumulate
     taught = Taught(
         network,
@@ -178,13 +193,17 @@ def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[N
 
 
 def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
-    ground = Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights, recipe.ignore_borders)
+    ground = Ground(
+        dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights, recipe.ignore_borders
+    )
     return {"patches": Patches, "classic": ClassicViews}[recipe.views](ground, recipe, seed)
 
 
 def _pixels(dataset: Dataset) -> list[int]:
     """Count labelled training pixels by class."""
-    totals: list[int] = np.sum([s.counts for s in dataset.manifest.of("train") if s.counts], axis=0).tolist()
+    totals: list[int] = np.sum(
+        [s.counts for s in dataset.manifest.of("train") if s.counts], axis=0
+    ).tolist()
     return totals
 
 
@@ -192,7 +211,10 @@ def _sampling(dataset: Dataset, batches: Batches) -> list[ClassSampling]:
     """Say what share each class has in the training split, and in the patches that are drawn from it."""
     pixels, classes = _pixels(dataset), dataset.manifest.legend.learnt
     drawn = class_shares(batches, math.ceil(LOOKED_AT / batches.recipe.batch), len(classes))
-    return [ClassSampling(name=c.name, share=pixels[i] / sum(pixels), drawn=float(drawn[i])) for i, c in enumerate(classes)]
+    return [
+        ClassSampling(name=c.name, share=pixels[i] / sum(pixels), drawn=float(drawn[i]))
+        for i, c in enumerate(classes)
+    ]
 
 
 def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
@@ -206,7 +228,9 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
         try:
             logger = TensorBoardLogger(options.tensorboard, name=Path(options.model).stem)
         except ModuleNotFoundError as error:
-            raise JobError("--tensorboard needs TensorBoard", fix="Run `pip install tensorboard`") from error
+            raise JobError(
+                "--tensorboard needs TensorBoard", fix="Run `pip install tensorboard`"
+            ) from error
     return Trainer(
         max_epochs=-1,
         limit_train_batches=STRETCH * options.accumulate,
@@ -247,10 +271,17 @@ def _fit(trainer: Trainer, teacher: Teacher, ahead: Ahead, checkpoint: Path | No
     """
     before = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(teacher, ahead, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
+        trainer.fit(
+            teacher,
+            ahead,
+            ckpt_path=None if checkpoint is None else str(checkpoint),
+            weights_only=True,
+        )
     except SystemExit:
         signal.signal(signal.SIGINT, before)
-        raise JobError("training was interrupted", fix="Give the same command with --resume to continue") from None
+        raise JobError(
+            "training was interrupted", fix="Give the same command with --resume to continue"
+        ) from None
 
 
 def has_bf16() -> bool:
@@ -258,7 +289,9 @@ def has_bf16() -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     flags = Path("/proc/cpuinfo")
-    words = set(flags.read_text(encoding="ascii", errors="ignore").split()) if flags.exists() else set()
+    words = (
+        set(flags.read_text(encoding="ascii", errors="ignore").split()) if flags.exists() else set()
+    )
     return bool(words & {"avx512_bf16", "amx_bf16"})
 
 
@@ -313,7 +346,14 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
     if _follows():
         return work  # the first process made it
     settings = work / "settings.json"
-    present = json.dumps([dataset.manifest.digest, dataclasses.asdict(spec), dataclasses.asdict(recipe), options.seed])
+    present = json.dumps(
+        [
+            dataset.manifest.digest,
+            dataclasses.asdict(spec),
+            dataclasses.asdict(recipe),
+            options.seed,
+        ]
+    )
     try:
         if not options.resume or not settings.exists():
             shutil.rmtree(work, ignore_errors=True)
@@ -329,7 +369,9 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
         with whole_file(settings) as partial:
             partial.write_text(present, encoding="utf-8")
     except OSError as error:
-        raise JobError(f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place") from error
+        raise JobError(
+            f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place"
+        ) from error
     return work
 
 
@@ -343,7 +385,9 @@ def _checkpoints(work: Path) -> Checkpoints:
     )
 
 
-def _validation(dataset: Dataset, engine: Engine, budget: Budget, recipe: Recipe, seed: int) -> Validation:
+def _validation(
+    dataset: Dataset, engine: Engine, budget: Budget, recipe: Recipe, seed: int
+) -> Validation:
     """Set up validation; where steps are given, their time is guessed at three times that of predicting their pixels."""
     seconds = budget.seconds
     if seconds is None:

@@ -81,7 +81,9 @@ def _shelve(options: ViewOptions) -> tuple[Shelf, list[str]]:
         names.append(shelf.add(other, Hint(grid=_borrowed(other, first))))
     if options.truth is not None:
         truth = Path(options.truth)
-        names.append(shelf.add(truth, Hint("truth", legend or _own(first, truth), _borrowed(truth, first))))
+        names.append(
+            shelf.add(truth, Hint("truth", legend or _own(first, truth), _borrowed(truth, first)))
+        )
     return shelf, list(dict.fromkeys(names))
 
 
@@ -96,12 +98,20 @@ def _legend(options: ViewOptions) -> Legend | None:
 def _own(first: Layer, truth: Path) -> Legend:
     """Return the map's own classes for the labels: told apart by their colours where the labels are colours."""
     if first.legend is None:
-        raise DataError("it is not a map, so its classes are not known", file=first.path, fix="Give --classes FILE")
+        raise DataError(
+            "it is not a map, so its classes are not known",
+            file=first.path,
+            fix="Give --classes FILE",
+        )
     with open_raster(truth, driver_of(truth)) as dataset:
         painted = dataset.count >= 3
     if not painted:
         return first.legend
-    return Legend(tuple(replace(c, codes=(pack(c.color),)) for c in first.legend.learnt), "color", str(first.path))
+    return Legend(
+        tuple(replace(c, codes=(pack(c.color),)) for c in first.legend.learnt),
+        "color",
+        str(first.path),
+    )
 
 
 def _borrowed(path: Path, first: Layer) -> Grid | None:
@@ -110,7 +120,11 @@ def _borrowed(path: Path, first: Layer) -> Grid | None:
         return None
     with open_raster(path, driver_of(path)) as dataset:
         own = grid_of(dataset)
-    return first.grid if own.crs is None and (own.height, own.width) == (first.grid.height, first.grid.width) else None
+    return (
+        first.grid
+        if own.crs is None and (own.height, own.width) == (first.grid.height, first.grid.width)
+        else None
+    )
 
 
 def _has_screen() -> bool:

@@ -1,9 +1,10 @@
 """The prepared dataset: its manifest, its splits, and its pixels on disk.
 
-A dataset is a folder with `dataset.json` and one memory-mapped NumPy array an image: `pixels/` (rows, columns, bands) in the
-source's dtype, `labels/` (rows, columns) class indices with `IGNORE`, `valid/` (rows, columns) bool where an image has nodata,
-and `heights/` (rows, columns) float32 metres above ground, NaN unknown, where the source has them. A *sample* is a window of an
-image with a group and a split; the windows of an image do not overlap.
+A dataset is a folder with `dataset.json` and one memory-mapped NumPy array an image: `pixels/`
+(rows, columns, bands) in the source's dtype, `labels/` (rows, columns) class indices with `IGNORE`,
+`valid/` (rows, columns) bool where an image has nodata, and `heights/` (rows, columns) float32
+metres above ground, NaN unknown, where the source has them. A *sample* is a window of an image with
+a group and a split; the windows of an image do not overlap.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ class Manifest(_Frozen):
     def digest(self) -> str:
         """SHA-256 of the manifest: names the data, the split and the statistics a model was made with.
 
-        Fields at their default are left out, so that a field that a later Swath adds changes no digest.
+        Fields at their default are left out, so that a field that a later Swath adds changes no
+        digest.
         """
         return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
@@ -128,7 +130,9 @@ class StoredImage:
         opened: opens a stored array.
     """
 
-    def __init__(self, folder: Path, image: Image, opened: Callable[[Path], NDArray[Any]] | None = None) -> None:
+    def __init__(
+        self, folder: Path, image: Image, opened: Callable[[Path], NDArray[Any]] | None = None
+    ) -> None:
         self.name = image.name
         self.grid = image.grid
         self._folder = folder
@@ -142,12 +146,20 @@ class StoredImage:
             DataError: a stored array is lost, or the latitude of a pixel is not known.
         """
         stored = self.read_stored(window)
-        return with_latitude(stored, self.grid, window, self._image.sources[0]) if self._image.latitude else stored
+        return (
+            with_latitude(stored, self.grid, window, self._image.sources[0])
+            if self._image.latitude
+            else stored
+        )
 
     def read_stored(self, window: Window) -> Pixels:
         """Return the same of those bands that are stored, in the dtype of the source."""
         values = self._part(self._image.pixels, window).transpose(2, 0, 1)
-        valid = np.ones(values.shape[1:], bool) if self._image.valid is None else self._part(self._image.valid, window)
+        valid = (
+            np.ones(values.shape[1:], bool)
+            if self._image.valid is None
+            else self._part(self._image.valid, window)
+        )
         return Pixels(values, valid)
 
     def read_labels(self, window: Window) -> NDArray[np.uint8]:
@@ -196,7 +208,9 @@ def mapped(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"the stored array cannot be read ({error})", file=path, fix="Run `swath prepare` again") from error
+        raise DataError(
+            f"the stored array cannot be read ({error})", file=path, fix="Run `swath prepare` again"
+        ) from error
     return array
 
 
@@ -218,6 +232,10 @@ def read_manifest(folder: Path) -> Manifest:
             )
         return Manifest.model_validate(content)
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"there is no {MANIFEST} here", file=folder, fix="Make it with `swath prepare`") from None
+        raise DataError(
+            f"there is no {MANIFEST} here", file=folder, fix="Make it with `swath prepare`"
+        ) from None
     except (OSError, KeyError, TypeError, ValueError, ValidationError) as error:
-        raise DataError("the manifest is damaged", file=path, fix="Run `swath prepare` again") from error
+        raise DataError(
+            "the manifest is damaged", file=path, fix="Run `swath prepare` again"
+        ) from error

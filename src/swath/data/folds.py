@@ -18,7 +18,8 @@ from swath.types import SplitName
 def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
     """Divide the labelled groups into k folds of about equally many labelled pixels.
 
-    Groups are taken from the largest to the smallest (equal ones in an order drawn by seed), each into the smallest fold.
+    Groups are taken from the largest to the smallest (equal ones in an order drawn by seed), each
+    into the smallest fold.
 
     Raises:
         DataError: there are fewer groups than folds.
@@ -30,7 +31,9 @@ def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
             sizes[sample.group] = sizes.get(sample.group, 0) + labelled
     if len(sizes) < k:
         raise DataError(
-            f"it has {len(sizes)} labelled group(s), too few for {k} folds", file=dataset.folder, fix="Give fewer --folds"
+            f"it has {len(sizes)} labelled group(s), too few for {k} folds",
+            file=dataset.folder,
+            fix="Give fewer --folds",
         )
     names = sorted(sizes)
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
@@ -44,8 +47,9 @@ def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
 def resplit(dataset: Dataset, folder: Path, test: Sequence[str]) -> Manifest:
     """Make a dataset of the same images with another split: some groups for testing, and all others for training.
 
-    Pixels are linked, labels copied where neighbours of the test groups must lose theirs (see `splits.buffered`), and
-    statistics measured anew, so that nothing of the test groups is known to the training.
+    Pixels are linked, labels copied where neighbours of the test groups must lose theirs (see
+    `splits.buffered`), and statistics measured anew, so that nothing of the test groups is known to
+    the training.
 
     Args:
         dataset: the dataset.
@@ -62,9 +66,13 @@ def resplit(dataset: Dataset, folder: Path, test: Sequence[str]) -> Manifest:
         if (dataset.folder / name).is_dir():
             (folder / name).symlink_to((dataset.folder / name).resolve(), target_is_directory=True)
     labelled = [s for s in manifest.samples if s.split in SPLITS]
-    split_of: dict[str, SplitName] = {s.group: "test" if s.group in set(test) else "train" for s in labelled}
+    split_of: dict[str, SplitName] = {
+        s.group: "test" if s.group in set(test) else "train" for s in labelled
+    }
     spots = [Place(s.name, s.image, s.window, s.group) for s in labelled]
-    several = {s.image for s in labelled if len({o.group for o in labelled if o.image == s.image}) > 1}
+    several = {
+        s.image for s in labelled if len({o.group for o in labelled if o.image == s.image}) > 1
+    }
     for number, image in enumerate(manifest.images):
         if image.labels is None:
             continue
@@ -77,10 +85,17 @@ def resplit(dataset: Dataset, folder: Path, test: Sequence[str]) -> Manifest:
         erase_labels(folder / str(manifest.images[place.image].labels), window)
     images = [StoredImage(folder, image) for image in manifest.images]
     samples = [
-        s.model_copy(update={"split": split_of[s.group], "counts": count_labels(images[s.image], s.window, manifest.legend)})
+        s.model_copy(
+            update={
+                "split": split_of[s.group],
+                "counts": count_labels(images[s.image], s.window, manifest.legend),
+            }
+        )
         for s in labelled
     ]
-    bands = band_statistics([s for s in samples if s.split == "train"], images, [b.name for b in manifest.bands])
+    bands = band_statistics(
+        [s for s in samples if s.split == "train"], images, [b.name for b in manifest.bands]
+    )
     changed = manifest.model_copy(update={"samples": samples, "bands": bands})
     (folder / MANIFEST).write_text(changed.model_dump_json(indent=1), encoding="utf-8")
     return changed

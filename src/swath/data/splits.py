@@ -1,7 +1,8 @@
 """Splits by place: which windows of which images may teach, and which may judge.
 
-A split is made of groups, never of pixels or patches: samples that see the same ground share a group, and a group is wholly in
-one split. Where neighbours of one raster fall into different splits, a buffer between them is left unlabelled.
+A split is made of groups, never of pixels or patches: samples that see the same ground share a
+group, and a group is wholly in one split. Where neighbours of one raster fall into different
+splits, a buffer between them is left unlabelled.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Place:
     group: str
 
 
-def places(image: int, name: str, grid: Grid, group: str | None, block: int, prefix: bool) -> Iterator[Place]:
+def places(
+    image: int, name: str, grid: Grid, group: str | None, block: int, prefix: bool
+) -> Iterator[Place]:
     """Yield the whole image as one place of its group, or its blocks as a group each where it has none.
 
     Args:
@@ -45,7 +48,9 @@ def places(image: int, name: str, grid: Grid, group: str | None, block: int, pre
         yield Place(name, image, grid.window, group)
         return
     for number, window in blocks(grid.height, grid.width, block):
-        yield Place(f"{name}/{number}", image, window, f"{name}/{number}" if prefix else str(number))
+        yield Place(
+            f"{name}/{number}", image, window, f"{name}/{number}" if prefix else str(number)
+        )
 
 
 def default_block(grids: Sequence[Grid]) -> int:
@@ -54,7 +59,9 @@ def default_block(grids: Sequence[Grid]) -> int:
     return min(LARGEST_BLOCK, max(64, -(-longest // 8 // 32) * 32))
 
 
-def buffered(places: Sequence[Place], split_of: dict[str, SplitName], buffer: int) -> Iterator[tuple[Place, Window]]:
+def buffered(
+    places: Sequence[Place], split_of: dict[str, SplitName], buffer: int
+) -> Iterator[tuple[Place, Window]]:
     """Yield the parts of training and validation places that lie within `buffer` pixels of a place of another split.
 
     Test places stay whole; validation places give way to test, training places to both.
@@ -64,11 +71,15 @@ def buffered(places: Sequence[Place], split_of: dict[str, SplitName], buffer: in
     side = buffer + max((max(p.window.height, p.window.width) for p in places), default=1)
     cells: dict[tuple[int, int, int], list[Place]] = {}
     for place in places:
-        cells.setdefault((place.image, place.window.row // side, place.window.col // side), []).append(place)
+        cells.setdefault(
+            (place.image, place.window.row // side, place.window.col // side), []
+        ).append(place)
     for place in places:
         mine = rank[split_of[place.group]]
         row, col = place.window.row // side, place.window.col // side
-        around = [(place.image, r, c) for r in range(row - 1, row + 2) for c in range(col - 1, col + 2)]
+        around = [
+            (place.image, r, c) for r in range(row - 1, row + 2) for c in range(col - 1, col + 2)
+        ]
         for other in (p for cell in around for p in cells.get(cell, ())) if buffer and mine else ():
             if rank[split_of[other.group]] < mine and gap(place.window, other.window) < buffer:
                 yield place, other.window.grow(buffer).within(place.window)
@@ -81,12 +92,15 @@ def assign_splits(
 
     Args:
         groups: names of all groups.
-        test: groups of the test split; `["none"]` or empty for none; None for 20% of the groups, drawn by seed.
-        val: likewise, None for 15% of the groups that are left (none where fewer than three are left).
+        test: groups of the test split; `["none"]` or empty for none; None for 20% of the groups,
+            drawn by seed.
+        val: likewise, None for 15% of the groups that are left (none where fewer than three are
+            left).
         seed: of the draw.
 
     Raises:
-        UsageError: a named group does not exist, is named for both splits, or nothing is left to train on.
+        UsageError: a named group does not exist, is named for both splits, or nothing is left to
+            train on.
     """
     names = sorted(set(groups))
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
@@ -121,5 +135,7 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
     for name in wanted:
         if name not in known:
             listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-            raise UsageError(f"{option}: there is no group {name!r}", fix=f"The groups are: {listed}")
+            raise UsageError(
+                f"{option}: there is no group {name!r}", fix=f"The groups are: {listed}"
+            )
     return list(dict.fromkeys(wanted))

@@ -39,7 +39,9 @@ def erase_labels(path: Path, window: Window) -> None:
     labels.flush()
 
 
-def band_statistics(samples: Sequence[Sample], images: Sequence[StoredImage], names: Sequence[str]) -> list[Band]:
+def band_statistics(
+    samples: Sequence[Sample], images: Sequence[StoredImage], names: Sequence[str]
+) -> list[Band]:
     """Measure the bands of all valid pixels of samples.
 
     Raises:
@@ -51,13 +53,21 @@ def band_statistics(samples: Sequence[Sample], images: Sequence[StoredImage], na
             values, valid = images[sample.image].read(piece)
             moments.add(values.reshape(len(values), -1) if valid.all() else values[:, valid])
     if not moments.count:
-        raise DataError("the training split has no valid pixel", file=images[0].name, fix="Choose other groups")
+        raise DataError(
+            "the training split has no valid pixel", file=images[0].name, fix="Choose other groups"
+        )
     return [
         Band(name=name, mean=mean, std=std, min=low, max=high)
-        for name, mean, std, low, high in zip(names, moments.mean, moments.std, moments.low, moments.high, strict=True)
+        for name, mean, std, low, high in zip(
+            names, moments.mean, moments.std, moments.low, moments.high, strict=True
+        )
     ]
 
 
 def totals(samples: Sequence[Sample], n: int) -> NDArray[np.int64]:
     """Add up the labelled pixels of samples by class index, shape (n,)."""
-    return np.sum([s.counts for s in samples], axis=0, dtype=np.int64) if samples else np.zeros(n, np.int64)
+    return (
+        np.sum([s.counts for s in samples], axis=0, dtype=np.int64)
+        if samples
+        else np.zeros(n, np.int64)
+    )

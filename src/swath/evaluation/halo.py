@@ -1,7 +1,7 @@
 """How far a tile must look beyond its core: measured on real images when a network is packed.
 
-A network that is shown half an image says other things near the cut than one that sees all of it. How many labels differ, by
-distance from the cut, tells what any halo costs.
+A network that is shown half an image says other things near the cut than one that sees all of it.
+How many labels differ, by distance from the cut, tells what any halo costs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Measured:
     """What was found.
 
     Attributes:
-        halo: smallest multiple of the stride that changes at most `TOLERATED` of the labels; `UNMEASURED` without images.
+        halo: smallest multiple of the stride that changes at most `TOLERATED` of the labels;
+            `UNMEASURED` without images.
         seam: the share that it changes, None where that was not measured.
         context: `global` where a label depends on pixels at any distance.
     """
@@ -64,15 +65,25 @@ def measure_halo(engine: Engine, dataset: Dataset) -> Measured:
     """Measure a network on the training images of a dataset."""
     images = sorted({s.image for s in dataset.manifest.of("train")})
     strips = [strip for i in images if (strip := _strip(dataset, i, engine.stride)) is not None]
-    strips = [strips[i] for i in np.linspace(0, len(strips) - 1, min(IMAGES, len(strips))).round().astype(int)]
+    strips = [
+        strips[i]
+        for i in np.linspace(0, len(strips) - 1, min(IMAGES, len(strips))).round().astype(int)
+    ]
     context = find_context(engine, len(dataset.manifest.bands))
     if not strips:
         halo = GLOBAL_HALO if context == "global" else UNMEASURED
-        log.warning("No image has %d x %d pixels to measure the halo on, so it is %d pixels.", LONG, WIDE, halo)
+        log.warning(
+            "No image has %d x %d pixels to measure the halo on, so it is %d pixels.",
+            LONG,
+            WIDE,
+            halo,
+        )
         return Measured(halo, None, context)
     rates = by_distance(engine, strips)
     if context == "global":
-        return Measured(GLOBAL_HALO, share(rates, GLOBAL_HALO, GLOBAL_SIDE - 2 * GLOBAL_HALO), context)
+        return Measured(
+            GLOBAL_HALO, share(rates, GLOBAL_HALO, GLOBAL_SIDE - 2 * GLOBAL_HALO), context
+        )
     halos = range(0, len(rates), engine.stride)
     halo = next((h for h in halos if share(rates, h, CORE) <= TOLERATED), UNMEASURED)
     return Measured(halo, share(rates, halo, CORE), context)
@@ -96,7 +107,8 @@ def by_distance(engine: Engine, strips: Sequence[NDArray[np.float32]]) -> NDArra
 
     Args:
         engine: the network.
-        strips: raw pixels (bands, rows, columns), cut across the rows in the middle; multiples of twice the stride.
+        strips: raw pixels (bands, rows, columns), cut across the rows in the middle; multiples of
+            twice the stride.
     """
     length = min(s.shape[1] for s in strips) // 2
     wrong, seen = np.zeros(length), 0
@@ -115,14 +127,17 @@ def share(rates: NDArray[np.float64], halo: int, core: int) -> float:
 
 
 def _labels(engine: Engine, raw: NDArray[np.float32]) -> NDArray[np.intp]:
-    labels: NDArray[np.intp] = engine.runtime(np.ascontiguousarray(raw[None]))[0][: engine.classes].argmax(axis=0)
+    labels: NDArray[np.intp] = engine.runtime(np.ascontiguousarray(raw[None]))[0][
+        : engine.classes
+    ].argmax(axis=0)
     return labels
 
 
 def _strip(dataset: Dataset, image: int, stride: int) -> NDArray[np.float32] | None:
     """Read the middle of an image, its longer side along the rows; None where it is too small or has no data in it.
 
-    It is shown at the scale at which a network that learns the dataset will see it, and its size is of that.
+    It is shown at the scale at which a network that learns the dataset will see it, and its size is
+    of that.
     """
     source = dataset.images[image]
     grid = source.grid
@@ -131,10 +146,17 @@ def _strip(dataset: Dataset, image: int, stride: int) -> NDArray[np.float32] | N
         return None
     unit = 2 * stride * zoom.denominator
     most = (LONGEST, WIDEST) if grid.height >= grid.width else (WIDEST, LONGEST)
-    height, width = (min(n, int(m / zoom)) // unit * unit for n, m in zip((grid.height, grid.width), most, strict=True))
-    values, valid = source.read(Window((grid.height - height) // 2, (grid.width - width) // 2, height, width))
+    height, width = (
+        min(n, int(m / zoom)) // unit * unit
+        for n, m in zip((grid.height, grid.width), most, strict=True)
+    )
+    values, valid = source.read(
+        Window((grid.height - height) // 2, (grid.width - width) // 2, height, width)
+    )
     if not valid.size or valid.mean() < 0.9:
         return None
     fill = np.array([b.mean for b in dataset.manifest.bands], np.float32)[:, None, None]
-    raw: NDArray[np.float32] = resample(np.where(valid, values.astype(np.float32), fill)[None], zoom)[0]
+    raw: NDArray[np.float32] = resample(
+        np.where(valid, values.astype(np.float32), fill)[None], zoom
+    )[0]
     return raw if height >= width else raw.transpose(0, 2, 1)

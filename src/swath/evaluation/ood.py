@@ -1,12 +1,14 @@
 """How unlike the ground a model was taught on an image is, by the statistics of its bands and by what the network makes of it.
 
-Patches are described by a few numbers each, and an image by their mean: how bright it is, the steps from band to band, how much
-each band varies and how rough it is, how neighbouring bands go together, and of every class the network's mean score, with the
-energy of all. How far that is from the training images is their Mahalanobis distance; how far is too far is learnt from how far
-each training group is from all others.
+Patches are described by a few numbers each, and an image by their mean: how bright it is, the steps
+from band to band, how much each band varies and how rough it is, how neighbouring bands go
+together, and of every class the network's mean score, with the energy of all. How far that is from
+the training images is their Mahalanobis distance; how far is too far is learnt from how far each
+training group is from all others.
 
-Sources: Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples" (Mahalanobis distance of
-features); Liu et al. 2020, "Energy-based out-of-distribution detection" (energy).
+Sources: Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples"
+(Mahalanobis distance of features); Liu et al. 2020, "Energy-based out-of-distribution detection"
+(energy).
 """
 
 from __future__ import annotations
@@ -62,16 +64,26 @@ def learn(dataset: Dataset, engine: Engine) -> Familiarity | None:
     samples = [s for s in dataset.manifest.of("train") if sum(s.counts)]
     samples = samples[:: -(-len(samples) // PATCHES)]
     most = max(1, PATCHES // len(samples))
-    described = [(s.group, _describe_patches(dataset.images[s.image], s.window, engine, most)) for s in samples]
+    described = [
+        (s.group, _describe_patches(dataset.images[s.image], s.window, engine, most))
+        for s in samples
+    ]
     each = len(samples) < FEWEST
-    found = [(group, row) for group, rows in described if len(rows) for row in (rows if each else [rows.mean(axis=0)])]
+    found = [
+        (group, row)
+        for group, rows in described
+        if len(rows)
+        for row in (rows if each else [rows.mean(axis=0)])
+    ]
     if not found:
         return None
     rows, groups = np.stack([row for _, row in found]), np.array([group for group, _ in found])
     if len(set(groups)) == 1:
         groups = np.arange(len(rows)).astype(str)
     apart = [
-        float(np.median(_distances(rows[groups == g], *_fit(rows[groups != g])))) for g in sorted(set(groups)) if len(rows) > 1
+        float(np.median(_distances(rows[groups == g], *_fit(rows[groups != g]))))
+        for g in sorted(set(groups))
+        if len(rows) > 1
     ]
     mean, precision = _fit(rows)
     return Familiarity(
@@ -82,7 +94,9 @@ def learn(dataset: Dataset, engine: Engine) -> Familiarity | None:
     )
 
 
-def distance(source: Source, engine: Engine, known: Familiarity) -> tuple[float, NDArray[np.float64]]:
+def distance(
+    source: Source, engine: Engine, known: Familiarity
+) -> tuple[float, NDArray[np.float64]]:
     """Return how far an image is from the training data, 1 being usual, and its mean description (see `describe`).
 
     An image without enough valid pixels is infinitely far.
@@ -91,7 +105,9 @@ def distance(source: Source, engine: Engine, known: Familiarity) -> tuple[float,
     if not len(rows):
         return float("inf"), np.asarray(known.mean)
     mean = rows.mean(axis=0)
-    return float(_distances(mean[None], np.asarray(known.mean), np.asarray(known.precision))[0]), mean
+    return float(
+        _distances(mean[None], np.asarray(known.mean), np.asarray(known.precision))[0]
+    ), mean
 
 
 def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -102,9 +118,9 @@ def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]
         scores: class scores (classes, rows, columns).
 
     Returns:
-        Mean of all bands, step from the mean of each band to the next in units of the mean deviation, deviation of each band,
-        roughness (log of the mean step between columns), correlation of neighbouring bands, mean score of each class, and
-        energy; float64.
+        Mean of all bands, step from the mean of each band to the next in units of the mean
+        deviation, deviation of each band, roughness (log of the mean step between columns),
+        correlation of neighbouring bands, mean score of each class, and energy; float64.
     """
     valid = pixels.valid
     values = pixels.values[:, valid].astype(np.float64)
@@ -118,17 +134,24 @@ def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]
     top = own.max(axis=0)
     energy = (top + np.log(np.exp(own - top).sum(axis=0))).mean()
     steps = np.diff(mean) / max(float(deviation.mean()), 1e-9)
-    return np.concatenate([[mean.mean()], steps, deviation, rough, together, own.mean(axis=1), [energy]])
+    return np.concatenate(
+        [[mean.mean()], steps, deviation, rough, together, own.mean(axis=1), [energy]]
+    )
 
 
-def _describe_patches(source: Source, area: Window, engine: Engine, most: int) -> NDArray[np.float64]:
+def _describe_patches(
+    source: Source, area: Window, engine: Engine, most: int
+) -> NDArray[np.float64]:
     """Describe patches evenly spread over an area, at most so many: (patches, numbers); mostly nodata ones are left out.
 
     They are described as the network sees them, at the scale that it knows.
     """
     zoom = zoom_of(source.grid.gsd, engine.gsd)
     side = SIDE // zoom.numerator * zoom.denominator
-    every = [Window(w.row + area.row, w.col + area.col, w.height, w.width) for _, w in blocks(area.height, area.width, side)]
+    every = [
+        Window(w.row + area.row, w.col + area.col, w.height, w.width)
+        for _, w in blocks(area.height, area.width, side)
+    ]
     whole = [w for w in every if min(w.height, w.width) >= side // 2] or every
     rows = []
     for window in whole[:: -(-len(whole) // most)]:
@@ -151,9 +174,17 @@ def _scaled(pixels: Pixels, zoom: Fraction, fill: Sequence[float]) -> Pixels:
         return pixels
     height, width = (n // zoom.denominator * zoom.denominator for n in pixels.valid.shape)
     valid = pixels.valid[:height, :width]
-    values = np.where(valid, pixels.values[:, :height, :width].astype(np.float32), np.asarray(fill, np.float32)[:, None, None])
-    rows, cols = (((np.arange(int(n * zoom)) + 0.5) / float(zoom)).astype(np.intp) for n in (height, width))
-    return Pixels(resample(values[None], zoom)[0] if valid.size else values, valid[np.ix_(rows, cols)])
+    values = np.where(
+        valid,
+        pixels.values[:, :height, :width].astype(np.float32),
+        np.asarray(fill, np.float32)[:, None, None],
+    )
+    rows, cols = (
+        ((np.arange(int(n * zoom)) + 0.5) / float(zoom)).astype(np.intp) for n in (height, width)
+    )
+    return Pixels(
+        resample(values[None], zoom)[0] if valid.size else values, valid[np.ix_(rows, cols)]
+    )
 
 
 def _fit(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -166,7 +197,9 @@ def _fit(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return mean, np.linalg.inv(covariance) / np.outer(spread, spread)
 
 
-def _distances(rows: NDArray[np.float64], mean: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distances(
+    rows: NDArray[np.float64], mean: NDArray[np.float64], precision: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the Mahalanobis distance of each description, divided by the root of its length: 1 is usual."""
     off = rows - mean
     squared = np.einsum("pi,ij,pj->p", off, precision, off) / rows.shape[1]

@@ -15,7 +15,9 @@ from swath.evaluation.scoring import labelled_scores
 from swath.inference.tiled import Engine
 
 
-def calibrate(dataset: Dataset, samples: Sequence[Sample], engine: Engine) -> tuple[Tensor, Tensor, list[float]]:
+def calibrate(
+    dataset: Dataset, samples: Sequence[Sample], engine: Engine
+) -> tuple[Tensor, Tensor, list[float]]:
     """Fit a line to each class's score that makes it the log-odds of the class, and find the threshold of the best F1.
 
     Args:
@@ -31,7 +33,9 @@ def calibrate(dataset: Dataset, samples: Sequence[Sample], engine: Engine) -> tu
     scores, labels = labelled_scores(dataset, samples, engine)
     truth = F.one_hot(torch.from_numpy(labels.astype(np.int64)), scores.shape[1]).double()
     raw = torch.from_numpy(scores).double()
-    log_gain, offset = (torch.zeros(scores.shape[1], dtype=torch.float64, requires_grad=True) for _ in range(2))
+    log_gain, offset = (
+        torch.zeros(scores.shape[1], dtype=torch.float64, requires_grad=True) for _ in range(2)
+    )
     optimizer = torch.optim.LBFGS([log_gain, offset], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

@@ -72,7 +72,8 @@ class DatasetTruth:
     Args:
         dataset: the dataset.
         split: the split.
-        maps: what is judged, if it is maps; where no CRS says which images one shows, it is that of its name.
+        maps: what is judged, if it is maps; where no CRS says which images one shows, it is that of
+            its name.
 
     Raises:
         DataError: the split is empty, or no CRS and no name says which image a map shows.
@@ -86,7 +87,9 @@ class DatasetTruth:
         self._places = dataset.manifest.of(split)
         if not self._places:
             raise DataError(
-                f"the {split} split is empty", file=dataset.folder, fix="Choose another --split, or prepare with groups for it"
+                f"the {split} split is empty",
+                file=dataset.folder,
+                fix="Choose another --split, or prepare with groups for it",
             )
         for mapped in maps:
             self._places = _shown(mapped, dataset, self._places)
@@ -102,7 +105,11 @@ class DatasetTruth:
 
     def heights(self, place: Place) -> NDArray[np.float32] | None:
         """Return heights above ground of a place; see `Truth`."""
-        return self.dataset.images[place.image].read_heights(place.window) if self._has_heights else None
+        return (
+            self.dataset.images[place.image].read_heights(place.window)
+            if self._has_heights
+            else None
+        )
 
     def grid(self, place: Place) -> Grid:
         """Return the grid of the place's whole image."""
@@ -124,7 +131,13 @@ def _shown(mapped: MapFile, dataset: Dataset, places: list[Sample]) -> list[Samp
         return places
     if len(best) == 1 and best[0] in images:
         return [place for place in places if place.image == best[0]]
-    named = "several images have" if len(best) > 1 else "one of another split has" if best else "none has"
+    named = (
+        "several images have"
+        if len(best) > 1
+        else "one of another split has"
+        if best
+        else "none has"
+    )
     raise DataError(
         f"no CRS says which of {len(images)} image(s) of the split it shows, and {named} its name",
         file=mapped.path,
@@ -147,18 +160,27 @@ class LabelTruth:
     Args:
         path: the labels, in any CRS.
         mapped: the map.
-        legend: the classes of the labels; None for those of the map and all other codes that the labels hold.
+        legend: the classes of the labels; None for those of the map and all other codes that the
+            labels hold.
         field: the class column of a vector layer.
 
     Raises:
         DataError: the labels cannot be read onto the map's grid, or none of them lies there.
     """
 
-    def __init__(self, path: PathLike, mapped: MapFile, legend: Legend | None = None, field: str | None = None) -> None:
+    def __init__(
+        self,
+        path: PathLike,
+        mapped: MapFile,
+        legend: Legend | None = None,
+        field: str | None = None,
+    ) -> None:
         self.origin = str(path)
         self._grid = mapped.grid
         if Path(path).suffix.lower() in EXTENSIONS:
-            self._labels: Labels = VectorLabels(read_features(path, field), mapped.grid, legend or mapped.legend)
+            self._labels: Labels = VectorLabels(
+                read_features(path, field), mapped.grid, legend or mapped.legend
+            )
         else:
             self._labels = RasterLabels(path, mapped.grid, warp=True)
         self.legend = legend or self._joined(mapped.legend)
@@ -166,7 +188,9 @@ class LabelTruth:
         every = places(0, "", mapped.grid, None, block, prefix=False)
         self._places = [place for place in every if (self.labels(place) != IGNORE).any()]
         if not self._places:
-            raise DataError("no label lies on the map", file=path, fix="Check that both see the same ground")
+            raise DataError(
+                "no label lies on the map", file=path, fix="Check that both see the same ground"
+            )
 
     @property
     def places(self) -> list[Block]:
@@ -197,4 +221,7 @@ class LabelTruth:
         extra = sorted(found - {UNLABELLED} - {code for c in legend.classes for code in c.codes})
         if not extra:
             return legend
-        return Legend((*legend.classes, *found_legend(extra, "code", self._labels.names).classes), origin=legend.origin)
+        return Legend(
+            (*legend.classes, *found_legend(extra, "code", self._labels.names).classes),
+            origin=legend.origin,
+        )

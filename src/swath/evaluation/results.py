@@ -25,7 +25,8 @@ class ClassScores(Result):
         name: of the class.
         code: that a map holds for it.
         iou: intersection over union.
-        iou_interval: 95% interval of it, by bootstrap over groups; None where there are fewer than three.
+        iou_interval: 95% interval of it, by bootstrap over groups; None where there are fewer than
+            three.
         f1: also called Dice.
         precision: user's accuracy.
         recall: producer's accuracy.
@@ -62,7 +63,8 @@ class Reliability(Result):
         temperature: that scores are divided by.
         error_before: expected calibration error, 0..1, with temperature 1.
         error: with the temperature.
-        bins: rows (mean confidence, share of right pixels, share of all pixels) after calibration, least confident first.
+        bins: rows (mean confidence, share of right pixels, share of all pixels) after calibration,
+            least confident first.
         bins_before: the same before.
     """
 
@@ -76,15 +78,18 @@ class Reliability(Result):
 class EvaluateResult(Result):
     """How a map scored.
 
-    A class that neither truth nor map holds has no score and is left out of means; one that is mapped but absent from the truth
-    has IoU 0 and counts. Intervals (95%) come from a bootstrap over groups, and are None where there are fewer than three.
+    A class that neither truth nor map holds has no score and is left out of means; one that is
+    mapped but absent from the truth has IoU 0 and counts. Intervals (95%) come from a bootstrap
+    over groups, and are None where there are fewer than three.
 
     Attributes:
-        miou: mean IoU over the classes that truth or map hold; where unlabelled ground was learnt as a class, without it.
+        miou: mean IoU over the classes that truth or map hold; where unlabelled ground was learnt
+            as a class, without it.
         miou_interval: of it.
         miou_with_unlabeled: with it; None where it was not learnt.
         miou3: mean IoU-3, for which a true positive also needs its height; None without heights.
-        heights_known: share of the labelled pixels whose true height is known; at the others any height is right for IoU-3.
+        heights_known: share of the labelled pixels whose true height is known; at the others any
+            height is right for IoU-3.
         accuracy: share of labelled pixels that are right.
         accuracy_interval: of it.
         kappa: Cohen's.
@@ -120,7 +125,9 @@ class EvaluateResult(Result):
     report: str | None = None
 
 
-def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature: float = 1.0) -> EvaluateResult:
+def summarise(
+    legend: Legend, split: str, judged: Sequence[Judged], temperature: float = 1.0
+) -> EvaluateResult:
     """Turn the counts of places into scores."""
     every = np.sum([j.matrix for j in judged], axis=0)
     matrix = labelled_only(every, legend)
@@ -136,7 +143,9 @@ def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature:
         hits = np.sum(near, axis=0)
         columns["iou3"] = np.where(unlabeled, iou3(every, hits), iou3(matrix, hits))
     groups = tallies_by_group(judged, legend)
-    miou_interval, accuracy_interval, *iou_intervals = intervals(groups, lambda drawn: headline(drawn, legend))
+    miou_interval, accuracy_interval, *iou_intervals = intervals(
+        groups, lambda drawn: headline(drawn, legend)
+    )
     sure = [j.reliability for j in judged if j.reliability is not None]
     return EvaluateResult(
         miou=known(mean_over_labelled(total.iou, legend)),
@@ -163,14 +172,18 @@ def summarise(legend: Legend, split: str, judged: Sequence[Judged], temperature:
         images=len(judged),
         groups=sorted({j.place.group for j in judged}),
         unmapped=sum(j.unmapped for j in judged),
-        per_image=sorted((_image_score(j, legend) for j in judged), key=lambda s: (s.miou is None, s.miou)),
+        per_image=sorted(
+            (_image_score(j, legend) for j in judged), key=lambda s: (s.miou is None, s.miou)
+        ),
         reliability=_reliability(np.sum(sure, axis=0), temperature) if sure else None,
     )
 
 
 def tallies_by_group(judged: Sequence[Judged], legend: Legend) -> NDArray[Any]:
     """Return the tallies of each group's labelled ground, (groups, 3, classes)."""
-    return by_group([j.place.group for j in judged], [tallies(labelled_only(j.matrix, legend)) for j in judged])
+    return by_group(
+        [j.place.group for j in judged], [tallies(labelled_only(j.matrix, legend)) for j in judged]
+    )
 
 
 def headline(drawn: NDArray[Any], legend: Legend) -> NDArray[np.float64]:
@@ -183,16 +196,30 @@ def headline(drawn: NDArray[Any], legend: Legend) -> NDArray[np.float64]:
 def _image_score(judged: Judged, legend: Legend) -> ImageScore:
     matrix = labelled_only(judged.matrix, legend)
     miou = known(mean_over_labelled(Scores.of(matrix).iou, legend))
-    return ImageScore(name=judged.place.name, group=judged.place.group, miou=miou, pixels=int(matrix.sum()))
+    return ImageScore(
+        name=judged.place.name, group=judged.place.group, miou=miou, pixels=int(matrix.sum())
+    )
 
 
 def _reliability(counts: NDArray[np.float64], temperature: float) -> Reliability:
     rows = []
     for pixels, confidence, right in counts:
         total = max(1.0, pixels.sum())
-        rows.append([(c / p, r / p, p / total) for p, c, r in zip(pixels, confidence, right, strict=True) if p])
+        rows.append(
+            [
+                (c / p, r / p, p / total)
+                for p, c, r in zip(pixels, confidence, right, strict=True)
+                if p
+            ]
+        )
     errors = [known(expected_calibration_error(c)) for c in counts]
-    return Reliability(temperature=temperature, error_before=errors[0], error=errors[1], bins_before=rows[0], bins=rows[1])
+    return Reliability(
+        temperature=temperature,
+        error_before=errors[0],
+        error=errors[1],
+        bins_before=rows[0],
+        bins=rows[1],
+    )
 
 
 def labelled_only(matrix: NDArray[Any], legend: Legend) -> NDArray[Any]:

@@ -39,7 +39,8 @@ def measure_strata(mapped: MapFile, areas: PixelAreas) -> Strata:
 def draw_points(mapped: MapFile, areas: PixelAreas, n: int, seed: int) -> NDArray[np.int64]:
     """Draw pixels at random within each mapped class, in proportion to the ground they cover.
 
-    Every pixel gets an exponential random number divided by its area, and the smallest of each class win.
+    Every pixel gets an exponential random number divided by its area, and the smallest of each
+    class win.
 
     Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir".
 
@@ -52,7 +53,9 @@ def draw_points(mapped: MapFile, areas: PixelAreas, n: int, seed: int) -> NDArra
     strata = measure_strata(mapped, areas)
     classes = int((strata.pixels > 0).sum())
     if n < 2 * classes:
-        raise UsageError(f"{n} points are too few for {classes} classes", fix="Draw two a class at least")
+        raise UsageError(
+            f"{n} points are too few for {classes} classes", fix="Draw two a class at least"
+        )
     wanted = allocate_sample(strata.areas, strata.pixels, n)
     rng = np.random.default_rng(seed)
     best: list[NDArray[np.float64]] = [np.empty((0, 3)) for _ in wanted]
@@ -63,8 +66,14 @@ def draw_points(mapped: MapFile, areas: PixelAreas, n: int, seed: int) -> NDArra
             rows, cols = np.nonzero(indices == i)
             if len(rows) and count:
                 own = keys[rows, cols]
-                least = np.argpartition(own, count - 1)[:count] if len(own) > count else np.arange(len(own))
-                found = np.stack([own[least], rows[least] + window.row, cols[least] + window.col], axis=1)
+                least = (
+                    np.argpartition(own, count - 1)[:count]
+                    if len(own) > count
+                    else np.arange(len(own))
+                )
+                found = np.stack(
+                    [own[least], rows[least] + window.row, cols[least] + window.col], axis=1
+                )
                 merged = np.concatenate([best[i], found])
                 best[i] = merged[np.argsort(merged[:, 0])[:count]]
     points = np.concatenate(best)[:, 1:].astype(np.int64)

@@ -32,8 +32,10 @@ class Mapped:
 
     Attributes:
         classes: class indices (rows, columns), `IGNORE` where nothing is mapped.
-        confidence: probability of the mapped class (2, rows, columns), before and after calibration; None if unknown.
-        heights: metres above ground (rows, columns), NaN where nothing is mapped; None where they are not mapped.
+        confidence: probability of the mapped class (2, rows, columns), before and after
+            calibration; None if unknown.
+        heights: metres above ground (rows, columns), NaN where nothing is mapped; None where they
+            are not mapped.
     """
 
     classes: NDArray[np.uint8]
@@ -68,7 +70,11 @@ class ModelMapper:
         """Return what the model maps at a place; see `Mapper`."""
         image = truth.image(place)
         if image is None:
-            raise DataError("a model needs images to map", file=truth.origin, fix="Give a dataset, or a map instead of a model")
+            raise DataError(
+                "a model needs images to map",
+                file=truth.origin,
+                fix="Give a dataset, or a map instead of a model",
+            )
         shape = (place.window.height, place.window.width)
         classes = np.full(shape, IGNORE, np.uint8)
         confidence = np.zeros((2, *shape), np.float32)
@@ -80,7 +86,9 @@ class ModelMapper:
                 heights[rows, cols] = answer.height
             if answer.scores is not None:
                 for sure, temperature in zip(confidence, self._temperatures, strict=True):
-                    sure[rows, cols] = probabilities(answer.scores[: self._engine.classes], temperature).max(axis=0)
+                    sure[rows, cols] = probabilities(
+                        answer.scores[: self._engine.classes], temperature
+                    ).max(axis=0)
         return Mapped(classes, confidence, heights)
 
 
@@ -118,9 +126,11 @@ class Judged:
         place: the place.
         matrix: confusion matrix (n, n), rows truth.
         boundary: see `boundary_counts`, (2, n).
-        reliability: see `reliability`, before and after calibration (2, 3, bins); None where confidence is not known.
+        reliability: see `reliability`, before and after calibration (2, 3, bins); None where
+            confidence is not known.
         unmapped: labelled pixels where nothing is mapped; they are not among the others.
-        near: true positives of each class that have their height, (n,); None where truth or map has no heights.
+        near: true positives of each class that have their height, (n,); None where truth or map has
+            no heights.
         heights: labelled pixels whose true height is known.
     """
 
@@ -151,8 +161,15 @@ def count(truth: Truth, place: Place, mapped: Mapped) -> Judged:
     labels = np.where(unmapped, np.uint8(IGNORE), labels)
     known = labels != IGNORE
     right = mapped.classes[known] == labels[known]
-    sure = None if mapped.confidence is None else np.stack([reliability(c[known], right) for c in mapped.confidence])
-    matrix, boundary = confusion(labels, mapped.classes, n), boundary_counts(labels, mapped.classes, n)
+    sure = (
+        None
+        if mapped.confidence is None
+        else np.stack([reliability(c[known], right) for c in mapped.confidence])
+    )
+    matrix, boundary = (
+        confusion(labels, mapped.classes, n),
+        boundary_counts(labels, mapped.classes, n),
+    )
     metres = None if mapped.heights is None else truth.heights(place)
     near, heights = None, 0
     if metres is not None and mapped.heights is not None:
@@ -161,7 +178,9 @@ def count(truth: Truth, place: Place, mapped: Mapped) -> Judged:
     return Judged(place, matrix, boundary, sure, int(unmapped.sum()), near, heights)
 
 
-def score(dataset: Dataset, samples: Iterable[Sample], engine: Engine) -> Iterator[tuple[Sample, NDArray[np.int64]]]:
+def score(
+    dataset: Dataset, samples: Iterable[Sample], engine: Engine
+) -> Iterator[tuple[Sample, NDArray[np.int64]]]:
     """Yield each sample with its confusion matrix (classes, classes), rows truth, in little memory."""
     n = len(dataset.manifest.legend.learnt)
     for sample in samples:

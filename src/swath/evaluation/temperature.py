@@ -9,7 +9,12 @@ import numpy as np
 from swath.data.dataset import Dataset, Sample
 from swath.evaluation.scoring import labelled_scores
 from swath.inference.tiled import Engine
-from swath.metrics.calibration import expected_calibration_error, fit_temperature, probabilities, reliability
+from swath.metrics.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    probabilities,
+    reliability,
+)
 from swath.models.card import Calibration
 
 LOOKED_AT = 2**23
@@ -19,8 +24,9 @@ LOOKED_AT = 2**23
 def calibrate_scores(dataset: Dataset, engine: Engine) -> Calibration | None:
     """Fit the temperature on the validation split.
 
-    Without one, nothing is fitted: on ground that it has learnt, a network is right more often than elsewhere, so a temperature
-    from there would promise too much; and to hold ground back from teaching is the user's choice (`swath prepare --val`).
+    Without one, nothing is fitted: on ground that it has learnt, a network is right more often than
+    elsewhere, so a temperature from there would promise too much; and to hold ground back from
+    teaching is the user's choice (`swath prepare --val`).
     """
     samples = _some([s for s in dataset.manifest.of("val") if sum(s.counts)])
     if not samples:
@@ -30,7 +36,11 @@ def calibrate_scores(dataset: Dataset, engine: Engine) -> Calibration | None:
     errors = []
     for t in (1.0, temperature):
         chances = probabilities(scores, t, axis=1)
-        errors.append(expected_calibration_error(reliability(chances.max(axis=1), chances.argmax(axis=1) == truth)))
+        errors.append(
+            expected_calibration_error(
+                reliability(chances.max(axis=1), chances.argmax(axis=1) == truth)
+            )
+        )
     return Calibration(
         temperature=temperature,
         groups=sorted({s.group for s in samples}),

@@ -25,8 +25,8 @@ EDGE = 5
 def overlaps(grids: Sequence[Grid], groups: Sequence[str]) -> Iterator[tuple[int, int, float]]:
     """Yield pairs (i, j), i < j, of images of two groups that overlap, and the share of the smaller that the other sees too.
 
-    Images without a CRS, or with one that is not on the earth, are left out, and of the images that overlap j all but the first
-    `PARTNERS`.
+    Images without a CRS, or with one that is not on the earth, are left out, and of the images that
+    overlap j all but the first `PARTNERS`.
     """
     places = [(i, shape) for i, grid in enumerate(grids) if (shape := outline(grid)) is not None]
     outlines = np.array([shape for _, shape in places], object)
@@ -36,8 +36,12 @@ def overlaps(grids: Sequence[Grid], groups: Sequence[str]) -> Iterator[tuple[int
     for a, shape in enumerate(outlines):
         near = np.sort(tree.query(shape))
         near = near[(near > a) & (kinds[near] != kinds[a]) & (partners[near] < PARTNERS)]
-        shares = shapely.area(shapely.intersection(shape, outlines[near])) / np.minimum(areas[near], areas[a])
-        for b, share in zip(near[shares > SHARED].tolist(), shares[shares > SHARED].tolist(), strict=True):
+        shares = shapely.area(shapely.intersection(shape, outlines[near])) / np.minimum(
+            areas[near], areas[a]
+        )
+        for b, share in zip(
+            near[shares > SHARED].tolist(), shares[shares > SHARED].tolist(), strict=True
+        ):
             partners[b] += 1
             yield places[a][0], places[b][0], share
 
@@ -54,7 +58,9 @@ def outline(grid: Grid) -> shapely.Polygon | None:
         for t in steps
     ]
     try:
-        lon, lat = warp_points(grid.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points])[:2]
+        lon, lat = warp_points(
+            grid.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points]
+        )[:2]
     except (rasterio.errors.RasterioError, CPLE_BaseError):
         return None
     if not np.isfinite([*lon, *lat]).all():

@@ -29,7 +29,8 @@ class Grid:
     Attributes:
         height: rows.
         width: columns.
-        transform: six numbers (a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e * row + f.
+        transform: six numbers (a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e
+            * row + f.
         crs: coordinate reference system as WKT, None where the file has none.
     """
 
@@ -65,7 +66,9 @@ class Grid:
             return False
         size = max(map(abs, self.transform[:2]))
         corners = [(0, 0), (0, self.height), (self.width, 0), (self.width, self.height)]
-        near = all(math.dist(self.point(*corner), other.point(*corner)) <= 0.1 * size for corner in corners)
+        near = all(
+            math.dist(self.point(*corner), other.point(*corner)) <= 0.1 * size for corner in corners
+        )
         return near and self.same_crs(other)  # last, for it takes longest
 
     def same_crs(self, other: Grid) -> bool:
@@ -82,14 +85,19 @@ class Grid:
         col, row = self.width / 2, self.height / 2
         points = [self.point(col, row), self.point(col + 1, row), self.point(col, row + 1)]
         try:
-            lon, lat = warp_points(self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points])[:2]
+            lon, lat = warp_points(
+                self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points]
+            )[:2]
         except (rasterio.errors.RasterioError, CPLE_BaseError):
             return None
         if not np.isfinite([*lon, *lat]).all():
             return None
         metres = 111_320.0
         narrow = math.cos(math.radians(lat[0]))
-        sides = [math.hypot(((lon[i] - lon[0] + 180) % 360 - 180) * narrow, lat[i] - lat[0]) * metres for i in (1, 2)]
+        sides = [
+            math.hypot(((lon[i] - lon[0] + 180) % 360 - 180) * narrow, lat[i] - lat[0]) * metres
+            for i in (1, 2)
+        ]
         return math.sqrt(sides[0] * sides[1])
 
 

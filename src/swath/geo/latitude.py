@@ -1,6 +1,7 @@
 """How far from the equator a pixel lies, as one more band, worked out from the CRS and transform of its image.
 
-What a colour means depends on where it is seen: what is bright is sand at 25 degrees and snow at 70. The band is never stored.
+What a colour means depends on where it is seen: what is bright is sand at 25 degrees and snow at
+70. The band is never stored.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ LOOKED_AT = 33
 def latitudes(grid: Grid, window: Window) -> NDArray[np.float32]:
     """Return how far from the equator the centres of a window's pixels lie.
 
-    It is the geodetic latitude on the CRS's own datum, so that no grid of datum shifts is needed, to `TOLERANCE`. Nodes are
-    counted from the image's first pixel, so a pixel's value is the same to the bit in whatever window it is asked for.
+    It is the geodetic latitude on the CRS's own datum, so that no grid of datum shifts is needed,
+    to `TOLERANCE`. Nodes are counted from the image's first pixel, so a pixel's value is the same
+    to the bit in whatever window it is asked for.
 
     Args:
         grid: where the pixels of the image lie.
@@ -55,7 +57,9 @@ def latitudes(grid: Grid, window: Window) -> NDArray[np.float32]:
     top, left = window.row // SIDE * SIDE, window.col // SIDE * SIDE
     bottom, right = (-(-end // SIDE) * SIDE for end in window.stop)
     inside = Window(window.row - top, window.col - left, window.height, window.width)
-    net = _degrees(grid, *np.ix_(np.arange(top, bottom + 1, STEP), np.arange(left, right + 1, STEP)))
+    net = _degrees(
+        grid, *np.ix_(np.arange(top, bottom + 1, STEP), np.arange(left, right + 1, STEP))
+    )
     down = _between(net.T, inside.row, inside.height)
     out = _between(down.T, inside.col, inside.width)
     bent = _is_bent(net)
@@ -70,15 +74,17 @@ def with_latitude(pixels: Pixels, grid: Grid, window: Window, file: PathLike) ->
     """Return the pixels of a window with their latitude as a further, last band; where they are valid stays as it is.
 
     Raises:
-        DataError: valid pixels lie where the projection is not defined, or the grid lies nowhere (see `check_located`).
+        DataError: valid pixels lie where the projection is not defined, or the grid lies nowhere
+            (see `check_located`).
     """
     degrees = latitudes(grid, window)
     unknown = np.isnan(degrees)
     if (unknown & pixels.valid).any():
         raise DataError(
-            "it has data where its projection is not defined, and so no latitude", file=file,
+            "it has data where its projection is not defined, and so no latitude",
+            file=file,
             fix="Cut it to the earth, or declare what lies around it as nodata (gdal_edit.py -a_nodata)",
-        )  # fmt: skip
+        )
     degrees[unknown] = 0
     return Pixels(np.concatenate([pixels.values, degrees[None]]), pixels.valid)
 
@@ -97,18 +103,22 @@ def check_located(grid: Grid, bands: Sequence[str], file: PathLike, otherwise: s
     """
     if LATITUDE in bands:
         raise DataError(
-            f"it has a band called {LATITUDE}, which is to be worked out from where its pixels lie", file=file,
+            f"it has a band called {LATITUDE}, which is to be worked out from where its pixels lie",
+            file=file,
             fix=f"Leave that band out of it (gdal_translate -b 1 -b 2 ...), or {otherwise}",
-        )  # fmt: skip
+        )
     if grid.crs is None or grid.transform == Grid(1, 1).transform:
         raise DataError(
-            "it does not say where it lies, so the latitude of its pixels is unknown", file=file,
+            "it does not say where it lies, so the latitude of its pixels is unknown",
+            file=file,
             fix=f"Give it a CRS and a transform (gdal_edit.py -a_srs EPSG:... -a_ullr ...; gdalwarp), or {otherwise}",
-        )  # fmt: skip
+        )
     try:
         _from_crs(grid.crs)
     except DataError as error:
-        raise DataError(error.what, file=file, fix=f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}") from error
+        raise DataError(
+            error.what, file=file, fix=f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}"
+        ) from error
 
 
 def span(grid: Grid) -> tuple[float, float]:
@@ -131,7 +141,11 @@ def _is_bent(net: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell in which blocks the middles of a net are not between its corners; where any is unknown, they are not."""
     corners = net[::2, ::2]
     along, across = (corners[:, 1:] + corners[:, :-1]) / 2, (corners[1:] + corners[:-1]) / 2
-    top, left, middle = net[::2, 1::2] - along, net[1::2, ::2] - across, net[1::2, 1::2] - (along[1:] + along[:-1]) / 2
+    top, left, middle = (
+        net[::2, 1::2] - along,
+        net[1::2, ::2] - across,
+        net[1::2, 1::2] - (along[1:] + along[:-1]) / 2,
+    )
     worst = np.max(np.abs([top[1:], top[:-1], left[:, 1:], left[:, :-1], middle]), axis=0)
     bent: NDArray[np.bool_] = ~(worst <= TOLERANCE)
     return bent
@@ -156,11 +170,15 @@ def _from_crs(crs: str) -> tuple[pyproj.Transformer, float]:
     try:
         own = pyproj.CRS(crs)
         geodetic = own.geodetic_crs
-        if geodetic is not None and geodetic.is_derived:  # its poles are moved, as climate models like it
+        if (
+            geodetic is not None and geodetic.is_derived
+        ):  # its poles are moved, as climate models like it
             geodetic = geodetic.source_crs
         if geodetic is None or not (own.is_geographic or own.is_projected):
             raise DataError("its CRS is not on the earth, so the latitude of its pixels is unknown")
         north = next(axis for axis in geodetic.axis_info if axis.direction == "north")
-        return pyproj.Transformer.from_crs(own, geodetic, always_xy=True), math.degrees(north.unit_conversion_factor)
+        return pyproj.Transformer.from_crs(own, geodetic, always_xy=True), math.degrees(
+            north.unit_conversion_factor
+        )
     except (ProjError, StopIteration) as error:
         raise DataError(f"PROJ does not understand its CRS ({type(error).__name__})") from error

@@ -19,8 +19,9 @@ NODES = 65
 class PixelAreas:
     """Areas of the pixels of a raster, in square metres on the CRS's ellipsoid.
 
-    In a geographic CRS, a pixel's area follows from the two parallels that bound it; in a projected one, from what a step of a
-    row and of a column is on the ellipsoid. Areas in the plane are 0.1% wrong in UTM, fourfold in Web Mercator at 60 degrees.
+    In a geographic CRS, a pixel's area follows from the two parallels that bound it; in a projected
+    one, from what a step of a row and of a column is on the ellipsoid. Areas in the plane are 0.1%
+    wrong in UTM, fourfold in Web Mercator at 60 degrees.
 
     Args:
         grid: where the pixels lie.
@@ -35,11 +36,17 @@ class PixelAreas:
         self._side = side
         if grid.crs is None:
             if side is None:
-                raise DataError("it has no CRS, so nobody knows how large its pixels are", fix="Give --pixel METRES")
+                raise DataError(
+                    "it has no CRS, so nobody knows how large its pixels are",
+                    fix="Give --pixel METRES",
+                )
             return
         self._crs = pyproj.CRS(grid.crs)
         if not (self._crs.is_geographic or self._crs.is_projected) or self._crs.ellipsoid is None:
-            raise DataError("its CRS is not on the earth", fix="Assign the right CRS first (gdal_edit.py -a_srs)")
+            raise DataError(
+                "its CRS is not on the earth",
+                fix="Assign the right CRS first (gdal_edit.py -a_srs)",
+            )
 
     def of(self, window: Window) -> NDArray[np.float64]:
         """Return the areas of a window's pixels (rows, columns), in square metres."""
@@ -78,22 +85,29 @@ class PixelAreas:
         """Area of a pixel at each node of a net over the raster."""
         a, b, c, d, e, f = self._grid.transform
         rows, cols = np.meshgrid(
-            np.linspace(0, self._grid.height, NODES), np.linspace(0, self._grid.width, NODES), indexing="ij"
+            np.linspace(0, self._grid.height, NODES),
+            np.linspace(0, self._grid.width, NODES),
+            indexing="ij",
         )
         north, south = self._on_earth(cols, rows - 0.5), self._on_earth(cols, rows + 0.5)
         west, east = self._on_earth(cols - 0.5, rows), self._on_earth(cols + 0.5, rows)
         down, right = south - north, east - west
-        down[0], right[0] = (np.remainder(lon + np.pi, 2 * np.pi) - np.pi for lon in (down[0], right[0]))
+        down[0], right[0] = (
+            np.remainder(lon + np.pi, 2 * np.pi) - np.pi for lon in (down[0], right[0])
+        )
         lat = (north[1] + south[1]) / 2
         net = np.abs(down[0] * right[1] - down[1] * right[0]) * self._square_metres(lat)
         if not (np.isfinite(net).all() and (net > 0).all()):
             raise DataError(
-                "a part of it lies where its projection is not defined", fix="Cut it to the land first (gdal_translate)"
+                "a part of it lies where its projection is not defined",
+                fix="Cut it to the land first (gdal_translate)",
             )
         found: NDArray[np.float64] = net
         return found
 
-    def _on_earth(self, cols: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _on_earth(
+        self, cols: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Return longitude and latitude (2, ...) in radians."""
         a, b, c, d, e, f = self._grid.transform
         lon, lat = self._to_degrees.transform(a * cols + b * rows + c, d * cols + e * rows + f)

@@ -35,8 +35,8 @@ def ratio(gsd: float | None, known: float | None) -> float:
 def zoom_of(gsd: float | None, known: float | None) -> Fraction:
     """Return the scale at which an image is shown to a network: the fraction of smallest denominator within `NEAR` of `ratio`.
 
-    It is 1 where they differ by no more than `TOLERATED`. Small denominators keep the windows short that are whole in pixels of
-    both image and network.
+    It is 1 where they differ by no more than `TOLERATED`. Small denominators keep the windows short
+    that are whole in pixels of both image and network.
     """
     wanted = ratio(gsd, known)
     if _within(wanted, TOLERATED):
@@ -47,7 +47,11 @@ def zoom_of(gsd: float | None, known: float | None) -> Fraction:
 
 def out_of_reach(gsd: float | None, known: float | None) -> bool:
     """Tell whether an image stays further from what a network knows than is tolerated, at any scale that is allowed."""
-    return gsd is not None and known is not None and not _within(ratio(gsd, known) / (gsd / known), TOLERATED)
+    return (
+        gsd is not None
+        and known is not None
+        and not _within(ratio(gsd, known) / (gsd / known), TOLERATED)
+    )
 
 
 def _within(factor: float, most: float) -> bool:

@@ -47,7 +47,9 @@ class Window:
 
     def grow(self, margin: int) -> Window:
         """Return this window with `margin` more pixels on every side."""
-        return Window(self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin)
+        return Window(
+            self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin
+        )
 
     def within(self, outer: Window) -> Window:
         """Return the part of this window that lies in `outer`; its size is 0 where they do not meet."""
@@ -77,9 +79,10 @@ def whole(height: int, width: int) -> Window:
 class Tiling:
     """The tiles of a raster, numbered by rows and made when asked for: `len(tiling)`, `tiling[i]`.
 
-    Cores partition the raster exactly. A core has at least `halo` pixels of its read window around it, wherever the raster
-    reaches so far. All read windows have one shape and start at multiples of `stride`, so a network is built for one shape;
-    windows at the lower and right edge may be cut by less than `stride`, to be padded again.
+    Cores partition the raster exactly. A core has at least `halo` pixels of its read window around
+    it, wherever the raster reaches so far. All read windows have one shape and start at multiples
+    of `stride`, so a network is built for one shape; windows at the lower and right edge may be cut
+    by less than `stride`, to be padded again.
 
     Attributes:
         height: rows of the raster.
@@ -141,7 +144,9 @@ class Tiling:
     def _place(self, pixel: int, length: int, side: int) -> int:
         """Return which core, along one axis, holds a pixel."""
         step = max(1, side - 2 * self.halo)
-        return min(max(0, (pixel - self.halo) // step), _count(length, side, self.halo, self.stride) - 1)
+        return min(
+            max(0, (pixel - self.halo) // step), _count(length, side, self.halo, self.stride) - 1
+        )
 
     def _span(self, place: int, length: int, side: int) -> tuple[int, int, int]:
         """Return start and stop of a core, and start of its read window, along one axis."""
@@ -159,7 +164,9 @@ def fit(height: int, width: int, *, most: int, halo: int, stride: int) -> Tiling
     best: tuple[tuple[int, int, int], tuple[int, int]] | None = None
     for rows in _sides(height, halo, stride, most):
         cols = next(_sides(width, halo, stride, most // rows))
-        amount = rows * cols * _count(height, rows, halo, stride) * _count(width, cols, halo, stride)
+        amount = (
+            rows * cols * _count(height, rows, halo, stride) * _count(width, cols, halo, stride)
+        )
         rank = max(0, rows * cols - most), amount, abs(rows - cols)
         if best is None or rank < best[0]:
             best = rank, (rows, cols)

@@ -22,10 +22,15 @@ they are left where that would have brought them."""
 def peak_memory() -> int:
     """Return the most resident memory that this process has held so far, in bytes.
 
-    Linux keeps it as VmHWM; `ru_maxrss` begins there at what the parent held when it started this process.
+    Linux keeps it as VmHWM; `ru_maxrss` begins there at what the parent held when it started this
+    process.
     """
     if _STATUS.exists():
-        return next(int(line.split()[1]) * 1024 for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        return next(
+            int(line.split()[1]) * 1024
+            for line in _STATUS.read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
     import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -36,8 +41,8 @@ def peak_memory() -> int:
 def freed_memory_kept() -> Iterator[None]:
     """Keep freed memory for what comes next, instead of giving it back to the system; without glibc nothing changes.
 
-    glibc maps each large block anew, and the system fills it with zeros, page by page: with batches of a megapixel a third
-    of a training step. What is kept is given back at the end.
+    glibc maps each large block anew, and the system fills it with zeros, page by page: with batches
+    of a megapixel a third of a training step. What is kept is given back at the end.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
@@ -59,8 +64,8 @@ def freed_memory_kept() -> Iterator[None]:
 class Spare:
     """Memory of large arrays that nobody holds any more, for the next ones of their shape.
 
-    The system zeroes the pages of new memory, which takes time. Whoever takes memory must be one thread; arrays may be dropped
-    in any.
+    The system zeroes the pages of new memory, which takes time. Whoever takes memory must be one
+    thread; arrays may be dropped in any.
     """
 
     def __init__(self) -> None:
@@ -73,6 +78,8 @@ class Spare:
 
     def lend(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return an array on memory that was taken; when it and all its views are gone, the memory can be taken again."""
-        lent = np.asarray(memory.data)  # through a buffer, so that views refer to this array and not to what lies behind it
+        lent = np.asarray(
+            memory.data
+        )  # through a buffer, so that views refer to this array and not to what lies behind it
         finalize(lent, self._free.append, memory)
         return lent

@@ -35,21 +35,32 @@ class OpenVinoRuntime:
     Args:
         onnx: the network.
         threads: how many to use, 0 for all cores.
-        precision: `float32`, or `bf16` (which a CPU without it emulates by float32). A network of int8 says so itself;
-            its other layers are in bf16 where the CPU has it.
-        shape: rows and columns of all that will be asked, which needs less than half the memory; None for any.
+        precision: `float32`, or `bf16` (which a CPU without it emulates by float32). A network of
+            int8 says so itself; its other layers are in bf16 where the CPU has it.
+        shape: rows and columns of all that will be asked, which needs less than half the memory;
+            None for any.
 
     Raises:
         ModelError: OpenVINO does not understand the network.
     """
 
     def __init__(
-        self, onnx: bytes, threads: int = 0, precision: Precision = "float32", shape: tuple[int, int] | None = None
+        self,
+        onnx: bytes,
+        threads: int = 0,
+        precision: Precision = "float32",
+        shape: tuple[int, int] | None = None,
     ) -> None:
         self._made_from = onnx, threads, precision
-        self._changes = precision == "int8" and shape is None  # OpenVINO 2026.4 computes nonsense in int8 on free shapes
+        self._changes = (
+            precision == "int8" and shape is None
+        )  # OpenVINO 2026.4 computes nonsense in int8 on free shapes
         self._shape = shape
-        self._request: Any = None if self._changes else _compiled(onnx, threads, precision, shape).create_infer_request()
+        self._request: Any = (
+            None
+            if self._changes
+            else _compiled(onnx, threads, precision, shape).create_infer_request()
+        )
         self._spare = Spare()
         self._one_at_a_time = Lock()  # scores lie in the request until they are taken out of it
 
@@ -68,7 +79,10 @@ class OpenVinoRuntime:
     def _infer(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Let the engine write scores of a known shape where they are to lie, and copy others."""
         output = self._request.model_outputs[0]
-        if output.get_partial_shape().is_dynamic or output.get_element_type().to_dtype() != np.float32:
+        if (
+            output.get_partial_shape().is_dynamic
+            or output.get_element_type().to_dtype() != np.float32
+        ):
             scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
             return scores
         memory = self._spare.take(tuple(output.get_shape()))
@@ -109,7 +123,9 @@ class OnnxRuntime:
                 enable_fallback=False,  # which prints, and is the same again
             )
         except Exception as error:  # noqa: BLE001 - its own errors share no public base
-            raise ModelError(f"ONNX Runtime refuses the network ({error})", fix="Fetch or train the model again") from error
+            raise ModelError(
+                f"ONNX Runtime refuses the network ({error})", fix="Fetch or train the model again"
+            ) from error
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
@@ -148,7 +164,10 @@ class TorchRuntime:
         self._module.eval()
         try:
             device = next(self._module.parameters()).device
-            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
+            with (
+                torch.inference_mode(),
+                torch.autocast(device.type, torch.bfloat16, enabled=self._bf16),
+            ):
                 batch = torch.from_numpy(raw).to(device, memory_format=torch.channels_last)
                 scores: NDArray[np.float32] = self._module(batch).float().cpu().numpy()
                 return scores
@@ -196,24 +215,34 @@ class Setup:
 def choose(engine: str = "auto", precision: str = "auto", threads: int = 0) -> Setup:
     """Pick the fastest setup of this machine.
 
-    A GPU first, then OpenVINO, then ONNX Runtime; bf16 where the hardware multiplies it; one thread a core. int8 is never
-    picked, only asked for, and computed on the processor. `cpu` as an engine leaves the GPU out.
+    A GPU first, then OpenVINO, then ONNX Runtime; bf16 where the hardware multiplies it; one thread
+    a core. int8 is never picked, only asked for, and computed on the processor. `cpu` as an engine
+    leaves the GPU out.
 
     Raises:
         JobError: the engine that is asked for is not here, or has no such precision.
     """
-    any_of = {"auto": [*(["cuda"] if precision != "int8" and _has_gpu() else []), *ENGINES], "cpu": list(ENGINES)}
+    any_of = {
+        "auto": [*(["cuda"] if precision != "int8" and _has_gpu() else []), *ENGINES],
+        "cpu": list(ENGINES),
+    }
     names = any_of.get(engine, [engine])
     found = next((name for name in names if _version(name)), None)
     if found is None or (found == "cuda" and not _has_gpu()):
         raise JobError(
-            "no engine to run the model is installed" if engine in any_of else f"the engine {engine} is not to be had here",
+            "no engine to run the model is installed"
+            if engine in any_of
+            else f"the engine {engine} is not to be had here",
             fix="Run `pip install openvino` or `pip install onnxruntime`, or leave --engine out",
         )
     if precision == "auto":
-        precision = "bf16" if found == "cuda" or (found == "openvino" and _cpu_has_bf16()) else "float32"
+        precision = (
+            "bf16" if found == "cuda" or (found == "openvino" and _cpu_has_bf16()) else "float32"
+        )
     if (found, precision) in (("onnxruntime", "bf16"), ("cuda", "int8")):
-        raise JobError(f"{found} does not compute in {precision}", fix="Choose another --engine or --precision")
+        raise JobError(
+            f"{found} does not compute in {precision}", fix="Choose another --engine or --precision"
+        )
     return Setup(found, _version(found) or "", precision, threads or cores())  # type: ignore[arg-type]
 
 
@@ -242,15 +271,20 @@ def open_runtime(onnx: bytes, setup: Setup, shape: tuple[int, int] | None = None
 def bytes_per_pixel(onnx: bytes, setup: Setup, side: int) -> float:
     """Return the memory that a network needs for each pixel of its input, weights not counted.
 
-    It is the largest sum of all tensors that are alive at one time, in the graph as OpenVINO runs it on a square of `side`
-    pixels. OpenVINO itself needs that; ONNX Runtime, which plans less, about three times as much.
+    It is the largest sum of all tensors that are alive at one time, in the graph as OpenVINO runs
+    it on a square of `side` pixels. OpenVINO itself needs that; ONNX Runtime, which plans less,
+    about three times as much.
     """
     try:
         graph = _compiled(onnx, setup.threads, setup.precision, (side, side)).get_runtime_model()
     except ImportError:
         return 1000.0
     steps = graph.get_ordered_ops()
-    last_use = {i.get_source_output().get_node().get_friendly_name(): n for n, op in enumerate(steps) for i in op.inputs()}
+    last_use = {
+        i.get_source_output().get_node().get_friendly_name(): n
+        for n, op in enumerate(steps)
+        for i in op.inputs()
+    }
     alive = most = 0
     ends: dict[int, int] = {}
     for n, op in enumerate(steps):
@@ -271,8 +305,9 @@ _ONE_CORE = Lock()
 def _openvino() -> Any:
     """Return OpenVINO's core, the only one of this process, which lasts as long.
 
-    A core gives the thread that first uses it a stack for signals, and frees it when it is dropped. Where there are several, or
-    another thread drops it, the first goes on with a stack that is gone: the next Ctrl-C would be a crash.
+    A core gives the thread that first uses it a stack for signals, and frees it when it is dropped.
+    Where there are several, or another thread drops it, the first goes on with a stack that is
+    gone: the next Ctrl-C would be a crash.
     """
     with _ONE_CORE:
         return _core()
@@ -291,10 +326,17 @@ def _tensor(memory: NDArray[np.float32]) -> Any:
     return openvino.Tensor(memory, shared_memory=True)
 
 
-def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None) -> Any:
+def _compiled(
+    onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None
+) -> Any:
     core = _openvino()
-    half = precision == "bf16" or (precision == "int8" and _cpu_has_bf16())  # for the layers that are not in int8
-    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if half else "f32", "PERFORMANCE_HINT": "LATENCY"}
+    half = precision == "bf16" or (
+        precision == "int8" and _cpu_has_bf16()
+    )  # for the layers that are not in int8
+    config: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
     try:
@@ -303,13 +345,20 @@ def _compiled(onnx: bytes, threads: int, precision: Precision, shape: tuple[int,
             bands = model.inputs[0].get_partial_shape()[1].get_length()
             model.reshape([1, bands, *shape])
         return core.compile_model(model, "CPU", config)
-    except (RuntimeError, ValueError) as error:  # the latter where its message quotes a name that is no text
-        raise ModelError(f"OpenVINO refuses the network ({error})", fix="Fetch or train the model again") from error
+    except (
+        RuntimeError,
+        ValueError,
+    ) as error:  # the latter where its message quotes a name that is no text
+        raise ModelError(
+            f"OpenVINO refuses the network ({error})", fix="Fetch or train the model again"
+        ) from error
 
 
 def _version(engine: str) -> str | None:
     """Return the version of an engine's package, None where it is not installed."""
-    for package in {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "cuda": ("torch",)}.get(engine, (engine,)):
+    for package in {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "cuda": ("torch",)}.get(
+        engine, (engine,)
+    ):
         try:
             return version(package)
         except PackageNotFoundError:

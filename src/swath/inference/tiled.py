@@ -1,6 +1,7 @@
 """The one tile loop: an image becomes what the network says of it, window by window, for predicting, scoring and validating.
 
-The next tile is read while the present one is computed, and nothing is kept: memory does not grow with the image.
+The next tile is read while the present one is computed, and nothing is kept: memory does not grow
+with the image.
 """
 
 from __future__ import annotations
@@ -52,13 +53,17 @@ class Engine:
         classes: how many of the runtime's first channels are class scores; None for all.
         temperature: scores are divided by it before they become probabilities.
         heights: whether the runtime's last channel is the height above ground, in metres.
-        side: side of the read windows of a network with global context, whose answer depends on it; None for others.
-        thresholds: of masks apart: the probability from which on a pixel belongs to the mask of a class; None for others.
+        side: side of the read windows of a network with global context, whose answer depends on it;
+            None for others.
+        thresholds: of masks apart: the probability from which on a pixel belongs to the mask of a
+            class; None for others.
         origin: the model file, for errors; None for a network that is being taught.
-        looks: how the runtime looks at a tile; stride, halo and side are those of read windows, in pixels of the image.
-        gsd: ground sampling distance of what the network was taught with, in metres; None where images are to be shown to it as
-            they are.
-        rescaled: makes the engine that shows images to the same network at another scale; None where there is none.
+        looks: how the runtime looks at a tile; stride, halo and side are those of read windows, in
+            pixels of the image.
+        gsd: ground sampling distance of what the network was taught with, in metres; None where
+            images are to be shown to it as they are.
+        rescaled: makes the engine that shows images to the same network at another scale; None
+            where there is none.
     """
 
     runtime: Runtime
@@ -85,7 +90,8 @@ class Engine:
         """Run the network on the read window of a tile; return the scores (channels, rows, columns) of its core.
 
         Raises:
-            ModelError: it fails, gives another number of scores than the card says, or scores that are no numbers.
+            ModelError: it fails, gives another number of scores than the card says, or scores that
+                are no numbers.
         """
         (top, left), (bottom, right) = (tile.read.row, tile.read.col), tile.read.stop
         at = f"in rows {top} to {bottom} and columns {left} to {right}"
@@ -93,21 +99,27 @@ class Engine:
             found = self.runtime(batch)
         except ModelError as error:
             raise ModelError(f"{error.what}, {at}", file=self.origin, fix=error.fix) from error
-        channels = found.shape[1] if self.classes is None and found.ndim == 4 else (self.classes or 0) + self.heights
+        channels = (
+            found.shape[1]
+            if self.classes is None and found.ndim == 4
+            else (self.classes or 0) + self.heights
+        )
         if found.shape != (1, channels, *batch.shape[2:]):
             raise ModelError(
                 f"its network gives scores {found.shape} of pixels {batch.shape}, and it has {channels} channels",
-                file=self.origin, fix="Fetch or train the model again",
-            )  # fmt: skip
+                file=self.origin,
+                fix="Fetch or train the model again",
+            )
         with np.errstate(over="ignore"):
             doubtful = not np.isfinite(
                 np.vdot(found, found)
             )  # one pass; NaN and infinity come through, and so do scores of 1e19
         if doubtful and not np.isfinite(found).all():
             raise ModelError(
-                f"its scores are no numbers {at}", file=self.origin,
+                f"its scores are no numbers {at}",
+                file=self.origin,
                 fix="Look for extreme pixel values there (nodata that is not declared); else fetch or train the model again",
-            )  # fmt: skip
+            )
         rows, cols = tile.core.relative_to(tile.read).slices
         core: NDArray[np.float32] = found[0][:, rows, cols]
         return core
@@ -179,8 +191,8 @@ class Answer:
     def masks(self) -> NDArray[np.uint8]:
         """Mask of each class (classes, rows, columns), 1 inside and 0 outside, `IGNORE` where a pixel is invalid.
 
-        A pixel is in all masks whose threshold its calibrated probability reaches; they may overlap, or leave it out. Without
-        thresholds, all are empty.
+        A pixel is in all masks whose threshold its calibrated probability reaches; they may
+        overlap, or leave it out. Without thresholds, all are empty.
         """
         out = np.zeros((self.engine.classes or 1, *self.valid.shape), np.uint8)
         if self.scores is not None and self.engine.thresholds is not None:
@@ -247,10 +259,13 @@ def answers_in(source: Source, engine: Engine, area: Window | None = None) -> It
         yield answer if area is None else answer.part(area)
 
 
-def classify(source: Source, engine: Engine, area: Window | None = None) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
+def classify(
+    source: Source, engine: Engine, area: Window | None = None
+) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
     """Yield class indices (rows, columns) of windows that partition `area` (all of the source by default).
 
-    Indices are `IGNORE` where pixels are invalid. The result of a window depends on nothing but the source and the engine.
+    Indices are `IGNORE` where pixels are invalid. The result of a window depends on nothing but the
+    source and the engine.
     """
     for answer in answers_in(source, engine, area):
         yield answer.window, answer.indices
@@ -262,13 +277,17 @@ def plan(grid: Grid, engine: Engine, area: Window | None = None) -> list[Tile]:
     return list(tiling if area is None else tiling.meeting(area))
 
 
-def _scores(source: Source, engine: Engine, batch: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
+def _scores(
+    source: Source, engine: Engine, batch: NDArray[np.float32], tile: Tile
+) -> NDArray[np.float32]:
     """Return the scores of a tile's core; an error names the image too, where it has a name."""
     try:
         return engine.scores(batch, tile)
     except ModelError as error:
         name = getattr(source, "name", None)
-        raise ModelError(f"{error.what} of {name}" if name else error.what, file=error.file, fix=error.fix) from error
+        raise ModelError(
+            f"{error.what} of {name}" if name else error.what, file=error.file, fix=error.fix
+        ) from error
 
 
 _Loaded = tuple[NDArray[np.bool_], "NDArray[np.float32] | None"]
@@ -281,13 +300,17 @@ def _load(source: Source, engine: Engine, tile: Tile) -> _Loaded:
     except DataError as error:
         (top, left), (bottom, right) = (tile.read.row, tile.read.col), tile.read.stop
         raise DataError(
-            f"{error.what}, met in rows {top} to {bottom} and columns {left} to {right}", file=error.file, fix=error.fix
+            f"{error.what}, met in rows {top} to {bottom} and columns {left} to {right}",
+            file=error.file,
+            fix=error.fix,
         ) from error
     core = valid[tile.core.relative_to(tile.read).slices]
     return core, _batch(values, valid, engine) if core.any() else None
 
 
-def _batch(values: NDArray[np.generic], valid: NDArray[np.bool_], engine: Engine) -> NDArray[np.float32]:
+def _batch(
+    values: NDArray[np.generic], valid: NDArray[np.bool_], engine: Engine
+) -> NDArray[np.float32]:
     """Fill invalid pixels, and pad to a multiple of the stride at the bottom and right."""
     bands, height, width = values.shape
     stride = engine.stride

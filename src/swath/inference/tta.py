@@ -1,10 +1,11 @@
 """Test-time augmentation: a tile is looked at several times, mirrored and at several scales, and the looks are averaged.
 
-All happens inside a tile, behind the `Runtime` protocol, so that what follows (maps, confidence, masks) knows nothing of it.
-Scales are fractions, those of augmentation quarters: read windows that begin and end at multiples of the denominator times the
-stride (four strides) then do so at multiples of the stride at every scale. An image whose ground sampling distance is not the
-network's is looked at in the same way, at a scale that brings it there (see `resolution`). A tile is sampled at the very places
-where the whole image would be, and no seam comes from it.
+All happens inside a tile, behind the `Runtime` protocol, so that what follows (maps, confidence,
+masks) knows nothing of it. Scales are fractions, those of augmentation quarters: read windows that
+begin and end at multiples of the denominator times the stride (four strides) then do so at
+multiples of the stride at every scale. An image whose ground sampling distance is not the network's
+is looked at in the same way, at a scale that brings it there (see `resolution`). A tile is sampled
+at the very places where the whole image would be, and no seam comes from it.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ class Looks:
     def halo(self, halo: int, stride: int) -> int:
         """Return the pixels to read around a core where the network needs `halo` of its own: more where the image is shrunk.
 
-        It is a multiple of half the stride of the read windows. The pixel or two more that interpolation sees are within what
-        the measuring of a halo tolerates; a network without context needs them all the same.
+        It is a multiple of half the stride of the read windows. The pixel or two more that
+        interpolation sees are within what the measuring of a halo tolerates; a network without
+        context needs them all the same.
         """
         least = 0 if set(self.zooms) == {1} else 1
         return self.whole_halo(max(least, ceil(halo / min(self.zooms))), stride)
@@ -98,16 +100,24 @@ class Looks:
         return max(int(side / max(self.zooms)), 2 * self.halo(halo, stride) + self.stride(stride))
 
     def runtime(
-        self, start: Callable[[Fraction], Runtime], classes: int, temperature: float = 1.0, apart: bool = False
+        self,
+        start: Callable[[Fraction], Runtime],
+        classes: int,
+        temperature: float = 1.0,
+        apart: bool = False,
     ) -> Runtime:
         """Return a runtime that looks so, of networks that are started for a scale; see `Merged`."""
-        return start(Fraction(1)) if self.plain else Merged(self, start, classes, temperature, apart)
+        return (
+            start(Fraction(1)) if self.plain else Merged(self, start, classes, temperature, apart)
+        )
 
     def bytes_per_pixel(self, bands: int, channels: int) -> int:
         """Return the memory that merging takes for each pixel read, beside that of the networks."""
         if self.plain:
             return 0
-        each = 2 * 4 * bands + 3 * 4 * channels  # a scaled and a turned copy; scores, probabilities, sums
+        each = (
+            2 * 4 * bands + 3 * 4 * channels
+        )  # a scaled and a turned copy; scores, probabilities, sums
         apart = 4 * 4 * max(1, self.most)  # a band apart, while it is scaled
         return ceil(each * self.most + apart) + 4 * channels
 
@@ -133,11 +143,14 @@ def looks_of(tta: str, sees_all: bool, file: PathLike) -> Looks:
         file: the model file, for errors.
 
     Raises:
-        UsageError: there is no such augmentation, or the network sees as much of the image as it is shown, at one scale only.
+        UsageError: there is no such augmentation, or the network sees as much of the image as it is
+            shown, at one scale only.
     """
     looks = next((looks for name, looks in LOOKS.items() if name == tta), None)
     if looks is None:
-        raise UsageError(f"there is no test-time augmentation {tta!r}", fix=f"Give one of {', '.join(LOOKS)}")
+        raise UsageError(
+            f"there is no test-time augmentation {tta!r}", fix=f"Give one of {', '.join(LOOKS)}"
+        )
     if sees_all and len(looks.zooms) > 1:
         raise UsageError(
             "its network looks at all of a tile, so it knows one scale only",
@@ -150,8 +163,9 @@ def looks_of(tta: str, sees_all: bool, file: PathLike) -> Looks:
 class Merged:
     """A runtime that looks several times, and says what the looks say on average.
 
-    Class scores become probabilities (softmax of scores / temperature; with masks apart the sigmoid), those are averaged, and
-    the mean becomes scores again that give it back. Further channels, heights, are averaged as they are.
+    Class scores become probabilities (softmax of scores / temperature; with masks apart the
+    sigmoid), those are averaged, and the mean becomes scores again that give it back. Further
+    channels, heights, are averaged as they are.
 
     Args:
         looks: how to look.
@@ -162,7 +176,12 @@ class Merged:
     """
 
     def __init__(
-        self, looks: Looks, open_runtime: Callable[[Fraction], Runtime], classes: int, temperature: float, apart: bool
+        self,
+        looks: Looks,
+        open_runtime: Callable[[Fraction], Runtime],
+        classes: int,
+        temperature: float,
+        apart: bool,
     ) -> None:
         self._looks = looks
         self._runtimes = [(zoom, open_runtime(zoom)) for zoom in looks.zooms]
@@ -182,7 +201,8 @@ class Merged:
         for zoom, runtime in self._runtimes:
             mean = resample(self._mean(runtime, resample(raw, zoom)), 1 / zoom)
             if len(self._runtimes) > 1 and isinstance(runtime, OpenVinoRuntime):
-                runtime.release()  # else each scale would keep its tensors, and tiles would be half as large
+                # else each scale would keep its tensors, and tiles would be half as large
+                runtime.release()
             if out is None:
                 out = mean
             else:
@@ -199,7 +219,8 @@ class Merged:
             found = runtime(np.ascontiguousarray(raw[..., ::down, ::across]))
             if found.ndim != 4 or (len(found), *found.shape[2:]) != (1, *raw.shape[2:]):
                 raise ModelError(
-                    f"its network gives scores {found.shape} of pixels {raw.shape}", fix="Fetch or train the model again"
+                    f"its network gives scores {found.shape} of pixels {raw.shape}",
+                    fix="Fetch or train the model again",
                 )
             if out is None:
                 out = np.zeros(found.shape, np.float32)
@@ -234,7 +255,8 @@ class Merged:
 def resample(image: NDArray[np.float32], zoom: Fraction) -> NDArray[np.float32]:
     """Return an image at another scale: bilinear, pixel centres aligned, smoothed where it is shrunk.
 
-    It does what torch's `interpolate(mode="bilinear", antialias=True)` does, by which patches are scaled in training.
+    It does what torch's `interpolate(mode="bilinear", antialias=True)` does, by which patches are
+    scaled in training.
 
     Args:
         image: (1, bands, rows, columns); rows and columns times zoom are whole numbers.
@@ -256,7 +278,9 @@ def resample(image: NDArray[np.float32], zoom: Fraction) -> NDArray[np.float32]:
 _Tap = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def _weighted(parts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> NDArray[np.float32]:
+def _weighted(
+    parts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+) -> NDArray[np.float32]:
     out: NDArray[np.float32] = parts[0][0] * parts[0][1]
     for values, weight in parts[1:]:
         out += values * weight
@@ -266,7 +290,8 @@ def _weighted(parts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) 
 def _taps(length: int, zoom: Fraction) -> list[_Tap]:
     """Return which pixels along an axis make each new one, and their weights, as so many pairs as one has pixels at most.
 
-    All is worked out in whole numbers, in units of half a new pixel's share, so that weights repeat exactly along the axis.
+    All is worked out in whole numbers, in units of half a new pixel's share, so that weights repeat
+    exactly along the axis.
     """
     unit, step = 2 * zoom.numerator, 2 * zoom.denominator  # an old and a new pixel in these units
     centre = np.arange(int(length * zoom), dtype=np.int64) * step + (step - unit) // 2

@@ -1,10 +1,12 @@
 """Files and folders that appear whole or not at all.
 
-Work goes to a hidden sibling of the output and is renamed onto it when it is complete, so a reader never sees half a file and
-an older output stays until the new one is whole. (`tileparts` keeps the parts of a long job in the same way.)
+Work goes to a hidden sibling of the output and is renamed onto it when it is complete, so a reader
+never sees half a file and an older output stays until the new one is whole. (`tileparts` keeps the
+parts of a long job in the same way.)
 
-A hidden lock lies beside an output while it is written. The operating system lets go of it when a process dies, however it
-dies, so what a killed run left is known as such, and the next run that writes the same output removes it.
+A hidden lock lies beside an output while it is written. The operating system lets go of it when a
+process dies, however it dies, so what a killed run left is known as such, and the next run that
+writes the same output removes it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     if path.is_dir():
-        raise JobError("this is a folder, and a file is to be written here", file=path, fix="Give a file name")
+        raise JobError(
+            "this is a folder, and a file is to be written here", file=path, fix="Give a file name"
+        )
     partial = hidden(path, "partial" + path.suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,24 +66,31 @@ def whole_file(path: PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: PathLike, owned: Collection[str], optional: Collection[str] = ()) -> Iterator[Path]:
+def whole_folder(
+    path: PathLike, owned: Collection[str], optional: Collection[str] = ()
+) -> Iterator[Path]:
     """Give an empty folder to fill; when the block ends without an error, put it at `path`, replacing what was there.
 
     Args:
         path: the folder to make.
-        owned: names of what we put into it; a folder that holds anything else, or not all of these, is not replaced.
+        owned: names of what we put into it; a folder that holds anything else, or not all of these,
+            is not replaced.
         optional: names of what it may hold besides.
 
     Raises:
-        JobError: `path` is a file or a folder that is not ours alone, another process is making it, or the disk does not take
-            it.
+        JobError: `path` is a file or a folder that is not ours alone, another process is making it,
+            or the disk does not take it.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
-        raise JobError("this is a file, and a folder is to be written here", file=path, fix="Give another name")
+        raise JobError(
+            "this is a file, and a folder is to be written here", file=path, fix="Give another name"
+        )
     found = {p.name for p in path.iterdir()} if path.is_dir() else set()
     if found and not set(owned) <= found <= {*owned, *optional}:
-        other = sorted(found - {*owned, *optional}) or [f"no {name}" for name in sorted(set(owned) - found)]
+        other = sorted(found - {*owned, *optional}) or [
+            f"no {name}" for name in sorted(set(owned) - found)
+        ]
         raise JobError(
             f"this folder holds other files ({other[0]}), so it is not replaced",
             file=path,
@@ -126,7 +137,8 @@ def alone(path: PathLike) -> Iterator[None]:
 def _lock(path: Path, kind: str, together: bool = False) -> Iterator[None]:
     """Hold the lock of an output, alone or together with others; who has it alone removes what killed runs left.
 
-    Each holder adds a byte to the lock, so that nobody has to look for leavings where nobody was before.
+    Each holder adds a byte to the lock, so that nobody has to look for leavings where nobody was
+    before.
     """
     if fcntl is None:
         yield
@@ -160,7 +172,9 @@ def _taken(name: Path, path: Path, together: bool) -> tuple[int, bool | None]:
             only = _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if only is False and not together:
                 raise JobError(
-                    "another run of Swath is writing this", file=path, fix="Wait until it has ended, or give another name"
+                    "another run of Swath is writing this",
+                    file=path,
+                    fix="Wait until it has ended, or give another name",
                 )
             if only is False:
                 _flock(file, fcntl.LOCK_SH)

@@ -1,6 +1,7 @@
 """Label values on an image's grid, whatever they come from: a mask, a label raster on another grid, or polygons.
 
-A label is a whole number, the user's own code or a packed colour; `UNLABELLED` marks pixels that have none.
+A label is a whole number, the user's own code or a packed colour; `UNLABELLED` marks pixels that
+have none.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class RasterLabels:
         warp: whether the labels may lie on another grid.
 
     Raises:
-        DataError: the file is damaged, or does not lie on the image's grid and may not, or cannot, be moved there.
+        DataError: the file is damaged, or does not lie on the image's grid and may not, or cannot,
+            be moved there.
     """
 
     names: dict[int, str] = {}
@@ -83,7 +85,11 @@ class RasterLabels:
                 fix="Mend it, or use --layout scene, which moves labels onto the image's grid",
                 code="grid-mismatch",
             )
-        if (own.height, own.width) == (grid.width, grid.height) and own.crs is None and grid.crs is None:
+        if (
+            (own.height, own.width) == (grid.width, grid.height)
+            and own.crs is None
+            and grid.crs is None
+        ):
             raise DataError(
                 f"the labels are {own.width}x{own.height} pixels, and the image as people see it {grid.width}x{grid.height}: "
                 "one of both lies on its side",
@@ -96,16 +102,23 @@ class RasterLabels:
                 f"the labels are {own.width}x{own.height} pixels and the image {grid.width}x{grid.height}",
                 file=self._path,
                 fix="Make the labels on the image's own pixels"
-                + (", or give both a CRS" if warp else ", or use --layout scene if both have a CRS"),
+                + (
+                    ", or give both a CRS" if warp else ", or use --layout scene if both have a CRS"
+                ),
                 code="size-mismatch",
             )
         try:
             with gdal():
                 return WarpedVRT(
-                    self._source, crs=grid.crs, transform=grid.affine, height=grid.height, width=grid.width,
+                    self._source,
+                    crs=grid.crs,
+                    transform=grid.affine,
+                    height=grid.height,
+                    width=grid.width,
                     resampling=Resampling.nearest,
-                    add_alpha=self._source.nodata is None and ColorInterp.alpha not in self._source.colorinterp,
-                )  # fmt: skip
+                    add_alpha=self._source.nodata is None
+                    and ColorInterp.alpha not in self._source.colorinterp,
+                )
         except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
             raise DataError(
                 f"from its CRS ({_name(own.crs)}) no way leads to the image's ({_name(grid.crs)})",
@@ -117,11 +130,12 @@ class RasterLabels:
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window.
 
-        Nodata, and alpha or a file's mask of 0, is `UNLABELLED`. As `color`, a palette is looked up and one grey band counts
-        for all three.
+        Nodata, and alpha or a file's mask of 0, is `UNLABELLED`. As `color`, a palette is looked up
+        and one grey band counts for all three.
 
         Raises:
-            DataError: the file is damaged, has two bands, holds numbers that are not whole, or colours where codes are wanted.
+            DataError: the file is damaged, has two bands, holds numbers that are not whole, or
+                colours where codes are wanted.
         """
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         try:
@@ -133,7 +147,11 @@ class RasterLabels:
         count = _data_bands(self._source)
         data, alpha = bands[:count], bands[count:]
         if count == 2:
-            raise DataError("it has two bands, and labels have one or three", file=self._path, fix="Extract the one you mean")
+            raise DataError(
+                "it has two bands, and labels have one or three",
+                file=self._path,
+                fix="Extract the one you mean",
+            )
         if count >= 3:
             if kind == "code":
                 raise self._not_codes(data)
@@ -187,7 +205,8 @@ class VectorLabels:
     Args:
         features: the layer.
         grid: the image's grid.
-        legend: the user's classes, which text must match by name; without it text gets 1, 2, ... in alphabetical order.
+        legend: the user's classes, which text must match by name; without it text gets 1, 2, ... in
+            alphabetical order.
 
     Raises:
         DataError: a class name is not in the legend, or one side lacks a CRS.
@@ -211,9 +230,15 @@ class VectorLabels:
             DataError: colours are wanted.
         """
         if kind == "color":
-            raise DataError("polygons have codes or names, and the classes have colours", fix="Give the classes codes")
+            raise DataError(
+                "polygons have codes or names, and the classes have colours",
+                fix="Give the classes codes",
+            )
         part = self._grid.part(window)
-        xs, ys = zip(*(part.point(col, row) for col in (0, part.width) for row in (0, part.height)), strict=True)
+        xs, ys = zip(
+            *(part.point(col, row) for col in (0, part.width) for row in (0, part.height)),
+            strict=True,
+        )
         found = np.sort(self._tree.query(shapely.box(min(xs), min(ys), max(xs), max(ys))))
         out = np.full((window.height, window.width), UNLABELLED, np.int64)
         if len(found):
@@ -280,7 +305,11 @@ def _on_grid(labels: Grid, image: Grid) -> bool:
 
 def _packed(bands: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:
     if bands.dtype != np.uint8:
-        raise DataError(f"a mask of colours has to be 8-bit, not {bands.dtype}", file=path, fix="Export it as 8-bit")
+        raise DataError(
+            f"a mask of colours has to be 8-bit, not {bands.dtype}",
+            file=path,
+            fix="Export it as 8-bit",
+        )
     packed: NDArray[np.int64] = bands[0].astype(np.int64)
     for band in bands[1:]:
         packed <<= 8

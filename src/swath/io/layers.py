@@ -63,11 +63,23 @@ def put_layer(path: PathLike, layer: Layer, target: PathLike) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")  # photographs have none
             pyogrio.raw.write(
-                path, np.array([shapely.to_wkb(shape) for shape in layer.shapes], object),
-                [np.asarray(v) for v in layer.columns.values()], list(layer.columns), driver="GPKG", crs=layer.crs,
-                geometry_type=layer.kind, layer=layer.name, layer_metadata=dict(layer.facts) or None,
-            )  # fmt: skip
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
-        raise JobError(f"the layer cannot be written ({error})", file=target, fix="Check that there is room") from error
+                path,
+                np.array([shapely.to_wkb(shape) for shape in layer.shapes], object),
+                [np.asarray(v) for v in layer.columns.values()],
+                list(layer.columns),
+                driver="GPKG",
+                crs=layer.crs,
+                geometry_type=layer.kind,
+                layer=layer.name,
+                layer_metadata=dict(layer.facts) or None,
+            )
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        pyogrio.errors.FeatureError,
+    ) as error:
+        raise JobError(
+            f"the layer cannot be written ({error})", file=target, fix="Check that there is room"
+        ) from error
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})

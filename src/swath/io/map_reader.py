@@ -34,7 +34,8 @@ class MapFile:
     Attributes:
         path: the same, as text.
         grid: its grid.
-        legend: its classes: those that its tags name (`class_CODE`, as Swath writes them), else all codes that it holds.
+        legend: its classes: those that its tags name (`class_CODE`, as Swath writes them), else all
+            codes that it holds.
 
     Raises:
         DataError: the file is damaged, or is no map of classes.
@@ -93,18 +94,31 @@ class MapFile:
     def __enter__(self) -> MapFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _named(self) -> Legend | None:
         tags = band_tags(self._dataset, 1)
-        names = {int(m[1]): name for tag, name in tags.items() if (m := re.fullmatch(r"(?:class|CLASS)_(\d+)", tag))}
+        names = {
+            int(m[1]): name
+            for tag, name in tags.items()
+            if (m := re.fullmatch(r"(?:class|CLASS)_(\d+)", tag))
+        }
         if not names:
             return None
-        colors = self._dataset.colormap(1) if self._dataset.colorinterp[0] == ColorInterp.palette else {}
+        colors = (
+            self._dataset.colormap(1) if self._dataset.colorinterp[0] == ColorInterp.palette else {}
+        )
         return Legend(
             tuple(
-                LandClass(name, (code,), code, _hex(colors[code]) if code in colors else default_color(i))
+                LandClass(
+                    name, (code,), code, _hex(colors[code]) if code in colors else default_color(i)
+                )
                 for i, (code, name) in enumerate(sorted(names.items()))
             ),
             origin=self.path,
@@ -115,7 +129,11 @@ class MapFile:
         for _, codes in self.chunks("looking for classes"):
             found |= set(np.unique(codes).tolist()) - {UNLABELLED}
             if len(found) > MAX_FOUND:
-                raise DataError("it holds more values than a map has classes", file=self.path, fix="Give a map of class codes")
+                raise DataError(
+                    "it holds more values than a map has classes",
+                    file=self.path,
+                    fix="Give a map of class codes",
+                )
         if not found:
             raise DataError("it holds no class", file=self.path, fix="Give a map of class codes")
         return found_legend(sorted(found), "code")

@@ -45,7 +45,9 @@ class MapKind:
 
 def class_map(legend: Legend) -> MapKind:
     """Describe a map of class codes."""
-    colors = {c.map_code: (*rgb(c.color), 255) for c in legend.learnt} if legend.dtype == "uint8" else {}
+    colors = (
+        {c.map_code: (*rgb(c.color), 255) for c in legend.learnt} if legend.dtype == "uint8" else {}
+    )
     tags = {f"class_{c.map_code}": c.name for c in legend.learnt}
     return MapKind(legend.dtype, legend.nodata, ("class",), colors=colors, tags=tags)
 
@@ -69,8 +71,8 @@ def mask_map(legend: Legend) -> MapKind:
 class MapWriter:
     """Writes a map tile by tile, then turns it into a cloud-optimised GeoTIFF.
 
-    The result is tiled (512), DEFLATE-compressed, has overviews, nodata, descriptions, and the georeferencing of the image.
-    Equal pixels make equal files.
+    The result is tiled (512), DEFLATE-compressed, has overviews, nodata, descriptions, and the
+    georeferencing of the image. Equal pixels make equal files.
 
     Args:
         path: the file to write; a scratch file lies beside it while the writer is open.
@@ -79,15 +81,26 @@ class MapWriter:
         extra: more georeferencing (see `Raster.extra_georeferencing`).
     """
 
-    def __init__(self, path: Path, grid: Grid, kind: MapKind, extra: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, grid: Grid, kind: MapKind, extra: dict[str, Any] | None = None
+    ) -> None:
         self._path = path
         self._kind = kind
         self._scratch = path.with_name(path.name + ".tiles.tif")
         profile: dict[str, Any] = {
-            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(kind.bands), "dtype": kind.dtype,
-            "nodata": kind.nodata, "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "packbits",
-            "interleave": "band", "BIGTIFF": "IF_SAFER",
-        }  # fmt: skip
+            "driver": "GTiff",
+            "height": grid.height,
+            "width": grid.width,
+            "count": len(kind.bands),
+            "dtype": kind.dtype,
+            "nodata": kind.nodata,
+            "tiled": True,
+            "blockxsize": 512,
+            "blockysize": 512,
+            "compress": "packbits",
+            "interleave": "band",
+            "BIGTIFF": "IF_SAFER",
+        }
         if grid.crs is not None:
             profile["crs"] = grid.crs
         if grid.crs is not None or grid.transform != Grid(1, 1).transform:
@@ -110,7 +123,8 @@ class MapWriter:
     def sieve(self, smallest: int) -> dict[int, int]:
         """Give patches of fewer than `smallest` pixels (joined at edges) to their largest neighbour; nodata stays.
 
-        Works on the whole map, so no tile shows; needs four bytes of memory a pixel, and that for the outlines of all patches.
+        Works on the whole map, so no tile shows; needs four bytes of memory a pixel, and that for
+        the outlines of all patches.
 
         Returns:
             Pixels by value, as they are then.
@@ -119,7 +133,9 @@ class MapWriter:
             sieved = self._dataset.read(1)
             data, before = sieved != self._kind.nodata, None
             while before is None or not np.array_equal(before, sieved):
-                before = sieved  # one pass leaves patches whose neighbours were all small until it ended
+                before = (
+                    sieved  # one pass leaves patches whose neighbours were all small until it ended
+                )
                 sieved = rasterio.features.sieve(before, smallest, mask=data)
             self._dataset.write(sieved, 1)
         found, counts = np.unique(sieved, return_counts=True)
@@ -136,15 +152,26 @@ class MapWriter:
                 wanted = self._checksums(self._dataset)
                 self._dataset.close()
                 rasterio.shutil.copy(
-                    self._scratch, self._path, driver="COG", COMPRESS="DEFLATE", LEVEL="5", BLOCKSIZE="512",
-                    OVERVIEW_RESAMPLING=self._kind.resampling, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS",
-                )  # fmt: skip
+                    self._scratch,
+                    self._path,
+                    driver="COG",
+                    COMPRESS="DEFLATE",
+                    LEVEL="5",
+                    BLOCKSIZE="512",
+                    OVERVIEW_RESAMPLING=self._kind.resampling,
+                    BIGTIFF="IF_SAFER",
+                    NUM_THREADS="ALL_CPUS",
+                )
                 with rasterio.open(self._path) as made:
                     if self._checksums(made) != wanted:  # GDAL says nothing of a full disk here
-                        raise rasterio.errors.RasterioIOError("what was written is not what is there")
+                        raise rasterio.errors.RasterioIOError(
+                            "what was written is not what is there"
+                        )
         except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
             raise JobError(
-                f"the map cannot be written ({error})", file=self._path.parent, fix="Make room, and give the same command again"
+                f"the map cannot be written ({error})",
+                file=self._path.parent,
+                fix="Make room, and give the same command again",
             ) from error
 
     @staticmethod

@@ -1,8 +1,9 @@
 """Pictures as people see them: turned as their EXIF orientation says, which GDAL leaves to its users.
 
-Cameras and phones store the sensor's rows and say by a number, 1 to 8, how to hold the picture. Programs in which masks are
-painted show it upright, so image and mask agree only where that is heeded. A GeoTIFF's transform places the pixels as they are
-stored, so files with georeferencing are left as they are.
+Cameras and phones store the sensor's rows and say by a number, 1 to 8, how to hold the picture.
+Programs in which masks are painted show it upright, so image and mask agree only where that is
+heeded. A GeoTIFF's transform places the pixels as they are stored, so files with georeferencing are
+left as they are.
 
 Source: CIPA DC-008 (Exif 2.32), tag 274.
 """
@@ -35,7 +36,12 @@ def upright(path: str, stored: rasterio.DatasetReader) -> rasterio.DatasetReader
         DataError: it is too large to be turned in memory.
         rasterio.errors.RasterioError: its pixels cannot be read.
     """
-    if stored.crs is not None or not stored.transform.is_identity or stored.gcps[0] or not Path(path).is_file():
+    if (
+        stored.crs is not None
+        or not stored.transform.is_identity
+        or stored.gcps[0]
+        or not Path(path).is_file()
+    ):
         return stored
     number = _orientation(Path(path), stored)
     if number not in range(2, 9):

@@ -25,7 +25,8 @@ def write_style(path: Path, legend: Legend) -> bool:
         legend: its classes.
 
     Returns:
-        Whether it was written; a style that is not ours, which a user has saved from QGIS, is left alone.
+        Whether it was written; a style that is not ours, which a user has saved from QGIS, is left
+        alone.
 
     Raises:
         JobError: the folder does not take the file.
@@ -36,7 +37,9 @@ def write_style(path: Path, legend: Legend) -> bool:
     root = ET.Element("qgis", {"version": "3.22", "styleCategories": "Symbology", "author": OURS})
     pipe = ET.SubElement(root, "pipe")
     renderer = ET.SubElement(
-        pipe, "rasterrenderer", {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
+        pipe,
+        "rasterrenderer",
+        {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""},
     )
     palette = ET.SubElement(renderer, "colorPalette")
     for c in legend.learnt:
@@ -45,7 +48,10 @@ def write_style(path: Path, legend: Legend) -> bool:
     ET.indent(root)
     with whole_file(target) as partial:
         text = ET.tostring(root, encoding="unicode")
-        partial.write_text(f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{text}\n", encoding="utf-8")
+        partial.write_text(
+            f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{text}\n",
+            encoding="utf-8",
+        )
     return True
 
 

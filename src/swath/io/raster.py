@@ -35,7 +35,9 @@ from swath.types import PathLike
 
 Array: TypeAlias = NDArray[Any]
 
-EXTENSIONS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".img", ".vrt", ".bmp", ".webp"})
+EXTENSIONS = frozenset(
+    {".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".img", ".vrt", ".bmp", ".webp"}
+)
 """File names that are taken for rasters."""
 
 CACHE_BYTES = 64 * 2**20
@@ -48,14 +50,18 @@ VISIBLE = ("red", "green", "blue")
 def gdal() -> rasterio.Env:
     """Return the environment for all work with GDAL: a damaged JPEG or PNG is an error in it, not made-up pixels.
 
-    GDAL's shortcut for whole PNGs returns uninitialised memory where the file ends too soon, and says nothing (3.10.3), so it
-    is off; row by row the same file is an error.
+    GDAL's shortcut for whole PNGs returns uninitialised memory where the file ends too soon, and
+    says nothing (3.10.3), so it is off; row by row the same file is an error.
 
-    Photographs and masks without CRS are everyday input, so rasterio's warning of them is off; the filter is set again each
-    time because other libraries reset it.
+    Photographs and masks without CRS are everyday input, so rasterio's warning of them is off; the
+    filter is set again each time because other libraries reset it.
     """
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_ERROR_ON_LIBJPEG_WARNING=True, GDAL_PNG_WHOLE_IMAGE_OPTIM="NO")
+    return rasterio.Env(
+        GDAL_CACHEMAX=CACHE_BYTES,
+        GDAL_ERROR_ON_LIBJPEG_WARNING=True,
+        GDAL_PNG_WHOLE_IMAGE_OPTIM="NO",
+    )
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,15 @@ class _File:
 class Raster:
     """An image of one file, or of several files on one grid whose bands are stacked in the given order.
 
-    Palette images are read as the red, green and blue that people see; an alpha band is a mask, not a band. Reading is safe
-    from several threads.
+    Palette images are read as the red, green and blue that people see; an alpha band is a mask, not
+    a band. Reading is safe from several threads.
 
     Args:
         paths: the files.
-        names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack of files the part in
-            which their names differ.
-        order: bands of the one file to take, counted from 1 (an alpha band is none); all by default.
+        names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack
+            of files the part in which their names differ.
+        order: bands of the one file to take, counted from 1 (an alpha band is none); all by
+            default.
         raw: whether a palette image is read as the numbers it holds, as a map's codes are.
         driver: the GDAL driver that has to open the files; any if absent.
 
@@ -96,8 +103,8 @@ class Raster:
         nodata: declared nodata value of each band, None where there is none.
 
     Raises:
-        DataError: a file cannot be opened or holds complex numbers, the files do not share one grid, a band is not there, or
-            there are more or fewer bands than names.
+        DataError: a file cannot be opened or holds complex numbers, the files do not share one
+            grid, a band is not there, or there are more or fewer bands than names.
     """
 
     def __init__(
@@ -129,7 +136,11 @@ class Raster:
                     fix="Resample it first (gdalwarp -tr -te), so that the bands lie pixel on pixel",
                 )
         self.dtypes = tuple(dtype for f in self._files for dtype in f.dtypes)
-        self.nodata = tuple(value for f in self._files for value in f.nodata * (1 if f.palette is None else len(f.names)))
+        self.nodata = tuple(
+            value
+            for f in self._files
+            for value in f.nodata * (1 if f.palette is None else len(f.names))
+        )
         self.dtype = np.result_type(*self.dtypes)
         own = self._band_names()
         if names and len(names) != len(own):
@@ -145,7 +156,11 @@ class Raster:
     def _open(self, path: str, order: Sequence[int] | None) -> _File:
         dataset = self._stack.enter_context(open_raster(path, self._driver))
         if any("complex" in t for t in dataset.dtypes):
-            raise DataError("it holds complex numbers", file=path, fix="Convert it to amplitude or decibels first")
+            raise DataError(
+                "it holds complex numbers",
+                file=path,
+                fix="Convert it to amplitude or decibels first",
+            )
         interp = list(dataset.colorinterp)
         alphas = [i for i, c in enumerate(interp, 1) if c == ColorInterp.alpha]
         indexes = [i for i in dataset.indexes if i not in alphas]
@@ -155,7 +170,11 @@ class Raster:
         if order is not None:
             count = len(indexes) if palette is None else len(VISIBLE)
             if max(order) > count:
-                raise DataError(f"band {max(order)} is asked for, and it has {count}", file=path, fix="Count its bands from 1")
+                raise DataError(
+                    f"band {max(order)} is asked for, and it has {count}",
+                    file=path,
+                    fix="Count its bands from 1",
+                )
             if palette is None:
                 indexes = [indexes[i - 1] for i in order]
             else:
@@ -168,28 +187,44 @@ class Raster:
             alphas[0] if alphas else None,
             MaskFlags.per_dataset in flags and not alphas,
             palette,
-            [VISIBLE[i - 1] for i in order or (1, 2, 3)] if palette is not None else _own_names(dataset, indexes),
+            [VISIBLE[i - 1] for i in order or (1, 2, 3)]
+            if palette is not None
+            else _own_names(dataset, indexes),
         )
 
     def _band_names(self) -> tuple[str, ...]:
-        prefixes = [""] if len(self.paths) == 1 else distinct_parts([Path(p).stem for p in self.paths])
+        prefixes = (
+            [""] if len(self.paths) == 1 else distinct_parts([Path(p).stem for p in self.paths])
+        )
         names: list[str] = []
         for file, prefix in zip(self._files, prefixes, strict=True):
             if prefix:
-                names += [prefix] if len(file.names) == 1 else [f"{prefix}-{name}" for name in file.names]
+                names += (
+                    [prefix]
+                    if len(file.names) == 1
+                    else [f"{prefix}-{name}" for name in file.names]
+                )
             else:
                 names += file.names
-        return tuple(names) if len(set(names)) == len(names) else tuple(str(i) for i in range(1, len(names) + 1))
+        return (
+            tuple(names)
+            if len(set(names)) == len(names)
+            else tuple(str(i) for i in range(1, len(names) + 1))
+        )
 
-    def read(self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False) -> Pixels:
+    def read(
+        self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False
+    ) -> Pixels:
         """Read a window that lies inside the raster, or a picture of it with fewer rows and columns (`shape`).
 
-        For a picture, overviews are used where there are any, and measurements are averaged unless `nearest` is set.
+        For a picture, overviews are used where there are any, and measurements are averaged unless
+        `nearest` is set.
 
-        A pixel is invalid (nodata) where the alpha band, the alpha of its palette's colour or the file's mask is 0, where a
-        band is NaN or infinite (as float32, in which all is reckoned), or where a band holds its declared nodata value. In a
-        type of whole numbers, 0 and the largest unsigned value (255 in 8 bits) are also possible measurements, so of these all
-        bands of the file must hold theirs.
+        A pixel is invalid (nodata) where the alpha band, the alpha of its palette's colour or the
+        file's mask is 0, where a band is NaN or infinite (as float32, in which all is reckoned), or
+        where a band holds its declared nodata value. In a type of whole numbers, 0 and the largest
+        unsigned value (255 in 8 bits) are also possible measurements, so of these all bands of the
+        file must hold theirs.
 
         Raises:
             DataError: the file is damaged.
@@ -200,13 +235,28 @@ class Raster:
         valid = np.ones((rows, cols), bool)
         with self._lock, gdal():
             for file in self._files:
-                how = Resampling.nearest if nearest or file.palette is not None else Resampling.average
+                how = (
+                    Resampling.nearest
+                    if nearest or file.palette is not None
+                    else Resampling.average
+                )
                 try:
                     part = file.dataset.read(
-                        file.indexes, window=where, out_shape=(len(file.indexes), rows, cols), resampling=how
+                        file.indexes,
+                        window=where,
+                        out_shape=(len(file.indexes), rows, cols),
+                        resampling=how,
                     )
-                    alpha = file.dataset.read(file.alpha, window=where, out_shape=(rows, cols)) if file.alpha else None
-                    mask = file.dataset.dataset_mask(window=where, out_shape=(rows, cols)) if file.shared_mask else None
+                    alpha = (
+                        file.dataset.read(file.alpha, window=where, out_shape=(rows, cols))
+                        if file.alpha
+                        else None
+                    )
+                    mask = (
+                        file.dataset.dataset_mask(window=where, out_shape=(rows, cols))
+                        if file.shared_mask
+                        else None
+                    )
                 except rasterio.errors.RasterioError as error:
                     raise unreadable(file.dataset.name, error) from error
                 for extra in (alpha, mask):
@@ -224,7 +274,9 @@ class Raster:
     @property
     def sources(self) -> list[str]:
         """All files that pixels come from: also those that a virtual raster names."""
-        return sorted({name for file in self._files for name in file.dataset.files} | set(self.paths))
+        return sorted(
+            {name for file in self._files for name in file.dataset.files} | set(self.paths)
+        )
 
     def count_veiled(self, window: Window) -> int:
         """Count pixels of a window whose alpha is neither 0 nor the largest value of its type; 0 without an alpha band."""
@@ -246,7 +298,10 @@ class Raster:
     @property
     def turned(self) -> bool:
         """Whether a file is to be seen turned (EXIF orientation), and is read so."""
-        return any(f.dataset.driver == "GTiff" and f.dataset.get_tag_item(ORIENTATION) is not None for f in self._files)
+        return any(
+            f.dataset.driver == "GTiff" and f.dataset.get_tag_item(ORIENTATION) is not None
+            for f in self._files
+        )
 
     @property
     def extra_georeferencing(self) -> dict[str, Any]:
@@ -265,7 +320,12 @@ class Raster:
     def __enter__(self) -> Raster:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
@@ -273,26 +333,40 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
     """Open a file with GDAL, or with one of its drivers only, as one image (see `pages`) and as people see it (see `upright`).
 
     Raises:
-        DataError: there is no such file, it is not a raster, or it claims what it cannot hold (see `claims`).
+        DataError: there is no such file, it is not a raster, or it claims what it cannot hold (see
+            `claims`).
     """
     with gdal():
         try:
             dataset = rasterio.open(path, driver=driver)
-            # A list of pages that is cut off with the end of the file is an error of the call after the one that reads it.
+            # A list of pages that is cut off with the end of the file is an error of the call after
+            # the one that reads it.
             _ = dataset.subdatasets, dataset.colorinterp
         except CPLE_BaseError as error:
             raise unreadable(path, error) from error
         except rasterio.errors.RasterioError as error:
             if Path(path).is_dir():
-                raise DataError("this is a folder, and a raster is wanted", file=path, fix="Name the file in it") from error
-            if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
+                raise DataError(
+                    "this is a folder, and a raster is wanted", file=path, fix="Name the file in it"
+                ) from error
+            if (
+                "://" not in str(path)
+                and not str(path).startswith("/vsi")
+                and not Path(path).exists()
+            ):
                 raise DataError("there is no such file", file=path, fix="Check the path") from error
             raise unreadable(path, error) from error
         except UnicodeEncodeError as error:
-            raise DataError("GDAL takes no file name that is not UTF-8", file=ascii(str(path)), fix="Rename it") from error
+            raise DataError(
+                "GDAL takes no file name that is not UTF-8", file=ascii(str(path)), fix="Rename it"
+            ) from error
     if dataset.count == 0:
         dataset.close()
-        raise DataError("it is a container without bands of its own", file=path, fix="Name one of its subdatasets")
+        raise DataError(
+            "it is a container without bands of its own",
+            file=path,
+            fix="Name one of its subdatasets",
+        )
     try:
         with gdal():
             check_claims(str(path), dataset)
@@ -308,10 +382,15 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
 def unreadable(path: PathLike, error: Exception) -> DataError:
     """Make the error for a file that GDAL refuses."""
     reason = (
-        re.sub(rf"'?{re.escape(str(path))}'?:?\s*", "", str(error.__cause__ or error)).strip().rstrip(".").replace("\n", " ")
+        re.sub(rf"'?{re.escape(str(path))}'?:?\s*", "", str(error.__cause__ or error))
+        .strip()
+        .rstrip(".")
+        .replace("\n", " ")
     )
     return DataError(
-        f"the file is damaged or not a raster ({reason})", file=path, fix="Fetch or export it again, or leave it out"
+        f"the file is damaged or not a raster ({reason})",
+        file=path,
+        fix="Fetch or export it again, or leave it out",
     )
 
 
@@ -336,7 +415,8 @@ def band_tags(dataset: rasterio.DatasetReader, index: int) -> dict[str, str]:
 def distinct_parts(stems: Sequence[str]) -> list[str]:
     """Return the part of each name in which names differ: `lsat7_2000_10`, `lsat7_2000_20` become `10`, `20`.
 
-    Names are cut at everything that is not a letter or digit, and equal heads and tails are dropped.
+    Names are cut at everything that is not a letter or digit, and equal heads and tails are
+    dropped.
     """
     words = [re.split(r"[^0-9A-Za-z]+", stem) for stem in stems]
     while min(map(len, words)) > 1 and len({w[0] for w in words}) == 1:
@@ -349,7 +429,9 @@ def distinct_parts(stems: Sequence[str]) -> list[str]:
 def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[str]:
     """Return the bands' descriptions, else red, green or blue where the file says so, else their numbers."""
     colors, texts = [c.name for c in dataset.colorinterp], descriptions(dataset)
-    return [texts[i - 1] or (colors[i - 1] if colors[i - 1] in VISIBLE else str(i)) for i in indexes]
+    return [
+        texts[i - 1] or (colors[i - 1] if colors[i - 1] in VISIBLE else str(i)) for i in indexes
+    ]
 
 
 def _palette(dataset: rasterio.DatasetReader) -> NDArray[np.uint8]:
@@ -359,7 +441,9 @@ def _palette(dataset: rasterio.DatasetReader) -> NDArray[np.uint8]:
     for value, color in dataset.colormap(1).items():
         table[value] = color
     if dataset.nodata is not None or not table[:, 3].any():
-        table[:, 3] = 255  # the nodata value says it, and a palette of nothing but clear colours says nothing
+        table[:, 3] = (
+            255  # the nodata value says it, and a palette of nothing but clear colours says nothing
+        )
     return table
 
 

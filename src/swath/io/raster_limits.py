@@ -29,8 +29,9 @@ def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
     """Refuse a raster that is evidently a bomb, or whose header is damaged.
 
     Raises:
-        DataError: it has more than 4096 bands, its blocks need more than half a GiB each, its index lacks blocks (GDAL takes
-            them for zeros), its transform is none, or it declares more than a million times its file's bytes.
+        DataError: it has more than 4096 bands, its blocks need more than half a GiB each, its index
+            lacks blocks (GDAL takes them for zeros), its transform is none, or it declares more
+            than a million times its file's bytes.
     """
     if dataset.count > MOST_BANDS:
         raise DataError(
@@ -94,7 +95,10 @@ def _check_index(path: str) -> None:
     if not height or not width or number.get(tifftags.COMPRESSION) == tifftags.OLD_JPEG:
         return
     if tifftags.TILE_WIDTH in tags:
-        rows, cols = number.get(tifftags.TILE_HEIGHT) or height, number.get(tifftags.TILE_WIDTH) or width
+        rows, cols = (
+            number.get(tifftags.TILE_HEIGHT) or height,
+            number.get(tifftags.TILE_WIDTH) or width,
+        )
     else:
         rows, cols = number.get(tifftags.ROWS_PER_STRIP) or height, width
     wanted = -(-height // rows) * -(-width // cols) * planes

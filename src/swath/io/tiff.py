@@ -19,7 +19,9 @@ from rasterio.io import MemoryFile
 
 from swath.errors import DataError
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it finds is said by an error, not on the terminal
+logging.getLogger("tifffile").addHandler(
+    logging.NullHandler()
+)  # what it finds is said by an error, not on the terminal
 
 MOST = 2**30
 """Bytes of pages that are read whatever their file is like."""
@@ -57,7 +59,9 @@ def joined(path: str, first: rasterio.DatasetReader) -> rasterio.DatasetReader:
     with first:
         pixels = array.transpose(2, 0, 1) if array.shape[2] < array.shape[0] else array
         placed = first.shape == pixels.shape[1:] and first.crs is not None
-        return in_memory(pixels, **({"crs": first.crs, "transform": first.transform} if placed else {}))
+        return in_memory(
+            pixels, **({"crs": first.crs, "transform": first.transform} if placed else {})
+        )
 
 
 def in_memory(
@@ -81,10 +85,19 @@ def in_memory(
     """
     bands, height, width = pixels.shape
     memory = MemoryFile()
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), memory.open(
-        driver="GTiff", count=bands, height=height, width=width, dtype=pixels.dtype, interleave="pixel", BIGTIFF="IF_SAFER",
-        **profile,
-    ) as out:  # fmt: skip
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        memory.open(
+            driver="GTiff",
+            count=bands,
+            height=height,
+            width=width,
+            dtype=pixels.dtype,
+            interleave="pixel",
+            BIGTIFF="IF_SAFER",
+            **profile,
+        ) as out,
+    ):
         if interp is not None:
             out.colorinterp = interp
         if colors is not None:

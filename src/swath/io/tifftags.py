@@ -49,7 +49,15 @@ def read_tags(file: BinaryIO) -> dict[int, Tag]:
     for i in range(min(struct.unpack_from(order + count, page)[0], (len(page) - start) // width)):
         here = start + i * width
         tag, kind, values = struct.unpack_from(order + entry, page, here)
-        fits = values == 1 and kind in _WHOLE and struct.calcsize(_WHOLE[kind]) <= struct.calcsize("=" + first)
-        value = struct.unpack_from(order + _WHOLE[kind], page, here + struct.calcsize("=" + entry))[0] if fits else None
+        fits = (
+            values == 1
+            and kind in _WHOLE
+            and struct.calcsize(_WHOLE[kind]) <= struct.calcsize("=" + first)
+        )
+        value = (
+            struct.unpack_from(order + _WHOLE[kind], page, here + struct.calcsize("=" + entry))[0]
+            if fits
+            else None
+        )
         out.setdefault(tag, Tag(values, value))
     return out

@@ -83,7 +83,9 @@ class Features:
             return self.geometries
         if crs is None or self.crs is None:
             raise DataError(
-                "it has no CRS and the image has one" if self.crs is None else "it has a CRS and the image has none",
+                "it has no CRS and the image has one"
+                if self.crs is None
+                else "it has a CRS and the image has none",
                 file=self.path,
                 fix="Assign the right CRS first (ogr2ogr -a_srs, gdal_edit.py -a_srs)",
             )
@@ -96,10 +98,12 @@ def read_features(path: PathLike, field: str | None = None) -> Features:
 
     Args:
         path: a file of one vector layer.
-        field: the class column; without it, the only column, or the first with a usual name (class, label, ...).
+        field: the class column; without it, the only column, or the first with a usual name (class,
+            label, ...).
 
     Raises:
-        DataError: the file is damaged, has several layers, no geometry, no such column, or no usable class.
+        DataError: the file is damaged, has several layers, no geometry, no such column, or no
+            usable class.
     """
     path = Path(path)
     meta, wkb, columns = _read(path)
@@ -138,10 +142,20 @@ def _read(path: Path) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]
                 fix="Save the one with the labels to a file of its own",
             )
         meta, _, wkb, columns = pyogrio.raw.read(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FieldError) as error:
-        raise DataError(f"the layer cannot be read ({error})", file=path, fix="Export it again") from error
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        pyogrio.errors.FieldError,
+    ) as error:
+        raise DataError(
+            f"the layer cannot be read ({error})", file=path, fix="Export it again"
+        ) from error
     if wkb is None or all(w is None for w in wkb):
-        raise DataError("the layer has no features with a geometry", file=path, fix="Export it with its geometry")
+        raise DataError(
+            "the layer has no features with a geometry",
+            file=path,
+            fix="Export it with its geometry",
+        )
     return meta, wkb, columns
 
 
@@ -153,7 +167,11 @@ def _choose(fields: list[str], wanted: str | None, path: Path) -> str:
     if wanted is not None:
         if wanted in fields:
             return wanted
-        raise DataError(f"it has no column {wanted!r}", file=path, fix=f"Its columns are: {', '.join(fields) or 'none'}")
+        raise DataError(
+            f"it has no column {wanted!r}",
+            file=path,
+            fix=f"Its columns are: {', '.join(fields) or 'none'}",
+        )
     if len(fields) == 1:
         return fields[0]
     lower = {f.lower(): f for f in reversed(fields)}

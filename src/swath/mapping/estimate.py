@@ -32,9 +32,11 @@ class Foresight(BaseModel):
         threads: of a worker.
         tta: test-time augmentation.
         looks: how many times each tile is looked at for it.
-        zoom: scale at which the network sees the largest image; 0.5 where its pixels are half as large as those that it knows.
+        zoom: scale at which the network sees the largest image; 0.5 where its pixels are half as
+            large as those that it knows.
         cost: pixels that go through the network for each pixel read.
-        seam: share of labels that the model's own halo was found to change; None where that is not known.
+        seam: share of labels that the model's own halo was found to change; None where that is not
+            known.
         context: `local`, or `global` where labels depend on all of a tile.
     """
 
@@ -67,14 +69,21 @@ def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
     tiles = sum(len(p.tiling) for p in plans)
     looks, work = model.looks.at(largest.asked.zoom), 0.0
     for plan in plans:  # in pixels of the largest image
-        work += plan.tiling.overhead * plan.height * plan.width * float(plan.asked.zoom / largest.asked.zoom) ** 2
+        work += (
+            plan.tiling.overhead
+            * plan.height
+            * plan.width
+            * float(plan.asked.zoom / largest.asked.zoom) ** 2
+        )
     classes = len(model.card.legend.learnt)
     sizes = {"class": 1, "confidence": 1, "probabilities": classes, "masks": classes, "height": 4}
     return Foresight(
         read=largest.read,
         halo=largest.halo,
         memory_bytes=int(largest.asked.memory_gb * 1e9),
-        disk_bytes=COPIES * sum(sizes[layer] for layer in largest.asked.layers) * sum(p.height * p.width for p in plans),
+        disk_bytes=COPIES
+        * sum(sizes[layer] for layer in largest.asked.layers)
+        * sum(p.height * p.width for p in plans),
         pixels_per_second=speed,
         seconds={n: work / speed / min(n, tiles) for n in MACHINES},
         threads=largest.setup.threads,

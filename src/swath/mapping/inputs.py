@@ -91,17 +91,26 @@ class View:
         latitude: whether the latitude of each pixel is a further band, the last.
 
     Raises:
-        DataError: the regions cannot be read, or have no place on the image; or where it lies is wanted, and not known.
+        DataError: the regions cannot be read, or have no place on the image; or where it lies is
+            wanted, and not known.
     """
 
-    def __init__(self, image: _Image, mask: Sequence[str] = (), regions: str | None = None, latitude: bool = False) -> None:
+    def __init__(
+        self,
+        image: _Image,
+        mask: Sequence[str] = (),
+        regions: str | None = None,
+        latitude: bool = False,
+    ) -> None:
         self.image = image
         self.grid = image.grid
         self._mask = tuple(Path(p) for p in mask)
         self._latitude = latitude
         if latitude:
             check_located(image.grid, image.bands, self.name, "take a model without latitude")
-        self._regions = None if regions is None else VectorLabels(read_geometries(regions), image.grid)
+        self._regions = (
+            None if regions is None else VectorLabels(read_geometries(regions), image.grid)
+        )
 
     @property
     def name(self) -> str:
@@ -135,7 +144,12 @@ class View:
     def __enter__(self) -> View:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
@@ -219,13 +233,16 @@ class Mosaic:
         self._opened.clear()
 
 
-def find_inputs(given: str | Path | Iterable[str | Path], bands: Sequence[str], stack: str | None = None) -> list[Input]:
+def find_inputs(
+    given: str | Path | Iterable[str | Path], bands: Sequence[str], stack: str | None = None
+) -> list[Input]:
     """List the images that are meant.
 
     Args:
-        given: a raster (any path that GDAL opens), a folder of rasters, a pattern, a text file with one path a line, a STAC
-            item, or several of these.
-        bands: names of the model's bands, by which the assets of a STAC item and the files of a stack are found.
+        given: a raster (any path that GDAL opens), a folder of rasters, a pattern, a text file with
+            one path a line, a STAC item, or several of these.
+        bands: names of the model's bands, by which the assets of a STAC item and the files of a
+            stack are found.
         stack: folder with the bands of one image in separate files.
 
     Raises:
@@ -233,13 +250,22 @@ def find_inputs(given: str | Path | Iterable[str | Path], bands: Sequence[str], 
         UsageError: two images would have maps of one name.
     """
     if stack is not None:
-        return [Input(name=Path(stack).name, files=tuple(map(absolute, find_stack(stack, bands))), bands=tuple(bands))]
+        return [
+            Input(
+                name=Path(stack).name,
+                files=tuple(map(absolute, find_stack(stack, bands))),
+                bands=tuple(bands),
+            )
+        ]
     several = not isinstance(given, (str, Path))
     out = [found for one in (given if several else [given]) for found in _expand(str(one), bands)]  # type: ignore[union-attr]
     names = [i.name for i in out]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise UsageError(f"two images are called {twice[0]}, and so would be their maps", fix="Map them one by one")
+        raise UsageError(
+            f"two images are called {twice[0]}, and so would be their maps",
+            fix="Map them one by one",
+        )
     return out
 
 
@@ -251,17 +277,32 @@ def absolute(path: str | Path) -> str:
 def _expand(given: str, bands: Sequence[str]) -> list[Input]:
     path = Path(given)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith("."))
+        found = sorted(
+            p
+            for p in path.iterdir()
+            if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".")
+        )
         if not found:
-            raise DataError("there is no raster in this folder", file=path, fix="Name the images, or a pattern of them")
+            raise DataError(
+                "there is no raster in this folder",
+                file=path,
+                fix="Name the images, or a pattern of them",
+            )
         return [_single(p) for p in found]
     if path.suffix.lower() == ".txt" and path.is_file():
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        return [found for line in lines if line and not line.startswith("#") for found in _expand(line, bands)]
+        return [
+            found
+            for line in lines
+            if line and not line.startswith("#")
+            for found in _expand(line, bands)
+        ]
     if path.suffix.lower() in (".json", ".geojson") and path.is_file():
         return [_of_item(path, bands)]
     if not path.exists() and "://" not in given and any(c in given for c in "*?["):
-        matches = sorted(p for p in map(Path, glob(given, recursive=True)) if p.suffix.lower() in EXTENSIONS)
+        matches = sorted(
+            p for p in map(Path, glob(given, recursive=True)) if p.suffix.lower() in EXTENSIONS
+        )
         if not matches:
             raise DataError("no raster matches this pattern", file=given, fix="Check the pattern")
         return [_single(p) for p in matches]
@@ -284,12 +325,20 @@ def _of_item(path: Path, bands: Sequence[str]) -> Input:
     try:
         item = pystac.Item.from_file(str(path))
     except Exception as error:  # noqa: BLE001 - pystac raises what its parser meets
-        raise DataError(f"it is no STAC item ({type(error).__name__})", file=path, fix="Give a raster or an item") from error
+        raise DataError(
+            f"it is no STAC item ({type(error).__name__})",
+            file=path,
+            fix="Give a raster or an item",
+        ) from error
     hrefs: dict[str, str] = {}
     rasters: list[str] = []
     for key, asset in item.assets.items():
         href = asset.get_absolute_href() or asset.href
-        if "tiff" in (asset.media_type or "") or "jp2" in (asset.media_type or "") or Path(href).suffix.lower() in EXTENSIONS:
+        if (
+            "tiff" in (asset.media_type or "")
+            or "jp2" in (asset.media_type or "")
+            or Path(href).suffix.lower() in EXTENSIONS
+        ):
             own = asset.extra_fields.get("eo:bands") or asset.extra_fields.get("bands") or [{}]
             if len(own) == 1:
                 names = [own[0].get(k) for k in ("name", "common_name", "eo:common_name")]

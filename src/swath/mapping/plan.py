@@ -113,29 +113,56 @@ def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan
     card, looks, grid = model.card, model.looks.at(asked.zoom), image.grid
     setup = choose(asked.engine, asked.precision, asked.threads or max(1, cores() // workers))
     stride = looks.stride(card.stride)
-    halo = looks.halo(card.halo, card.stride) if asked.halo is None else looks.whole_halo(asked.halo, card.stride)
+    halo = (
+        looks.halo(card.halo, card.stride)
+        if asked.halo is None
+        else looks.whole_halo(asked.halo, card.stride)
+    )
     bands, channels = len(card.bands), len(card.legend.learnt) + card.heights
-    # twice the input as read and as float32 (the next tile is read meanwhile), scores, what is made of them, and one part
-    own = 2 * bands * (image.dtype.itemsize + 4) + 4 * channels + 8 + (8 * channels if len(asked.layers) > 1 else 0)
+    # twice the input as read and as float32 (the next tile is read meanwhile), scores, what is made
+    # of them, and one part
+    own = (
+        2 * bands * (image.dtype.itemsize + 4)
+        + 4 * channels
+        + 8
+        + (8 * channels if len(asked.layers) > 1 else 0)
+    )
     own += looks.bytes_per_pixel(bands, channels)
     per_pixel = own + looks.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
-    networks = len(model.network()) + (len(model.network("int8")) if setup.precision == "int8" else 0)
+    networks = len(model.network()) + (
+        len(model.network("int8")) if setup.precision == "int8" else 0
+    )
     budget = asked.memory_gb * 1e9 - RESIDENT - (4 * len(looks.zooms) - 1) * networks
-    tiling = cut(grid, stride, halo, looks.side(card.side, card.halo, card.stride), max(0, int(budget / per_pixel)))
+    tiling = cut(
+        grid,
+        stride,
+        halo,
+        looks.side(card.side, card.halo, card.stride),
+        max(0, int(budget / per_pixel)),
+    )
     if tiling.read[0] * tiling.read[1] * per_pixel > max(budget, 0):
         least = (tiling.read[0] * tiling.read[1] * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9
         raise JobError(
             f"a tile of {tiling.read[1]}x{tiling.read[0]} pixels needs {least:.1f} GB, and --memory is {asked.memory_gb:g}",
             fix=f"Give --memory {least + 0.05:.1f}, or a smaller --halo",
         )
-    return Plan(asked=asked, setup=setup, height=grid.height, width=grid.width, read=tiling.read, halo=halo, stride=stride)
+    return Plan(
+        asked=asked,
+        setup=setup,
+        height=grid.height,
+        width=grid.width,
+        read=tiling.read,
+        halo=halo,
+        stride=stride,
+    )
 
 
 def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
     """Return the plan that lies in a store, or make one and put it there.
 
     Raises:
-        JobError: the store holds parts of something else, or the plan cannot be run here or written.
+        JobError: the store holds parts of something else, or the plan cannot be run here or
+            written.
     """
     try:
         there = store.get(PLAN) or store.put_first(PLAN, make().model_dump_json(indent=1).encode())
@@ -145,7 +172,9 @@ def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
         plan = Plan.model_validate_json(there)
     except ValidationError as error:
         raise JobError(
-            "the plan of the parts here is damaged or newer", file=store.root, fix="Start over with --restart"
+            "the plan of the parts here is damaged or newer",
+            file=store.root,
+            fix="Start over with --restart",
         ) from error
     changed = _changes(plan.asked, asked)
     if changed and not store.holds_parts():
@@ -164,9 +193,10 @@ def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
 def _changes(old: Asked, new: Asked) -> str:
     """Say what has changed in words; empty where nothing has."""
     words = {
-        "model_sha256": "the model has changed", "files": "an image, mask or regions file has changed",
+        "model_sha256": "the model has changed",
+        "files": "an image, mask or regions file has changed",
         "zoom": "the scale at which the image is mapped has changed",
-    }  # fmt: skip
+    }
     out = []
     for name in Asked.model_fields:
         if name == "model":
@@ -177,16 +207,30 @@ def _changes(old: Asked, new: Asked) -> str:
     return " and ".join(dict.fromkeys(out))
 
 
-def ask(model: Model, found: Input, image: View, layers: Sequence[Layer], how: dict[str, Any]) -> Asked:
+def ask(
+    model: Model, found: Input, image: View, layers: Sequence[Layer], how: dict[str, Any]
+) -> Asked:
     """Describe a prediction; `how` has the fields of `Asked` that tell how it is to be run."""
-    files = [*getattr(image.image, "sources", found.files), *found.mask, *([found.regions] if found.regions else [])]
+    files = [
+        *getattr(image.image, "sources", found.files),
+        *found.mask,
+        *([found.regions] if found.regions else []),
+    ]
     path = str(Path(model.path).resolve())
     return Asked(
-        model=path, model_sha256=model.digest, input=found, files=fingerprint(files), layers=tuple(layers), tta=model.tta, **how
+        model=path,
+        model_sha256=model.digest,
+        input=found,
+        files=fingerprint(files),
+        layers=tuple(layers),
+        tta=model.tta,
+        **how,
     )
 
 
-def layers_of(answer: Answer, wanted: np.ndarray[Any, np.dtype[np.bool_]] | None, layers: Sequence[Layer]) -> Layers:
+def layers_of(
+    answer: Answer, wanted: np.ndarray[Any, np.dtype[np.bool_]] | None, layers: Sequence[Layer]
+) -> Layers:
     """Return what a part holds of an answer; unwanted pixels as if they had no data."""
     if wanted is not None:
         answer = Answer(answer.window, answer.valid & wanted, answer.scores, answer.engine)

@@ -43,7 +43,9 @@ class Polygons:
     crs: str | None
 
 
-def polygonise(path: Path, confidence: Path | None, *, min_area: float = 0.0, simplify: float = 0.0) -> Polygons:
+def polygonise(
+    path: Path, confidence: Path | None, *, min_area: float = 0.0, simplify: float = 0.0
+) -> Polygons:
     """Turn a map into polygons of equal class, joined at edges; pixels without data have none.
 
     Areas are of the pixels' outline, before it is smoothed. Needs memory for all outlines.
@@ -52,16 +54,25 @@ def polygonise(path: Path, confidence: Path | None, *, min_area: float = 0.0, si
         path: the map.
         confidence: map of percent on the same grid, 255 without data.
         min_area: smaller polygons, in m2 (pixels without a CRS), are left out.
-        simplify: tolerance in pixels, 0 for none. Neighbours keep their common edge (Visvalingam-Whyatt on the coverage, as in
-            GEOS's CoverageSimplifier).
+        simplify: tolerance in pixels, 0 for none. Neighbours keep their common edge
+            (Visvalingam-Whyatt on the coverage, as in GEOS's CoverageSimplifier).
     """
     with gdal(), rasterio.open(path) as made:
         grid, nodata = grid_of(made), made.nodata
         found = rasterio.features.shapes(rasterio.band(made, 1), connectivity=4)
-        pairs = [(shapely.geometry.shape(shape), int(value)) for shape, value in found if value != nodata]
-    outlines, codes = np.array([p[0] for p in pairs], object), np.array([p[1] for p in pairs], np.int64)
-    outlines = shapely.transform(outlines, lambda xy: np.rint(np.column_stack(~grid.affine * (xy[:, 0], xy[:, 1]))))
-    outlines = shapely.transform(shapely.segmentize(outlines, 1.0), np.rint)  # every pixel's corner, so that neighbours match
+        pairs = [
+            (shapely.geometry.shape(shape), int(value)) for shape, value in found if value != nodata
+        ]
+    outlines, codes = (
+        np.array([p[0] for p in pairs], object),
+        np.array([p[1] for p in pairs], np.int64),
+    )
+    outlines = shapely.transform(
+        outlines, lambda xy: np.rint(np.column_stack(~grid.affine * (xy[:, 0], xy[:, 1])))
+    )
+    outlines = shapely.transform(
+        shapely.segmentize(outlines, 1.0), np.rint
+    )  # every pixel's corner, so that neighbours match
     areas = _areas(outlines, grid)
     means = np.full(len(codes), np.nan) if confidence is None else _means(outlines, confidence)
     enough = np.where(np.isnan(areas), shapely.area(outlines), areas) >= min_area
@@ -80,7 +91,8 @@ def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path)
         path: the file to write.
         polygons: what to write.
         legend: names of the classes.
-        target: the name it will have; its extension says GeoPackage (`.gpkg`) or GeoParquet 1.1 (`.parquet`).
+        target: the name it will have; its extension says GeoPackage (`.gpkg`) or GeoParquet 1.1
+            (`.parquet`).
 
     Raises:
         JobError: the package for GeoParquet is missing, or the file cannot be written.
@@ -104,7 +116,8 @@ def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[An
         import pyarrow.parquet
     except ImportError as error:
         raise JobError(
-            "GeoParquet needs the package pyarrow", fix='Run `pip install "swath[parquet]"`, or write a .gpkg'
+            "GeoParquet needs the package pyarrow",
+            fix='Run `pip install "swath[parquet]"`, or write a .gpkg',
         ) from error
     column = {
         "encoding": "WKB",
@@ -112,7 +125,12 @@ def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[An
         "crs": pyproj.CRS(polygons.crs).to_json_dict() if polygons.crs else None,
     }
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-    table = pyarrow.table({"geometry": list(shapely.to_wkb(polygons.geometries)), **{k: list(v) for k, v in columns.items()}})
+    table = pyarrow.table(
+        {
+            "geometry": list(shapely.to_wkb(polygons.geometries)),
+            **{k: list(v) for k, v in columns.items()},
+        }
+    )
     pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
 
 
@@ -158,14 +176,18 @@ def _means(outlines: NDArray[Any], confidence: Path) -> NDArray[np.float64]:
             if not len(inside):
                 continue
             owner = rasterio.features.rasterize(
-                ((outlines[i], i + 1) for i in inside), out_shape=(window.height, window.width), dtype="int32",
+                ((outlines[i], i + 1) for i in inside),
+                out_shape=(window.height, window.width),
+                dtype="int32",
                 transform=rasterio.Affine.translation(left, top),
-            )  # fmt: skip
+            )
             percent = made.read(1, window=_rasterio(window))
             known = percent != 255
             totals += np.bincount(owner[known], percent[known], len(totals))
             counts += np.bincount(owner[known], minlength=len(counts))
-    means: NDArray[np.float64] = np.divide(totals, counts, out=np.full(len(totals), np.nan), where=counts > 0)
+    means: NDArray[np.float64] = np.divide(
+        totals, counts, out=np.full(len(totals), np.nan), where=counts > 0
+    )
     return means[1:]
 
 

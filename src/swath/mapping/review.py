@@ -1,7 +1,7 @@
 """A map of doubt: where a person's look is worth most.
 
-A pixel of confidence p is expected to be wrong with probability 1 - p, so a region's doubt is the sum of that over its pixels:
-how many of them a person is expected to mend.
+A pixel of confidence p is expected to be wrong with probability 1 - p, so a region's doubt is the
+sum of that over its pixels: how many of them a person is expected to mend.
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ class Region:
 def doubtful_regions(confidence: PathLike, n: int) -> list[Region]:
     """Find the regions of a map where most pixels are expected to be wrong for the ground one has to look at.
 
-    Cells of 16 pixels whose expected share of wrong pixels is far above the map's own are joined to their neighbours, up to 64
-    cells, beginning with the most doubtful; regions are ranked by the pixels that are expected to be wrong.
+    Cells of 16 pixels whose expected share of wrong pixels is far above the map's own are joined to
+    their neighbours, up to 64 cells, beginning with the most doubtful; regions are ranked by the
+    pixels that are expected to be wrong.
 
     Args:
-        confidence: raster of percent, 0..100 and 255 for no data, as `swath predict --confidence` writes it.
+        confidence: raster of percent, 0..100 and 255 for no data, as `swath predict --confidence`
+            writes it.
         n: number of regions, at most.
 
     Returns:
@@ -65,13 +67,18 @@ def doubtful_regions(confidence: PathLike, n: int) -> list[Region]:
     with open_raster(confidence) as dataset:
         if dataset.count != 1 or dataset.dtypes[0] != "uint8":
             raise DataError(
-                "it is no raster of confidence", file=confidence, fix="Give what `swath predict --confidence` wrote"
+                "it is no raster of confidence",
+                file=confidence,
+                fix="Give what `swath predict --confidence` wrote",
             )
         grid = grid_of(dataset)
         wrong, pixels = _by_cell(dataset, grid, confidence)
     share = np.divide(wrong, pixels, out=np.zeros_like(wrong), where=pixels > 0)
     labels = _joined(share, _threshold(share, pixels), n)
-    return sorted((_region(grid, labels == k, wrong, pixels) for k in range(1, labels.max() + 1)), key=lambda r: -r.wrong)[:n]
+    return sorted(
+        (_region(grid, labels == k, wrong, pixels) for k in range(1, labels.max() + 1)),
+        key=lambda r: -r.wrong,
+    )[:n]
 
 
 def write_regions(path: PathLike, regions: Sequence[Region], crs: str | None) -> None:
@@ -103,7 +110,9 @@ def review(confidence: PathLike, path: PathLike, n: int) -> int:
     return len(regions)
 
 
-def _by_cell(dataset: rasterio.DatasetReader, grid: Grid, path: PathLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _by_cell(
+    dataset: rasterio.DatasetReader, grid: Grid, path: PathLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the expected number of wrong pixels, and the pixels with data, of each cell."""
     shape = (-(-grid.height // CELL), -(-grid.width // CELL))
     wrong, pixels = np.zeros(shape), np.zeros(shape)
@@ -116,9 +125,16 @@ def _by_cell(dataset: rasterio.DatasetReader, grid: Grid, path: PathLike) -> tup
             raise unreadable(path, error) from error
         known = percent != NODATA
         doubt = np.where(known, 1 - np.minimum(percent, 100) / 100, 0)
-        at = Window(window.row // CELL, window.col // CELL, -(-window.height // CELL), -(-window.width // CELL)).slices
+        at = Window(
+            window.row // CELL,
+            window.col // CELL,
+            -(-window.height // CELL),
+            -(-window.width // CELL),
+        ).slices
         for into, what in ((wrong, doubt), (pixels, known)):
-            rows = np.add.reduceat(what.astype(np.float64), np.arange(0, window.height, CELL), axis=0)
+            rows = np.add.reduceat(
+                what.astype(np.float64), np.arange(0, window.height, CELL), axis=0
+            )
             into[at] = np.add.reduceat(rows, np.arange(0, window.width, CELL), axis=1)
     return wrong, pixels
 
@@ -150,16 +166,25 @@ def _joined(share: NDArray[np.float64], least: float, n: int) -> NDArray[np.int3
             labels[cell] = regions
             row, col = cell
             around = ((row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1))
-            edge += [(r, c) for r, c in around if 0 <= r < share.shape[0] and 0 <= c < share.shape[1]]
+            edge += [
+                (r, c) for r, c in around if 0 <= r < share.shape[0] and 0 <= c < share.shape[1]
+            ]
     return labels
 
 
-def _region(grid: Grid, cells: NDArray[np.bool_], wrong: NDArray[np.float64], pixels: NDArray[np.float64]) -> Region:
+def _region(
+    grid: Grid, cells: NDArray[np.bool_], wrong: NDArray[np.float64], pixels: NDArray[np.float64]
+) -> Region:
     """Draw the outline of cells, cut at the map's edge."""
     boxes = []
     for row, col in np.argwhere(cells):
         window = Window(int(row) * CELL, int(col) * CELL, CELL, CELL).within(grid.window)
         stop_row, stop_col = window.stop
-        corners = ((window.col, window.row), (stop_col, window.row), (stop_col, stop_row), (window.col, stop_row))
+        corners = (
+            (window.col, window.row),
+            (stop_col, window.row),
+            (stop_col, stop_row),
+            (window.col, stop_row),
+        )
         boxes.append(shapely.Polygon([grid.point(*corner) for corner in corners]))
     return Region(shapely.union_all(boxes), float(wrong[cells].sum()), int(pixels[cells].sum()))

@@ -19,12 +19,18 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError("there is no such folder", file=folder, fix="Give --stack the folder that holds the bands")
+        raise DataError(
+            "there is no such folder",
+            file=folder,
+            fix="Give --stack the folder that holds the bands",
+        )
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
     found = []
     for band in bands:
         inside = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
-        matches = [f for f in files if f.stem == band] or [f for f in files if inside.search(f.stem)]
+        matches = [f for f in files if f.stem == band] or [
+            f for f in files if inside.search(f.stem)
+        ]
         if len(matches) != 1:
             names = ", ".join(m.name for m in matches) or f"none among {len(files)} rasters"
             raise DataError(

@@ -1,6 +1,7 @@
 """The parts of a long job: one small file a tile, put whole, checked when read, in a folder that many workers may share.
 
-A part that is there with the right checksum is done. That alone gives resume after a kill, and work on many machines.
+A part that is there with the right checksum is done. That alone gives resume after a kill, and work
+on many machines.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ class Folder:
         """Write a file unless it is there; see `Store`."""
         partial = self._write(name, content)
         try:
-            os.link(partial, self._path / name)  # fails where the name is taken, on shared disks too
+            os.link(
+                partial, self._path / name
+            )  # fails where the name is taken, on shared disks too
         except FileExistsError:
             pass
         except OSError:  # a disk without links
@@ -88,7 +91,9 @@ class Folder:
 
     def _write(self, name: str, content: bytes) -> Path:
         path = self._path / name
-        partial = path.with_name(f".{path.name}.{os.getpid()}.{hashlib.sha256(os.urandom(8)).hexdigest()[:8]}")
+        partial = path.with_name(
+            f".{path.name}.{os.getpid()}.{hashlib.sha256(os.urandom(8)).hexdigest()[:8]}"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             partial.write_bytes(content)
@@ -125,7 +130,9 @@ class Remote:
             self._files, self._path = fsspec.core.url_to_fs(root)
         except (ImportError, ValueError) as error:
             raise JobError(
-                f"this place cannot be reached ({error})", file=root, fix='Run `pip install "swath[cluster]"`'
+                f"this place cannot be reached ({error})",
+                file=root,
+                fix='Run `pip install "swath[cluster]"`',
             ) from error
 
     def get(self, name: str) -> bytes | None:

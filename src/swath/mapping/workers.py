@@ -1,6 +1,7 @@
 """Who does the tiles: this process, several here, or a Ray cluster. The only file that imports Ray.
 
-Workers share nothing but the folder of parts. Which worker does a tile, in what order and how often changes no byte of it.
+Workers share nothing but the folder of parts. Which worker does a tile, in what order and how often
+changes no byte of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from itertools import islice
@@ -51,7 +58,11 @@ class Worker:
         plan.setup.check()
         model = model or Model(plan.asked.model, tta=plan.asked.tta)
         if model.digest != plan.asked.model_sha256:
-            raise ModelError("this is not the model of the plan", file=model.path, fix="Share one file with all machines")
+            raise ModelError(
+                "this is not the model of the plan",
+                file=model.path,
+                fix="Share one file with all machines",
+            )
         self._plan = plan
         self._engine = model.reopen(plan.setup, plan.read, plan.halo, plan.asked.zoom)
         self._image = plan.asked.input.open()
@@ -82,7 +93,9 @@ class Worker:
             writing: deque[tuple[int, Future[None]]] = deque()
             try:
                 for answer in answers(self._image, self._engine, tiles()):
-                    writing.append((answer.window.size, writer.submit(self._put, todo.popleft(), answer)))
+                    writing.append(
+                        (answer.window.size, writer.submit(self._put, todo.popleft(), answer))
+                    )
                     if len(writing) > 1:
                         size, put = writing.popleft()
                         put.result()
@@ -124,7 +137,9 @@ class Crew(Protocol):
         """Send them home."""
 
 
-def drive(crew: Crew, missing: Iterable[int], done: Callable[[Sequence[int]], None], group: int = GROUP) -> None:
+def drive(
+    crew: Crew, missing: Iterable[int], done: Callable[[Sequence[int]], None], group: int = GROUP
+) -> None:
     """Keep every worker busy until all tiles are done; a group whose worker died is given out again.
 
     Needs memory for the groups in flight only.
@@ -213,7 +228,9 @@ def _begin(plan: str, root: str, parent: int) -> None:
         os._exit(1)
 
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes of a terminal; the first one decides
     threading.Thread(target=watch, daemon=True).start()
     try:
         _worker = Worker(Plan.model_validate_json(plan), root)
@@ -233,7 +250,8 @@ class RayCrew:
 
     Args:
         plan: the frozen plan.
-        root: folder or URL of the parts; all machines must see it, and the image, under the same name.
+        root: folder or URL of the parts; all machines must see it, and the image, under the same
+            name.
         address: of the cluster: `auto`, `HOST:PORT`, or `ray://HOST:PORT`.
         count: how many; None for as many as the cluster has room for.
 
@@ -245,10 +263,17 @@ class RayCrew:
         try:
             ray: Any = import_module("ray")
         except ImportError as error:
-            raise JobError("--cluster needs Ray", fix='Run `pip install "swath[cluster]"` on all machines') from error
+            raise JobError(
+                "--cluster needs Ray", fix='Run `pip install "swath[cluster]"` on all machines'
+            ) from error
         self._ray = ray
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                ignore_reinit_error=True,
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise JobError(
                 f"the cluster at {address} does not answer ({' '.join(str(error).split())[:200]})",
@@ -259,7 +284,10 @@ class RayCrew:
         room = ray.cluster_resources().get("GPU" if self._gpu else "CPU", 1)
         count = count or max(1, int(room if self._gpu else room // threads))
         actor = ray.remote(
-            num_cpus=0 if self._gpu else threads, num_gpus=1 if self._gpu else 0, max_restarts=-1, max_task_retries=TRIES
+            num_cpus=0 if self._gpu else threads,
+            num_gpus=1 if self._gpu else 0,
+            max_restarts=-1,
+            max_task_retries=TRIES,
         )(_Actor)
         self._actors = deque(actor.remote(plan.model_dump_json(), root) for _ in range(count))
         self._of: dict[Any, Any] = {}
@@ -304,14 +332,17 @@ class _Actor:
         _do(group)
 
 
-def run(plan: Plan, model: Model, root: str, workers: int | None, cluster: str | None, bar: Task) -> None:
+def run(
+    plan: Plan, model: Model, root: str, workers: int | None, cluster: str | None, bar: Task
+) -> None:
     """Do all tiles of a plan whose parts are missing.
 
     Args:
         plan: the frozen plan.
         model: its model, for work in this process.
         root: folder or URL of the parts.
-        workers: processes, or actors; None for this process alone, or for what the cluster has room for.
+        workers: processes, or actors; None for this process alone, or for what the cluster has room
+            for.
         cluster: address of a Ray cluster.
         bar: told of every pixel that is done.
 
@@ -331,13 +362,20 @@ def run(plan: Plan, model: Model, root: str, workers: int | None, cluster: str |
                 bar.advance(size)
         finally:
             worker.close()
-            if len(tiling) > 1:  # joining them needs its memory; the next of many small images needs the engine
+            if (
+                len(tiling) > 1
+            ):  # joining them needs its memory; the next of many small images needs the engine
                 model.close()
         return
     crew = RayCrew(plan, root, cluster, workers) if cluster else LocalCrew(plan, root, workers or 1)
     group = max(1, min(GROUP, len(tiling) // (4 * crew.slots)))
     try:
-        drive(crew, todo, lambda indices: bar.advance(sum(tiling[i].core.size for i in indices)), group)
+        drive(
+            crew,
+            todo,
+            lambda indices: bar.advance(sum(tiling[i].core.size for i in indices)),
+            group,
+        )
     finally:
         crew.close()
 

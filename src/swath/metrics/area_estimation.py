@@ -1,9 +1,10 @@
 """Areas with errors: how much of each class there is, corrected by what a sample of the truth says of the map.
 
-Counting a map's pixels is biased wherever the map confuses classes. The estimators here use the map only to stratify.
+Counting a map's pixels is biased wherever the map confuses classes. The estimators here use the map
+only to stratify.
 
-Source: Olofsson et al. 2014, "Good practices for estimating area and assessing accuracy of land change", Remote Sensing of
-Environment 148, equations 1 to 11.
+Source: Olofsson et al. 2014, "Good practices for estimating area and assessing accuracy of land
+change", Remote Sensing of Environment 148, equations 1 to 11.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class AreaEstimate:
         mapped: area that the map shows, in the unit that was given.
         area: error-adjusted estimate, in the same unit.
         area_error: of it.
-        users: share of what is mapped as a class that is of it (precision); NaN where the sample has none mapped so.
+        users: share of what is mapped as a class that is of it (precision); NaN where the sample
+            has none mapped so.
         users_error: of it.
         producers: share of a class's true area that is mapped as it (recall).
         producers_error: of it.
@@ -52,13 +54,16 @@ def estimate_areas(mapped: NDArray[np.float64], sample: NDArray[np.float64]) -> 
         sample: checked units, shape (n, n): rows are the mapped class, columns the true one.
 
     Raises:
-        ValueError: a class is mapped but has fewer than two sample units, so that it has no variance.
+        ValueError: a class is mapped but has fewer than two sample units, so that it has no
+            variance.
     """
     mapped, sample = np.asarray(mapped, np.float64), np.asarray(sample, np.float64)
     size = sample.sum(axis=1)
     short = np.flatnonzero((mapped > 0) & (size < 2))
     if len(short):
-        raise ValueError(f"mapped class {short[0]} has {size[short[0]]:.0f} sample units, and needs two at least")
+        raise ValueError(
+            f"mapped class {short[0]} has {size[short[0]]:.0f} sample units, and needs two at least"
+        )
     weight = mapped / mapped.sum()
     share = sample / np.maximum(size, 1)[:, None]
     p = weight[:, None] * share  # equation 4
@@ -68,7 +73,8 @@ def estimate_areas(mapped: NDArray[np.float64], sample: NDArray[np.float64]) -> 
     users = np.where(size > 0, np.diag(share), np.nan)
     producers = np.divide(hits, p_true, out=np.full(len(mapped), np.nan), where=p_true > 0)
     own = np.diag(variance)
-    # Equation 7, in shares: the class's own stratum weighs (1 - producer's)^2, all others producer's^2.
+    # Equation 7, in shares: the class's own stratum weighs (1 - producer's)^2, all others
+    # producer's^2.
     spread = (1 - producers) ** 2 * own + producers**2 * (variance.sum(axis=0) - own)
     return AreaEstimate(
         mapped=mapped,
@@ -83,11 +89,14 @@ def estimate_areas(mapped: NDArray[np.float64], sample: NDArray[np.float64]) -> 
     )
 
 
-def allocate_sample(weights: NDArray[np.float64], available: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def allocate_sample(
+    weights: NDArray[np.float64], available: NDArray[np.int64], n: int
+) -> NDArray[np.int64]:
     """Divide a sample over the mapped classes.
 
-    Half of it is divided equally, so that rare classes are judged too, and half by area, which keeps the error of the whole
-    small; the source (5.1.1) recommends such a compromise. No class gets more units than it has pixels.
+    Half of it is divided equally, so that rare classes are judged too, and half by area, which
+    keeps the error of the whole small; the source (5.1.1) recommends such a compromise. No class
+    gets more units than it has pixels.
 
     Args:
         weights: area of each class, shape (n,).

@@ -1,7 +1,7 @@
 """Intervals by bootstrap over groups: how far a score would move had other places been drawn.
 
-Pixels of one place are alike, so an interval over pixels would be far too narrow. Groups are drawn with replacement, and the
-score is computed anew from the sum of their counts.
+Pixels of one place are alike, so an interval over pixels would be far too narrow. Groups are drawn
+with replacement, and the score is computed anew from the sum of their counts.
 
 Source: Efron and Tibshirani 1993, "An introduction to the bootstrap" (percentile intervals).
 """
@@ -36,13 +36,17 @@ def by_group(groups: Sequence[str], counts: Sequence[NDArray[Any]]) -> NDArray[A
 
 
 def redrawn(
-    counts: NDArray[Any], score: Callable[[NDArray[Any]], NDArray[np.float64]], seed: int = 0, draws: int = DRAWS
+    counts: NDArray[Any],
+    score: Callable[[NDArray[Any]], NDArray[np.float64]],
+    seed: int = 0,
+    draws: int = DRAWS,
 ) -> NDArray[np.float64]:
     """Return the scores of sums of counts over groups drawn with replacement.
 
     Args:
         counts: shape (groups, ...).
-        score: turns counts (draws, ...) into scores (draws, scores); it gets some of the draws at a time.
+        score: turns counts (draws, ...) into scores (draws, scores); it gets some of the draws at a
+            time.
         seed: of the draw; equal seeds draw equal groups, so that two maps can be compared in pairs.
         draws: how many.
 
@@ -50,10 +54,14 @@ def redrawn(
         Shape (draws, scores).
     """
     n = len(counts)
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    times = (
+        np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    )
     flat = counts.reshape(n, -1)
     each = max(1, PART // flat.shape[1])
-    sums = ((times[i : i + each] @ flat).reshape(-1, *counts.shape[1:]) for i in range(0, draws, each))
+    sums = (
+        (times[i : i + each] @ flat).reshape(-1, *counts.shape[1:]) for i in range(0, draws, each)
+    )
     return np.concatenate([score(part) for part in sums])
 
 

@@ -11,11 +11,14 @@ WIDTH = 5
 """Pixels on each side of a boundary that are looked at."""
 
 
-def boundary_counts(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int, width: int = WIDTH) -> NDArray[np.int64]:
+def boundary_counts(
+    truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int, width: int = WIDTH
+) -> NDArray[np.int64]:
     """Count what `boundary_iou` needs; counts of several images add up.
 
-    A class's boundary region is its pixels with a pixel of another class within `width` rows and columns. Boundaries to
-    unlabelled pixels and to the image's edge are none, for the ground goes on there. Only labelled pixels count.
+    A class's boundary region is its pixels with a pixel of another class within `width` rows and
+    columns. Boundaries to unlabelled pixels and to the image's edge are none, for the ground goes
+    on there. Only labelled pixels count.
 
     Args:
         truth: class indices (rows, columns), `IGNORE` where there is no label.
@@ -27,7 +30,10 @@ def boundary_counts(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: i
         Counts (2, n), int64: pixels in both regions, and in either.
     """
     labelled = truth != IGNORE
-    regions = [np.where(_near_boundary(classes, width) & labelled, classes, np.uint8(n)) for classes in (truth, predicted)]
+    regions = [
+        np.where(_near_boundary(classes, width) & labelled, classes, np.uint8(n))
+        for classes in (truth, predicted)
+    ]
     a, b = (np.bincount(region.ravel(), minlength=n + 1)[:n] for region in regions)
     both = np.bincount(regions[0][regions[0] == regions[1]], minlength=n + 1)[:n]
     return np.stack([both, a + b - both]).astype(np.int64)
@@ -36,8 +42,8 @@ def boundary_counts(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: i
 def boundary_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the boundary IoU of each class, shape (..., n), NaN where neither truth nor map has a boundary.
 
-    Source: Cheng et al. 2021, "Boundary IoU". They take a width of 2% of the image's diagonal; here it is fixed in pixels,
-    because images of one data set differ in size and boundaries do not.
+    Source: Cheng et al. 2021, "Boundary IoU". They take a width of 2% of the image's diagonal; here
+    it is fixed in pixels, because images of one data set differ in size and boundaries do not.
 
     Args:
         counts: shape (..., 2, n), see `boundary_counts`.
@@ -53,7 +59,9 @@ def _near_boundary(classes: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
     The square around a pixel holds one class alone if no two neighbours in it differ.
     """
     down, right = _changes(classes), _changes(classes.T).T
-    return _any_near(down, (width, width - 1), (width, width)) | _any_near(right, (width, width), (width, width - 1))
+    return _any_near(down, (width, width - 1), (width, width)) | _any_near(
+        right, (width, width), (width, width - 1)
+    )
 
 
 def _changes(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -64,9 +72,17 @@ def _changes(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
     return out
 
 
-def _any_near(marks: NDArray[np.int32], rows: tuple[int, int], cols: tuple[int, int]) -> NDArray[np.bool_]:
+def _any_near(
+    marks: NDArray[np.int32], rows: tuple[int, int], cols: tuple[int, int]
+) -> NDArray[np.bool_]:
     """Tell where the window of so many rows and columns before and after a pixel holds a mark."""
-    sums = np.pad(marks, ((rows[0] + 1, rows[1]), (cols[0] + 1, cols[1]))).cumsum(axis=0).cumsum(axis=1)
+    sums = (
+        np.pad(marks, ((rows[0] + 1, rows[1]), (cols[0] + 1, cols[1])))
+        .cumsum(axis=0)
+        .cumsum(axis=1)
+    )
     high, wide = sum(rows) + 1, sum(cols) + 1
-    found: NDArray[np.bool_] = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide] > 0
+    found: NDArray[np.bool_] = (
+        sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide] > 0
+    )
     return found

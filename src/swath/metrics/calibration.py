@@ -1,7 +1,7 @@
 """Calibration: probabilities that come true as often as they say.
 
-A network's scores are divided by one number, the temperature, before softmax; it is fitted on ground that neither taught nor
-tests. The map does not change by it, only how sure it claims to be.
+A network's scores are divided by one number, the temperature, before softmax; it is fitted on
+ground that neither taught nor tests. The map does not change by it, only how sure it claims to be.
 
 Source: Guo et al. 2017, "On calibration of modern neural networks".
 """
@@ -20,7 +20,9 @@ _PART = 2**18
 """Scores that are looked at at a time: with what is worked out from them they fit into a processor's cache."""
 
 
-def probabilities(scores: NDArray[np.float32], temperature: float = 1.0, axis: int = 0) -> NDArray[np.float32]:
+def probabilities(
+    scores: NDArray[np.float32], temperature: float = 1.0, axis: int = 0
+) -> NDArray[np.float32]:
     """Return softmax(scores / temperature) along the axis of classes, same shape, float32."""
     out: NDArray[np.float32] = scores - scores.max(axis=axis, keepdims=True)
     out /= np.float32(temperature)
@@ -32,7 +34,8 @@ def probabilities(scores: NDArray[np.float32], temperature: float = 1.0, axis: i
 def fit_temperature(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> float:
     """Return the temperature, 0.05 to 20, under which the truth is most likely, to a thousandth of it.
 
-    In its inverse the likelihood has one top, which Newton's method finds, or halving where that would leave the bounds.
+    In its inverse the likelihood has one top, which Newton's method finds, or halving where that
+    would leave the bounds.
 
     Args:
         scores: class scores (pixels, classes) of ground that did not teach.
@@ -51,7 +54,9 @@ def fit_temperature(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> fl
     return 1 / inverse
 
 
-def _slope_and_curvature(scores: NDArray[np.float32], truth: NDArray[np.uint8], inverse: float) -> tuple[float, float]:
+def _slope_and_curvature(
+    scores: NDArray[np.float32], truth: NDArray[np.uint8], inverse: float
+) -> tuple[float, float]:
     """Return the first two derivatives of -log p(truth), summed over pixels, by the inverse of the temperature."""
     slope = curvature = 0.0
     each = max(1, _PART // scores.shape[1])
@@ -60,7 +65,10 @@ def _slope_and_curvature(scores: NDArray[np.float32], truth: NDArray[np.uint8], 
         part = part - part.max(axis=1, keepdims=True)
         weights = np.exp(part * np.float32(inverse))
         weights /= weights.sum(axis=1, keepdims=True)
-        mean, square = np.einsum("ij,ij->i", weights, part), np.einsum("ij,ij,ij->i", weights, part, part)
+        mean, square = (
+            np.einsum("ij,ij->i", weights, part),
+            np.einsum("ij,ij,ij->i", weights, part, part),
+        )
         true = part[np.arange(len(part)), truth[start : start + each]]
         slope += float((mean - true).sum(dtype=np.float64))
         curvature += float((square - mean**2).sum(dtype=np.float64))

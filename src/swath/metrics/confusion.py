@@ -1,7 +1,8 @@
 """Scores, all from one confusion matrix.
 
-Rows of a matrix are truth, columns are prediction. Classes that neither truth nor prediction holds have no score (NaN, null in
-JSON) and are left out of means; a class that is predicted but absent from the truth has IoU 0 and counts.
+Rows of a matrix are truth, columns are prediction. Classes that neither truth nor prediction holds
+have no score (NaN, null in JSON) and are left out of means; a class that is predicted but absent
+from the truth has IoU 0 and counts.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int) ->
     rows, columns = truth[labelled].astype(np.int64), predicted[labelled].astype(np.int64)
     if rows.size and (rows.max() >= n or columns.max() >= n):
         raise ValueError(f"a class index is outside 0..{n - 1}")
-    matrix: NDArray[np.int64] = np.bincount(rows * n + columns, minlength=n * n).astype(np.int64).reshape(n, n)
+    matrix: NDArray[np.int64] = (
+        np.bincount(rows * n + columns, minlength=n * n).astype(np.int64).reshape(n, n)
+    )
     return matrix
 
 
@@ -48,7 +51,9 @@ def tallies(matrix: NDArray[Any]) -> NDArray[Any]:
     Returns:
         Labelled pixels of each class, those mapped as it, and those that are both: (..., 3, n).
     """
-    return np.stack([matrix.sum(axis=-1), matrix.sum(axis=-2), np.diagonal(matrix, axis1=-2, axis2=-1)], axis=-2)
+    return np.stack(
+        [matrix.sum(axis=-1), matrix.sum(axis=-2), np.diagonal(matrix, axis1=-2, axis2=-1)], axis=-2
+    )
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class Scores:
 
     Tallies may be stacked (..., 3, n); each score is then an array (..., n) or (...,).
 
-    Source: Everingham et al. 2010 (PASCAL VOC) for IoU, Cohen 1960 for kappa; the rest are the textbook definitions.
+    Source: Everingham et al. 2010 (PASCAL VOC) for IoU, Cohen 1960 for kappa; the rest are the
+    textbook definitions.
     """
 
     tallies: NDArray[Any]

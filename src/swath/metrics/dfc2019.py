@@ -1,6 +1,7 @@
 """The rules of Track 1 of the 2019 IEEE GRSS Data Fusion Contest: how heights count in its scores.
 
-Source: Le Saux et al. 2019, "2019 IEEE GRSS Data Fusion Contest: Large-Scale Semantic 3D Reconstruction" (IEEE GRSM).
+Source: Le Saux et al. 2019, "2019 IEEE GRSS Data Fusion Contest: Large-Scale Semantic 3D
+Reconstruction" (IEEE GRSM).
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def near_hits(
 def iou3(matrix: NDArray[np.int64], near: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return IoU-3 of each class, NaN where it has none.
 
-    A true positive also needs its height (`near_hits`); false positives and negatives come from the classes alone, so a pixel
-    of the right class with a wrong height counts nowhere.
+    A true positive also needs its height (`near_hits`); false positives and negatives come from the
+    classes alone, so a pixel of the right class with a wrong height counts nowhere.
 
     Args:
         matrix: confusion (n, n), rows truth.

@@ -1,7 +1,7 @@
 """The card of a model: all that must be known to use it, and to judge it.
 
-On disk it is a STAC item with the MLM extension (https://github.com/stac-extensions/mlm), so catalogues can list it;
-Swath's own fields are whole in its property `swath:card`.
+On disk it is a STAC item with the MLM extension (https://github.com/stac-extensions/mlm), so
+catalogues can list it; Swath's own fields are whole in its property `swath:card`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,19 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(gt=0, le=65536)]
 Width = Annotated[int, Field(gt=0, le=4096)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Dtype = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"]
+Dtype = Literal[
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+]
 
 
 class _Frozen(BaseModel):
@@ -119,16 +131,25 @@ class Card(_Frozen):
         network: everything else the network is built from.
         stride: height and width of an input are multiples of it.
         halo: pixels around a tile's core that are read with it.
-        seam: share of labels that tiles with this halo changed against whole images; None where that was not measured.
-        context: `global` where a pixel's class depends on all of its read window, however far, else `local`.
-        int8: how the network in 8-bit numbers was made and how far it differs; None where the file has none.
-        latitude: whether the last band is latitude, worked out from where a pixel lies and not read from an image.
-        heights: whether the network's last channel, after the class scores, is the height above ground in metres.
+        seam: share of labels that tiles with this halo changed against whole images; None where
+            that was not measured.
+        context: `global` where a pixel's class depends on all of its read window, however far, else
+            `local`.
+        int8: how the network in 8-bit numbers was made and how far it differs; None where the file
+            has none.
+        latitude: whether the last band is latitude, worked out from where a pixel lies and not read
+            from an image.
+        heights: whether the network's last channel, after the class scores, is the height above
+            ground in metres.
         heads: `softmax`, or `per-class` where the scores are calibrated log-odds of masks apart.
-        thresholds: per-class heads: probability from which on a pixel belongs to the mask of a class.
-        core: side of a tile's core where the result depends on it, for a network with global context; None for any.
-        temperature: class scores are divided by it before they are turned into probabilities (softmax).
-        calibration: how the temperature was fitted; None where there was no validation split, and it is 1.
+        thresholds: per-class heads: probability from which on a pixel belongs to the mask of a
+            class.
+        core: side of a tile's core where the result depends on it, for a network with global
+            context; None for any.
+        temperature: class scores are divided by it before they are turned into probabilities
+            (softmax).
+        calibration: how the temperature was fitted; None where there was no validation split, and
+            it is 1.
         familiarity: what the training data are like; None for models of an older Swath.
         parameters: number of weights.
         training: how it was made.
@@ -168,15 +189,21 @@ class Card(_Frozen):
         classes, bands = len(self.legend.learnt), len(self.bands)
         for c in self.legend.learnt:
             rgb(c.color)
-        twice = [code for code, count in Counter(c.map_code for c in self.legend.learnt).items() if count > 1]
+        twice = [
+            code
+            for code, count in Counter(c.map_code for c in self.legend.learnt).items()
+            if count > 1
+        ]
         known = self.familiarity
         described = 4 * bands + classes  # see `familiarity.describe`
         reasons = {
             f"two classes share the map code {twice[:1]}": bool(twice),
             "the halo is no multiple of the stride": self.halo % self.stride != 0,
-            "its last band is no latitude": self.latitude and (bands < 2 or self.bands[-1].name != LATITUDE),
+            "its last band is no latitude": self.latitude
+            and (bands < 2 or self.bands[-1].name != LATITUDE),
             "tiles are smaller than the stride": self.core is not None and self.core < self.stride,
-            "the thresholds are not one a class": self.thresholds is not None and len(self.thresholds) != classes,
+            "the thresholds are not one a class": self.thresholds is not None
+            and len(self.thresholds) != classes,
             "the familiarity is of other bands or classes": known is not None
             and {len(known.mean), len(known.precision), *map(len, known.precision)} != {described},
         }
@@ -223,11 +250,18 @@ class Card(_Frozen):
         )
         from pystac.extensions.raster import DataType
 
-        # A model was made at no place and time that it knows of; STAC wants an interval, and the data's would be a guess.
+        # A model was made at no place and time that it knows of; STAC wants an interval, and the
+        # data's would be a guess.
         item = pystac.Item(
-            id=self.name, geometry=None, bbox=None, datetime=None,
-            properties={"start_datetime": "1970-01-01T00:00:00Z", "end_datetime": "9999-12-31T23:59:59Z"},
-        )  # fmt: skip
+            id=self.name,
+            geometry=None,
+            bbox=None,
+            datetime=None,
+            properties={
+                "start_datetime": "1970-01-01T00:00:00Z",
+                "end_datetime": "9999-12-31T23:59:59Z",
+            },
+        )
         shape = ["batch", "bands", "height", "width"]
         mlm = MLMExtension.ext(item, add_if_missing=True)
         mlm.apply(
@@ -242,9 +276,12 @@ class Card(_Frozen):
                 ModelInput.create(
                     name="raw pixel values",
                     bands=[ModelBand.create(b.name) for b in self.bands],
-                    input=InputStructure.create([-1, len(self.bands), -1, -1], shape, DataType.FLOAT32),
+                    input=InputStructure.create(
+                        [-1, len(self.bands), -1, -1], shape, DataType.FLOAT32
+                    ),
                     description="Scaling is part of the network; invalid pixels are replaced by the fill of their band."
-                    + " The last band is each pixel's absolute latitude in degrees." * self.latitude,
+                    + " The last band is each pixel's absolute latitude in degrees."
+                    * self.latitude,
                 )
             ],
             output=[
@@ -257,13 +294,19 @@ class Card(_Frozen):
                         DataType.FLOAT32,
                     ),
                     classes=[
-                        Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:]) for c in self.legend.learnt
+                        Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:])
+                        for c in self.legend.learnt
                     ],
                 )
             ],
         )
         item.properties["swath:card"] = self.model_dump(mode="json")
-        asset = pystac.Asset("model.onnx", title="The network", media_type="application/octet-stream", roles=["mlm:model"])
+        asset = pystac.Asset(
+            "model.onnx",
+            title="The network",
+            media_type="application/octet-stream",
+            roles=["mlm:model"],
+        )
         item.add_asset("model", asset)
         return item.to_dict(include_self_link=False)
 
@@ -295,4 +338,8 @@ def damaged(error: Exception, file: str) -> ModelError:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
-    return ModelError(f"the model's card is damaged ({reason[:300]})", file=file, fix="Fetch or train the model again")
+    return ModelError(
+        f"the model's card is damaged ({reason[:300]})",
+        file=file,
+        fix="Fetch or train the model again",
+    )

@@ -1,8 +1,9 @@
 """The classic recipe's network: a plain U-Net of 31 million weights that sees each image rescaled to 128 pixels a side.
 
-Source: Ronneberger et al. 2015, in the form of the entry to the 2019 IEEE Data Fusion Contest that Swath began with: 64 to 1024
-channels, two 3x3 convolutions a level, batch norm, dropout at the two deepest levels, nearest-neighbour upsampling followed by
-a 2x2 convolution, and a third convolution of 16 channels before the output.
+Source: Ronneberger et al. 2015, in the form of the entry to the 2019 IEEE Data Fusion Contest that
+Swath began with: 64 to 1024 channels, two 3x3 convolutions a level, batch norm, dropout at the two
+deepest levels, nearest-neighbour upsampling followed by a 2x2 convolution, and a third convolution
+of 16 channels before the output.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ INITIAL = 0.05
 class ClassicNetwork(nn.Module):
     """Raw pixel values, 0 to 255 as they are, in; scores (batch, `channels`, rows, columns) out.
 
-    Whatever the size of the input, it is rescaled to 128 by 128 (bilinear) and the scores are brought back (nearest).
+    Whatever the size of the input, it is rescaled to 128 by 128 (bilinear) and the scores are
+    brought back (nearest).
     """
 
     def __init__(self, bands: int, channels: int) -> None:
@@ -54,7 +56,9 @@ class ClassicNetwork(nn.Module):
 
 
 def _conv(bands: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(bands, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(bands, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    )
 
 
 def _twice(bands: int, width: int) -> nn.Sequential:

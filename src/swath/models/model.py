@@ -47,16 +47,25 @@ MAX_RATIO = 100
 """How many times its own size a model file may unpack to; weights hardly shrink."""
 
 UNPACKING = (
-    OSError, EOFError, ValueError, OverflowError, RuntimeError, NotImplementedError, struct.error, zlib.error,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
     zipfile.BadZipFile,
-)  # fmt: skip
+)
 """What Python's zipfile raises at damaged files."""
 
 MAX_CARD = 64 * 2**20
 """Largest card."""
 
 
-def pack(path: PathLike, card: Card, network: bytes, weights: bytes, int8: bytes | None = None) -> Card:
+def pack(
+    path: PathLike, card: Card, network: bytes, weights: bytes, int8: bytes | None = None
+) -> Card:
     """Write a model file, whole or not at all.
 
     Args:
@@ -73,12 +82,16 @@ def pack(path: PathLike, card: Card, network: bytes, weights: bytes, int8: bytes
         JobError: the file cannot be written.
     """
     files = {NETWORK: network, WEIGHTS: weights} | ({} if int8 is None else {INT8: int8})
-    card = card.model_copy(update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}})
+    card = card.model_copy(
+        update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
+    )
     text = json.dumps(card.to_stac(), indent=1, allow_nan=False).encode()
     with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, data in {CARD: text, **files}.items():
             entry = zipfile.ZipInfo(name)  # its fixed date makes equal models equal files
-            archive.writestr(entry, data)  # stored: deflated it would be 7% smaller, and take 0.2 s longer to open
+            archive.writestr(
+                entry, data
+            )  # stored: deflated it would be 7% smaller, and take 0.2 s longer to open
     return card
 
 
@@ -114,10 +127,15 @@ class Model:
         Raises:
             ModelError: it vouches for other ones, or a network is not as it says.
         """
-        card, files = self.card, {name: data for name, data in self._contents.items() if name != CARD}
+        card, files = (
+            self.card,
+            {name: data for name, data in self._contents.items() if name != CARD},
+        )
         for name in sorted(files.keys() | card.files.keys()):
             if hashlib.sha256(files.get(name, b"")).hexdigest() != card.files.get(name):
-                raise ModelError(f"{name} in it is not what the card says", file=self.path, fix=AGAIN)
+                raise ModelError(
+                    f"{name} in it is not what the card says", file=self.path, fix=AGAIN
+                )
         for name in files.keys() & {NETWORK, INT8}:
             reason = refusal(files[name], len(card.bands), card.channels)
             if reason:
@@ -153,7 +171,8 @@ class Model:
         """Return the ground sampling distance to map an image with: what the user has told, else its own; None for neither.
 
         Args:
-            told: metres, or `none` where the image is to be mapped as it is; None where the user says nothing.
+            told: metres, or `none` where the image is to be mapped as it is; None where the user
+                says nothing.
             own: what the image says, in metres.
 
         Raises:
@@ -163,7 +182,9 @@ class Model:
             return own if told is None else None
         if self.card.mapped_gsd is None:
             raise UsageError(
-                "it knows no ground sampling distance that images could be brought to", file=self.path, fix="Leave --gsd out"
+                "it knows no ground sampling distance that images could be brought to",
+                file=self.path,
+                fix="Leave --gsd out",
             )
         return told
 
@@ -172,7 +193,11 @@ class Model:
         return zoom_of(gsd, self.card.mapped_gsd)
 
     def open(
-        self, setup: Setup, shape: tuple[int, int] | None = None, halo: int | None = None, zoom: Fraction = Fraction(1)
+        self,
+        setup: Setup,
+        shape: tuple[int, int] | None = None,
+        halo: int | None = None,
+        zoom: Fraction = Fraction(1),
     ) -> Engine:
         """Start the network.
 
@@ -201,7 +226,9 @@ class Model:
         except ModelError as error:
             raise ModelError(error.what, file=self.path, fix=error.fix) from error
         return replace(
-            engine, halo=engine.halo if halo is None else halo, gsd=engine.gsd if shape is None and zoom == 1 else None
+            engine,
+            halo=engine.halo if halo is None else halo,
+            gsd=engine.gsd if shape is None and zoom == 1 else None,
         )
 
     def reopen(self, setup: Setup, shape: tuple[int, int], halo: int, zoom: Fraction) -> Engine:
@@ -230,13 +257,28 @@ class Model:
         """
         from safetensors import SafetensorError
 
-        if not re.fullmatch(r"[\w.-]+", self.card.encoder):  # timm would fetch `hf-hub:...`, or read `local-dir:...`
-            raise ModelError(f"its encoder {self.card.encoder[:80]!r} is no name in timm", file=self.path, fix=AGAIN)
+        if not re.fullmatch(
+            r"[\w.-]+", self.card.encoder
+        ):  # timm would fetch `hf-hub:...`, or read `local-dir:...`
+            raise ModelError(
+                f"its encoder {self.card.encoder[:80]!r} is no name in timm",
+                file=self.path,
+                fix=AGAIN,
+            )
         try:
             return self._in_torch()
-        except (RuntimeError, ValueError, TypeError, KeyError, SafetensorError, SwathError) as error:
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            KeyError,
+            SafetensorError,
+            SwathError,
+        ) as error:
             what = " ".join(str(error).split())[:200].rstrip(".")
-            raise ModelError(f"its weights are not those of its network ({what})", file=self.path, fix=AGAIN) from error
+            raise ModelError(
+                f"its weights are not those of its network ({what})", file=self.path, fix=AGAIN
+            ) from error
 
     def _in_torch(self) -> Any:
         from safetensors.torch import load
@@ -246,12 +288,21 @@ class Model:
         card = self.card
         scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
         spec = NetworkSpec(
-            card.encoder, card.decoder, len(card.legend.learnt), *scaling, heights=card.heights, **card.network.model_dump()
+            card.encoder,
+            card.decoder,
+            len(card.legend.learnt),
+            *scaling,
+            heights=card.heights,
+            **card.network.model_dump(),
         )
         network = Network(spec)
         older = {"encoder", "decoder", "head"}  # names of the first models
-        state = {f"body.{k}" if k.split(".")[0] in older else k: v for k, v in load(self.weights).items()}
-        network.load_state_dict({k: v for k, v in network.state_dict().items() if k in ("gain", "offset")} | state)
+        state = {
+            f"body.{k}" if k.split(".")[0] in older else k: v for k, v in load(self.weights).items()
+        }
+        network.load_state_dict(
+            {k: v for k, v in network.state_dict().items() if k in ("gain", "offset")} | state
+        )
         return network.eval()
 
     def _on_gpu(self, setup: Setup) -> Runtime:
@@ -261,22 +312,27 @@ class Model:
         """Map an array in memory.
 
         Args:
-            array: raw pixel values, NumPy (bands, rows, columns), or (rows, columns) for one band, masked or not; or an xarray
-                DataArray, whose bands may be any dimension called `band`, else the first. NaN and masked pixels have no data.
-                Where the model takes latitude, its absolute degrees are the last band.
-            gsd: ground sampling distance of the array in metres; where it and the model's are known, things are shown to the
-                network in the size that it knows. None to map the pixels as they are.
+            array: raw pixel values, NumPy (bands, rows, columns), or (rows, columns) for one band,
+                masked or not; or an xarray DataArray, whose bands may be any dimension called
+                `band`, else the first. NaN and masked pixels have no data. Where the model takes
+                latitude, its absolute degrees are the last band.
+            gsd: ground sampling distance of the array in metres; where it and the model's are
+                known, things are shown to the network in the size that it knows. None to map the
+                pixels as they are.
 
         Returns:
-            Class codes (rows, columns), uint8 or uint16, as NumPy or as a DataArray with the same coordinates; the legend's
-            nodata where a pixel has no data.
+            Class codes (rows, columns), uint8 or uint16, as NumPy or as a DataArray with the same
+            coordinates; the legend's nodata where a pixel has no data.
 
         Raises:
-            DataError: the array has another number of bands or dimensions, or holds no real numbers.
+            DataError: the array has another number of bands or dimensions, or holds no real
+                numbers.
             UsageError: `gsd` is no distance.
         """
         if gsd is not None and not 0 < gsd < math.inf:
-            raise UsageError(f"a ground sampling distance of {gsd} is none", fix="Give metres, above 0, or None")
+            raise UsageError(
+                f"a ground sampling distance of {gsd} is none", fix="Give metres, above 0, or None"
+            )
         if not hasattr(array, "dims"):
             return self._map(np.ma.asanyarray(array), gsd)
         named = next((d for d in array.dims if str(d).lower() in _BAND_DIMENSIONS), array.dims[0])
@@ -286,7 +342,9 @@ class Model:
         first = array.isel({named: 0}, drop=True) if array.ndim == 3 else array
         return first.copy(data=codes)
 
-    def _map(self, values: np.ma.MaskedArray[Any, Any] | NDArray[Any], gsd: float | None) -> NDArray[Any]:
+    def _map(
+        self, values: np.ma.MaskedArray[Any, Any] | NDArray[Any], gsd: float | None
+    ) -> NDArray[Any]:
         if values.ndim == 2:
             values = values[None]
         bands = len(self.card.bands)
@@ -298,7 +356,8 @@ class Model:
             )
         if values.dtype.kind not in "iuf" or not values.size:
             raise DataError(
-                f"the array is of type {values.dtype} and shape {values.shape}", fix="Give real numbers, at least one pixel"
+                f"the array is of type {values.dtype} and shape {values.shape}",
+                fix="Give real numbers, at least one pixel",
             )
         source = _InMemory(values)
         out = np.full(values.shape[1:], self.card.legend.nodata, self.card.legend.dtype)
@@ -307,7 +366,9 @@ class Model:
         return out
 
 
-def _engine_at(card: Card, path: str, looks: Looks, start: Callable[[Fraction], Runtime], zoom: Fraction) -> Engine:
+def _engine_at(
+    card: Card, path: str, looks: Looks, start: Callable[[Fraction], Runtime], zoom: Fraction
+) -> Engine:
     """Return the engine that shows images to a network at a scale.
 
     Args:
@@ -320,10 +381,19 @@ def _engine_at(card: Card, path: str, looks: Looks, start: Callable[[Fraction], 
     here, classes = looks.at(zoom), len(card.legend.learnt)
     return Engine(
         here.runtime(start, classes, card.temperature, card.heads == "per-class"),
-        [b.fill for b in card.bands], here.stride(card.stride), here.halo(card.halo, card.stride),
-        classes, card.temperature, card.heights, here.side(card.side, card.halo, card.stride), card.thresholds, path,
-        here, card.mapped_gsd, partial(_engine_at, card, path, looks, start),
-    )  # fmt: skip
+        [b.fill for b in card.bands],
+        here.stride(card.stride),
+        here.halo(card.halo, card.stride),
+        classes,
+        card.temperature,
+        card.heights,
+        here.side(card.side, card.halo, card.stride),
+        card.thresholds,
+        path,
+        here,
+        card.mapped_gsd,
+        partial(_engine_at, card, path, looks, start),
+    )
 
 
 class _InMemory:
@@ -348,14 +418,22 @@ def _read(path: Path) -> bytes:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            raise ModelError("this is no file", file=path, fix="Give the file that `swath train` wrote")
+            raise ModelError(
+                "this is no file", file=path, fix="Give the file that `swath train` wrote"
+            )
         if facts.st_size > MAX_BYTES:
-            raise ModelError("it is larger than 4 GiB", file=path, fix="Give a file that `swath train` wrote")
+            raise ModelError(
+                "it is larger than 4 GiB", file=path, fix="Give a file that `swath train` wrote"
+            )
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise ModelError("there is no such model file", file=path, fix="Check the path, or train it first") from None
+        raise ModelError(
+            "there is no such model file", file=path, fix="Check the path, or train it first"
+        ) from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"the model file cannot be read ({error})", file=path, fix="Check the path") from error
+        raise ModelError(
+            f"the model file cannot be read ({error})", file=path, fix="Check the path"
+        ) from error
 
 
 def _unpack(data: bytes, path: PathLike) -> dict[str, bytes]:
@@ -364,10 +442,16 @@ def _unpack(data: bytes, path: PathLike) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             reason = _strange(archive.infolist(), len(data))
             if reason:
-                raise ModelError(f"it is not a Swath model: {reason}", file=path, fix="Give a file that `swath train` wrote")
+                raise ModelError(
+                    f"it is not a Swath model: {reason}",
+                    file=path,
+                    fix="Give a file that `swath train` wrote",
+                )
             return {entry.filename: archive.read(entry) for entry in archive.infolist()}
     except UNPACKING as error:
-        raise ModelError(f"the model file is damaged or no model ({error})", file=path, fix=AGAIN) from error
+        raise ModelError(
+            f"the model file is damaged or no model ({error})", file=path, fix=AGAIN
+        ) from error
 
 
 def _strange(entries: Sequence[zipfile.ZipInfo], size: int) -> str | None:
@@ -384,7 +468,9 @@ def _strange(entries: Sequence[zipfile.ZipInfo], size: int) -> str | None:
         return "it is encrypted"
     if any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries):
         return "it holds a link"
-    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+    if any(
+        entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries
+    ):
         return "it is packed in another way than models are"  # whose unpacking has no bound
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > min(MAX_BYTES, MAX_RATIO * size):

@@ -1,6 +1,7 @@
 """Networks: an encoder by its timm name, a decoder, and a head that gives one score a class and pixel.
 
-Importing this module lets torchvision be imported beside a CPU-only torch (see `torchvision_guard`).
+Importing this module lets torchvision be imported beside a CPU-only torch (see
+`torchvision_guard`).
 """
 
 from __future__ import annotations
@@ -71,11 +72,12 @@ class NetworkSpec:
 class Network(nn.Module):
     """Raw pixel values in, class scores (logits) out.
 
-    Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output (batch, channels, height,
-    width): the scores of the classes and, where they are learnt, heights in metres. Scaling by mean and deviation is part of
-    the network. A small branch that looks at one pixel's values alone, at full resolution, is added to the scores of the
-    U-Net, which works at half. What comes out is multiplied by `gain` and moved by `offset`, one value a channel: the unit of
-    heights, and the calibration of masks apart.
+    Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output
+    (batch, channels, height, width): the scores of the classes and, where they are learnt, heights
+    in metres. Scaling by mean and deviation is part of the network. A small branch that looks at
+    one pixel's values alone, at full resolution, is added to the scores of the U-Net, which works
+    at half. What comes out is multiplied by `gain` and moved by `offset`, one value a channel: the
+    unit of heights, and the calibration of masks apart.
 
     Raises:
         UsageError: timm has no such encoder, or it gives no feature maps.
@@ -96,7 +98,9 @@ class Network(nn.Module):
         self.register_buffer("offset", torch.zeros(1, spec.channels, 1, 1))
         if spec.heights:
             self.gain[:, -1] = HEIGHT_UNIT
-        self.pixel = _pixel_branch(bands, spec.pixel_width, spec.channels) if spec.pixel_width else None
+        self.pixel = (
+            _pixel_branch(bands, spec.pixel_width, spec.channels) if spec.pixel_width else None
+        )
         if spec.decoder == CLASSIC:
             self.body: nn.Module = ClassicNetwork(bands, spec.channels)
             self.stride = 1
@@ -119,8 +123,16 @@ class Network(nn.Module):
     @property
     def band_tensors(self) -> list[str]:
         """Names of the weights that have an axis of bands: the second of filters, the only one of norms."""
-        first = next(name for name, tensor in self.state_dict().items() if name.startswith("body.") and tensor.ndim == 4)
-        norm = [name for name, tensor in self.state_dict().items() if name.startswith("pixel.0.") and tensor.ndim == 1]
+        first = next(
+            name
+            for name, tensor in self.state_dict().items()
+            if name.startswith("body.") and tensor.ndim == 4
+        )
+        norm = [
+            name
+            for name, tensor in self.state_dict().items()
+            if name.startswith("pixel.0.") and tensor.ndim == 1
+        ]
         return [first, *norm, *(["pixel.1.weight"] if norm else [])]
 
     def forward(self, raw: Tensor) -> Tensor:
@@ -149,7 +161,11 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
     extra = {"decoder_channels": (*spec.widths, 16)} if spec.decoder == "unet" else {}
     try:
         built = _DECODERS[spec.decoder](
-            f"tu-{spec.encoder}", encoder_weights=None, in_channels=bands, classes=spec.channels, **extra
+            f"tu-{spec.encoder}",
+            encoder_weights=None,
+            in_channels=bands,
+            classes=spec.channels,
+            **extra,
         )
     except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise UsageError(
@@ -162,7 +178,9 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
         body.head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
     for module in list(body.modules()):
         if isinstance(module, nn.Upsample) and module.align_corners:
-            module.align_corners = False  # True stretches by the tile's size, and tiles would not fit together
+            module.align_corners = (
+                False  # True stretches by the tile's size, and tiles would not fit together
+            )
         for name, child in module.named_children():
             cells = child.output_size if isinstance(child, nn.AdaptiveAvgPool2d) else 1
             if isinstance(cells, int) and cells > 1:
@@ -185,26 +203,45 @@ class _SameConv(nn.Conv2d):
         return found
 
 
-def _convolve_padded(x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d) -> Tensor:
+def _convolve_padded(
+    x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d
+) -> Tensor:
     """Pad with zeros (top, left, bottom, right), and convolve as a layer does."""
     top, left, bottom, right = pads
-    return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, like.stride, 0, like.dilation, like.groups)
+    return F.conv2d(
+        F.pad(x, (left, right, top, bottom)),
+        weight,
+        bias,
+        like.stride,
+        0,
+        like.dilation,
+        like.groups,
+    )
 
 
 class _PaddedConv(torch.autograd.Function):
     """A convolution that pads more after than before, which ONNX has and torch has not; so engines see no layer of padding."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d
+    ) -> Tensor:
         return _convolve_padded(x, weight, bias, pads, like)
 
     @staticmethod
-    def symbolic(graph: Any, x: Any, weight: Any, bias: Any, pads: list[int], like: nn.Conv2d) -> Any:
+    def symbolic(
+        graph: Any, x: Any, weight: Any, bias: Any, pads: list[int], like: nn.Conv2d
+    ) -> Any:
         given = [x, weight] if bias is None else [x, weight, bias]
         return graph.op(
-            "Conv", *given, pads_i=pads, kernel_shape_i=like.kernel_size, strides_i=like.stride,
-            dilations_i=like.dilation, group_i=like.groups,
-        )  # fmt: skip
+            "Conv",
+            *given,
+            pads_i=pads,
+            kernel_shape_i=like.kernel_size,
+            strides_i=like.stride,
+            dilations_i=like.dilation,
+            group_i=like.groups,
+        )
 
 
 class _Pool(nn.Module):
@@ -222,7 +259,10 @@ class _Pool(nn.Module):
 def _averages(cells: int, x: Tensor, axis: int) -> Tensor:
     """Return the matrix (cells, pixels) that averages over cells of an axis, which overlap where they do not divide it."""
     length = x.shape[axis]
-    cell, pixel = torch.arange(cells, device=x.device)[:, None], torch.arange(length, device=x.device)
+    cell, pixel = (
+        torch.arange(cells, device=x.device)[:, None],
+        torch.arange(length, device=x.device),
+    )
     first, stop = cell * length // cells, (cell * length + length + cells - 1) // cells
     inside = ((pixel >= first) & (pixel < stop)).to(x.dtype)
     return inside / inside.sum(dim=1, keepdim=True)
@@ -256,14 +296,15 @@ def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
 def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
     """Load first weights into a network's encoder.
 
-    For other than three bands the first layer's pretrained filters are repeated over the bands (red, green, blue, red, ...)
-    and scaled by 3 / bands, so that activations keep their size (timm's `adapt_input_conv`); for one band they are summed.
+    For other than three bands the first layer's pretrained filters are repeated over the bands
+    (red, green, blue, red, ...) and scaled by 3 / bands, so that activations keep their size
+    (timm's `adapt_input_conv`); for one band they are summed.
 
     Args:
         network: whose encoder is to be filled, in place.
         encoder: its timm name.
-        weights: `none`; `auto` for those of an installed package or, failing that, those that timm can fetch; or the path of
-            a safetensors file with timm's names.
+        weights: `none`; `auto` for those of an installed package or, failing that, those that timm
+            can fetch; or the path of a safetensors file with timm's names.
 
     Returns:
         Where they came from, for the card.
@@ -314,9 +355,14 @@ def _packaged(encoder: str) -> Path | None:
 def _renamed(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
     """Give the tensors timm's names: both lists are in the order of the layers."""
     theirs = timm.create_model(encoder, pretrained=False).state_dict()
-    fits = len(theirs) == len(state) and all(a.shape == b.shape for a, b in zip(theirs.values(), state.values(), strict=True))
+    fits = len(theirs) == len(state) and all(
+        a.shape == b.shape for a, b in zip(theirs.values(), state.values(), strict=True)
+    )
     if not fits:
-        raise ModelError(f"the installed weights are not those of {encoder}", fix="Use --weights none or another encoder")
+        raise ModelError(
+            f"the installed weights are not those of {encoder}",
+            fix="Use --weights none or another encoder",
+        )
     return dict(zip(theirs, state.values(), strict=True))
 
 
@@ -327,9 +373,13 @@ def _load_file(network: Network, weights: str) -> str:
     try:
         state = load_file(weights)
     except FileNotFoundError:
-        raise UsageError("there is no such weights file", file=weights, fix="Check the path") from None
+        raise UsageError(
+            "there is no such weights file", file=weights, fix="Check the path"
+        ) from None
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"it is no safetensors file ({_first_line(error)})", file=weights, fix="Convert it") from error
+        raise ModelError(
+            f"it is no safetensors file ({_first_line(error)})", file=weights, fix="Convert it"
+        ) from error
     _fill(network, state, weights)
     return Path(weights).name
 
@@ -341,7 +391,9 @@ def _fill(network: Network, state: dict[str, Tensor], origin: str) -> None:
     given = state.get(first)
     if given is not None and given.ndim == 4 and given.shape[1] == 3 != wanted[first].shape[1]:
         state = state | {first: timm.models.adapt_input_conv(wanted[first].shape[1], given)}
-    missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
+    missing = [
+        name for name in wanted if name not in state or state[name].shape != wanted[name].shape
+    ]
     if missing:
         raise ModelError(
             f"{len(missing)} of {len(wanted)} tensors of the encoder are missing or of another shape ({missing[0]})",
@@ -364,9 +416,15 @@ def to_onnx(network: Network, bands: int) -> bytes:
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
-            network, (example,), path, dynamo=False, opset_version=17, input_names=["raw"], output_names=["scores"],
+            network,
+            (example,),
+            path,
+            dynamo=False,
+            opset_version=17,
+            input_names=["raw"],
+            output_names=["scores"],
             dynamic_axes={n: {0: "batch", 2: "height", 3: "width"} for n in ("raw", "scores")},
-        )  # fmt: skip
+        )
         return path.read_bytes()
 
 

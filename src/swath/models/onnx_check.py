@@ -1,7 +1,8 @@
 """What an ONNX file says of itself, read before an engine is given a stranger's one.
 
-An engine would follow a path to external data, and would run a loop for ever. A map needs neither, so files with them are
-refused here. Only messages are walked, so that nothing but the standard library is needed.
+An engine would follow a path to external data, and would run a loop for ever. A map needs neither,
+so files with them are refused here. Only messages are walked, so that nothing but the standard
+library is needed.
 
 Source: the protocol buffers' wire format, and `onnx.proto` (numbers of fields).
 """
@@ -49,10 +50,14 @@ def _model(data: memoryview, bands: int, channels: int) -> str | None:
     check = {1: _node, 5: _tensor}
     reasons = (check[part[0]](_message(part)) for part in parts if part[0] in check)
     found = next((reason for reason in reasons if reason), None)
-    return found or _side(parts, 11, "input", (bands,)) or _side(parts, 12, "output", (channels, None))
+    return (
+        found or _side(parts, 11, "input", (bands,)) or _side(parts, 12, "output", (channels, None))
+    )
 
 
-def _side(parts: Sequence[Field], number: int, what: str, wanted: tuple[int | None, ...]) -> str | None:
+def _side(
+    parts: Sequence[Field], number: int, what: str, wanted: tuple[int | None, ...]
+) -> str | None:
     """Refuse other than one input, or output, of (any, wanted, any, any) float32; exporters leave some outputs' sizes free."""
     values = [_message(part) for part in parts if part[0] == number]
     if len(values) != 1:
@@ -82,7 +87,10 @@ def _node(data: memoryview) -> str | None:
 
 
 def _tensor(data: memoryview) -> str | None:
-    if any(number in (_EXTERNAL_DATA, _DATA_LOCATION) and content not in (0, b"") for number, _, content in _fields(data)):
+    if any(
+        number in (_EXTERNAL_DATA, _DATA_LOCATION) and content not in (0, b"")
+        for number, _, content in _fields(data)
+    ):
         return "it has weights in other files"
     return None
 
@@ -96,7 +104,9 @@ def _shape(value: memoryview) -> tuple[int, list[int | None]]:
                 if field[0] == 1:
                     kind = _number(field)
                 elif field[0] == 2:
-                    sizes += [_size(_message(dim)) for dim in _fields(_message(field)) if dim[0] == 1]
+                    sizes += [
+                        _size(_message(dim)) for dim in _fields(_message(field)) if dim[0] == 1
+                    ]
     return kind, sizes
 
 

@@ -1,7 +1,8 @@
 """A network in 8-bit numbers: weights and activations on ranges that are found on real patches.
 
-Source: Jacob et al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference", in
-the form of ONNX Runtime's static quantisation (QDQ), which OpenVINO runs in int8.
+Source: Jacob et al. 2018, "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", in the form of ONNX Runtime's static quantisation (QDQ), which
+OpenVINO runs in int8.
 """
 
 from __future__ import annotations
@@ -25,23 +26,31 @@ FEW = 1500
 def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
     """Return a network whose inner convolutions work in 8 bits.
 
-    Layers that see raw pixels, single pixels only, or give the scores are left as they are, and those of few weights: they
-    decide doubtful pixels and gain little. Weights have 7 bits, so that processors without VNNI do not overflow. Only what a
-    convolution takes is rounded, not what it gives, which an activation function then cuts.
+    Layers that see raw pixels, single pixels only, or give the scores are left as they are, and
+    those of few weights: they decide doubtful pixels and gain little. Weights have 7 bits, so that
+    processors without VNNI do not overflow. Only what a convolution takes is rounded, not what it
+    gives, which an activation function then cuts.
 
     Args:
         onnx: the network.
-        patches: raw pixels (1, bands, rows, columns), multiples of the stride; the smallest and largest activation of each,
-            averaged over them, set the ranges.
+        patches: raw pixels (1, bands, rows, columns), multiples of the stride; the smallest and
+            largest activation of each, averaged over them, set the ranges.
 
     Raises:
         JobError: a package is missing.
     """
     try:
         import onnx as format_
-        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization import (
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
     except ImportError as error:
-        raise JobError(f"this needs the package {error.name}", fix='Run `pip install "swath[train]"`') from error
+        raise JobError(
+            f"this needs the package {error.name}", fix='Run `pip install "swath[train]"`'
+        ) from error
     logging.getLogger().addFilter(_unasked)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"

@@ -34,7 +34,9 @@ class Origin:
     card: Card | None
 
 
-def write_report(folder: PathLike, truth: Truth, mapper: Mapper, scores: dict[str, Any], origin: Origin) -> Path:
+def write_report(
+    folder: PathLike, truth: Truth, mapper: Mapper, scores: dict[str, Any], origin: Origin
+) -> Path:
     """Write the page of `swath evaluate`.
 
     Args:
@@ -68,7 +70,9 @@ def write_report(folder: PathLike, truth: Truth, mapper: Mapper, scores: dict[st
     )
 
 
-def write_comparison(folder: PathLike, truth: Truth, mappers: Sequence[Mapper], scores: dict[str, Any]) -> Path:
+def write_comparison(
+    folder: PathLike, truth: Truth, mappers: Sequence[Mapper], scores: dict[str, Any]
+) -> Path:
     """Write the page of `swath compare`.
 
     Args:
@@ -82,11 +86,15 @@ def write_comparison(folder: PathLike, truth: Truth, mappers: Sequence[Mapper], 
     """
     of = {place.name: place for place in truth.places}
     shown = [image for image in scores["images"][:6] if image["differ"]]
-    rows = [{"image": image, "pictures": _both(truth, mappers, of[image["name"]])} for image in shown]
+    rows = [
+        {"image": image, "pictures": _both(truth, mappers, of[image["name"]])} for image in shown
+    ]
     return write_page(folder, "compare.html", scores=scores, rows=rows, legend=truth.legend)
 
 
-def _choose(places: Sequence[Place], per_image: Sequence[dict[str, Any]]) -> list[tuple[str, Place]]:
+def _choose(
+    places: Sequence[Place], per_image: Sequence[dict[str, Any]]
+) -> list[tuple[str, Place]]:
     """Pick up to three of the worst images, one in the middle and two of the best."""
     of = {place.name: place for place in places}
     scored = [row for row in per_image if row["miou"] is not None]
@@ -118,7 +126,11 @@ def _both(truth: Truth, mappers: Sequence[Mapper], place: Place) -> list[tuple[s
     labels = truth.labels(place)[small]
     a, b = (mapper.look(truth, place).classes[small] for mapper in mappers)
     differ = (labels != IGNORE) & (a != b)
-    marks = {"orange": differ & (a == labels), "blue": differ & (b == labels), "grey": differ & (a != labels) & (b != labels)}
+    marks = {
+        "orange": differ & (a == labels),
+        "blue": differ & (b == labels),
+        "grey": differ & (a != labels) & (b != labels),
+    }
     return [
         *_seen(truth, place, small),
         ("truth", data_url(coloured(labels, truth.legend))),
@@ -128,7 +140,12 @@ def _both(truth: Truth, mappers: Sequence[Mapper], place: Place) -> list[tuple[s
     ]
 
 
-_INKS = {"red": (200, 30, 45), "orange": (225, 120, 20), "blue": (30, 95, 190), "grey": (120, 125, 130)}
+_INKS = {
+    "red": (200, 30, 45),
+    "orange": (225, 120, 20),
+    "blue": (30, 95, 190),
+    "grey": (120, 125, 130),
+}
 
 
 def _marked(labels: NDArray[np.uint8], marks: dict[str, NDArray[np.bool_]]) -> NDArray[np.uint8]:
@@ -151,7 +168,9 @@ def _seen(truth: Truth, place: Place, small: tuple[slice, slice]) -> list[tuple[
         return []
     values, valid = image.read_stored(place.window)
     names = truth.dataset.manifest.stored_bands
-    return [("image", data_url(visible(Pixels(values[(slice(None), *small)], valid[small]), names)))]
+    return [
+        ("image", data_url(visible(Pixels(values[(slice(None), *small)], valid[small]), names)))
+    ]
 
 
 def _row_shares(confusion: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -166,7 +185,11 @@ def _curve(rows: Sequence[tuple[int, float, float, float | None]]) -> dict[str, 
     steps, top = rows[-1][0], max(row[2] for row in rows) or 1.0
     return {
         "loss": points([(row[0] / steps, row[2] / top) for row in rows], 600, 200),
-        "miou": [(round(600 * row[0] / steps, 1), round(200 - 200 * row[3], 1), row[3]) for row in rows if row[3] is not None],
+        "miou": [
+            (round(600 * row[0] / steps, 1), round(200 - 200 * row[3], 1), row[3])
+            for row in rows
+            if row[3] is not None
+        ],
         "steps": steps,
         "top": top,
         "minutes": rows[-1][1] / 60,
@@ -177,8 +200,13 @@ def _reliability(scores: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the reliability plot as coordinates of a 260 x 260 drawing."""
     if scores is None:
         return None
-    lines = {name: points([(c, r) for c, r, _ in scores[name]], 260, 260) for name in ("bins", "bins_before")}
-    bars = [(round(260 * c, 1), round(60 * share, 1), c, r, share) for c, r, share in scores["bins"]]
+    lines = {
+        name: points([(c, r) for c, r, _ in scores[name]], 260, 260)
+        for name in ("bins", "bins_before")
+    }
+    bars = [
+        (round(260 * c, 1), round(60 * share, 1), c, r, share) for c, r, share in scores["bins"]
+    ]
     return lines | {"bars": bars}
 
 

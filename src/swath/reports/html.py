@@ -29,7 +29,11 @@ def write_page(folder: PathLike, template: str, **values: Any) -> Path:
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise JobError("this is a file, and a folder is to be written here", file=folder, fix="Give another --report")
+        raise JobError(
+            "this is a file, and a folder is to be written here",
+            file=folder,
+            fix="Give another --report",
+        )
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("swath.reports"),
         autoescape=True,
@@ -39,7 +43,9 @@ def write_page(folder: PathLike, template: str, **values: Any) -> Path:
     )
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
     environment.filters["signed"] = lambda value: "–" if value is None else f"{value:+.3f}"
-    environment.filters["span"] = lambda pair: "" if pair is None else f"{pair[0]:.3f} – {pair[1]:.3f}"
+    environment.filters["span"] = lambda pair: (
+        "" if pair is None else f"{pair[0]:.3f} – {pair[1]:.3f}"
+    )
     environment.filters["number"] = lambda value: f"{value:,}"
     page = environment.get_template(template).render(**values)
     with whole_file(folder / "index.html") as partial:

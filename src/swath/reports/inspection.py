@@ -64,7 +64,10 @@ def _levels(findings: Sequence[Finding]) -> dict[str, int]:
 def _classes(legend: Legend | None, counted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     total = max(1, sum(c["pixels"] for c in counted))
     colors = [c.color for c in legend.classes] if legend else []
-    return [c | {"share": c["pixels"] / total, "color": color} for c, color in zip(counted, colors, strict=True)]
+    return [
+        c | {"share": c["pixels"] / total, "color": color}
+        for c, color in zip(counted, colors, strict=True)
+    ]
 
 
 def _groups(found: Survey) -> list[dict[str, Any]]:
@@ -74,11 +77,21 @@ def _groups(found: Survey) -> list[dict[str, Any]]:
     of: dict[str, list[Facts]] = {}
     for sample in found.catalogue.samples:
         if sample.group is not None:
-            of.setdefault(sample.group, []).extend([found.facts[sample.name]] if sample.name in found.facts else [])
+            of.setdefault(sample.group, []).extend(
+                [found.facts[sample.name]] if sample.name in found.facts else []
+            )
     for name, facts in sorted(of.items()):
         codes = sum((fact.labels.codes for fact in facts), Counter[int]())
-        pixels = np.array([sum(codes[code] for code in c.codes) for c in found.legend.classes], float)
-        out.append({"name": name, "images": len(facts), "shares": (pixels / max(1.0, pixels.sum())).tolist()})
+        pixels = np.array(
+            [sum(codes[code] for code in c.codes) for c in found.legend.classes], float
+        )
+        out.append(
+            {
+                "name": name,
+                "images": len(facts),
+                "shares": (pixels / max(1.0, pixels.sum())).tolist(),
+            }
+        )
     return out
 
 
@@ -88,7 +101,8 @@ def _pictures(sample: Sample, legend: Legend | None) -> list[tuple[str, str]]:
     try:
         with sample.open_image() as raster:
             step = step_for(raster.grid.height, raster.grid.width, LONGEST)
-            # Row by row of chunks would be kinder to memory; a page is for looking, so large rasters show their corner.
+            # Row by row of chunks would be kinder to memory; a page is for looking, so large
+            # rasters show their corner.
             window = Window(0, 0, 8192, 8192).within(raster.grid.window)
             values, valid = raster.read(window)
             small = Pixels(values[:, ::step, ::step], valid[::step, ::step])

@@ -26,8 +26,9 @@ def draw_split(dataset: Dataset) -> dict[str, Any]:
     """Return what the report draws.
 
     Returns:
-        `kind` (map, image or mosaic), `counts` (groups and samples by split), and for a map or image `shapes` (points, split,
-        name), `height` and `picture` (address or None); for a mosaic `tiles` (address, split, name).
+        `kind` (map, image or mosaic), `counts` (groups and samples by split), and for a map or
+        image `shapes` (points, split, name), `height` and `picture` (address or None); for a mosaic
+        `tiles` (address, split, name).
     """
     samples = [s for s in dataset.manifest.samples if s.split in SPLITS]
     parts = {split: [s for s in samples if s.split == split] for split in SPLITS}
@@ -46,9 +47,16 @@ def _on_image(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any]:
     for s in samples:
         (top, left), (bottom, right) = (s.window.row, s.window.col), s.window.stop
         corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-        shapes.append((" ".join(f"{scale * x:.1f},{scale * y:.1f}" for x, y in corners), s.split, s.name))
+        shapes.append(
+            (" ".join(f"{scale * x:.1f},{scale * y:.1f}" for x, y in corners), s.split, s.name)
+        )
     picture = _thumb(dataset, samples[0].image, grid.window, WIDTH)
-    return {"kind": "image", "shapes": shapes, "height": round(scale * grid.height, 1), "picture": picture}
+    return {
+        "kind": "image",
+        "shapes": shapes,
+        "height": round(scale * grid.height, 1),
+        "picture": picture,
+    }
 
 
 def _on_globe(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any] | None:
@@ -57,26 +65,39 @@ def _on_globe(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any] | N
     known = [o for o in outlines if o is not None]
     if len(known) < len(outlines):
         return None
-    west, south, east, north = (f(o.bounds[i] for o in known) for i, f in enumerate((min, min, max, max)))
+    west, south, east, north = (
+        f(o.bounds[i] for o in known) for i, f in enumerate((min, min, max, max))
+    )
     flat = max(0.2, float(np.cos(np.radians((south + north) / 2))))
     scale = WIDTH / max((east - west) * flat, (north - south) / 2, 1e-9)
     if min((o.bounds[2] - o.bounds[0]) * flat * scale for o in known) < 3:
         return None
     shapes = [
         (
-            " ".join(f"{(x - west) * flat * scale:.1f},{(north - y) * scale:.1f}" for x, y in o.convex_hull.exterior.coords),
+            " ".join(
+                f"{(x - west) * flat * scale:.1f},{(north - y) * scale:.1f}"
+                for x, y in o.convex_hull.exterior.coords
+            ),
             s.split,
             s.name,
         )
         for s, o in zip(samples, known, strict=True)
     ]
-    return {"kind": "map", "shapes": shapes, "height": round((north - south) * scale, 1), "picture": None}
+    return {
+        "kind": "map",
+        "shapes": shapes,
+        "height": round((north - south) * scale, 1),
+        "picture": None,
+    }
 
 
 def _mosaic(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any]:
     ordered = sorted(samples, key=lambda s: (SPLITS.index(s.split), s.group, s.name))
     shown = ordered[:: -(-len(ordered) // MOST)]
-    return {"kind": "mosaic", "tiles": [(_thumb(dataset, s.image, s.window, THUMB), s.split, s.name) for s in shown]}
+    return {
+        "kind": "mosaic",
+        "tiles": [(_thumb(dataset, s.image, s.window, THUMB), s.split, s.name) for s in shown],
+    }
 
 
 def _thumb(dataset: Dataset, number: int, window: Window, longest: int) -> str:

@@ -29,22 +29,38 @@ MOST_EXACT = 4_000_000
 """Tiles of differences show the rasters' own pixels where a tile has no more than so many."""
 
 
-def create_app(shelf: Shelf, rules: Rules, *, first: Sequence[str] = (), jobs: Jobs | None = None, upload: int = 0) -> Guard:
+def create_app(
+    shelf: Shelf,
+    rules: Rules,
+    *,
+    first: Sequence[str] = (),
+    jobs: Jobs | None = None,
+    upload: int = 0,
+) -> Guard:
     """Put the server together.
 
     Args:
         shelf: what is served.
         rules: who may ask.
-        first: names of the layers that the page shows at first; by default the first map on the shelf and what belongs to it.
+        first: names of the layers that the page shows at first; by default the first map on the
+            shelf and what belongs to it.
         jobs: the queue of predictions; without one `/predict` is refused.
         upload: most bytes of an upload.
 
     Returns:
         An ASGI application.
     """
-    app = FastAPI(title="Swath", description=_ABOUT, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        title="Swath",
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
     guard = Guard(app, rules)
-    app.include_router(build(shelf, "/cog").router, prefix="/cog", tags=["Tiles, as titiler has them"])
+    app.include_router(
+        build(shelf, "/cog").router, prefix="/cog", tags=["Tiles, as titiler has them"]
+    )
     _add_errors(app)
     _add_page(app)
     _add_scenes(app, shelf, tuple(first))
@@ -59,9 +75,14 @@ def create_app(shelf: Shelf, rules: Rules, *, first: Sequence[str] = (), jobs: J
     @app.get("/metrics", tags=["Server"], response_class=PlainTextResponse)
     def metrics() -> Response:
         """Return counts for Prometheus."""
-        for state, count in ({"queued": 0, "running": 0, "done": 0, "failed": 0} | (jobs.counts() if jobs else {})).items():
+        for state, count in (
+            {"queued": 0, "running": 0, "done": 0, "failed": 0} | (jobs.counts() if jobs else {})
+        ).items():
             guard.metrics.jobs.labels(state).set(count)
-        return PlainTextResponse(generate_latest(guard.metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(
+            generate_latest(guard.metrics.registry),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )
 
     return guard
 
@@ -74,7 +95,9 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(SwathError)
     def ours(request: Request, error: SwathError) -> JSONResponse:
-        status = 404 if isinstance(error, NotServed) else 503 if isinstance(error, QueueFull) else 400
+        status = (
+            404 if isinstance(error, NotServed) else 503 if isinstance(error, QueueFull) else 400
+        )
         return JSONResponse({"detail": message(error)}, status)
 
     @app.exception_handler(RioTilerError)
@@ -89,7 +112,9 @@ def _add_errors(app: FastAPI) -> None:
 def message(error: SwathError) -> str:
     """Return what an error says, with the file's name in place of its path."""
     short = type(error).__new__(type(error))
-    SwathError.__init__(short, error.what, file=Path(error.file).name if error.file else None, fix=error.fix)
+    SwathError.__init__(
+        short, error.what, file=Path(error.file).name if error.file else None, fix=error.fix
+    )
     return str(short)
 
 
@@ -134,7 +159,11 @@ def _add_scenes(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
 
 def _add_readings(app: FastAPI, shelf: Shelf) -> None:
     @app.get("/values", tags=["Maps"])
-    def values(lon: Degrees, lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)], url: Annotated[list[str], Query(max_length=20)]) -> dict[str, Any]:  # fmt: skip # noqa: E501
+    def values(
+        lon: Degrees,
+        lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)],
+        url: Annotated[list[str], Query(max_length=20)],
+    ) -> dict[str, Any]:  # noqa: E501
         """Read the pixels that hold a place: class, code, percent or measurements of each layer."""
         return {name: questions.value_at(shelf.layer(name), lon, lat) for name in url}
 
@@ -149,14 +178,20 @@ def _add_readings(app: FastAPI, shelf: Shelf) -> None:
     @app.get("/shares", tags=["Maps"])
     def shares(
         url: Name,
-        bbox: Annotated[str, Query(max_length=200, description="West, south, east, north in degrees.")],
-        other: Annotated[str | None, Query(max_length=1000, description="A second map, to compare with.")] = None,
+        bbox: Annotated[
+            str, Query(max_length=200, description="West, south, east, north in degrees.")
+        ],
+        other: Annotated[
+            str | None, Query(max_length=1000, description="A second map, to compare with.")
+        ] = None,
     ) -> dict[str, Any]:
         """Return the share of each class in a view, by ground area; of percent, the mean."""
         layer = shelf.layer(url)
         if layer.kind == "image":
             raise HTTPException(400, "An image has no classes.")
-        return questions.shares_in(layer, _bounds(bbox), _classified(shelf, other) if other else None)
+        return questions.shares_in(
+            layer, _bounds(bbox), _classified(shelf, other) if other else None
+        )
 
     @app.get("/differ/{z}/{x}/{y}", tags=["Maps"], response_class=Response)
     def differ(z: int, x: int, y: int, one: Name, other: Name) -> Response:

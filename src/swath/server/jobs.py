@@ -1,7 +1,8 @@
 """Predictions asked for over the network: a queue of bounded length that outlives the server.
 
-Their list is a SQLite database in the jobs folder; each has a folder of its own below `work/` with its upload and its map. One
-runs at a time, in a process of its own. What ran when the server stopped runs again when it starts.
+Their list is a SQLite database in the jobs folder; each has a folder of its own below `work/` with
+its upload and its map. One runs at a time, in a process of its own. What ran when the server
+stopped runs again when it starts.
 """
 
 from __future__ import annotations
@@ -81,7 +82,10 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """Return what a client may know."""
-        public = {key: getattr(self, key) for key in ("id", "state", "name", "created", "ended", "progress", "error")}
+        public = {
+            key: getattr(self, key)
+            for key in ("id", "state", "name", "created", "ended", "progress", "error")
+        }
         return public | {"model": Path(self.model).name}
 
 
@@ -109,7 +113,9 @@ class Jobs:
                 database.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
         except (OSError, sqlite3.Error) as error:
             raise JobError(
-                f"the folder for predictions cannot be used ({error})", file=folder, fix="Give another --jobs"
+                f"the folder for predictions cannot be used ({error})",
+                file=folder,
+                fix="Give another --jobs",
             ) from error
 
     @contextmanager
@@ -167,11 +173,15 @@ class Jobs:
     def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state."""
         with self._database() as database:
-            return dict(map(tuple, database.execute("SELECT state, count(*) FROM jobs GROUP BY state")))
+            return dict(
+                map(tuple, database.execute("SELECT state, count(*) FROM jobs GROUP BY state"))
+            )
 
     def _select(self, rest: str, *values: Any) -> list[Job]:
         with self._database() as database:
-            return [Job(**dict(row)) for row in database.execute(f"SELECT * FROM jobs {rest}", values)]
+            return [
+                Job(**dict(row)) for row in database.execute(f"SELECT * FROM jobs {rest}", values)
+            ]
 
     def _set(self, id: str, **values: Any) -> None:
         names = ", ".join(f"{key} = ?" for key in values)
@@ -216,20 +226,34 @@ class Jobs:
                 self._wake.wait(timeout=5)
                 self._wake.clear()
             elif waiting[0].tries >= MOST_TRIES:
-                self._end(waiting[0], "the worker died each time it was tried; look at the image and at the machine's memory")
+                self._end(
+                    waiting[0],
+                    "the worker died each time it was tried; look at the image and at the machine's memory",
+                )
             else:
                 self._work(waiting[0])
 
     def _work(self, job: Job) -> None:
         """Run one job to its end."""
         self._set(job.id, state="running", tries=job.tries + 1)
-        command = [sys.executable, "-m", WORKER, job.model, job.image, str(self.work / job.id / MAP)]
+        command = [
+            sys.executable,
+            "-m",
+            WORKER,
+            job.model,
+            job.image,
+            str(self.work / job.id / MAP),
+        ]
         with self._lock:
             if self._stopping:
                 self._set(job.id, state="queued", tries=job.tries)
                 return
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
             )
             self._running = (job.id, process)
         last: dict[str, Any] = {}
@@ -254,6 +278,10 @@ class Jobs:
 
     def _end(self, job: Job, error: str | None) -> None:
         state = "failed" if error else "done"
-        self._set(job.id, state=state, error=error, ended=time.time(), progress=0.0 if error else 1.0)
-        for old in self._select("WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT -1 OFFSET ?", MOST_KEPT):
+        self._set(
+            job.id, state=state, error=error, ended=time.time(), progress=0.0 if error else 1.0
+        )
+        for old in self._select(
+            "WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT -1 OFFSET ?", MOST_KEPT
+        ):
             self.cancel(old.id)

@@ -1,6 +1,7 @@
 """One raster as a layer of a web map: what kind it is, its colours, and its pixels at any scale.
 
-A layer that holds classes (a map, or a truth) reads as the codes of a map; any other as the file's own bands.
+A layer that holds classes (a map, or a truth) reads as the codes of a map; any other as the file's
+own bands.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class Layer:
             self._facts = _Facts(
                 tags=band_tags(dataset, 1),
                 described=descriptions(dataset)[0],
-                palette=dataset.colormap(1) if dataset.colorinterp[0] == ColorInterp.palette else {},
+                palette=dataset.colormap(1)
+                if dataset.colorinterp[0] == ColorInterp.palette
+                else {},
                 overviews=dataset.overviews(1),
                 dtype=np.dtype(dataset.dtypes[0]),
             )
@@ -103,7 +106,9 @@ class Layer:
         facts, stem = self._facts, self.path.stem
         if facts.classes:
             return "map"
-        if facts.dtype == np.uint8 and (facts.described == "confidence" or stem.endswith("_confidence")):
+        if facts.dtype == np.uint8 and (
+            facts.described == "confidence" or stem.endswith("_confidence")
+        ):
             return "confidence"
         if facts.dtype == np.uint8 and stem.endswith("_probabilities"):
             return "probabilities"
@@ -150,7 +155,14 @@ class Layer:
         for i, (code, name) in enumerate(sorted(names.items())):
             own = self._facts.palette.get(code)
             color = hexed(own) if own else style.get(code, ("", default_color(i)))[1]
-            classes.append(LandClass(name if list(names.values()).count(name) == 1 else f"{name} {code}", (code,), code, color))
+            classes.append(
+                LandClass(
+                    name if list(names.values()).count(name) == 1 else f"{name} {code}",
+                    (code,),
+                    code,
+                    color,
+                )
+            )
         if not classes:
             return None
         return Legend(tuple(classes), origin=str(self.path))
@@ -158,11 +170,19 @@ class Layer:
     def _codes_found(self) -> list[int]:
         """Return the codes of a map that does not name them, as far as a picture of it shows them."""
         if len(self.bands) != 1 or self.dtype.kind not in "iu":
-            raise DataError("it is not a map: a map has one band of whole numbers", file=self.path, fix="Name the map first")
+            raise DataError(
+                "it is not a map: a map has one band of whole numbers",
+                file=self.path,
+                fix="Name the map first",
+            )
         values, valid = self.overview(nearest=True)
         codes = np.unique(values[0][valid])
         if len(codes) > 254:
-            raise DataError("it is not a map: it has more than 254 different codes", file=self.path, fix="Name the map first")
+            raise DataError(
+                "it is not a map: it has more than 254 different codes",
+                file=self.path,
+                fix="Name the map first",
+            )
         return [int(code) for code in codes]
 
     @cached_property
@@ -186,14 +206,20 @@ class Layer:
     @cached_property
     def shown(self) -> list[int]:
         """Positions of the bands that are drawn: red, green and blue, or one."""
-        return visible_bands(list(self.bands)) if self.kind == "image" and len(self.bands) > 1 else [0]
+        return (
+            visible_bands(list(self.bands)) if self.kind == "image" and len(self.bands) > 1 else [0]
+        )
 
     @cached_property
     def shallowest(self) -> int:
         """Lowest zoom at which a tile is drawn: one that needs no more than `MOST_READ` pixels of the file."""
         smallest = self.grid.height * self.grid.width / max([*self._facts.overviews, 1]) ** 2
         zoom = self.place.zoom
-        while zoom > 0 and smallest > MOST_READ and (SIZE * 2 ** (self.place.zoom - zoom + 1)) ** 2 <= MOST_READ:
+        while (
+            zoom > 0
+            and smallest > MOST_READ
+            and (SIZE * 2 ** (self.place.zoom - zoom + 1)) ** 2 <= MOST_READ
+        ):
             zoom -= 1
         return zoom if smallest > MOST_READ else 0
 
@@ -207,7 +233,9 @@ class Layer:
         shape = max(1, round(self.grid.height / step)), max(1, round(self.grid.width / step))
         return self.read(self.grid.window, shape, nearest=nearest)
 
-    def read(self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False) -> Pixels:
+    def read(
+        self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False
+    ) -> Pixels:
         """Read a window, or a picture of it; see `Raster.read`. Classes come as one band of map codes, others as no data."""
         return self._coded(self._fetch(window, shape, nearest or self.classified))
 
@@ -236,14 +264,19 @@ class Layer:
     def tile(self, tile: Tile, size: int = SIZE, *, exact: int = 0) -> Pixels:
         """Read the pixels (bands, size, size) under a tile, each the nearest to its middle.
 
-        From afar they come from a picture of the file, which may show a neighbour. Where a window of no more than `exact`
-        pixels holds all of them, they are the file's own: two rasters are compared so.
+        From afar they come from a picture of the file, which may show a neighbour. Where a window
+        of no more than `exact` pixels holds all of them, they are the file's own: two rasters are
+        compared so.
 
         Raises:
             DataError: the tile would need more pixels of a file without overviews than `MOST_READ`.
         """
         if tile.z < self.shallowest:
-            raise DataError("it has no overviews for this scale", file=self.path, fix="Zoom in, or run `gdaladdo` on it")
+            raise DataError(
+                "it has no overviews for this scale",
+                file=self.path,
+                fix="Zoom in, or run `gdaladdo` on it",
+            )
         return self._gather(*self.place.coordinates(tile, size), exact)
 
     def sample(self, x: Floats, y: Floats, *, exact: int = 0) -> Pixels:
@@ -258,13 +291,18 @@ class Layer:
 
     def _inside(self, col: Floats, row: Floats) -> NDArray[np.bool_]:
         with np.errstate(invalid="ignore"):
-            inside: NDArray[np.bool_] = (col >= 0) & (col < self.grid.width) & (row >= 0) & (row < self.grid.height)
+            inside: NDArray[np.bool_] = (
+                (col >= 0) & (col < self.grid.width) & (row >= 0) & (row < self.grid.height)
+            )
         return inside
 
     def _gather(self, col: Floats, row: Floats, exact: int) -> Pixels:
         """Read the pixels that columns and rows, which broadcast to (rows, columns), fall into."""
         with np.errstate(invalid="ignore"):
-            in_col, in_row = (col >= 0) & (col < self.grid.width), (row >= 0) & (row < self.grid.height)
+            in_col, in_row = (
+                (col >= 0) & (col < self.grid.width),
+                (row >= 0) & (row < self.grid.height),
+            )
         inside = in_col & in_row
         if not inside.any():
             return Pixels(np.zeros((len(self.bands), *inside.shape), self.dtype), inside)
@@ -295,7 +333,11 @@ def driver_of(path: Path) -> str:
     for driver, beginnings in FORMATS.items():
         if start.startswith(beginnings):
             return driver
-    raise DataError("this is no image of a kind that is shown", file=path, fix="Convert it: gdal_translate -of COG IN OUT.tif")
+    raise DataError(
+        "this is no image of a kind that is shown",
+        file=path,
+        fix="Convert it: gdal_translate -of COG IN OUT.tif",
+    )
 
 
 @dataclass(frozen=True)
@@ -311,7 +353,11 @@ class _Facts:
     @property
     def classes(self) -> dict[int, str]:
         """Names by code, as Swath's maps hold them."""
-        codes = {key.removeprefix("class_"): name for key, name in self.tags.items() if key.startswith("class_")}
+        codes = {
+            key.removeprefix("class_"): name
+            for key, name in self.tags.items()
+            if key.startswith("class_")
+        }
         return {int(code): name for code, name in codes.items() if code.isdecimal()}
 
 
@@ -320,7 +366,9 @@ def _around(col: Floats, row: Floats) -> Window:
     return Window(top, left, int(row.max()) + 1 - top, int(col.max()) + 1 - left)
 
 
-def _position(place: Floats, inside: NDArray[np.bool_], start: int, scale: float, length: int) -> NDArray[np.intp]:
+def _position(
+    place: Floats, inside: NDArray[np.bool_], start: int, scale: float, length: int
+) -> NDArray[np.intp]:
     """Return which row (or column) of what was read holds a place; 0 for places outside."""
     return (np.where(inside, place - start, 0) * scale).astype(np.intp).clip(0, length - 1)
 
@@ -338,8 +386,13 @@ def _step(position: Floats) -> int:
 def _ramp() -> dict[int, tuple[int, int, int, int]]:
     """Return cividis (Nuñez, Anderton and Renslow 2018), at five of its colours, for percent 0 to 100."""
     stops = np.array([(0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56)])
-    bands = [np.interp(np.arange(101), (0, 25, 50, 75, 100), stops[:, i]).round().astype(int).tolist() for i in range(3)]
-    return {v: (red, green, blue, 255) for v, (red, green, blue) in enumerate(zip(*bands, strict=True))}
+    bands = [
+        np.interp(np.arange(101), (0, 25, 50, 75, 100), stops[:, i]).round().astype(int).tolist()
+        for i in range(3)
+    ]
+    return {
+        v: (red, green, blue, 255) for v, (red, green, blue) in enumerate(zip(*bands, strict=True))
+    }
 
 
 _RAMP = _ramp()

@@ -1,6 +1,7 @@
 """A map that is still being predicted: its parts, as a layer that grows.
 
-`predict` keeps its plan and the finished tiles in a folder `MAP.parts` until the map is whole (see docs/formats.md).
+`predict` keeps its plan and the finished tiles in a folder `MAP.parts` until the map is whole (see
+docs/formats.md).
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class LiveLayer(Layer):
         try:
             plan = Plan.model_validate_json((self._folder / "plan.json").read_bytes())
         except (OSError, ValueError) as error:
-            raise DataError("the plan of this prediction is damaged or gone", file=path, fix="Predict it again") from error
+            raise DataError(
+                "the plan of this prediction is damaged or gone", file=path, fix="Predict it again"
+            ) from error
         self._legend = Model(plan.asked.model).card.legend
         with plan.asked.input.open() as image:
             self.grid = image.grid
@@ -127,7 +130,12 @@ class LiveLayer(Layer):
         out = np.full((height, width), self.legend.nodata, self.dtype)
         coarse = min(window.height / height, window.width / width) >= COARSE
         top, bottom, left, right = self._edges.T
-        meets = (top < window.stop[0]) & (bottom > window.row) & (left < window.stop[1]) & (right > window.col)
+        meets = (
+            (top < window.stop[0])
+            & (bottom > window.row)
+            & (left < window.stop[1])
+            & (right > window.col)
+        )
         for index in np.flatnonzero(meets).tolist():
             part = self._coarse.get(index) if coarse else self._part(index)
             if part is None:
@@ -135,6 +143,8 @@ class LiveLayer(Layer):
             core, step = self._cores[index], COARSE if coarse else 1
             in_rows = np.flatnonzero((rows >= core.row) & (rows < core.stop[0]))
             in_cols = np.flatnonzero((cols >= core.col) & (cols < core.stop[1]))
-            found = part[np.ix_((rows[in_rows] - core.row) // step, (cols[in_cols] - core.col) // step)]
+            found = part[
+                np.ix_((rows[in_rows] - core.row) // step, (cols[in_cols] - core.col) // step)
+            ]
             out[np.ix_(in_rows, in_cols)] = found
         return Pixels(out[None], out != self.legend.nodata)

@@ -27,20 +27,35 @@ def value_at(layer: Layer, lon: float, lat: float) -> dict[str, Any]:
         lat: latitude.
 
     Returns:
-        `inside`; and if so `row`, `col`, `x`, `y` (in the layer's CRS, of the place itself), `values` (null without data), and
-        `class` and `code` of a classified layer.
+        `inside`; and if so `row`, `col`, `x`, `y` (in the layer's CRS, of the place itself),
+        `values` (null without data), and `class` and `code` of a classified layer.
     """
     x, y = to_mercator(lon, lat)
     cols, rows = layer.place.pixels(np.array([x]), np.array([y]))
     col, row = float(cols[0]), float(rows[0])
     grid = layer.grid
-    if not (math.isfinite(col) and math.isfinite(row) and 0 <= col < grid.width and 0 <= row < grid.height):
+    if not (
+        math.isfinite(col)
+        and math.isfinite(row)
+        and 0 <= col < grid.width
+        and 0 <= row < grid.height
+    ):
         return {"inside": False}
     values, valid = layer.read(Window(int(row), int(col), 1, 1))
     ground = grid.point(col, row)
-    found: dict[str, Any] = {"inside": True, "row": int(row), "col": int(col), "x": ground[0], "y": ground[1]}
+    found: dict[str, Any] = {
+        "inside": True,
+        "row": int(row),
+        "col": int(col),
+        "x": ground[0],
+        "y": ground[1],
+    }
     numbers = [_plain(v) for v in values[:, 0, 0]] if valid[0, 0] else None
-    found["values"] = dict(zip(["class"] if layer.classified else layer.bands, numbers, strict=True)) if numbers else None
+    found["values"] = (
+        dict(zip(["class"] if layer.classified else layer.bands, numbers, strict=True))
+        if numbers
+        else None
+    )
     if layer.legend:
         of = {c.map_code: c for c in layer.legend.learnt}
         code = numbers[0] if numbers else None
@@ -48,10 +63,13 @@ def value_at(layer: Layer, lon: float, lat: float) -> dict[str, Any]:
     return found
 
 
-def shares_in(layer: Layer, bounds: tuple[float, float, float, float], other: Layer | None = None) -> dict[str, Any]:
+def shares_in(
+    layer: Layer, bounds: tuple[float, float, float, float], other: Layer | None = None
+) -> dict[str, Any]:
     """Return the share of each class in a view, from a lattice of places; ground counts, not pixels of the web map.
 
-    A pixel of web Mercator at latitude b shows cos(b)^2 of the ground that one at the equator does, and counts so.
+    A pixel of web Mercator at latitude b shows cos(b)^2 of the ground that one at the equator does,
+    and counts so.
 
     Args:
         layer: a classified layer, or one of percent.
@@ -59,8 +77,8 @@ def shares_in(layer: Layer, bounds: tuple[float, float, float, float], other: La
         other: another classified layer, to compare with.
 
     Returns:
-        `shares` by code (0..1, of what has data); for percent `mean`; with `other`, `differing` (0..1 of where both have data;
-        None where nothing has, or where the view is too large).
+        `shares` by code (0..1, of what has data); for percent `mean`; with `other`, `differing`
+        (0..1 of where both have data; None where nothing has, or where the view is too large).
     """
     west, south = to_mercator(bounds[0], bounds[1])
     east, north = to_mercator(bounds[2], bounds[3])
@@ -69,7 +87,11 @@ def shares_in(layer: Layer, bounds: tuple[float, float, float, float], other: La
     xs = west + (np.arange(across) + 0.5) / across * (east - west)
     ys = north - (np.arange(down) + 0.5) / down * (north - south)
     x, y = np.meshgrid(xs, ys)
-    ground = np.ones(x.shape) if layer.place.in_pixels else np.broadcast_to(1 / np.cosh(y / 6_378_137.0) ** 2, x.shape)
+    ground = (
+        np.ones(x.shape)
+        if layer.place.in_pixels
+        else np.broadcast_to(1 / np.cosh(y / 6_378_137.0) ** 2, x.shape)
+    )
     compared = other is not None and max(layer.extent(x, y), other.extent(x, y)) <= MOST_COMPARED
     exact = MOST_COMPARED if compared else 0
     values, valid = layer.sample(x, y, exact=exact)
@@ -79,7 +101,9 @@ def shares_in(layer: Layer, bounds: tuple[float, float, float, float], other: La
         return {"mean": float((values[0] * weights).sum() / total) if total else None}
     codes, inverse = np.unique(values[0], return_inverse=True)
     sums = np.bincount(inverse.ravel(), weights.ravel(), len(codes))
-    out: dict[str, Any] = {"shares": {str(c): float(s / total) for c, s in zip(codes, sums, strict=True) if s > 0}}
+    out: dict[str, Any] = {
+        "shares": {str(c): float(s / total) for c, s in zip(codes, sums, strict=True) if s > 0}
+    }
     if other is not None:
         out["differing"] = None
     if other is not None and compared:

@@ -1,7 +1,8 @@
 """What is served, and the only way from a name in a request to a file.
 
-A name is a file's own, or its path below a folder that was given. It must lead to a regular file with an allowed ending that
-lies inside that folder when all links are followed, and no part of it may be hidden.
+A name is a file's own, or its path below a folder that was given. It must lead to a regular file
+with an allowed ending that lies inside that folder when all links are followed, and no part of it
+may be hidden.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class NotServed(DataError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            "there is no such file on this server", file=PurePosixPath(name).name[:100], fix="See the list of files"
+            "there is no such file on this server",
+            file=PurePosixPath(name).name[:100],
+            fix="See the list of files",
         )
 
 
@@ -75,7 +78,9 @@ class Shelf:
             raise DataError("there is no such file", file=path, fix="Check the path")
         if path.suffix.lower() not in RASTERS | MODELS:
             raise DataError(
-                "files of this kind are not shown", file=path, fix="Convert it: gdal_translate -of COG IN.vrt OUT.tif"
+                "files of this kind are not shown",
+                file=path,
+                fix="Convert it: gdal_translate -of COG IN.vrt OUT.tif",
             )
         known = next((name for name, other in self._files.items() if other == path), None)
         name = known or _unused(path.name, self._files)
@@ -99,7 +104,11 @@ class Shelf:
         try:
             found = self._files.get(name) or self._below(name)
             live = name in self._files and found is not None and is_live(found)
-            if found is None or found.suffix.lower() not in endings or not (live or found.is_file()):
+            if (
+                found is None
+                or found.suffix.lower() not in endings
+                or not (live or found.is_file())
+            ):
                 raise NotServed(name)
         except (OSError, ValueError):  # too long, a NUL, a loop of links
             raise NotServed(name) from None
@@ -117,7 +126,9 @@ class Shelf:
                 found = folder.joinpath(*inner).resolve(strict=True)
             except FileNotFoundError:
                 continue
-            if found.is_relative_to(folder) and not any(p.startswith(".") for p in found.relative_to(folder).parts):
+            if found.is_relative_to(folder) and not any(
+                p.startswith(".") for p in found.relative_to(folder).parts
+            ):
                 return found
         return None
 

@@ -1,7 +1,7 @@
 """What every request passes before it is answered: host, origin, token, and limits on time; and what every answer carries.
 
-On loopback there is no token; then the `Host` header must name this machine, so that no foreign page reaches the server by a
-name of its own that leads here (DNS rebinding).
+On loopback there is no token; then the `Host` header must name this machine, so that no foreign
+page reaches the server by a name of its own that leads here (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -76,8 +76,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         names = ["path"]
-        self.requests = Counter("swath_requests", "Requests answered", [*names, "status"], registry=self.registry)
-        self.seconds = Histogram("swath_request_seconds", "Time to answer", names, registry=self.registry)
+        self.requests = Counter(
+            "swath_requests", "Requests answered", [*names, "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "swath_request_seconds", "Time to answer", names, registry=self.registry
+        )
         self.jobs = Gauge("swath_jobs", "Predictions by state", ["state"], registry=self.registry)
 
 
@@ -96,7 +100,9 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         begun, status = time.perf_counter(), 500
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        headers = {
+            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
+        }
         extra = self._extra(scope, headers)
 
         async def patient(message: Message) -> None:
@@ -136,40 +142,64 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> Response | None:
         """Return the answer to a request that goes no further."""
-        if len(scope["query_string"]) + sum(len(key) + len(value) for key, value in scope["headers"]) > MOST_HEAD:
+        if (
+            len(scope["query_string"])
+            + sum(len(key) + len(value) for key, value in scope["headers"])
+            > MOST_HEAD
+        ):
             return PlainTextResponse("The head of this request is too long.", 431)
         host = headers.get("host", "")
         if self.rules.token is None and _name(host) not in LOCAL | self.rules.hosts:
             return PlainTextResponse("This server answers to its own name only.", 421)
         origin = headers.get("origin")
         if scope["method"] == "OPTIONS" and origin in self.rules.origins:
-            return Response(status_code=204, headers={"access-control-allow-headers": "authorization"})
+            return Response(
+                status_code=204, headers={"access-control-allow-headers": "authorization"}
+            )
         foreign = origin is not None and urlsplit(origin).netloc != host
-        if scope["method"] not in ("GET", "HEAD") and (foreign or headers.get("sec-fetch-site") == "cross-site"):
+        if scope["method"] not in ("GET", "HEAD") and (
+            foreign or headers.get("sec-fetch-site") == "cross-site"
+        ):
             return PlainTextResponse("This request comes from a page of another server.", 403)
         if self.rules.token is None or scope["path"] == "/health":
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         shown = dict(query).get("token")
-        if not any(_same(self.rules.token, given) for given in (_bearer(headers), _cookie(headers), shown)):
+        if not any(
+            _same(self.rules.token, given) for given in (_bearer(headers), _cookie(headers), shown)
+        ):
             return PlainTextResponse("A token is needed here.", 401, {"www-authenticate": "Bearer"})
         if scope["path"] == "/" and shown is not None:
             rest = urlencode([pair for pair in query if pair[0] != "token"])
             answer = RedirectResponse("/" + (f"?{rest}" if rest else ""), 303)
-            answer.set_cookie(COOKIE, self.rules.token, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+            answer.set_cookie(
+                COOKIE,
+                self.rules.token,
+                httponly=True,
+                samesite="strict",
+                secure=scope["scheme"] == "https",
+            )
             return answer
         return None
 
 
 def _caching(scope: Scope, status: int) -> dict[str, str]:
     """Let a tile whose address holds the version of its file be kept; all else is asked for again."""
-    lasting = status == 200 and b"v=" in scope["query_string"] and scope["path"].startswith(("/cog/tiles/", "/differ/"))
+    lasting = (
+        status == 200
+        and b"v=" in scope["query_string"]
+        and scope["path"].startswith(("/cog/tiles/", "/differ/"))
+    )
     return {"cache-control": "private, max-age=86400, immutable" if lasting else "no-cache"}
 
 
 def _name(host: str) -> str:
     """Return a `Host` header without its port."""
-    return (urlsplit(f"//{host}").hostname or "") if host.isprintable() and "@" not in host and "/" not in host else ""
+    return (
+        (urlsplit(f"//{host}").hostname or "")
+        if host.isprintable() and "@" not in host and "/" not in host
+        else ""
+    )
 
 
 def _same(token: str, given: str | None) -> bool:

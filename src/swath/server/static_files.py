@@ -38,7 +38,9 @@ class _File(NamedTuple):
 @cache
 def _read(name: str) -> _File:
     content = (files("swath.server") / "static" / name).read_bytes()
-    return _File(content, gzip.compress(content, 6, mtime=0), f'"{hashlib.sha256(content).hexdigest()[:20]}"')
+    return _File(
+        content, gzip.compress(content, 6, mtime=0), f'"{hashlib.sha256(content).hexdigest()[:20]}"'
+    )
 
 
 def send(name: str, request: Request) -> Response:
@@ -50,5 +52,7 @@ def send(name: str, request: Request) -> Response:
     if request.headers.get("if-none-match") == file.tag:
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(file.small, headers=headers | {"content-encoding": "gzip"}, media_type=TYPES[name])
+        return Response(
+            file.small, headers=headers | {"content-encoding": "gzip"}, media_type=TYPES[name]
+        )
     return Response(file.content, headers=headers, media_type=TYPES[name])

@@ -1,6 +1,7 @@
 """Tiles as pictures.
 
-Classes and percent become PNGs with a colour table, written here: a tenth of the time that GDAL takes for colour and alpha.
+Classes and percent become PNGs with a colour table, written here: a tenth of the time that GDAL
+takes for colour and alpha.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ DIFFERENT: Colour = (214, 40, 57, 255)
 SAME: Colour = (120, 128, 138, 70)
 
 
-def coloured(values: NDArray[np.generic], valid: NDArray[np.bool_], colours: Mapping[int, Colour]) -> bytes:
+def coloured(
+    values: NDArray[np.generic], valid: NDArray[np.bool_], colours: Mapping[int, Colour]
+) -> bytes:
     """Draw values (rows, columns) as a PNG (PNG 3rd edition, W3C 2025) by their colours, at most 255 of them.
 
     What is not valid or has no colour is transparent.

@@ -1,7 +1,7 @@
 """The endpoints of titiler.core for what is on the shelf: tiles, TileJSON, WMTS, points, statistics.
 
-They are titiler's own, for its clients; what is cut off is what lets a request ask for boundless work (expressions, algorithms,
-free sizes). Tiles are read by `Layer`, everything else by rio-tiler.
+They are titiler's own, for its clients; what is cut off is what lets a request ask for boundless
+work (expressions, algorithms, free sizes). Tiles are read by `Layer`, everything else by rio-tiler.
 """
 
 from contextlib import ExitStack
@@ -51,16 +51,29 @@ class LayerReader(Reader):
     def __init__(self, layer: Layer, tms: Any = WEB_MERCATOR_TMS, **_: Any) -> None:
         self.layer = layer
         if isinstance(layer, LiveLayer):
-            raise DataError("it is still being predicted", file=layer.path, fix="Ask again when it is whole")
+            raise DataError(
+                "it is still being predicted", file=layer.path, fix="Ask again when it is whole"
+            )
         with ExitStack() as stack:
             dataset = stack.enter_context(open_raster(layer.path, layer.driver))
             if dataset.crs is None:
                 in_pixels = layer.place.in_pixels
-                crs, transform = (MERCATOR, LAID_OUT) if in_pixels else (layer.grid.crs, layer.grid.affine)
-                placed = WarpedVRT(dataset, src_crs=crs, crs=crs, src_transform=transform, transform=transform,
-                                   width=dataset.width, height=dataset.height)  # fmt: skip
+                crs, transform = (
+                    (MERCATOR, LAID_OUT) if in_pixels else (layer.grid.crs, layer.grid.affine)
+                )
+                placed = WarpedVRT(
+                    dataset,
+                    src_crs=crs,
+                    crs=crs,
+                    src_transform=transform,
+                    transform=transform,
+                    width=dataset.width,
+                    height=dataset.height,
+                )
                 dataset = stack.enter_context(placed)
-            super().__init__(str(layer.path), dataset=dataset, tms=tms, colormap=dict(layer.colours))
+            super().__init__(
+                str(layer.path), dataset=dataset, tms=tms, colormap=dict(layer.colours)
+            )
             self._ctx_stack.push(stack.pop_all())
 
     def preview(self, *args: Any, **options: Any) -> ImageData:
@@ -106,14 +119,22 @@ def checked_tile(z: int, x: int, y: int) -> Tile:
     return tile
 
 
-def draw(image: ImageData, output_format: ImageType | None = None, colormap: Any = None, **options: Any) -> tuple[bytes, str]:
+def draw(
+    image: ImageData, output_format: ImageType | None = None, colormap: Any = None, **options: Any
+) -> tuple[bytes, str]:
     """Render an image: colour tables here, all else by titiler, which picks JPEG where everything is valid, else PNG."""
     if colormap and image.count == 1 and output_format in (None, ImageType.png):
         valid = ~np.ma.getmaskarray(image.array)[0]
         return coloured(image.array.data[0], valid, colormap), "image/png"
-    if not colormap and image.dataset_statistics and output_format in (None, ImageType.png, ImageType.jpeg, ImageType.webp):
+    if (
+        not colormap
+        and image.dataset_statistics
+        and output_format in (None, ImageType.png, ImageType.jpeg, ImageType.webp)
+    ):
         mask = np.ma.getmaskarray(image.array)
-        image.array = np.ma.MaskedArray(stretched(image.array.data, list(image.dataset_statistics)), mask)
+        image.array = np.ma.MaskedArray(
+            stretched(image.array.data, list(image.dataset_statistics)), mask
+        )
     return render_image(image, output_format=output_format, colormap=colormap, **options)
 
 
@@ -121,7 +142,9 @@ def draw(image: ImageData, output_format: ImageType | None = None, colormap: Any
 class Bands(DefaultDependency):
     """Which bands are drawn."""
 
-    indexes: Annotated[list[int] | None, Query(alias="bidx", max_length=4, description="Bands, counted from 1.")] = None
+    indexes: Annotated[
+        list[int] | None, Query(alias="bidx", max_length=4, description="Bands, counted from 1.")
+    ] = None
 
 
 @dataclass
@@ -133,14 +156,18 @@ class Nothing(DefaultDependency):
 class Picture(DefaultDependency):
     """The picture that statistics are made from."""
 
-    max_size: Annotated[int, Query(gt=0, le=LARGEST, description="Its longest side in pixels.")] = LARGEST
+    max_size: Annotated[int, Query(gt=0, le=LARGEST, description="Its longest side in pixels.")] = (
+        LARGEST
+    )
 
 
 @dataclass
 class Histogram(DefaultDependency):
     """The histogram of statistics."""
 
-    bins: Annotated[int, Query(alias="histogram_bins", gt=0, le=1000, description="Number of its bins.")] = 10
+    bins: Annotated[
+        int, Query(alias="histogram_bins", gt=0, le=1000, description="Number of its bins.")
+    ] = 10
 
 
 Name = Annotated[str, Query(max_length=1000, description="Name of a served file.")]
@@ -154,12 +181,16 @@ def build(shelf: Shelf, prefix: str) -> TilerFactory:
 
     def colours(
         layer: Annotated[Layer, Depends(layer)],
-        hide: Annotated[str, Query(description="Codes of classes not to draw, by comma.", max_length=2000)] = "",
+        hide: Annotated[
+            str, Query(description="Codes of classes not to draw, by comma.", max_length=2000)
+        ] = "",
     ) -> dict[int, Colour] | None:
         hidden = {part for part in hide.split(",") if part}
         if not hidden or layer.kind in PERCENT:
             return None
-        return {code: c for code, c in layer.colours.items() if str(code) not in hidden} or {-1: (0, 0, 0, 0)}
+        return {code: c for code, c in layer.colours.items() if str(code) not in hidden} or {
+            -1: (0, 0, 0, 0)
+        }
 
     return _Factory(
         reader=LayerReader,
@@ -179,8 +210,14 @@ def build(shelf: Shelf, prefix: str) -> TilerFactory:
         add_viewer=False,
         add_preview=False,
         add_part=False,
-        route_dependencies=[([{"path": "/point/{lon},{lat}", "method": "GET"}], [Depends(on_earth)])],
-        extensions=[wmtsExtension(tile_dependencies=[Bands], layer_identifier_provider=lambda layer: layer.path.name)],
+        route_dependencies=[
+            ([{"path": "/point/{lon},{lat}", "method": "GET"}], [Depends(on_earth)])
+        ],
+        extensions=[
+            wmtsExtension(
+                tile_dependencies=[Bands], layer_identifier_provider=lambda layer: layer.path.name
+            )
+        ],
     )
 
 
@@ -188,14 +225,22 @@ class _Factory(TilerFactory):
     def register_routes(self) -> None:
         """Register titiler's routes, less those that take work of any size in a body."""
         super().register_routes()  # type: ignore[no-untyped-call]
-        self.router.routes[:] = [r for r in self.router.routes if "POST" not in (getattr(r, "methods", None) or ())]
+        self.router.routes[:] = [
+            r for r in self.router.routes if "POST" not in (getattr(r, "methods", None) or ())
+        ]
 
     def tile(self) -> None:
         """Register `/tiles`, without titiler's opening of the file anew for each."""
         colours = self.colormap_dependency
 
-        @self.router.get("/tiles/{tileMatrixSetId}/{z}/{x}/{y}", operation_id="tile", **img_endpoint_params)
-        @self.router.get("/tiles/{tileMatrixSetId}/{z}/{x}/{y}.{format}", operation_id="tileWithFormat", **img_endpoint_params)
+        @self.router.get(
+            "/tiles/{tileMatrixSetId}/{z}/{x}/{y}", operation_id="tile", **img_endpoint_params
+        )
+        @self.router.get(
+            "/tiles/{tileMatrixSetId}/{z}/{x}/{y}.{format}",
+            operation_id="tileWithFormat",
+            **img_endpoint_params,
+        )
         def tile(  # noqa: PLR0913 - what titiler's own takes
             tileMatrixSetId: Literal["WebMercatorQuad"],  # noqa: N803 - titiler's name
             z: int,
@@ -205,7 +250,9 @@ class _Factory(TilerFactory):
             bands: Annotated[Bands, Depends(Bands)],
             colormap: Annotated[dict[int, Colour] | None, Depends(colours)],
             format: ImageType | None = None,
-            tilesize: Annotated[int, Query(gt=0, le=LARGEST, description="Side of the tile in pixels.")] = SIZE,
+            tilesize: Annotated[
+                int, Query(gt=0, le=LARGEST, description="Side of the tile in pixels.")
+            ] = SIZE,
         ) -> Response:
             """Return a tile as a picture; JPEG or PNG, as fits, where no format is given."""
             image = read_tile(layer, checked_tile(z, x, y), tilesize, bands.indexes)

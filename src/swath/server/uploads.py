@@ -35,7 +35,14 @@ MOST_PIXELS = 4_000_000_000
 MOST_IN_PAGES = 100_000_000
 """Pixels of a TIFF of several pages, which is read whole."""
 
-ENDINGS = {"GTiff": ".tif", "PNG": ".png", "JPEG": ".jpg", "JP2OpenJPEG": ".jp2", "WEBP": ".webp", "BMP": ".bmp"}
+ENDINGS = {
+    "GTiff": ".tif",
+    "PNG": ".png",
+    "JPEG": ".jpg",
+    "JP2OpenJPEG": ".jp2",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+}
 """Endings of uploads by driver, under which they can be shown."""
 
 
@@ -63,8 +70,12 @@ def router(shelf: Shelf, jobs: Jobs | None, most: int) -> APIRouter:
     async def predict(
         request: Request,
         model: Name,
-        image: Annotated[str | None, Query(max_length=1000, description="Name of a served image.")] = None,
-        name: Annotated[str, Query(max_length=200, description="What to call an uploaded image.")] = "upload",
+        image: Annotated[
+            str | None, Query(max_length=1000, description="Name of a served image.")
+        ] = None,
+        name: Annotated[
+            str, Query(max_length=200, description="What to call an uploaded image.")
+        ] = "upload",
     ) -> dict[str, Any]:
         """Map an image that is served (`image`), or the one that is the body of this request; returns the job."""
         path = shelf.path(model, MODELS)
@@ -102,7 +113,10 @@ def router(shelf: Shelf, jobs: Jobs | None, most: int) -> APIRouter:
 
 
 def _public(job: Job) -> dict[str, Any]:
-    return job.as_json() | {"href": f"/jobs/{job.id}", "map": f"predictions/{job.id}/map.tif" if job.state == "done" else None}
+    return job.as_json() | {
+        "href": f"/jobs/{job.id}",
+        "map": f"predictions/{job.id}/map.tif" if job.state == "done" else None,
+    }
 
 
 class Uploads:
@@ -120,7 +134,8 @@ class Uploads:
         """Write the body of a request to a file, and give it the ending of its format.
 
         Raises:
-            HTTPException: 413 too large, 408 too slow, 400 cut off, 503 too many at once, 507 no room on the disk.
+            HTTPException: 413 too large, 408 too slow, 400 cut off, 503 too many at once, 507 no
+                room on the disk.
             DataError: it is no image.
         """
         declared = request.headers.get("content-length", "0")
@@ -137,7 +152,9 @@ class Uploads:
                 raise HTTPException(400, "The upload was cut off.") from None
             except OSError:
                 raise HTTPException(507, "There is no room for it.") from None
-        return await run_in_threadpool(lambda: target.rename(target.with_suffix(ENDINGS[driver_of(target)])))
+        return await run_in_threadpool(
+            lambda: target.rename(target.with_suffix(ENDINGS[driver_of(target)]))
+        )
 
     async def _write(self, request: Request, target: Path) -> None:
         begun, size, chunks = time.monotonic(), 0, request.stream().__aiter__()
@@ -164,6 +181,13 @@ def check_image(path: Path) -> None:
     except (RasterioError, CPLE_BaseError) as error:
         raise DataError("it is damaged, or no image", file=path, fix="Export it again") from error
     if pages * pixels > MOST_IN_PAGES:
-        raise DataError("it has too many pages, which are held in memory", file=path, fix="Write its bands into one page")
+        raise DataError(
+            "it has too many pages, which are held in memory",
+            file=path,
+            fix="Write its bands into one page",
+        )
     if pixels > MOST_PIXELS:
-        raise DataError(f"it has {pixels} pixels, and at most {MOST_PIXELS} are mapped here", fix="Use `swath predict` itself")
+        raise DataError(
+            f"it has {pixels} pixels, and at most {MOST_PIXELS} are mapped here",
+            fix="Use `swath predict` itself",
+        )

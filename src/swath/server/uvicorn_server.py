@@ -96,21 +96,37 @@ class Server:
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )[0]
             self._socket = socket.socket(family, kind, protocol)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind(address)
         except (OSError, OverflowError) as error:
-            raise JobError(f"cannot listen on {host}, port {port} ({error})", fix="Give another --port or --host") from error
+            raise JobError(
+                f"cannot listen on {host}, port {port} ({error})",
+                fix="Give another --port or --host",
+            ) from error
         self.port = int(self._socket.getsockname()[1])
         self._server = _Uvicorn(
             uvicorn.Config(
-                app, http=Patience, ws="none", lifespan="off", access_log=False, log_level="error", server_header=False,
-                limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=15, timeout_graceful_shutdown=3,
-                h11_max_incomplete_event_size=HEAD_BYTES, backlog=512,
+                app,
+                http=Patience,
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_level="error",
+                server_header=False,
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_keep_alive=15,
+                timeout_graceful_shutdown=3,
+                h11_max_incomplete_event_size=HEAD_BYTES,
+                backlog=512,
             )
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="swath-server", daemon=True)
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="swath-server", daemon=True
+        )
 
     def start(self) -> None:
         """Begin to answer.

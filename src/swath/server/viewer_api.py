@@ -1,6 +1,7 @@
 """What a page shows: a map and what belongs to it, as layers from the ground up.
 
-Beside a map `x.tif` lie, where `predict` was asked for them, `x_confidence.tif` and `x_probabilities.tif`.
+Beside a map `x.tif` lie, where `predict` was asked for them, `x_confidence.tif` and
+`x_probabilities.tif`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def choose(shelf: Shelf, name: str) -> list[str]:
     names = [name, *(n for n in belonging(name) if shelf.has(n))]
     if first.kind == "map":
         folder = PurePosixPath(name).parent
-        neighbours = [n for n in shelf.names() if PurePosixPath(n).parent == folder and n not in names]
+        neighbours = [
+            n for n in shelf.names() if PurePosixPath(n).parent == folder and n not in names
+        ]
         for other in neighbours[:MOST_NEIGHBOURS]:
             try:
                 layer = shelf.layer(other)
@@ -71,7 +74,9 @@ def describe(shelf: Shelf, names: Sequence[str]) -> dict[str, Any]:
     ordered = sorted(layers, key=lambda pair: _ORDER.index(pair[1].kind))
     rows = [_row(shelf, name, layer) for name, layer in ordered]
     coded = [(name, layer) for name, layer in layers if layer.classified]
-    pairs = [((a, one), (b, other)) for i, (a, one) in enumerate(coded) for b, other in coded[i + 1 :]][:3]
+    pairs = [
+        ((a, one), (b, other)) for i, (a, one) in enumerate(coded) for b, other in coded[i + 1 :]
+    ][:3]
     return {
         "title": PurePosixPath(names[0]).name,
         "pixel": PIXEL if first.place.in_pixels else None,
@@ -107,9 +112,13 @@ def _row(shelf: Shelf, name: str, layer: Layer) -> dict[str, Any]:
         "bounds": _degrees(layer),
         "zoom": layer.place.zoom,
         "shallowest": layer.shallowest,
-        "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in legend.learnt] if legend else [],
+        "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in legend.learnt]
+        if legend
+        else [],
         "bands": list(layer.bands) if layer.kind == "probabilities" else [],
-        "ramp": [hexed(layer.colours[v]) for v in (0, 25, 50, 75, 100)] if layer.kind in PERCENT else [],
+        "ramp": [hexed(layer.colours[v]) for v in (0, 25, 50, 75, 100)]
+        if layer.kind in PERCENT
+        else [],
     }
 
 

@@ -1,7 +1,8 @@
 """Where the pixels of a raster lie on a web map: between tiles of web Mercator and rows and columns.
 
-Web Mercator is EPSG:3857, tiles are those of the OGC's WebMercatorQuad (256 pixels, row 0 in the north). A raster without CRS
-is laid on the map pixel by pixel, its corner at longitude and latitude 0, so that one program shows both kinds.
+Web Mercator is EPSG:3857, tiles are those of the OGC's WebMercatorQuad (256 pixels, row 0 in the
+north). A raster without CRS is laid on the map pixel by pixel, its corner at longitude and latitude
+0, so that one program shows both kinds.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def to_lonlat(x: float, y: float) -> tuple[float, float]:
 def to_mercator(lon: float, lat: float) -> tuple[float, float]:
     """Return x and y in web Mercator of a longitude and latitude; the poles are cut off at the edge of the square."""
     lat = min(max(lat, -85.0511287798066), 85.0511287798066)
-    return lon / 180 * HALF, math.log(math.tan(math.pi / 4 + math.radians(lat) / 2)) / math.pi * HALF
+    return lon / 180 * HALF, math.log(
+        math.tan(math.pi / 4 + math.radians(lat) / 2)
+    ) / math.pi * HALF
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ class Place:
     def coordinates(self, tile: Tile, size: int = SIZE) -> tuple[Floats, Floats]:
         """Return the columns and rows that the middles of a tile's pixels fall on.
 
-        Both are (size, size), or (1, size) and (size, 1) where the raster's sides are those of the tile.
+        Both are (size, size), or (1, size) and (size, 1) where the raster's sides are those of the
+        tile.
         """
         west, south, east, north = tile.bounds
 
@@ -140,7 +144,9 @@ class Place:
         col = np.concatenate([along * width, along * width, 0 * along, 0 * along + width])
         row = np.concatenate([0 * along, 0 * along + height, along * height, along * height])
         inner_col, inner_row = np.meshgrid(along * width, along * height)
-        x, y = self.mercator(np.concatenate([col, inner_col.ravel()]), np.concatenate([row, inner_row.ravel()]))
+        x, y = self.mercator(
+            np.concatenate([col, inner_col.ravel()]), np.concatenate([row, inner_row.ravel()])
+        )
         known = np.isfinite(x) & np.isfinite(y)
         if not known.any():
             return -HALF, -HALF, HALF, HALF
@@ -175,7 +181,9 @@ def _smooth(coarse: Floats, size: int) -> bool:
     if not np.isfinite(coarse).all():
         return False
     bend = max(float(np.abs(np.diff(coarse, 2, axis=axis)).max()) for axis in (0, 1)) / 8
-    step = max(float(np.abs(np.diff(coarse, axis=axis)).max()) for axis in (0, 1)) * (NODES - 1) / size
+    step = (
+        max(float(np.abs(np.diff(coarse, axis=axis)).max()) for axis in (0, 1)) * (NODES - 1) / size
+    )
     return bend <= TOLERANCE * max(1.0, step)
 
 

@@ -1,7 +1,8 @@
 """Depthwise convolutions in training in bfloat16 on CPUs: the same results, with gradients that come several times faster.
 
-oneDNN has no fast way for two of their gradients in bfloat16: that of 5x5 filters, and that of what goes into strided ones. The
-first can be said as a convolution that it does fast; the second is fast in float32. docs/training-speed.md has what that gains.
+oneDNN has no fast way for two of their gradients in bfloat16: that of 5x5 filters, and that of what
+goes into strided ones. The first can be said as a convolution that it does fast; the second is fast
+in float32. docs/training-speed.md has what that gains.
 """
 
 from __future__ import annotations
@@ -24,21 +25,39 @@ class FastDepthwise(TorchFunctionMode):
     """While it is active, depthwise convolutions under autocast on the CPU take their gradients the fast way."""
 
     def __torch_function__(
-        self, function: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Call a function of torch, or what stands for it."""
-        call = _conv2d if function is torch.conv2d and torch.is_autocast_enabled("cpu") else function
+        call = (
+            _conv2d if function is torch.conv2d and torch.is_autocast_enabled("cpu") else function
+        )
         return call(*args, **(kwargs or {}))
 
 
 def _conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Tensor:
     """Do what `torch.conv2d` does."""
-    if x.device.type != "cpu" or not groups == x.shape[1] == len(weight) > 1 or isinstance(padding, str):
+    if (
+        x.device.type != "cpu"
+        or not groups == x.shape[1] == len(weight) > 1
+        or isinstance(padding, str)
+    ):
         return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
     half = torch.get_autocast_dtype("cpu")
-    out: Tensor = _Depthwise.apply(x.to(half), weight.to(half), _pair(stride), _pair(padding), _pair(dilation))  # type: ignore[no-untyped-call]
+    out: Tensor = _Depthwise.apply(
+        x.to(half), weight.to(half), _pair(stride), _pair(padding), _pair(dilation)
+    )  # type: ignore[no-untyped-call]
     return out if bias is None else out + bias.to(half).reshape(-1, 1, 1)
 
 
@@ -48,7 +67,14 @@ def _pair(value: int | Sequence[int]) -> list[int]:
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: list[int], padding: list[int], dilation: list[int]) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        stride: list[int],
+        padding: list[int],
+        dilation: list[int],
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.how = stride, padding, dilation
         return F.conv2d(x, weight, None, stride, padding, dilation, len(weight))
@@ -59,8 +85,12 @@ class _Depthwise(torch.autograd.Function):
         how = None, *ctx.how, False, [0, 0], len(weight)
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            like = torch.empty_like(x, dtype=torch.float32 if max(ctx.how[0]) > 1 else x.dtype)  # only its shape matters
-            of_x = _gradients(gradient.to(like.dtype), like, weight.to(like.dtype), *how, [True, False, False])[0].to(x.dtype)
+            like = torch.empty_like(
+                x, dtype=torch.float32 if max(ctx.how[0]) > 1 else x.dtype
+            )  # only its shape matters
+            of_x = _gradients(
+                gradient.to(like.dtype), like, weight.to(like.dtype), *how, [True, False, False]
+            )[0].to(x.dtype)
         if ctx.needs_input_grad[1] and max(weight.shape[2:]) <= SMALL:
             of_weight = _gradients(gradient, x, weight, *how, [False, True, False])[1]
         elif ctx.needs_input_grad[1]:
@@ -69,7 +99,12 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _of_filters(
-    gradient: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int], dilation: list[int]
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
 ) -> Tensor:
     """Return the gradient of depthwise filters: what went in, convolved with the gradient of what came out.
 

@@ -15,10 +15,12 @@ from torch import Tensor
 class Averaging(WeightAveraging):
     """Keeps the exponential moving average of the weights (Polyak and Juditsky 1992), and leaves it in the network at the end.
 
-    After n steps the decay is (1 + n) / (10 + n), at most the given one: the average looks back on about a ninth of the steps
-    so far, so that a short training does not end with the weights it began with. The running statistics of batch norms are
-    averaged likewise: they follow single batches of few patches and so are noisy, and those of the last step belong to its
-    weights, not to the average. Each of several processes averages the same weights. Checkpoints hold weights and average.
+    After n steps the decay is (1 + n) / (10 + n), at most the given one: the average looks back on
+    about a ninth of the steps so far, so that a short training does not end with the weights it
+    began with. The running statistics of batch norms are averaged likewise: they follow single
+    batches of few patches and so are noisy, and those of the last step belong to its weights, not
+    to the average. Each of several processes averages the same weights. Checkpoints hold weights
+    and average.
 
     Args:
         decay: largest decay, 0..1.

@@ -54,13 +54,15 @@ class Budget:
 class Course(Callback):
     """Keeps the clock, the learning rate, the curve and the validations of a training, also across interruptions.
 
-    Where several processes train together, they share the row of batches, agree on the time, and the first keeps the books.
+    Where several processes train together, they share the row of batches, agree on the time, and
+    the first keeps the books.
 
     Args:
         ahead: the batches; told where to begin after an interruption.
         budget: how long to train.
         validation: makes the validation when the loop has begun, since its clock runs too.
-        averaging: keeps the average of the weights that is validated; None where the weights themselves are.
+        averaging: keeps the average of the weights that is validated; None where the weights
+            themselves are.
         before: seconds of the budget that were used before the loop.
     """
 
@@ -116,20 +118,28 @@ class Course(Callback):
         self._started = time.monotonic()
         if trainer.is_global_zero:
             self._validation = self._make_validation()
-            total, unit = (self._budget.steps, "steps") if self._budget.steps else (self._budget.seconds, "s")
+            total, unit = (
+                (self._budget.steps, "steps") if self._budget.steps else (self._budget.seconds, "s")
+            )
             self._bar = self._bars.enter_context(task("training", total or 0, unit))
             self._bar.advance(self.steps if self._budget.steps else self._before)
         self._agree(trainer)
-        trainer.should_stop = self._spent >= 1  # interrupted between its last step and the model file
+        trainer.should_stop = (
+            self._spent >= 1
+        )  # interrupted between its last step and the model file
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell the row of batches which come next here: of every step, each process takes its own."""
         together = trainer.world_size
         batches = self._ahead.batches
-        batches.start = self.steps * trainer.accumulate_grad_batches * together + trainer.global_rank
+        batches.start = (
+            self.steps * trainer.accumulate_grad_batches * together + trainer.global_rank
+        )
         batches.every = together
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Set the learning rate, and what else changes in the course."""
         self._step_started = time.monotonic()
         cast(Teacher, pl_module).pace(self._spent)
@@ -142,7 +152,10 @@ class Course(Callback):
         self.step_seconds += took
         loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
         if not math.isfinite(loss):
-            raise JobError("the loss is no number any more", fix="Look for extreme pixel values with `swath inspect`")
+            raise JobError(
+                "the loss is no number any more",
+                fix="Look for extreme pixel values with `swath inspect`",
+            )
         self._losses.append(loss)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         self.steps += stepped
@@ -156,7 +169,9 @@ class Course(Callback):
     def _agree(self, trainer: Trainer) -> None:
         """Work out the share of the budget that is used up, alike everywhere; time for the last validation is set aside."""
         reserve = self._validation.reserve if self._validation else 0.0
-        self._spent = _mean_over_processes(trainer, self._budget.spent(self.seconds + reserve, self.steps))
+        self._spent = _mean_over_processes(
+            trainer, self._budget.spent(self.seconds + reserve, self.steps)
+        )
 
     def pixels_per_second(self, together: int) -> float:
         """Return the pixels of patches over the time of steps, for so many batches a step."""
@@ -178,13 +193,19 @@ class Course(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add to the curve, and validate where it is due."""
         done = self._spent >= 1
-        miou = self._look(trainer, pl_module) if done or (self._validation and self._validation.due(self._spent)) else None
+        miou = (
+            self._look(trainer, pl_module)
+            if done or (self._validation and self._validation.due(self._spent))
+            else None
+        )
         if self._losses:
             loss = _mean_over_processes(trainer, float(np.mean(self._losses)))
             self.curve.append((self.steps, self.seconds, loss, miou))
             metrics = {"loss": loss, "validation mIoU": miou}
             if trainer.logger and trainer.is_global_zero:
-                trainer.logger.log_metrics({k: v for k, v in metrics.items() if v is not None}, self.steps)
+                trainer.logger.log_metrics(
+                    {k: v for k, v in metrics.items() if v is not None}, self.steps
+                )
         self._losses = []
         trainer.should_stop = done
 
@@ -199,7 +220,9 @@ class Course(Callback):
         self._before, self._started = self.seconds, None
         self._bars.close()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Close the bar."""
         self._bars.close()
 
@@ -211,7 +234,10 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save, if it is time; several processes agree on that, for they save together."""
-        if trainer.should_stop or _mean_over_processes(trainer, time.monotonic() - self._saved) >= SECONDS_APART:
+        if (
+            trainer.should_stop
+            or _mean_over_processes(trainer, time.monotonic() - self._saved) >= SECONDS_APART
+        ):
             super().on_train_epoch_end(trainer, pl_module)
             self._saved = time.monotonic()
 
@@ -219,7 +245,9 @@ class Checkpoints(ModelCheckpoint):
 class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints that are whole or absent: Lightning's own are cut off where temporary files lie elsewhere."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         """Write a checkpoint.
 
         Raises:
@@ -230,19 +258,25 @@ class WholeCheckpoints(TorchCheckpointIO):
         with whole_file(path) as partial:
             partial.write_bytes(content.getbuffer())
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
         """Read a checkpoint; nothing in it is executed.
 
         Raises:
             JobError: it is damaged.
         """
         try:
-            found: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+            found: dict[str, Any] = torch.load(
+                path, map_location=map_location or "cpu", weights_only=True
+            )
             return found
         except Exception as error:  # noqa: BLE001 - torch raises many kinds
             what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
             raise JobError(
-                f"the checkpoint is damaged ({what})", file=path, fix="Start afresh: give the command without --resume"
+                f"the checkpoint is damaged ({what})",
+                file=path,
+                fix="Start afresh: give the command without --resume",
             ) from error
 
 

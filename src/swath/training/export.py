@@ -73,7 +73,9 @@ class Taught:
         return next((miou for *_, miou in reversed(self.curve) if miou is not None), None)
 
 
-def engine_of(network: Network, dataset: Dataset, apart: bool = False, runtime: Runtime | None = None) -> Engine:
+def engine_of(
+    network: Network, dataset: Dataset, apart: bool = False, runtime: Runtime | None = None
+) -> Engine:
     """Return a network as an engine, with the tiles that its packed form will have.
 
     Args:
@@ -89,10 +91,17 @@ def engine_of(network: Network, dataset: Dataset, apart: bool = False, runtime: 
     def at(zoom: Fraction) -> Engine:
         looks = Looks((zoom,))
         return Engine(
-            looks.runtime(lambda _: running, classes, apart=apart), [b.mean for b in manifest.bands],
-            looks.stride(network.stride), looks.halo(halo, network.stride), classes, heights=network.spec.heights, side=side,
-            looks=looks, gsd=None if whole else manifest.gsd, rescaled=at,
-        )  # fmt: skip
+            looks.runtime(lambda _: running, classes, apart=apart),
+            [b.mean for b in manifest.bands],
+            looks.stride(network.stride),
+            looks.halo(halo, network.stride),
+            classes,
+            heights=network.spec.heights,
+            side=side,
+            looks=looks,
+            gsd=None if whole else manifest.gsd,
+            rescaled=at,
+        )
 
     return at(Fraction(1))
 
@@ -106,7 +115,11 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
     network = taught.network.eval().to("cpu")
     manifest, spec = dataset.manifest, network.spec
     apart = taught.recipe.heads == "per-class"
-    thresholds = _merge_masks(network, dataset, engine_of(network, dataset, apart, _in_torch(network))) if apart else None
+    thresholds = (
+        _merge_masks(network, dataset, engine_of(network, dataset, apart, _in_torch(network)))
+        if apart
+        else None
+    )
     onnx = to_onnx(network, len(manifest.bands))
     _check_engines(onnx, network, taught.sample, options.model)
     engine = engine_of(network, dataset, apart, _fast(onnx, network))
@@ -163,7 +176,9 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
 
 def _merge_masks(network: Network, dataset: Dataset, engine: Engine) -> list[float]:
     """Calibrate masks apart on the validation split, or on the training split without one; return their thresholds."""
-    samples = [s for s in dataset.manifest.of("val") if sum(s.counts)] or dataset.manifest.of("train")
+    samples = [s for s in dataset.manifest.of("val") if sum(s.counts)] or dataset.manifest.of(
+        "train"
+    )
     gain, offset, thresholds = calibrate(dataset, samples, engine)
     n = len(thresholds)
     with torch.no_grad():
@@ -180,14 +195,17 @@ def _fast(onnx: bytes, network: Network) -> Runtime:
 
 def _in_torch(network: Network) -> Runtime:
     """Run a network in torch, on a GPU where there is one."""
-    return TorchRuntime(deepcopy(network).cuda() if choose(precision="float32").engine == "cuda" else network)
+    return TorchRuntime(
+        deepcopy(network).cuda() if choose(precision="float32").engine == "cuda" else network
+    )
 
 
 def _check_engines(onnx: bytes, network: Network, raw: NDArray[np.float32], path: PathLike) -> None:
     """Compare every installed engine with torch on real patches.
 
     Raises:
-        JobError: they differ by more than `TOLERANCE`, of the scores' own size where that is above 1.
+        JobError: they differ by more than `TOLERANCE`, of the scores' own size where that is above
+            1.
     """
     expected = TorchRuntime(network)(raw)
     for name, engine in ENGINES.items():

@@ -22,20 +22,30 @@ HEIGHT = "height above ground"
 def spec_like(model: Model, manifest: Manifest, recipe: Recipe) -> NetworkSpec:
     """Describe the network of a model for other data: same encoder and decoder, the data's classes and bands.
 
-    Bands that the model knows, in images of its type, are scaled as it has learnt; others by the data's own statistics.
+    Bands that the model knows, in images of its type, are scaled as it has learnt; others by the
+    data's own statistics.
     """
     card = model.card
     known = {b.name: (b.mean, b.std) for b in card.bands} if card.dtype == manifest.dtype else {}
     mean, std = zip(*(known.get(b.name, (b.mean, b.std)) for b in manifest.bands), strict=True)
     classes = len(manifest.legend.learnt)
-    return NetworkSpec(card.encoder, card.decoder, classes, mean, std, heights=recipe.heights, **card.network.model_dump())
+    return NetworkSpec(
+        card.encoder,
+        card.decoder,
+        classes,
+        mean,
+        std,
+        heights=recipe.heights,
+        **card.network.model_dump(),
+    )
 
 
 def take_over(network: Network, model: Model, manifest: Manifest) -> str:
     """Copy a model's weights into a network that `spec_like` describes.
 
-    What belongs to a class or a band goes to the one of the same name. Filters of a band that the model does not know begin as
-    the mean of those that it knows; scores of a class that it does not know begin at random.
+    What belongs to a class or a band goes to the one of the same name. Filters of a band that the
+    model does not know begin as the mean of those that it knows; scores of a class that it does not
+    know begin at random.
 
     Returns:
         What was kept, for the card.
@@ -44,7 +54,10 @@ def take_over(network: Network, model: Model, manifest: Manifest) -> str:
         ModelError: the weights are not those of its card.
     """
     mine, theirs = network.state_dict(), model.in_torch().state_dict()
-    outputs = _channels(manifest.legend.names, network.spec.heights), _channels(model.card.legend.names, model.card.heights)
+    outputs = (
+        _channels(manifest.legend.names, network.spec.heights),
+        _channels(model.card.legend.names, model.card.heights),
+    )
     bands = [b.name for b in manifest.bands], [b.name for b in model.card.bands]
     by_class, by_band = set(network.class_tensors), set(network.band_tensors)
     for name, tensor in mine.items():
@@ -52,13 +65,19 @@ def take_over(network: Network, model: Model, manifest: Manifest) -> str:
             continue
         source = theirs.get(name)
         if source is None or source.ndim != tensor.ndim:
-            raise ModelError(f"it lacks the weights {name}", file=model.path, fix="Train without --from")
+            raise ModelError(
+                f"it lacks the weights {name}", file=model.path, fix="Train without --from"
+            )
         if name in by_class:
             source = _moved(tensor, source, *outputs, axis=0, mean=False)
         if name in by_band:
             source = _moved(tensor, source, *bands, axis=min(1, tensor.ndim - 1), mean=True)
         if source.shape != tensor.shape:
-            raise ModelError(f"its weights {name} have another shape", file=model.path, fix="Train without --from")
+            raise ModelError(
+                f"its weights {name} have another shape",
+                file=model.path,
+                fix="Train without --from",
+            )
         tensor.copy_(source)
     network.load_state_dict(mine)
     kept = [[n for n in new if n in old] for new, old in (outputs, bands)]
@@ -72,7 +91,9 @@ def _channels(classes: Sequence[str], heights: bool) -> list[str]:
     return [*classes, HEIGHT] if heights else list(classes)
 
 
-def _moved(tensor: Tensor, source: Tensor, new: Sequence[str], old: Sequence[str], *, axis: int, mean: bool) -> Tensor:
+def _moved(
+    tensor: Tensor, source: Tensor, new: Sequence[str], old: Sequence[str], *, axis: int, mean: bool
+) -> Tensor:
     """Return a tensor whose slices along an axis come from those of the same name in another.
 
     A slice without namesake stays as it is, or becomes the mean of those that have one.

@@ -40,13 +40,16 @@ class Loss(torch.nn.Module):
         self._recipe = recipe
         self._pixel, _, self._region = recipe.loss.partition("+")
         self.learnt = 1.0
-        self.register_buffer("weight", torch.tensor(class_weights(counts, recipe.class_weights), dtype=torch.float32))
+        self.register_buffer(
+            "weight", torch.tensor(class_weights(counts, recipe.class_weights), dtype=torch.float32)
+        )
 
     def forward(self, scores: Tensor, labels: Tensor, heights: Tensor | None = None) -> Tensor:
         """Return the loss of a batch, a scalar; 0 where nothing is labelled.
 
         Args:
-            scores: (batch, classes, rows, columns) float32, and one more channel of heights in metres where they are learnt.
+            scores: (batch, classes, rows, columns) float32, and one more channel of heights in
+                metres where they are learnt.
             labels: class indices (batch, rows, columns), int64, `IGNORE` where there is no label.
             heights: metres above ground (batch, rows, columns), NaN where unknown.
         """
@@ -72,9 +75,9 @@ class Loss(torch.nn.Module):
 def class_weights(counts: Sequence[int], scheme: ClassWeights) -> list[float]:
     """Return a weight a class, 1 on average over the classes that have pixels; a class without any has weight 1.
 
-    `effective` is (1 - b) / (1 - b^n) for n pixels (Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of
-    Samples"), with b = (N - 1) / N for N pixels in all, so that it does not depend on the size of the data.
-    `inverse-sqrt` is the share of a class to the power of -1/2.
+    `effective` is (1 - b) / (1 - b^n) for n pixels (Cui et al. 2019, "Class-Balanced Loss Based on
+    Effective Number of Samples"), with b = (N - 1) / N for N pixels in all, so that it does not
+    depend on the size of the data. `inverse-sqrt` is the share of a class to the power of -1/2.
     """
     pixels = np.asarray(counts, np.float64)
     present = pixels > 0
@@ -119,10 +122,13 @@ def with_small_loss(scores: Tensor, labels: Tensor, share: float, apart: bool) -
         scores: (batch, classes, rows, columns).
         labels: (batch, rows, columns).
         share: of the labelled pixels; at least one stays.
-        apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other (softmax).
+        apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other
+            (softmax).
     """
     if apart:
-        entropy = F.binary_cross_entropy_with_logits(scores, one_hot(labels, scores.shape[1]), reduction="none").sum(1)
+        entropy = F.binary_cross_entropy_with_logits(
+            scores, one_hot(labels, scores.shape[1]), reduction="none"
+        ).sum(1)
     else:
         entropy = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none")
     known = entropy[labels != IGNORE]
@@ -137,7 +143,8 @@ def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tenso
         scores: (batch, classes, rows, columns).
         labels: (batch, rows, columns).
         term: `dice` or `lovasz`.
-        apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other (softmax).
+        apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other
+            (softmax).
     """
     labelled = (labels != IGNORE)[:, None]
     truth = one_hot(labels, scores.shape[1])
@@ -149,7 +156,9 @@ def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tenso
             return lovasz(scores, labels)  # type: ignore[no-any-return]
         lovasz = smp.losses.LovaszLoss("binary", ignore_index=IGNORE)
         masks = [truth[:, c].where(labelled[:, 0], float(IGNORE)) for c in range(len(present))]
-        return torch.stack([lovasz(scores[:, c], masks[c]) for c in range(len(present)) if present[c]]).mean()
+        return torch.stack(
+            [lovasz(scores[:, c], masks[c]) for c in range(len(present)) if present[c]]
+        ).mean()
     shares = scores.sigmoid() if apart else scores.softmax(1)
     hits, sums = (shares * truth).sum((0, 2, 3)), (shares * labelled).sum((0, 2, 3)) + pixels
     return (1 - (2 * hits + 1) / (sums + 1))[present].mean()
@@ -157,7 +166,9 @@ def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tenso
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """Return labels (batch, rows, columns) as masks (batch, classes, rows, columns), float32; none where unlabelled."""
-    return (labels[:, None] == torch.arange(classes, device=labels.device).reshape(-1, 1, 1)).float()
+    return (
+        labels[:, None] == torch.arange(classes, device=labels.device).reshape(-1, 1, 1)
+    ).float()
 
 
 def height_loss(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Training batches: random windows of a dataset's training samples, scaled, turned and recoloured.
 
-Batch number k of a seed is always the same, whoever asks for it and in whatever order; so training resumes exactly.
+Batch number k of a seed is always the same, whoever asks for it and in whatever order; so training
+resumes exactly.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ class Batch(NamedTuple):
     """What a training step sees.
 
     Attributes:
-        pixels: raw pixel values, float32 (batch, bands, rows, columns), invalid pixels filled with the band's mean.
+        pixels: raw pixel values, float32 (batch, bands, rows, columns), invalid pixels filled with
+            the band's mean.
         labels: class indices, int64 (batch, rows, columns), `IGNORE` where there is no label.
-        heights: metres above ground, float32 (batch, rows, columns), NaN where unknown; None where they are not learnt.
-        colours: how pixels are still to be recoloured, float32 (batch, 3, bands): each band's mean, gain and shift; None where
-            they are not. It is part of the step, so that a GPU does it.
+        heights: metres above ground, float32 (batch, rows, columns), NaN where unknown; None where
+            they are not learnt.
+        colours: how pixels are still to be recoloured, float32 (batch, 3, bands): each band's mean,
+            gain and shift; None where they are not. It is part of the step, so that a GPU does it.
     """
 
     pixels: Tensor
@@ -93,7 +96,8 @@ class Batches(torch.utils.data.IterableDataset[Batch]):
 class Patches(Batches):
     """Patches drawn by class, at random scales; the same ground has the same size in all of them, whatever image shows it.
 
-    Samples are drawn by their number of labelled pixels; pixels of other splits in the same image are hidden.
+    Samples are drawn by their number of labelled pixels; pixels of other splits in the same image
+    are hidden.
     """
 
     def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
@@ -111,7 +115,9 @@ class Patches(Batches):
     def batch(self, number: int) -> Batch:
         """Return batch `number`."""
         rng = np.random.default_rng([self.seed, number])
-        return _mixed(rng, stacked([self._patch(rng) for _ in range(self.recipe.batch)]), self.recipe.mixed)
+        return _mixed(
+            rng, stacked([self._patch(rng) for _ in range(self.recipe.batch)]), self.recipe.mixed
+        )
 
     def _patch(self, rng: np.random.Generator) -> Batch:
         sample, row, col = self.ground.draw(rng)
@@ -119,7 +125,10 @@ class Patches(Batches):
         zoom = math.exp(rng.uniform(self._zooms[0], self._zooms[1])) * self._scale(sample.image)
         side = max(1, round(self.recipe.patch / zoom))
         window = Window(
-            inside.row + _start(rng, row, inside.height, side), inside.col + _start(rng, col, inside.width, side), side, side
+            inside.row + _start(rng, row, inside.height, side),
+            inside.col + _start(rng, col, inside.width, side),
+            side,
+            side,
         )
         piece = self.ground.read(sample.image, window)
         patch = resized(piece, self.recipe.patch, antialias=True)
@@ -135,9 +144,15 @@ class Patches(Batches):
         """Draw changes of brightness, contrast and the balance of bands, relative to the statistics that the recipe names."""
         r = self.recipe
         bands = len(self.ground.mean)
-        mean, std = _statistics(piece) if r.jitter == "patch" else (self.ground.mean, self.ground.std)
-        gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(1 - r.contrast / 2, 1 + r.contrast / 2, bands)
-        shift = rng.uniform(-r.brightness, r.brightness) + rng.uniform(-r.brightness / 3, r.brightness / 3, bands)
+        mean, std = (
+            _statistics(piece) if r.jitter == "patch" else (self.ground.mean, self.ground.std)
+        )
+        gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(
+            1 - r.contrast / 2, 1 + r.contrast / 2, bands
+        )
+        shift = rng.uniform(-r.brightness, r.brightness) + rng.uniform(
+            -r.brightness / 3, r.brightness / 3, bands
+        )
         if self._latitude:  # it says where a patch lies, whatever the light
             gain[-1], shift[-1] = 1, 0
         changes = mean, gain.astype(np.float32), shift.astype(np.float32) * std
@@ -147,7 +162,8 @@ class Patches(Batches):
 def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
     """Draw where a patch begins that shows `spot` of a sample of `length` pixels.
 
-    It lies in the sample or reaches up to a quarter over its edge; a patch that is larger covers all of the sample.
+    It lies in the sample or reaches up to a quarter over its edge; a patch that is larger covers
+    all of the sample.
     """
     low, high = sorted((0, length - side))
     margin = side // 4 if length > side else 0
@@ -203,7 +219,10 @@ def resized(piece: Piece, size: int, antialias: bool) -> Batch:
     if (height, width) != (size, size):
         smooth = antialias and max(height, width) > size
         pixels = F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=smooth)[0]
-        rows, cols = (np.minimum(((np.arange(size) + 0.5) * n / size).astype(np.int64), n - 1) for n in (height, width))
+        rows, cols = (
+            np.minimum(((np.arange(size) + 0.5) * n / size).astype(np.int64), n - 1)
+            for n in (height, width)
+        )
         labels = labels[rows][:, cols]
         heights = None if heights is None else heights[rows][:, cols]
     measured = None if heights is None else torch.from_numpy(heights)
@@ -212,7 +231,9 @@ def resized(piece: Piece, size: int, antialias: bool) -> Batch:
 
 def stacked(patches: Sequence[Batch]) -> Batch:
     """Join patches to a batch."""
-    return Batch(*(None if parts[0] is None else torch.stack(parts) for parts in zip(*patches, strict=True)))  # type: ignore[arg-type]
+    return Batch(
+        *(None if parts[0] is None else torch.stack(parts) for parts in zip(*patches, strict=True))
+    )  # type: ignore[arg-type]
 
 
 def class_shares(batches: Batches, count: int, classes: int) -> NDArray[np.float64]:

@@ -38,16 +38,20 @@ SLOPE = 2.0
 """How steep the edges are that the hidden units begin with, in standard deviations of the bands."""
 
 
-def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, seconds: float = math.inf) -> float:
+def teach_pixels(
+    network: Network, batches: Batches, loss: Loss, steps: int, seconds: float = math.inf
+) -> float:
     """Begin a network's branch of single pixels with the data, and teach it alone for some steps.
 
-    Patches of a step show few places, so that colours that are rare are learnt slowly from them, if at all; here each step sees
-    pixels of all the ground, as they are. The norm of the branch takes the mean and deviation of these pixels; its first units
-    begin as edges in random directions through random pixels, so that they lie where colours are (in the way of Bolager et al.
-    2023, "Sampling weights of deep neural networks").
+    Patches of a step show few places, so that colours that are rare are learnt slowly from them, if
+    at all; here each step sees pixels of all the ground, as they are. The norm of the branch takes
+    the mean and deviation of these pixels; its first units begin as edges in random directions
+    through random pixels, so that they lie where colours are (in the way of Bolager et al. 2023,
+    "Sampling weights of deep neural networks").
 
     Args:
-        network: changed in place; one without the branch is left as it is, and so is one for which no pixel is labelled.
+        network: changed in place; one without the branch is left as it is, and so is one for which
+            no pixel is labelled.
         batches: training batches, of which pixels are drawn.
         loss: of the training.
         steps: 0 to begin the branch and teach nothing.
@@ -76,7 +80,11 @@ def teach_pixels(network: Network, batches: Batches, loss: Loss, steps: int, sec
         chosen = torch.randint(len(labels), (STEP,), generator=random)
         scores = network.pixel(values[chosen].T[None, :, None]) * network.gain + network.offset
         optimizer.zero_grad()
-        loss(scores, labels[chosen][None, None], None if heights is None else heights[chosen][None, None]).backward()
+        loss(
+            scores,
+            labels[chosen][None, None],
+            None if heights is None else heights[chosen][None, None],
+        ).backward()
         optimizer.step()
     optimizer.zero_grad()
     return time.monotonic() - started
@@ -88,7 +96,8 @@ def _drawn(
     """Draw labelled pixels from the first patches, until some moment at the latest.
 
     Returns:
-        Values (pixels, bands), class indices (pixels,) and, where they are learnt, heights in metres (pixels,).
+        Values (pixels, bands), class indices (pixels,) and, where they are learnt, heights in
+        metres (pixels,).
     """
     values, labels, heights = [], [], []
     for number in range(math.ceil(patches / batches.recipe.batch)):
@@ -115,6 +124,8 @@ def _begin(branch: nn.Sequential, values: Tensor, random: torch.Generator) -> No
     units, bands = first.weight.shape[:2]
     directions = torch.randn(units, bands, generator=random)
     directions *= SLOPE / directions.norm(dim=1, keepdim=True)
-    through = norm(values[torch.randint(len(values), (units,), generator=random)].T[None, :, None])[0, :, 0].T
+    through = norm(values[torch.randint(len(values), (units,), generator=random)].T[None, :, None])[
+        0, :, 0
+    ].T
     first.weight.copy_(directions[..., None, None])
     cast(Tensor, first.bias).copy_(-(directions * through).sum(1))

@@ -22,9 +22,9 @@ THREADS = 4
 class Ahead:
     """A row of batches, of which the next few are made while a step runs.
 
-    Order and content are the row's own: batch number k depends on k alone, so it does not matter which thread made it, or when.
-    How far it is ahead is bounded by two batches a thread. Each iteration begins where the row begins by then; what is made
-    already is not made again.
+    Order and content are the row's own: batch number k depends on k alone, so it does not matter
+    which thread made it, or when. How far it is ahead is bounded by two batches a thread. Each
+    iteration begins where the row begins by then; what is made already is not made again.
 
     Args:
         batches: the row.
@@ -42,7 +42,8 @@ class Ahead:
         self._pin = pin
         self._depth = 2 * threads
         self._made: dict[int, Future[Batch]] = {}
-        # A thread of torch computes on all processors unless told otherwise, and these would crowd out the step.
+        # A thread of torch computes on all processors unless told otherwise, and these would crowd
+        # out the step.
         self._pool = ThreadPoolExecutor(threads, "batches", torch.set_num_threads, (1,))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -63,10 +64,17 @@ class Ahead:
     def __enter__(self) -> Ahead:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._made = {}
-        torch.set_num_threads(torch.get_num_threads())  # threads that start from now on compute as this one does again
+        torch.set_num_threads(
+            torch.get_num_threads()
+        )  # threads that start from now on compute as this one does again
 
 
 def threads_beside(processes: int) -> int:

@@ -17,8 +17,10 @@ class Recipe:
         views: `patches` (random windows at random scales) or `classic` (whole images and crops).
         patch: side of a training patch, in network pixels.
         batch: patches a step.
-        scales: smallest and largest zoom of a patch (2 shows the ground twice as large); drawn log-uniformly.
-        scales_known: the same where the images' ground sampling distance is known, so that objects keep their size.
+        scales: smallest and largest zoom of a patch (2 shows the ground twice as large); drawn
+            log-uniformly.
+        scales_known: the same where the images' ground sampling distance is known, so that objects
+            keep their size.
         crops: classic views: crops an image and epoch.
         corner: classic views: crops come from the top left corner only.
         balance: classes are drawn by their pixels to this power: 1 as they are, 0 all alike.
@@ -29,28 +31,34 @@ class Recipe:
         decay: weight decay.
         clip: largest norm of the gradient; 0 for any.
         epochs: length of a training for which no other is given; 0 where it is given in minutes.
-        loss: a term for pixels, cross-entropy or focal (Lin et al. 2017), and one for regions, soft Dice (Milletari et al.
-            2016) or Lovász-softmax (Berman et al. 2018).
+        loss: a term for pixels, cross-entropy or focal (Lin et al. 2017), and one for regions, soft
+            Dice (Milletari et al. 2016) or Lovász-softmax (Berman et al. 2018).
         region: weight of the term for regions.
-        class_weights: of the term for pixels: all alike, by the effective number of pixels (Cui et al. 2019), or by the
-            inverse square root of a class's share.
-        ignore_borders: pixels on both sides of a border between two classes that are not learnt, where labels are often wrong.
-        small_loss: share of a batch's labelled pixels, those with the smallest loss, that is learnt from, for wrong labels are
-            among the others (small-loss selection, Han et al. 2018); it falls from 1 to this in the first half; 1 for all.
-        heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a class.
+        class_weights: of the term for pixels: all alike, by the effective number of pixels (Cui et
+            al. 2019), or by the inverse square root of a class's share.
+        ignore_borders: pixels on both sides of a border between two classes that are not learnt,
+            where labels are often wrong.
+        small_loss: share of a batch's labelled pixels, those with the smallest loss, that is learnt
+            from, for wrong labels are among the others (small-loss selection, Han et al. 2018); it
+            falls from 1 to this in the first half; 1 for all.
+        heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a
+            class.
         heights: whether the height above ground is learnt too.
         height_weight: weight of the loss of heights (smooth L1, in units of ten metres).
-        mixed: share of the patches that show, in a rectangle of random size, what another patch of the batch shows (CutMix,
-            Yun et al. 2019).
+        mixed: share of the patches that show, in a rectangle of random size, what another patch of
+            the batch shows (CutMix, Yun et al. 2019).
         turns: whether patches are turned and mirrored.
         brightness: largest shift of a patch's brightness, in standard deviations.
         contrast: largest relative change of a patch's contrast, and of each band's.
-        jitter: whose mean and standard deviations these two are relative to: those of all training `data`, or of the `patch`
-            itself. Where water and ice make the deviation of the data large, shifts by it are far too strong for land.
-        average: decay of the exponential moving average of the weights that is validated and packed; 0 for the last weights.
+        jitter: whose mean and standard deviations these two are relative to: those of all training
+            `data`, or of the `patch` itself. Where water and ice make the deviation of the data
+            large, shifts by it are far too strong for land.
+        average: decay of the exponential moving average of the weights that is validated and
+            packed; 0 for the last weights.
         network: `encoder` (a pretrained encoder with a decoder) or `classic` (the plain U-Net).
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
-        pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for none.
+        pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for
+            none.
         pixel_steps: steps that it learns alone, before all else.
     """
 
@@ -94,9 +102,21 @@ class Recipe:
 
 
 CLASSIC = Recipe(
-    views="classic", patch=128, batch=32, balance=1.0, optimizer="adam", schedule="constant", decay=0.0, clip=0.0, epochs=10,
-    loss="ce", brightness=0.0, contrast=0.0, network="classic", pixel_width=0,
-)  # fmt: skip
+    views="classic",
+    patch=128,
+    batch=32,
+    balance=1.0,
+    optimizer="adam",
+    schedule="constant",
+    decay=0.0,
+    clip=0.0,
+    epochs=10,
+    loss="ce",
+    brightness=0.0,
+    contrast=0.0,
+    network="classic",
+    pixel_width=0,
+)
 """The U-Net of a student's entry to the 2019 IEEE Data Fusion Contest, as the yardstick; see docs/recipes.md."""
 
 RECIPES = {"default": Recipe(), "classic": CLASSIC}

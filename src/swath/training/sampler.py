@@ -21,10 +21,11 @@ class Piece(NamedTuple):
     """A window of the ground.
 
     Attributes:
-        values: raw pixel values (bands, rows, columns), the band's mean where they are invalid; uint8 if the image's are, which
-            are scaled faster, else float32.
+        values: raw pixel values (bands, rows, columns), the band's mean where they are invalid;
+            uint8 if the image's are, which are scaled faster, else float32.
         labels: class indices, uint8 (rows, columns), `IGNORE` where there is no label.
-        heights: metres above ground, float32 (rows, columns), NaN where unknown; None where none are wanted.
+        heights: metres above ground, float32 (rows, columns), NaN where unknown; None where none
+            are wanted.
         valid: whether a pixel is, bool (rows, columns).
     """
 
@@ -46,7 +47,12 @@ class Ground:
     """
 
     def __init__(
-        self, dataset: Dataset, samples: Sequence[Sample], balance: float, heights: bool = False, borders: int = 0
+        self,
+        dataset: Dataset,
+        samples: Sequence[Sample],
+        balance: float,
+        heights: bool = False,
+        borders: int = 0,
     ) -> None:
         self.dataset = dataset
         self.samples = [s for s in samples if sum(s.counts)]
@@ -86,7 +92,9 @@ class Ground:
         kind = np.uint8 if found.dtype == np.uint8 else np.float32
         values = np.zeros((window.height, window.width, len(found)), kind).transpose(2, 0, 1)
         valid = np.zeros((window.height, window.width), bool)
-        heights = np.full((window.height, window.width), np.nan, np.float32) if self._heights else None
+        heights = (
+            np.full((window.height, window.width), np.nan, np.float32) if self._heights else None
+        )
         values[(slice(None), *at)], valid[at] = found, known
         if heights is not None:
             heights[at] = stored.read_heights(inside)
@@ -113,7 +121,9 @@ class Ground:
             overlap = other.within(wide)
             if overlap.size:
                 labels[overlap.relative_to(wide).slices] = IGNORE
-        return without_borders(labels, n)[n : n + window.height, n : n + window.width] if n else labels
+        return (
+            without_borders(labels, n)[n : n + window.height, n : n + window.width] if n else labels
+        )
 
 
 def without_borders(labels: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:

@@ -50,7 +50,9 @@ class Teacher(LightningModule):
         """Return the loss of a batch."""
         batch = batch.recoloured()
         with FastDepthwise() if torch.is_autocast_enabled("cpu") else nullcontext():
-            scores = self.network(batch.pixels.contiguous(memory_format=torch.channels_last)).float()
+            scores = self.network(
+                batch.pixels.contiguous(memory_format=torch.channels_last)
+            ).float()
         loss: Tensor = self.loss(scores, batch.labels, batch.heights)
         return loss
 

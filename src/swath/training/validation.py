@@ -45,7 +45,11 @@ class Validation:
         speed = pixels_per_second(engine)
         for i in np.random.default_rng(seed).permutation(len(every)):
             grid = dataset.images[every[i].image].grid
-            cost = engine.for_gsd(grid.gsd).looks.cost * sum(t.read.size for t in plan(grid, engine, every[i].window)) / speed
+            cost = (
+                engine.for_gsd(grid.gsd).looks.cost
+                * sum(t.read.size for t in plan(grid, engine, every[i].window))
+                / speed
+            )
             if self.samples and self.reserve + cost > SHARE * seconds:
                 break
             self.samples.append(every[i])
@@ -65,7 +69,9 @@ class Validation:
         if not self.samples:
             return None
         matrices = [matrix for _, matrix in score(self._dataset, self.samples, self._engine)]
-        return float(Scores.of(np.sum(matrices, axis=0)).miou)  # NumPy's own number would be no number in a checkpoint
+        return float(
+            Scores.of(np.sum(matrices, axis=0)).miou
+        )  # NumPy's own number would be no number in a checkpoint
 
 
 def pixels_per_second(engine: Engine) -> float:

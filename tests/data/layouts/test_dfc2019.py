@@ -18,10 +18,14 @@ SIZE = 48
 def tile(root, name, kinds="RGB CLS", folder="", size=(SIZE, SIZE), codes=(2, 5, 6, 9, 17, 65)):
     """Write the files of one pass, as tifffile writes the contest's."""
     seed = int("".join(c for c in name if c.isdigit()))
-    truth = np.roll(np.asarray(codes, np.uint8)[np.indices(size)[1] * len(codes) // size[1]], seed * 7, axis=1)
+    truth = np.roll(
+        np.asarray(codes, np.uint8)[np.indices(size)[1] * len(codes) // size[1]], seed * 7, axis=1
+    )
     arrays = {
         "RGB": np.repeat(truth[..., None] * 3, 3, axis=2) + noise(*size, 3, high=9, seed=seed),
-        "MSI": (np.repeat(truth[..., None], 8, axis=2).astype(np.uint16) * 100 + np.arange(8)).astype(np.uint16),
+        "MSI": (
+            np.repeat(truth[..., None], 8, axis=2).astype(np.uint16) * 100 + np.arange(8)
+        ).astype(np.uint16),
         "CLS": truth,
         "AGL": np.where(truth == 65, np.nan, truth).astype(np.float32),
     }
@@ -38,7 +42,11 @@ def found(root, **options):
 
 def codes_of(root, level=None, **options):
     result = swath.inspect(root, **options)
-    return [(f["code"], f["file"].rpartition("/")[2]) for f in result.findings if level in (None, f["level"])]
+    return [
+        (f["code"], f["file"].rpartition("/")[2])
+        for f in result.findings
+        if level in (None, f["level"])
+    ]
 
 
 @pytest.mark.parametrize("folder", ["", "flat", "Train-Track1-RGB/x"])
@@ -52,7 +60,10 @@ def test_it_is_found_in_any_arrangement_and_grouped_by_ground_tile(tmp_path, fol
         ("JAX_004_007", "JAX_004"),
         ("OMA_163_010", "OMA_163"),
     ]
-    assert all(s.labels.name == f"{s.name}_CLS.tif" and s.heights.name == f"{s.name}_AGL.tif" for s in catalogue.samples)
+    assert all(
+        s.labels.name == f"{s.name}_CLS.tif" and s.heights.name == f"{s.name}_AGL.tif"
+        for s in catalogue.samples
+    )
 
 
 def test_a_clean_folder_has_no_findings_and_the_contests_classes(tmp_path):
@@ -60,11 +71,16 @@ def test_a_clean_folder_has_no_findings_and_the_contests_classes(tmp_path):
         tile(tmp_path, name, "RGB CLS AGL")
     result = swath.inspect(tmp_path)
     assert result.findings == [] and result.bands == ["red", "green", "blue"]
-    assert [(c.code, c.pixels) for c in result.classes] == [(c, 3 * SIZE * SIZE // 6) for c in (2, 5, 6, 9, 17, 65)]
+    assert [(c.code, c.pixels) for c in result.classes] == [
+        (c, 3 * SIZE * SIZE // 6) for c in (2, 5, 6, 9, 17, 65)
+    ]
 
 
 def test_pixels_codes_and_heights_are_stored_as_they_are(tmp_path):
-    arrays = {name: tile(tmp_path / "s", name, "RGB MSI CLS AGL") for name in ("JAX_001_001", "JAX_002_001", "JAX_003_001")}
+    arrays = {
+        name: tile(tmp_path / "s", name, "RGB MSI CLS AGL")
+        for name in ("JAX_001_001", "JAX_002_001", "JAX_003_001")
+    }
     for bands, kind in (("rgb", "RGB"), ("msi", "MSI")):
         swath.prepare(tmp_path / "s", tmp_path / bands, bands=bands, test="JAX_001", val="none")
         dataset = Dataset(tmp_path / bands)
@@ -94,7 +110,9 @@ def test_no_ground_is_in_two_splits(tmp_path):
             tile(tmp_path / "s", f"JAX_{ground:03d}_{view:03d}")
     result = swath.prepare(tmp_path / "s", tmp_path / "d")
     groups = [set(split.groups) for split in result.splits.values()]
-    assert all(groups) and not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
+    assert all(groups) and not (
+        groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2]
+    )
     assert sum(split.images for split in result.splits.values()) == 18
 
 
@@ -107,7 +125,12 @@ def test_a_users_own_split_that_leaks_is_said(tmp_path):
 
 
 def test_how_to_keep_a_users_own_split_is_said(tmp_path):
-    for ground, folder in ((1, "Train-Track1"), (2, "Train-Track1"), (3, "Validate-Track1"), (4, "Validate-Track1")):
+    for ground, folder in (
+        (1, "Train-Track1"),
+        (2, "Train-Track1"),
+        (3, "Validate-Track1"),
+        (4, "Validate-Track1"),
+    ):
         tile(tmp_path / "s", f"JAX_00{ground}_001", folder=folder)
     (finding,) = swath.inspect(tmp_path / "s").findings
     assert (finding["level"], finding["code"]) == ("note", "own-split")
@@ -126,7 +149,9 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "Track1-CLS" / "JAX_002_001_CLS.tif").unlink()
     tile(tmp_path, "JAX_003_001", "RGB", size=(SIZE - 1, SIZE))
     tile(tmp_path, "JAX_004_001", "CLS", codes=(2, 5, 66))
-    tifffile.imwrite(tmp_path / "Track1-AGL" / "JAX_005_001_AGL.tif", np.full((SIZE, SIZE), np.nan, np.float32))
+    tifffile.imwrite(
+        tmp_path / "Track1-AGL" / "JAX_005_001_AGL.tif", np.full((SIZE, SIZE), np.nan, np.float32)
+    )
     tile(tmp_path, "JAX_006_001", "RGB", folder="again")
     tile(tmp_path, "JAX_007_001", "AGL", size=(SIZE, SIZE + 1))
     tile(tmp_path, "JAX_008_001", "RGB CLS AGL", size=(SIZE - 1, SIZE))
@@ -140,7 +165,9 @@ def test_bad_files_are_named(tmp_path):
         ("duplicate-pass", "JAX_006_001_RGB.tif"),
         ("size-mismatch", "JAX_007_001_AGL.tif"),
     }
-    assert "code 66" in next(f["message"] for f in swath.inspect(tmp_path).findings if f["code"] == "unknown-code")
+    assert "code 66" in next(
+        f["message"] for f in swath.inspect(tmp_path).findings if f["code"] == "unknown-code"
+    )
 
 
 @pytest.mark.parametrize("value", [-9999.0, 1e30])
@@ -152,9 +179,13 @@ def test_a_number_that_is_no_height_is_said_and_not_learnt(tmp_path, value):
     heights[3] = np.nan
     tifffile.imwrite(tmp_path / "s" / "Track1-AGL" / "JAX_001_001_AGL.tif", heights)
     (finding,) = swath.inspect(tmp_path / "s").findings
-    assert finding["code"] == "odd-heights" and finding["message"].startswith(f"{3 * SIZE} pixels lie below -100 or above 1000")
+    assert finding["code"] == "odd-heights" and finding["message"].startswith(
+        f"{3 * SIZE} pixels lie below -100 or above 1000"
+    )
     swath.prepare(tmp_path / "s", tmp_path / "d", test="JAX_002", val="none")
-    stored = next(i for i in Dataset(tmp_path / "d").images if i.name == "JAX_001_001").read_heights(whole(SIZE, SIZE))
+    stored = next(
+        i for i in Dataset(tmp_path / "d").images if i.name == "JAX_001_001"
+    ).read_heights(whole(SIZE, SIZE))
     assert np.isnan(stored[:4]).all() and (stored[4:] == 12.5).all()
 
 
@@ -163,7 +194,9 @@ def test_images_without_heights_among_others_are_said(tmp_path):
         tile(tmp_path, f"JAX_00{number}_001", "RGB CLS AGL" if number == 1 else "RGB CLS")
     (finding,) = swath.inspect(tmp_path).findings
     assert (finding["level"], finding["code"]) == ("note", "missing-heights")
-    assert finding["file"].endswith("JAX_002_001_RGB.tif") and finding["message"].startswith("2 of 3 images")
+    assert finding["file"].endswith("JAX_002_001_RGB.tif") and finding["message"].startswith(
+        "2 of 3 images"
+    )
 
 
 def test_an_image_of_odd_size_is_said(tmp_path):
@@ -179,7 +212,9 @@ def test_bad_samples_can_be_skipped(tmp_path):
     (tmp_path / "s" / "Track1-RGB" / "JAX_003_001_RGB.tif").unlink()
     with pytest.raises(DataError, match="inspect"):
         swath.prepare(tmp_path / "s", tmp_path / "d", test="JAX_001", val="none")
-    result = swath.prepare(tmp_path / "s", tmp_path / "d", test="JAX_001", val="none", skip_bad=True)
+    result = swath.prepare(
+        tmp_path / "s", tmp_path / "d", test="JAX_001", val="none", skip_bad=True
+    )
     assert (result.images, result.skipped) == (2, ["JAX_004_001", "mask JAX_003_001_CLS.tif"])
 
 
@@ -188,7 +223,11 @@ def test_images_without_classes_may_be_kept(tmp_path):
         tile(tmp_path / "s", f"JAX_00{number}_001", "RGB CLS" if number < 3 else "RGB")
     assert codes_of(tmp_path / "s", "error") == [("missing-mask", "JAX_003_001_RGB.tif")]
     swath.prepare(tmp_path / "s", tmp_path / "d", unlabeled=True, test="JAX_001", val="none")
-    assert [s.split for s in Dataset(tmp_path / "d").manifest.samples] == ["test", "train", "unlabeled"]
+    assert [s.split for s in Dataset(tmp_path / "d").manifest.samples] == [
+        "test",
+        "train",
+        "unlabeled",
+    ]
 
 
 def test_the_wrong_bands_are_said(tmp_path):

@@ -28,12 +28,16 @@ def paired(catalogue):
     """Return image to mask, as paths below the root."""
     root = catalogue.root
     return {
-        s.images[0].relative_to(root).as_posix(): s.labels and s.labels.relative_to(root).as_posix() for s in catalogue.samples
+        s.images[0].relative_to(root).as_posix(): s.labels and s.labels.relative_to(root).as_posix()
+        for s in catalogue.samples
     }
 
 
 def findings(catalogue):
-    return sorted((f.level, f.code, Path(f.file).relative_to(catalogue.root).as_posix()) for f in catalogue.findings)
+    return sorted(
+        (f.level, f.code, Path(f.file).relative_to(catalogue.root).as_posix())
+        for f in catalogue.findings
+    )
 
 
 def errors(catalogue):
@@ -50,9 +54,15 @@ def errors(catalogue):
         {"Images/a.TIF": "Masks/a.PNG"},
         {"JPEGImages/a.jpg": "SegmentationClass/a.png"},
         {"s2/a.tif": "masks/s2/a.tif"},
-        {"Tile 1/images/part 1.jpg": "Tile 1/masks/part 1.png", "Tile 2/images/part 1.jpg": "Tile 2/masks/part 1.png"},
+        {
+            "Tile 1/images/part 1.jpg": "Tile 1/masks/part 1.png",
+            "Tile 2/images/part 1.jpg": "Tile 2/masks/part 1.png",
+        },
         {"images/x/a.tif": "labels/x/a.tif", "images/y/a.tif": "labels/y/a.tif"},
-        {"train/images/x/a.tif": "train/labels/x/a.tif", "val/images/x/a.tif": "val/labels/x/a.tif"},
+        {
+            "train/images/x/a.tif": "train/labels/x/a.tif",
+            "val/images/x/a.tif": "val/labels/x/a.tif",
+        },
         {"a/b/c/images/1.tif": "a/b/c/masks/1.tif"},
         {"x.tif": "x_mask.png", "y.tif": "y_mask.tif"},
         {"x.tif": "x-label.tif"},
@@ -76,7 +86,11 @@ def errors(catalogue):
         {"images/a.v1.tif": "masks/a.v1.tif", "images/a.v2.tif": "masks/a.v2.tif"},
         {"images/mask_1.tif": "masks/mask_1.tif"},
         {"images/label_gt.tif": "masks/label_gt.tif", "images/label.tif": "masks/label.tif"},
-        {"images/1.tif": "masks/1.tif", "images/10.tif": "masks/10.tif", "images/2.tif": "masks/2.tif"},
+        {
+            "images/1.tif": "masks/1.tif",
+            "images/10.tif": "masks/10.tif",
+            "images/2.tif": "masks/2.tif",
+        },
     ],
     ids=lambda wanted: next(iter(wanted)),
 )
@@ -89,19 +103,28 @@ def test_arrangements(tmp_path, wanted):
 
 
 @given(
-    st.lists(st.text("ab1_ é", min_size=1, max_size=5).map(lambda n: n.strip(" _")), min_size=1, max_size=6, unique=True),
+    st.lists(
+        st.text("ab1_ é", min_size=1, max_size=5).map(lambda n: n.strip(" _")),
+        min_size=1,
+        max_size=6,
+        unique=True,
+    ),
     st.randoms(),
 )
 def test_pairs_do_not_depend_on_the_order_of_a_listing(names, rng):
     assume(all(names))
-    files = [Path("/r/images", f"{n}.tif") for n in names] + [Path("/r/masks", f"{n}_mask.png") for n in names]
+    files = [Path("/r/images", f"{n}.tif") for n in names] + [
+        Path("/r/masks", f"{n}_mask.png") for n in names
+    ]
     shuffled = rng.sample(files, len(files))
     results = []
     for listing in (files, shuffled):
         classified = [pairs._classify(p, Path("/r")) for p in listing]
         images, masks = ([f for f in classified if f.role == role] for role in ("image", "mask"))
         results.append(pairs._pair(pairs._named(images), masks)[0])
-    assert results[0] == results[1] == dict(zip(files[: len(names)], files[len(names) :], strict=True))
+    assert (
+        results[0] == results[1] == dict(zip(files[: len(names)], files[len(names) :], strict=True))
+    )
 
 
 def test_never_by_sort_order(tmp_path):
@@ -111,7 +134,10 @@ def test_never_by_sort_order(tmp_path):
 
 
 def test_composed_and_decomposed_letters_are_the_same(tmp_path):
-    image, mask = (f"{kind}/{unicodedata.normalize(form, 'Größe')}.tif" for kind, form in (("images", "NFC"), ("masks", "NFD")))
+    image, mask = (
+        f"{kind}/{unicodedata.normalize(form, 'Größe')}.tif"
+        for kind, form in (("images", "NFC"), ("masks", "NFD"))
+    )
     assert paired(find(lay(tmp_path, image, mask))) == {image: mask}
 
 
@@ -141,7 +167,11 @@ def test_what_could_be_either_is_told_and_not_guessed(tmp_path, files, doubtful)
 def test_a_missing_mask_names_the_image_and_the_sample(tmp_path):
     root = lay(tmp_path, "T/images/a.tif", "T/images/b.tif", "T/masks/b.tif")
     (finding,) = (f for f in find(root).findings if f.code == "missing-mask")
-    assert (finding.level, finding.file, finding.sample) == ("error", str(root / "T/images/a.tif"), "T/a")
+    assert (finding.level, finding.file, finding.sample) == (
+        "error",
+        str(root / "T/images/a.tif"),
+        "T/a",
+    )
     assert "--unlabeled" in finding.fix
     (finding,) = (f for f in find(root, unlabeled=True).findings if f.code == "missing-mask")
     assert finding.level == "note"
@@ -154,13 +184,17 @@ def test_an_orphan_has_a_name_that_may_be_skipped(tmp_path):
 
 
 def test_unlabelled_images_of_one_name_get_names_of_their_own(tmp_path):
-    found = find(lay(tmp_path, "images/a.tif", "images/a.jpg", "images/a~2.tif", "images/c~1.tif"), unlabeled=True)
+    found = find(
+        lay(tmp_path, "images/a.tif", "images/a.jpg", "images/a~2.tif", "images/c~1.tif"),
+        unlabeled=True,
+    )
     assert sorted(s.name for s in found.samples) == ["a", "a~2", "a~2~2", "c~1"]
     assert not errors(found)
 
 
 @pytest.mark.parametrize(
-    ("files", "words"), [([], "no image"), (["notes.txt"], "no image"), (["masks/a.tif"], "masks here but no images")]
+    ("files", "words"),
+    [([], "no image"), (["notes.txt"], "no image"), (["masks/a.tif"], "masks here but no images")],
 )
 def test_a_folder_without_images(tmp_path, files, words):
     (finding,) = find(lay(tmp_path, *files)).findings
@@ -189,7 +223,9 @@ def test_what_is_hidden_or_no_raster_is_left_alone(tmp_path):
 
 
 def test_a_hidden_folder_above_the_source_does_not_matter(tmp_path):
-    assert paired(find(lay(tmp_path / ".data", "images/a.tif", "masks/a.png"))) == {"images/a.tif": "masks/a.png"}
+    assert paired(find(lay(tmp_path / ".data", "images/a.tif", "masks/a.png"))) == {
+        "images/a.tif": "masks/a.png"
+    }
 
 
 # Groups.
@@ -200,20 +236,34 @@ def groups(root, **options):
 
 def test_the_folder_above_is_the_group(tmp_path):
     files = [
-        f"Tile {t}/{kind}/part {i}.{e}" for t in (1, 2) for i in (1, 2) for kind, e in (("images", "jpg"), ("masks", "png"))
+        f"Tile {t}/{kind}/part {i}.{e}"
+        for t in (1, 2)
+        for i in (1, 2)
+        for kind, e in (("images", "jpg"), ("masks", "png"))
     ]
-    assert groups(lay(tmp_path, *files)) == ({f"Tile {t}/part {i}": f"Tile {t}" for t in (1, 2) for i in (1, 2)}, [])
+    assert groups(lay(tmp_path, *files)) == (
+        {f"Tile {t}/part {i}": f"Tile {t}" for t in (1, 2) for i in (1, 2)},
+        [],
+    )
 
 
 def test_the_folder_below_is_the_group_too(tmp_path):
-    files = [f"{kind}/{place}/{i}.tif" for kind in ("images", "masks") for place in ("x", "y") for i in (1, 2)]
+    files = [
+        f"{kind}/{place}/{i}.tif"
+        for kind in ("images", "masks")
+        for place in ("x", "y")
+        for i in (1, 2)
+    ]
     assert set(groups(lay(tmp_path, *files))[0].values()) == {"x", "y"}
 
 
 def test_images_of_one_folder_are_groups_with_a_warning(tmp_path):
     files = [f"{kind}/{i}.tif" for kind in ("images", "masks") for i in (1, 2)]
     assert groups(lay(tmp_path / "a", *files)) == ({"1": "1", "2": "2"}, ["single-group"])
-    assert groups(lay(tmp_path / "b", *[f"T/{f}" for f in files])) == ({"T/1": "1", "T/2": "2"}, ["single-group"])
+    assert groups(lay(tmp_path / "b", *[f"T/{f}" for f in files])) == (
+        {"T/1": "1", "T/2": "2"},
+        ["single-group"],
+    )
 
 
 def test_one_image_is_cut_into_blocks(tmp_path):
@@ -221,7 +271,12 @@ def test_one_image_is_cut_into_blocks(tmp_path):
 
 
 def test_images_at_the_top_are_a_group_beside_others(tmp_path):
-    files = [f"{place}{kind}/{i}.tif" for place in ("", "x/") for kind in ("images", "masks") for i in (1, 2)]
+    files = [
+        f"{place}{kind}/{i}.tif"
+        for place in ("", "x/")
+        for kind in ("images", "masks")
+        for i in (1, 2)
+    ]
     assert groups(lay(tmp_path, *files)) == ({"1": ".", "2": ".", "x/1": "x", "x/2": "x"}, [])
 
 
@@ -238,12 +293,18 @@ TWO = ["images/x1.tif", "masks/x1.tif", "images/x10.tif", "masks/x10.tif"]
 
 def test_ignored_files_go_by_the_longest_name_they_begin_with(tmp_path):
     root = lay(tmp_path, *TWO, "clouds/x1_cloud.tif", "clouds/x10_cloud.tif", "clouds/x10.tif")
-    assert ignored(root, "clouds/*.tif") == ({"x1": ["x1_cloud.tif"], "x10": ["x10.tif", "x10_cloud.tif"]}, [])
+    assert ignored(root, "clouds/*.tif") == (
+        {"x1": ["x1_cloud.tif"], "x10": ["x10.tif", "x10_cloud.tif"]},
+        [],
+    )
 
 
 def test_a_number_is_not_cut_in_two(tmp_path):
     root = lay(tmp_path, *TWO, "clouds/x11_cloud.tif")
-    assert ignored(root, "clouds/*.tif") == ({"x1": [], "x10": []}, [("orphan-mask", "x11_cloud.tif")])
+    assert ignored(root, "clouds/*.tif") == (
+        {"x1": [], "x10": []},
+        [("orphan-mask", "x11_cloud.tif")],
+    )
 
 
 def test_ignored_files_of_equal_names_go_by_folder(tmp_path):
@@ -253,29 +314,52 @@ def test_ignored_files_of_equal_names_go_by_folder(tmp_path):
     below = lay(tmp_path / "below", *files, "clouds/T 2/a_cloud.tif")
     assert ignored(below, "clouds/**/*.tif") == ({"T 1/a": [], "T 2/a": ["a_cloud.tif"]}, [])
     unclear = lay(tmp_path / "unclear", *files, "clouds/a_cloud.tif")
-    assert ignored(unclear, "clouds/*") == ({"T 1/a": [], "T 2/a": []}, [("orphan-mask", "a_cloud.tif")])
+    assert ignored(unclear, "clouds/*") == (
+        {"T 1/a": [], "T 2/a": []},
+        [("orphan-mask", "a_cloud.tif")],
+    )
 
 
 def test_ignored_files_of_nameless_images_go_by_folder(tmp_path):
-    root = lay(tmp_path, *[f"{site}/{name}.tif" for site in "AB" for name in ("image", "mask", "cloud")])
-    assert ignored(root, "*/cloud.tif") == ({"A/image": ["cloud.tif"], "B/image": ["cloud.tif"]}, [])
+    root = lay(
+        tmp_path, *[f"{site}/{name}.tif" for site in "AB" for name in ("image", "mask", "cloud")]
+    )
+    assert ignored(root, "*/cloud.tif") == (
+        {"A/image": ["cloud.tif"], "B/image": ["cloud.tif"]},
+        [],
+    )
 
 
 def test_one_image_takes_any_ignored_file(tmp_path):
-    assert ignored(lay(tmp_path, "images/a.tif", "masks/a.tif", "quality.tif"), "quality.tif") == ({"a": ["quality.tif"]}, [])
+    assert ignored(lay(tmp_path, "images/a.tif", "masks/a.tif", "quality.tif"), "quality.tif") == (
+        {"a": ["quality.tif"]},
+        [],
+    )
 
 
 def test_a_pattern_without_files_is_an_error(tmp_path):
-    assert ignored(lay(tmp_path, *TWO), "clouds/*") == ({"x1": [], "x10": []}, [("no-masks", tmp_path.name)])
+    assert ignored(lay(tmp_path, *TWO), "clouds/*") == (
+        {"x1": [], "x10": []},
+        [("no-masks", tmp_path.name)],
+    )
 
 
 def test_patterns_reach_beyond_the_folder_and_brackets_are_no_pattern(tmp_path, monkeypatch):
     root = lay(tmp_path / "data [v1]", *TWO, "clouds/x1_c.tif")
     lay(tmp_path / "elsewhere", "x10_c.tif")
     monkeypatch.chdir(tmp_path)
-    assert ignored(root, "clouds/*.tif", "elsewhere/*.tif") == ({"x1": ["x1_c.tif"], "x10": ["x10_c.tif"]}, [])
-    assert ignored(root, "clouds/*", str(tmp_path / "elsewhere" / "*.tif"))[0] == {"x1": ["x1_c.tif"], "x10": ["x10_c.tif"]}
-    assert ignored(Path("data [v1]"), "data [[]v1]/clouds/*.tif")[0] == {"x1": ["x1_c.tif"], "x10": []}
+    assert ignored(root, "clouds/*.tif", "elsewhere/*.tif") == (
+        {"x1": ["x1_c.tif"], "x10": ["x10_c.tif"]},
+        [],
+    )
+    assert ignored(root, "clouds/*", str(tmp_path / "elsewhere" / "*.tif"))[0] == {
+        "x1": ["x1_c.tif"],
+        "x10": ["x10_c.tif"],
+    }
+    assert ignored(Path("data [v1]"), "data [[]v1]/clouds/*.tif")[0] == {
+        "x1": ["x1_c.tif"],
+        "x10": [],
+    }
 
 
 # Real folders.
@@ -283,7 +367,10 @@ def test_dubai(shared_data):
     found = find(shared_data / "dubai")
     assert len(found.samples) == 72
     assert {s.group for s in found.samples} == {f"Tile {i}" for i in range(1, 9)}
-    assert all(s.images[0].stem == s.labels.stem and s.images[0].parent.parent == s.labels.parent.parent for s in found.samples)
+    assert all(
+        s.images[0].stem == s.labels.stem and s.images[0].parent.parent == s.labels.parent.parent
+        for s in found.samples
+    )
     assert not found.findings
 
 
@@ -305,4 +392,6 @@ def test_linked_folders_are_entered_once_and_broken_links_are_reported(tmp_path)
     (tmp_path / "elsewhere" / "images" / "c.tif").symlink_to(tmp_path / "gone.tif")
     catalogue = pairs.find(SourceOptions(root))
     assert [s.name for s in catalogue.samples] == ["a", "b", "c"]
-    assert [(f.code, Path(f.file).name) for f in catalogue.findings if f.level == "error"] == [("missing-mask", "c.tif")]
+    assert [(f.code, Path(f.file).name) for f in catalogue.findings if f.level == "error"] == [
+        ("missing-mask", "c.tif")
+    ]

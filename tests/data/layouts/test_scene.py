@@ -28,7 +28,11 @@ def scene(tmp_path):
         band(tmp_path / f"b{i}.tif")
     band(tmp_path / "rgb.tif", count=3)
     band(tmp_path / "labels.tif", (10, 15))
-    write_layer(tmp_path / "fields.gpkg", [box(0, 0, 5, 5)], {"code": [3], "kind": np.array(["wheat"], object)})
+    write_layer(
+        tmp_path / "fields.gpkg",
+        [box(0, 0, 5, 5)],
+        {"code": [3], "kind": np.array(["wheat"], object)},
+    )
     return tmp_path
 
 
@@ -44,8 +48,12 @@ def test_bands_of_one_grid_are_one_scene(scene):
 
 
 def test_the_given_order_is_the_order_of_bands(scene):
-    assert files(find(scene, images=["b4.tif", "b2.tif"], labels="labels.tif")) == [["b4.tif", "b2.tif"]]
-    assert files(find(scene, images=["b4.tif", "b*.tif"], labels="labels.tif")) == [["b4.tif", "b10.tif", "b2.tif"]]
+    assert files(find(scene, images=["b4.tif", "b2.tif"], labels="labels.tif")) == [
+        ["b4.tif", "b2.tif"]
+    ]
+    assert files(find(scene, images=["b4.tif", "b*.tif"], labels="labels.tif")) == [
+        ["b4.tif", "b10.tif", "b2.tif"]
+    ]
 
 
 def test_other_grids_and_images_of_several_bands_are_scenes(scene):
@@ -53,13 +61,19 @@ def test_other_grids_and_images_of_several_bands_are_scenes(scene):
     band(scene / "east" / "b2.tif", transform=east)
     band(scene / "east" / "b4.tif", transform=east)
     found = find(scene, images=["**/*.tif"], labels="labels.tif")
-    assert sorted(files(found)) == [["b10.tif", "b2.tif", "b4.tif"], ["b2.tif", "b4.tif"], ["rgb.tif"]]
+    assert sorted(files(found)) == [
+        ["b10.tif", "b2.tif", "b4.tif"],
+        ["b2.tif", "b4.tif"],
+        ["rgb.tif"],
+    ]
     assert len({s.name for s in found.samples}) == 3
 
 
 def test_label_and_mask_files_are_no_images(scene):
     band(scene / "cloud.tif")
-    (sample,) = find(scene, images=["b*.tif", "cloud.tif", "labels.tif"], labels="labels.tif", mask=["cloud.tif"]).samples
+    (sample,) = find(
+        scene, images=["b*.tif", "cloud.tif", "labels.tif"], labels="labels.tif", mask=["cloud.tif"]
+    ).samples
     assert [p.name for p in sample.images] == ["b10.tif", "b2.tif", "b4.tif"]
     assert sample.ignored == (scene / "cloud.tif",)
 
@@ -119,8 +133,14 @@ def test_images_and_labels_have_to_be_named(scene):
     [
         ({"images": ["c*.tif"], "labels": "labels.tif"}, "no file matches --images c"),
         ({"images": ["rgb.tif"], "labels": "none.tif"}, "no file matches --labels none.tif"),
-        ({"images": ["rgb.tif"], "labels": "labels.tif", "mask": ["cloud*"]}, "no file matches --mask cloud"),
-        ({"images": ["rgb.tif"], "labels": "fields.gpkg", "label_field": "crop"}, "no column 'crop'"),
+        (
+            {"images": ["rgb.tif"], "labels": "labels.tif", "mask": ["cloud*"]},
+            "no file matches --mask cloud",
+        ),
+        (
+            {"images": ["rgb.tif"], "labels": "fields.gpkg", "label_field": "crop"},
+            "no column 'crop'",
+        ),
     ],
 )
 def test_what_is_not_there_is_named(scene, options, words):

@@ -17,7 +17,8 @@ _LAYOUTS = {"contest": dfc2019.find, "pairs": pairs.find, "scene": scene.find}
 def find(options: SourceOptions) -> Catalogue:
     """List the samples of a source folder.
 
-    `auto` is `scene` where images or labels are named, `contest` where files have its names, else `pairs`.
+    `auto` is `scene` where images or labels are named, `contest` where files have its names, else
+    `pairs`.
 
     Raises:
         DataError: the folder does not exist, or the named images or labels do not.
@@ -26,7 +27,11 @@ def find(options: SourceOptions) -> Catalogue:
     if not options.root.exists():
         raise DataError("there is no such folder", file=options.root, fix="Check the path")
     if not options.root.is_dir():
-        fix = "Unpack it, and give the folder" if is_zipfile(options.root) else "Give the folder it lies in"
+        fix = (
+            "Unpack it, and give the folder"
+            if is_zipfile(options.root)
+            else "Give the folder it lies in"
+        )
         raise DataError("this is a file, and a folder is wanted", file=options.root, fix=fix)
     layout = options.layout
     if layout == "auto":
@@ -35,7 +40,10 @@ def find(options: SourceOptions) -> Catalogue:
         else:
             layout = "contest" if dfc2019.recognises(options.root) else "pairs"
     if layout != "scene" and (options.images or options.labels or options.label_field):
-        raise UsageError("--images, --labels and --label-field are for the scene layout", fix="Leave them or --layout out")
+        raise UsageError(
+            "--images, --labels and --label-field are for the scene layout",
+            fix="Leave them or --layout out",
+        )
     if layout != "contest" and options.bands:
         raise UsageError("--bands is for the contest layout", fix="Leave it out")
     return _LAYOUTS[layout](options)

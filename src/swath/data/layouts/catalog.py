@@ -32,9 +32,11 @@ class Sample:
     Attributes:
         name: unique in the catalogue; a relative path without extension.
         images: files whose bands are stacked, usually one.
-        labels: a label raster, a vector layer that was read already, or None for an unlabelled image.
+        labels: a label raster, a vector layer that was read already, or None for an unlabelled
+            image.
         ignored: mask rasters whose non-zero pixels are ignored.
-        group: samples of one group see the same ground; None where the image is to be cut into blocks, a group each.
+        group: samples of one group see the same ground; None where the image is to be cut into
+            blocks, a group each.
         warp: True where a label raster may lie on another grid.
         bands: names of the bands, where the layout knows them; empty for the files' own.
         heights: raster of heights above ground in metres, NaN or nodata where unknown.
@@ -52,7 +54,12 @@ class Sample:
     @property
     def stamp(self) -> dict[str, str]:
         """Size and time of change of its files; see `fingerprint`."""
-        files = [*self.images, self.label_file, *self.ignored, *([self.heights] if self.heights else [])]
+        files = [
+            *self.images,
+            self.label_file,
+            *self.ignored,
+            *([self.heights] if self.heights else []),
+        ]
         return fingerprint(map(str, files))
 
     @property
@@ -106,7 +113,9 @@ class Sample:
 def known_heights(pixels: Pixels) -> NDArray[np.float32]:
     """Return heights in metres (rows, columns), NaN where they are unknown or none that anything on Earth has."""
     heights = pixels.values[0]
-    return np.where(pixels.valid & (heights >= LOWEST) & (heights <= HIGHEST), heights, np.nan).astype(np.float32)
+    return np.where(
+        pixels.valid & (heights >= LOWEST) & (heights <= HIGHEST), heights, np.nan
+    ).astype(np.float32)
 
 
 def files_below(root: Path) -> Iterator[Path]:

@@ -1,8 +1,9 @@
 """Layout `contest`: Track 1 of the 2019 IEEE GRSS Data Fusion Contest, in any arrangement of folders.
 
-A file is named city, ground tile, satellite pass and kind, such as `JAX_163_010_RGB.tif`. Kinds: `RGB` (uint8, 3 bands), `MSI`
-(uint16, the 8 bands of WorldView-3), `CLS` (uint8, LAS codes), `AGL` (float32, metres above ground, NaN unknown). Some 28
-passes see one ground tile, so the ground tile is the group.
+A file is named city, ground tile, satellite pass and kind, such as `JAX_163_010_RGB.tif`. Kinds:
+`RGB` (uint8, 3 bands), `MSI` (uint16, the 8 bands of WorldView-3), `CLS` (uint8, LAS codes), `AGL`
+(float32, metres above ground, NaN unknown). Some 28 passes see one ground tile, so the ground tile
+is the group.
 
 Source: Bosch et al. 2019, "Semantic Stereo for Incidental Satellite Images" (WACV).
 """
@@ -40,7 +41,14 @@ LEGEND = Legend(
 """The contest's classes; unlabeled ground is neither learnt nor scored."""
 
 NAME = re.compile(r"([A-Z]{3}_\d+)_(\d+)_(RGB|MSI|CLS|AGL)\.tiff?", re.IGNORECASE)
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
+SPLITS = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validate": "val",
+    "validation": "val",
+    "test": "test",
+}
 """Words in folder names that say that a user has split the data."""
 
 
@@ -61,7 +69,9 @@ def find(options: SourceOptions) -> Catalogue:
     """List the images of the wanted kind with their classes and heights, by ground tile."""
     root = options.root
     kind, bands = KINDS[options.bands or "rgb"]
-    by_kind: dict[str, dict[str, list[_File]]] = {k: defaultdict(list) for k in ("RGB", "MSI", "CLS", "AGL")}
+    by_kind: dict[str, dict[str, list[_File]]] = {
+        k: defaultdict(list) for k in ("RGB", "MSI", "CLS", "AGL")
+    }
     for file in _files(root):
         by_kind[file.kind][file.name].append(file)
     ignored = {p for pattern in options.mask for p in matching(root, pattern)}
@@ -73,17 +83,31 @@ def find(options: SourceOptions) -> Catalogue:
             findings.append(_missing(images[0], options.unlabeled))
         samples.append(
             Sample(
-                name, (images[0].path,), truth[0].path if truth else None, bands=bands, group=images[0].ground,
+                name,
+                (images[0].path,),
+                truth[0].path if truth else None,
+                bands=bands,
+                group=images[0].ground,
                 heights=heights[0].path if heights else None,
                 ignored=tuple(sorted(p for p in ignored if p.name.startswith(name))),
             )
-        )  # fmt: skip
+        )
     for other in ("CLS", "AGL"):
-        findings += [_orphan(files[0], kind) for name, files in sorted(by_kind[other].items()) if name not in by_kind[kind]]
+        findings += [
+            _orphan(files[0], kind)
+            for name, files in sorted(by_kind[other].items())
+            if name not in by_kind[kind]
+        ]
     findings += _without_heights(samples)
     if not samples:  # that no other file has its image then need not be said
         findings = [_empty(root, kind, bool(by_kind["RGB"] or by_kind["MSI"]))]
-    return Catalogue(root, "contest", tuple(samples), tuple([*findings, *_own_splits(root, by_kind[kind])]), LEGEND)
+    return Catalogue(
+        root,
+        "contest",
+        tuple(samples),
+        tuple([*findings, *_own_splits(root, by_kind[kind])]),
+        LEGEND,
+    )
 
 
 def _files(root: Path) -> Iterator[_File]:
@@ -97,23 +121,35 @@ def _files(root: Path) -> Iterator[_File]:
 def _twice(name: str, files: list[_File]) -> Finding:
     where = ", ".join(str(f.path.parent) for f in files)
     return Finding(
-        "error", "duplicate-pass", str(files[1].path), f"This pass is here {len(files)} times (in {where}).",
-        "Keep one of the files, or leave the pass out (--skip-bad does).", sample=name,
-    )  # fmt: skip
+        "error",
+        "duplicate-pass",
+        str(files[1].path),
+        f"This pass is here {len(files)} times (in {where}).",
+        "Keep one of the files, or leave the pass out (--skip-bad does).",
+        sample=name,
+    )
 
 
 def _missing(image: _File, unlabeled: bool) -> Finding:
     return Finding(
-        "note" if unlabeled else "error", "missing-mask", str(image.path), f"This image has no {image.name}_CLS.tif.",
-        "Add it, say --unlabeled to keep the image without labels, or leave it out (--skip-bad does).", sample=image.name,
-    )  # fmt: skip
+        "note" if unlabeled else "error",
+        "missing-mask",
+        str(image.path),
+        f"This image has no {image.name}_CLS.tif.",
+        "Add it, say --unlabeled to keep the image without labels, or leave it out (--skip-bad does).",
+        sample=image.name,
+    )
 
 
 def _orphan(file: _File, kind: str) -> Finding:
     return Finding(
-        "error", "orphan-mask", str(file.path), f"This file has no {file.name}_{kind}.tif.",
-        "Add the image, or leave this file out (--skip-bad does).", sample=f"mask {file.path.name}",
-    )  # fmt: skip
+        "error",
+        "orphan-mask",
+        str(file.path),
+        f"This file has no {file.name}_{kind}.tif.",
+        "Add the image, or leave this file out (--skip-bad does).",
+        sample=f"mask {file.path.name}",
+    )
 
 
 def _without_heights(samples: Sequence[Sample]) -> Iterator[Finding]:
@@ -121,14 +157,20 @@ def _without_heights(samples: Sequence[Sample]) -> Iterator[Finding]:
     without = [s for s in samples if s.heights is None]
     if 0 < len(without) < len(samples):
         yield Finding(
-            "note", "missing-heights", str(without[0].images[0]),
+            "note",
+            "missing-heights",
+            str(without[0].images[0]),
             f"{len(without)} of {len(samples)} images have no *_AGL.tif, this one first; their classes are used.",
             "Add them, if heights are to be learnt and scored there.",
-        )  # fmt: skip
+        )
 
 
 def _empty(root: Path, kind: str, others: bool) -> Finding:
-    fix = "Say --bands rgb or --bands msi, whichever is here." if others else "Give the folder of the contest's Track 1."
+    fix = (
+        "Say --bands rgb or --bands msi, whichever is here."
+        if others
+        else "Give the folder of the contest's Track 1."
+    )
     return Finding("error", "no-images", str(root), f"There is no *_{kind}.tif here.", fix)
 
 
@@ -143,14 +185,25 @@ def _own_splits(root: Path, images: dict[str, list[_File]]) -> Iterator[Finding]
     if torn:
         listed = ", ".join(torn[:5]) + (f" and {len(torn) - 5} more" if len(torn) > 5 else "")
         yield Finding(
-            "warning", "split-leak", str(root), f"The folders here put the same ground into several splits: {listed}.",
+            "warning",
+            "split-leak",
+            str(root),
+            f"The folders here put the same ground into several splits: {listed}.",
             "Let `prepare` split them (it keeps ground tiles together), and don't compare with scores of that split.",
-        )  # fmt: skip
+        )
         return
-    own = {split: sorted(ground for ground, found in splits.items() if split in found) for split in ("train", "val", "test")}
+    own = {
+        split: sorted(ground for ground, found in splits.items() if split in found)
+        for split in ("train", "val", "test")
+    }
     if sum(map(bool, own.values())) > 1:
-        options = " ".join(f"--{split} {','.join(own[split]) or 'none'}" for split in ("test", "val"))
+        options = " ".join(
+            f"--{split} {','.join(own[split]) or 'none'}" for split in ("test", "val")
+        )
         yield Finding(
-            "note", "own-split", str(root), "The folders here are named as splits, and `prepare` makes its own all the same.",
+            "note",
+            "own-split",
+            str(root),
+            "The folders here are named as splits, and `prepare` makes its own all the same.",
             f"To keep yours, say {options}.",
-        )  # fmt: skip
+        )

@@ -1,7 +1,8 @@
 """Layout `pairs`: images and masks side by side, paired by name.
 
-Met as `images/` + `masks/` (or `labels/`, `gt/`, ...) at any depth, as one folder per scene with both inside, and as
-`x.tif` + `x_mask.png` in one folder. Pairing never depends on the order of a listing.
+Met as `images/` + `masks/` (or `labels/`, `gt/`, ...) at any depth, as one folder per scene with
+both inside, and as `x.tif` + `x_mask.png` in one folder. Pairing never depends on the order of a
+listing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _FOLDERS = _roles(
 )
 
 _SUFFIXES = _roles(
-    "image img sat rgb s2hand s1hand", "mask masks label labels labelhand gt truth seg lulc groundtruth annotation"
+    "image img sat rgb s2hand s1hand",
+    "mask masks label labels labelhand gt truth seg lulc groundtruth annotation",
 )
 
 
@@ -52,8 +54,9 @@ class _File:
 def find(options: SourceOptions) -> Catalogue:
     """List the pairs below a folder.
 
-    The group of a pair is the path of its folders without the one that says image or mask. Where that is one group for all,
-    each image is a group of its own (a warning says so), and where there is one image, it is cut into blocks.
+    The group of a pair is the path of its folders without the one that says image or mask. Where
+    that is one group for all, each image is a group of its own (a warning says so), and where there
+    is one image, it is cut into blocks.
     """
     root = options.root
     ignored = sorted({p for pattern in options.mask for p in matching(root, pattern)})
@@ -84,11 +87,14 @@ def _hint_at_scenes(root: Path) -> list[Finding]:
     layers = [p for p in files_below(root) if p.suffix.lower() in LAYERS]
     return [
         Finding(
-            "note", "vector-layer", str(path), "There are no masks here, but this vector layer.",
+            "note",
+            "vector-layer",
+            str(path),
+            "There are no masks here, but this vector layer.",
             f"If it holds the labels, say --images PATTERN --labels {path.name}.",
         )
         for path in layers[:1]
-    ]  # fmt: skip
+    ]
 
 
 def _words(text: str) -> list[str]:
@@ -114,7 +120,9 @@ def _classify(path: Path, root: Path) -> _File:
             break
     if role is None:
         role = _SUFFIXES.get(words[-1], "image") if words else "image"
-    group, stem = (unicodedata.normalize("NFC", text) for text in ("/".join(filter(None, folders)), path.stem))
+    group, stem = (
+        unicodedata.normalize("NFC", text) for text in ("/".join(filter(None, folders)), path.stem)
+    )
     return _File(path, role, group, stem)
 
 
@@ -124,13 +132,17 @@ def _named(images: Sequence[_File]) -> list[_File]:
     out = []
     for image in images:
         name = "/".join(filter(None, (image.group, image.stem)))
-        free = next(n for n in (name if i == 1 else f"{name}~{i}" for i in count(1)) if n not in taken)
+        free = next(
+            n for n in (name if i == 1 else f"{name}~{i}" for i in count(1)) if n not in taken
+        )
         taken.add(free)
         out.append(replace(image, name=free))
     return out
 
 
-def _pair(images: Sequence[_File], masks: Sequence[_File]) -> tuple[dict[Path, Path], list[Finding]]:
+def _pair(
+    images: Sequence[_File], masks: Sequence[_File]
+) -> tuple[dict[Path, Path], list[Finding]]:
     """Pair by equal names, then without the suffix of the mask's, then of both; more than one candidate is an error."""
     pairs: dict[Path, Path] = {}
     findings: list[Finding] = []
@@ -169,37 +181,47 @@ def _ambiguous(images: Sequence[_File], masks: Sequence[_File]) -> list[Finding]
     listed = ", ".join(f.path.name for f in (*images, *masks))
     return [
         Finding(
-            "error", "ambiguous-pair", str(image.path),
+            "error",
+            "ambiguous-pair",
+            str(image.path),
             f"{len(images)} image(s) and {len(masks)} mask(s) share one name ({listed}).",
             "Keep one image and one mask of that name, rename them, or leave them out (--skip-bad does).",
             sample=image.name,
         )
         for image in images
-    ]  # fmt: skip
+    ]
 
 
 def _orphan(mask: _File) -> Finding:
     return Finding(
-        "error", "orphan-mask", str(mask.path), "This mask has no image of its name.",
+        "error",
+        "orphan-mask",
+        str(mask.path),
+        "This mask has no image of its name.",
         "Add the image, rename one of them, or leave the mask out (--skip-bad does).",
         sample=f"mask {mask.path.name}",
-    )  # fmt: skip
+    )
 
 
 def _missing(image: _File, unlabeled: bool) -> Finding:
     return Finding(
-        "note" if unlabeled else "error", "missing-mask", str(image.path), "This image has no mask of its name.",
+        "note" if unlabeled else "error",
+        "missing-mask",
+        str(image.path),
+        "This image has no mask of its name.",
         "Add the mask, say --unlabeled to keep the image without labels, or leave it out (--skip-bad does).",
         sample=image.name,
-    )  # fmt: skip
+    )
 
 
 def _empty(root: Path, masks: bool) -> Finding:
     return Finding(
-        "error", "no-images", str(root),
+        "error",
+        "no-images",
+        str(root),
         "There are masks here but no images." if masks else "There is no image here.",
         f"Give a folder with images ({', '.join(sorted(EXTENSIONS))}), or name them with --images and --labels.",
-    )  # fmt: skip
+    )
 
 
 def _group(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Finding]]:
@@ -209,17 +231,24 @@ def _group(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Fi
     if len(samples) == 1:
         return [replace(samples[0], group=None)], []
     finding = Finding(
-        "warning", "single-group", str(root),
+        "warning",
+        "single-group",
+        str(root),
         "All images lie in one folder, so each is taken for a place of its own when the data are split.",
         "Put images that see the same ground into one folder each, or scores will be too good.",
-    )  # fmt: skip
+    )
     short = _unique_names(samples)
-    return [replace(s, group=PurePath(s.name).name if short else s.name) for s in samples], [finding]
+    return [replace(s, group=PurePath(s.name).name if short else s.name) for s in samples], [
+        finding
+    ]
 
 
 def _begins_with(stem: str, name: str) -> bool:
     """Tell whether `name` is the head of `stem`, and no number or word is cut in two; an empty name is of any."""
-    head, following = (unicodedata.normalize("NFC", text) for text in (stem[: len(name)], stem[len(name) : len(name) + 1]))
+    head, following = (
+        unicodedata.normalize("NFC", text)
+        for text in (stem[: len(name)], stem[len(name) : len(name) + 1])
+    )
     return head == unicodedata.normalize("NFC", name) and not (name and following.isalnum())
 
 
@@ -233,11 +262,18 @@ def _with_ignored(
 ) -> tuple[list[Sample], list[Finding]]:
     """Give each `--mask` file to the image whose name its own begins with.
 
-    The longest such name wins, and among equal ones the image that shares most folder names with the file.
+    The longest such name wins, and among equal ones the image that shares most folder names with
+    the file.
     """
     if globs and not ignored:
         return list(samples), [
-            Finding("error", "no-masks", str(root), f"No file matches --mask {' '.join(globs)}.", "Check the pattern.")
+            Finding(
+                "error",
+                "no-masks",
+                str(root),
+                f"No file matches --mask {' '.join(globs)}.",
+                "Check the pattern.",
+            )
         ]
     of: dict[str, list[Path]] = defaultdict(list)
     named: dict[str, list[Sample]] = defaultdict(list)
@@ -245,23 +281,35 @@ def _with_ignored(
         named[unicodedata.normalize("NFC", _strip(sample.images[0].stem))].append(sample)
     findings = []
     for path in ignored:
-        heads = {unicodedata.normalize("NFC", path.stem[:length]) for length in range(len(path.stem) + 1)}
-        fits = [s for head in heads for s in named.get(head, ()) if _begins_with(path.stem, _strip(s.images[0].stem))]
+        heads = {
+            unicodedata.normalize("NFC", path.stem[:length]) for length in range(len(path.stem) + 1)
+        }
+        fits = [
+            s
+            for head in heads
+            for s in named.get(head, ())
+            if _begins_with(path.stem, _strip(s.images[0].stem))
+        ]
         if len(samples) == 1:
             fits = list(samples)
         longest = max((len(s.images[0].stem) for s in fits), default=0)
         fits = [s for s in fits if len(s.images[0].stem) == longest]
-        near = [len({*path.resolve().parent.parts} & {*s.images[0].resolve().parent.parts}) for s in fits]
+        near = [
+            len({*path.resolve().parent.parts} & {*s.images[0].resolve().parent.parts})
+            for s in fits
+        ]
         fits = [s for s, shared in zip(fits, near, strict=True) if shared == max(near)]
         if len(fits) == 1:
             of[fits[0].name].append(path)
         else:
             findings.append(
                 Finding(
-                    "error", "orphan-mask", str(path),
+                    "error",
+                    "orphan-mask",
+                    str(path),
                     f"This --mask file belongs to {len(fits)} images by its name.",
                     "Begin its name with the image's name, or leave it out (--skip-bad does).",
                     sample=f"mask {path.name}",
                 )
-            )  # fmt: skip
+            )
     return [replace(s, ignored=tuple(of[s.name])) for s in samples], findings

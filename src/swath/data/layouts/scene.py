@@ -17,8 +17,9 @@ from swath.options import SourceOptions
 def find(options: SourceOptions) -> Catalogue:
     """List the scenes named by `--images`, each with the labels of `--labels`.
 
-    Files of one grid that have one band each are the bands of one scene, in the order given (a pattern gives them by name);
-    all others are scenes. Each scene is cut into blocks, which are the groups of the split.
+    Files of one grid that have one band each are the bands of one scene, in the order given (a
+    pattern gives them by name); all others are scenes. Each scene is cut into blocks, which are the
+    groups of the split.
 
     Raises:
         UsageError: images or labels are not named.
@@ -39,7 +40,10 @@ def find(options: SourceOptions) -> Catalogue:
     images = [p for p in images if p not in ignored]
     scenes = _stacks(images)
     names = _names(scenes)
-    samples = tuple(Sample(name, tuple(files), labels, ignored, warp=True) for name, files in zip(names, scenes, strict=True))
+    samples = tuple(
+        Sample(name, tuple(files), labels, ignored, warp=True)
+        for name, files in zip(names, scenes, strict=True)
+    )
     return Catalogue(options.root, "scene", samples)
 
 
@@ -49,7 +53,9 @@ def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
     for pattern in patterns:
         matches = matching(root, pattern)
         if not matches:
-            raise DataError(f"no file matches {option} {pattern}", file=root, fix="Check the name or pattern")
+            raise DataError(
+                f"no file matches {option} {pattern}", file=root, fix="Check the name or pattern"
+            )
         out += [p for p in matches if p not in out]
     return out
 
@@ -78,4 +84,8 @@ def _grid_of_single_band(path: Path) -> Grid | None:
 
 def _names(scenes: Sequence[Sequence[Path]]) -> list[str]:
     names = [files[0].stem for files in scenes]
-    return names if len(set(names)) == len(names) else [str(files[0].with_suffix("")) for files in scenes]
+    return (
+        names
+        if len(set(names)) == len(names)
+        else [str(files[0].with_suffix("")) for files in scenes]
+    )
