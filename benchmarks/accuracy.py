@@ -10,7 +10,7 @@ quiet machine; comes first
        benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the
        worst test images
 
-GROUP is tries, world-tries, unlabelled, front, ablation (these choose settings, and never see a
+GROUP is tries, world-tries, unlabeled, front, ablation (these choose settings, and never see a
 test tile), tiles (leave one out), fixed, peers or world; all in this order if none is given.
 --peers PYTHON is an interpreter with torchgeo, segmentation-models-pytorch, timm and what Swath
 needs.
@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import torch
-from accuracy_guesses import make_guessed, make_labelled
+from accuracy_guesses import make_guessed, make_labeled
 from accuracy_networks import measure_networks
 from accuracy_pictures import draw_best_and_worst
 from accuracy_rows import (
@@ -80,8 +80,8 @@ from swath.commands.train import has_bf16
 from swath.data.dataset import Dataset, Sample
 from swath.data.folds import resplit
 from swath.evaluation.scoring import score
-from swath.io.atomic import whole_file
-from swath.io.raster import gdal
+from swath.io.atomic import atomic_file
+from swath.io.raster import gdal_env
 from swath.metrics.confusion import Scores
 from swath.models.model import Model
 
@@ -116,7 +116,7 @@ def data_of(data: str, images: Path, work: Path) -> Path:
     if (folder / "dataset.json").exists():
         return folder
     if data == FEW:
-        make_labelled(images, folder, VALIDATION_TILES[TUNING])
+        make_labeled(images, folder, VALIDATION_TILES[TUNING])
     elif data.startswith(WITHOUT):
         resplit(Dataset(data_of(FIXED, images, work)), folder, [data.removeprefix(WITHOUT)])
     else:
@@ -134,10 +134,10 @@ def data_of(data: str, images: Path, work: Path) -> Path:
 
 def add_relief(image: Path, relief: Path) -> None:
     """Put a picture of relief, on the same pixels, behind the bands of an image."""
-    with gdal(), rasterio.open(image) as world, rasterio.open(relief) as more:
+    with gdal_env(), rasterio.open(image) as world, rasterio.open(relief) as more:
         pixels = np.concatenate([world.read(), more.read()])
         profile = world.profile | {"count": len(pixels), "photometric": "minisblack"}
-    with whole_file(image) as partial, gdal(), rasterio.open(partial, "w", **profile) as out:
+    with atomic_file(image) as partial, gdal_env(), rasterio.open(partial, "w", **profile) as out:
         out.write(pixels)
         for i, name in enumerate(RELIEF_BANDS, 1):
             out.set_band_description(i, name)
@@ -215,7 +215,7 @@ class Benchmark:
                 self.images,
                 folder,
                 VALIDATION_TILES[TUNING],
-                self.model_of(GROUPS["unlabelled"][0]),
+                self.model_of(GROUPS["unlabeled"][0]),
             )
         return Dataset(data_of(trial.data, self.images, self.work))
 
@@ -282,7 +282,7 @@ class Benchmark:
         """Name what is to be trained first for a trial."""
         if trial.row == YARDSTICK:
             return YARDSTICK
-        return str(self.model_of(GROUPS["unlabelled"][0] if trial.data == GUESSED else trial))
+        return str(self.model_of(GROUPS["unlabeled"][0] if trial.data == GUESSED else trial))
 
     def _steps(self, trial: Trial) -> int:
         return 0 if trial.row == YARDSTICK else steps_of(trial, self.rates)

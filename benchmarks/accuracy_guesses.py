@@ -14,17 +14,17 @@ import yaml
 from PIL import Image
 
 import swath
-from swath.io.raster import gdal
+from swath.io.raster import gdal_env
 
-LABELLED, UNLABELLED = ("Tile 1",), ("Tile 4", "Tile 7")
+LABELED, UNLABELED = ("Tile 1",), ("Tile 4", "Tile 7")
 SURE = 80
 """Percent of confidence from which a pixel's class is a label."""
 
 
-def make_labelled(images: Path, folder: Path, validation: tuple[str, ...]) -> None:
+def make_labeled(images: Path, folder: Path, validation: tuple[str, ...]) -> None:
     """Make the dataset of the tiles that keep their labels, and of the tiles of validation."""
     source = folder.with_name(folder.name + "-source")
-    _link(images, source, (*LABELLED, *validation))
+    _link(images, source, (*LABELED, *validation))
     swath.prepare(
         source,
         folder,
@@ -40,12 +40,12 @@ def make_guessed(images: Path, folder: Path, validation: tuple[str, ...], model:
         folder.with_name(folder.name + "-source"),
         images.parent / "dubai-classes.yaml",
     )
-    _link(images, source, (*LABELLED, *validation))
-    colours = {
+    _link(images, source, (*LABELED, *validation))
+    colors = {
         c["name"]: tuple(bytes.fromhex(c["color"][1:]))
         for c in yaml.safe_load(classes.read_text())["classes"]
     }
-    for tile in UNLABELLED:
+    for tile in UNLABELED:
         maps = source / "maps"
         swath.predict(model, images / tile / "images", maps, confidence=True)
         (source / tile / "masks").mkdir(parents=True)
@@ -53,7 +53,7 @@ def make_guessed(images: Path, folder: Path, validation: tuple[str, ...], model:
             (images / tile / "images").resolve(), target_is_directory=True
         )
         for image in sorted((images / tile / "images").iterdir()):
-            Image.fromarray(_guessed(maps, image.stem, colours)).save(
+            Image.fromarray(_guessed(maps, image.stem, colors)).save(
                 source / tile / "masks" / f"{image.stem}.png"
             )
         shutil.rmtree(maps)
@@ -67,10 +67,10 @@ def _link(images: Path, source: Path, tiles: tuple[str, ...]) -> None:
         (source / tile).symlink_to((images / tile).resolve(), target_is_directory=True)
 
 
-def _guessed(maps: Path, name: str, colours: dict[str, tuple[int, ...]]) -> np.ndarray:
-    """Return a mask (rows, columns, 3) in the colours of the classes; unlabelled where the model was not sure."""
+def _guessed(maps: Path, name: str, colors: dict[str, tuple[int, ...]]) -> np.ndarray:
+    """Return a mask (rows, columns, 3) in the colors of the classes; unlabeled where the model was not sure."""
     with (
-        gdal(),
+        gdal_env(),
         rasterio.open(maps / f"{name}.tif") as codes,
         rasterio.open(maps / f"{name}_confidence.tif") as confidence,
     ):
@@ -80,7 +80,7 @@ def _guessed(maps: Path, name: str, colours: dict[str, tuple[int, ...]]) -> np.n
             codes.read(1),
             {k: v for k, v in codes.tags(1).items() if k.startswith("class_")},
         )
-    mask = np.full((*classes.shape, 3), colours["unlabeled"], np.uint8)
+    mask = np.full((*classes.shape, 3), colors["unlabeled"], np.uint8)
     for key, of in names.items():
-        mask[sure & (classes == int(key.removeprefix("class_")))] = colours[of]
+        mask[sure & (classes == int(key.removeprefix("class_")))] = colors[of]
     return mask

@@ -12,7 +12,7 @@ from accuracy_rows import Trial
 from torch.utils.flop_counter import FlopCounterMode
 from trials import processor
 
-from swath.inference.runtimes import ENGINES, choose
+from swath.inference.runtimes import ENGINES, choose_setup
 from swath.models.network import Network, NetworkSpec, to_onnx
 
 SIDE = 1024
@@ -27,7 +27,7 @@ def measure_networks(trials: list[Trial]) -> dict[str, Any]:
     One multiplication with its addition is two FLOP. Speed is the median of five, after a first
     run; the networks take turns. Weights are as they begin: they change neither.
     """
-    setup = choose("auto")
+    setup = choose_setup("auto")
     rows: dict[str, Any] = {}
     raw = np.random.default_rng(0).uniform(0, 255, (1, 3, SIDE, SIDE)).astype(np.float32)
     running = {}

@@ -25,7 +25,7 @@ more bands, with which a step takes 3% (latitude) and 7% (relief as well) longer
 counted.
 """
 
-FEW, GUESSED = f"{TUNING}, one tile labelled", f"{TUNING}, one tile labelled, two guessed"
+FEW, GUESSED = f"{TUNING}, one tile labeled", f"{TUNING}, one tile labeled, two guessed"
 """Data: one of the tiles that teach has labels; for the others, what a model of it says where it is sure."""
 
 VALIDATED = (TUNING, *FOLDS, FEW, GUESSED, WORLD_TUNING, WORLD_LATITUDE, WORLD_RELIEF)
@@ -37,7 +37,7 @@ WITHOUT = "without "
 
 SEEDS = (0, 1, 2)
 PEERS = {"torchgeo": "peer_torchgeo.py", "segmentation-models-pytorch": "peer_smp.py"}
-YARDSTICK = "colour of one pixel"
+YARDSTICK = "color of one pixel"
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no pretrained weights": {"weights": "none"},
     "one scale": {"scales": (1.0, 1.0), "scales_known": (1.0, 1.0)},
     "not turned": {"turns": False},
-    "not recoloured": {"brightness": 0.0, "contrast": 0.0},
+    "not recolored": {"brightness": 0.0, "contrast": 0.0},
     "classes drawn as they are": {"balance": 1.0},
     "no Dice": {"loss": "ce"},
     "patches not mixed": _BEFORE,
@@ -169,8 +169,8 @@ TRIES: dict[str, dict[str, Any]] = {
     "patches not mixed, Lovász instead of Dice": _BEFORE | _LOVASZ,
     "Lovász instead of Dice": _LOVASZ,
     "all patches mixed": {"mixed": 1.0},
-    "recoloured twice as much": {"brightness": 0.2, "contrast": 0.2},
-    "recoloured four times as much": {"brightness": 0.4, "contrast": 0.4},
+    "recolored twice as much": {"brightness": 0.2, "contrast": 0.2},
+    "recolored four times as much": {"brightness": 0.4, "contrast": 0.4},
     "encoder lite2": {"encoder": "tf_efficientnet_lite2"},
     "narrow decoder": NARROW,
     "constant rate, weights averaged": AVERAGED,
@@ -195,8 +195,8 @@ GROUPS: dict[str, list[Trial]] = {
         Trial(WORLD_LATITUDE, "latitude as a band", minutes=7),
         Trial(WORLD_RELIEF, "latitude and relief as bands", minutes=7),
     ],
-    "unlabelled": [
-        Trial(FEW, "one tile labelled"),
+    "unlabeled": [
+        Trial(FEW, "one tile labeled"),
         Trial(GUESSED, "then two more, with the first model's maps for labels"),
     ],
     "front": _tuning(TUNING, FRONT),

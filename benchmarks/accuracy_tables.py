@@ -59,9 +59,7 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
             "Tries on the world",
             "The same on ten training blocks of the world, held out",
         ),
-        _against_first(
-            found, "unlabelled", "Images without labels", "One tile of three has labels"
-        ),
+        _against_first(found, "unlabeled", "Images without labels", "One tile of three has labels"),
     ]
     if (DOCS / "accuracy.png").exists():
         parts.insert(
@@ -169,7 +167,7 @@ def _peers(found: Found) -> str:
 def _world(found: Found) -> str:
     """The demo's test blocks, beside the yardstick."""
     title = "## The world\n\nThe demo's 14 test blocks, seed 0. "
-    title += "The yardstick is the best map that looks at one pixel's colour alone."
+    title += "The yardstick is the best map that looks at one pixel's color alone."
     yardstick = found.of(next(t for t in GROUPS["world"] if t.row == YARDSTICK))
     lines = []
     for trial in GROUPS["world"]:

@@ -42,9 +42,9 @@ from swath.data.dataset import Dataset, StoredImage
 from swath.geo.tiling import Window
 from swath.inference.memory import freed_memory_kept
 from swath.training.patches import Batch, Batches, Patches, resized, stacked
-from swath.training.prefetch import Ahead
+from swath.training.prefetch import Prefetcher
 from swath.training.recipes import Recipe
-from swath.training.sampler import Ground
+from swath.training.sampler import PatchSampler
 
 SIDE, BATCH = 256, 4
 TURNS = 5
@@ -57,7 +57,7 @@ STEPS = 10
 IMAGES = 36
 """Photographs of Dubai; the test tiles are left out."""
 
-COLOURS = {0xE2A929: 1, 0x8429F6: 2, 0x6EC1E4: 3, 0x3C1098: 4, 0xFEDD3A: 5, 0x9B9B9B: 0}
+COLORS = {0xE2A929: 1, 0x8429F6: 2, 0x6EC1E4: 3, 0x3C1098: 4, 0xFEDD3A: 5, 0x9B9B9B: 0}
 CASES = ("jpeg", "deflate", "contest")
 RESULTS = Path(__file__).parent / "results"
 Pair = tuple[Path, Path]
@@ -93,12 +93,12 @@ def locate(path: Path, place: int) -> None:
 
 
 def codes(mask: Path) -> np.ndarray[Any, Any]:
-    """Return a mask of colours as codes (1, rows, columns)."""
+    """Return a mask of colors as codes (1, rows, columns)."""
     red, green, blue = np.asarray(Image.open(mask).convert("RGB"), np.int32).transpose(2, 0, 1)
     packed = red << 16 | green << 8 | blue
     out = np.zeros(packed.shape, np.uint8)
-    for colour, code in COLOURS.items():
-        out[packed == colour] = code
+    for color, code in COLORS.items():
+        out[packed == color] = code
     return out[None]
 
 
@@ -294,8 +294,8 @@ def patches(work: Path, files: dict[str, list[Pair]]) -> list[str]:
             "Swath": Raw(batches.ground, Recipe(), 0),
             "Swath with its augmentation": batches,
         }.items():
-            rows[f"{name}/0"] = (batch.recoloured() for batch in row)
-            rows[f"{name}/2"] = (batch.recoloured() for batch in Ahead(row, 2))
+            rows[f"{name}/0"] = (batch.recolored() for batch in row)
+            rows[f"{name}/2"] = (batch.recolored() for batch in Prefetcher(row, 2))
         with freed_memory_kept():  # for all, as in training
             columns.append(turns(rows, ahead=6))
     for name in dict.fromkeys(key.partition("/")[0] for key in columns[0]):
@@ -432,7 +432,7 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     """Compare training steps on batches read from disk with steps on one batch in memory: the second never wait."""
     from swath.commands.train import has_bf16
     from swath.models.network import Network, NetworkSpec
-    from swath.training.task import Teacher
+    from swath.training.task import TrainingTask
 
     torch.manual_seed(0)
     network = Network(
@@ -441,9 +441,9 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
         )
     )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    teacher = Teacher(network, Recipe(), [1] * 6)
+    teacher = TrainingTask(network, Recipe(), [1] * 6)
     optimizer = teacher.configure_optimizers()
-    rows = {case: Ahead(drawn(work, case)) for case in CASES}
+    rows = {case: Prefetcher(drawn(work, case)) for case in CASES}
     kept = drawn(work, CASES[0]).batch(0)
 
     def seconds(row: Iterator[Batch]) -> float:
@@ -484,7 +484,7 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
 def drawn(work: Path, case: str, recipe: Recipe = Recipe()) -> Patches:  # noqa: B008 - frozen
     """Return the batches that a training on a case takes."""
     dataset = prepared(work, case)
-    return Patches(Ground(dataset, dataset.manifest.of("train"), recipe.balance), recipe, 0)
+    return Patches(PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, 0)
 
 
 GDAL_CACHE = "16"

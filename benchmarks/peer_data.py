@@ -47,7 +47,7 @@ class Crops(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return self._each * len(self._pairs)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return one crop; an image that is smaller is filled with black, unlabelled."""
+        """Return one crop; an image that is smaller is filled with black, unlabeled."""
         image, labels = self._pairs[index % len(self._pairs)]
         free = [max(0, n - CROP) for n in labels.shape]
         row, col = (n // 2 if self._fixed else int(torch.randint(n + 1, ())) for n in free)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from swath.data.dataset import Dataset, Sample
 from swath.legend import IGNORE
-from swath.metrics.confusion import confusion
+from swath.metrics.confusion import confusion_matrix
 from swath.models.network import Network, NetworkSpec, load_encoder_weights
 
 ENCODER = "tf_efficientnet_lite0"
@@ -21,7 +21,7 @@ ENCODER = "tf_efficientnet_lite0"
 def prepare_job(dataset: Dataset, folder: Path, seed: int, steps: int) -> Path:
     """Write images, labels and weights, once, and the job; return the job's file.
 
-    A job names training images with their labels (PNG, class indices, 255 unlabelled), test images,
+    A job names training images with their labels (PNG, class indices, 255 unlabeled), test images,
     the encoder's weights (tensors under timm's names), classes, seed, steps, and the folder for
     maps.
     """
@@ -41,7 +41,7 @@ def prepare_job(dataset: Dataset, folder: Path, seed: int, steps: int) -> Path:
         "weights": str(weights),
         "encoder": ENCODER,
         "ignore": IGNORE,
-        "classes": len(dataset.manifest.legend.learnt),
+        "classes": len(dataset.manifest.legend.trained),
         "seed": seed,
         "steps": steps,
         "maps": str(maps),
@@ -54,11 +54,13 @@ def prepare_job(dataset: Dataset, folder: Path, seed: int, steps: int) -> Path:
 def score_maps(dataset: Dataset, samples: list[Sample], job: Path) -> dict[str, np.ndarray]:
     """Return each sample's confusion matrix by the maps of a peer, scored as ours are."""
     maps = Path(json.loads(job.read_text())["maps"])
-    n = len(dataset.manifest.legend.learnt)
+    n = len(dataset.manifest.legend.trained)
     matrices = {}
     for sample in samples:
         labels = dataset.images[sample.image].read_labels(sample.window)
-        matrices[sample.name] = confusion(labels, np.asarray(Image.open(maps / _file(sample))), n)
+        matrices[sample.name] = confusion_matrix(
+            labels, np.asarray(Image.open(maps / _file(sample))), n
+        )
     return matrices
 
 

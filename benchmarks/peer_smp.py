@@ -1,7 +1,7 @@
 """A plain segmentation-models-pytorch script, as its multi-class example has it; run by accuracy.py.
 
 Its example: Dice loss from logits, Adam at 2e-4, cosine to 1e-5 over all steps, batches of 32
-random crops of 320, mirrored, colours as the encoder's weights expect. Here: the same over a U-Net,
+random crops of 320, mirrored, colors as the encoder's weights expect. Here: the same over a U-Net,
 with batches of 8 crops of 256, because 32 of 320 would be a few dozen steps in eight minutes of two
 cores; mirrored both ways, because satellite images have no top.
 """

@@ -27,7 +27,7 @@ class Task(SemanticSegmentationTask):
     """The task with the augmentation that one of torchgeo's data modules would do after a batch is on its device."""
 
     def on_after_batch_transfer(self, batch: list[torch.Tensor], _: int) -> dict[str, torch.Tensor]:
-        """Augment training batches, and scale all; corners that a rotation leaves empty are unlabelled, not of class 0."""
+        """Augment training batches, and scale all; corners that a rotation leaves empty are unlabeled, not of class 0."""
         image, mask, ignore = *batch, self.hparams["ignore_index"]
         if not self.trainer.training:
             return {"image": image / 255, "mask": mask}

@@ -22,10 +22,10 @@ import torch
 from torch import nn
 
 from swath.data.dataset import Dataset
-from swath.evaluation.reference import DatasetTruth
-from swath.evaluation.results import summarise
-from swath.evaluation.scoring import ModelMapper, count
-from swath.inference.runtimes import Runtime, TorchRuntime, choose
+from swath.evaluation.reference import DatasetReference
+from swath.evaluation.results import summarize
+from swath.evaluation.scoring import ModelPredictor, count
+from swath.inference.runtimes import Runtime, TorchRuntime, choose_setup
 from swath.models.model import Model
 
 PARTS: dict[str, str] = {
@@ -65,16 +65,16 @@ def rounded(network: nn.Module, but: str = "no part") -> Iterator[None]:
 
 
 def scored(
-    model: Model, truth: DatasetTruth, runtime: Runtime, base: list[Any]
+    model: Model, truth: DatasetReference, runtime: Runtime, base: list[Any]
 ) -> tuple[float, list[Any]]:
     """Return mIoU with a runtime, print it with the share of labels unlike those of `base`, and return the labels."""
-    engine = replace(model.open(choose(precision="float32")), runtime=runtime)
-    mapper, maps, judged = ModelMapper(engine, 1.0), [], []
+    engine = replace(model.open(choose_setup(precision="float32")), runtime=runtime)
+    mapper, maps, judged = ModelPredictor(engine, 1.0), [], []
     for place in truth.places:
         mapped = mapper.look(truth, place)
         maps.append(mapped.classes)
         judged.append(count(truth, place, mapped))
-    miou = summarise(truth.legend, "", judged).miou
+    miou = summarize(truth.legend, "", judged).miou
     changed = sum(int((a != b).sum()) for a, b in zip(maps, base or maps, strict=True)) / sum(
         m.size for m in maps
     )
@@ -84,16 +84,16 @@ def scored(
 
 def main(path: str, dataset: str, split: Any, parts: str = "") -> None:
     """Print a line for each precision."""
-    model, truth = Model(path), DatasetTruth(Dataset(dataset), split)
+    model, truth = Model(path), DatasetReference(Dataset(dataset), split)
     network = model.in_torch()
     _, base = scored(model, truth, TorchRuntime(network), [])
     sys.stdout.write("float32\n")
     here = [
-        *(["bf16"] if choose("openvino").precision == "bf16" else []),
+        *(["bf16"] if choose_setup("openvino").precision == "bf16" else []),
         *(["int8"] if model.card.int8 else []),
     ]
     for precision in here:
-        scored(model, truth, model.open(choose("openvino", precision)).runtime, base)
+        scored(model, truth, model.open(choose_setup("openvino", precision)).runtime, base)
         sys.stdout.write(f"{precision}\n")
     for but in ["no part", *(PARTS.values() if parts else ())]:
         with rounded(network, but):

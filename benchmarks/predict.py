@@ -29,7 +29,7 @@ CUT = 256
 """Pixels near the cut of a larger image that are not compared."""
 
 PIXEL = 0.5
-"""Metres; torchgeo needs a CRS."""
+"""Meters; torchgeo needs a CRS."""
 
 
 def make_image(folder: Path, path: Path, side: int) -> None:
@@ -73,10 +73,10 @@ def run_runtime(model: str, image: str, precision: str) -> dict[str, Any]:
 
     foreseen = predict(model, image, "x.tif", precision=precision, plan=True)
     opened = Model(model)
-    from swath.inference.runtimes import choose
+    from swath.inference.runtimes import choose_setup
 
     shape = foreseen.plan.read  # type: ignore[union-attr]
-    runtime = opened.open(choose("auto", precision), shape).runtime
+    runtime = opened.open(choose_setup("auto", precision), shape).runtime
     raw = np.random.default_rng(0).integers(0, 256, (1, 3, *shape)).astype(np.float32)
     runtime(raw)
     times = []
@@ -162,7 +162,7 @@ def run_geoai(model: str, image: str, target: str) -> dict[str, Any]:
         Raw(),
         image,
         target,
-        num_classes=len(opened.card.legend.learnt),
+        num_classes=len(opened.card.legend.trained),
         device=torch.device("cpu"),
         quiet=True,
     )
@@ -171,15 +171,15 @@ def run_geoai(model: str, image: str, target: str) -> dict[str, Any]:
 
 def whole(model: str, image: str, side: int, precision: str) -> np.ndarray[Any, Any]:
     """Return class codes of the upper left SIDE pixels, from one pass of the network over all of them."""
-    from swath.inference.runtimes import choose
+    from swath.inference.runtimes import choose_setup
     from swath.models.model import Model
 
     opened = Model(model)
     with rasterio.open(image) as source:
         raw = source.read(window=Window(0, 0, side, side)).astype(np.float32)[None]
-    scores = opened.open(choose("auto", precision), raw.shape[2:]).runtime(raw)[0]
+    scores = opened.open(choose_setup("auto", precision), raw.shape[2:]).runtime(raw)[0]
     return opened.card.legend.decode(
-        scores[: len(opened.card.legend.learnt)].argmax(0).astype(np.uint8)
+        scores[: len(opened.card.legend.trained)].argmax(0).astype(np.uint8)
     )
 
 

@@ -23,7 +23,7 @@ FONT = ImageFont.load_default(13)
 def draw_maps(
     dataset: Dataset, examples: Sequence[str], models: Mapping[str, Path], path: Path
 ) -> None:
-    """Draw one row an example: the image, its truth, and what each model maps, in the classes' colours, with a legend."""
+    """Draw one row an example: the image, its truth, and what each model maps, in the classes' colors, with a legend."""
     legend, samples = dataset.manifest.legend, {s.name: s for s in dataset.manifest.samples}
     opened = {name: Model(model) for name, model in models.items()}
     rows = [
@@ -65,14 +65,14 @@ def draw_shares(
         for name, shares in rows.items():
             write.text((GAP, top + 3), name, "black", FONT)
             edges = left + np.rint(np.concatenate([[0], np.cumsum(shares)]) * width).astype(int)
-            for land, share, x, end in zip(legend.learnt, shares, edges, edges[1:], strict=False):
+            for land, share, x, end in zip(legend.trained, shares, edges, edges[1:], strict=False):
                 if end <= x:
                     continue
                 write.rectangle((x, top, end - 1, top + bar), land.color)
                 if end - x > 36:
                     write.text((x + 4, top + 3), f"{share:.1%}", _readable(land.color), FONT)
             top += bar + GAP
-        _legend(write, legend.learnt, top)
+        _legend(write, legend.trained, top)
         top += 2 * LINE - 2
     _save(page, path)
 
@@ -86,7 +86,7 @@ def _panels(
     colors = legend.colors()
     colors[IGNORE] = next((rgb(c.color) for c in legend.classes if c.ignore), (255, 255, 255))
     by_code = np.full(256, IGNORE, np.uint8)
-    for i, land in enumerate(legend.learnt):
+    for i, land in enumerate(legend.trained):
         by_code[land.map_code] = i
     maps = [colors[by_code[model.predict(pixels)]] for model in models.values()]
     return [pixels.transpose(1, 2, 0), colors[image.read_labels(sample.window)], *maps]
@@ -97,7 +97,7 @@ def _title(sample: Sample) -> str:
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Return an image at the width of the page's columns; colours of classes do not mix into new ones."""
+    """Return an image at the width of the page's columns; colors of classes do not mix into new ones."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     size = (WIDTH, round(image.height * WIDTH / image.width))
     few = image.getcolors(256) is not None
@@ -116,7 +116,7 @@ def _shares(
 
 
 def _legend(write: ImageDraw.ImageDraw, classes: Sequence[LandClass], top: int) -> None:
-    """Draw a line of colours and names."""
+    """Draw a line of colors and names."""
     x = GAP
     for land in classes:
         write.rectangle((x, top + 3, x + 12, top + 14), land.color)
@@ -129,5 +129,5 @@ def _readable(color: str) -> str:
 
 
 def _save(page: Image.Image, path: Path) -> None:
-    """Save in 256 colours, which halves the file and is not seen."""
+    """Save in 256 colors, which halves the file and is not seen."""
     page.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

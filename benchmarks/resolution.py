@@ -29,16 +29,16 @@ from swath.io.raster import Raster
 RESULTS = Ledger(Path(__file__).parent / "results" / "resolution.jsonl")
 TAUGHT, MAPPED, KNOWN = ("Tile 1", "Tile 4", "Tile 6", "Tile 7"), "Tile 3", 2
 SIZES = (1, 2, 3, 4, 6, 8)
-"""Metres of a pixel."""
+"""Meters of a pixel."""
 
 MULTIPLE = 24
-"""All images are cut to multiples of so many metres, so that they show the same ground."""
+"""All images are cut to multiples of so many meters, so that they show the same ground."""
 
 SIZE_OF: dict[str, Callable[[int], int]] = {
     "one": lambda i: KNOWN,
     "mixed": lambda i: (1, 2, 4)[i % 3],
 }
-"""Metres of a pixel of training image number i."""
+"""Meters of a pixel of training image number i."""
 
 
 def write(images: Path, tile: str, folder: Path, size_of: Callable[[int], int]) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from swath.geo.tiling import fit
-from swath.mapping.tile_store import TileParts
-from swath.mapping.workers import Died, drive
+from swath.geo.tiling import fit_tiling
+from swath.mapping.tile_store import TileStore
+from swath.mapping.workers import WorkerLost, run_groups
 
 WORKERS = 1000
 
@@ -57,7 +57,7 @@ class FakeCrew:
         del self.busy[handle]
         if self.random.random() < self.deaths:
             self.died += 1
-            raise Died("killed by the simulation")
+            raise WorkerLost("killed by the simulation")
 
     def close(self) -> None:
         """Do nothing."""
@@ -66,7 +66,7 @@ class FakeCrew:
 def main(tiles: int, deaths: float) -> None:
     """Run, and say what a tile cost."""
     side = int((tiles**0.5) * 1600)
-    tiling = fit(side, side, most=1856 * 1856, halo=128, stride=32)
+    tiling = fit_tiling(side, side, most=1856 * 1856, halo=128, stride=32)
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     crew, done = FakeCrew(deaths), np.zeros(len(tiling), np.uint8)
     pixels = 0
@@ -77,7 +77,7 @@ def main(tiles: int, deaths: float) -> None:
             done[i] += 1
             pixels += tiling[i].core.size
 
-    drive(crew, TileParts(Empty(), "plan").missing(len(tiling)), count)  # type: ignore[arg-type]
+    run_groups(crew, TileStore(Empty(), "plan").missing(len(tiling)), count)  # type: ignore[arg-type]
     took = time.perf_counter() - start
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert (done == 1).all() and pixels == tiling.height * tiling.width  # noqa: S101

@@ -22,7 +22,7 @@ from tests.load import press
 from tests.make import NORTH_UP, UTM
 from tests.server.test_load import tile_paths
 
-from swath.io.raster import gdal
+from swath.io.raster import gdal_env
 
 CLIENTS, SECONDS = 200, 20
 
@@ -63,7 +63,7 @@ def make_map(path: Path, side: int) -> None:
         "crs": UTM,
         "transform": NORTH_UP,
     }
-    with gdal(), rasterio.open(path, "w", **profile) as out:
+    with gdal_env(), rasterio.open(path, "w", **profile) as out:
         out.write_colormap(
             1, {1: (0, 114, 178), 2: (230, 159, 0), 3: (0, 158, 115), 4: (204, 121, 167)}
         )

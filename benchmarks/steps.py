@@ -7,7 +7,7 @@ in a process of its own
        tables of this machine
 
 The eager step is that of a first script: float32, images as torch stores them by default, an
-optimiser that is not fused. Each kind after it adds one thing, and the last is what `swath train`
+optimizer that is not fused. Each kind after it adds one thing, and the last is what `swath train`
 does. `speed` wants a quiet machine. For `run`, both see the same batches; a busy machine does not
 change its scores, which are those of tiles 3 and 6, held out for it; tiles 2, 5 and 8, the test
 tiles of all other figures, are not touched. It can be stopped at any time. WORK holds the dataset
@@ -44,11 +44,11 @@ from swath.inference.runtimes import cores
 from swath.metrics.confusion import Scores
 from swath.models.network import Network
 from swath.training import task as stepping
-from swath.training.export import Taught, engine_of
+from swath.training.export import TrainedNetwork, engine_of
 from swath.training.losses import Loss
 from swath.training.patches import Batch
 from swath.training.recipes import RECIPES, Recipe
-from swath.training.task import Teacher
+from swath.training.task import TrainingTask
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "steps.jsonl")
 SPEEDS = Ledger(Path(__file__).parent / "results" / "steps-speed.jsonl")
@@ -66,7 +66,7 @@ SIZES = ((16, 128), (4, 256), (16, 256))
 ROUNDS, TIMED = 5, 4
 
 
-class Eager(Teacher):
+class Eager(TrainingTask):
     """Takes the step as a first script would."""
 
     loss: Loss
@@ -77,12 +77,12 @@ class Eager(Teacher):
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Return the loss of a batch."""
         loss: torch.Tensor = self.loss(
-            self.network(batch.recoloured().pixels), batch.labels, batch.heights
+            self.network(batch.recolored().pixels), batch.labels, batch.heights
         )
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Take the same groups in an optimiser that is not fused."""
+        """Take the same groups in an optimizer that is not fused."""
         groups = [
             {k: v for k, v in g.items() if k != "fused"}
             for g in super().configure_optimizers().param_groups
@@ -111,7 +111,7 @@ def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> floa
         .train()
         .to(memory_format=torch.channels_last)
     )  # type: ignore[call-overload]
-    taught = (Eager if kind == "eager" else Teacher)(network, recipe, module._pixels(dataset))
+    taught = (Eager if kind == "eager" else TrainingTask)(network, recipe, module._pixels(dataset))
     optimizer = taught.configure_optimizers()
     row = module._batches(dataset, recipe, 0)
     batches = [row.batch(n) for n in range(2 + TIMED)]
@@ -172,7 +172,7 @@ def run(dataset: Path, work: Path, steps: int) -> None:
             scored: list[float] = []
 
             def score_only(
-                _: Any, opened: Dataset, taught: Taught, into: list[float] = scored
+                _: Any, opened: Dataset, taught: TrainedNetwork, into: list[float] = scored
             ) -> Any:
                 """Score in place of packing."""
                 matrices = score(

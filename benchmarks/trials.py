@@ -22,7 +22,7 @@ import torch
 import swath
 from swath.commands.train import has_bf16
 from swath.inference.runtimes import cores
-from swath.training.callbacks import Course
+from swath.training.callbacks import TrainingClock
 from swath.training.recipes import RECIPES
 
 T = TypeVar("T")
@@ -120,15 +120,15 @@ class _Enough(Exception):
 def seconds_a_step(dataset: Path, work: Path, steps: int, options: dict[str, Any]) -> list[float]:
     """Time nine stretches of so many steps in one training, after the steps in which the network is compiled."""
     ends: list[float] = []
-    step_ended = Course.on_train_batch_end
+    step_ended = TrainingClock.on_train_batch_end
 
-    def end(self: Course, *given: Any) -> None:
+    def end(self: TrainingClock, *given: Any) -> None:
         step_ended(self, *given)
         ends.append(time.monotonic())
         if len(ends) == COMPILED + 9 * steps:
             raise _Enough
 
-    with patch.object(Course, "on_train_batch_end", end), suppress(_Enough):
+    with patch.object(TrainingClock, "on_train_batch_end", end), suppress(_Enough):
         swath.train(dataset, work / "rate.swath", steps=2 * (COMPILED + 9 * steps), **options)
     return [(b - a) / steps for a, b in itertools.pairwise(ends[COMPILED - 1 :: steps])]
 

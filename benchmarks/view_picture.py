@@ -17,7 +17,7 @@ ARGUMENTS = "--no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader -
 
 
 def main(map: str, image: str, truth: str, picture: str) -> None:
-    """Open the page, part image and map, click a place, and save what is seen in 256 colours."""
+    """Open the page, part image and map, click a place, and save what is seen in 256 colors."""
     page_of = swath.view(map, image, truth=truth, open=False)
     names = Path(image).name, Path(map).name
     state = f"on=1~~{names[0]}&on=0.8~~{names[1]}&swipe={names[0]}&swipe={names[1]}&swipe=0.62"

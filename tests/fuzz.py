@@ -38,7 +38,7 @@ import rasterio
 import swath
 from swath.data.dataset import Dataset
 from swath.errors import DataError, SwathError
-from swath.geo.tiling import Window, whole
+from swath.geo.tiling import Window, full_window
 from swath.inference.memory import peak_memory
 from swath.io.raster import Raster
 from swath.mapping import plan
@@ -133,10 +133,10 @@ def _odd_image(made: Odd, folder: Path) -> tuple[str, str]:
         _require(not errors, f"a well-formed file is refused: {errors}")
         swath.prepare(folder / "source", folder / "dataset", test="none", val="none")
         stored = Dataset(folder / "dataset").images[0]
-        values, valid = stored.read(whole(height, width))
+        values, valid = stored.read(full_window(height, width))
         _same(made, values, valid, "prepare")
-        labelled = stored.read_labels(whole(height, width)) != 255
-        _require((labelled <= made.valid).all(), "a pixel without data is labelled")
+        labeled = stored.read_labels(full_window(height, width)) != 255
+        _require((labeled <= made.valid).all(), "a pixel without data is labeled")
     return _map(made, image, folder)
 
 
@@ -200,8 +200,8 @@ def _odd_mask(dice: np.random.Generator, folder: Path) -> tuple[str, str]:
         )
     swath.prepare(folder / "source", folder / "dataset", test="none", val="none")
     dataset = Dataset(folder / "dataset")
-    stored = dataset.images[0].read_labels(whole(*shape))
-    back = np.array([*(c.map_code for c in dataset.manifest.legend.learnt), *[-1] * 256])[
+    stored = dataset.images[0].read_labels(full_window(*shape))
+    back = np.array([*(c.map_code for c in dataset.manifest.legend.trained), *[-1] * 256])[
         np.minimum(stored, 255)
     ]
     back = np.where(stored == 255, -1, back)
@@ -257,7 +257,7 @@ def _image(path: Path, original: Path, folder: Path) -> tuple[str, str]:
         )
     else:
         swath.prepare(folder / "source", folder / "dataset", test="none", val="none")
-        values, valid = Dataset(folder / "dataset").images[0].read(whole(height, width))
+        values, valid = Dataset(folder / "dataset").images[0].read(full_window(height, width))
         _require(
             _equal(values, read[0]) and (valid == read[1]).all(),
             "prepare stored other pixels than are read",
@@ -358,7 +358,7 @@ def _prepared(folder: Path, path: Path, options: dict[str, Any]) -> tuple[str, s
     stored = dataset.images[0]
     indices = stored.read_labels(stored.grid.window)
     _require(
-        ((indices < len(dataset.manifest.legend.learnt)) | (indices == 255)).all(),
+        ((indices < len(dataset.manifest.legend.trained)) | (indices == 255)).all(),
         "a label is of no class",
     )
     return "right", ""

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.testing  # else it begins while it is watched, and starts a process of its own
 
 from swath.errors import SwathError
-from swath.legend import found_legend
-from swath.models.card import Card, CardBand, Shape, Training
-from swath.models.model import CARD, NETWORK, WEIGHTS, Model, pack
+from swath.legend import legend_of_codes
+from swath.models.card import Card, CardBand, NetworkShape, Training
+from swath.models.model import CARD, NETWORK, WEIGHTS, Model, pack_model_file
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (3, 40, 50)).astype(np.uint8)
 
@@ -87,20 +87,20 @@ def small_model(path, codes=(1, 2, 3), bands=("red", "green", "blue"), seed=0):
     card = Card(
         swath_version="0",
         name="small",
-        legend=found_legend(list(codes), "code"),
+        legend=legend_of_codes(list(codes), "code"),
         bands=[CardBand(name=n, fill=128, mean=128, std=64, min=0, max=255) for n in bands],
         dtype="uint8",
         gsd=None,
         encoder="test_efficientnet",
         decoder="unet",
-        network=Shape(widths=[8] * 4, pixel_width=4),
+        network=NetworkShape(widths=[8] * 4, pixel_width=4),
         stride=32,
         halo=128,
         parameters=1,
         training=training,
         files={},
     )
-    pack(
+    pack_model_file(
         path,
         card,
         to_onnx(network, 3),
@@ -236,7 +236,7 @@ def matters(model):
     card = model.card
     return (
         model.network(),
-        [c.map_code for c in card.legend.learnt],
+        [c.map_code for c in card.legend.trained],
         [b.fill for b in card.bands],
         card.stride,
         card.side,
@@ -254,7 +254,7 @@ def judge(path, engine, honest, expected):
         return f"refused: {type(error).__name__}"
     legend = model.card.legend
     assert codes.shape == (40, 50), codes.shape
-    assert set(np.unique(codes)) <= {legend.nodata, *(c.map_code for c in legend.learnt)}
+    assert set(np.unique(codes)) <= {legend.nodata, *(c.map_code for c in legend.trained)}
     if matters(model) == honest:
         np.testing.assert_array_equal(codes, expected)
     return "opened"

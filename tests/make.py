@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from safetensors.numpy import save
 
-from swath.geo.geobox import Grid
-from swath.io.raster import gdal
+from swath.geo.geobox import GeoBox
+from swath.io.raster import gdal_env
 from swath.legend import LandClass, Legend
-from swath.models.card import Card, CardBand, Shape, Training
-from swath.models.model import pack
+from swath.models.card import Card, CardBand, NetworkShape, Training
+from swath.models.model import pack_model_file
 
 UTM = "EPSG:32632"
 """CRS of most small rasters here."""
@@ -49,7 +49,7 @@ def write_raster(
     }
     given = {"crs": crs, "transform": transform, "nodata": nodata, **profile}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with gdal(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+    with gdal_env(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         with rasterio.open(
             path,
             "w",
@@ -110,7 +110,7 @@ def box(row: int, col: int, height: int, width: int, transform: Any = NORTH_UP) 
 
 def place(col: float, row: float, transform: Any = NORTH_UP) -> tuple[float, float]:
     """Return x and y of a place in pixels."""
-    return Grid(1, 1, tuple(transform)[:6]).point(col, row)
+    return GeoBox(1, 1, tuple(transform)[:6]).point(col, row)
 
 
 def truncate(path: Path, share: float = 0.5) -> Path:
@@ -197,7 +197,7 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool
         gsd=None,
         encoder="none",
         decoder="unet",
-        network=Shape(widths=[8, 8, 8, 8], pixel_width=0),
+        network=NetworkShape(widths=[8, 8, 8, 8], pixel_width=0),
         bands=[CardBand(name=name, fill=0, mean=0, std=1, min=0, max=255) for name in names],
         latitude=latitude,
         stride=32,
@@ -206,7 +206,7 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool
         training=training,
         files={},
     )
-    pack(path, card, network.SerializeToString(), save({"weights": weights}))
+    pack_model_file(path, card, network.SerializeToString(), save({"weights": weights}))
     return path
 
 

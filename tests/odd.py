@@ -252,7 +252,7 @@ def _bits(dice: np.random.Generator, folder: Path) -> Odd:
 
 
 def _palette(dice: np.random.Generator, folder: Path) -> Odd:
-    """Indices into colours."""
+    """Indices into colors."""
     indices = dice.integers(0, 256, _size(dice)).astype(np.uint8)
     colors = dice.integers(0, 256, (256, 3))
     nodata = _pick(dice, (None, 0, 9))
@@ -312,7 +312,7 @@ def _picture(dice: np.random.Generator, folder: Path) -> Odd:
     values = _numbers(dice, (bands, *_size(dice)), dtype)
     path = write_raster(folder / name, values, driver=driver)
     if driver == "BMP":
-        values = np.broadcast_to(values, (3, *values.shape[1:]))  # grey is a palette there
+        values = np.broadcast_to(values, (3, *values.shape[1:]))  # gray is a palette there
     return Odd(path, values, np.ones(values.shape[1:], bool))
 
 

@@ -4,17 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.errors import DataError, UsageError
-from swath.io.labels import UNLABELLED
+from swath.io.labels import UNLABELED
 from swath.legend import (
     IGNORE,
     LandClass,
     Legend,
     default_color,
-    found_legend,
-    pack,
+    legend_of_codes,
+    pack_rgb,
     read_legend,
     rgb,
-    unpack,
+    unpack_rgb,
 )
 
 
@@ -40,33 +40,33 @@ codes_of_classes = st.lists(st.integers(-1000, 65535), min_size=1, max_size=40, 
 
 @given(codes_of_classes, st.integers(0, 2**32 - 1))
 def test_codes_come_back_and_all_else_is_ignored(codes, seed):
-    learnt = [c for c in codes if c >= 0] or [1]
-    legend_ = legend(*{*codes, *learnt}, ignore=[c for c in codes if c < 0])
+    trained = [c for c in codes if c >= 0] or [1]
+    legend_ = legend(*{*codes, *trained}, ignore=[c for c in codes if c < 0])
     labels = np.random.default_rng(seed).choice(
-        [*codes, *learnt, UNLABELLED, -1001, 65536, 2**40], (7, 9)
+        [*codes, *trained, UNLABELED, -1001, 65536, 2**40], (7, 9)
     )
     indices = legend_.encode(labels)
     assert indices.dtype == np.uint8
-    assert ((indices != IGNORE) == np.isin(labels, learnt)).all()
+    assert ((indices != IGNORE) == np.isin(labels, trained)).all()
     assert (
-        legend_.decode(indices) == np.where(np.isin(labels, learnt), labels, legend_.nodata)
+        legend_.decode(indices) == np.where(np.isin(labels, trained), labels, legend_.nodata)
     ).all()
     assert legend_.decode(indices).dtype == legend_.dtype
 
 
 @given(st.sets(st.integers(0, 0xFFFFFF), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
-def test_colours_become_indices_in_order(packed, seed):
+def test_colors_become_indices_in_order(packed, seed):
     colors = sorted(packed)
-    labels = np.random.default_rng(seed).choice([*colors, UNLABELLED, -1], 50)
+    labels = np.random.default_rng(seed).choice([*colors, UNLABELED, -1], 50)
     expected = [colors.index(v) if v in packed else IGNORE for v in labels]
-    assert found_legend(colors, "color").encode(labels).tolist() == expected
+    assert legend_of_codes(colors, "color").encode(labels).tolist() == expected
 
 
 @pytest.mark.parametrize("first", [0, 1, 2, 200, 65000])
-def test_unlabelled_never_wraps_into_a_class(first):
+def test_unlabeled_never_wraps_into_a_class(first):
     few = legend(first, first + 1, first + 5)
     probes = np.array(
-        [UNLABELLED, UNLABELLED + 1, np.iinfo(np.int64).max, first - 1, first + 2, first + 6]
+        [UNLABELED, UNLABELED + 1, np.iinfo(np.int64).max, first - 1, first + 2, first + 6]
     )
     assert (few.encode(probes) == IGNORE).all()
     assert not few.known(probes).any()
@@ -119,7 +119,7 @@ def test_an_ignored_class_counts_for_nodata_but_not_for_dtype():
         (lambda: legend(65536), "code 65536"),
         (lambda: legend(1, -1), "code -1"),
         (lambda: legend(0, 255, 65535), "none left for nodata"),
-        (lambda: found_legend([], "code"), "no class is left"),
+        (lambda: legend_of_codes([], "code"), "no class is left"),
     ],
 )
 def test_a_legend_that_cannot_be(make, words):
@@ -133,31 +133,31 @@ def test_254_classes_fit():
 
 
 @given(st.integers(0, 0xFFFFFF))
-def test_a_colour_round_trip(packed):
-    assert pack(unpack(packed)) == packed
-    assert rgb(unpack(packed)) == (packed // 65536, packed // 256 % 256, packed % 256)
+def test_a_color_round_trip(packed):
+    assert pack_rgb(unpack_rgb(packed)) == packed
+    assert rgb(unpack_rgb(packed)) == (packed // 65536, packed // 256 % 256, packed % 256)
 
 
 @pytest.mark.parametrize(
     "text", ["", "red", "#12345", "#1234567", "#12345G", "#+12345", "#1_2345", "123456#", "# 12345"]
 )
-def test_what_is_no_colour(text):
-    with pytest.raises(UsageError, match="not a colour"):
-        pack(text)
+def test_what_is_no_color(text):
+    with pytest.raises(UsageError, match="not a color"):
+        pack_rgb(text)
 
 
-def test_default_colours_differ():
+def test_default_colors_differ():
     assert len({default_color(i) for i in range(16)}) == 16
     assert default_color(16) == default_color(0)
 
 
-def test_colours_by_index():
-    table = found_legend([0x0000FF, 0xFF0000], "color").colors()
+def test_colors_by_index():
+    table = legend_of_codes([0x0000FF, 0xFF0000], "color").colors()
     assert table[:3].tolist() == [[0, 0, 255], [255, 0, 0], [0, 0, 0]]
 
 
 def test_found_codes_are_named_by_code_or_by_the_source():
-    found = found_legend([9, 2, 4], "code", {4: "forest"})
+    found = legend_of_codes([9, 2, 4], "code", {4: "forest"})
     assert [(c.name, c.codes, c.map_code) for c in found.classes] == [
         ("2", (2,), 2),
         ("forest", (4,), 4),
@@ -165,8 +165,8 @@ def test_found_codes_are_named_by_code_or_by_the_source():
     ]
 
 
-def test_found_colours_get_map_codes_from_one():
-    found = found_legend([0xE2A929, 0x3C1098], "color")
+def test_found_colors_get_map_codes_from_one():
+    found = legend_of_codes([0xE2A929, 0x3C1098], "color")
     assert [(c.name, c.map_code, c.color) for c in found.classes] == [
         ("#3C1098", 1, "#3C1098"),
         ("#E2A929", 2, "#E2A929"),
@@ -175,7 +175,7 @@ def test_found_colours_get_map_codes_from_one():
 
 def test_negative_codes_need_a_class_list():
     with pytest.raises(DataError, match="negative code -1.*--classes"):
-        found_legend([-1, 0, 1], "code")
+        legend_of_codes([-1, 0, 1], "code")
 
 
 def test_read_codes(tmp_path):
@@ -193,11 +193,11 @@ def test_read_codes(tmp_path):
     assert read.nodata == 255
 
 
-def test_read_colours_counts_ignored_classes(tmp_path):
+def test_read_colors_counts_ignored_classes(tmp_path):
     text = "classes:\n- {name: a, color: '#000001'}\n- {color: '#000002', ignore: true}\n- {name: c, color: '#000003'}"
     read = from_text(tmp_path, text)
     assert read.kind == "color"
-    assert [(c.name, c.map_code) for c in read.learnt] == [("a", 1), ("c", 3)]
+    assert [(c.name, c.map_code) for c in read.trained] == [("a", 1), ("c", 3)]
     assert read.classes[1].name == "#000002"
     assert (read.nodata, read.dtype) == (0, "uint8")
 
@@ -206,7 +206,7 @@ def test_read_the_dubai_classes(shared_data):
     read = read_legend(shared_data / "dubai-classes.yaml")
     assert read.names == ["water", "land", "road", "building", "vegetation"]
     assert read.classes[0].codes == (0xE2A929,)
-    assert [c.map_code for c in read.learnt] == [1, 2, 3, 4, 5]
+    assert [c.map_code for c in read.trained] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,8 @@ def test_read_the_dubai_classes(shared_data):
         ("- {name: a, code: 1.5}", "no whole number"),
         ("- {name: a, code: true}", "no whole number"),
         ("- {name: a, code: []}", "no whole number"),
-        ("- {name: a, color: blue}", "'blue' is not a colour"),
-        ("- {name: a, code: 1, colour: '#000000'}", "unknown key 'colour'"),
+        ("- {name: a, color: blue}", "'blue' is not a color"),
+        ("- {name: a, code: 1, color: '#000000'}", "unknown key 'color'"),
         ("- {name: a, code: 1}\n- {name: a, code: 2}", "share the name a"),
         ("- {name: a, code: 1}\n- {name: b, code: [2, 1]}", "share the code 1"),
         ("- {name: a, color: '#00000A'}\n- {name: b, color: '#00000a'}", "share the color #00000A"),

@@ -13,10 +13,10 @@ import pytest
 import swath
 from swath.checks.duplicates import near_duplicates
 from swath.data.layouts import pairs
-from swath.data.splits import LARGEST_BLOCK, Place, assign_splits, buffered, default_block
+from swath.data.splits import LARGEST_BLOCK, Area, assign_splits, buffered, default_block
 from swath.geo.footprints import PARTNERS, overlaps
-from swath.geo.geobox import Grid
-from swath.geo.tiling import Tiling, Window, fit
+from swath.geo.geobox import GeoBox
+from swath.geo.tiling import Tiling, Window, fit_tiling
 from swath.io.vector import read_features
 from swath.options import InspectOptions
 from tests.inference.test_memory import repeated
@@ -59,11 +59,11 @@ def test_splitting_ten_times_the_groups_takes_about_ten_times_as_long():
 
 
 @pytest.mark.parametrize("side", [10, 40])
-def test_a_block_is_held_against_its_neighbours_only(side, monkeypatch):
+def test_a_block_is_held_against_its_neighbors_only(side, monkeypatch):
     calls = []
     monkeypatch.setattr("swath.data.splits.gap", lambda a, b: calls.append(1) or 99)
     blocks = [
-        Place(f"{r}-{c}", 0, Window(64 * r, 64 * c, 64, 64), f"{r}-{c}")
+        Area(f"{r}-{c}", 0, Window(64 * r, 64 * c, 64, 64), f"{r}-{c}")
         for r in range(side)
         for c in range(side)
     ]
@@ -73,7 +73,7 @@ def test_a_block_is_held_against_its_neighbours_only(side, monkeypatch):
 
 def test_the_tiles_of_an_area_are_found_without_looking_at_all(monkeypatch):
     tiling, area = (
-        fit(10**6, 10**6, most=4 * 10**6, halo=128, stride=32),
+        fit_tiling(10**6, 10**6, most=4 * 10**6, halo=128, stride=32),
         Window(500_000, 700_000, 3000, 10),
     )
     made = []
@@ -84,7 +84,7 @@ def test_the_tiles_of_an_area_are_found_without_looking_at_all(monkeypatch):
 
 
 def test_the_tiles_of_any_area_are_those_that_meet_it():
-    tiling = fit(700, 450, most=192 * 192, halo=32, stride=32)
+    tiling = fit_tiling(700, 450, most=192 * 192, halo=32, stride=32)
     for area in (
         Window(0, 0, 700, 450),
         Window(31, 100, 1, 1),
@@ -101,7 +101,7 @@ def test_a_thousand_images_of_one_look_make_a_thousand_pairs():
 
 
 def test_images_of_one_place_are_told_of_a_few_times_each():
-    grids = [Grid(10, 10, tuple(NORTH_UP)[:6], UTM)] * 200
+    grids = [GeoBox(10, 10, tuple(NORTH_UP)[:6], UTM)] * 200
     found = list(overlaps(grids, [str(i) for i in range(200)]))
     assert np.bincount([j for _, j, _ in found]).max() == PARTNERS
     assert {j for _, j, _ in found} == set(range(1, 200)) and all(
@@ -112,7 +112,7 @@ def test_images_of_one_place_are_told_of_a_few_times_each():
 
 def test_a_layer_is_moved_once_for_all_images(tmp_path):
     path = write_layer(tmp_path / "l.gpkg", [box(0, 0, 5, 5)], {"class": [1]})
-    features, target = read_features(path), Grid(1, 1, crs="EPSG:4326").crs
+    features, target = read_features(path), GeoBox(1, 1, crs="EPSG:4326").crs
     assert features.placed(target)[1] is features.placed(target)[1]
     assert features.placed(UTM)[0][0].equals_exact(box(0, 0, 5, 5), 1e-6)
     assert not features.placed(target)[0][0].equals_exact(box(0, 0, 5, 5), 1)
@@ -120,9 +120,11 @@ def test_a_layer_is_moved_once_for_all_images(tmp_path):
 
 def test_blocks_of_large_rasters_fit_into_memory():
     assert (
-        default_block([Grid(100_000, 100_000)]) == LARGEST_BLOCK == default_block([Grid(10**6, 10)])
+        default_block([GeoBox(100_000, 100_000)])
+        == LARGEST_BLOCK
+        == default_block([GeoBox(10**6, 10)])
     )
-    assert default_block([Grid(1000, 2000)]) == 256
+    assert default_block([GeoBox(1000, 2000)]) == 256
 
 
 def test_inspecting_nine_times_the_pixels_takes_no_more_memory(tmp_path):

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from rasterio.transform import Affine
 from sklearn import metrics
 
-from swath.geo.geobox import Grid
-from swath.inference.runtimes import Setup, TorchRuntime, choose
-from swath.io.labels import UNLABELLED, RasterLabels
+from swath.geo.geobox import GeoBox
+from swath.inference.runtimes import RuntimeSetup, TorchRuntime, choose_setup
+from swath.io.labels import UNLABELED, RasterLabels
 from swath.io.raster import Raster
 from swath.legend import IGNORE
-from swath.mapping.polygons import polygonise
-from swath.metrics.confusion import Scores, confusion
+from swath.mapping.polygons import polygonize
+from swath.metrics.confusion import Scores, confusion_matrix
 from swath.models.model import Model
 from tests.make import UTM, write_raster
 
@@ -44,7 +44,7 @@ def test_scores_are_those_of_scikit_learn(seed, n, missing):
     truth[dice.random(truth.shape) < missing] = IGNORE
     known = truth != IGNORE
     assume(known.any())
-    matrix = confusion(truth, made, n)
+    matrix = confusion_matrix(truth, made, n)
     scores = Scores.of(matrix)
     there = sorted({*truth[known].tolist(), *made[known].tolist()})
     flat = truth[known], made[known]
@@ -68,7 +68,7 @@ def test_areas_of_polygons_are_rasterios(tmp_path_factory, seed, transform, heig
     path = write_raster(
         tmp_path_factory.getbasetemp() / "codes.tif", codes, UTM, transform, nodata=0
     )
-    found = polygonise(path, None)
+    found = polygonize(path, None)
     shapes = rasterio.features.shapes(codes, codes != 0, transform=transform)
     theirs = sorted(
         (int(code), shapely.area(shapely.geometry.shape(shape))) for shape, code in shapes
@@ -100,7 +100,7 @@ def test_areas_of_polygons_are_rasterios(tmp_path_factory, seed, transform, heig
     st.sampled_from([None, 0]),
 )
 def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs, turned, nodata):
-    """Each pixel has the label at its centre, to a fifth of a label pixel; what lies outside the labels has none."""
+    """Each pixel has the label at its center, to a fifth of a label pixel; what lies outside the labels has none."""
     dice = np.random.default_rng(seed)
     labels = dice.integers(0, 5, (40, 50)).astype(np.uint8)
     lon, lat = dice.uniform(7, 11), dice.uniform(45, 55)
@@ -114,7 +114,7 @@ def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs,
     )
     east, north = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True).transform(lon, lat)
     transform = Affine(13, 0, east - 100, 0, -17, north + 100)
-    grid = Grid(60, 70, tuple(transform)[:6], rasterio.CRS.from_string(UTM).to_wkt())
+    grid = GeoBox(60, 70, tuple(transform)[:6], rasterio.CRS.from_string(UTM).to_wkt())
     opened = RasterLabels(path, grid, warp=True)
     ours = opened.read(grid.window, "code")
     opened.close()
@@ -131,7 +131,7 @@ def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs,
             tolerance=0,
         )
     missing = covered == 0 if nodata is None else theirs == 0
-    gdals = np.where(missing, UNLABELLED, theirs.astype(np.int64))
+    gdals = np.where(missing, UNLABELED, theirs.astype(np.int64))
 
     rows, cols = np.indices((60, 70)) + 0.5
     xs, ys = transform * (cols, rows)
@@ -142,7 +142,7 @@ def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs,
     projs = np.where(
         inside & (nearest != nodata) if nodata is not None else inside,
         nearest.astype(np.int64),
-        UNLABELLED,
+        UNLABELED,
     )
     clear = (np.abs(col - np.round(col)) > 0.2) & (np.abs(row - np.round(row)) > 0.2)
     np.testing.assert_array_equal(ours[clear], projs[clear])
@@ -165,7 +165,9 @@ def test_torch_onnx_and_openvino_agree_on_a_hundred_real_patches(shared_data, ti
             patches.append(values[:, row : row + 64, col : col + 64])
     raw = np.stack(patches).astype(np.float32)
     assert raw.shape == (100, 3, 64, 64)
-    setups: list[Setup] = [choose(name, "float32") for name in ("openvino", "onnxruntime")]
+    setups: list[RuntimeSetup] = [
+        choose_setup(name, "float32") for name in ("openvino", "onnxruntime")
+    ]
     answers = [
         TorchRuntime(model.in_torch())(raw),
         *(model.open(setup).runtime(raw) for setup in setups),

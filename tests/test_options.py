@@ -18,7 +18,7 @@ from swath.options import (
     PredictOptions,
     PrepareOptions,
     TrainOptions,
-    checked,
+    make_options,
 )
 
 ALL = {
@@ -111,7 +111,7 @@ def test_globs_of_one(given: Any) -> None:
         (PrepareOptions, {"source": "s", "dataset": "d", "seed": -1}, "option seed: .*greater"),
         (PrepareOptions, {"source": "s", "dataset": "d", "seed": "x"}, "option seed: .*integer"),
         (PrepareOptions, {"source": "s"}, "DATASET is missing"),
-        (InspectOptions, {"source": "s", "colour": 1}, "option colour: "),
+        (InspectOptions, {"source": "s", "color": 1}, "option color: "),
         (
             TrainOptions,
             {"dataset": "d", "model": "m", "steps": 1, "epochs": 1},
@@ -129,7 +129,7 @@ def test_what_is_not_allowed_names_the_option(
     kind: type, values: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        checked(kind, values)
+        make_options(kind, values)
     assert caught.value.fix
 
 
@@ -152,7 +152,7 @@ def test_stack_takes_the_place_of_the_image() -> None:
         (("s", "d", "pairs"), {}),
         (("s",), {"source": "t", "dataset": "d"}),
         ((), {"dataset": "d"}),
-        (("s", "d"), {"colour": 1}),
+        (("s", "d"), {"color": 1}),
     ],
 )
 def test_a_wrong_call_is_a_usage_error(

@@ -115,7 +115,7 @@ def test_several_at_once_train_the_longest_first_and_a_model_once(
     monkeypatch.setattr(accuracy, "at_once", at_once)
     benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
     trials = [
-        t for group in ("fixed", "world", "tiles", "unlabelled") for t in accuracy.GROUPS[group]
+        t for group in ("fixed", "world", "tiles", "unlabeled") for t in accuracy.GROUPS[group]
     ]
     benchmark.run(trials, jobs=3)
     data, jobs = asked
@@ -125,7 +125,7 @@ def test_several_at_once_train_the_longest_first_and_a_model_once(
     minutes = [max(t.minutes for t in job) for job in jobs]
     assert minutes == sorted(minutes, reverse=True)
     assert [t.tta for t in jobs[0]] == ["none", "scales", "full"] and jobs[0][0].minutes == 60
-    assert [t.data for t in next(job for job in jobs if job[0].row == "one tile labelled")] == [
+    assert [t.data for t in next(job for job in jobs if job[0].row == "one tile labeled")] == [
         accuracy.FEW,
         accuracy.GUESSED,
     ]
@@ -177,7 +177,7 @@ def test_scales_count_where_they_are_used(accuracy: ModuleType, group: str, coun
 def test_rows_that_choose_settings_are_judged_by_validation_only(
     accuracy: ModuleType, stripes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for group in ("tries", "front", "ablation", "world-tries", "unlabelled"):
+    for group in ("tries", "front", "ablation", "world-tries", "unlabeled"):
         assert all(t.data in accuracy.VALIDATED for t in accuracy.GROUPS[group])
     dataset, tuning = Dataset(stripes), accuracy.Trial(accuracy.TUNING)
     assert {s.group for s in accuracy.judges(tuning, dataset)} == {"c"}
@@ -367,8 +367,8 @@ def test_maps_become_labels_where_the_model_was_sure(accuracy: ModuleType, tmp_p
         write_raster(tmp_path / name, np.uint8([values]))
     with rasterio.open(tmp_path / "a.tif", "r+") as codes:
         codes.update_tags(1, class_1="water", class_2="road")
-    colours = {"water": (1, 2, 3), "road": (4, 5, 6), "unlabeled": (9, 9, 9)}
-    mask = sys.modules["accuracy_guesses"]._guessed(tmp_path, "a", colours)
+    colors = {"water": (1, 2, 3), "road": (4, 5, 6), "unlabeled": (9, 9, 9)}
+    mask = sys.modules["accuracy_guesses"]._guessed(tmp_path, "a", colors)
     assert mask.tolist() == [[[1, 2, 3], [9, 9, 9], [4, 5, 6]], [[4, 5, 6], [9, 9, 9], [9, 9, 9]]]
 
 
@@ -384,7 +384,7 @@ def test_labels_of_most_tiles_are_left_out(
     tiles = {path.name for path in made["source"].iterdir()}
     guesses = sys.modules["accuracy_guesses"]
     validation = accuracy.VALIDATION_TILES[accuracy.TUNING]
-    assert tiles == {*guesses.LABELLED, *validation} and made["val"] == ",".join(validation)
-    assert not tiles & {*accuracy.TEST, *guesses.UNLABELLED} and not {*accuracy.TEST} & {
-        *guesses.UNLABELLED
+    assert tiles == {*guesses.LABELED, *validation} and made["val"] == ",".join(validation)
+    assert not tiles & {*accuracy.TEST, *guesses.UNLABELED} and not {*accuracy.TEST} & {
+        *guesses.UNLABELED
     }

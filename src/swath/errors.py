@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
     """Return a text with a full stop, unless it ends with a stop of its own."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
@@ -42,8 +42,8 @@ class SwathError(Exception):
         self.code = code
 
     def __str__(self) -> str:
-        text = f"{self.file}: {sentence(self.what)}" if self.file else sentence(self.what)
-        return f"{text} {sentence(self.fix)}" if self.fix else text
+        text = f"{self.file}: {as_sentence(self.what)}" if self.file else as_sentence(self.what)
+        return f"{text} {as_sentence(self.fix)}" if self.fix else text
 
 
 class UsageError(SwathError):
@@ -64,7 +64,7 @@ class JobError(SwathError):
     """The data are in order, but the work cannot be done here (disk, memory, a missing package)."""
 
 
-def refused_by_system(error: OSError) -> JobError:
+def job_error_of(error: OSError) -> JobError:
     """Return the error for a disk, a folder or a file that the system does not give."""
     return JobError(
         f"the system refuses ({error.strerror or error})",

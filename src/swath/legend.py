@@ -1,7 +1,7 @@
-"""Land-cover classes: names, the codes or colours that stand for them in the user's files, and what a map holds.
+"""Land-cover classes: names, the codes or colors that stand for them in the user's files, and what a map holds.
 
 Inside the program a class is an index 0..n-1 of the learnt classes, and `IGNORE` marks pixels that
-have no label. The user's own codes and colours are met only here.
+have no label. The user's own codes and colors are met only here.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ MASKS = "the masks"
 MAX_CLASSES = 254
 MAX_CODE = 65535
 MAX_SPREAD = 1 << 24
-"""Codes that lie no further apart, as all colours do, are looked up in a table; others are searched for."""
+"""Codes that lie no further apart, as all colors do, are looked up in a table; others are searched for."""
 _NODATA = (0, 255, MAX_CODE)
 
 Kind: TypeAlias = Literal["code", "color"]
 
-# Okabe and Ito (2008), told apart by colour-blind people, then a few more of matplotlib's tab20.
+# Okabe and Ito (2008), told apart by color-blind people, then a few more of matplotlib's tab20.
 _PALETTE = (
     "#0072B2",
     "#E69F00",
@@ -61,10 +61,10 @@ class LandClass:
 
     Attributes:
         name: what people call it.
-        codes: what the source files hold: one or several label codes, or packed colours (red *
+        codes: what the source files hold: one or several label codes, or packed colors (red *
             65536 + green * 256 + blue).
         map_code: what a map holds for it, 0..65535.
-        color: `#RRGGBB`, for pictures and colour tables.
+        color: `#RRGGBB`, for pictures and color tables.
         ignore: True where the class must not be learnt nor scored.
         unlabeled: True where the class stands for the absence of a label and is learnt all the
             same.
@@ -83,7 +83,7 @@ class Legend:
     """All classes in the user's order, and whether source files hold `code`s or `color`s.
 
     With `snap`, a value of no class is taken for the class whose value is nearest (in RGB); a
-    colour that is nearest to black has no label where no class is black.
+    color that is nearest to black has no label where no class is black.
 
     Raises:
         UsageError: two classes share a name or code, there are too many, or a learnt class has a
@@ -98,7 +98,7 @@ class Legend:
     def __post_init__(self) -> None:
         names = [c.name for c in self.classes]
         codes = [code for c in self.classes for code in c.codes]
-        shown = [str(code) if self.kind == "code" else unpack(code) for code in codes]
+        shown = [str(code) if self.kind == "code" else unpack_rgb(code) for code in codes]
         for values, what in ((names, "name"), (shown, self.kind)):
             twice = sorted(v for v, count in Counter(values).items() if count > 1)
             if twice:
@@ -107,19 +107,19 @@ class Legend:
                     file=self.origin,
                     fix="Give each its own",
                 )
-        if not self.learnt:
+        if not self.trained:
             raise UsageError(
                 "no class is left to learn",
                 file=self.origin,
                 fix="List at least one without `ignore`",
             )
-        if len(self.learnt) > MAX_CLASSES:
+        if len(self.trained) > MAX_CLASSES:
             raise UsageError(
-                f"{len(self.learnt)} classes, and at most {MAX_CLASSES} can be learnt",
+                f"{len(self.trained)} classes, and at most {MAX_CLASSES} can be learnt",
                 file=self.origin,
                 fix="Merge classes by giving `code` a list",
             )
-        for c in self.learnt:
+        for c in self.trained:
             if not 0 <= c.map_code <= MAX_CODE:
                 raise UsageError(
                     f"class {c.name} has code {c.map_code}, which a map of 8 or 16 bits cannot hold",
@@ -134,7 +134,7 @@ class Legend:
             )
 
     @cached_property
-    def learnt(self) -> tuple[LandClass, ...]:
+    def trained(self) -> tuple[LandClass, ...]:
         """The classes that a network tells apart; position is the index."""
         return tuple(c for c in self.classes if not c.ignore)
 
@@ -146,7 +146,7 @@ class Legend:
     @property
     def names(self) -> list[str]:
         """Names of the learnt classes."""
-        return [c.name for c in self.learnt]
+        return [c.name for c in self.trained]
 
     @cached_property
     def nodata(self) -> int:
@@ -157,7 +157,7 @@ class Legend:
     def dtype(self) -> str:
         """Smallest unsigned type that holds every learnt code and nodata: `uint8` or `uint16`."""
         return (
-            "uint8" if max([self.nodata, *(c.map_code for c in self.learnt)]) <= 255 else "uint16"
+            "uint8" if max([self.nodata, *(c.map_code for c in self.trained)]) <= 255 else "uint16"
         )
 
     @cached_property
@@ -169,7 +169,7 @@ class Legend:
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        index_of = {c.name: i for i, c in enumerate(self.learnt)}
+        index_of = {c.name: i for i, c in enumerate(self.trained)}
         pairs = sorted(
             (code, IGNORE if c.ignore else index_of[c.name])
             for c in self.classes
@@ -188,7 +188,7 @@ class Legend:
         table[keys - keys[0] + 1] = indices
         return table
 
-    def all_learnt(self) -> Legend:
+    def all_trained(self) -> Legend:
         """Return the same classes, of which the ignored ones are learnt as well and marked as `unlabeled`."""
         classes = tuple(
             replace(c, ignore=False, unlabeled=True) if c.ignore else c for c in self.classes
@@ -198,7 +198,7 @@ class Legend:
     def of_maps(self) -> Legend:
         """Return the learnt classes as maps hold them: each with its one map code."""
         return Legend(
-            tuple(replace(c, codes=(c.map_code,)) for c in self.learnt), origin=self.origin
+            tuple(replace(c, codes=(c.map_code,)) for c in self.trained), origin=self.origin
         )
 
     def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -221,14 +221,14 @@ class Legend:
         return np.where(keys[at] == codes, indices[at], np.uint8(IGNORE))
 
     def _snapped(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Replace each value that a colour or grey can be by the nearest one that a class has, or by black."""
+        """Replace each value that a color or gray can be by the nearest one that a class has, or by black."""
         values, at = np.unique(codes, return_inverse=True)
         targets = self._table[0]
         if self.kind == "color":
             targets = np.union1d(targets, 0)
         possible = (values >= 0) & (values <= 0xFFFFFF)
         points, ends = (
-            split_rgb(v) if self.kind == "color" else v[:, None]
+            parse_rgb(v) if self.kind == "color" else v[:, None]
             for v in (values[possible], targets)
         )
         nearest = [targets[((ends - point) ** 2).sum(axis=1).argmin()] for point in points]
@@ -238,53 +238,53 @@ class Legend:
     def decode(self, indices: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """Turn class indices (any shape) into the codes of a map; `IGNORE` becomes nodata."""
         table = np.full(256, self.nodata, self.dtype)
-        table[: len(self.learnt)] = [c.map_code for c in self.learnt]
+        table[: len(self.trained)] = [c.map_code for c in self.trained]
         return table[indices]
 
     def colors(self) -> NDArray[np.uint8]:
         """Return an array (256, 3) of red, green, blue by class index; unused rows are black."""
         table = np.zeros((256, 3), np.uint8)
-        for i, c in enumerate(self.learnt):
+        for i, c in enumerate(self.trained):
             table[i] = rgb(c.color)
         return table
 
 
-def pack(color: str) -> int:
+def pack_rgb(color: str) -> int:
     """Turn `#RRGGBB` into one number, red * 65536 + green * 256 + blue.
 
     Raises:
-        UsageError: the text is no such colour.
+        UsageError: the text is no such color.
     """
     if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
-        raise UsageError(f"{color!r} is not a colour", fix='Write it as "#RRGGBB", in quotes')
+        raise UsageError(f"{color!r} is not a color", fix='Write it as "#RRGGBB", in quotes')
     return int(color[1:], 16)
 
 
-def unpack(packed: int) -> str:
-    """Turn a packed colour back into `#RRGGBB`."""
+def unpack_rgb(packed: int) -> str:
+    """Turn a packed color back into `#RRGGBB`."""
     return f"#{packed:06X}"
 
 
 def rgb(color: str) -> tuple[int, int, int]:
     """Turn `#RRGGBB` into three numbers 0..255."""
-    packed = pack(color)
+    packed = pack_rgb(color)
     return packed >> 16, packed >> 8 & 255, packed & 255
 
 
-def split_rgb(packed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Turn packed colours (n,) into red, green and blue (n, 3)."""
+def parse_rgb(packed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turn packed colors (n,) into red, green and blue (n, 3)."""
     return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1)
 
 
 def default_color(position: int) -> str:
-    """Return a colour for the class at `position` when the user named none."""
+    """Return a color for the class at `position` when the user named none."""
     return _PALETTE[position % len(_PALETTE)]
 
 
-def found_legend(
+def legend_of_codes(
     codes: list[int], kind: Kind, names: dict[int, str] | None = None, snap: bool = False
 ) -> Legend:
-    """Make a legend of what the masks hold, in ascending order, named by code or colour, or by `names` (code to name).
+    """Make a legend of what the masks hold, in ascending order, named by code or color, or by `names` (code to name).
 
     Raises:
         DataError: a code is negative, which needs a class list from the user.
@@ -298,10 +298,10 @@ def found_legend(
     return Legend(
         tuple(
             LandClass(
-                name=unpack(code) if color else (names or {}).get(code, str(code)),
+                name=unpack_rgb(code) if color else (names or {}).get(code, str(code)),
                 codes=(code,),
                 map_code=i + 1 if color else code,
-                color=unpack(code) if color else default_color(i),
+                color=unpack_rgb(code) if color else default_color(i),
             )
             for i, code in enumerate(sorted(codes))
         ),
@@ -359,7 +359,7 @@ def _class_of(row: object, position: int, by_code: bool) -> LandClass:
         )
     color = row.get("color")
     if color is not None:
-        color = unpack(pack(str(color)))
+        color = unpack_rgb(pack_rgb(str(color)))
     if by_code:
         given = row["code"] if isinstance(row["code"], list) else [row["code"]]
         if not given or not all(
@@ -371,7 +371,7 @@ def _class_of(row: object, position: int, by_code: bool) -> LandClass:
             )
         codes, map_code = tuple(given), given[0]
     elif color is not None:
-        codes, map_code = (pack(color),), position + 1
+        codes, map_code = (pack_rgb(color),), position + 1
     else:
         raise UsageError(
             f"class {position + 1} has neither code nor color, or only some classes have a code",

@@ -75,12 +75,12 @@ class SourceOptions:
     mask: Annotated[
         Globs, Field(description="Rasters (clouds, quality) whose non-zero pixels are ignored.")
     ] = ()
-    unlabeled: Annotated[bool, Field(description="Keep images without a mask, unlabelled.")] = False
+    unlabeled: Annotated[bool, Field(description="Keep images without a mask, unlabeled.")] = False
     bands: Annotated[
         Literal["rgb", "msi"] | None,
         Field(description="Contest layout: three visible bands, or all eight; rgb if absent."),
     ] = None
-    snap_colours: Annotated[
+    snap_colors: Annotated[
         bool,
         Field(
             description="Take mask values that only smoothing or JPEG made for the nearest class's."
@@ -134,7 +134,7 @@ class PrepareOptions(SourceOptions):
         int | None,
         Field(
             ge=0,
-            description="Pixels left unlabelled between blocks of two splits; block/16 if absent.",
+            description="Pixels left unlabeled between blocks of two splits; block/16 if absent.",
         ),
     ] = None
     heights: Annotated[
@@ -151,7 +151,7 @@ class PrepareOptions(SourceOptions):
         Field(
             gt=0,
             allow_inf_nan=False,
-            description="Ground sampling distance in metres of images whose files tell none.",
+            description="Ground sampling distance in meters of images whose files tell none.",
         ),
     ] = None
     learn_unlabeled: Annotated[
@@ -164,7 +164,7 @@ class PrepareOptions(SourceOptions):
 
 
 @dataclass(frozen=True, config=_FROZEN)
-class TeachingOptions:
+class TrainingOptions:
     """What to teach, by what recipe, and how long."""
 
     _: KW_ONLY
@@ -178,10 +178,10 @@ class TeachingOptions:
         float | None, Field(gt=0, description="Wall time of a training loop (default 30).")
     ] = None
     epochs: Annotated[
-        int | None, Field(gt=0, description="Passes over the labelled pixels, instead of minutes.")
+        int | None, Field(gt=0, description="Passes over the labeled pixels, instead of minutes.")
     ] = None
     steps: Annotated[
-        int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")
+        int | None, Field(gt=0, description="Optimizer steps, instead of minutes.")
     ] = None
     encoder: Annotated[
         str, Field(description="Encoder: any timm model that gives feature maps.")
@@ -221,7 +221,7 @@ class TeachingOptions:
     jitter: Annotated[
         Jitter | None,
         Field(
-            description="Recolour relative to the mean and deviation of all training data, or of each patch itself."
+            description="Recolor relative to the mean and deviation of all training data, or of each patch itself."
         ),
     ] = None
     average: Annotated[
@@ -248,7 +248,7 @@ class TeachingOptions:
                 "--classic-crops is for the classic recipe", fix="Add --recipe classic"
             )
         if self.jitter and self.recipe == "classic":
-            raise UsageError("the classic recipe does not recolour", fix="Leave out --jitter")
+            raise UsageError("the classic recipe does not recolor", fix="Leave out --jitter")
         network = {
             "--encoder": self.encoder != ENCODER,
             "--decoder": self.decoder != "unet",
@@ -263,7 +263,7 @@ class TeachingOptions:
 
 
 @dataclass(frozen=True, config=_FROZEN)
-class TrainOptions(TeachingOptions):
+class TrainOptions(TrainingOptions):
     """Teach a network, and pack it into a model file."""
 
     dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
@@ -342,7 +342,7 @@ class CompareOptions:
 
 
 @dataclass(frozen=True, config=_FROZEN)
-class CrossvalidateOptions(TeachingOptions):
+class CrossvalidateOptions(TrainingOptions):
     """Train and score on each part of the data in turn: every group judges a model that has not seen it."""
 
     dataset: Annotated[
@@ -363,7 +363,7 @@ class SampleOptions:
     _: KW_ONLY
     n: Annotated[int, Field(ge=2, description="Number of points.")] = 300
     pixel: Annotated[
-        float | None, Field(gt=0, description="Side of a pixel in metres, for a map without CRS.")
+        float | None, Field(gt=0, description="Side of a pixel in meters, for a map without CRS.")
     ] = None
     seed: Annotated[int, Field(ge=0, description="Seed of the draw.")] = 0
 
@@ -387,7 +387,7 @@ class AreaOptions:
         Literal["train", "val", "test"], Field(description="Split of the dataset.")
     ] = "test"
     pixel: Annotated[
-        float | None, Field(gt=0, description="Side of a pixel in metres, for a map without CRS.")
+        float | None, Field(gt=0, description="Side of a pixel in meters, for a map without CRS.")
     ] = None
 
 
@@ -406,7 +406,7 @@ class PredictOptions:
     map: Annotated[
         PathLike | None,
         Field(
-            description="Map to write: a cloud-optimised GeoTIFF of class codes; for many, a folder."
+            description="Map to write: a cloud-optimized GeoTIFF of class codes; for many, a folder."
         ),
     ] = None
     _: KW_ONLY
@@ -463,7 +463,7 @@ class PredictOptions:
     sieve: Annotated[
         int,
         Field(
-            ge=0, description="Give patches of fewer pixels than this to their largest neighbour."
+            ge=0, description="Give patches of fewer pixels than this to their largest neighbor."
         ),
     ] = 0
     plan: Annotated[
@@ -492,7 +492,7 @@ class PredictOptions:
     gsd: Annotated[
         Gsd,
         Field(
-            description="Ground sampling distance of the image in metres, where its file tells none or a wrong one; none to "
+            description="Ground sampling distance of the image in meters, where its file tells none or a wrong one; none to "
             "map its pixels as they are, whatever size the model knows things in."
         ),
     ] = None
@@ -595,9 +595,9 @@ class ViewOptions:
     image: Annotated[PathLike | None, Field(description="Image it was made from.")] = None
     more: Annotated[Globs, Field(description="Further maps, images, confidences.")] = ()
     _: KW_ONLY
-    truth: Annotated[PathLike | None, Field(description="Raster of labels, to compare with.")] = (
-        None
-    )
+    reference: Annotated[
+        PathLike | None, Field(description="Raster of labels, to compare with.")
+    ] = None
     classes: Annotated[
         PathLike | None,
         Field(
@@ -642,13 +642,13 @@ class ServeOptions:
 
 @dataclass(frozen=True, config=_FROZEN)
 class DemoOptions:
-    """Map the world: the whole way from labelled images to a map, on real data."""
+    """Map the world: the whole way from labeled images to a map, on real data."""
 
     folder: Annotated[PathLike, Field(description="Folder to work in.")] = "swath-demo"
     _: KW_ONLY
     minutes: Annotated[float, Field(gt=0, description="Wall time of the training loop.")] = 7.0
     steps: Annotated[
-        int | None, Field(gt=0, description="Optimiser steps, instead of minutes.")
+        int | None, Field(gt=0, description="Optimizer steps, instead of minutes.")
     ] = None
     view: Annotated[bool, Field(description="Show the map in the browser at the end.")] = False
 
@@ -656,7 +656,7 @@ class DemoOptions:
 O = TypeVar("O")
 
 
-def checked(kind: Callable[..., O], values: dict[str, Any]) -> O:
+def make_options(kind: Callable[..., O], values: dict[str, Any]) -> O:
     """Make an options object.
 
     Raises:

@@ -47,7 +47,7 @@ _listener: ContextVar[Listener | None] = ContextVar("swath_progress", default=No
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def listen(listener: Listener) -> Iterator[None]:
     """Send the progress of all work inside the block to `listener`."""
     token = _listener.set(listener)
     try:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from swath.errors import SwathError, sentence
+from swath.errors import SwathError, as_sentence
 
 PathLike: TypeAlias = str | Path
 """A path as users give it."""
@@ -44,13 +44,13 @@ class Finding:
     @classmethod
     def of_error(cls, error: SwathError, file: PathLike, sample: str | None = None) -> Finding:
         """Make the finding that says the same as an error; `file` is used where the error names none."""
-        message = sentence(error.what[:1].upper() + error.what[1:])
+        message = as_sentence(error.what[:1].upper() + error.what[1:])
         return cls(
             "error",
             error.code,
             error.file or str(file),
             message,
-            sentence(error.fix or "Look at the file"),
+            as_sentence(error.fix or "Look at the file"),
             sample,
         )
 

@@ -173,15 +173,15 @@ def plant(root: Path) -> dict[str, tuple[str, Path]]:
     fault("two bands", "band-mismatch", image=lambda i: i[:2])
     fault("dark", "odd-statistics", image=lambda i: i // 20 + 300)
     fault("photograph", "mask-photograph", "mask", mask=lambda _: noise(3, SIDE, SIDE))
-    fault("smoothed", "near-colours", "mask", mask=smoothed)
-    pair = fault("jpeg", "near-colours")
+    fault("smoothed", "near-colors", "mask", mask=smoothed)
+    pair = fault("jpeg", "near-colors")
     pair.mask.unlink()
     expected["jpeg"] = (
-        "near-colours",
+        "near-colors",
         write_jpeg(pair.mask.with_suffix(".jpg"), painted(pair.codes), QUALITY=60),
     )
     fault(
-        "unknown colour",
+        "unknown color",
         "unknown-code",
         "mask",
         mask=lambda c: np.where(c == 1, COLORS[0, :, None, None] * 0 + 250, painted(c)),
@@ -198,8 +198,8 @@ def plant(root: Path) -> dict[str, tuple[str, Path]]:
     rare.write(mask=painted(codes))
     expected["rare class"] = ("rare-class", root)
     expected["class in one place"] = ("class-in-one-group", root)
-    (root / "colours.json").write_text('{"w": "#112233", "x": "#445566", "y": "#778899"}')
-    expected["palette file"] = ("palette-disagrees", root / "colours.json")
+    (root / "colors.json").write_text('{"w": "#112233", "x": "#445566", "y": "#778899"}')
+    expected["palette file"] = ("palette-disagrees", root / "colors.json")
     return expected
 
 
@@ -227,7 +227,7 @@ def test_nothing_is_found_in_a_clean_folder(tmp_path: Path, classes: Path) -> No
     assert swath.inspect(tmp_path / "source").findings == []
 
 
-def test_colours_are_snapped_only_when_asked(tmp_path: Path, classes: Path) -> None:
+def test_colors_are_snapped_only_when_asked(tmp_path: Path, classes: Path) -> None:
     for number in range(4):
         Pair(tmp_path / "source", str(number), number).write()
     pair = Pair(tmp_path / "source", "9", 9)
@@ -236,12 +236,12 @@ def test_colours_are_snapped_only_when_asked(tmp_path: Path, classes: Path) -> N
         swath.prepare(tmp_path / "source", tmp_path / "d", classes=classes)
     for options in ({"classes": classes}, {}):
         result = swath.prepare(
-            tmp_path / "source", tmp_path / "d", snap_colours=True, val="none", test="9", **options
+            tmp_path / "source", tmp_path / "d", snap_colors=True, val="none", test="9", **options
         )
-        assert any(f["code"] == "snapped-colours" for f in result.findings)
+        assert any(f["code"] == "snapped-colors" for f in result.findings)
         dataset = Dataset(tmp_path / "d")
         labels = dataset.images[-1].read_labels(dataset.images[-1].grid.window)
-        colors = [c.color for c in dataset.manifest.legend.learnt]
+        colors = [c.color for c in dataset.manifest.legend.trained]
         meant = np.array(
             [colors.index("#{:02X}{:02X}{:02X}".format(*c)) for c in COLORS[:3].tolist()]
         )[pair.codes]
@@ -261,9 +261,9 @@ def test_jpeg_masks_of_a_whole_folder_are_snapped_to_what_was_painted(tmp_path: 
         write_jpeg(tmp_path / "source" / str(k) / "masks" / "x.jpg", painted(codes), QUALITY=70)
     assert {
         f["code"] for f in swath.inspect(tmp_path / "source").findings if f["level"] == "error"
-    } == {"near-colours"}
+    } == {"near-colors"}
     result = swath.prepare(
-        tmp_path / "source", tmp_path / "d", snap_colours=True, val="none", test="0"
+        tmp_path / "source", tmp_path / "d", snap_colors=True, val="none", test="0"
     )
     assert len(result.classes) == 3
     rank = np.argsort(np.argsort([r << 16 | g << 8 | b for r, g, b in COLORS[:3].tolist()]))
@@ -297,7 +297,7 @@ def test_a_leak_between_splits_is_told(tmp_path: Path) -> None:
         ),
         (
             "landsat",
-            {"images": ["lsat7_2000_*.tif"], "labels": "landsat96_labelled_pixels.tif"},
+            {"images": ["lsat7_2000_*.tif"], "labels": "landsat96_labeled_pixels.tif"},
             {"mixed-bands", "sparse-labels", "labels-in-another-crs"},
         ),
     ],
@@ -306,7 +306,7 @@ def test_real_folders_list_what_their_readme_lists(
     shared_data: Path, tmp_path: Path, folder: str, options: Any, codes: set[str]
 ) -> None:
     source = shared_data / folder
-    if folder == "dubai":  # the nine neighbours of one tile and the palette file are enough
+    if folder == "dubai":  # the nine neighbors of one tile and the palette file are enough
         source = tmp_path / "dubai"
         (source / "Tile 4").parent.mkdir()
         for name in ("Tile 2", "Tile 4", "classes.json"):
@@ -316,7 +316,7 @@ def test_real_folders_list_what_their_readme_lists(
     assert codes <= found
     assert not found & {
         "labels-shifted",
-        "near-colours",
+        "near-colors",
         "near-duplicate",
         "duplicate-image",
         "odd-statistics",

@@ -247,7 +247,7 @@ def test_lossy_copy_of_a_mask(tmp_path: Path) -> None:
     assert only(swath.inspect(source), "mask-photograph")["file"].endswith("b.jpg")
 
 
-def test_grey_photograph_among_codes(source: Path) -> None:
+def test_gray_photograph_among_codes(source: Path) -> None:
     write_png(mask(source, "b"), noise(SIDE, SIDE))
     assert only(swath.inspect(source), "mask-photograph")["file"] == str(mask(source, "b"))
     assert [c.code for c in swath.inspect(source).classes] == [1, 2, 3]
@@ -470,12 +470,12 @@ def test_everything_wrong_at_once_is_all_found(source: Path) -> None:
 def test_nothing_is_usable(source: Path) -> None:
     for name in NAMES:
         truncate(image(source, name))
-    with pytest.raises(DataError, match="no usable labelled image"):
+    with pytest.raises(DataError, match="no usable labeled image"):
         swath.prepare(source, source.parent / "dataset", skip_bad=True)
 
 
 def test_dubai(shared_data: Path, tmp_path: Path) -> None:
-    """The class file's own colours are the masks', and every tile is a group."""
+    """The class file's own colors are the masks', and every tile is a group."""
     for tile in ("Tile 1", "Tile 6"):
         for part in ("001", "004"):
             for kind, ending in (("images", "jpg"), ("masks", "png")):

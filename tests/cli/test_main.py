@@ -302,7 +302,7 @@ def test_config_holds_options_and_flags_win(run: Any, source: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("colour: 1", "there is no option 'colour'. Options are: source, dataset"),
+        ("color: 1", "there is no option 'color'. Options are: source, dataset"),
         ("- 1", "not a mapping"),
         ("a: [", "cannot be read"),
         ("seed: many", "option seed"),

@@ -5,13 +5,13 @@ import signal
 
 import pytest
 
-from swath.cli.signals import interruptible
+from swath.cli.signals import terminate_as_interrupt
 from swath.errors import JobError
 
 
 def raised_by(how, error):
     """Raise an error of one's own out of an interruption, as a library does that is being imported."""
-    with interruptible():
+    with terminate_as_interrupt():
         try:
             os.kill(os.getpid(), how)
         except KeyboardInterrupt:
@@ -34,20 +34,20 @@ def test_what_an_interruption_brings_about_is_an_interruption(how):
         raised_by(how, ImportError("initialization failed"))
     with pytest.raises(JobError, match="--resume"):
         raised_by(how, JobError("training was interrupted", fix="--resume"))
-    with pytest.raises(KeyboardInterrupt), interruptible():
+    with pytest.raises(KeyboardInterrupt), terminate_as_interrupt():
         os.kill(os.getpid(), how)
     assert signal.getsignal(how) is before
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(ImportError), interruptible():
+    with pytest.raises(ImportError), terminate_as_interrupt():
         raise ImportError("absent")
 
 
 def test_what_the_shell_lets_run_in_the_background_is_not_interrupted():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with interruptible():
+        with terminate_as_interrupt():
             os.kill(os.getpid(), signal.SIGINT)
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

@@ -22,7 +22,7 @@ def test_folds_part_the_groups_evenly(stripes):
     assert [len(fold) for fold in folds] == [2, 2]
     assert folds == make_folds(dataset, 2, seed=0)
     assert any(folds != make_folds(dataset, 2, seed=s) for s in range(1, 6))
-    with pytest.raises(DataError, match=r"4 labelled group\(s\), too few for 5 folds"):
+    with pytest.raises(DataError, match=r"4 labeled group\(s\), too few for 5 folds"):
         make_folds(dataset, 5, seed=0)
 
 
@@ -45,7 +45,7 @@ def test_a_fold_knows_nothing_of_its_test_groups(stripes, tmp_path):
     assert (stripes / "dataset.json").read_bytes() == before
 
 
-def test_neighbours_of_the_test_blocks_lose_their_labels_in_a_copy(tmp_path):
+def test_neighbors_of_the_test_blocks_lose_their_labels_in_a_copy(tmp_path):
     write_raster(tmp_path / "s" / "images" / "x.tif", noise(3, 256, 256))
     write_png(tmp_path / "s" / "masks" / "x.png", noise(256, 256, high=4))
     swath.prepare(tmp_path / "s", tmp_path / "d", block=128, buffer=0, test="0", val="none")

@@ -13,7 +13,7 @@ from tests.make import write_png, write_raster
 
 
 def fake_pip(folder):
-    """Write a small world in place of the packages: land cover follows colour, but for a band of latitudes."""
+    """Write a small world in place of the packages: land cover follows color, but for a band of latitudes."""
     rng = np.random.default_rng(0)
     codes = (
         rng.choice([0, 1, 8, 12, 15, 16], (60, 120)).repeat(60, 0).repeat(60, 1).astype(np.uint8)
@@ -58,16 +58,16 @@ def test_pip_that_fails_is_explained_and_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.tif"))
 
 
-def test_the_yardstick_is_the_best_map_from_colour_alone(tmp_path):
+def test_the_yardstick_is_the_best_map_from_color_alone(tmp_path):
     rng = np.random.default_rng(0)
     for name in "ab":
         codes = rng.integers(1, 3, (40, 40)).astype(np.uint8)
-        grey = codes * 100
-        grey[rng.random((40, 40)) < 0.2] = 100
-        write_raster(tmp_path / "s" / name / "images" / "i.tif", np.stack([grey] * 3))
+        gray = codes * 100
+        gray[rng.random((40, 40)) < 0.2] = 100
+        write_raster(tmp_path / "s" / name / "images" / "i.tif", np.stack([gray] * 3))
         write_png(tmp_path / "s" / name / "masks" / "i.png", codes)
     swath.prepare(tmp_path / "s", tmp_path / "d", test="b", val="none")
-    matrix = [[(codes[grey == g] == c).sum() for g in (100, 200)] for c in (1, 2)]
+    matrix = [[(codes[gray == g] == c).sum() for g in (100, 200)] for c in (1, 2)]
     np.testing.assert_array_equal(demo.yardstick(Dataset(tmp_path / "d")), matrix)
     assert Scores.of(np.array(matrix)).miou < 1
 

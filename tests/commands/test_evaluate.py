@@ -8,8 +8,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_
 import swath
 from swath.data.dataset import Dataset
 from swath.errors import DataError, JobError, ModelError
-from swath.evaluation.reference import DatasetTruth
-from swath.evaluation.scoring import ModelMapper
+from swath.evaluation.reference import DatasetReference
+from swath.evaluation.scoring import ModelPredictor
 from swath.models.model import Model
 from tests.make import write_pairs
 
@@ -129,8 +129,8 @@ def test_names_from_data_cannot_become_markup(stripes, tmp_path, tiny_model):
 
     scores = swath.evaluate(tiny_model, stripes).model_dump(mode="json")
     scores["classes"][0]["name"] = "<script>alert(1)</script>"
-    truth, model = DatasetTruth(Dataset(stripes), "test"), Model(tiny_model)
-    mapper = ModelMapper(model.engine, model.card.temperature)
+    truth, model = DatasetReference(Dataset(stripes), "test"), Model(tiny_model)
+    mapper = ModelPredictor(model.engine, model.card.temperature)
     path = write_report(tmp_path, truth, mapper, scores, Origin("swath <script>", model.card))
     assert "<script>" not in path.read_text(encoding="utf-8")
 

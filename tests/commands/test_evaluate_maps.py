@@ -109,7 +109,7 @@ def test_pixels_without_a_map_are_told_and_not_scored(world, tmp_path, caplog):
     write_raster(tmp_path / "m.tif", codes, UTM, NORTH_UP, nodata=0)
     result = swath.evaluate(tmp_path / "m.tif", world / "d")
     assert result.unmapped == 10 * 3 * SIZE and result.accuracy == 1
-    assert "no data at 7680 labelled pixels" in caplog.text
+    assert "no data at 7680 labeled pixels" in caplog.text
 
 
 def test_a_code_that_no_class_has_is_named(world, tmp_path):

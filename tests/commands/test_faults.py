@@ -205,12 +205,12 @@ def test_a_second_run_is_refused_before_it_does_anything(world):
     }
     for name, job in jobs.items():
         with (
-            atomic.alone(folder / name),
+            atomic.exclusive(folder / name),
             pytest.raises(JobError, match=rf"{name}: another run of Swath"),
         ):
             job()
     with (
-        atomic.whole_folder(folder / "ds", []),
+        atomic.atomic_folder(folder / "ds", []),
         pytest.raises(JobError, match="ds: another run of Swath"),
     ):
         swath.prepare(world.data / "source", folder / "ds")

@@ -9,11 +9,11 @@ from rio_cogeo.cogeo import cog_validate
 
 import swath
 from swath.errors import DataError, JobError, UsageError
-from swath.geo.tiling import square
+from swath.geo.tiling import square_tiling
 from swath.inference import runtimes
 from swath.mapping import plan
-from swath.mapping.polygons import polygonise
-from swath.mapping.tile_store import TileParts
+from swath.mapping.polygons import polygonize
+from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
 from tests.make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_raster
 
@@ -207,7 +207,7 @@ def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, mon
     )
     options = {"memory": 0.7, "halo": 256, "class_masks": True}
     undisturbed = swath.predict(apart, image, tmp_path / "a.tif", **options)
-    put, done = TileParts.put, []
+    put, done = TileStore.put, []
 
     def stop_at_the_third(self, index, layers):
         if len(done) == 2:
@@ -216,7 +216,7 @@ def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, mon
         done.append(index)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(TileParts, "put", stop_at_the_third)
+        patched.setattr(TileStore, "put", stop_at_the_third)
         swath.predict(apart, image, tmp_path / "b.tif", **options)
     assert not (tmp_path / "b_masks.tif").exists() and undisturbed.tiles >= 3
     with pytest.raises(JobError, match="layers has changed"):
@@ -236,7 +236,7 @@ def test_a_model_without_masks_apart_is_told_so(tiny_model, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
 
 
-class ByColour:
+class ByColor:
     """A network without context, so that a label cannot depend on the tile that it lies in."""
 
     def __init__(self, channels):
@@ -247,20 +247,22 @@ class ByColour:
 
 
 def test_sixty_four_tiles_and_one_make_the_same_polygons(tiny_model, tmp_path, monkeypatch):
-    """Patches of colour lie across the tiles' borders; the layers are equal to the last vertex, class, area and confidence."""
+    """Patches of color lie across the tiles' borders; the layers are equal to the last vertex, class, area and confidence."""
     image = write_raster(
         tmp_path / "i.tif",
         np.kron(noise(3, 37, 37), np.ones((1, 14, 14), np.uint8))[:, :512, :512],
         UTM,
         NORTH_UP,
     )
-    channels = len(Model(tiny_model).card.legend.learnt)
-    monkeypatch.setattr("swath.models.model.open_runtime", lambda *_: ByColour(channels))
+    channels = len(Model(tiny_model).card.legend.trained)
+    monkeypatch.setattr("swath.models.model.open_runtime", lambda *_: ByColor(channels))
     layers = []
     for tiles, side in ((1, 512), (64, 64)):
         monkeypatch.setattr(
             "swath.mapping.plan.cut",
-            lambda grid, stride, *_, side=side: square(512, 512, side=side, halo=0, stride=stride),
+            lambda grid, stride, *_, side=side: square_tiling(
+                512, 512, side=side, halo=0, stride=stride
+            ),
         )
         made = swath.predict(
             tiny_model,
@@ -298,7 +300,7 @@ def test_small_patches_are_sieved_from_the_whole_map(tiny_model, tmp_path):
     assert {c: int((codes == c).sum()) for c in (1, 2, 3)} == {
         int(k): v for k, v in result.classes.items()
     }
-    found = polygonise(tmp_path / "m.tif", None)
+    found = polygonize(tmp_path / "m.tif", None)
     assert len(found.codes) == 1 or shapely.area(found.geometries).min() >= 30 * 100
 
 
@@ -375,7 +377,7 @@ def test_too_little_memory_is_told_before_anything_is_done(tiny_model, tmp_path)
 
 
 def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):
-    """A stand-in for a network with heights: its last class score is taken for metres."""
+    """A stand-in for a network with heights: its last class score is taken for meters."""
     begun, opened = Model.__init__, Model.open
 
     def begin(self, *more, **named):

@@ -19,7 +19,7 @@ import swath
 from swath.commands import prepare as prepare_module  # noqa: F401 - the module is patched below
 from swath.data.dataset import FORMAT_VERSION, MANIFEST, Dataset, read_manifest
 from swath.errors import DataError, JobError, UsageError
-from swath.geo.tiling import gap
+from swath.geo.tiling import window_distance
 from swath.legend import IGNORE
 from tests.make import (
     NORTH_UP,
@@ -178,7 +178,7 @@ def test_default_buffer_keeps_splits_apart(tmp_path: Path) -> None:
     nearest = min(int(np.abs(train - at).max(axis=1).min()) for at in test[::5])
     assert nearest == 64 // 16 + 1
     assert any(
-        gap(a.window, b.window) == 0
+        window_distance(a.window, b.window) == 0
         for a in dataset.manifest.of("train")
         for b in dataset.manifest.of("test")
     )
@@ -193,7 +193,7 @@ def _inside(labels: np.ndarray, sample: Any) -> np.ndarray:
 def test_a_buffer_that_eats_the_training_set_is_an_error(tmp_path: Path) -> None:
     write_raster(tmp_path / "s" / "images" / "a.tif", noise(1, 96, 32))
     write_png(tmp_path / "s" / "masks" / "a.png", noise(96, 32, high=3))
-    with pytest.raises(DataError, match="no labelled pixel is left to train on.*--buffer"):
+    with pytest.raises(DataError, match="no labeled pixel is left to train on.*--buffer"):
         opened(tmp_path / "s", block=32, buffer=64, test="1", val="none")
     assert not (tmp_path / "dataset").exists()
 
@@ -203,8 +203,8 @@ def test_a_buffer_that_eats_the_validation_set_is_a_warning(tmp_path: Path) -> N
     write_png(tmp_path / "s" / "masks" / "a.png", noise(128, 32, high=3))
     result, _ = opened(tmp_path / "s", block=32, buffer=32, test="0", val="1")
     assert result.splits["val"].pixels == 0
-    assert [f["message"] for f in result.findings if f["code"] == "unlabelled-split"] == [
-        "No labelled pixel is left in the val split."
+    assert [f["message"] for f in result.findings if f["code"] == "unlabeled-split"] == [
+        "No labeled pixel is left in the val split."
     ]
 
 
@@ -241,7 +241,7 @@ def test_types_are_kept(tmp_path: Path, dtype: str) -> None:
     assert (values == array).all()
 
 
-def test_nodata_is_invalid_unlabelled_and_out_of_the_statistics(tmp_path: Path) -> None:
+def test_nodata_is_invalid_unlabeled_and_out_of_the_statistics(tmp_path: Path) -> None:
     image = noise(2, 100, 80, low=100, high=900, dtype="int16")
     image[:, :7] = -9999
     image[1, 20:25, 3] = -9999
@@ -375,7 +375,7 @@ def test_masks_of_colors(tmp_path: Path) -> None:
     for name in "ab":
         write_raster(tmp_path / "s" / name / "images" / f"{name}.tif", noise(1, SIDE, SIDE))
         write_png(tmp_path / "s" / name / "masks" / f"{name}.png", table[picks].transpose(2, 0, 1))
-    rows = '[{name: grey, color: "#9B9B9B", ignore: true}, {name: blue, color: "#0000ff"}, {name: red, color: "#FF0000"}]'
+    rows = '[{name: gray, color: "#9B9B9B", ignore: true}, {name: blue, color: "#0000ff"}, {name: red, color: "#FF0000"}]'
     result, dataset = opened(
         tmp_path / "s", classes=write_text(tmp_path / "c.yaml", rows), test="b", val="none"
     )
@@ -561,7 +561,7 @@ def test_scenes_of_one_grid_share_their_blocks(tmp_path: Path) -> None:
 def test_scene_without_overlap_of_labels_and_image(tmp_path: Path) -> None:
     write_raster(tmp_path / "s" / "scene.tif", noise(1, 64, 64), UTM, NORTH_UP)
     write_layer(tmp_path / "s" / "fields.gpkg", [box(500, 500, 10, 10)], {"class": [1]})
-    with pytest.raises(DataError, match="labelled"):
+    with pytest.raises(DataError, match="labeled"):
         opened(tmp_path / "s", images="scene.tif", labels="fields.gpkg")
 
 
@@ -683,7 +683,7 @@ def test_landsat_polygons(shared_data: Path, tmp_path: Path) -> None:
     assert (stored_valid == valid).all()
     codes = np.array([c.code for c in result.classes])
     mine = np.where(labels == IGNORE, -1, codes[np.minimum(labels, len(codes) - 1)])
-    assert (mine != np.where(valid, burnt, -1)).sum() <= 2  # a centre may lie on an edge
+    assert (mine != np.where(valid, burnt, -1)).sum() <= 2  # a center may lie on an edge
     assert set(split_of(dataset).values()) == {"train", "val", "test"}
     with rasterio.open(folder / "lsat7_2000_40.tif") as file:
         seen = file.read(1)
@@ -697,12 +697,12 @@ def test_landsat_polygons(shared_data: Path, tmp_path: Path) -> None:
 
 def test_landsat_label_raster_in_another_crs(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "landsat"
-    options = {"images": "lsat7_2000_*.tif", "labels": "landsat96_labelled_pixels.tif"}
+    options = {"images": "lsat7_2000_*.tif", "labels": "landsat96_labeled_pixels.tif"}
     inspected = swath.inspect(folder, **options)
     assert inspected.ok and inspected.images == 1
     result = swath.prepare(folder, tmp_path / "d", buffer=0, **options)
     valid, profile = landsat_valid(folder)
-    with rasterio.open(folder / "landsat96_labelled_pixels.tif") as file:
+    with rasterio.open(folder / "landsat96_labeled_pixels.tif") as file:
         assert (file.crs.to_epsg(), profile["crs"].to_epsg()) == (3358, 32119)
         source, nodata = file.read(1), file.nodata
         moved = np.full(valid.shape, nodata, source.dtype)

@@ -12,8 +12,8 @@ import tifffile
 import swath
 from swath.data.dataset import Dataset
 from swath.legend import IGNORE
-from swath.metrics.confusion import confusion
-from swath.metrics.dfc2019 import iou3, near_hits
+from swath.metrics.confusion import confusion_matrix
+from swath.metrics.dfc2019 import iou3, near_height_hits
 from swath.models.model import Model
 from tests.data.layouts.test_dfc2019 import tile
 
@@ -49,8 +49,8 @@ def test_random_maps_score_as_the_definitions_say():
     heights = rng.uniform(0, 4, (60, 50)).astype(np.float32)
     iou, with_heights = by_the_definitions([(codes[truth], codes[mapped], true_heights, heights)])
     truth[truth == 5] = IGNORE
-    matrix = confusion(truth, mapped, 6)
-    near = near_hits(truth, mapped, true_heights, heights, 6)
+    matrix = confusion_matrix(truth, mapped, 6)
+    near = near_height_hits(truth, mapped, true_heights, heights, 6)
     assert iou3(matrix, near)[:5] == pytest.approx(with_heights, abs=1e-12)
     assert iou3(matrix, np.diag(matrix))[:5] == pytest.approx(iou, abs=1e-12)
 
@@ -61,11 +61,11 @@ def test_a_right_class_with_a_wrong_height_counts_nowhere():
         np.array([[0.0, 0.0, 0.0, np.nan]], np.float32),
         np.array([[0.0, 1.0, 0.99, 50.0]], np.float32),
     )
-    near = near_hits(truth, mapped, true_heights, heights, 1)
+    near = near_height_hits(truth, mapped, true_heights, heights, 1)
     assert near.tolist() == [3]
-    assert iou3(confusion(truth, mapped, 1), near).tolist() == [1.0]
+    assert iou3(confusion_matrix(truth, mapped, 1), near).tolist() == [1.0]
     assert np.isnan(
-        near_hits(truth, mapped, true_heights, np.full_like(heights, np.nan), 1) + np.nan
+        near_height_hits(truth, mapped, true_heights, np.full_like(heights, np.nan), 1) + np.nan
     ).all()
 
 
@@ -103,9 +103,9 @@ def test_evaluate_scores_by_the_contests_definitions(trained):
     assert result.miou == pytest.approx(np.mean(iou), abs=1e-9)
     assert result.miou3 == pytest.approx(np.mean(with_heights), abs=1e-9)
     assert 0 < result.miou3 < result.miou
-    labelled = [(t != 65, np.isfinite(metres)) for t, _, metres, _ in tiles]
-    assert result.heights_known == sum((t & m).sum() for t, m in labelled) / sum(
-        t.sum() for t, _ in labelled
+    labeled = [(t != 65, np.isfinite(meters)) for t, _, meters, _ in tiles]
+    assert result.heights_known == sum((t & m).sum() for t, m in labeled) / sum(
+        t.sum() for t, _ in labeled
     )
 
 
@@ -163,18 +163,18 @@ def test_heights_that_follow_the_class_are_learnt(trained):
     assert np.corrcoef(heights[known], truth[known])[0, 1] > 0.3
     assert (
         np.abs(heights - truth)[known].mean() < 5
-    )  # metres: the truth is 7.8 on average, and an untaught network says 0
+    )  # meters: the truth is 7.8 on average, and an untaught network says 0
 
 
 @pytest.fixture(scope="module")
 def with_unlabeled(folder):
-    """A model that knows unlabelled ground as a class, and its dataset."""
+    """A model that knows unlabeled ground as a class, and its dataset."""
     swath.prepare(folder / "s", folder / "u", test="JAX_001", val="none", learn_unlabeled=True)
     swath.train(folder / "u", folder / "u.swath", steps=2)
     return folder / "u.swath", folder / "u"
 
 
-def test_unlabelled_ground_as_a_class_is_scored_with_and_without(with_unlabeled):
+def test_unlabeled_ground_as_a_class_is_scored_with_and_without(with_unlabeled):
     result = swath.evaluate(*with_unlabeled)
     matrix = np.array(result.confusion)
     tp = np.diag(matrix)[:5]
@@ -190,7 +190,7 @@ def test_unlabelled_ground_as_a_class_is_scored_with_and_without(with_unlabeled)
     assert last.recall == pytest.approx(matrix[5, 5] / matrix[5].sum())
 
 
-def test_a_zip_with_unlabelled_ground_is_warned_of(with_unlabeled, folder, tmp_path, caplog):
+def test_a_zip_with_unlabeled_ground_is_warned_of(with_unlabeled, folder, tmp_path, caplog):
     result = swath.submit(with_unlabeled[0], folder / "s", tmp_path / "out.zip")
     with zipfile.ZipFile(tmp_path / "out.zip") as made:
         maps = [tifffile.imread(io.BytesIO(made.read(name))) for name in made.namelist()]

@@ -13,8 +13,8 @@ import swath
 from swath.commands import train as module
 from swath.errors import DataError, JobError, UsageError
 from swath.models.model import Model
-from swath.training.callbacks import Budget, Course
-from swath.training.prefetch import Ahead
+from swath.training.callbacks import Budget, TrainingClock
+from swath.training.prefetch import Prefetcher
 from swath.training.recipes import Recipe
 
 
@@ -37,13 +37,13 @@ def test_minutes_are_kept(stripes, tmp_path):
     assert 3 < result.seconds < 40 and result.steps >= 1
 
 
-def test_epochs_count_labelled_pixels(stripes):
+def test_epochs_count_labeled_pixels(stripes):
     dataset = module.Dataset(stripes)
     options = module.TrainOptions(stripes, "m.swath", epochs=100)
     recipe = module.recipe_of(options)
-    labelled = sum(sum(s.counts) for s in dataset.manifest.of("train"))
+    labeled = sum(sum(s.counts) for s in dataset.manifest.of("train"))
     batches = module._batches(dataset, recipe, 0)
-    assert batches.epoch == -(-labelled // (recipe.batch * recipe.patch**2))
+    assert batches.epoch == -(-labeled // (recipe.batch * recipe.patch**2))
     assert module._budget(options, batches).steps == 100 * batches.epoch
 
 
@@ -103,14 +103,14 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(stripes, tm
 
 def test_waiting_for_data_is_a_share_of_steps_and_waiting(stripes):
     dataset = module.Dataset(stripes)
-    with Ahead(
+    with Prefetcher(
         module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
     ) as ahead:
-        course = Course(ahead, Budget(None, 1), lambda: None)
+        course = TrainingClock(ahead, Budget(None, 1), lambda: None)
         assert course.waited == 0
         ahead.waited, course.step_seconds = 1.0, 3.0
         assert course.waited == 0.25
-        resumed = Course(Ahead(ahead.batches), Budget(None, 1), lambda: None)
+        resumed = TrainingClock(Prefetcher(ahead.batches), Budget(None, 1), lambda: None)
         resumed.load_state_dict(course.state_dict())
         assert resumed.waited == 0.25
 
@@ -193,7 +193,7 @@ def test_bfloat16_steps_give_a_model_like_any_other(stripes, tmp_path, monkeypat
 
 
 def test_it_learns(stripes, tmp_path):
-    """Stripes of three greys are learnt in a few steps, so a broken loss, label or schedule shows."""
+    """Stripes of three grays are learnt in a few steps, so a broken loss, label or schedule shows."""
     swath.train(stripes, tmp_path / "m.swath", steps=25)
     assert swath.evaluate(tmp_path / "m.swath", stripes).miou > 0.7
 

@@ -53,13 +53,13 @@ def test_what_predict_wrote_beside_a_map_comes_with_it(tmp_path, show):
     assert kinds(show(path)) == ["map", "probabilities", "confidence"]
 
 
-def test_truth_is_read_by_code_by_colour_or_by_a_models_classes(tmp_path, show, tiny_model):
+def test_truth_is_read_by_code_by_color_or_by_a_models_classes(tmp_path, show, tiny_model):
     path = write_map(tmp_path / "m.tif", codes_of(40, 40), None, None)
     by_code = write_png(tmp_path / "t.png", codes_of(40, 40, seed=1))
-    colours = np.zeros((3, 40, 40), np.uint8)
-    for code, colour in TABLE.items():
-        colours[:, codes_of(40, 40) == code] = np.array(colour)[:, None]
-    painted = write_png(tmp_path / "p.png", colours)
+    colors = np.zeros((3, 40, 40), np.uint8)
+    for code, color in TABLE.items():
+        colors[:, codes_of(40, 40) == code] = np.array(color)[:, None]
+    painted = write_png(tmp_path / "p.png", colors)
     for truth, differing in ((by_code, True), (painted, False)):
         scene = show(path, truth=truth)
         assert kinds(scene) == ["truth", "map"] and len(scene["differences"]) == 1
@@ -151,4 +151,4 @@ def test_the_demo_says_how_to_look_at_its_map():
         training_seconds=1,
         view=words,
     )
-    assert COMMAND.summarise(result).endswith("Look at it: swath view 'my demo/m.tif'")
+    assert COMMAND.summarize(result).endswith("Look at it: swath view 'my demo/m.tif'")

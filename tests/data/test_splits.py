@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.data.splits import Place, assign_splits, buffered, default_block, places
+from swath.data.splits import Area, areas, assign_splits, buffered, default_block
 from swath.errors import UsageError
-from swath.geo.geobox import Grid
-from swath.geo.tiling import Window, gap
+from swath.geo.geobox import GeoBox
+from swath.geo.tiling import Window, window_distance
 
 names = st.lists(st.text("abc 12", min_size=1, max_size=4), min_size=1, max_size=40, unique=True)
 
@@ -89,7 +89,7 @@ def test_splits_that_cannot_be(test, val, words):
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(32, 200))
 def test_blocks_of_an_image_are_groups_that_share_no_pixel(height, width, block):
-    found = list(places(3, "x", Grid(height, width), None, block, prefix=False))
+    found = list(areas(3, "x", GeoBox(height, width), None, block, prefix=False))
     assert sum(p.window.size for p in found) == height * width
     assert len({p.group for p in found}) == len({p.name for p in found}) == len(found)
     assert {p.image for p in found} == {3}
@@ -97,15 +97,15 @@ def test_blocks_of_an_image_are_groups_that_share_no_pixel(height, width, block)
 
 
 def test_names_of_places():
-    grid = Grid(64, 128)
-    assert list(places(0, "a", grid, "Tile 1", 64, prefix=True)) == [
-        Place("a", 0, grid.window, "Tile 1")
+    grid = GeoBox(64, 128)
+    assert list(areas(0, "a", grid, "Tile 1", 64, prefix=True)) == [
+        Area("a", 0, grid.window, "Tile 1")
     ]
-    assert [(p.name, p.group) for p in places(0, "a", grid, None, 64, prefix=True)] == [
+    assert [(p.name, p.group) for p in areas(0, "a", grid, None, 64, prefix=True)] == [
         ("a/0", "a/0"),
         ("a/1", "a/1"),
     ]
-    assert [(p.name, p.group) for p in places(0, "a", grid, None, 64, prefix=False)] == [
+    assert [(p.name, p.group) for p in areas(0, "a", grid, None, 64, prefix=False)] == [
         ("a/0", "0"),
         ("a/1", "1"),
     ]
@@ -116,12 +116,12 @@ def test_names_of_places():
     [((512,), 64), ((443, 489), 64), ((513,), 96), ((5400, 2700), 704), ((10,), 64)],
 )
 def test_default_block(sides, block):
-    assert default_block([Grid(side, 7) for side in sides]) == block
+    assert default_block([GeoBox(side, 7) for side in sides]) == block
 
 
 @given(st.integers(0, 40), st.integers(0, 1000), st.integers(40, 200), st.integers(40, 200))
 def test_no_pixel_that_teaches_is_near_one_that_judges(buffer, seed, height, width):
-    cut = list(places(0, "x", Grid(height, width), None, 32, prefix=False))
+    cut = list(areas(0, "x", GeoBox(height, width), None, 32, prefix=False))
     split = assign_splits([p.group for p in cut], None, None, seed)
     rank = {"test": 0, "val": 1, "train": 2}
     lost = np.zeros((height, width), bool)
@@ -140,20 +140,20 @@ def test_no_pixel_that_teaches_is_near_one_that_judges(buffer, seed, height, wid
 
 def test_a_buffer_is_as_wide_as_it_says():
     left, right = (
-        Place("a", 0, Window(0, 0, 64, 64), "a"),
-        Place("b", 0, Window(0, 64, 64, 64), "b"),
+        Area("a", 0, Window(0, 0, 64, 64), "a"),
+        Area("b", 0, Window(0, 64, 64, 64), "b"),
     )
     ((place, window),) = buffered([left, right], {"a": "train", "b": "test"}, 8)
     assert (place, window) == (left, Window(0, 56, 64, 8))
-    assert gap(Window(0, 0, 64, 56), right.window) == 8
+    assert window_distance(Window(0, 0, 64, 56), right.window) == 8
     assert not list(buffered([left, right], {"a": "train", "b": "test"}, 0))
     assert not list(buffered([left, right], {"a": "train", "b": "train"}, 8))
 
 
 def test_a_place_as_far_away_as_the_buffer_is_whole():
     left, right = (
-        Place("a", 0, Window(0, 0, 64, 64), "a"),
-        Place("b", 0, Window(0, 72, 64, 64), "b"),
+        Area("a", 0, Window(0, 0, 64, 64), "a"),
+        Area("b", 0, Window(0, 72, 64, 64), "b"),
     )
     assert not list(buffered([left, right], {"a": "train", "b": "test"}, 8))
     assert [w for _, w in buffered([left, right], {"a": "train", "b": "test"}, 9)] == [
@@ -162,5 +162,5 @@ def test_a_place_as_far_away_as_the_buffer_is_whole():
 
 
 def test_images_do_not_meet():
-    one, two = Place("a", 0, Window(0, 0, 64, 64), "a"), Place("b", 1, Window(0, 64, 64, 64), "b")
+    one, two = Area("a", 0, Window(0, 0, 64, 64), "a"), Area("b", 1, Window(0, 64, 64, 64), "b")
     assert not list(buffered([one, two], {"a": "train", "b": "test"}, 8))

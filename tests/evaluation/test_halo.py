@@ -7,12 +7,12 @@ from swath.data.dataset import Dataset
 from swath.evaluation.halo import (
     TOLERATED,
     UNMEASURED,
-    by_distance,
+    changes_by_distance,
     find_context,
     measure_halo,
     share,
 )
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels
 from swath.inference.tiled import Engine, classify
 from tests.make import noise, write_png, write_raster
@@ -53,7 +53,9 @@ def large(tmp_path_factory):
 
 
 def test_labels_differ_as_far_as_the_network_looks_and_no_further():
-    rates = by_distance(engine(blur(81)), [noise(3, 512, 256, low=0, high=200).astype(np.float32)])
+    rates = changes_by_distance(
+        engine(blur(81)), [noise(3, 512, 256, low=0, high=200).astype(np.float32)]
+    )
     assert rates[:20].min() > 0.02 and (rates[40:] == 0).all() and len(rates) == 256
     assert share(rates, 0, 1024) == pytest.approx(4 * rates.sum() / 1024)
 
@@ -65,7 +67,7 @@ def test_the_measured_halo_keeps_what_it_promises(large, side):
     assert found.halo <= -(-(side // 2) // 32) * 32
 
     class Image:
-        grid = Grid(2200, 700)
+        grid = GeoBox(2200, 700)
         values = noise(3, 2200, 700, seed=9, low=0, high=200)
 
         def read(self, window):

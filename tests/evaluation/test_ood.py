@@ -6,8 +6,8 @@ import pytest
 import swath
 from swath.data.dataset import Dataset
 from swath.errors import ModelError
-from swath.evaluation.ood import describe, distance, learn
-from swath.geo.geobox import Grid
+from swath.evaluation.ood import describe_image, fit_ood, ood_distance
+from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels
 from swath.inference.tiled import Engine
 from tests.make import noise, write_png, write_raster
@@ -36,7 +36,7 @@ def city(seed, tones=(80, 120, 60), patch=16, dtype=np.uint8):
 
 class Image:
     def __init__(self, values, valid=None):
-        self.grid = Grid(*values.shape[1:])
+        self.grid = GeoBox(*values.shape[1:])
         self.values = values
         self.valid = np.ones(values.shape[1:], bool) if valid is None else valid
 
@@ -55,12 +55,12 @@ def known(tmp_path_factory):
             noise(SIDE, SIDE, seed=k, low=1, high=3),
         )
     swath.prepare(root / "s", root / "d", test="none", val="none")
-    return learn(Dataset(root / "d"), ENGINE)
+    return fit_ood(Dataset(root / "d"), ENGINE)
 
 
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_more_of_the_same_city_is_familiar(known, seed):
-    far, _ = distance(Image(city(seed)), ENGINE, known)
+    far, _ = ood_distance(Image(city(seed)), ENGINE, known)
     assert far <= known.threshold
 
 
@@ -84,7 +84,7 @@ def test_more_of_the_same_city_is_familiar(known, seed):
     ],
 )
 def test_what_is_unlike_the_training_data_is_told(known, strange):
-    far, _ = distance(Image(strange), ENGINE, known)
+    far, _ = ood_distance(Image(strange), ENGINE, known)
     assert far > 1.5 * known.threshold
 
 
@@ -93,8 +93,8 @@ def test_nodata_does_not_count(known):
     valid = np.ones((SIDE, SIDE), bool)
     valid[:, :100] = False
     spoilt = np.where(valid, image, 255).astype(np.uint8)
-    assert distance(Image(spoilt, valid), ENGINE, known)[0] <= known.threshold
-    assert distance(Image(spoilt, ~np.ones_like(valid)), ENGINE, known)[0] == float("inf")
+    assert ood_distance(Image(spoilt, valid), ENGINE, known)[0] <= known.threshold
+    assert ood_distance(Image(spoilt, ~np.ones_like(valid)), ENGINE, known)[0] == float("inf")
 
 
 def test_data_that_are_mostly_nodata_are_not_described(tmp_path):
@@ -106,12 +106,12 @@ def test_data_that_are_mostly_nodata_are_not_described(tmp_path):
             tmp_path / "s" / f"g{k}" / "masks" / "x.png", noise(SIDE, SIDE, seed=k, low=1, high=3)
         )
     swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
-    assert learn(Dataset(tmp_path / "d"), ENGINE) is None
+    assert fit_ood(Dataset(tmp_path / "d"), ENGINE) is None
 
 
 def test_description_of_a_patch_by_hand():
     values = np.array([[[1, 3], [1, 3]], [[2, 2], [4, 4]]])
-    found = describe(
+    found = describe_image(
         Pixels(values, np.ones((2, 2), bool)),
         np.array([[[1.0, 1], [1, 1]], [[1, 1], [1, 1]]], np.float32),
     )

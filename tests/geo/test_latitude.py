@@ -18,14 +18,14 @@ import swath
 from swath.data.dataset import Dataset
 from swath.data.folds import resplit
 from swath.errors import DataError, ModelError
-from swath.geo.geobox import Grid
-from swath.geo.latitude import TOLERANCE, check_located, latitudes, span, with_latitude
+from swath.geo.geobox import GeoBox
+from swath.geo.latitude import TOLERANCE, check_located, latitude_range, latitudes, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.models.card import Card
 from swath.models.model import Model
 from swath.training.patches import Patches
 from swath.training.recipes import Recipe
-from swath.training.sampler import Ground
+from swath.training.sampler import PatchSampler
 from tests.make import noise, write_model, write_png, write_raster
 
 UTM_NORTH = (32632, (10, 0, 300_000, 0, -10, 5_600_000))
@@ -42,11 +42,11 @@ GRIDS = {
 }
 
 
-def grid(crs: Any, transform: Any, height: int = 211, width: int = 170) -> Grid:
-    return Grid(height, width, tuple(map(float, transform)), pyproj.CRS(crs).to_wkt())
+def grid(crs: Any, transform: Any, height: int = 211, width: int = 170) -> GeoBox:
+    return GeoBox(height, width, tuple(map(float, transform)), pyproj.CRS(crs).to_wkt())
 
 
-def by_point(crs: Any, where: Grid) -> np.ndarray:
+def by_point(crs: Any, where: GeoBox) -> np.ndarray:
     """Return what PROJ says of every pixel, in degrees."""
     rows, cols = np.indices((where.height, where.width)) + 0.5
     x, y = where.point(cols, rows)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def test_every_pixel_has_the_latitude_that_proj_gives_it(name: str) -> None:
     found, wanted = latitudes(where, where.window), by_point(crs, where)
     assert found.dtype == np.float32 and found.max() <= 90
     assert np.abs(found - wanted).max() < TOLERANCE
-    low, high = span(where)
+    low, high = latitude_range(where)
     assert low == pytest.approx(wanted.min(), abs=0.5) and high == pytest.approx(
         wanted.max(), abs=0.5
     )
@@ -157,7 +157,7 @@ def test_who_does_not_say_where_it_lies_is_refused() -> None:
         with pytest.raises(DataError, match=f"x.tif: .*{words}.*, or leave it out"):
             check_located(where, bands, "x.tif", "leave it out")
     with pytest.raises(DataError, match="does not say where"):
-        check_located(Grid(3, 3, crs=placed.crs), ["1"], "x.tif", "leave it out")
+        check_located(GeoBox(3, 3, crs=placed.crs), ["1"], "x.tif", "leave it out")
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,9 @@ def test_a_fold_knows_it_too(dataset: Dataset, tmp_path: Path) -> None:
 
 def make_patches(dataset: Dataset, **changes: Any) -> Patches:
     recipe = replace(Recipe(patch=32, batch=8), **changes)
-    return Patches(Ground(dataset, dataset.manifest.of("train"), recipe.balance), recipe, seed=1)
+    return Patches(
+        PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, seed=1
+    )
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
@@ -246,10 +248,10 @@ def test_patches_turned_and_scaled_carry_the_latitude_of_their_pixels(
 
 
 @pytest.mark.parametrize("jitter", ["data", "patch"])
-def test_latitude_is_not_recoloured(dataset: Dataset, jitter: str) -> None:
+def test_latitude_is_not_recolored(dataset: Dataset, jitter: str) -> None:
     plain, bright = (
         make_patches(dataset, jitter=jitter).batch(3),
-        make_patches(dataset, jitter=jitter).batch(3).recoloured(),
+        make_patches(dataset, jitter=jitter).batch(3).recolored(),
     )
     torch.testing.assert_close(bright.pixels[:, -1], plain.pixels[:, -1])
     assert (bright.pixels[:, 0] - plain.pixels[:, 0]).abs().max() > 1

@@ -3,13 +3,13 @@ import pyproj
 import pytest
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
 
 
 def grid(crs, transform, height=40, width=30):
-    return Grid(height, width, transform, pyproj.CRS(crs).to_wkt())
+    return GeoBox(height, width, transform, pyproj.CRS(crs).to_wkt())
 
 
 def test_the_whole_globe_in_degrees_is_the_surface_of_the_earth():
@@ -61,10 +61,10 @@ def test_windows_are_parts_of_the_whole():
 
 def test_without_a_crs_the_side_of_a_pixel_must_be_told():
     with pytest.raises(DataError, match="--pixel"):
-        PixelAreas(Grid(3, 3))
-    assert PixelAreas(Grid(3, 3), 30).of(Grid(3, 3).window).tolist() == [[900.0] * 3] * 3
+        PixelAreas(GeoBox(3, 3))
+    assert PixelAreas(GeoBox(3, 3), 30).of(GeoBox(3, 3).window).tolist() == [[900.0] * 3] * 3
 
 
 def test_a_local_crs_is_refused():
     with pytest.raises(DataError, match="not on the earth"):
-        PixelAreas(Grid(3, 3, crs='LOCAL_CS["x",UNIT["metre",1]]'))
+        PixelAreas(GeoBox(3, 3, crs='LOCAL_CS["x",UNIT["metre",1]]'))

@@ -22,37 +22,37 @@ from swath.commands.evaluate import _command
 from swath.data.dataset import Dataset
 from swath.errors import JobError, UsageError
 from swath.evaluation.ood import _describe_patches
-from swath.geo.geobox import Grid
-from swath.geo.scale import LARGEST, NEAR, SMALLEST, TOLERATED, out_of_reach, zoom_of
-from swath.geo.tiling import fit, square
-from swath.inference.tiled import Engine, answers, answers_in
-from swath.inference.tta import LOOKS, Looks, resample
+from swath.geo.geobox import GeoBox
+from swath.geo.scale import LARGEST, NEAR, SMALLEST, TOLERATED, out_of_reach, zoom_for
+from swath.geo.tiling import fit_tiling, square_tiling
+from swath.inference.tiled import Engine, predict_tiles, predict_window
+from swath.inference.tta import VIEWS, Views, resample
 from swath.legend import IGNORE
-from swath.mapping.inputs import Input
-from swath.mapping.plan import Asked, make_plan
-from swath.mapping.tile_store import TileParts
-from swath.models.model import Model, pack
+from swath.mapping.inputs import ImageInput
+from swath.mapping.plan import PredictionRequest, make_plan
+from swath.mapping.tile_store import TileStore
+from swath.models.model import Model, pack_model_file
 from swath.options import EvaluateOptions
 from swath.training.export import engine_of
 from swath.training.patches import Patches
 from swath.training.recipes import Recipe
-from swath.training.sampler import Ground
+from swath.training.sampler import PatchSampler
 from tests.inference.test_tta import Array, coarse, pixels, tiled
 from tests.make import UTM, noise, write_model, write_png, write_raster
 
 ONE = Fraction(1)
 
 
-def at(metres: float, row: int = 0) -> rasterio.Affine:
-    """Return the transform of a raster with pixels of a size; its centre is near the middle of the zone."""
-    return from_origin(500_000, 5_600_000 + 100_000 * row, metres, metres)
+def at(meters: float, row: int = 0) -> rasterio.Affine:
+    """Return the transform of a raster with pixels of a size; its center is near the middle of the zone."""
+    return from_origin(500_000, 5_600_000 + 100_000 * row, meters, meters)
 
 
 @given(st.floats(0.01, 1000), st.floats(0.01, 1000))
 def test_scales_are_near_what_is_wanted_and_have_small_denominators(
     gsd: float, known: float
 ) -> None:
-    zoom = zoom_of(gsd, known)
+    zoom = zoom_for(gsd, known)
     wanted = min(max(gsd / known, SMALLEST), LARGEST)
     if 1 / TOLERATED <= wanted <= TOLERATED:
         assert zoom == 1
@@ -90,7 +90,7 @@ def test_scales_are_near_what_is_wanted_and_have_small_denominators(
     ],
 )
 def test_scales(gsd: float | None, known: float | None, zoom: str) -> None:
-    assert zoom_of(gsd, known) == Fraction(zoom)
+    assert zoom_for(gsd, known) == Fraction(zoom)
 
 
 def test_what_is_out_of_reach() -> None:
@@ -113,14 +113,16 @@ def test_what_is_out_of_reach() -> None:
 def test_tiles_and_the_whole_image_say_the_same_at_any_scale(kind: str, zoom: str) -> None:
     """One tile, and many: each is sampled at the very places where the whole image is."""
     scale = Fraction(zoom)
-    looks, side = LOOKS[kind].at(scale), {True: 780, False: 160}[scale < 1]
+    views, side = VIEWS[kind].at(scale), {True: 780, False: 160}[scale < 1]
     valid = np.ones((side + 7, side), bool)
     valid[side // 2 : side // 2 + 9, side // 3 :] = False
     source = Array(pixels(1, side + 7, side), valid)
-    stride, halo = looks.stride(8), looks.halo(24, 8)
-    engine = Engine(looks.runtime(lambda _: coarse, 3), [0.0], stride, halo, 3, looks=looks)
+    stride, halo = views.stride(8), views.halo(24, 8)
+    engine = Engine(views.runtime(lambda _: coarse, 3), [0.0], stride, halo, 3, views=views)
     most = max((stride + 2 * halo) ** 2, valid.size // 3)
-    one, many = (fit(*valid.shape, most=most, halo=halo, stride=stride) for most in (10**7, most))
+    one, many = (
+        fit_tiling(*valid.shape, most=most, halo=halo, stride=stride) for most in (10**7, most)
+    )
     assert len(one) == 1 and len(many) > 1
     few, all_at_once = (tiled(engine, source, tiling) for tiling in (many, one))
     np.testing.assert_allclose(few, all_at_once, atol=1e-5)
@@ -131,21 +133,21 @@ def test_tiles_and_the_whole_image_say_the_same_at_any_scale(kind: str, zoom: st
     st.fractions(Fraction(1, 8), 4, max_denominator=8),
     st.integers(0, 5),
     st.sampled_from([1, 3, 8, 32]),
-    st.sampled_from(sorted(LOOKS)),
+    st.sampled_from(sorted(VIEWS)),
     st.integers(1, 3000),
     st.integers(10, 10**6),
 )
 def test_windows_are_whole_in_pixels_of_image_and_network(
     zoom: Fraction, halos: int, stride: int, kind: str, length: int, most: int
 ) -> None:
-    looks = LOOKS[kind].at(zoom)
-    unit, halo = looks.stride(stride), looks.halo(halos * stride, stride)
-    assert all(each * unit % stride == 0 for each in looks.zooms)
-    assert 2 * halo % unit == 0 and all(halo * each >= halos * stride for each in looks.zooms)
-    side = looks.side(8 * stride + 2 * halos * stride, halos * stride, stride)
+    views = VIEWS[kind].at(zoom)
+    unit, halo = views.stride(stride), views.halo(halos * stride, stride)
+    assert all(each * unit % stride == 0 for each in views.zooms)
+    assert 2 * halo % unit == 0 and all(halo * each >= halos * stride for each in views.zooms)
+    side = views.side(8 * stride + 2 * halos * stride, halos * stride, stride)
     for tiling in (
-        fit(length, length, most=most, halo=halo, stride=unit),
-        square(length, length, side=side, halo=halo, stride=unit),
+        fit_tiling(length, length, most=most, halo=halo, stride=unit),
+        square_tiling(length, length, side=side, halo=halo, stride=unit),
     ):
         for tile in (tiling[0], tiling[len(tiling) - 1]):
             assert tile.read.row % unit == tile.read.col % unit == 0
@@ -153,13 +155,13 @@ def test_windows_are_whole_in_pixels_of_image_and_network(
 
 
 def test_what_is_read_at_one_time_keeps_the_network_as_busy() -> None:
-    assert [Looks((Fraction(z),)).area(2**20) for z in ("1", "2", "1/2", "1/8")] == [
+    assert [Views((Fraction(z),)).area(2**20) for z in ("1", "2", "1/2", "1/8")] == [
         2**20,
         2**18,
         2**22,
         2**24,
     ]
-    plain, small, large = (Looks((Fraction(z),)).bytes_per_pixel(3, 5) for z in ("1", "1/8", "4"))
+    plain, small, large = (Views((Fraction(z),)).bytes_per_pixel(3, 5) for z in ("1", "1/8", "4"))
     assert plain == 0 and 20 < small < 50 and large > 16 * 80
 
 
@@ -169,30 +171,34 @@ def test_an_engine_shows_sources_at_the_scale_it_knows(zoom: str) -> None:
     scale = Fraction(zoom)
 
     def at_scale(zoom: Fraction) -> Engine:
-        looks = Looks((zoom,))
+        views = Views((zoom,))
         return Engine(
-            looks.runtime(lambda _: coarse, 3),
+            views.runtime(lambda _: coarse, 3),
             [0.0],
-            looks.stride(8),
-            looks.halo(24, 8),
+            views.stride(8),
+            views.halo(24, 8),
             3,
-            looks=looks,
+            views=views,
             gsd=10.0,
             rescaled=at_scale,
         )
 
     source = Array(pixels(1, 192, 192))
-    source.grid = Grid(192, 192, tuple(at(10 * scale))[:6], rasterio.CRS.from_string(UTM).to_wkt())
+    source.grid = GeoBox(
+        192, 192, tuple(at(10 * scale))[:6], rasterio.CRS.from_string(UTM).to_wkt()
+    )
     engine = at_scale(ONE)
-    (answer,) = answers_in(source, engine)
+    (answer,) = predict_window(source, engine)
     seen = resample(source.values[None], scale)
     expected = resample(softmaxed(coarse(seen)), 1 / scale)[0]
     np.testing.assert_allclose(answer.probabilities, expected, atol=1e-5)
-    (same,) = answers(
-        source, engine.for_gsd(10 * float(scale)), fit(192, 192, most=10**6, halo=0, stride=96)
+    (same,) = predict_tiles(
+        source,
+        engine.for_gsd(10 * float(scale)),
+        fit_tiling(192, 192, most=10**6, halo=0, stride=96),
     )
     np.testing.assert_array_equal(same.indices, answer.indices)
-    (plain,) = answers_in(source, replace(engine, gsd=None))
+    (plain,) = predict_window(source, replace(engine, gsd=None))
     np.testing.assert_allclose(plain.scores, coarse(source.values[None])[0], rtol=1e-6)
     assert engine.for_gsd(10 * float(scale)).gsd is None  # so that it is not scaled once more
 
@@ -228,7 +234,9 @@ def drawn(dataset: Dataset, zoom: float, number: int = 0) -> list[tuple[float, n
         turns=False,
         mixed=0,
     )
-    batch = Patches(Ground(dataset, dataset.manifest.of("train"), 1.0), recipe, 0).batch(number)
+    batch = Patches(PatchSampler(dataset, dataset.manifest.of("train"), 1.0), recipe, 0).batch(
+        number
+    )
     inside = [
         (p[0], l)
         for p, l in zip(batch.pixels.numpy(), batch.labels.numpy(), strict=True)
@@ -277,7 +285,9 @@ def test_where_all_images_have_one_resolution_it_changes_no_byte(tmp_path: Path)
         swath.prepare(folder / "s", folder / "d", test="c", val="none")
         dataset = Dataset(folder / "d")
         recipe = Recipe(patch=48, batch=8, scales=(0.75, 1.33), scales_known=(0.75, 1.33))
-        made.append(Patches(Ground(dataset, dataset.manifest.of("train"), 0.5), recipe, 3).batch(2))
+        made.append(
+            Patches(PatchSampler(dataset, dataset.manifest.of("train"), 0.5), recipe, 3).batch(2)
+        )
     assert all(torch.equal(a, b) for a, b in zip(*made, strict=True) if a is not None)
 
 
@@ -292,7 +302,9 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def known(path: Path, gsd: float | None, **card: object) -> Path:
     """Say in a model file what it was taught with."""
     model = Model(path)
-    pack(path, model.card.model_copy(update={"gsd": gsd} | card), model.network(), model.weights)
+    pack_model_file(
+        path, model.card.model_copy(update={"gsd": gsd} | card), model.network(), model.weights
+    )
     return path
 
 
@@ -306,29 +318,29 @@ def shares(values: np.ndarray, zoom: Fraction) -> np.ndarray:
     return resample(softmaxed(scores), 1 / zoom)[0, :, : values.shape[1], : values.shape[2]]
 
 
-@pytest.mark.parametrize(("metres", "zoom"), [(5, "1/2"), (15, "3/2")])
+@pytest.mark.parametrize(("meters", "zoom"), [(5, "1/2"), (15, "3/2")])
 @pytest.mark.usefixtures("float32")
 def test_a_map_has_the_images_grid_and_what_the_network_says_at_its_own(
-    by_hand: Path, tmp_path: Path, metres: float, zoom: str
+    by_hand: Path, tmp_path: Path, meters: float, zoom: str
 ) -> None:
     values = noise(3, 700, 620)
-    image = write_raster(tmp_path / "i.tif", values, UTM, at(metres))
+    image = write_raster(tmp_path / "i.tif", values, UTM, at(meters))
     expected = shares(values, Fraction(zoom))
-    options = {"probabilities": True, "memory": 0.55 if metres < 10 else 0.58, "threads": 1}
+    options = {"probabilities": True, "memory": 0.55 if meters < 10 else 0.58, "threads": 1}
     made = swath.predict(by_hand, image, tmp_path / "a.tif", **options)
     assert made.zooms == [float(Fraction(zoom))] and made.tiles > 1
     with (
         rasterio.open(tmp_path / "a.tif") as codes,
         rasterio.open(tmp_path / "a_probabilities.tif") as found,
     ):
-        assert codes.transform == at(metres) and codes.shape == (700, 620)
+        assert codes.transform == at(meters) and codes.shape == (700, 620)
         np.testing.assert_allclose(found.read(), expected * 100, atol=0.55)
         sure = np.diff(np.sort(expected, axis=0)[-2:], axis=0)[0] > 1e-3
         np.testing.assert_array_equal(codes.read(1)[sure], expected.argmax(axis=0)[sure] + 1)
         np.testing.assert_array_equal(
-            Model(by_hand).predict(values, gsd=metres)[sure], codes.read(1)[sure]
+            Model(by_hand).predict(values, gsd=meters)[sure], codes.read(1)[sure]
         )
-    if metres < 10:
+    if meters < 10:
         swath.predict(by_hand, image, tmp_path / "b.tif", workers=2, **options)
         assert (tmp_path / "a_probabilities.tif").read_bytes() == (
             tmp_path / "b_probabilities.tif"
@@ -360,9 +372,9 @@ def test_the_user_knows_better(
         all((codes[n] == codes["shrunk"]).all() for n in ("told", "text"))
         and (codes["shrunk"] != codes["plain"]).any()
     )
-    assert "seen at scale 1/2" in COMMAND.summarise(
+    assert "seen at scale 1/2" in COMMAND.summarize(
         made["told"]
-    ) and "scale" not in COMMAND.summarise(made["plain"])
+    ) and "scale" not in COMMAND.summarize(made["plain"])
     assert not caplog.records
     for gsd in (-1, "0", "inf", "ten"):
         with pytest.raises(UsageError, match="gsd"):
@@ -388,8 +400,8 @@ def test_a_model_that_knows_no_resolution_maps_images_as_they_are(tmp_path: Path
 def test_each_image_of_a_folder_has_its_own_scale_and_extreme_ones_are_warned_of(
     by_hand: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name, metres in (("fine", 0.5), ("half", 5), ("same", 10), ("coarse", 60)):
-        write_raster(tmp_path / "in" / f"{name}.tif", noise(3, 64, 64), UTM, at(metres))
+    for name, meters in (("fine", 0.5), ("half", 5), ("same", 10), ("coarse", 60)):
+        write_raster(tmp_path / "in" / f"{name}.tif", noise(3, 64, 64), UTM, at(meters))
     made = swath.predict(by_hand, tmp_path / "in", tmp_path / "out", threads=1)
     assert made.zooms == [0.125, 0.5, 1.0, 4.0]
     said = [r.getMessage() for r in caplog.records]
@@ -402,20 +414,20 @@ def test_each_image_of_a_folder_has_its_own_scale_and_extreme_ones_are_warned_of
 
 
 def test_a_plan_states_the_scale_and_what_it_costs(by_hand: Path, tmp_path: Path) -> None:
-    for name, metres, side in (("a", 20, 300), ("b", 5, 500)):
-        write_raster(tmp_path / "in" / f"{name}.tif", noise(3, side, side), UTM, at(metres))
+    for name, meters, side in (("a", 20, 300), ("b", 5, 500)):
+        write_raster(tmp_path / "in" / f"{name}.tif", noise(3, side, side), UTM, at(meters))
     both = swath.predict(by_hand, tmp_path / "in", tmp_path / "out", plan=True, threads=1)
     assert (both.zooms, both.plan.zoom, both.plan.cost) == ([0.5, 2.0], 0.5, 0.25)
     assert (
         "scale     1/2, at which the network knows the ground; 0.25 pixels through"
-        in COMMAND.summarise(both)
+        in COMMAND.summarize(both)
     )
     full = swath.predict(
         by_hand, tmp_path / "in" / "a.tif", tmp_path / "m.tif", plan=True, threads=1, tta="full"
     )
-    assert "12 looks at each tile, 12.5 times" in COMMAND.summarise(
+    assert "12 looks at each tile, 12.5 times" in COMMAND.summarize(
         full
-    ) and "; 50 pixels" in COMMAND.summarise(full)
+    ) and "; 50 pixels" in COMMAND.summarize(full)
     assert (
         swath.predict(
             by_hand, tmp_path / "in" / "a.tif", tmp_path / "m.tif", plan=True, gsd="none"
@@ -425,19 +437,19 @@ def test_a_plan_states_the_scale_and_what_it_costs(by_hand: Path, tmp_path: Path
 
 
 def test_tiles_fit_into_memory_at_any_scale(by_hand: Path) -> None:
-    image = SimpleNamespace(grid=Grid(40_000, 40_000), dtype=np.dtype("uint8"))
+    image = SimpleNamespace(grid=GeoBox(40_000, 40_000), dtype=np.dtype("uint8"))
     read = {}
     for zoom in ("1/8", "1/2", "1", "4"):
-        asked = Asked(
+        asked = PredictionRequest(
             model="m",
             model_sha256="",
-            input=Input(name="i", files=()),
+            input=ImageInput(name="i", files=()),
             files={},
             layers=("class",),
             halo=64,
             zoom=Fraction(zoom),
         )
-        again = Asked.model_validate_json(asked.model_dump_json())
+        again = PredictionRequest.model_validate_json(asked.model_dump_json())
         assert again == asked and again.zoom == Fraction(zoom)
         plan = make_plan(asked, Model(by_hand), image)
         read[zoom] = plan.read[0] * plan.read[1]
@@ -451,17 +463,17 @@ def test_parts_at_another_scale_are_refused(
     image = write_raster(tmp_path / "i.tif", noise(3, 300, 300), UTM, at(5))
     monkeypatch.setattr(
         "swath.mapping.plan.cut",
-        lambda grid, stride, *_: square(300, 300, side=128, halo=0, stride=stride),
+        lambda grid, stride, *_: square_tiling(300, 300, side=128, halo=0, stride=stride),
     )
-    put = TileParts.put
+    put = TileStore.put
 
-    def stop(self: TileParts, index: int, layers: object) -> None:
+    def stop(self: TileStore, index: int, layers: object) -> None:
         if index:
             raise KeyboardInterrupt
         put(self, index, layers)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(TileParts, "put", stop)
+        patched.setattr(TileStore, "put", stop)
         swath.predict(by_hand, image, tmp_path / "m.tif", threads=1)
     with pytest.raises(JobError, match="the scale at which the image is mapped has changed"):
         swath.predict(by_hand, image, tmp_path / "m.tif", threads=1, gsd="none")
@@ -474,11 +486,11 @@ def test_a_network_that_sees_all_of_a_tile_sees_as_much_ground(
 ) -> None:
     path = tmp_path / "all.swath"
     path.write_bytes(by_hand.read_bytes())
-    metres = 10 * float(Fraction(zoom))
-    plain, values = Model(path).predict(noise(3, 500, 300), gsd=metres), noise(3, 500, 300)
+    meters = 10 * float(Fraction(zoom))
+    plain, values = Model(path).predict(noise(3, 500, 300), gsd=meters), noise(3, 500, 300)
     known(path, 10.0, core=128, halo=32)
-    np.testing.assert_array_equal(Model(path).predict(values, gsd=metres), plain)
-    image = write_raster(tmp_path / "i.tif", values, UTM, at(metres))
+    np.testing.assert_array_equal(Model(path).predict(values, gsd=meters), plain)
+    image = write_raster(tmp_path / "i.tif", values, UTM, at(meters))
     made = swath.predict(path, image, tmp_path / "m.tif", plan=True)
     assert max(made.plan.read) * Fraction(zoom) <= 128 + 2 * 32 + 64 and made.tiles > 1
 
@@ -517,10 +529,10 @@ def test_likeness_is_judged_at_the_scale_that_is_known(by_hand: Path) -> None:
     ground = np.kron(noise(3, 32, 32), np.ones((1, 8, 8))).astype(np.float32)
     fine = np.kron(ground, np.ones((1, 2, 2), np.float32))
     engine, rows = Model(by_hand).engine, {}
-    for name, values, metres in (("coarse", ground, 10), ("known", fine, 5), ("unknown", fine, 10)):
+    for name, values, meters in (("coarse", ground, 10), ("known", fine, 5), ("unknown", fine, 10)):
         source = Array(values)
         source.grid = replace(
-            source.grid, transform=tuple(at(metres))[:6], crs=rasterio.CRS.from_string(UTM).to_wkt()
+            source.grid, transform=tuple(at(meters))[:6], crs=rasterio.CRS.from_string(UTM).to_wkt()
         )
         rows[name] = _describe_patches(source, source.grid.window, engine, 4).mean(axis=0)
     far = [np.abs(rows[name] / rows["coarse"] - 1).max() for name in ("known", "unknown")]
@@ -547,8 +559,8 @@ def test_a_network_that_learns_is_shown_all_images_at_the_scale_it_learns(
     engine = engine_of(Net(), mixed, apart)
     for sample, zoom in zip(mixed.manifest.samples, (Fraction(1, 2), 1, 2), strict=False):
         image = mixed.images[sample.image]
-        assert engine.for_gsd(image.grid.gsd).looks.zooms == (zoom,)
-        (answer,) = answers_in(image, engine)
+        assert engine.for_gsd(image.grid.gsd).views.zooms == (zoom,)
+        (answer,) = predict_window(image, engine)
         seen = (
             resample(image.read(image.grid.window).values[None].astype(np.float32), Fraction(zoom))
             / 100

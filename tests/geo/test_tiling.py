@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.geo.tiling import Tiling, Window, blocks, fit, gap, square, whole
+from swath.geo.tiling import (
+    Tiling,
+    Window,
+    fit_tiling,
+    full_window,
+    iter_blocks,
+    square_tiling,
+    window_distance,
+)
 
 side = st.integers(1, 300)
 windows = st.builds(Window, *[st.integers(-50, 50)] * 2, *[st.integers(1, 60)] * 2)
@@ -14,7 +22,10 @@ strides = st.sampled_from([1, 8, 32])
 
 def check_tiling(tiling):
     """Cores partition; each has its halo wherever the raster reaches; all reads have one shape on the stride's grid."""
-    outer, count = whole(tiling.height, tiling.width), np.zeros((tiling.height, tiling.width), int)
+    outer, count = (
+        full_window(tiling.height, tiling.width),
+        np.zeros((tiling.height, tiling.width), int),
+    )
     for tile in tiling:
         count[tile.core.slices] += 1
         assert tile.core.size and tile.core.grow(tiling.halo).within(outer).within(
@@ -28,7 +39,7 @@ def check_tiling(tiling):
 
 @given(side, side, st.integers(1, 40_000), st.integers(0, 4), strides)
 def test_fitted_tiles_partition_the_raster(height, width, most, halos, stride):
-    tiling = fit(height, width, most=most, halo=halos * stride, stride=stride)
+    tiling = fit_tiling(height, width, most=most, halo=halos * stride, stride=stride)
     check_tiling(tiling)
     smallest = [min(2 * tiling.halo + stride, -(-n // stride) * stride) for n in (height, width)]
     assert tiling.read[0] * tiling.read[1] <= max(most, smallest[0] * smallest[1])
@@ -37,18 +48,20 @@ def test_fitted_tiles_partition_the_raster(height, width, most, halos, stride):
 @given(side, side, st.integers(1, 8), st.integers(0, 3), strides)
 def test_tiles_of_one_side_partition_the_raster(height, width, steps, halos, stride):
     check_tiling(
-        square(height, width, side=(steps + 2 * halos) * stride, halo=halos * stride, stride=stride)
+        square_tiling(
+            height, width, side=(steps + 2 * halos) * stride, halo=halos * stride, stride=stride
+        )
     )
 
 
 def test_a_small_raster_is_one_tile():
-    (tile,) = fit(30, 50, most=10_000, halo=64, stride=32)
+    (tile,) = fit_tiling(30, 50, most=10_000, halo=64, stride=32)
     assert tile.core == tile.read == Window(0, 0, 30, 50)
 
 
 def test_more_memory_never_reads_more():
     overheads = [
-        fit(8192, 8192, most=most, halo=128, stride=32).overhead
+        fit_tiling(8192, 8192, most=most, halo=128, stride=32).overhead
         for most in (10**6, 2 * 10**6, 4 * 10**6, 7 * 10**7)
     ]
     assert (
@@ -57,7 +70,7 @@ def test_more_memory_never_reads_more():
 
 
 def test_no_other_tiling_reads_less():
-    best, most = fit(700, 900, most=300 * 300, halo=32, stride=32), 300 * 300
+    best, most = fit_tiling(700, 900, most=300 * 300, halo=32, stride=32), 300 * 300
     others = [
         Tiling(700, 900, (rows, cols), 32, 32).overhead
         for rows in range(96, 705, 32)
@@ -68,7 +81,7 @@ def test_no_other_tiling_reads_less():
 
 
 def test_tiles_are_numbered_and_made_when_asked_for():
-    tiling = fit(10**6, 10**6, most=4 * 10**6, halo=128, stride=32)
+    tiling = fit_tiling(10**6, 10**6, most=4 * 10**6, halo=128, stride=32)
     assert len(tiling) > 10**5
     assert tiling[len(tiling) - 1].core.stop == (10**6, 10**6)
     with pytest.raises(IndexError):
@@ -76,14 +89,14 @@ def test_tiles_are_numbered_and_made_when_asked_for():
 
 
 def test_only_tiles_that_meet_an_area_are_given():
-    tiling, area = fit(300, 300, most=128 * 128, halo=32, stride=32), Window(10, 10, 20, 20)
+    tiling, area = fit_tiling(300, 300, most=128 * 128, halo=32, stride=32), Window(10, 10, 20, 20)
     assert [t.core.within(area).size for t in tiling.meeting(area)] == [400]
 
 
 @given(side, side, st.integers(20, 200))
 def test_blocks_partition_and_are_numbered_by_rows(height, width, size):
     seen = np.full((height, width), -1)
-    for number, window in blocks(height, width, size):
+    for number, window in iter_blocks(height, width, size):
         assert (seen[window.slices] == -1).all()
         seen[window.slices] = number
     rows, cols = np.indices((height, width)) // size
@@ -99,9 +112,9 @@ def test_within_is_the_common_part(a, b):
 
 @given(windows, windows)
 def test_gap_is_zero_only_where_windows_touch(a, b):
-    assert gap(a, b) == gap(b, a)
+    assert window_distance(a, b) == window_distance(b, a)
     for margin in range(3):
-        assert (a.grow(margin + 1).within(b).size > 0) == (gap(a, b) <= margin)
+        assert (a.grow(margin + 1).within(b).size > 0) == (window_distance(a, b) <= margin)
 
 
 @given(windows, windows, st.integers(0, 20))
@@ -129,7 +142,7 @@ def test_rows_come_before_columns():
     ],
 )
 def test_gap_counts_pixels(b, pixels):
-    assert gap(Window(0, 0, 10, 10), b) == pixels
+    assert window_distance(Window(0, 0, 10, 10), b) == pixels
 
 
 def _pixels(window):

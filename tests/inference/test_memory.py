@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from swath.inference.memory import Spare
+from swath.inference.memory import BufferPool
 from tests.make import NORTH_UP, UTM, write_raster
 
 TILES = int(os.environ.get("SWATH_TILES", "200"))
@@ -139,7 +139,7 @@ def test_freed_memory_is_kept_for_what_comes_next_and_given_back_at_the_end():
 
 
 def test_memory_is_lent_again_when_no_view_of_it_is_left():
-    spare = Spare()
+    spare = BufferPool()
     memory = spare.take((2, 3))
     view = spare.lend(memory)[:, 1:]
     view[:] = 7

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
 from swath.errors import DataError, ModelError
-from swath.geo.geobox import Grid
-from swath.geo.tiling import Pixels, Window, fit
-from swath.inference.tiled import MOST, Engine, answers, answers_in, classify, plan
+from swath.geo.geobox import GeoBox
+from swath.geo.tiling import Pixels, Window, fit_tiling
+from swath.inference.tiled import MOST, Engine, classify, plan, predict_tiles, predict_window
 from swath.legend import IGNORE
 
 
@@ -19,7 +19,7 @@ class Array:
     def __init__(self, values, valid=None):
         self.values = values
         self.valid = np.ones(values.shape[1:], bool) if valid is None else valid
-        self.grid = Grid(*values.shape[1:])
+        self.grid = GeoBox(*values.shape[1:])
         self.windows = []
 
     def read(self, window):
@@ -122,7 +122,7 @@ def test_tiles_without_any_data_are_not_computed():
 
 
 def test_the_plan_of_a_huge_raster_is_made_of_small_reads():
-    tiles = plan(Grid(100_000, 30_000), Engine(one_hot, [0.0], 32, 128))
+    tiles = plan(GeoBox(100_000, 30_000), Engine(one_hot, [0.0], 32, 128))
     assert sum(t.core.size for t in tiles) == 100_000 * 30_000
     assert max(t.read.size for t in tiles) <= MOST
 
@@ -137,8 +137,8 @@ def test_an_answer_knows_probabilities_confidence_and_height():
     valid = np.ones((32, 40), bool)
     valid[:, 30:] = False
     engine = Engine(fixed, [0.0], 32, 0, classes=2, temperature=2.0, heights=True)
-    (answer,) = answers(
-        Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine)
+    (answer,) = predict_tiles(
+        Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(GeoBox(32, 40), engine)
     )
     assert (answer.indices[:, :30] == 1).all() and (answer.indices[:, 30:] == IGNORE).all()
     assert answer.probabilities.shape == (2, 32, 40)
@@ -165,8 +165,8 @@ def test_masks_apart_have_the_pixels_whose_probability_reaches_the_threshold():
         ((0.0, 1.0, 0.9), [1, 0, 1]),
     ):
         engine = Engine(fixed, [0.0], 32, 0, classes=3, thresholds=thresholds)
-        (answer,) = answers(
-            Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(Grid(32, 40), engine)
+        (answer,) = predict_tiles(
+            Array(np.zeros((1, 32, 40), np.uint8), valid), engine, plan(GeoBox(32, 40), engine)
         )
         assert answer.masks.dtype == np.uint8 and answer.masks.shape == (3, 32, 40)
         assert (answer.masks[:, :, :30] == np.reshape(masks, (3, 1, 1))).all() and (
@@ -177,17 +177,17 @@ def test_masks_apart_have_the_pixels_whose_probability_reaches_the_threshold():
 def test_what_a_network_does_not_give_is_not_made_up():
     nothing = Array(np.zeros((1, 32, 32), np.uint8), np.zeros((32, 32), bool))
     engine = Engine(one_hot, [0.0], 32, 0, classes=200)
-    (answer,) = answers_in(nothing, engine)
+    (answer,) = predict_window(nothing, engine)
     assert np.isnan(answer.height).all() and np.isnan(answer.confidence).all()
     assert answer.probabilities.shape == (200, 32, 32)
-    (answer,) = answers_in(Array(np.zeros((1, 32, 32), np.uint8)), engine)
+    (answer,) = predict_window(Array(np.zeros((1, 32, 32), np.uint8)), engine)
     assert np.isnan(answer.height).all()
 
 
 def test_one_tile_is_read_ahead_and_no_more():
     source = Array(np.zeros((1, 320, 32), np.uint8))
     engine = Engine(one_hot, [0.0], 32, 0)
-    run = answers(source, engine, fit(320, 32, most=32 * 32, halo=0, stride=32))
+    run = predict_tiles(source, engine, fit_tiling(320, 32, most=32 * 32, halo=0, stride=32))
     next(run)
     next(run)
     time.sleep(0.1)
@@ -203,10 +203,10 @@ def test_a_tile_that_cannot_be_read_is_named_and_those_before_it_are_given():
             return super().read(window)
 
     engine = Engine(one_hot, [0.0], 32, 0)
-    run = answers(
+    run = predict_tiles(
         Torn(np.zeros((1, 128, 32), np.uint8)),
         engine,
-        fit(128, 32, most=32 * 32, halo=0, stride=32),
+        fit_tiling(128, 32, most=32 * 32, halo=0, stride=32),
     )
     assert [next(run).window.row, next(run).window.row] == [0, 32]
     with pytest.raises(DataError, match=r"x\.tif.*rows 64 to 96 and columns 0 to 32"):
@@ -217,9 +217,11 @@ def test_scores_that_are_no_numbers_name_the_image_and_large_ones_are_numbers():
     class Named(Array):
         name = "x.tif"
 
-    tiles = fit(64, 64, most=64 * 64, halo=0, stride=32)
+    tiles = fit_tiling(64, 64, most=64 * 64, halo=0, stride=32)
     large = Engine(lambda raw: np.full((1, 2, 64, 64), 3e38, np.float32), [0.0], 32, 0)
-    assert next(answers(Named(np.zeros((1, 64, 64), np.uint8)), large, tiles)).scores is not None
+    assert (
+        next(predict_tiles(Named(np.zeros((1, 64, 64), np.uint8)), large, tiles)).scores is not None
+    )
     for bad in (np.nan, np.inf):
         engine = Engine(
             lambda raw, bad=bad: np.full((1, 2, 64, 64), bad, np.float32),
@@ -231,4 +233,4 @@ def test_scores_that_are_no_numbers_name_the_image_and_large_ones_are_numbers():
         with pytest.raises(
             ModelError, match=r"m\.swath.*no numbers in rows 0 to 64 and columns 0 to 64 of x\.tif"
         ):
-            next(answers(Named(np.zeros((1, 64, 64), np.uint8)), engine, tiles))
+            next(predict_tiles(Named(np.zeros((1, 64, 64), np.uint8)), engine, tiles))

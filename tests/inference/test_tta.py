@@ -23,19 +23,19 @@ import swath
 from swath.data.dataset import Dataset
 from swath.data.layouts.dfc2019 import KINDS
 from swath.errors import JobError, ModelError, UsageError
-from swath.geo.geobox import Grid
-from swath.geo.tiling import Pixels, Tiling, fit, square
-from swath.inference.tiled import Engine, answers
-from swath.inference.tta import LOOKS, Merged, looks_of, resample
+from swath.geo.geobox import GeoBox
+from swath.geo.tiling import Pixels, Tiling, fit_tiling, square_tiling
+from swath.inference.tiled import Engine, predict_tiles
+from swath.inference.tta import VIEWS, MergedRuntime, resample, views_of
 from swath.legend import LandClass, Legend
-from swath.mapping.inputs import Input
-from swath.mapping.plan import Asked, make_plan
-from swath.mapping.tile_store import TileParts
-from swath.models.model import Model, pack
+from swath.mapping.inputs import ImageInput
+from swath.mapping.plan import PredictionRequest, make_plan
+from swath.mapping.tile_store import TileStore
+from swath.models.model import Model, pack_model_file
 from tests.geo.test_tiling import check_tiling
 from tests.make import NORTH_UP, UTM, noise, write_model, write_raster
 
-FLIPS, FULL = LOOKS["flips"], LOOKS["full"]
+FLIPS, FULL = VIEWS["flips"], VIEWS["full"]
 ZOOMS = (0.75, 1.0, 1.25)
 EVERY_WAY = ((), (2,), (3,), (2, 3))
 """Axes that are turned round."""
@@ -47,7 +47,7 @@ class Array:
     def __init__(self, values, valid=None):
         self.values = values
         self.valid = np.ones(values.shape[1:], bool) if valid is None else valid
-        self.grid = Grid(*values.shape[1:])
+        self.grid = GeoBox(*values.shape[1:])
 
     def read(self, window):
         return Pixels(self.values[(slice(None), *window.slices)], self.valid[window.slices])
@@ -91,8 +91,8 @@ def scaled(image, shape):
     ).numpy()
 
 
-def merged(looks, network, classes=3, temperature=1.0, apart=False):
-    return Merged(looks, lambda zoom: network, classes, temperature, apart)
+def merged(views, network, classes=3, temperature=1.0, apart=False):
+    return MergedRuntime(views, lambda zoom: network, classes, temperature, apart)
 
 
 @pytest.mark.parametrize(
@@ -124,23 +124,25 @@ def test_a_network_that_turns_with_the_image_says_the_same_of_all_its_flips():
     raw = pixels(1, 1, 64, 96)
     engines = [Engine(upright, [0.0], 32, 0, 3, 1.7, heights=True)]
     engines.append(dataclasses.replace(engines[0], runtime=merged(FLIPS, upright, temperature=1.7)))
-    plain, flipped = (next(answers(Array(raw[0]), e, e.tiling(Grid(64, 96)))) for e in engines)
+    plain, flipped = (
+        next(predict_tiles(Array(raw[0]), e, e.tiling(GeoBox(64, 96)))) for e in engines
+    )
     np.testing.assert_array_equal(plain.indices, flipped.indices)
     np.testing.assert_allclose(plain.probabilities, flipped.probabilities, atol=1e-6)
     np.testing.assert_allclose(plain.height, flipped.height, atol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.4])
-def test_flips_are_averaged_as_probabilities_and_metres(temperature):
+def test_flips_are_averaged_as_probabilities_and_meters(temperature):
     raw = pixels(1, 1, 64, 32)
-    looks = [turned(slanted, raw, axes) for axes in EVERY_WAY]
-    share = np.mean([softmax(look[:, :3] / temperature, axis=1) for look in looks], axis=0)
+    views = [turned(slanted, raw, axes) for axes in EVERY_WAY]
+    share = np.mean([softmax(look[:, :3] / temperature, axis=1) for look in views], axis=0)
     found = merged(FLIPS, slanted, temperature=temperature)(raw)
     np.testing.assert_allclose(softmax(found[:, :3] / temperature, axis=1), share, atol=1e-6)
     np.testing.assert_allclose(
-        found[:, 3], np.mean([look[:, 3] for look in looks], axis=0), atol=1e-5
+        found[:, 3], np.mean([look[:, 3] for look in views], axis=0), atol=1e-5
     )
-    assert np.abs(share - softmax(looks[0][:, :3] / temperature, axis=1)).max() > 0.1
+    assert np.abs(share - softmax(views[0][:, :3] / temperature, axis=1)).max() > 0.1
 
 
 def test_masks_apart_are_averaged_each_for_itself_and_stay_log_odds():
@@ -163,21 +165,21 @@ def test_masks_apart_are_averaged_each_for_itself_and_stay_log_odds():
 def test_scales_are_averaged_where_pixels_lie(apart):
     raw = pixels(1, 1, 128, 256)
     to_share = expit if apart else lambda scores: softmax(scores / 1.3, axis=1)
-    share, metres = np.zeros((1, 3, 128, 256)), np.zeros((1, 1, 128, 256))
+    share, meters = np.zeros((1, 3, 128, 256)), np.zeros((1, 1, 128, 256))
     for zoom in ZOOMS:
         small = scaled(raw, (int(128 * zoom), int(256 * zoom)))
         for axes in EVERY_WAY:
             scores = turned(slanted, small, axes)
             share += scaled(to_share(scores[:, :3]), (128, 256)) / 12
-            metres += scaled(scores[:, 3:], (128, 256)) / 12
+            meters += scaled(scores[:, 3:], (128, 256)) / 12
     found = merged(FULL, slanted, temperature=1.3, apart=apart)(raw)
     np.testing.assert_allclose(to_share(found[:, :3]), share, atol=2e-4 if apart else 5e-5)
-    np.testing.assert_allclose(found[:, 3:], metres, atol=1e-4)
+    np.testing.assert_allclose(found[:, 3:], meters, atol=1e-4)
 
 
 def tiled(engine, source, tiling):
     out = np.full((4, *source.valid.shape), np.nan, np.float32)
-    for answer in answers(source, engine, tiling):
+    for answer in predict_tiles(source, engine, tiling):
         out[(slice(None), *answer.window.slices)] = [*answer.probabilities, answer.valid]
     return out
 
@@ -186,12 +188,13 @@ def tiled(engine, source, tiling):
     ("kind", "halo"), [("scales", 16), ("flips", 16), ("full", 16), ("full", 24)]
 )
 def test_tiles_and_the_whole_image_say_the_same(kind, halo):
-    looks, valid = LOOKS[kind], np.ones((270, 333), bool)
+    views, valid = VIEWS[kind], np.ones((270, 333), bool)
     valid[100:120, 90:200] = False
     source = Array(pixels(1, 270, 333), valid)
-    engine = Engine(merged(looks, coarse), [0.0], looks.stride(8), looks.halo(halo, 8), 3)
+    engine = Engine(merged(views, coarse), [0.0], views.stride(8), views.halo(halo, 8), 3)
     one, many = (
-        fit(270, 333, most=most, halo=engine.halo, stride=engine.stride) for most in (10**6, 150**2)
+        fit_tiling(270, 333, most=most, halo=engine.halo, stride=engine.stride)
+        for most in (10**6, 150**2)
     )
     assert len(one) == 1 and len(many) > 5
     few, all_at_once = (tiled(engine, source, tiling) for tiling in (many, one))
@@ -210,23 +213,23 @@ def test_tiles_and_the_whole_image_say_the_same(kind, halo):
     st.sampled_from([1, 8]),
 )
 def test_windows_and_halos_of_all_looks_make_tilings(height, width, most, halo, stride):
-    for looks in LOOKS.values():
-        wide, unit = looks.halo(halo * stride, stride), looks.stride(stride)
-        assert all(unit * zoom % stride == 0 for zoom in looks.zooms)
-        assert all(wide * zoom >= halo * stride for zoom in looks.zooms)
-        tiling = fit(height, width, most=most, halo=wide, stride=unit)
+    for views in VIEWS.values():
+        wide, unit = views.halo(halo * stride, stride), views.stride(stride)
+        assert all(unit * zoom % stride == 0 for zoom in views.zooms)
+        assert all(wide * zoom >= halo * stride for zoom in views.zooms)
+        tiling = fit_tiling(height, width, most=most, halo=wide, stride=unit)
         assert all(side % unit == 0 for side in tiling.read)
         check_tiling(tiling)
 
 
 def test_what_looks_cost():
-    assert [(k, looks.count, looks.cost) for k, looks in LOOKS.items()] == [
+    assert [(k, views.count, views.cost) for k, views in VIEWS.items()] == [
         ("none", 1, 1),
         ("scales", 3, 3.125),
         ("flips", 4, 4),
         ("full", 12, 12.5),
     ]
-    assert LOOKS["none"].halo(96, 32) == FLIPS.halo(96, 32) == 96 and LOOKS["none"].halo(0, 32) == 0
+    assert VIEWS["none"].halo(96, 32) == FLIPS.halo(96, 32) == 96 and VIEWS["none"].halo(0, 32) == 0
     assert (FULL.halo(96, 32), FULL.halo(128, 32), FULL.halo(0, 32), FULL.stride(32)) == (
         128,
         192,
@@ -243,9 +246,9 @@ def test_one_score_that_is_no_number_is_not_averaged_away(kind, bad):
         scores[0, 1, 5, 7] = bad
         return scores
 
-    engine = Engine(merged(LOOKS[kind], wild), [0.0], 128, 0, 3, origin="m.swath")
+    engine = Engine(merged(VIEWS[kind], wild), [0.0], 128, 0, 3, origin="m.swath")
     with pytest.raises(ModelError, match=r"m\.swath.*no numbers in rows 0 to 128"):
-        list(answers(Array(pixels(1, 128, 128)), engine, engine.tiling(Grid(128, 128))))
+        list(predict_tiles(Array(pixels(1, 128, 128)), engine, engine.tiling(GeoBox(128, 128))))
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 96), (2, 3, 96, 96), (1, 96, 96)])
@@ -256,10 +259,10 @@ def test_scores_of_another_shape_are_refused(shape):
     with pytest.raises(
         ModelError, match=r"m\.swath.*gives scores.*of pixels \(1, 1, 96, 96\), in rows 0 to 128"
     ):
-        list(answers(Array(pixels(1, 128, 128)), engine, engine.tiling(Grid(128, 128))))
+        list(predict_tiles(Array(pixels(1, 128, 128)), engine, engine.tiling(GeoBox(128, 128))))
     other = Engine(merged(FLIPS, slanted), [0.0], 128, 0, classes=5)
     with pytest.raises(ModelError, match="it has 5 channels"):
-        list(answers(Array(pixels(1, 128, 128)), other, other.tiling(Grid(128, 128))))
+        list(predict_tiles(Array(pixels(1, 128, 128)), other, other.tiling(GeoBox(128, 128))))
 
 
 def test_very_large_scores_stay_numbers():
@@ -345,10 +348,10 @@ def test_parts_of_another_augmentation_are_refused(by_hand, tmp_path, monkeypatc
     options = {"tta": "flips", "threads": 1}
     monkeypatch.setattr(
         "swath.mapping.plan.cut",
-        lambda grid, stride, *_: square(300, 300, side=128, halo=0, stride=stride),
+        lambda grid, stride, *_: square_tiling(300, 300, side=128, halo=0, stride=stride),
     )
     swath.predict(by_hand, image, tmp_path / "whole.tif", **options)
-    put = TileParts.put
+    put = TileStore.put
 
     def stop(self, index, layers):
         if index:
@@ -356,7 +359,7 @@ def test_parts_of_another_augmentation_are_refused(by_hand, tmp_path, monkeypatc
         put(self, index, layers)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(TileParts, "put", stop)
+        patched.setattr(TileStore, "put", stop)
         swath.predict(by_hand, image, tmp_path / "m.tif", **options)
     assert (
         json.loads((tmp_path / "m.tif.parts" / "plan.json").read_text())["asked"]["tta"] == "flips"
@@ -372,15 +375,15 @@ def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
     from swath.cli.predict import COMMAND
 
     image = write_raster(tmp_path / "i.tif", noise(3, 400, 400))
-    plans = {k: swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta=k) for k in LOOKS}
-    assert {k: (p.plan.tta, p.plan.looks, p.plan.cost, p.plan.halo) for k, p in plans.items()} == {
+    plans = {k: swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta=k) for k in VIEWS}
+    assert {k: (p.plan.tta, p.plan.views, p.plan.cost, p.plan.halo) for k, p in plans.items()} == {
         "none": ("none", 1, 1, 0),
         "scales": ("scales", 3, 3.125, 64),
         "flips": ("flips", 4, 4, 0),
         "full": ("full", 12, 12.5, 64),
     }
-    assert "12 looks at each tile, 12.5 times the work" in COMMAND.summarise(plans["full"])
-    assert "tta" not in COMMAND.summarise(plans["none"])
+    assert "12 looks at each tile, 12.5 times the work" in COMMAND.summarize(plans["full"])
+    assert "tta" not in COMMAND.summarize(plans["none"])
     assert plans["full"].plan.read == (512, 512)
     assert (
         swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta="full", halo=65).plan.halo
@@ -389,13 +392,13 @@ def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
 
 
 def test_tiles_shrink_so_that_all_looks_fit_into_memory(by_hand):
-    image = SimpleNamespace(grid=Grid(20_000, 20_000), dtype=np.dtype("uint8"))
+    image = SimpleNamespace(grid=GeoBox(20_000, 20_000), dtype=np.dtype("uint8"))
     sizes = {}
-    for kind in LOOKS:
-        asked = Asked(
+    for kind in VIEWS:
+        asked = PredictionRequest(
             model="m",
             model_sha256="",
-            input=Input(name="i", files=()),
+            input=ImageInput(name="i", files=()),
             files={},
             layers=("class",),
             halo=64,
@@ -431,7 +434,7 @@ def test_a_report_says_how_it_was_made_and_a_map_is_not_augmented(by_hand, tmp_p
 
 def test_a_network_that_sees_all_of_a_tile_knows_no_other_scale(by_hand, tmp_path):
     model = Model(by_hand)
-    pack(
+    pack_model_file(
         tmp_path / "all.swath",
         model.card.model_copy(update={"core": 96}),
         model.network(),
@@ -446,7 +449,7 @@ def test_a_network_that_sees_all_of_a_tile_knows_no_other_scale(by_hand, tmp_pat
     with pytest.raises(
         UsageError, match=r"no test-time augmentation 'flip'.*none, scales, flips, full"
     ):
-        looks_of("flip", False, "m.swath")
+        views_of("flip", False, "m.swath")
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "submit"])
@@ -454,7 +457,7 @@ def test_help_lists_it(verb):
     ran = subprocess.run(
         [sys.executable, "-m", "swath", verb, "--help"], capture_output=True, text=True, check=True
     )
-    assert "--tta" in ran.stdout and all(kind in ran.stdout for kind in LOOKS)
+    assert "--tta" in ran.stdout and all(kind in ran.stdout for kind in VIEWS)
 
 
 def test_a_submission_is_made_of_augmented_maps_and_starts_over_where_that_changes(
@@ -467,7 +470,7 @@ def test_a_submission_is_made_of_augmented_maps_and_starts_over_where_that_chang
         for b, n in zip(model.card.bands, KINDS["rgb"][1], strict=True)
     ]
     card = model.card.model_copy(update={"bands": bands, "legend": legend})
-    pack(tmp_path / "m.swath", card, model.network(), model.weights)
+    pack_model_file(tmp_path / "m.swath", card, model.network(), model.weights)
     for name in ("JAX_001_001", "JAX_002_001"):
         write_raster(tmp_path / "in" / f"{name}_RGB.tif", noise(3, 96, 96, seed=len(name)))
     swath.submit(tmp_path / "m.swath", tmp_path / "in", tmp_path / "none.zip")

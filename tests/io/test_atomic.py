@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from swath.errors import DataError, JobError
-from swath.io.atomic import allocate, alone, whole_file, whole_folder
+from swath.io.atomic import allocate_npy, atomic_file, atomic_folder, exclusive
 
 
 def listed(folder):
@@ -19,7 +19,7 @@ def listed(folder):
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
     path = tmp_path / "deep" / "x.bin"
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(b"new")
         assert not path.exists()
         assert (partial.parent, partial.suffix) == (path.parent, ".bin")
@@ -31,7 +31,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
 def test_an_error_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
-    with pytest.raises(type(error)), whole_file(path) as partial:
+    with pytest.raises(type(error)), atomic_file(path) as partial:
         partial.write_bytes(b"half")
         raise error
     assert path.read_bytes() == b"old"
@@ -39,44 +39,44 @@ def test_an_error_leaves_the_old_file(tmp_path, error):
 
 
 def test_a_full_disk_is_told_with_the_file(tmp_path):
-    with pytest.raises(JobError, match="No space left") as caught, whole_file(tmp_path / "x"):
+    with pytest.raises(JobError, match="No space left") as caught, atomic_file(tmp_path / "x"):
         raise OSError(28, "No space left on device")
     assert caught.value.file == str(tmp_path / "x")
     assert listed(tmp_path) == []
 
 
 def test_a_file_that_was_never_written_is_told(tmp_path):
-    with pytest.raises(JobError, match="cannot be written"), whole_file(tmp_path / "x"):
+    with pytest.raises(JobError, match="cannot be written"), atomic_file(tmp_path / "x"):
         pass
 
 
 def test_a_folder_is_no_place_for_a_file(tmp_path):
-    with pytest.raises(JobError, match="this is a folder"), whole_file(tmp_path):
+    with pytest.raises(JobError, match="this is a folder"), atomic_file(tmp_path):
         pass
 
 
 def test_a_file_is_no_place_for_a_file_or_folder(tmp_path):
     (tmp_path / "x").write_text("")
-    with pytest.raises(JobError, match="cannot be written"), whole_file(tmp_path / "x" / "y"):
+    with pytest.raises(JobError, match="cannot be written"), atomic_file(tmp_path / "x" / "y"):
         pass
     with (
         pytest.raises(JobError, match="cannot be written"),
-        whole_folder(tmp_path / "x" / "y", ["m"]),
+        atomic_folder(tmp_path / "x" / "y", ["m"]),
     ):
         pass
-    with pytest.raises(JobError, match="this is a file"), whole_folder(tmp_path / "x", ["m"]):
+    with pytest.raises(JobError, match="this is a file"), atomic_folder(tmp_path / "x", ["m"]):
         pass
 
 
 def fill(path, text, marker="mark.json"):
-    with whole_folder(path, [marker, "sub"]) as partial:
+    with atomic_folder(path, [marker, "sub"]) as partial:
         (partial / "sub").mkdir()
         (partial / "sub" / "a").write_text(text)
         (partial / marker).write_text("")
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path):
-    with whole_folder(tmp_path / "deep" / "d", ["m"]) as partial:
+    with atomic_folder(tmp_path / "deep" / "d", ["m"]) as partial:
         (partial / "m").write_text("")
         assert not (tmp_path / "deep" / "d").exists()
     assert listed(tmp_path / "deep") == ["d"]
@@ -101,7 +101,7 @@ def test_a_folder_of_ours_with_something_of_the_users_in_it_is_not(tmp_path):
 @pytest.mark.parametrize("error", [DataError("x"), KeyboardInterrupt()])
 def test_an_error_leaves_the_old_folder(tmp_path, error):
     fill(tmp_path / "d", "old")
-    with pytest.raises(type(error)), whole_folder(tmp_path / "d", ["mark.json", "sub"]) as partial:
+    with pytest.raises(type(error)), atomic_folder(tmp_path / "d", ["mark.json", "sub"]) as partial:
         (partial / "a").write_text("half")
         raise error
     assert (tmp_path / "d" / "sub" / "a").read_text() == "old"
@@ -157,7 +157,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, kind):
     if kind == "folder":
         fill(tmp_path / "d", "new")
     else:
-        with whole_file(tmp_path / "d") as partial:
+        with atomic_file(tmp_path / "d") as partial:
             partial.write_text("new")
     assert listed(tmp_path) == [".d.mine.partial", "d"]
 
@@ -166,14 +166,14 @@ def test_a_folder_that_a_killed_process_had_just_put_aside_comes_back(tmp_path):
     fill(tmp_path / "d", "old")
     os.replace(tmp_path / "d", tmp_path / ".d.0123abcd.old")
     (tmp_path / ".d.lock").write_text(".")
-    with pytest.raises(DataError), whole_folder(tmp_path / "d", ["mark.json", "sub"]):
+    with pytest.raises(DataError), atomic_folder(tmp_path / "d", ["mark.json", "sub"]):
         raise DataError("x")
     assert (tmp_path / "d" / "sub" / "a").read_text() == "old" and listed(tmp_path) == ["d"]
 
 
 def test_two_that_write_one_file_both_write_it_whole(tmp_path):
-    with whole_file(tmp_path / "x") as one:
-        with whole_file(tmp_path / "x") as other:
+    with atomic_file(tmp_path / "x") as one:
+        with atomic_file(tmp_path / "x") as other:
             one.write_text("one")
             other.write_text("other")
         assert (tmp_path / "x").read_text() == "other" and one.exists()
@@ -181,20 +181,20 @@ def test_two_that_write_one_file_both_write_it_whole(tmp_path):
 
 
 def test_two_that_make_one_folder_are_told_apart(tmp_path):
-    with whole_folder(tmp_path / "d", ["m"]) as partial:
+    with atomic_folder(tmp_path / "d", ["m"]) as partial:
         (partial / "m").write_text("")
         with (
             pytest.raises(JobError, match=r"d: another run of Swath is writing this"),
-            whole_folder(tmp_path / "d", ["m"]),
+            atomic_folder(tmp_path / "d", ["m"]),
         ):
             pass
     assert listed(tmp_path) == ["d"]
 
 
 def test_one_run_at_a_time_and_the_lock_goes_with_its_process(tmp_path):
-    with alone(tmp_path / "x"), whole_file(tmp_path / "x") as partial:
+    with exclusive(tmp_path / "x"), atomic_file(tmp_path / "x") as partial:
         partial.write_text("")
-        with pytest.raises(JobError, match="another run"), alone(tmp_path / "x"):
+        with pytest.raises(JobError, match="another run"), exclusive(tmp_path / "x"):
             pass
     assert listed(tmp_path) == ["x"]
     code = f"""
@@ -205,7 +205,7 @@ with alone({str(tmp_path / "x")!r}):
 """
     subprocess.run([sys.executable, "-c", code], check=False)
     assert listed(tmp_path) == [".x.busy", "x"]
-    with alone(tmp_path / "x"):
+    with exclusive(tmp_path / "x"):
         pass
     assert listed(tmp_path) == ["x"]
 
@@ -215,7 +215,7 @@ def test_a_disk_without_locks_works_too(tmp_path, monkeypatch):
         fcntl, "flock", lambda *a: (_ for _ in ()).throw(OSError(95, "Operation not supported"))
     )
     fill(tmp_path / "d", "new")
-    with alone(tmp_path / "x"), whole_file(tmp_path / "x") as partial:
+    with exclusive(tmp_path / "x"), atomic_file(tmp_path / "x") as partial:
         partial.write_text("")
     assert listed(tmp_path) == ["d", "x"]
 
@@ -250,9 +250,9 @@ def test_a_full_disk_is_an_error_not_a_crash(tmp_path):
         little_room(10_000)
         with (
             pytest.raises(JobError, match="cannot be written"),
-            whole_folder(tmp_path / "d", ["m"]) as folder,
+            atomic_folder(tmp_path / "d", ["m"]) as folder,
         ):
-            allocate(folder / "a.npy", np.dtype(np.uint8), (200, 200))
+            allocate_npy(folder / "a.npy", np.dtype(np.uint8), (200, 200))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (old, resource.RLIM_INFINITY))
         signal.signal(signal.SIGXFSZ, handler)

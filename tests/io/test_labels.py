@@ -10,15 +10,15 @@ from rasterio.transform import from_origin
 from rasterio.warp import reproject
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid, chunks, grid_of
+from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
 from swath.io.labels import (
-    UNLABELLED,
-    NoLabels,
+    UNLABELED,
+    EmptyLabels,
     RasterLabels,
     VectorLabels,
     mask_kind,
-    read_ignored,
+    read_ignore_mask,
 )
 from swath.io.raster import Raster, open_raster
 from swath.io.vector import Features, read_features
@@ -37,8 +37,8 @@ from tests.make import (
 )
 
 WKT = rasterio.CRS.from_string(UTM).to_wkt()
-GRID = Grid(20, 30, tuple(NORTH_UP)[:6], WKT)
-PLAIN = Grid(20, 30)
+GRID = GeoBox(20, 30, tuple(NORTH_UP)[:6], WKT)
+PLAIN = GeoBox(20, 30)
 CODES = noise(20, 30, high=6)
 WIDE = CODES.astype(np.int64)
 
@@ -80,7 +80,7 @@ def test_codes_of_every_type(tmp_path, dtype):
 def test_negative_and_large_codes(tmp_path):
     array = np.array([[-1, 0], [1, 2_000_000_000]], "int32")
     assert (read(write_png(tmp_path / "m.png", CODES), PLAIN) == CODES).all()
-    assert (read(write_raster(tmp_path / "m.tif", array), Grid(2, 2)) == array).all()
+    assert (read(write_raster(tmp_path / "m.tif", array), GeoBox(2, 2)) == array).all()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_declared_nodata_is_no_label(tmp_path, dtype, nodata):
     array[4:7, 5:9] = nodata
     labels = read(placed(tmp_path / "m.tif", array, nodata=nodata))
     missing = np.isnan(array) if np.isnan(nodata) else array == nodata
-    assert (labels == np.where(missing, UNLABELLED, np.nan_to_num(array).astype(np.int64))).all()
+    assert (labels == np.where(missing, UNLABELED, np.nan_to_num(array).astype(np.int64))).all()
 
 
 def test_zero_is_a_code_unless_declared(tmp_path):
@@ -105,12 +105,12 @@ def test_alpha_and_the_files_mask_are_no_label(tmp_path):
     masked = placed(tmp_path / "mask.tif", CODES, mask=hole)
     alpha = write_png(tmp_path / "alpha.png", np.stack([CODES, hole * 255]))
     for labels in (read(masked), read(alpha, PLAIN)):
-        assert (labels == np.where(hole, WIDE, UNLABELLED)).all()
+        assert (labels == np.where(hole, WIDE, UNLABELED)).all()
     color = write_png(tmp_path / "rgba.png", np.stack([CODES, CODES, CODES, hole * 255]))
-    assert (read(color, PLAIN, "color") == np.where(hole, WIDE * 0x010101, UNLABELLED)).all()
+    assert (read(color, PLAIN, "color") == np.where(hole, WIDE * 0x010101, UNLABELED)).all()
 
 
-def test_colours_are_packed(tmp_path):
+def test_colors_are_packed(tmp_path):
     array = noise(3, 20, 30, low=0, high=256)
     packed = array.astype(int)
     expected = packed[0] * 65536 + packed[1] * 256 + packed[2]
@@ -120,22 +120,22 @@ def test_colours_are_packed(tmp_path):
     assert (read(path, PLAIN, "color", window=window) == expected[window.slices]).all()
 
 
-def test_nodata_of_colours_has_to_be_in_all_three(tmp_path):
+def test_nodata_of_colors_has_to_be_in_all_three(tmp_path):
     array = noise(3, 20, 30)
     array[:, 2, 2] = 0
     array[0, 5, 5] = 0
     labels = read(placed(tmp_path / "m.tif", array, nodata=0, photometric="RGB"), kind="color")
-    assert np.argwhere(labels == UNLABELLED).tolist() == [[2, 2]]
+    assert np.argwhere(labels == UNLABELED).tolist() == [[2, 2]]
 
 
-def test_a_palette_is_codes_or_colours(tmp_path):
+def test_a_palette_is_codes_or_colors(tmp_path):
     path = write_png(tmp_path / "m.png", CODES, colormap={i: (i, 2 * i, 200) for i in range(256)})
     assert mask_kind(path) == "code"
     assert (read(path, PLAIN) == CODES).all()
     assert (read(path, PLAIN, "color") == WIDE * 65536 + 2 * WIDE * 256 + 200).all()
 
 
-def test_one_grey_band_is_three_equal_colours(tmp_path):
+def test_one_gray_band_is_three_equal_colors(tmp_path):
     assert (read(write_png(tmp_path / "m.png", CODES), PLAIN, "color") == WIDE * 0x010101).all()
 
 
@@ -149,8 +149,8 @@ def test_kinds(tmp_path):
 @pytest.mark.parametrize(
     ("array", "kind", "words"),
     [
-        (noise(3, 20, 30), "code", "more than 100 different colours, as a photograph has"),
-        (noise(3, 20, 30, low=1, high=4), "code", "holds colours, and the classes have codes"),
+        (noise(3, 20, 30), "code", "more than 100 different colors, as a photograph has"),
+        (noise(3, 20, 30, low=1, high=4), "code", "holds colors, and the classes have codes"),
         (noise(3, 20, 30, dtype="uint16"), "color", "has to be 8-bit, not uint16"),
         (noise(2, 20, 30), "code", "two bands"),
         (
@@ -174,7 +174,7 @@ def test_what_is_no_mask_is_named(tmp_path, array, kind, words):
 def test_a_mask_cut_off_is_named(tmp_path, name, write):
     path = truncate(write(tmp_path / name, noise(200, 200)))
     with pytest.raises(DataError, match="damaged") as caught:
-        read(path, Grid(200, 200))
+        read(path, GeoBox(200, 200))
     assert caught.value.file == str(path)
 
 
@@ -200,7 +200,7 @@ def test_the_size_decides_where_one_side_has_no_crs(tmp_path):
     assert (read(write_png(tmp_path / "m.png", CODES), GRID) == CODES).all()
     assert (read(placed(tmp_path / "m.tif", CODES), PLAIN) == CODES).all()
     with pytest.raises(DataError, match="30x20.*31x20|labels are 30x20 pixels and the image 31x20"):
-        read(tmp_path / "m.png", Grid(20, 31, GRID.transform, WKT), warp=True)
+        read(tmp_path / "m.png", GeoBox(20, 31, GRID.transform, WKT), warp=True)
 
 
 def test_coarser_labels_are_read_nearest(tmp_path):
@@ -210,7 +210,7 @@ def test_coarser_labels_are_read_nearest(tmp_path):
 
 
 @pytest.mark.parametrize("nodata", [None, 0])
-def test_ground_without_labels_is_unlabelled(tmp_path, nodata):
+def test_ground_without_labels_is_unlabeled(tmp_path, nodata):
     path = write_raster(
         tmp_path / "m.tif",
         CODES[:10, :10],
@@ -218,17 +218,17 @@ def test_ground_without_labels_is_unlabelled(tmp_path, nodata):
         from_origin(500_100, 5_599_950, 10, 10),
         nodata=nodata,
     )
-    expected = np.full((20, 30), UNLABELLED)
+    expected = np.full((20, 30), UNLABELED)
     expected[5:15, 10:20] = CODES[:10, :10]
     assert (read(path, warp=True) == expected).all()
-    far = Grid(20, 30, (10, 0, 900_000, 0, -10, 1_000_000), WKT)
-    assert (read(path, far, warp=True) == UNLABELLED).all()
+    far = GeoBox(20, 30, (10, 0, 900_000, 0, -10, 1_000_000), WKT)
+    assert (read(path, far, warp=True) == UNLABELED).all()
 
 
 @pytest.mark.parametrize(
     "profile", [{}, {"nodata": 0}, {"alpha": "yes"}, {"mask": np.ones((10, 10))}]
 )
-def test_colours_are_moved_too(tmp_path, profile):
+def test_colors_are_moved_too(tmp_path, profile):
     colors = noise(3, 10, 10)
     array = (
         np.concatenate([colors, np.full((1, 10, 10), 255, "uint8")])
@@ -244,7 +244,7 @@ def test_colours_are_moved_too(tmp_path, profile):
         **profile,
     )
     wide = colors.astype(int)
-    expected = np.full((20, 30), UNLABELLED)
+    expected = np.full((20, 30), UNLABELED)
     expected[5:15, 10:20] = wide[0] * 65536 + wide[1] * 256 + wide[2]
     assert (read(path, kind="color", warp=True) == expected).all()
 
@@ -256,8 +256,8 @@ def test_a_files_mask_is_moved_too(tmp_path):
         tmp_path / "m.tif", CODES[:10, :10], UTM, from_origin(500_100, 5_599_950, 10, 10), mask=hole
     )
     labels = read(path, warp=True)
-    assert labels[7, 13] == UNLABELLED
-    assert (labels != UNLABELLED).sum() == 99
+    assert labels[7, 13] == UNLABELED
+    assert (labels != UNLABELED).sum() == 99
 
 
 def test_another_crs_is_what_gdal_makes_of_it_whole_or_in_windows(tmp_path):
@@ -276,7 +276,7 @@ def test_another_crs_is_what_gdal_makes_of_it_whole_or_in_windows(tmp_path):
     )
     labels = read(path, warp=True)
     assert (labels == expected).mean() > 0.98
-    assert (labels != UNLABELLED).all()
+    assert (labels != UNLABELED).all()
     window = Window(7, 11, 9, 13)
     assert (read(path, warp=True, window=window) == labels[window.slices]).all()
 
@@ -285,13 +285,13 @@ def test_landsat_labels_in_another_crs(shared_data):
     folder = shared_data / "landsat"
     with (
         open_raster(folder / "lsat7_2000_10.tif") as image,
-        rasterio.open(folder / "landsat96_labelled_pixels.tif") as source,
+        rasterio.open(folder / "landsat96_labeled_pixels.tif") as source,
     ):
-        grid = grid_of(image)
+        grid = geobox_of(image)
         counts = np.unique(source.read(1), return_counts=True)
         assert str(source.crs) != str(image.crs)
-    labels = read(folder / "landsat96_labelled_pixels.tif", grid, warp=True)
-    codes, found = np.unique(labels[labels != UNLABELLED], return_counts=True)
+    labels = read(folder / "landsat96_labeled_pixels.tif", grid, warp=True)
+    codes, found = np.unique(labels[labels != UNLABELED], return_counts=True)
     given = {int(c): int(n) for c, n in zip(*counts, strict=True) if c > -9999}
     assert given.keys() == set(codes.tolist())
     assert all(
@@ -312,17 +312,17 @@ def test_real_masks_lie_on_their_images(shared_data):
 
 
 # Polygons.
-def test_a_pixel_has_the_class_of_its_centre():
-    centre = shapely.Point(place(5.5, 3.5))
-    labels = burn(polygons([centre.buffer(4.9)], [7]))
-    assert np.argwhere(labels != UNLABELLED).tolist() == [[3, 5]]
-    beside = shapely.affinity.translate(centre, 5, 5).buffer(4.9)
-    assert (burn(polygons([beside], [7])) == UNLABELLED).all()
+def test_a_pixel_has_the_class_of_its_center():
+    center = shapely.Point(place(5.5, 3.5))
+    labels = burn(polygons([center.buffer(4.9)], [7]))
+    assert np.argwhere(labels != UNLABELED).tolist() == [[3, 5]]
+    beside = shapely.affinity.translate(center, 5, 5).buffer(4.9)
+    assert (burn(polygons([beside], [7])) == UNLABELED).all()
 
 
 def test_the_last_feature_wins_in_every_window():
     features = polygons([box(0, 0, 10, 10), box(5, 5, 10, 10), box(7, 0, 2, 30)], [1, 2, 1])
-    expected = np.full((20, 30), UNLABELLED)
+    expected = np.full((20, 30), UNLABELED)
     for (row, col, height, width), value in (
         ((0, 0, 10, 10), 1),
         ((5, 5, 10, 10), 2),
@@ -345,7 +345,7 @@ squares = st.tuples(
 
 @given(st.lists(squares, min_size=1, max_size=8))
 def test_polygons_are_painted_in_order(parts):
-    expected = np.full((20, 30), UNLABELLED)
+    expected = np.full((20, 30), UNLABELED)
     for *window, value in parts:
         expected[Window(*window).within(GRID.window).slices] = value
     features = polygons([box(*window) for *window, _ in parts], [value for *_, value in parts])
@@ -372,9 +372,9 @@ def test_windows_of_polygons_join_without_a_seam(row, col, seed):
 
 def test_polygons_on_a_rotated_image():
     turned = rasterio.Affine(6, 8, 500_000, 8, -6, 5_600_000)
-    grid = Grid(20, 30, tuple(turned)[:6], WKT)
+    grid = GeoBox(20, 30, tuple(turned)[:6], WKT)
     labels = burn(polygons([box(3, 4, 5, 6, turned)], [2]), grid)
-    expected = np.full((20, 30), UNLABELLED)
+    expected = np.full((20, 30), UNLABELED)
     expected[3:8, 4:10] = 2
     assert (labels == expected).all()
     window = Window(5, 5, 10, 10)
@@ -405,7 +405,7 @@ def test_text_gets_codes_in_alphabetical_order():
         GRID,
     )
     assert labels.names == {1: "sea", 2: "wood", 3: "Äcker"}
-    assert labels.read(GRID.window, "code")[0, :4].tolist() == [2, 3, 1, UNLABELLED]
+    assert labels.read(GRID.window, "code")[0, :4].tolist() == [2, 3, 1, UNLABELED]
 
 
 def test_text_takes_the_codes_of_the_legend():
@@ -422,8 +422,8 @@ def test_text_that_is_no_class_is_named():
     assert caught.value.file == "x.gpkg"
 
 
-def test_polygons_have_no_colours():
-    with pytest.raises(DataError, match="colours"):
+def test_polygons_have_no_colors():
+    with pytest.raises(DataError, match="colors"):
         VectorLabels(polygons([box(0, 0, 1, 1)], [1]), GRID).read(GRID.window, "color")
 
 
@@ -431,17 +431,17 @@ def test_landsat_polygons_agree_with_the_label_raster(shared_data):
     folder = shared_data / "landsat"
     features = read_features(folder / "landsat96_polygons.shp", "id")
     with open_raster(folder / "lsat7_2000_10.tif") as image:
-        grid = grid_of(image)
+        grid = geobox_of(image)
     labels = VectorLabels(features, grid)
     painted = np.concatenate([labels.read(w, "code").ravel() for w in chunks(grid)])
-    assert set(np.unique(painted)) == {UNLABELLED, *features.values}
+    assert set(np.unique(painted)) == {UNLABELED, *features.values}
     area = shapely.area(features.moved_to(grid.crs)).sum() / 28.5**2
-    assert (painted != UNLABELLED).sum() == pytest.approx(area, rel=0.05)
+    assert (painted != UNLABELED).sum() == pytest.approx(area, rel=0.05)
 
 
 # No labels, and masks of what to ignore.
 def test_no_labels():
-    assert (NoLabels().read(Window(3, 4, 5, 6), "code") == np.full((5, 6), UNLABELLED)).all()
+    assert (EmptyLabels().read(Window(3, 4, 5, 6), "code") == np.full((5, 6), UNLABELED)).all()
 
 
 def test_pixels_of_any_mask_are_ignored(tmp_path):
@@ -451,10 +451,10 @@ def test_pixels_of_any_mask_are_ignored(tmp_path):
     haze[6, 7] = 9
     paths = [placed(tmp_path / "c.tif", clouds), placed(tmp_path / "h.tif", haze, nodata=9)]
     window = Window(1, 2, 8, 9)
-    found = read_ignored(paths, GRID, window)
+    found = read_ignore_mask(paths, GRID, window)
     assert found.dtype == bool
     assert np.argwhere(found).tolist() == [[1, 1], [3, 3]]
-    assert not read_ignored([], GRID, window).any()
+    assert not read_ignore_mask([], GRID, window).any()
 
 
 def test_a_coarse_quality_mask_is_moved(tmp_path):
@@ -463,7 +463,7 @@ def test_a_coarse_quality_mask_is_moved(tmp_path):
     path = write_raster(tmp_path / "q.tif", coarse, UTM, from_origin(500_000, 5_600_000, 100, 100))
     expected = np.zeros((20, 30), bool)
     expected[10:, 20:] = True
-    assert (read_ignored([path], GRID, GRID.window) == expected).all()
+    assert (read_ignore_mask([path], GRID, GRID.window) == expected).all()
 
 
 def test_labels_that_no_way_leads_from_are_named(tmp_path):

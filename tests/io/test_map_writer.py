@@ -5,16 +5,16 @@ from rasterio.control import GroundControlPoint
 from rio_cogeo.cogeo import cog_validate
 
 from swath.errors import JobError
-from swath.geo.geobox import Grid, grid_of
+from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
-from swath.io.atomic import whole_file
+from swath.io.atomic import atomic_file
 from swath.io.map_writer import MapWriter, class_map
 from swath.io.raster import Raster, open_raster
 from swath.legend import LandClass, Legend
 from tests.make import NORTH_UP, UTM, write_raster
 
 WKT = rasterio.CRS.from_string(UTM).to_wkt()
-PLACED = Grid(20, 30, tuple(NORTH_UP)[:6], WKT)
+PLACED = GeoBox(20, 30, tuple(NORTH_UP)[:6], WKT)
 
 
 LEGEND = Legend(
@@ -43,7 +43,7 @@ def write_map(path, grid, codes, legend=LEGEND, extra=None):
 
 
 def test_a_map_is_a_valid_cog_with_everything_on_it(tmp_path):
-    grid = Grid(700, 1100, tuple(NORTH_UP)[:6], WKT)
+    grid = GeoBox(700, 1100, tuple(NORTH_UP)[:6], WKT)
     codes = np.random.default_rng(0).choice(np.array([0, 3, 7], "uint8"), (700, 1100))
     path = write_map(tmp_path / "map é.tif", grid, codes)
     valid, errors, warnings = cog_validate(path)
@@ -87,7 +87,7 @@ def test_large_codes_make_a_16_bit_map(tmp_path):
     codes = np.random.default_rng(0).choice(
         np.array([0, 255, 40_000, 65_535], "uint16"), (600, 1100)
     )
-    path = write_map(tmp_path / "m.tif", Grid(600, 1100, PLACED.transform, WKT), codes, legend)
+    path = write_map(tmp_path / "m.tif", GeoBox(600, 1100, PLACED.transform, WKT), codes, legend)
     with rasterio.open(path) as made:
         assert (made.dtypes[0], made.nodata) == ("uint16", 65_535)
         assert (made.read(1) == codes).all()
@@ -98,23 +98,23 @@ def test_large_codes_make_a_16_bit_map(tmp_path):
 
 
 def test_a_photographs_map_has_no_georeferencing(tmp_path):
-    path = write_map(tmp_path / "m.tif", Grid(20, 30), np.full((20, 30), 3, "uint8"))
+    path = write_map(tmp_path / "m.tif", GeoBox(20, 30), np.full((20, 30), 3, "uint8"))
     with open_raster(path) as made:
-        assert grid_of(made) == Grid(20, 30)
+        assert geobox_of(made) == GeoBox(20, 30)
 
 
 def test_a_transform_without_crs_is_kept(tmp_path):
     path = write_map(
-        tmp_path / "m.tif", Grid(20, 30, PLACED.transform), np.full((20, 30), 3, "uint8")
+        tmp_path / "m.tif", GeoBox(20, 30, PLACED.transform), np.full((20, 30), 3, "uint8")
     )
     with open_raster(path) as made:
-        assert grid_of(made) == Grid(20, 30, PLACED.transform)
+        assert geobox_of(made) == GeoBox(20, 30, PLACED.transform)
 
 
 def test_a_rotated_grid_is_kept(tmp_path):
-    turned = Grid(20, 30, (6.0, 8.0, 500_000.0, 8.0, -6.0, 5_600_000.0), WKT)
+    turned = GeoBox(20, 30, (6.0, 8.0, 500_000.0, 8.0, -6.0, 5_600_000.0), WKT)
     with open_raster(write_map(tmp_path / "m.tif", turned, np.full((20, 30), 7, "uint8"))) as made:
-        assert grid_of(made).same_as(turned)
+        assert geobox_of(made).same_as(turned)
 
 
 def test_ground_control_points_are_kept(tmp_path):
@@ -142,7 +142,7 @@ def test_ground_control_points_are_kept(tmp_path):
 
 
 def test_a_map_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), whole_file(tmp_path / "m.tif") as partial:
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "m.tif") as partial:
         writer = MapWriter(partial, PLACED, class_map(LEGEND))
         try:
             raise RuntimeError
@@ -153,5 +153,5 @@ def test_a_map_that_fails_leaves_nothing(tmp_path):
 
 def test_a_map_for_a_folder_that_is_not_there_is_a_matter_of_the_job(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(JobError), whole_file(tmp_path / "file" / "m.tif") as partial:
+    with pytest.raises(JobError), atomic_file(tmp_path / "file" / "m.tif") as partial:
         MapWriter(partial, PLACED, class_map(LEGEND))

@@ -6,7 +6,7 @@ from PIL import Image, ImageOps
 import swath
 from swath.data.dataset import Dataset
 from swath.errors import DataError
-from swath.io.orientation import turn
+from swath.io.orientation import apply_transpose
 from swath.io.raster import Raster
 from tests.make import NORTH_UP, UTM, looked_up, noise, write_model, write_png, write_raster
 
@@ -53,7 +53,7 @@ def test_a_picture_is_read_as_people_see_it(tmp_path, name, orientation):
 
 def test_turning_is_what_exif_says():
     corner = np.array([[1, 2], [3, 4]])
-    turned = {n: turn(corner, n).tolist() for n in range(1, 9)}
+    turned = {n: apply_transpose(corner, n).tolist() for n in range(1, 9)}
     assert turned == {
         1: [[1, 2], [3, 4]],
         2: [[2, 1], [4, 3]],
@@ -116,7 +116,7 @@ def test_transparency_and_palettes_are_turned_too(tmp_path):
     assert (read(tmp_path / "p.png") == shown).all()
 
 
-def test_a_palette_with_clear_colours_has_no_data_there(tmp_path):
+def test_a_palette_with_clear_colors_has_no_data_there(tmp_path):
     indices = noise(20, 30, low=0, high=4)
     picture = Image.fromarray(indices).convert("P")
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])

@@ -14,7 +14,7 @@ LEGEND = Legend(
 )
 
 
-def test_names_and_colours_come_back(tmp_path):
+def test_names_and_colors_come_back(tmp_path):
     assert write_style(tmp_path / "m.tif", LEGEND)
     assert read_style(tmp_path / "m.tif") == {
         1: ('sea & "lake"', "#0072B2"),
@@ -24,7 +24,7 @@ def test_names_and_colours_come_back(tmp_path):
     assert renderer.get("type") == "paletted" and renderer.get("band") == "1"
 
 
-def test_predict_writes_the_style_and_the_colour_table(tiny_model, tmp_path):
+def test_predict_writes_the_style_and_the_color_table(tiny_model, tmp_path):
     swath.predict(
         tiny_model, write_raster(tmp_path / "i.tif", noise(3, 40, 40)), tmp_path / "m.tif"
     )

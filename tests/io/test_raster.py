@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid, chunks, grid_of
+from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
-from swath.io.raster import Raster, distinct_parts, open_raster
+from swath.io.raster import Raster, distinct_name_parts, open_raster
 from swath.mapping.stacks import find_stack
 from tests.make import NORTH_UP, UTM, noise, truncate, write_jpeg, write_png, write_raster
 
 WKT = rasterio.CRS.from_string(UTM).to_wkt()
-PLACED = Grid(20, 30, tuple(NORTH_UP)[:6], WKT)
+PLACED = GeoBox(20, 30, tuple(NORTH_UP)[:6], WKT)
 
 
 def read(*paths, names=None, window=None):
@@ -166,7 +166,7 @@ def test_bands_are_stacked_in_the_given_order(tmp_path):
     assert bands(two, one) == ("2", "1")
 
 
-def test_a_palette_is_read_as_colours(tmp_path):
+def test_a_palette_is_read_as_colors(tmp_path):
     table = {i: (i, 255 - i, 7) for i in range(256)}
     indices = noise(5, 6)
     for write in (write_png, write_raster):
@@ -302,7 +302,7 @@ def test_a_description_that_is_not_utf8_is_none(tmp_path):
     assert bands(path) == ("1", "2")
 
 
-def test_bands_are_named_by_description_colour_or_number(tmp_path):
+def test_bands_are_named_by_description_color_or_number(tmp_path):
     assert bands(write_raster(tmp_path / "a.tif", ones(2, 3, 3), descriptions=["B2", "B8"])) == (
         "B2",
         "B8",
@@ -346,7 +346,7 @@ def test_stacked_bands_are_named_by_where_file_names_differ(tmp_path):
     ],
 )
 def test_distinct_parts(stems, parts):
-    assert distinct_parts(stems) == parts
+    assert distinct_name_parts(stems) == parts
 
 
 @given(
@@ -357,7 +357,7 @@ def test_distinct_parts(stems, parts):
     )
 )
 def test_distinct_parts_stay_distinct_and_are_found_again(stems):
-    parts = distinct_parts(stems)
+    parts = distinct_name_parts(stems)
     assert len(set(parts)) == len(parts)
     assert all(part in stem for part, stem in zip(parts, stems, strict=True))
 
@@ -388,16 +388,16 @@ def test_find_stack_says_what_is_missing_or_double(tmp_path):
 @pytest.mark.parametrize(
     ("other", "same"),
     [
-        (Grid(20, 30, (10, 0, 500_000.9, 0, -10, 5_600_000), WKT), True),
-        (Grid(20, 30, (10, 0, 500_001.1, 0, -10, 5_600_000), WKT), False),
-        (Grid(20, 30, (10.02, 0, 500_000, 0, -10, 5_600_000), WKT), True),
-        (Grid(20, 30, (10.05, 0, 500_000, 0, -10, 5_600_000), WKT), False),
-        (Grid(20, 30, (10, 0, 500_000, 0, 10, 5_600_000), WKT), False),
-        (Grid(30, 20, PLACED.transform, WKT), False),
-        (Grid(20, 30, PLACED.transform, None), False),
-        (Grid(20, 30, PLACED.transform, rasterio.CRS.from_epsg(32633).to_wkt()), False),
+        (GeoBox(20, 30, (10, 0, 500_000.9, 0, -10, 5_600_000), WKT), True),
+        (GeoBox(20, 30, (10, 0, 500_001.1, 0, -10, 5_600_000), WKT), False),
+        (GeoBox(20, 30, (10.02, 0, 500_000, 0, -10, 5_600_000), WKT), True),
+        (GeoBox(20, 30, (10.05, 0, 500_000, 0, -10, 5_600_000), WKT), False),
+        (GeoBox(20, 30, (10, 0, 500_000, 0, 10, 5_600_000), WKT), False),
+        (GeoBox(30, 20, PLACED.transform, WKT), False),
+        (GeoBox(20, 30, PLACED.transform, None), False),
+        (GeoBox(20, 30, PLACED.transform, rasterio.CRS.from_epsg(32633).to_wkt()), False),
         (
-            Grid(
+            GeoBox(
                 20,
                 30,
                 PLACED.transform,
@@ -412,7 +412,7 @@ def test_same_grid_to_a_tenth_of_a_pixel(other, same):
 
 
 def test_a_part_of_a_grid_keeps_its_place():
-    turned = Grid(20, 30, (6, 8, 500_000, 8, -6, 5_600_000), WKT)
+    turned = GeoBox(20, 30, (6, 8, 500_000, 8, -6, 5_600_000), WKT)
     part = turned.part(Window(3, 5, 7, 9))
     assert (part.height, part.width, part.crs) == (7, 9, WKT)
     assert (
@@ -424,18 +424,18 @@ def test_a_part_of_a_grid_keeps_its_place():
 
 
 def test_grids_without_crs_are_the_same_by_size():
-    assert Grid(3, 4).same_as(Grid(3, 4))
-    assert not Grid(3, 4).same_as(Grid(4, 3))
+    assert GeoBox(3, 4).same_as(GeoBox(3, 4))
+    assert not GeoBox(3, 4).same_as(GeoBox(4, 3))
 
 
 def test_degrees_are_compared_as_finely():
-    fine = Grid(512, 512, (9e-5, 0, -0.78, 0, -9e-5, 38.1), rasterio.CRS.from_epsg(4326).to_wkt())
-    assert fine.same_as(Grid(512, 512, (9e-5, 0, -0.78 + 5e-6, 0, -9e-5, 38.1), fine.crs))
-    assert not fine.same_as(Grid(512, 512, (9e-5, 0, -0.78 + 2e-5, 0, -9e-5, 38.1), fine.crs))
+    fine = GeoBox(512, 512, (9e-5, 0, -0.78, 0, -9e-5, 38.1), rasterio.CRS.from_epsg(4326).to_wkt())
+    assert fine.same_as(GeoBox(512, 512, (9e-5, 0, -0.78 + 5e-6, 0, -9e-5, 38.1), fine.crs))
+    assert not fine.same_as(GeoBox(512, 512, (9e-5, 0, -0.78 + 2e-5, 0, -9e-5, 38.1), fine.crs))
 
 
 @pytest.mark.parametrize(
-    ("epsg", "transform", "metres"),
+    ("epsg", "transform", "meters"),
     [
         (32632, (10, 0, 500_000, 0, -10, 5_600_000), 10),
         (32632, (6, 8, 500_000, 8, -6, 5_600_000), 10),
@@ -446,9 +446,9 @@ def test_degrees_are_compared_as_finely():
         (32760, (10, 0, 790_000, 0, -10, 8_000_000), 10),
     ],
 )
-def test_ground_resolution_is_in_metres(epsg, transform, metres):
-    assert Grid(10, 10, transform, rasterio.CRS.from_epsg(epsg).to_wkt()).gsd == pytest.approx(
-        metres, rel=0.01
+def test_ground_resolution_is_in_meters(epsg, transform, meters):
+    assert GeoBox(10, 10, transform, rasterio.CRS.from_epsg(epsg).to_wkt()).gsd == pytest.approx(
+        meters, rel=0.01
     )
 
 
@@ -459,26 +459,26 @@ def test_ground_resolution_at_the_date_line(offset):
         'UNIT["degree",0.0174532925199433]],PROJECTION["Mercator_1SP"],PARAMETER["central_meridian",180],'
         'PARAMETER["scale_factor",1],UNIT["metre",1]]'
     )
-    assert Grid(2, 2, (1000, 0, -1500 + offset, 0, -1000, 1000), wkt).gsd == pytest.approx(
+    assert GeoBox(2, 2, (1000, 0, -1500 + offset, 0, -1000, 1000), wkt).gsd == pytest.approx(
         1000, rel=0.01
     )
 
 
 @pytest.mark.parametrize("crs", [None, 'LOCAL_CS["a drawing",UNIT["metre",1]]'])
 def test_no_ground_resolution_without_ground(crs):
-    assert Grid(10, 10, PLACED.transform, crs).gsd is None
+    assert GeoBox(10, 10, PLACED.transform, crs).gsd is None
 
 
 def test_a_file_without_crs_has_the_plain_grid(tmp_path):
     with open_raster(write_png(tmp_path / "x.png", ones(3, 4))) as dataset:
-        assert grid_of(dataset) == Grid(3, 4)
+        assert geobox_of(dataset) == GeoBox(3, 4)
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
 def test_chunks_cover_a_raster_once(height, width):
-    found = list(chunks(Grid(height, width)))
+    found = list(chunks(GeoBox(height, width)))
     assert sum(w.size for w in found) == height * width
-    assert all(w.within(Grid(height, width).window) == w and w.size for w in found)
+    assert all(w.within(GeoBox(height, width).window) == w and w.size for w in found)
 
 
 def _vrt(path, pixels, shape, nodata):
@@ -526,6 +526,6 @@ def test_landsat_is_a_stack_of_mixed_types(shared_data):
 
 def test_dubai(shared_data):
     with Raster([shared_data / "dubai" / "Tile 3" / "images" / "image_part_001.jpg"]) as raster:
-        assert raster.grid == Grid(658, 682)
+        assert raster.grid == GeoBox(658, 682)
         assert raster.bands == ("red", "green", "blue")
         assert raster.read(raster.grid.window).valid.all()

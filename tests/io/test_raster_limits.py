@@ -10,10 +10,10 @@ import pytest
 import rasterio
 
 import swath
-from swath.checks.scan_statistics import Tally
+from swath.checks.scan_statistics import PixelStatistics
 from swath.errors import DataError, SwathError
-from swath.geo.geobox import CHUNK_BYTES, Grid, chunks
-from swath.geo.tiling import fit
+from swath.geo.geobox import CHUNK_BYTES, GeoBox, chunks
+from swath.geo.tiling import fit_tiling
 from swath.io.raster import Raster
 from swath.io.tifftags import read_tags
 from tests.make import UTM, noise, truncate, write_model, write_png, write_raster
@@ -139,7 +139,7 @@ def test_more_bands_than_anyone_has_are_refused_and_hundreds_are_not(tmp_path):
 
 def test_what_is_read_at_once_is_bounded_whatever_the_bands():
     for pixel_bytes in (1, 64, 65, 800, 10**6):
-        found = list(chunks(Grid(20, 3000), pixel_bytes))
+        found = list(chunks(GeoBox(20, 3000), pixel_bytes))
         assert sum(w.size for w in found) == 20 * 3000
         assert max(w.size for w in found) * pixel_bytes <= max(CHUNK_BYTES, pixel_bytes)
 
@@ -148,7 +148,7 @@ def test_what_is_read_at_once_is_bounded_whatever_the_bands():
 def test_statistics_of_many_bands_are_the_same(bands):
     """Counted value by value, and by moments."""
     values = noise(bands, 20, 30, low=0, high=60_000, dtype="uint16")
-    tally = Tally(bands, np.dtype("uint16"))
+    tally = PixelStatistics(bands, np.dtype("uint16"))
     tally.add(values, np.ones((20, 30), bool))
     flat = values.reshape(bands, -1).astype(float)
     np.testing.assert_allclose([s.mean for s in tally.stats], flat.mean(axis=1))
@@ -183,7 +183,7 @@ def test_pages_that_claim_more_than_the_file_can_hold_are_refused(tmp_path):
 
 
 def test_tiles_of_a_line_two_billion_pixels_long_are_found_at_once():
-    assert fit(2**31 - 1, 1, most=2**20, halo=64, stride=32).read[0] <= 2**20
+    assert fit_tiling(2**31 - 1, 1, most=2**20, halo=64, stride=32).read[0] <= 2**20
 
 
 @pytest.mark.slow

@@ -3,14 +3,14 @@ import pytest
 import tifffile
 
 from swath.errors import DataError
-from swath.geo.tiling import whole
+from swath.geo.tiling import full_window
 from swath.io.raster import Raster
 from tests.make import noise, truncate
 
 
 def read(path):
     with Raster([path]) as raster:
-        return raster.read(whole(raster.grid.height, raster.grid.width)).values
+        return raster.read(full_window(raster.grid.height, raster.grid.width)).values
 
 
 @pytest.mark.parametrize("shape", [(96, 80, 8), (20, 30, 5)])

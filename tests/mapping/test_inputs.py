@@ -5,9 +5,9 @@ import pytest
 
 from swath.errors import DataError, UsageError
 from swath.geo.tiling import Window
-from swath.io.atomic import fingerprint
+from swath.io.atomic import file_stamps
 from swath.io.raster import Raster
-from swath.mapping.inputs import Input, Mosaic, View, find_inputs
+from swath.mapping.inputs import ImageInput, InputImage, Mosaic, find_inputs
 from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
 
 BANDS = ["red", "green", "blue"]
@@ -135,7 +135,7 @@ def test_masks_take_data_away_and_regions_say_what_is_wanted(tmp_path):
     cloud[3:6, 3:6] = 9
     write_raster(tmp_path / "cloud.tif", cloud, UTM, NORTH_UP)
     regions = write_layer(tmp_path / "r.gpkg", [box(0, 0, 10, 20)], {"anything": ["x"]})
-    found = Input(
+    found = ImageInput(
         name="a",
         files=(str(raster(tmp_path / "a.tif")),),
         mask=(str(tmp_path / "cloud.tif"),),
@@ -145,7 +145,7 @@ def test_masks_take_data_away_and_regions_say_what_is_wanted(tmp_path):
         assert (image.read(image.grid.window).valid == (cloud == 0)).all()
         wanted = image.wanted(Window(5, 0, 10, 20))
         assert wanted[:5].all() and not wanted[5:].any()
-    with View(Raster([tmp_path / "a.tif"])) as image:
+    with InputImage(Raster([tmp_path / "a.tif"])) as image:
         assert image.wanted(image.grid.window) is None and image.read(image.grid.window).valid.all()
 
 
@@ -162,7 +162,7 @@ def test_bands_by_hand(tmp_path):
 
 def test_a_changed_file_has_another_fingerprint(tmp_path):
     path = raster(tmp_path / "a.tif")
-    before = fingerprint([str(path), "https://example.org/x.tif"])
-    assert list(before) == [str(path)] and fingerprint([str(path)]) == before
+    before = file_stamps([str(path), "https://example.org/x.tif"])
+    assert list(before) == [str(path)] and file_stamps([str(path)]) == before
     path.write_bytes(path.read_bytes() + b"\0")
-    assert fingerprint([str(path)]) != before
+    assert file_stamps([str(path)]) != before

@@ -7,7 +7,7 @@ import rasterio
 import shapely
 
 from swath.legend import LandClass, Legend
-from swath.mapping.polygons import polygonise, write_polygons
+from swath.mapping.polygons import polygonize, write_polygons
 from tests.make import NORTH_UP, UTM, write_raster
 
 LEGEND = Legend((LandClass("water", (3,), 3, "#0000FF"), LandClass("land", (7,), 7, "#00FF00")))
@@ -22,7 +22,7 @@ def made(tmp_path, codes=CODES, crs=UTM, transform=NORTH_UP):
 
 
 def test_outlines_are_the_pixels_own(tmp_path):
-    found = polygonise(made(tmp_path), None)
+    found = polygonize(made(tmp_path), None)
     assert sorted(found.codes.tolist()) == [3, 3, 7]
     by_code = {
         (c, round(a))
@@ -42,27 +42,27 @@ def test_outlines_are_the_pixels_own(tmp_path):
 def test_areas_are_of_the_earth_and_not_of_the_projection(tmp_path):
     """EPSG:3857 doubles lengths at 60 degrees north; the second map is a belt around the globe."""
     web = rasterio.Affine(1000, 0, 0, 0, -1000, 8_399_738)  # at 60 degrees north
-    found = polygonise(made(tmp_path, np.full((4, 4), 3, np.uint8), "EPSG:3857", web), None)
+    found = polygonize(made(tmp_path, np.full((4, 4), 3, np.uint8), "EPSG:3857", web), None)
     assert found.areas[0] == pytest.approx(16e6 / 4, rel=0.01)
     degrees = rasterio.Affine(10, 0, -180, 0, -10, 10)
-    found = polygonise(made(tmp_path, np.full((2, 36), 3, np.uint8), "EPSG:4326", degrees), None)
+    found = polygonize(made(tmp_path, np.full((2, 36), 3, np.uint8), "EPSG:4326", degrees), None)
     assert found.areas[0] == pytest.approx(4 * np.pi * 6371e3**2 * np.sin(np.radians(10)), rel=0.01)
 
 
 def test_without_a_crs_there_is_no_area(tmp_path):
-    found = polygonise(made(tmp_path, crs=None, transform=None), None, min_area=30)
+    found = polygonize(made(tmp_path, crs=None, transform=None), None, min_area=30)
     assert np.isnan(found.areas).all() and found.crs is None and len(found.codes) == 2
 
 
 def test_small_ones_are_left_out(tmp_path):
-    assert sorted(polygonise(made(tmp_path), None, min_area=3000).codes.tolist()) == [3, 7]
+    assert sorted(polygonize(made(tmp_path), None, min_area=3000).codes.tolist()) == [3, 7]
 
 
 def test_confidence_is_the_mean_inside(tmp_path):
     percent = np.where(CODES == 7, 80, 40).astype(np.uint8)
     percent[10:15, 10:50] = 255
     percent[20:25, 20:25] = 90
-    found = polygonise(
+    found = polygonize(
         made(tmp_path), write_raster(tmp_path / "c.tif", percent, UTM, NORTH_UP, nodata=255)
     )
     assert sorted(found.confidence.tolist()) == [40, 80, 90]
@@ -75,7 +75,7 @@ def test_smoothing_opens_no_gap(tmp_path):
         .repeat(5, 0)
         .repeat(5, 1)
     )
-    plain, smooth = (polygonise(made(tmp_path, codes), None, simplify=s) for s in (0, 4))
+    plain, smooth = (polygonize(made(tmp_path, codes), None, simplify=s) for s in (0, 4))
     assert (
         shapely.get_num_coordinates(smooth.geometries).sum()
         < shapely.get_num_coordinates(plain.geometries).sum()
@@ -90,7 +90,7 @@ def test_smoothing_opens_no_gap(tmp_path):
 
 
 def test_a_geopackage_says_class_code_area_and_confidence_and_no_date(tmp_path):
-    found = polygonise(made(tmp_path), None)
+    found = polygonize(made(tmp_path), None)
     for name in ("a.gpkg", "b.gpkg"):
         write_polygons(tmp_path / name, found, LEGEND, tmp_path / name)
     meta, _, wkb, columns = pyogrio.raw.read(tmp_path / "a.gpkg")
@@ -104,7 +104,7 @@ def test_a_geopackage_says_class_code_area_and_confidence_and_no_date(tmp_path):
 
 def test_geoparquet(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    found = polygonise(made(tmp_path), None)
+    found = polygonize(made(tmp_path), None)
     write_polygons(tmp_path / "a.parquet", found, LEGEND, tmp_path / "a.parquet")
     table = parquet.read_table(tmp_path / "a.parquet")
     geo = json.loads(table.schema.metadata[b"geo"])
@@ -113,7 +113,7 @@ def test_geoparquet(tmp_path):
 
 
 def test_a_map_without_data_has_no_polygons(tmp_path):
-    found = polygonise(made(tmp_path, np.zeros((5, 5), np.uint8)), None, simplify=1)
+    found = polygonize(made(tmp_path, np.zeros((5, 5), np.uint8)), None, simplify=1)
     assert len(found.codes) == 0
     write_polygons(tmp_path / "a.gpkg", found, LEGEND, tmp_path / "a.gpkg")
     assert pyogrio.read_info(tmp_path / "a.gpkg")["features"] == 0

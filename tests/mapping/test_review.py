@@ -5,7 +5,7 @@ import shapely
 
 import swath
 from swath.errors import DataError
-from swath.mapping.review import CELL, LARGEST, doubtful_regions, review
+from swath.mapping.review import CELL, LARGEST, uncertain_regions, write_review
 from tests.make import NORTH_UP, UTM, box, noise, write_raster
 
 
@@ -21,7 +21,7 @@ def confident(tmp_path):
 
 
 def test_regions_are_the_doubtful_spots_worst_first(confident):
-    regions = doubtful_regions(confident, 3)
+    regions = uncertain_regions(confident, 3)
     spots = [box(320, 480, 80, 80), box(640, 1180, 60, 20), box(32, 32, 32, 32)]
     assert len(regions) == 3
     for region, spot in zip(regions, spots, strict=True):
@@ -36,15 +36,15 @@ def test_regions_are_the_doubtful_spots_worst_first(confident):
 
 def test_a_sure_map_leaves_little_to_look_at(tmp_path):
     write_raster(tmp_path / "c.tif", np.full((200, 200), 100, np.uint8), UTM, NORTH_UP, nodata=255)
-    assert doubtful_regions(tmp_path / "c.tif", 5) == []
+    assert uncertain_regions(tmp_path / "c.tif", 5) == []
     write_raster(tmp_path / "n.tif", np.full((200, 200), 255, np.uint8), UTM, NORTH_UP, nodata=255)
-    assert doubtful_regions(tmp_path / "n.tif", 5) == []
+    assert uncertain_regions(tmp_path / "n.tif", 5) == []
 
 
 def test_large_doubtful_ground_is_cut_and_regions_do_not_overlap(tmp_path):
     percent = noise(1100, 1100, low=30, high=60)
     write_raster(tmp_path / "c.tif", percent, UTM, NORTH_UP, nodata=255)
-    regions = doubtful_regions(tmp_path / "c.tif", 10)
+    regions = uncertain_regions(tmp_path / "c.tif", 10)
     assert all(0 < r.pixels <= LARGEST * CELL**2 for r in regions)
     assert shapely.union_all([r.shape for r in regions]).area == pytest.approx(
         sum(r.shape.area for r in regions)
@@ -52,7 +52,7 @@ def test_large_doubtful_ground_is_cut_and_regions_do_not_overlap(tmp_path):
 
 
 def test_the_layer_is_ranked(confident, tmp_path):
-    assert review(confident, tmp_path / "r.gpkg", 2) == 2
+    assert write_review(confident, tmp_path / "r.gpkg", 2) == 2
     meta, _, wkb, columns = pyogrio.raw.read(tmp_path / "r.gpkg")
     assert list(meta["fields"]) == ["rank", "wrong", "pixels", "share"] and columns[0].tolist() == [
         1,
@@ -63,7 +63,7 @@ def test_the_layer_is_ranked(confident, tmp_path):
 
 def test_what_is_no_confidence_is_refused(tmp_path):
     with pytest.raises(DataError, match="no raster of confidence"):
-        doubtful_regions(write_raster(tmp_path / "x.tif", noise(3, 9, 9)), 1)
+        uncertain_regions(write_raster(tmp_path / "x.tif", noise(3, 9, 9)), 1)
 
 
 def test_predict_writes_the_regions_beside_the_map(tiny_model, stripes, tmp_path):
@@ -72,7 +72,7 @@ def test_predict_writes_the_regions_beside_the_map(tiny_model, stripes, tmp_path
     assert str(tmp_path / "m_review.gpkg") in result.maps
     meta, _, wkb, columns = pyogrio.raw.read(tmp_path / "m_review.gpkg")
     assert 0 < len(wkb) <= 4 and columns[0].tolist() == list(range(1, len(wkb) + 1))
-    found = doubtful_regions(tmp_path / "m_confidence.tif", 4)
+    found = uncertain_regions(tmp_path / "m_confidence.tif", 4)
     assert [round(r.wrong, 1) for r in found] == columns[1].tolist()
     alone = swath.predict(tiny_model, image, tmp_path / "n.tif", review=4)
     assert (tmp_path / "n_review.gpkg").exists() and not (tmp_path / "n_confidence.tif").exists()

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from swath.errors import JobError
-from swath.mapping.tile_store import Folder, Remote, TileParts, decode, encode, open_store
+from swath.mapping.tile_store import (
+    LocalFolder,
+    RemoteFolder,
+    TileStore,
+    decode,
+    encode,
+    open_store,
+)
 
 LAYERS = {
     "class": np.arange(12, dtype=np.uint8).reshape(3, 4),
@@ -37,7 +44,7 @@ def test_a_damaged_part_is_no_part(harm):
 @pytest.fixture(params=["folder", "url", "memory"])
 def store(request, tmp_path):
     if request.param == "memory":
-        made = Remote(f"memory://{tmp_path}")
+        made = RemoteFolder(f"memory://{tmp_path}")
         yield made
         made.clear()
     else:
@@ -47,13 +54,13 @@ def store(request, tmp_path):
 
 
 def test_parts_are_found_again_and_the_rest_is_missing(store):
-    parts = TileParts(store, "plan")
+    parts = TileStore(store, "plan")
     assert not store.holds_parts() and list(parts.missing(3)) == [0, 1, 2]
     for i in (1, 123_456_789):
         parts.put(i, LAYERS)
         same(parts.get(i))
     assert list(parts.missing(3)) == [0, 2] and store.holds_parts()
-    assert list(TileParts(store, "changed").missing(2)) == [0, 1]
+    assert list(TileStore(store, "changed").missing(2)) == [0, 1]
     store.clear()
     assert not store.holds_parts() and parts.get(1) is None
     store.clear()
@@ -65,7 +72,7 @@ def test_what_is_there_first_stays(store):
 
 
 def test_folders_hold_a_thousand_parts_each_and_nothing_else(tmp_path):
-    parts = TileParts(Folder(str(tmp_path)), "plan")
+    parts = TileStore(LocalFolder(str(tmp_path)), "plan")
     for i in (0, 999, 1000):
         parts.put(i, LAYERS)
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
@@ -73,7 +80,7 @@ def test_folders_hold_a_thousand_parts_each_and_nothing_else(tmp_path):
 
 
 def test_what_cannot_be_written_leaves_nothing_and_is_told(tmp_path, monkeypatch):
-    parts = TileParts(Folder(str(tmp_path)), "plan")
+    parts = TileStore(LocalFolder(str(tmp_path)), "plan")
     parts.put(0, LAYERS)
     monkeypatch.setattr(
         os, "replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device"))
@@ -87,7 +94,7 @@ def test_a_disk_without_links_freezes_a_plan_too(tmp_path, monkeypatch):
     monkeypatch.setattr(
         os, "link", lambda *a: (_ for _ in ()).throw(OSError(95, "Operation not supported"))
     )
-    store = Folder(str(tmp_path))
+    store = LocalFolder(str(tmp_path))
     assert (
         store.put_first("plan.json", b"first")
         == b"first"

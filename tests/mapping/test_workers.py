@@ -14,7 +14,7 @@ import rasterio
 
 import swath
 from swath.errors import DataError, JobError
-from swath.mapping.workers import TRIES, Died, drive
+from swath.mapping.workers import TRIES, WorkerLost, run_groups
 from tests.make import NORTH_UP, UTM, noise, write_raster
 
 MEMORY = 0.62
@@ -75,7 +75,7 @@ class FakeCrew:
 def test_every_tile_is_done_once_and_no_worker_waits():
     done = []
     crew = FakeCrew(5, lambda group: None)
-    drive(crew, iter(range(100)), done.extend, group=7)
+    run_groups(crew, iter(range(100)), done.extend, group=7)
     assert sorted(done) == list(range(100)) and len(crew.given) == 15 and crew.most == 5
 
 
@@ -84,23 +84,23 @@ def test_what_a_dead_worker_had_is_given_out_again():
 
     def fate(group):
         if rng.random() < 0.2:
-            raise Died("killed")
+            raise WorkerLost("killed")
 
     crew = FakeCrew(4, fate)
-    drive(crew, iter(range(200)), done.extend, group=3)
+    run_groups(crew, iter(range(200)), done.extend, group=3)
     assert sorted(done) == list(range(200)) and len(crew.given) > 67
 
 
 def test_a_group_that_kills_every_worker_ends_the_job():
     def fate(group):
         if 10 in group:
-            raise Died("out of memory")
+            raise WorkerLost("out of memory")
 
     crew = FakeCrew(1, fate)
     with pytest.raises(
         JobError, match=rf"{TRIES} workers died over tiles 10 to 10 \(out of memory\)"
     ):
-        drive(crew, iter(range(20)), lambda group: None, group=1)
+        run_groups(crew, iter(range(20)), lambda group: None, group=1)
     assert sum(10 in g for g in crew.given) == TRIES
 
 
@@ -110,7 +110,7 @@ def test_an_error_of_the_data_is_not_tried_again():
 
     crew = FakeCrew(1, fate)
     with pytest.raises(DataError, match=r"x\.tif"):
-        drive(crew, iter(range(20)), lambda group: None)
+        run_groups(crew, iter(range(20)), lambda group: None)
     assert len(crew.given) == 1
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from swath.metrics.bootstrap import by_group, interval, intervals, redrawn
+from swath.metrics.bootstrap import by_group, interval, intervals, resampled
 
 
 def mean(counts):
@@ -19,18 +19,18 @@ def test_groups_are_added_up():
 
 def test_draws_are_sums_of_groups_and_repeat_by_seed():
     counts = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    drawn = redrawn(counts, as_they_are, seed=4, draws=50)
+    drawn = resampled(counts, as_they_are, seed=4, draws=50)
     assert drawn.shape == (50, 3) and (drawn.sum(axis=1) == 3).all()
-    assert (drawn == redrawn(counts, as_they_are, seed=4, draws=50)).all()
-    assert (drawn != redrawn(counts, as_they_are, seed=5, draws=50)).any()
+    assert (drawn == resampled(counts, as_they_are, seed=4, draws=50)).all()
+    assert (drawn != resampled(counts, as_they_are, seed=5, draws=50)).any()
 
 
 def test_draws_are_the_same_however_many_are_held_at_a_time(monkeypatch):
     counts = np.random.default_rng(0).integers(0, 99, (5, 4))
-    whole = redrawn(counts, as_they_are)
+    whole = resampled(counts, as_they_are)
     held = []
     monkeypatch.setattr("swath.metrics.bootstrap.PART", 40)
-    parts = redrawn(counts, lambda c: held.append(len(c)) or c)
+    parts = resampled(counts, lambda c: held.append(len(c)) or c)
     assert (parts == whole).all() and max(held) == 10 and sum(held) == len(whole)
 
 

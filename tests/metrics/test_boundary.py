@@ -7,7 +7,7 @@ from swath.metrics.boundary import boundary_counts, boundary_iou
 
 
 def by_hand(truth, predicted, n, width):
-    """Look at every pixel's neighbourhood, as the definition says."""
+    """Look at every pixel's neighborhood, as the definition says."""
 
     def region(classes):
         out = np.zeros(classes.shape, bool)
@@ -50,7 +50,7 @@ def test_a_shift_of_the_boundary_costs_more_than_it_costs_iou():
     assert iou[0] == 2 / 8
 
 
-def test_no_boundary_at_unlabelled_pixels_nor_at_the_edge():
+def test_no_boundary_at_unlabeled_pixels_nor_at_the_edge():
     truth = np.zeros((40, 40), np.uint8)
     truth[:, 20:] = IGNORE
     counts = boundary_counts(truth, np.zeros((40, 40), np.uint8), 2)

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from swath.legend import IGNORE
-from swath.metrics.confusion import Scores, confusion, tallies
+from swath.metrics.confusion import Scores, confusion_matrix, tallies
 
 
 @st.composite
-def labelled(draw):
+def labeled(draw):
     n = draw(st.integers(1, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     used = rng.choice(n, draw(st.integers(1, n)))
@@ -17,14 +17,14 @@ def labelled(draw):
     return n, truth, rng.integers(0, n, (11, 7)).astype(np.uint8)
 
 
-@given(labelled())
+@given(labeled())
 def test_matrix_and_scores_are_scikit_learns(case):
     n, truth, predicted = case
     keep = truth != IGNORE
     if not keep.any():
         return
     t, p, labels = truth[keep], predicted[keep], range(n)
-    matrix = confusion(truth, predicted, n)
+    matrix = confusion_matrix(truth, predicted, n)
     scores = Scores.of(matrix)
     assert (matrix == metrics.confusion_matrix(t, p, labels=labels)).all()
     options = {"labels": labels, "average": None, "zero_division": np.nan}
@@ -66,15 +66,17 @@ def test_kappa_of_luck_is_zero_and_of_one_class_unknown():
     assert np.isnan(Scores.of(np.array([[9, 0], [0, 0]])).kappa)
 
 
-@given(labelled(), st.integers(0, 11))
+@given(labeled(), st.integers(0, 11))
 def test_matrices_of_parts_add_up(case, cut):
     n, truth, predicted = case
-    parts = confusion(truth[:cut], predicted[:cut], n) + confusion(truth[cut:], predicted[cut:], n)
-    assert (parts == confusion(truth, predicted, n)).all()
+    parts = confusion_matrix(truth[:cut], predicted[:cut], n) + confusion_matrix(
+        truth[cut:], predicted[cut:], n
+    )
+    assert (parts == confusion_matrix(truth, predicted, n)).all()
 
 
 def test_rows_are_truth():
-    matrix = confusion(np.array([0, 0, 0, 1], np.uint8), np.array([1, 1, 0, 1], np.uint8), 2)
+    matrix = confusion_matrix(np.array([0, 0, 0, 1], np.uint8), np.array([1, 1, 0, 1], np.uint8), 2)
     assert matrix.tolist() == [[1, 2], [0, 1]]
     assert matrix.dtype == np.int64
 
@@ -87,8 +89,8 @@ def test_a_class_that_is_predicted_but_absent_counts_as_zero():
     assert np.isnan(scores.recall[1])
 
 
-def test_nothing_labelled_has_no_score():
-    matrix = confusion(np.full((3, 3), IGNORE, np.uint8), np.zeros((3, 3), np.uint8), 2)
+def test_nothing_labeled_has_no_score():
+    matrix = confusion_matrix(np.full((3, 3), IGNORE, np.uint8), np.zeros((3, 3), np.uint8), 2)
     scores = Scores.of(matrix)
     assert np.isnan([scores.miou, scores.accuracy]).all()
     assert matrix.sum() == 0
@@ -96,7 +98,7 @@ def test_nothing_labelled_has_no_score():
 
 def test_perfect_is_one():
     truth = np.arange(250, dtype=np.uint8)
-    scores = Scores.of(confusion(truth, truth, 250))
+    scores = Scores.of(confusion_matrix(truth, truth, 250))
     assert scores.miou == scores.accuracy == 1
 
 
@@ -106,4 +108,4 @@ def test_perfect_is_one():
 )
 def test_what_cannot_be_counted_is_refused(truth, predicted, words):
     with pytest.raises(ValueError, match=words):
-        confusion(np.array(truth, np.uint8), np.array(predicted, np.uint8), 3)
+        confusion_matrix(np.array(truth, np.uint8), np.array(predicted, np.uint8), 3)

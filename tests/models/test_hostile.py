@@ -166,7 +166,7 @@ CARDS = {
         "which a map of 8 or 16 bits cannot hold",
     ),
     "one code twice": (setting(legend__classes__0__map_code=2), "two classes share the map code"),
-    "colour": (setting(legend__classes__0__color="red"), "is not a colour"),
+    "color": (setting(legend__classes__0__color="red"), "is not a color"),
     "heights that are not there": (setting(heights=True), r"its output is"),
     "type": (setting(dtype="object"), "dtype: "),
     "encoder from elsewhere": (setting(decoder="hub"), r"decoder\."),

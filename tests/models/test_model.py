@@ -11,7 +11,7 @@ from pystac.extensions.mlm import MLMExtension
 
 import swath
 from swath.errors import DataError, ModelError
-from swath.models.model import CARD, Model, pack
+from swath.models.model import CARD, Model, pack_model_file
 
 
 def rewritten(source, target, **changes):
@@ -54,11 +54,11 @@ def test_numpy_and_xarray_give_the_same_map(tiny_model):
     assert (
         codes.shape == (70, 50) and codes.dtype == np.uint8 and set(np.unique(codes)) <= {1, 2, 3}
     )
-    labelled = xr.DataArray(
+    labeled = xr.DataArray(
         array, dims=("band", "y", "x"), coords={"y": np.arange(70.0), "x": np.arange(50.0)}
     )
-    mapped = model.predict(labelled)
-    assert mapped.dims == ("y", "x") and (mapped.y == labelled.y).all()
+    mapped = model.predict(labeled)
+    assert mapped.dims == ("y", "x") and (mapped.y == labeled.y).all()
     np.testing.assert_array_equal(mapped.values, codes)
 
 
@@ -119,7 +119,7 @@ def test_equal_models_are_equal_files(tiny_model, tmp_path):
         parts = [archive.read(name) for name in ("model.onnx", "weights.safetensors")]
     card = Model(tiny_model).card
     for name in ("one.swath", "two.swath"):
-        pack(tmp_path / name, card, *parts)
+        pack_model_file(tmp_path / name, card, *parts)
     assert (tmp_path / "one.swath").read_bytes() == (tmp_path / "two.swath").read_bytes()
 
 

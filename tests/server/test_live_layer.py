@@ -8,7 +8,7 @@ import rasterio
 
 import swath
 from swath.server.live_layer import LiveLayer, is_live, parts_folder
-from swath.server.web_mercator import Tile
+from swath.server.web_mercator import MercatorTile
 from tests.make import noise, write_raster
 
 
@@ -42,7 +42,7 @@ def test_parts_appear_as_they_are_done(tiny_model, tmp_path):
         )
         np.testing.assert_array_equal(layer.read(layer.grid.window).values[0], whole)
         np.testing.assert_array_equal(
-            layer.tile(Tile(18, 2**17, 2**17)).values[0], whole[:256, :256]
+            layer.tile(MercatorTile(18, 2**17, 2**17)).values[0], whole[:256, :256]
         )
         os.rename(tmp_path / "whole.tif", target)
         time.sleep(0.05)

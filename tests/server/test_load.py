@@ -14,8 +14,8 @@ import rasterio
 from rio_cogeo.cogeo import cog_translate
 from rio_cogeo.profiles import cog_profiles
 
-from swath.server.layer import Layer
-from swath.server.web_mercator import HALF, Tile
+from swath.server.layer import MapLayer
+from swath.server.web_mercator import HALF, MercatorTile
 from tests.load import press
 from tests.make import NORTH_UP, UTM
 from tests.server.test_layer import codes_of, write_map
@@ -60,13 +60,13 @@ def server(cog):
 
 def tile_paths(path: Path, name: str) -> list[str]:
     """Return the addresses of the tiles that a person who looks around would see, over five zooms."""
-    layer, out = Layer(path), []
+    layer, out = MapLayer(path), []
     west, south, east, north = layer.place.bounds
     for zoom in range(layer.place.zoom - 4, layer.place.zoom + 1):
         side = 2 * HALF / 2**zoom
         for x in range(int((west + HALF) // side), int((east + HALF) // side) + 1):
             for y in range(int((HALF - north) // side), int((HALF - south) // side) + 1):
-                assert Tile(zoom, x, y).exists
+                assert MercatorTile(zoom, x, y).exists
                 out.append(f"/cog/tiles/WebMercatorQuad/{zoom}/{x}/{y}?url={name}")
     return out
 
@@ -118,16 +118,16 @@ def test_a_large_cog_opens_at_once_and_only_what_is_seen_is_read(tmp_path):
     with rasterio.Env(SPARSE_OK_OVERVIEW=True), rasterio.open(path, "r+") as out:
         out.build_overviews([2, 4, 8, 16, 32, 64, 128, 256], rasterio.enums.Resampling.nearest)
     begun = time.process_time()
-    layer = Layer(path)
+    layer = MapLayer(path)
     assert layer.shallowest == 0
     side = 2 * HALF / 2**layer.place.zoom
     x, y = layer.place.mercator(np.array([51_300.0]), np.array([51_300.0]))
     near = layer.tile(
-        Tile(layer.place.zoom, int((x[0] + HALF) // side), int((HALF - y[0]) // side))
+        MercatorTile(layer.place.zoom, int((x[0] + HALF) // side), int((HALF - y[0]) // side))
     )
     far = [
         layer.tile(
-            Tile(
+            MercatorTile(
                 zoom,
                 int((x[0] + HALF) // (2 * HALF / 2**zoom)),
                 int((HALF - y[0]) // (2 * HALF / 2**zoom)),

@@ -10,7 +10,7 @@ import rasterio
 from rasterio.warp import transform
 
 import swath
-from swath.io.raster import gdal
+from swath.io.raster import gdal_env
 from tests.make import NORTH_UP, UTM, write_jpeg, write_raster
 from tests.server.test_layer import TABLE, write_map
 
@@ -122,13 +122,13 @@ def visit(browser):
 
 
 def shot(page):
-    with gdal(), rasterio.MemoryFile(page.screenshot()) as memory, memory.open() as dataset:
+    with gdal_env(), rasterio.MemoryFile(page.screenshot()) as memory, memory.open() as dataset:
         return dataset.read()[:3].transpose(1, 2, 0).astype(int)
 
 
-def share(page, colour, box=np.s_[:, 380:]):
-    """Return the share of the screen beside the panel that shows a colour."""
-    return float((np.abs(shot(page)[box] - colour).max(axis=-1) <= 3).mean())
+def share(page, color, box=np.s_[:, 380:]):
+    """Return the share of the screen beside the panel that shows a color."""
+    return float((np.abs(shot(page)[box] - color).max(axis=-1) <= 3).mean())
 
 
 def until(condition, seconds=60.0):
@@ -188,9 +188,9 @@ def test_each_layer_is_drawn(visit, ground):
     page = visit(ground[0].url + only("m.tif | t.tif"))
     until(lambda: share(page, RED) > 0.03)
     page = visit(ground[0].url + only("m_confidence.tif"))
-    with_colour = share(page, (143, 136, 115))
+    with_color = share(page, (143, 136, 115))
     until(lambda: share(page, (209, 192, 92)) > 0.3)
-    assert with_colour < 0.001 and page.locator("#layers .ramp").count() == 1
+    assert with_color < 0.001 and page.locator("#layers .ramp").count() == 1
 
 
 def test_the_first_view_has_image_and_map_with_legend(visit, ground):
@@ -336,16 +336,16 @@ def test_all_of_it_works_by_keyboard(visit, ground):
     assert page.locator("#keys").is_visible()
     page.keyboard.press("Escape")
     assert page.locator("#keys").is_hidden()
-    centre = "() => location.hash.match(/at=([^&]*)/)[1]"
-    start = page.evaluate(centre)
+    center = "() => location.hash.match(/at=([^&]*)/)[1]"
+    start = page.evaluate(center)
     until(
-        lambda: page.keyboard.press("ArrowLeft") or page.evaluate(centre) != start
+        lambda: page.keyboard.press("ArrowLeft") or page.evaluate(center) != start
     )  # once, one press of many runs was lost
-    moved = page.evaluate(centre)
+    moved = page.evaluate(center)
     page.keyboard.press("+")
-    until(lambda: float(page.evaluate(centre).split("%2C")[2]) > float(moved.split("%2C")[2]) + 0.9)
+    until(lambda: float(page.evaluate(center).split("%2C")[2]) > float(moved.split("%2C")[2]) + 0.9)
     page.keyboard.press("0")
-    until(lambda: page.evaluate(centre) == start)
+    until(lambda: page.evaluate(center) == start)
     page.keyboard.press("i")
     assert "Column, row" in card(page)
     seen = set()

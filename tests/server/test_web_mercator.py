@@ -7,22 +7,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.geo.geobox import Grid
-from swath.server.web_mercator import HALF, PIXEL_ZOOM, Place, Tile, to_lonlat, to_mercator
+from swath.geo.geobox import GeoBox
+from swath.server.web_mercator import (
+    HALF,
+    PIXEL_ZOOM,
+    MercatorTile,
+    Placement,
+    to_lonlat,
+    to_mercator,
+)
 from tests.make import NORTH_UP, UTM
 
-WORLD = Place(Grid(1800, 3600, (0.1, 0, -180, 0, -0.1, 90), "EPSG:4326"))
-SCENE = Place(Grid(400, 300, tuple(NORTH_UP)[:6], UTM))
-TURNED = Place(Grid(400, 300, (8.0, 6.0, 500_000, 6.0, -8.0, 5_600_000), UTM))
-PHOTO = Place(Grid(400, 300))
+WORLD = Placement(GeoBox(1800, 3600, (0.1, 0, -180, 0, -0.1, 90), "EPSG:4326"))
+SCENE = Placement(GeoBox(400, 300, tuple(NORTH_UP)[:6], UTM))
+TURNED = Placement(GeoBox(400, 300, (8.0, 6.0, 500_000, 6.0, -8.0, 5_600_000), UTM))
+PHOTO = Placement(GeoBox(400, 300))
 
 
 def test_tiles_partition_the_square():
-    assert Tile(0, 0, 0).bounds == pytest.approx((-HALF, -HALF, HALF, HALF))
-    assert Tile(1, 1, 0).bounds == pytest.approx((0, 0, HALF, HALF))
-    assert Tile(24, 2**24 - 1, 0).exists
+    assert MercatorTile(0, 0, 0).bounds == pytest.approx((-HALF, -HALF, HALF, HALF))
+    assert MercatorTile(1, 1, 0).bounds == pytest.approx((0, 0, HALF, HALF))
+    assert MercatorTile(24, 2**24 - 1, 0).exists
     assert not any(
-        Tile(*t).exists
+        MercatorTile(*t).exists
         for t in ((0, 1, 0), (3, -1, 0), (3, 0, 8), (25, 0, 0), (-1, 0, 0), (10**9, 0, 0))
     )
 
@@ -44,7 +51,7 @@ def test_interpolated_coordinates_are_the_exact_ones_to_an_eighth_of_a_pixel(pla
     west, south, east, north = place.bounds
     for zoom in (2, place.zoom - 2, place.zoom, place.zoom + 2):
         side = 2 * HALF / 2**zoom
-        tile = Tile(
+        tile = MercatorTile(
             zoom, int(((west + east) / 2 + HALF) // side), int((HALF - (south + north) / 2) // side)
         )
         middles = (np.arange(256) + 0.5) / 256
@@ -57,13 +64,15 @@ def test_interpolated_coordinates_are_the_exact_ones_to_an_eighth_of_a_pixel(pla
 
 
 def test_what_no_crs_reaches_is_not_inside():
-    col, row = Place(Grid(10, 10, tuple(NORTH_UP)[:6], "EPSG:3031")).coordinates(Tile(0, 0, 0))
+    col, row = Placement(GeoBox(10, 10, tuple(NORTH_UP)[:6], "EPSG:3031")).coordinates(
+        MercatorTile(0, 0, 0)
+    )
     assert col.shape == row.shape == (256, 256) and np.isfinite(col).any()
 
 
 def test_a_photograph_lies_pixel_on_pixel_with_tiles_of_its_zoom():
     assert PHOTO.in_pixels and PHOTO.zoom == PIXEL_ZOOM
-    col, row = PHOTO.coordinates(Tile(PIXEL_ZOOM, 2**17, 2**17))
+    col, row = PHOTO.coordinates(MercatorTile(PIXEL_ZOOM, 2**17, 2**17))
     np.testing.assert_allclose(np.broadcast_arrays(col, row)[0][0], np.arange(256) + 0.5, atol=1e-6)
     np.testing.assert_allclose(row[:, 0], np.arange(256) + 0.5, atol=1e-6)
     assert PHOTO.bounds[0] == 0 and PHOTO.bounds[3] == 0
@@ -73,6 +82,6 @@ def test_bounds_and_zoom_fit_the_ground():
     west, south, east, north = SCENE.bounds
     lon, lat = to_lonlat((west + east) / 2, (south + north) / 2)
     assert (lon, lat) == pytest.approx((9.02, 50.53), abs=0.03)
-    metres = 2 * HALF / 256 / 2**SCENE.zoom * math.cos(math.radians(lat))
-    assert 5 < metres <= 10
+    meters = 2 * HALF / 256 / 2**SCENE.zoom * math.cos(math.radians(lat))
+    assert 5 < meters <= 10
     assert WORLD.bounds == pytest.approx((-HALF, -HALF, HALF, HALF))

@@ -11,7 +11,7 @@ from swath.data.dataset import Dataset
 from swath.legend import IGNORE
 from swath.training.classic_views import ClassicViews
 from swath.training.recipes import CLASSIC
-from swath.training.sampler import Ground
+from swath.training.sampler import PatchSampler
 from tests.make import write_png, write_raster
 
 
@@ -33,7 +33,9 @@ def places(tmp_path_factory):
 
 def views(dataset, seed=0, **settings):
     recipe = replace(CLASSIC, **settings)
-    return ClassicViews(Ground(dataset, dataset.manifest.of("train"), recipe.balance), recipe, seed)
+    return ClassicViews(
+        PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, seed
+    )
 
 
 def corners(batch):
@@ -96,7 +98,7 @@ def test_a_batch_depends_on_its_number_and_seed_only(places):
     assert not torch.equal(views(places, batch=8, seed=1).batch(9).pixels, late.pixels)
 
 
-def test_images_smaller_than_a_crop_are_filled_and_unlabelled(tmp_path):
+def test_images_smaller_than_a_crop_are_filled_and_unlabeled(tmp_path):
     write_raster(tmp_path / "s" / "images" / "i.tif", np.full((1, 100, 90), 7, np.uint8))
     write_png(tmp_path / "s" / "masks" / "i.png", np.ones((100, 90), np.uint8))
     swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none", block=128)

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from swath.training.acceleration import FastDepthwise
 from swath.training.patches import Batch
 from swath.training.recipes import Recipe
-from swath.training.task import Teacher
+from swath.training.task import TrainingTask
 
 SHAPES = [
     (3, 1, 1, 1),
@@ -81,5 +81,5 @@ def test_a_training_step_takes_them():
     network.pixel = None
     batch = Batch(torch.rand(2, 3, 8, 8), torch.randint(0, 2, (2, 8, 8)))
     with half():
-        loss = Teacher(network, Recipe(), [1, 1]).training_step(batch, 0)
+        loss = TrainingTask(network, Recipe(), [1, 1]).training_step(batch, 0)
     assert "_DepthwiseBackward" in taken_by(loss)

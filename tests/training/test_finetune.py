@@ -8,7 +8,7 @@ import swath
 from swath.data.dataset import Dataset
 from swath.models.model import Model
 from swath.models.network import Network
-from swath.training.finetune import spec_like, take_over
+from swath.training.finetune import spec_like, transfer_weights
 from swath.training.recipes import Recipe
 from tests.make import noise, write_png, write_raster
 
@@ -27,7 +27,7 @@ def other_data(folder, codes=(1, 2, 3), bands=3, **image):
 def taken_over(model, dataset, **recipe):
     torch.manual_seed(1)
     network = Network(spec_like(model, dataset.manifest, Recipe(**recipe)))
-    return network.eval(), take_over(network, model, dataset.manifest)
+    return network.eval(), transfer_weights(network, model, dataset.manifest)
 
 
 def scores(network, raw):

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from swath.legend import IGNORE
 from swath.training.losses import Loss, class_weights, height_loss, with_small_loss
 from swath.training.recipes import Recipe
-from swath.training.task import Teacher
+from swath.training.task import TrainingTask
 
 
 def example(classes=3):
@@ -28,7 +28,7 @@ def soft_dice(shares, truth, classes):
     return sum(of) / len(of)
 
 
-def test_the_default_is_cross_entropy_plus_dice_over_labelled_pixels():
+def test_the_default_is_cross_entropy_plus_dice_over_labeled_pixels():
     scores, labels = example()
     known = labels != IGNORE
     flat, truth = scores.movedim(1, -1)[known], labels[known]
@@ -132,14 +132,16 @@ def test_of_labels_the_ones_that_scores_contradict_most_are_left_out(apart):
 
 
 def test_the_share_with_small_loss_is_reached_half_way_and_never_empty():
-    teacher = Teacher(torch.nn.Conv2d(1, 2, 1), Recipe(small_loss=0.8, schedule="constant"), [1, 1])
+    teacher = TrainingTask(
+        torch.nn.Conv2d(1, 2, 1), Recipe(small_loss=0.8, schedule="constant"), [1, 1]
+    )
     shares = []
     for spent in (0, 0.25, 0.5, 1):
         teacher.pace(spent)
-        shares.append(teacher.loss.learnt)
+        shares.append(teacher.loss.trained)
     assert shares == pytest.approx([1, 0.9, 0.8, 0.8])
     scores, labels = example()
     assert (with_small_loss(scores, labels, 1e-9, False) != IGNORE).sum() == 1
-    assert teacher.loss(scores[:, :2], labels) != Teacher(None, Recipe(), [1, 1]).loss(
+    assert teacher.loss(scores[:, :2], labels) != TrainingTask(None, Recipe(), [1, 1]).loss(
         scores[:, :2], labels
     )

@@ -18,11 +18,11 @@ from swath.geo.tiling import Window
 from swath.legend import IGNORE
 from swath.training.patches import Patches, class_shares, resized
 from swath.training.recipes import Recipe
-from swath.training.sampler import Ground, without_borders
+from swath.training.sampler import PatchSampler, without_borders
 from tests.make import noise, write_pairs, write_png, write_raster
 
 STILL = Recipe(patch=32, batch=4, scales=(1, 1), brightness=0, contrast=0, mixed=0)
-"""Cuts and turns, and changes neither scale nor colour."""
+"""Cuts and turns, and changes neither scale nor color."""
 
 
 def make(
@@ -39,7 +39,7 @@ def make(
 
 def patches(dataset: Dataset, recipe: Recipe = STILL, seed: int = 0, start: int = 0) -> Patches:
     return Patches(
-        Ground(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights),
+        PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights),
         recipe,
         seed,
         start,
@@ -200,7 +200,7 @@ def test_bytes_are_scaled_as_bytes_and_all_else_as_floats(
 
 
 def test_other_splits_of_the_image_are_never_shown(tmp_path: Path) -> None:
-    """Blocks of test and validation hold the value 200, which no batch may show, not even mixed into its neighbours."""
+    """Blocks of test and validation hold the value 200, which no batch may show, not even mixed into its neighbors."""
     image = np.full((1, 128, 128), 10, np.uint8)
     codes = np.ones((128, 128), np.uint8)
     for block in (5, 10):
@@ -232,7 +232,7 @@ def test_training_blocks_without_labels_are_shown(tmp_path: Path) -> None:
     assert shown[:32, 32:].all() and shown[32:].all() and not shown[:32, :32].all()
 
 
-def test_samples_are_drawn_by_their_labelled_pixels(tmp_path: Path) -> None:
+def test_samples_are_drawn_by_their_labeled_pixels(tmp_path: Path) -> None:
     for name, rows in (("a", 48), ("b", 16), ("c", 0)):
         codes = np.zeros((64, 64), np.uint8)
         codes[:rows] = 1
@@ -270,7 +270,7 @@ def test_a_place_of_a_class_shows_it_however_rare_it_is(
     assert len(set(cols[codes[rows, cols] == 2])) >= 45
 
 
-def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
+def test_recoloring_stays_within_the_recipe(tmp_path: Path) -> None:
     image = (
         np.where(np.indices((64, 64))[1] < 32, 100, 140).astype(np.uint8)[None].repeat(2, axis=0)
     )
@@ -281,7 +281,7 @@ def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
         100,
         140,
     }  # what a step does itself is still to be done
-    pixels, *_, left = batch.recoloured()
+    pixels, *_, left = batch.recolored()
     assert left is None and pixels.shape == batch.pixels.shape
     contrast = (pixels.amax(dim=(2, 3)) - pixels.amin(dim=(2, 3))) / 40
     assert 0.8 * 0.9 <= contrast.min() < 0.95 and 1.05 < contrast.max() <= 1.2 * 1.1
@@ -290,7 +290,7 @@ def test_recolouring_stays_within_the_recipe(tmp_path: Path) -> None:
     assert shift[:, 0].sub(shift[:, 1]).abs().max() > 0.01
 
 
-def test_recolouring_by_the_patch_itself_leaves_the_rest_of_the_data_out(tmp_path: Path) -> None:
+def test_recoloring_by_the_patch_itself_leaves_the_rest_of_the_data_out(tmp_path: Path) -> None:
     """Half of the image is black, which makes the deviation of all of it large, and that of the other half is small."""
     image = np.zeros((2, 128, 128), np.uint8)
     image[:, :, 64:] = np.where(np.indices((128, 64))[1] % 2, 198, 202)
@@ -301,18 +301,18 @@ def test_recolouring_by_the_patch_itself_leaves_the_rest_of_the_data_out(tmp_pat
         batch = patches(dataset, recipe).batch(0)
         bright = batch.pixels.amin(dim=(1, 2, 3)) > 150
         assert bright.sum() > 40
-        return (batch.recoloured().pixels.mean(dim=(2, 3)) - 200)[bright].abs().numpy()
+        return (batch.recolored().pixels.mean(dim=(2, 3)) - 200)[bright].abs().numpy()
 
     assert shifts(recipe).max() > 20
     assert 0.1 < shifts(replace(recipe, jitter="patch")).max() <= 0.4 * 2 + 1e-3
 
 
-def test_a_patch_without_a_valid_pixel_is_recoloured_to_itself(tmp_path: Path) -> None:
+def test_a_patch_without_a_valid_pixel_is_recolored_to_itself(tmp_path: Path) -> None:
     dataset = make(tmp_path, noise(1, 64, 64), np.ones((64, 64), np.uint8), block=64)
     every = patches(dataset, replace(STILL, jitter="patch", brightness=0.3))
     outside = every.ground.read(0, Window(-32, -32, 32, 32))
     assert not outside.valid.any()
-    mean, _, shift = every._colours(np.random.default_rng(0), outside)
+    mean, _, shift = every._colors(np.random.default_rng(0), outside)
     assert mean[0] == outside.values[0, 0, 0] and shift[0] == 0
 
 
@@ -347,7 +347,7 @@ def test_borders_just_outside_of_a_window_count_and_those_of_other_splits_do_not
     codes = np.ones((64, 192), np.uint8)
     codes[:, 20:64], codes[:, 128:] = 2, 3
     dataset = make(tmp_path, noise(1, 64, 192), codes, block=64, test="2")
-    ground = Ground(dataset, dataset.manifest.of("train"), 1.0, borders=2)
+    ground = PatchSampler(dataset, dataset.manifest.of("train"), 1.0, borders=2)
     whole, part = (
         ground.read(0, Window(0, 0, 64, 192)).labels,
         ground.read(0, Window(5, 21, 30, 80)).labels,
@@ -424,7 +424,7 @@ def test_mixed_patches_show_squares_of_the_one_before_with_its_labels() -> None:
     )
     mixed = _mixed(np.random.default_rng(3), batch, 0.5)
     assert (mixed.pixels == mixed.labels[:, None]).all() and mixed.heights is not None
-    assert (mixed.heights == mixed.labels).all() and (mixed.colours == batch.colours).all()
+    assert (mixed.heights == mixed.labels).all() and (mixed.colors == batch.colors).all()
     foreign = mixed.labels != batch.labels
     assert (mixed.labels[foreign] == (batch.labels[foreign] - 1) % n).all()
     pasted = foreign.any(dim=(1, 2))

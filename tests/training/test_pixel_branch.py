@@ -7,19 +7,19 @@ from swath.legend import IGNORE
 from swath.models.network import Network, NetworkSpec
 from swath.training.losses import Loss
 from swath.training.patches import Batch, Batches, stacked
-from swath.training.pixel_branch import _drawn, teach_pixels
+from swath.training.pixel_branch import _drawn, train_pixel_branch
 from swath.training.recipes import Recipe
 
 MEANS = np.float32([[20, 20, 60], [40, 60, 20], [45, 62, 30], [240, 240, 250]])
-"""Colours of four classes, two of which are close to each other and far from the others."""
+"""Colors of four classes, two of which are close to each other and far from the others."""
 
 
 HEIGHTS = [0.0, 10.0, 20.0, 30.0]
-"""Metres above ground of the classes."""
+"""Meters above ground of the classes."""
 
 
 class Noise(Batches):
-    """Each patch shows one class in noise, and a row without labels whose colour is another class's."""
+    """Each patch shows one class in noise, and a row without labels whose color is another class's."""
 
     def batch(self, number):
         rng = np.random.default_rng(number)
@@ -42,7 +42,7 @@ def taught(steps, seconds=np.inf, pixel_width=32, classes=4, seed=0):
             "test_efficientnet", "unet", classes, (127.5,) * 3, (127.5,) * 3, (8,) * 4, pixel_width
         )
     )
-    took = teach_pixels(
+    took = train_pixel_branch(
         network, Noise(None, recipe, seed), Loss(recipe, [1] * classes), steps, seconds
     )
     return network, took
@@ -54,7 +54,7 @@ def said(network):
         return network.pixel(x)[0, :, 0].argmax(0).tolist()
 
 
-def test_colours_are_learnt_before_all_else():
+def test_colors_are_learnt_before_all_else():
     network, took = taught(200)
     assert said(network) == [0, 1, 2, 3] and took > 0
 
@@ -66,11 +66,11 @@ def test_heights_are_taught_with_the_classes():
             "test_efficientnet", "unet", 4, (127.5,) * 3, (127.5,) * 3, (8,) * 4, 32, heights=True
         )
     )
-    teach_pixels(network, Noise(None, recipe, 0), Loss(recipe, [1] * 4), 300)
+    train_pixel_branch(network, Noise(None, recipe, 0), Loss(recipe, [1] * 4), 300)
     with torch.no_grad():
         x = (torch.from_numpy(MEANS).T[None, :, None] - network.mean) / network.std
-        metres = (network.pixel(x) * network.gain)[0, -1, 0]
-    np.testing.assert_allclose(metres, HEIGHTS, atol=3)
+        meters = (network.pixel(x) * network.gain)[0, -1, 0]
+    np.testing.assert_allclose(meters, HEIGHTS, atol=3)
 
 
 def test_the_norm_holds_the_statistics_of_the_data_whatever_the_batch():
@@ -91,7 +91,7 @@ def test_the_norm_holds_the_statistics_of_the_data_whatever_the_batch():
     assert dark.isfinite().all()
 
 
-def test_units_begin_where_colours_are():
+def test_units_begin_where_colors_are():
     """Each first unit is at its edge for some pixel, and so it tells some pixels from others."""
     network, _ = taught(0)
     x = torch.from_numpy(MEANS).T[None, :, None]
@@ -108,13 +108,13 @@ def test_the_same_seed_learns_the_same_and_time_ends_it():
     assert took < 30 and stopped.pixel[1].weight.isfinite().all()
 
 
-def test_where_no_pixel_is_labelled_there_is_no_lesson():
+def test_where_no_pixel_is_labeled_there_is_no_lesson():
     recipe = Recipe()
     network = Network(NetworkSpec("test_efficientnet", "unet", 2, (0.0,), (1.0,), (8,) * 4, 4))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     batches = Noise(None, recipe, 0)
     batches.patch = lambda rng: Batch(torch.zeros(1, 8, 8), torch.full((8, 8), IGNORE))
-    teach_pixels(network, batches, Loss(recipe, [1, 1]), 10)
+    train_pixel_branch(network, batches, Loss(recipe, [1, 1]), 10)
     assert all((before[name] == tensor).all() for name, tensor in network.state_dict().items())
 
 

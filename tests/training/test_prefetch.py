@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from swath.training.patches import Batch, Batches
-from swath.training.prefetch import Ahead, threads_beside
+from swath.training.prefetch import Prefetcher, threads_beside
 
 DEPTH = 2
 """Batches that one thread is ahead by."""
@@ -34,18 +34,18 @@ class Numbers(Batches):
         return Batch(torch.full((1,), float(number)), torch.full((1,), number))
 
 
-def numbers(row: Ahead, count: int) -> list[int]:
+def numbers(row: Prefetcher, count: int) -> list[int]:
     return [int(batch.labels) for batch in itertools.islice(row, count)]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_order_and_content_are_the_rows(threads: int) -> None:
-    with Ahead(Numbers(), threads) as ahead:
+    with Prefetcher(Numbers(), threads) as ahead:
         assert numbers(ahead, 40) == list(range(40))
 
 
 def test_processes_share_the_row_and_each_iteration_begins_where_it_is_told() -> None:
-    with Ahead(Numbers()) as ahead:
+    with Prefetcher(Numbers()) as ahead:
         ahead.batches.start, ahead.batches.every = 1, 2
         assert numbers(ahead, 3) == [1, 3, 5]
         ahead.batches.start = 40
@@ -54,7 +54,7 @@ def test_processes_share_the_row_and_each_iteration_begins_where_it_is_told() ->
 
 def test_what_is_made_is_not_made_again_where_the_next_iteration_goes_on() -> None:
     row = Numbers()
-    with Ahead(row) as ahead:
+    with Prefetcher(row) as ahead:
         numbers(ahead, 3)
         row.start = 3
         numbers(ahead, 3)
@@ -63,7 +63,7 @@ def test_what_is_made_is_not_made_again_where_the_next_iteration_goes_on() -> No
 
 def test_it_is_ahead_by_a_bounded_number_of_batches_made_in_other_threads() -> None:
     row = Numbers()
-    with Ahead(row) as ahead:
+    with Prefetcher(row) as ahead:
         loop = iter(ahead)
         next(loop)
         end = time.monotonic() + 20
@@ -77,11 +77,11 @@ def test_it_is_ahead_by_a_bounded_number_of_batches_made_in_other_threads() -> N
 def test_a_slow_reader_hides_behind_the_step() -> None:
     """What a step leaves time for costs no waiting; without a thread, 20 batches would have cost 20 times 20 ms."""
     row = Numbers(seconds=0.02)
-    with Ahead(row) as ahead:
+    with Prefetcher(row) as ahead:
         for _ in itertools.islice(ahead, 20):
             time.sleep(0.06)
         hidden = ahead.waited
-    with Ahead(Numbers(seconds=0.02)) as ahead:
+    with Prefetcher(Numbers(seconds=0.02)) as ahead:
         numbers(ahead, 20)
         bare = ahead.waited
     assert hidden < 0.5 * bare
@@ -89,7 +89,7 @@ def test_a_slow_reader_hides_behind_the_step() -> None:
 
 
 def test_an_error_reaches_the_loop_at_its_batch() -> None:
-    with Ahead(Numbers(broken=2)) as ahead:
+    with Prefetcher(Numbers(broken=2)) as ahead:
         loop = iter(ahead)
         assert [int(next(loop).labels) for _ in range(2)] == [0, 1]
         with pytest.raises(OSError, match="disk is gone"):
@@ -107,7 +107,7 @@ def test_threads_compute_on_one_processor_and_leave_the_others_theirs() -> None:
 
     torch.set_num_threads(2)
     try:
-        with Ahead(Counting()) as ahead:
+        with Prefetcher(Counting()) as ahead:
             numbers(ahead, 2)
             assert torch.get_num_threads() == 2
         assert set(seen) == {1}
@@ -122,9 +122,9 @@ def test_threads_compute_on_one_processor_and_leave_the_others_theirs() -> None:
 def test_batches_for_a_gpu_are_pinned_by_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no GPU in tests: what would pin is told apart by its sign, and what it is called with is all of the batch."""
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: -tensor)
-    with Ahead(Numbers(), pin=True) as ahead:
+    with Prefetcher(Numbers(), pin=True) as ahead:
         batch = next(itertools.islice(ahead, 3, None))
-    assert (batch.pixels.item(), batch.labels.item(), batch.heights, batch.colours) == (
+    assert (batch.pixels.item(), batch.labels.item(), batch.heights, batch.colors) == (
         -3,
         -3,
         None,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from swath.training.replay import forget, record
-from swath.training.task import Teacher
+from swath.training.task import TrainingTask
 
 
 def network() -> nn.Module:
@@ -87,5 +87,5 @@ def test_one_gpu_alone_records(
         network=SimpleNamespace(mean=torch.zeros(1, 5, 1, 1)),
         _recipe=SimpleNamespace(batch=16, patch=128),
     )
-    Teacher.on_train_start(teacher)  # type: ignore[arg-type]
+    TrainingTask.on_train_start(teacher)  # type: ignore[arg-type]
     assert calls == ([((16, 5, 128, 128), True)] if recorded else [])

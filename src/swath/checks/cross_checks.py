@@ -11,7 +11,7 @@ import numpy as np
 
 from swath.checks.duplicates import near_duplicates
 from swath.checks.scan import Facts, ImageFacts
-from swath.data.layouts import Sample
+from swath.data.layouts import SourceSample
 from swath.geo.footprints import overlaps
 from swath.legend import Legend
 from swath.types import Finding
@@ -29,13 +29,15 @@ UNLIKE = 3.0
 """Images without CRS of which one has so many times the pixels of another may show the ground at other scales."""
 
 RARE = 0.001
-"""A class with a smaller share of the labelled pixels is called rare."""
+"""A class with a smaller share of the labeled pixels is called rare."""
 
 SPARSE = 0.05
-"""A source with a smaller share of labelled pixels is called sparsely labelled."""
+"""A source with a smaller share of labeled pixels is called sparsely labeled."""
 
 
-def compare_images(samples: Sequence[Sample], facts: Mapping[str, Facts]) -> Iterator[Finding]:
+def check_consistency(
+    samples: Sequence[SourceSample], facts: Mapping[str, Facts]
+) -> Iterator[Finding]:
     """Judge images by what most of them are."""
     read = [(s, facts[s.name].image) for s in samples if s.name in facts]
     if not read:
@@ -89,16 +91,16 @@ def compare_images(samples: Sequence[Sample], facts: Mapping[str, Facts]) -> Ite
     yield from _about_all([f for _, f in read], read[0][0])
 
 
-def _outliers(read: Sequence[tuple[Sample, ImageFacts]]) -> Iterator[Finding]:
+def _outliers(read: Sequence[tuple[SourceSample, ImageFacts]]) -> Iterator[Finding]:
     """Yield images whose brightness or contrast, in any band, is far from the rest."""
     if len(read) < CROWD:
         return
     table = np.array([[(s.mean, s.std) for s in fact.stats] for _, fact in read])
-    centre = np.median(table, axis=0)
-    spread = np.median(np.abs(table - centre), axis=0) * 1.4826
+    center = np.median(table, axis=0)
+    spread = np.median(np.abs(table - center), axis=0) * 1.4826
     # Where all images are much the same, a little more is still nothing odd.
-    spread = np.maximum(spread, 0.1 * centre[:, 1:] + 1e-9)
-    for (sample, fact), deviations in zip(read, (table - centre) / spread, strict=True):
+    spread = np.maximum(spread, 0.1 * center[:, 1:] + 1e-9)
+    for (sample, fact), deviations in zip(read, (table - center) / spread, strict=True):
         band, which = np.unravel_index(np.abs(deviations).argmax(), deviations.shape)
         worst = float(deviations[band, which])
         if abs(worst) > FAR:
@@ -108,14 +110,14 @@ def _outliers(read: Sequence[tuple[Sample, ImageFacts]]) -> Iterator[Finding]:
                 "warning",
                 "odd-statistics",
                 str(sample.images[0]),
-                f"The {what} of band {fact.bands[band]} is {found:.4g}, and {centre[band, which]:.4g} "
+                f"The {what} of band {fact.bands[band]} is {found:.4g}, and {center[band, which]:.4g} "
                 "in the middle of all images.",
                 "Look whether it is scaled, exposed or processed in another way than the rest.",
                 sample.name,
             )
 
 
-def _about_all(facts: Sequence[ImageFacts], first: Sample) -> Iterator[Finding]:
+def _about_all(facts: Sequence[ImageFacts], first: SourceSample) -> Iterator[Finding]:
     """Yield notes that concern all images together."""
     where = str(first.images[0].parent)
     crs = {f.grid.crs for f in facts if f.grid.crs}
@@ -165,13 +167,13 @@ def _about_all(facts: Sequence[ImageFacts], first: Sample) -> Iterator[Finding]:
         )
 
 
-def find_alike(
-    samples: Sequence[Sample], facts: Mapping[str, Facts]
-) -> list[tuple[Sample, Sample, bool]]:
+def find_duplicates(
+    samples: Sequence[SourceSample], facts: Mapping[str, Facts]
+) -> list[tuple[SourceSample, SourceSample, bool]]:
     """Return pairs of samples that show the same, each later one once, and whether all their pixels are equal."""
     read = [s for s in samples if s.name in facts and facts[s.name].image.valid]
-    first: dict[str, Sample] = {}
-    found: dict[str, tuple[Sample, Sample, bool]] = {}
+    first: dict[str, SourceSample] = {}
+    found: dict[str, tuple[SourceSample, SourceSample, bool]] = {}
     for sample in read:
         earlier = first.setdefault(facts[sample.name].image.digest, sample)
         if earlier is not sample:
@@ -181,8 +183,8 @@ def find_alike(
     return list(found.values())
 
 
-def judge_alike(
-    pairs: Sequence[tuple[Sample, Sample, bool]], facts: Mapping[str, Facts]
+def check_duplicates(
+    pairs: Sequence[tuple[SourceSample, SourceSample, bool]], facts: Mapping[str, Facts]
 ) -> Iterator[Finding]:
     """Judge images that show the same."""
     for sample, earlier, equal in pairs:
@@ -200,10 +202,12 @@ def judge_alike(
         )
 
 
-def judge_ground(samples: Sequence[Sample], facts: Mapping[str, Facts]) -> Iterator[Finding]:
+def check_overlaps(
+    samples: Sequence[SourceSample], facts: Mapping[str, Facts]
+) -> Iterator[Finding]:
     """Judge images that see the same ground, and would be split as if they did not."""
     read = [s for s in samples if s.name in facts]
-    worst: dict[str, tuple[float, Sample, Sample]] = {}
+    worst: dict[str, tuple[float, SourceSample, SourceSample]] = {}
     for i, j, share in overlaps(
         [facts[s.name].image.grid for s in read], [s.group or s.name for s in read]
     ):
@@ -226,17 +230,17 @@ def judge_ground(samples: Sequence[Sample], facts: Mapping[str, Facts]) -> Itera
         )
 
 
-def judge_classes(
-    samples: Sequence[Sample], facts: Mapping[str, Facts], legend: Legend, root: Path
+def check_classes(
+    samples: Sequence[SourceSample], facts: Mapping[str, Facts], legend: Legend, root: Path
 ) -> Iterator[Finding]:
     """Judge how the classes are spread over all samples."""
     read = [s for s in samples if s.name in facts and s.labels is not None]
     total = sum((facts[s.name].labels.codes for s in read), Counter[int]())
-    pixels = [sum(total[code] for code in c.codes) for c in legend.learnt]
+    pixels = [sum(total[code] for code in c.codes) for c in legend.trained]
     everything = sum(pixels)
     if not everything:
         return
-    for c, count in zip(legend.learnt, pixels, strict=True):
+    for c, count in zip(legend.trained, pixels, strict=True):
         if 0 < count < RARE * everything:
             yield Finding(
                 "note",
@@ -285,6 +289,6 @@ def judge_classes(
             "note",
             "sparse-labels",
             str(root),
-            f"{total.total() / valid:.2%} of all pixels are labelled.",
+            f"{total.total() / valid:.2%} of all pixels are labeled.",
             "Nothing: pixels without a label are neither learnt nor scored.",
         )

@@ -1,4 +1,4 @@
-"""Which images show the same: a small grey picture of each, a perceptual hash of it, and a hash of all pixels."""
+"""Which images show the same: a small gray picture of each, a perceptual hash of it, and a hash of all pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 
 SIDE = 32
@@ -28,14 +28,14 @@ BATCH = 2048
 """Images that are compared with all others at once."""
 
 
-class Likeness:
+class ImageHash:
     """Gathers the small picture of an image and the hash of its pixels.
 
     Args:
         grid: the image's grid.
     """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: GeoBox) -> None:
         self._grid = grid
         self._sum = np.zeros((SIDE, SIDE))
         self._count = np.zeros((SIDE, SIDE))
@@ -45,14 +45,14 @@ class Likeness:
         self,
         window: Window,
         values: NDArray[Any],
-        grey: NDArray[np.float32],
+        gray: NDArray[np.float32],
         valid: NDArray[np.bool_],
     ) -> None:
         """Take in a window: its values (bands, rows, columns), their mean over bands (0 where invalid), and validity."""
         self._hash.update(np.ascontiguousarray(values).view(np.uint8).data)
         rows, row_starts = _cells(window.row, window.height, self._grid.height)
         cols, col_starts = _cells(window.col, window.width, self._grid.width)
-        for into, what in ((self._sum, grey), (self._count, valid)):
+        for into, what in ((self._sum, gray), (self._count, valid)):
             if what is valid and valid.all():
                 cells = np.outer(
                     np.diff(row_starts, append=window.height),

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from swath.checks.scan import Facts, ImageFacts
-from swath.data.layouts import Sample
+from swath.data.layouts import SourceSample
 from swath.data.layouts.catalog import HIGHEST, LOWEST
 from swath.types import Finding, Level
 
@@ -18,11 +18,11 @@ SATURATED = 0.05
 COLLAR = 0.05
 """Share of an image's border in runs of an undeclared nodata value from which it is called a collar."""
 
-Verdict: TypeAlias = tuple[Level, str, str, str]
+ImageVerdict: TypeAlias = tuple[Level, str, str, str]
 """Level, code, message and fix of a finding."""
 
 
-def judge_image(sample: Sample, fact: Facts) -> Iterator[Finding]:
+def check_image(sample: SourceSample, fact: Facts) -> Iterator[Finding]:
     """Yield what is wrong with the pixels of one image, and with its heights."""
     for level, code, message, fix in _verdicts(fact.image):
         yield Finding(level, code, str(sample.images[0]), message, fix, sample.name)
@@ -33,8 +33,8 @@ def judge_image(sample: Sample, fact: Facts) -> Iterator[Finding]:
             "warning",
             "odd-heights",
             str(sample.heights),
-            f"{fact.heights.odd} pixels lie below {LOWEST:.0f} or above {HIGHEST:.0f} metres: they are taken as unknown.",
-            "Declare their value as nodata (gdal_edit.py -a_nodata), or give heights above ground, in metres.",
+            f"{fact.heights.odd} pixels lie below {LOWEST:.0f} or above {HIGHEST:.0f} meters: they are taken as unknown.",
+            "Declare their value as nodata (gdal_edit.py -a_nodata), or give heights above ground, in meters.",
             sample.name,
         )
     if not fact.heights.known:
@@ -48,7 +48,7 @@ def judge_image(sample: Sample, fact: Facts) -> Iterator[Finding]:
         )
 
 
-def _verdicts(fact: ImageFacts) -> Iterator[Verdict]:
+def _verdicts(fact: ImageFacts) -> Iterator[ImageVerdict]:
     if not fact.valid:
         yield "error", "all-nodata", "All its pixels are nodata.", "Leave it out (--skip-bad does)."
         return
@@ -88,7 +88,7 @@ def _verdicts(fact: ImageFacts) -> Iterator[Verdict]:
         yield from _ranges(fact)
 
 
-def _constant(fact: ImageFacts) -> Iterator[Verdict]:
+def _constant(fact: ImageFacts) -> Iterator[ImageVerdict]:
     names = [name for name, s in zip(fact.bands, fact.stats, strict=True) if s.low == s.high]
     if names and fact.valid > 1:
         which = (
@@ -102,7 +102,7 @@ def _constant(fact: ImageFacts) -> Iterator[Verdict]:
         )
 
 
-def _ranges(fact: ImageFacts) -> Iterator[Verdict]:
+def _ranges(fact: ImageFacts) -> Iterator[ImageVerdict]:
     """Yield what the ranges of bands of whole numbers show."""
     wide = fact.dtype.itemsize > 1
     low, high = min(s.low for s in fact.stats), max(s.high for s in fact.stats)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.io.labels import UNLABELLED
+from swath.io.labels import UNLABELED
 
 REACH = 12
 """Largest shift that is tried, in pixels, in each direction."""
@@ -32,7 +32,7 @@ AT_HOME = 2
 class Alignment:
     """Gathers how strong the image's edges are at the labels' boundaries, for each shift of the labels.
 
-    Shifted labels show by a clear peak away from 0. Boundaries to unlabelled pixels do not count:
+    Shifted labels show by a clear peak away from 0. Boundaries to unlabeled pixels do not count:
     they are drawn anywhere.
     """
 
@@ -42,12 +42,12 @@ class Alignment:
         self._points = 0
         self._chunks = 0
 
-    def add(self, grey: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    def add(self, gray: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
         """Take in a window: brightness and labels, both (rows, columns)."""
-        if self._chunks >= CHUNKS or min(grey.shape) <= 4 * REACH:
+        if self._chunks >= CHUNKS or min(gray.shape) <= 4 * REACH:
             return
         self._chunks += 1
-        across, down = _edges_by_shift(grey, labels), _edges_by_shift(grey.T, labels.T)
+        across, down = _edges_by_shift(gray, labels), _edges_by_shift(gray.T, labels.T)
         self._sum += across.sum(axis=0) + down.sum(axis=0).T
         self._points += len(across) + len(down)
 
@@ -73,16 +73,16 @@ class Alignment:
         return move if stands_out else None
 
 
-def _edges_by_shift(grey: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+def _edges_by_shift(gray: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return how strong horizontal steps of brightness are around label boundaries: (points, row shifts, column shifts)."""
     span = 2 * REACH + 1
-    step = max(1, grey.shape[0] // LINES)
+    step = max(1, gray.shape[0] // LINES)
     inner = labels[REACH:-REACH:step, REACH:-REACH]
     rows, cols = np.nonzero(inner[:, 1:] != inner[:, :-1])
-    drawn = (inner[rows, cols] != UNLABELLED) & (inner[rows, cols + 1] != UNLABELLED)
+    drawn = (inner[rows, cols] != UNLABELED) & (inner[rows, cols + 1] != UNLABELED)
     rows, cols = rows[drawn] * step, cols[drawn]
     thin = max(1, len(rows) // POINTS)
-    around = np.lib.stride_tricks.sliding_window_view(grey, (span, span + 1))[
+    around = np.lib.stride_tricks.sliding_window_view(gray, (span, span + 1))[
         rows[::thin], cols[::thin]
     ]
     # The square root, so that a few strong edges do not decide.

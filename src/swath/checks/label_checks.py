@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyproj
 
-from swath.checks.image_checks import Verdict
-from swath.checks.label_colors import BLACK, strays
+from swath.checks.image_checks import ImageVerdict
+from swath.checks.label_colors import BLACK, off_palette
 from swath.checks.scan import Facts
-from swath.data.layouts import Sample
+from swath.data.layouts import SourceSample
 from swath.io.labels import MAX_DISTINCT
 from swath.io.vector import Features
-from swath.legend import MAX_CODE, Kind, Legend, unpack
+from swath.legend import MAX_CODE, Kind, Legend, unpack_rgb
 from swath.types import Finding
 
 PHOTOGRAPH = 0.5
@@ -27,7 +27,7 @@ class Meaning:
     """What masks are read for.
 
     Attributes:
-        kind: whether they hold codes or colours.
+        kind: whether they hold codes or colors.
         legend: the user's classes, None where they are found.
         palette: the values that belong to classes, or that somebody evidently painted.
         snap: whether other values are taken for the nearest of these.
@@ -41,11 +41,11 @@ class Meaning:
     @property
     def values(self) -> str:
         """The word for what masks hold."""
-        return "colours" if self.kind == "color" else "values"
+        return "colors" if self.kind == "color" else "values"
 
     def shown(self, code: int) -> str:
         """Return a value as people write it."""
-        return unpack(code) if self.kind == "color" else f"code {code}"
+        return unpack_rgb(code) if self.kind == "color" else f"code {code}"
 
     def listed(self, codes: Counter[int]) -> str:
         """List values with their pixels, the most common first."""
@@ -55,7 +55,7 @@ class Meaning:
         return listed + (f" and {len(codes) - 5} more" if len(codes) > 5 else "")
 
 
-def judge_labels(sample: Sample, fact: Facts, meaning: Meaning) -> Iterator[Finding]:
+def check_labels(sample: SourceSample, fact: Facts, meaning: Meaning) -> Iterator[Finding]:
     """Yield what is wrong with the labels of one sample."""
     if sample.labels is None or not fact.image.valid:
         return
@@ -63,7 +63,7 @@ def judge_labels(sample: Sample, fact: Facts, meaning: Meaning) -> Iterator[Find
         yield Finding(level, code, sample.label_file, message, fix, sample.name)
 
 
-def _verdicts(sample: Sample, fact: Facts, meaning: Meaning) -> Iterator[Verdict]:
+def _verdicts(sample: SourceSample, fact: Facts, meaning: Meaning) -> Iterator[ImageVerdict]:
     codes = fact.labels.codes.copy()
     if (
         meaning.kind == "color"
@@ -74,7 +74,7 @@ def _verdicts(sample: Sample, fact: Facts, meaning: Meaning) -> Iterator[Verdict
         yield (
             "warning",
             "unpainted",
-            f"This mask has {codes.pop(BLACK)} black pixels, and no class is black: they are taken as unlabelled.",
+            f"This mask has {codes.pop(BLACK)} black pixels, and no class is black: they are taken as unlabeled.",
             "Add a class with color #000000 if black has a meaning.",
         )
     codes = +codes  # drops what has no pixel
@@ -84,9 +84,9 @@ def _verdicts(sample: Sample, fact: Facts, meaning: Meaning) -> Iterator[Verdict
         yield from _soft(sample, fact, codes, meaning)
 
 
-def _values(fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[Verdict]:
+def _values(fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[ImageVerdict]:
     """Yield what is wrong with the values: photographs, lossy and smoothed masks, unknown and negative codes."""
-    off = strays(codes, meaning.palette, meaning.kind)
+    off = off_palette(codes, meaning.palette, meaning.kind)
     judged = meaning.kind == "color" or fact.labels.lossy
     many = len(off.near) + len(off.far) > MAX_DISTINCT
     if many and (off.far.total() > PHOTOGRAPH * codes.total() or not judged):
@@ -113,7 +113,7 @@ def _values(fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[Verd
         yield (
             "error",
             "unknown-code",
-            f"This mask holds {meaning.listed(unknown)}, which no class has: {share:.2%} of its labelled pixels.",
+            f"This mask holds {meaning.listed(unknown)}, which no class has: {share:.2%} of its labeled pixels.",
             f"Add it to {meaning.legend.origin if meaning.legend else ''}, with `ignore: true` if it is not to be learnt.",
         )
     lowest, highest = min(codes, default=0), max(codes, default=0)
@@ -133,7 +133,7 @@ def _values(fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[Verd
         )
 
 
-def _near(near: Counter[int], nearest: Counter[int], total: int, meaning: Meaning) -> Verdict:
+def _near(near: Counter[int], nearest: Counter[int], total: int, meaning: Meaning) -> ImageVerdict:
     what = (
         f"{near.total()} pixels ({near.total() / total:.2%}) have {len(near)} {meaning.values} that are near the classes', "
         f"but not theirs, as smoothing and JPEG make them; the nearest are {meaning.listed(+nearest)}."
@@ -141,26 +141,30 @@ def _near(near: Counter[int], nearest: Counter[int], total: int, meaning: Meanin
     if meaning.snap:
         return (
             "note",
-            "snapped-colours",
+            "snapped-colors",
             what,
-            "Each is taken for the nearest, as --snap-colours says.",
+            "Each is taken for the nearest, as --snap-colors says.",
         )
     return (
         "error",
-        "near-colours",
+        "near-colors",
         what,
-        "Export the mask without smoothing, as PNG or GeoTIFF; or say --snap-colours to take each for the nearest; "
+        "Export the mask without smoothing, as PNG or GeoTIFF; or say --snap-colors to take each for the nearest; "
         "or name them in --classes if they are classes of their own.",
     )
 
 
-def _soft(sample: Sample, fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[Verdict]:
+def _soft(
+    sample: SourceSample, fact: Facts, codes: Counter[int], meaning: Meaning
+) -> Iterator[ImageVerdict]:
     """Yield what is odd, but no obstacle."""
-    learnt = (
-        [code for c in meaning.legend.learnt for code in c.codes] if meaning.legend else list(codes)
+    trained = (
+        [code for c in meaning.legend.trained for code in c.codes]
+        if meaning.legend
+        else list(codes)
     )
-    if not any(codes[code] for code in learnt):
-        yield "warning", "no-labels", "No pixel of this image is labelled.", "Check the labels."
+    if not any(codes[code] for code in trained):
+        yield "warning", "no-labels", "No pixel of this image is labeled.", "Check the labels."
         return
     if fact.labels.shift:
         rows, cols = fact.labels.shift
@@ -174,7 +178,7 @@ def _soft(sample: Sample, fact: Facts, codes: Counter[int], meaning: Meaning) ->
     yield from _georeferencing(sample, fact)
 
 
-def _georeferencing(sample: Sample, fact: Facts) -> Iterator[Verdict]:
+def _georeferencing(sample: SourceSample, fact: Facts) -> Iterator[ImageVerdict]:
     """Yield where labels lie otherwise than their image."""
     image = fact.image.grid
     if isinstance(sample.labels, Features):

@@ -1,4 +1,4 @@
-"""The colours that masks are meant to hold, and those that only smoothing or lossy compression made."""
+"""The colors that masks are meant to hold, and those that only smoothing or lossy compression made."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.checks.scan import LabelFacts
-from swath.legend import Kind, split_rgb, unpack
+from swath.legend import Kind, parse_rgb, unpack_rgb
 from swath.types import Finding
 
 MAIN = 0.02
-"""Share of one mask's labelled pixels that makes a colour one that was painted."""
+"""Share of one mask's labeled pixels that makes a color one that was painted."""
 
 SAME = 12.0
-"""Colours that lie closer together than this, in RGB, are one colour that was compressed."""
+"""Colors that lie closer together than this, in RGB, are one color that was compressed."""
 
 NEAR = 60.0
-"""A rare colour that lies closer than this to a painted one is not painted itself."""
+"""A rare color that lies closer than this to a painted one is not painted itself."""
 
 BLEND = 16.0
 """Nor is one that lies closer than this to the line between two painted ones: it was smoothed."""
 
 BLACK = 0
-"""In masks of colours, black that no class has means that nobody painted there."""
+"""In masks of colors, black that no class has means that nobody painted there."""
 
 
 @dataclass(frozen=True)
-class Strays:
+class OffPalette:
     """The values of one mask that are not on the palette.
 
     Attributes:
@@ -67,12 +67,12 @@ def painted(facts: Iterable[LabelFacts], kind: Kind) -> list[int]:
     return chosen
 
 
-def strays(codes: Counter[int], palette: Sequence[int], kind: Kind) -> Strays:
+def off_palette(codes: Counter[int], palette: Sequence[int], kind: Kind) -> OffPalette:
     """Sort the values of a mask that are not on a palette into those near it and all others."""
     known = set(palette)
     off = [code for code in codes if code not in known]
     if not off or not palette:
-        return Strays(Counter(), Counter({code: codes[code] for code in off}), Counter())
+        return OffPalette(Counter(), Counter({code: codes[code] for code in off}), Counter())
     points, targets = _points(off, kind), _points(palette, kind)
     distance = np.linalg.norm(points[:, None] - targets[None], axis=2)
     explained = (distance.min(axis=1) < NEAR) | (_to_lines(points, targets) < BLEND)
@@ -80,14 +80,14 @@ def strays(codes: Counter[int], palette: Sequence[int], kind: Kind) -> Strays:
     for code, ok, best in zip(off, explained, distance.argmin(axis=1), strict=True):
         (near if ok else far)[code] = codes[code]
         nearest[palette[best]] += codes[code] if ok else 0
-    return Strays(near, far, nearest)
+    return OffPalette(near, far, nearest)
 
 
 def _points(codes: Sequence[int], kind: Kind) -> NDArray[np.float64]:
     """Return values as points (n, 3) of a space with distances."""
     values = np.asarray(codes, np.int64)
     return (
-        split_rgb(values).astype(float)
+        parse_rgb(values).astype(float)
         if kind == "color"
         else np.stack([values, 0 * values, 0 * values], 1).astype(float)
     )
@@ -104,12 +104,12 @@ def _to_lines(points: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray
     return best
 
 
-def judge_palette_files(root: Path, held: set[int]) -> Iterator[Finding]:
-    """Compare the colours that a file beside the data names with those that the masks hold."""
+def check_palettes(root: Path, held: set[int]) -> Iterator[Finding]:
+    """Compare the colors that a file beside the data names with those that the masks hold."""
     for path in sorted(
         p for p in root.iterdir() if p.suffix.lower() in (".json", ".csv", ".txt", ".yaml", ".yml")
     ):
-        named = _colours_named(path)
+        named = _colors_named(path)
         if len(named) < 2 or not held - {BLACK}:
             continue
         absent, extra = named - held, held - named - {BLACK}
@@ -119,17 +119,17 @@ def judge_palette_files(root: Path, held: set[int]) -> Iterator[Finding]:
                 "palette-disagrees",
                 str(path),
                 f"It names {_listed(absent)}, which no mask holds; the masks hold {_listed(extra)}, which it does not name.",
-                "Find out which colour is which class by looking at a mask, and write it down for --classes.",
+                "Find out which color is which class by looking at a mask, and write it down for --classes.",
             )
 
 
-def _listed(colours: set[int]) -> str:
-    shown = ", ".join(unpack(c) for c in sorted(colours)[:8])
-    return shown + (f" and {len(colours) - 8} more" if len(colours) > 8 else "")
+def _listed(colors: set[int]) -> str:
+    shown = ", ".join(unpack_rgb(c) for c in sorted(colors)[:8])
+    return shown + (f" and {len(colors) - 8} more" if len(colors) > 8 else "")
 
 
-def _colours_named(path: Path) -> set[int]:
-    """Return all colours that a small text file names: #RRGGBB, a list of three numbers in JSON, or columns r, g, b."""
+def _colors_named(path: Path) -> set[int]:
+    """Return all colors that a small text file names: #RRGGBB, a list of three numbers in JSON, or columns r, g, b."""
     try:
         text = path.read_text(encoding="utf-8")[: 1 << 20]
         found = {int(match, 16) for match in re.findall(r"#([0-9A-Fa-f]{6})\b", text)}

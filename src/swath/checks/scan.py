@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.checks.duplicates import Likeness
+from swath.checks.duplicates import ImageHash
 from swath.checks.label_alignment import Alignment
-from swath.checks.scan_statistics import BandStats, Tally, collar, counted
-from swath.data.layouts import Sample
+from swath.checks.scan_statistics import BandStats, PixelStatistics, collar, counted
+from swath.data.layouts import SourceSample
 from swath.data.layouts.catalog import known_heights
 from swath.errors import SwathError
-from swath.geo.geobox import Grid, chunks, grid_of
+from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Pixels, Window
-from swath.io.labels import UNLABELLED, read_ignored
+from swath.io.labels import UNLABELED, read_ignore_mask
 from swath.io.raster import Raster, open_raster
 from swath.legend import Kind, Legend
 from swath.types import Finding
@@ -45,11 +45,11 @@ class ImageFacts:
         infinite: pixels with an infinite value.
         turned: whether EXIF says that it is to be seen turned, and it is read so.
         collar: border pixels by the evident but undeclared nodata value they hold.
-        picture: small grey picture (32, 32).
+        picture: small gray picture (32, 32).
         digest: hash of size and pixels.
     """
 
-    grid: Grid
+    grid: GeoBox
     bands: tuple[str, ...]
     dtypes: tuple[str, ...]
     nodata: tuple[float | None, ...]
@@ -74,19 +74,19 @@ class LabelFacts:
     """What reading the labels of an image showed.
 
     Attributes:
-        codes: number of pixels by label code or packed colour.
+        codes: number of pixels by label code or packed color.
         names: names of codes, where the labels have names.
         shift: rows and columns by which they should be moved to lie on the image's edges; None
             where they lie well.
         lossy: whether the file's format changes values (JPEG).
-        grid: the file's own grid; None for polygons and unlabelled images.
+        grid: the file's own grid; None for polygons and unlabeled images.
     """
 
     codes: Counter[int]
     names: dict[int, str]
     shift: tuple[int, int] | None = None
     lossy: bool = False
-    grid: Grid | None = None
+    grid: GeoBox | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Facts:
     heights: HeightFacts | None = None
 
 
-def examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Finding:
+def examine(sample: SourceSample, kind: Kind, legend: Legend | None) -> Facts | Finding:
     """Read all of a sample; a file that cannot be read, or not be fitted, is a finding."""
     try:
         with (
@@ -117,21 +117,21 @@ def examine(sample: Sample, kind: Kind, legend: Legend | None) -> Facts | Findin
             codes: Counter[int] = Counter()
             alignment = Alignment()
             for window in chunks(raster.grid, raster.pixel_bytes):
-                grey = reading.add(window)
+                gray = reading.add(window)
                 found = labels.read(window, kind)
                 if sample.ignored:
-                    found[read_ignored(sample.ignored, raster.grid, window)] = UNLABELLED
+                    found[read_ignore_mask(sample.ignored, raster.grid, window)] = UNLABELED
                 if sample.labels is not None and len(codes) <= ENOUGH:
                     codes.update(counted(found))
-                    alignment.add(grey, found)
-            del codes[UNLABELLED]
+                    alignment.add(gray, found)
+            del codes[UNLABELED]
             facts = LabelFacts(codes, labels.names, alignment.shift, *_label_file(sample))
             return Facts(reading.facts, facts, _height_facts(sample, raster.grid))
     except SwathError as error:
         return Finding.of_error(error, sample.images[0], sample.name)
 
 
-def _height_facts(sample: Sample, grid: Grid) -> HeightFacts | None:
+def _height_facts(sample: SourceSample, grid: GeoBox) -> HeightFacts | None:
     raster = sample.open_heights(grid)
     if raster is None:
         return None
@@ -144,11 +144,11 @@ def _height_facts(sample: Sample, grid: Grid) -> HeightFacts | None:
     return HeightFacts(known, numbers - known)
 
 
-def _label_file(sample: Sample) -> tuple[bool, Grid | None]:
+def _label_file(sample: SourceSample) -> tuple[bool, GeoBox | None]:
     if not isinstance(sample.labels, Path):
         return False, None
     with open_raster(sample.labels) as dataset:
-        return dataset.driver == "JPEG", grid_of(dataset)
+        return dataset.driver == "JPEG", geobox_of(dataset)
 
 
 class _Reading:
@@ -156,8 +156,8 @@ class _Reading:
 
     def __init__(self, raster: Raster) -> None:
         self._raster = raster
-        self._tally = Tally(len(raster.bands), raster.dtype)
-        self._likeness = Likeness(raster.grid)
+        self._tally = PixelStatistics(len(raster.bands), raster.dtype)
+        self._likeness = ImageHash(raster.grid)
         self._declares_nan = any(value is not None and np.isnan(value) for value in raster.nodata)
         self._valid = self._veiled = self._not_a_number = self._infinite = 0
         self._collar: Counter[float] = Counter()
@@ -183,9 +183,9 @@ class _Reading:
                 self._infinite += int(
                     np.isinf(values.astype(np.float32, copy=False)).any(axis=0).sum()
                 )
-        grey = _grey(pixels)
-        self._likeness.add(window, values, grey, valid)
-        return grey
+        gray = _gray(pixels)
+        self._likeness.add(window, values, gray, valid)
+        return gray
 
     @property
     def facts(self) -> ImageFacts:
@@ -207,9 +207,9 @@ class _Reading:
         )
 
 
-def _grey(pixels: Pixels) -> NDArray[np.float32]:
+def _gray(pixels: Pixels) -> NDArray[np.float32]:
     """Return the mean of the first three bands (rows, columns), 0 where a pixel is invalid."""
-    grey = np.add.reduce(pixels.values[:3], axis=0, dtype=np.float32) / np.float32(
+    gray = np.add.reduce(pixels.values[:3], axis=0, dtype=np.float32) / np.float32(
         min(3, len(pixels.values))
     )
-    return grey if pixels.valid.all() else np.where(pixels.valid, grey, np.float32(0))
+    return gray if pixels.valid.all() else np.where(pixels.valid, gray, np.float32(0))

@@ -34,7 +34,7 @@ class BandStats:
     top: int
 
 
-class Tally:
+class PixelStatistics:
     """Statistics of all bands of an image.
 
     Types of 8 and 16 bits are counted value by value, which is exact and fast; wider ones, and 16

@@ -14,7 +14,7 @@ LISTED = 5
 """So many leaks are listed, and the rest counted."""
 
 
-def judge_split(manifest: Manifest, alike: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+def check_split(manifest: Manifest, alike: Sequence[tuple[str, str]]) -> Iterator[Finding]:
     """Say where a split lacks a class that others have, has become empty, or sees what another split sees.
 
     Args:
@@ -22,7 +22,7 @@ def judge_split(manifest: Manifest, alike: Sequence[tuple[str, str]]) -> Iterato
         alike: names of images that show the same.
 
     Raises:
-        DataError: no labelled pixel is left to train on.
+        DataError: no labeled pixel is left to train on.
     """
     yield from _coverage(manifest)
     yield from _leaks(manifest, alike)
@@ -35,7 +35,7 @@ def _coverage(manifest: Manifest) -> Iterator[Finding]:
         if not counts.sum():
             if split == "train":
                 raise DataError(
-                    "no labelled pixel is left to train on",
+                    "no labeled pixel is left to train on",
                     file=manifest.source,
                     fix="Choose a smaller --block or --buffer",
                 )
@@ -50,9 +50,9 @@ def _coverage(manifest: Manifest) -> Iterator[Finding]:
             else:
                 yield Finding(
                     "warning",
-                    "unlabelled-split",
+                    "unlabeled-split",
                     manifest.source,
-                    f"No labelled pixel is left in the {split} split.",
+                    f"No labeled pixel is left in the {split} split.",
                     "Choose a smaller --block or --buffer, or other groups.",
                 )
             continue
@@ -73,22 +73,22 @@ def _coverage(manifest: Manifest) -> Iterator[Finding]:
             "warning",
             "class-empty",
             manifest.source,
-            f"No valid labelled pixel at all: {', '.join(nowhere)}.",
+            f"No valid labeled pixel at all: {', '.join(nowhere)}.",
             "Check the labels, and whether they lie on nodata; or take the class out.",
         )
 
 
 def _leaks(manifest: Manifest, alike: Sequence[tuple[str, str]]) -> Iterator[Finding]:
     """Yield images of two splits that see the same ground, or show the same."""
-    labelled = [s for s in manifest.samples if s.split in SPLITS]
-    grids = [manifest.images[s.image].grid.part(s.window) for s in labelled]
+    labeled = [s for s in manifest.samples if s.split in SPLITS]
+    grids = [manifest.images[s.image].grid.part(s.window) for s in labeled]
     pairs = [
-        (labelled[i], labelled[j], f"see {share:.0%} of the same ground")
-        for i, j, share in overlaps(grids, [s.split for s in labelled])
-        if labelled[i].image != labelled[j].image
+        (labeled[i], labeled[j], f"see {share:.0%} of the same ground")
+        for i, j, share in overlaps(grids, [s.split for s in labeled])
+        if labeled[i].image != labeled[j].image
     ]
     by_image: dict[str, list[Sample]] = {}
-    for sample in labelled:
+    for sample in labeled:
         by_image.setdefault(manifest.images[sample.image].name, []).append(sample)
     for x, y in alike:
         twins = [

@@ -14,21 +14,21 @@ from typing import TypeAlias
 from rasterio.enums import ColorInterp
 
 from swath.checks.cross_checks import (
-    compare_images,
-    find_alike,
-    judge_alike,
-    judge_classes,
-    judge_ground,
+    check_classes,
+    check_consistency,
+    check_duplicates,
+    check_overlaps,
+    find_duplicates,
 )
-from swath.checks.image_checks import judge_image
-from swath.checks.label_checks import Meaning, judge_labels
-from swath.checks.label_colors import judge_palette_files, painted
+from swath.checks.image_checks import check_image
+from swath.checks.label_checks import Meaning, check_labels
+from swath.checks.label_colors import check_palettes, painted
 from swath.checks.scan import Facts, examine
-from swath.data.layouts import Catalogue, Sample
+from swath.data.layouts import Catalog, SourceSample
 from swath.errors import DataError, SwathError
 from swath.io.labels import mask_kind
 from swath.io.raster import open_raster
-from swath.legend import Kind, Legend, found_legend
+from swath.legend import Kind, Legend, legend_of_codes
 from swath.progress import track
 from swath.types import Finding
 
@@ -40,7 +40,7 @@ class Survey:
     """A source folder, read through.
 
     Attributes:
-        catalogue: the samples.
+        catalog: the samples.
         legend: the classes, given or found; None where none could be made.
         facts: by sample name; samples that could not be read are missing.
         findings: everything found, errors first.
@@ -48,7 +48,7 @@ class Survey:
         stamps: of the samples' files by sample name, from before they were read.
     """
 
-    catalogue: Catalogue
+    catalog: Catalog
     legend: Legend | None
     facts: dict[str, Facts]
     findings: tuple[Finding, ...] = field(default=())
@@ -61,17 +61,17 @@ class Survey:
         return [f for f in self.findings if f.level == "error"]
 
 
-def survey(catalogue: Catalogue, legend: Legend | None, snap: bool = False) -> Survey:
+def survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> Survey:
     """Read all samples, in parallel, and judge them.
 
     Args:
-        catalogue: what a layout found.
+        catalog: what a layout found.
         legend: the user's classes; None to find them from all pixels of all masks.
         snap: whether values of no class are taken for the nearest class.
     """
-    findings = list(catalogue.findings)
+    findings = list(catalog.findings)
     facts: dict[str, Facts] = {}
-    samples = catalogue.samples
+    samples = catalog.samples
     stamps = {s.name: s.stamp for s in samples}
     legend = replace(legend, snap=snap) if legend else None
     kind = legend.kind if legend else _kind_of(samples)
@@ -90,25 +90,25 @@ def survey(catalogue: Catalogue, legend: Legend | None, snap: bool = False) -> S
     meaning = Meaning(kind, legend, palette, snap)
     for sample in samples:
         if sample.name in facts:
-            findings += judge_image(sample, facts[sample.name])
-            findings += judge_labels(sample, facts[sample.name], meaning)
-    findings += compare_images(samples, facts)
-    alike = find_alike(samples, facts)
-    findings += judge_alike(alike, facts)
-    findings += judge_ground(samples, facts)
+            findings += check_image(sample, facts[sample.name])
+            findings += check_labels(sample, facts[sample.name], meaning)
+    findings += check_consistency(samples, facts)
+    alike = find_duplicates(samples, facts)
+    findings += check_duplicates(alike, facts)
+    findings += check_overlaps(samples, facts)
     bad = {f.sample for f in findings if f.level == "error"}
     good = {name: fact for name, fact in facts.items() if name not in bad}
     if legend is None:
         try:
             legend = _found(good, meaning)
         except SwathError as error:
-            findings.append(Finding.of_error(error, catalogue.root))
+            findings.append(Finding.of_error(error, catalog.root))
     if legend is not None:
-        findings += _about_classes(catalogue, good, legend)
+        findings += _about_classes(catalog, good, legend)
     order = {"error": 0, "warning": 1, "note": 2}
     findings.sort(key=lambda f: order[f.level])
     return Survey(
-        catalogue,
+        catalog,
         legend,
         facts,
         tuple(findings),
@@ -124,19 +124,19 @@ def _palette(legend: Legend | None, facts: Mapping[str, Facts], kind: Kind) -> l
 
 
 def _about_classes(
-    catalogue: Catalogue, good: Mapping[str, Facts], legend: Legend
+    catalog: Catalog, good: Mapping[str, Facts], legend: Legend
 ) -> Iterator[Finding]:
-    yield from judge_classes(catalogue.samples, good, legend, catalogue.root)
+    yield from check_classes(catalog.samples, good, legend, catalog.root)
     if legend.kind == "color":
         held = {code for fact in good.values() for code in fact.labels.codes}
-        yield from judge_palette_files(catalogue.root, held)
+        yield from check_palettes(catalog.root, held)
 
 
-def _kind_of(samples: Sequence[Sample]) -> Kind:
-    """Masks hold colours where most have three bands, so that one odd mask does not change what all others mean.
+def _kind_of(samples: Sequence[SourceSample]) -> Kind:
+    """Masks hold colors where most have three bands, so that one odd mask does not change what all others mean.
 
     Pictures with palettes hold codes while their palettes agree; each with its own order of
-    colours, they hold colours. Unreadable ones are reported later.
+    colors, they hold colors. Unreadable ones are reported later.
     """
     kinds: Counter[Kind] = Counter()
     palettes: list[Palette] = []
@@ -167,4 +167,4 @@ def _found(facts: Mapping[str, Facts], meaning: Meaning) -> Legend | None:
     if not codes:
         return None
     names = {code: name for fact in facts.values() for code, name in fact.labels.names.items()}
-    return found_legend(codes, meaning.kind, names, meaning.snap)
+    return legend_of_codes(codes, meaning.kind, names, meaning.snap)

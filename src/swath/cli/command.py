@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from swath.cli.signals import interruptible
-from swath.errors import SwathError, UsageError, refused_by_system
-from swath.options import Many, checked
+from swath.cli.signals import terminate_as_interrupt
+from swath.errors import SwathError, UsageError, job_error_of
+from swath.options import Many, make_options
 
 _SWITCHES = {"--json", "--quiet", "--verbose", "--help", "-h", "-q", "-v", "-qv", "-vq"}
 """Flags of every verb that take no value."""
@@ -33,13 +33,13 @@ class Command:
     Attributes:
         options: its options class; `TrainOptions` makes `swath train`, and its docstring is the
             help.
-        summarise: turns the verb's result into text for people.
+        summarize: turns the verb's result into text for people.
         ok: whether a result means success (exit 0) or not (exit 1).
         wait: what to do after the result is printed, for verbs that leave something running.
     """
 
     options: type
-    summarise: Callable[[Any], str]
+    summarize: Callable[[Any], str]
     ok: Callable[[Any], bool] = lambda _: True
     wait: Callable[[Any], None] = lambda _: None
 
@@ -64,8 +64,8 @@ class Command:
         self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool
     ) -> None:
         """Run the verb, print its result, and leave with an exit code where that is not 0."""
-        from swath.cli.progress_bar import Bars
-        from swath.progress import listening
+        from swath.cli.progress_bar import ProgressBars
+        from swath.progress import listen
 
         logging.basicConfig(
             level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
@@ -74,7 +74,7 @@ class Command:
             logging.CRITICAL
         )  # what GDAL says comes as an error of ours
         try:
-            with interruptible():
+            with terminate_as_interrupt():
                 read = _read_config(config, self.options) if config else {}
                 as_json, quiet, verbose = (
                     bool(read.pop(key, False)) or flag
@@ -83,9 +83,9 @@ class Command:
                 level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
                 logging.getLogger("swath").setLevel(level)
                 values = read | values
-                checked(self.options, values)
+                make_options(self.options, values)
                 verb = getattr(import_module(f"swath.commands.{self.name}"), self.name)
-                with listening(Bars(quiet)):
+                with listen(ProgressBars(quiet)):
                     result = verb(**values)
         except SwathError as error:
             fail(error)
@@ -99,7 +99,7 @@ class Command:
         except (
             OSError
         ) as error:  # while libraries are imported: torch looks for a folder for temporary files
-            fail(refused_by_system(error))
+            fail(job_error_of(error))
         except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback unasked
             if verbose:
                 traceback.print_exc()
@@ -113,7 +113,7 @@ class Command:
         if as_json:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
-            sys.stdout.write(_plain(self.summarise(result).rstrip()) + "\n")
+            sys.stdout.write(_plain(self.summarize(result).rstrip()) + "\n")
         sys.stdout.flush()
         self.wait(result)
         if not self.ok(result):

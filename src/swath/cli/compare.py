@@ -23,7 +23,7 @@ def _summary(result: CompareResult) -> str:
     if result.images:
         worst = result.images[0]
         lines.append(
-            f"They disagree most at {worst.name}: {worst.differ:.1%} of its labelled pixels"
+            f"They disagree most at {worst.name}: {worst.differ:.1%} of its labeled pixels"
         )
     return "\n".join([*lines, *([f"Report: {result.report}"] if result.report else [])])
 

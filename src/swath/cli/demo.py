@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def _summary(result: DemoResult) -> str:
     return (
-        f"Held-out blocks: mIoU {result.miou:.3f}; the best map from one pixel's colour alone has {result.yardstick_miou:.3f}\n"
+        f"Held-out blocks: mIoU {result.miou:.3f}; the best map from one pixel's color alone has {result.yardstick_miou:.3f}\n"
         f"Map:    {result.map}\n"
         f"Report: {result.report}\n"
         f"Model:  {result.model}\n"

@@ -37,11 +37,9 @@ def _summary(result: EvaluateResult) -> str:
         )
         lines.append(f"Expected calibration error {score(r.error)} ({fitted})")
     if result.unmapped:
-        lines.append(
-            f"{result.unmapped} labelled pixels have no data in the map and are not scored"
-        )
+        lines.append(f"{result.unmapped} labeled pixels have no data in the map and are not scored")
     if result.miou_with_unlabeled is not None:
-        lines.append(f"mIoU with unlabelled ground as a class: {score(result.miou_with_unlabeled)}")
+        lines.append(f"mIoU with unlabeled ground as a class: {score(result.miou_with_unlabeled)}")
     if result.miou3 is not None:
         lines.append(
             f"mIoU-3 (with heights to a metre, known at {result.heights_known:.0%}): {score(result.miou3)}"

@@ -10,7 +10,7 @@ from swath.options import PredictOptions
 
 if TYPE_CHECKING:
     from swath.commands.predict import PredictResult
-    from swath.mapping.estimate import Foresight
+    from swath.mapping.estimate import Estimate
 
 
 def _summary(result: PredictResult) -> str:
@@ -29,7 +29,7 @@ def _summary(result: PredictResult) -> str:
     return "\n".join(lines)
 
 
-def _foreseen(result: PredictResult, plan: Foresight) -> str:
+def _foreseen(result: PredictResult, plan: Estimate) -> str:
     rows, cols = plan.read
     seam = (
         "not measured"
@@ -47,7 +47,7 @@ def _foreseen(result: PredictResult, plan: Foresight) -> str:
         f"  time      {times} machine(s) like this one",
     ]
     if plan.tta != "none":
-        work = f"{plan.looks} looks at each tile, {plan.cost / plan.zoom**2:.3g} times the work of one; the speed has them all"
+        work = f"{plan.views} looks at each tile, {plan.cost / plan.zoom**2:.3g} times the work of one; the speed has them all"
         lines.insert(3, f"  tta       {plan.tta}: {work}")
     if plan.zoom != 1:
         share = f"{plan.cost:.3g} pixels through the network for each one read"

@@ -18,7 +18,7 @@ def _summary(result: PrepareResult) -> str:
     ]
     for name, split in result.splits.items():
         lines.append(
-            f"  {name:<5} {split.images:>5} images  {split.pixels:>12} labelled pixels  {shortened(split.groups)}"
+            f"  {name:<5} {split.images:>5} images  {split.pixels:>12} labeled pixels  {shortened(split.groups)}"
         )
     lines.append("  " + " " * 33 + "".join(f"{name:>8}" for name in result.splits))
     for c in result.classes:

@@ -83,7 +83,7 @@ class _Nothing:
         pass
 
 
-class Bars:
+class ProgressBars:
     """Shows the progress of all work, one bar at a time; nothing where stderr is no terminal.
 
     Args:

@@ -12,7 +12,7 @@ from swath.errors import SwathError
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def terminate_as_interrupt() -> Iterator[None]:
     """Take SIGTERM for Ctrl-C, so that what is half done is removed, and what either brings about for an interruption.
 
     A library that is being imported at that moment makes another error of it: NumPy's is

@@ -18,7 +18,7 @@ def _summary(result: TrainResult) -> str:
         f"{result.pixels_per_second / 1e6:.2f} Mpixel/s, {result.waited:.1%} of the time waiting for data, "
         f"validation mIoU {score(result.validation_miou)}",
         f"  began with: {result.first_weights}",
-        f"  {'share of the pixels':<26} labelled   drawn",
+        f"  {'share of the pixels':<26} labeled   drawn",
     ]
     return "\n".join(
         [*lines, *(f"  {c.name:<26} {c.share:8.1%} {c.drawn:7.1%}" for c in result.sampling)]

@@ -44,11 +44,11 @@ class _Teller:
 def main(model: str, image: str, target: str) -> None:
     """Map an image."""
     import swath
-    from swath.progress import listening
+    from swath.progress import listen
 
     threading.Thread(target=_leave_with_the_server, daemon=True).start()
     try:
-        with listening(_Teller()):
+        with listen(_Teller()):
             swath.predict(model, image, target)
     except swath.SwathError as error:
         _say(

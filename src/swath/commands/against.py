@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from swath.checks.scan import examine
-from swath.data.layouts import Sample
+from swath.data.layouts import SourceSample
 from swath.errors import ModelError, UsageError
-from swath.evaluation.ood import distance
+from swath.evaluation.ood import ood_distance
 from swath.io.raster import Raster
-from swath.mapping.inputs import View
+from swath.mapping.inputs import InputImage
 from swath.mapping.stacks import find_stack
 from swath.models.model import Model
 from swath.options import InspectOptions
 from swath.types import Finding, Result
 
 
-class BandLikeness(Result):
+class BandComparison(Result):
     """One band: range and mean of the image, and range and mean of the training data (`known_*`)."""
 
     name: str
@@ -28,7 +28,7 @@ class BandLikeness(Result):
     known_high: float
 
 
-class Likeness(Result):
+class OodResult(Result):
     """How unlike the training data an image is.
 
     Attributes:
@@ -41,10 +41,10 @@ class Likeness(Result):
 
     distance: float | None
     threshold: float
-    bands: list[BandLikeness]
+    bands: list[BandComparison]
 
 
-def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Finding]]:
+def compare_with_training(options: InspectOptions) -> tuple[OodResult, list[str], list[Finding]]:
     """Compare an image with the training data of a model.
 
     Returns:
@@ -57,7 +57,7 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
     """
     model = Model(str(options.against))
     card = model.card
-    if card.familiarity is None:
+    if card.ood is None:
         raise ModelError(
             "it does not know what its training data were like",
             file=model.path,
@@ -73,9 +73,9 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
         )
     else:
         images = (path,)
-    found = examine(Sample(path.stem, images, None), "code", None)
+    found = examine(SourceSample(path.stem, images, None), "code", None)
     if isinstance(found, Finding):
-        return Likeness(distance=None, threshold=card.familiarity.threshold, bands=[]), [], [found]
+        return OodResult(distance=None, threshold=card.ood.threshold, bands=[]), [], [found]
     fact = found.image
     findings = []
     if len(fact.bands) != len(names):
@@ -89,7 +89,7 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
             )
         )
         return (
-            Likeness(distance=None, threshold=card.familiarity.threshold, bands=[]),
+            OodResult(distance=None, threshold=card.ood.threshold, bands=[]),
             list(fact.bands),
             findings,
         )
@@ -103,21 +103,21 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
                 "Bring it to the training data's type and scale.",
             )
         )
-    with View(Raster(images, names), latitude=card.latitude) as image:
-        far, _ = distance(image, model.engine, card.familiarity)
-    if far > card.familiarity.threshold:
+    with InputImage(Raster(images, names), latitude=card.latitude) as image:
+        far, _ = ood_distance(image, model.engine, card.ood)
+    if far > card.ood.threshold:
         findings.append(
             Finding(
                 "warning",
                 "unlike-training",
                 str(path),
                 f"It is unlike the training data: at a distance of {far:.3g}, where no training group is further than "
-                f"{card.familiarity.threshold:.3g} from all others.",
+                f"{card.ood.threshold:.3g} from all others.",
                 "Check bands, their order and scale; if they are right, expect a worse map, and label some of this ground.",
             )
         )
     bands = [
-        BandLikeness(
+        BandComparison(
             name=name,
             mean=s.mean,
             low=s.low,
@@ -129,7 +129,7 @@ def hold_against(options: InspectOptions) -> tuple[Likeness, list[str], list[Fin
         for name, s, b in zip(fact.bands, fact.stats, card.bands, strict=False)
     ]
     return (
-        Likeness(distance=far, threshold=card.familiarity.threshold, bands=bands),
+        OodResult(distance=far, threshold=card.ood.threshold, bands=bands),
         list(fact.bands),
         findings,
     )

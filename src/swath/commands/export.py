@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.errors import JobError, ModelError
 from swath.inference.runtimes import OnnxRuntime
-from swath.io.atomic import whole_file
+from swath.io.atomic import atomic_file
 from swath.models.card import Card
 from swath.models.model import Model
 from swath.options import ExportOptions
@@ -32,7 +32,7 @@ class ExportResult(Result):
     metadata: dict[str, str]
 
 
-@verb(ExportOptions)
+@command(ExportOptions)
 def export(options: ExportOptions) -> ExportResult:
     """Write ONNX with the metadata that the QGIS plugin Deepness reads, and check it by reading it back.
 
@@ -67,7 +67,7 @@ def export(options: ExportOptions) -> ExportResult:
     metadata = {key: json.dumps(value) for key, value in _metadata(card).items()}
     content = _build(model.network(), card, metadata)
     _check(model, content, metadata)
-    with whole_file(options.file) as partial:
+    with atomic_file(options.file) as partial:
         partial.write_bytes(content)
     return ExportResult(file=str(options.file), bytes=len(content), metadata=metadata)
 
@@ -97,7 +97,7 @@ def _build(network: bytes, card: Card, metadata: dict[str, str]) -> bytes:
             "export needs the package onnx", fix='Run `pip install "swath[train]"`'
         ) from error
     model = onnx.load_from_string(network)
-    graph, classes = model.graph, len(card.legend.learnt)
+    graph, classes = model.graph, len(card.legend.trained)
     scale = 255.0 if card.dtype == "uint8" else 1.0
     for name, value in (("swath_scale", scale), ("swath_temperature", card.temperature)):
         graph.initializer.append(helper.make_tensor(name, TensorProto.FLOAT, [], [value]))
@@ -144,7 +144,7 @@ def _check(model: Model, content: bytes, metadata: dict[str, str]) -> None:
     )
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     found = session.run(None, {"image": raw / 255 if card.dtype == "uint8" else raw})[0]
-    scores = OnnxRuntime(model.network())(raw)[:, : len(card.legend.learnt)]
+    scores = OnnxRuntime(model.network())(raw)[:, : len(card.legend.trained)]
     read = session.get_modelmeta().custom_metadata_map
     if np.abs(found - _softmax(scores / card.temperature)).max() > 1e-3 or any(
         read.get(k) != v for k, v in metadata.items()

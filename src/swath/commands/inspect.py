@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from swath.checks import Survey, survey
-from swath.commands.against import Likeness, hold_against
-from swath.commands.base import verb
-from swath.data.layouts import Catalogue, find
+from swath.commands.against import OodResult, compare_with_training
+from swath.commands.base import command
+from swath.data.layouts import Catalog, find_layout
 from swath.errors import DataError, JobError
 from swath.legend import read_legend
 from swath.options import InspectOptions, SourceOptions
@@ -15,7 +15,7 @@ from swath.types import Finding, Result
 
 
 class ClassCount(Result):
-    """A class as it was found: `code` is what a map would hold, `pixels` its labelled pixels."""
+    """A class as it was found: `code` is what a map would hold, `pixels` its labeled pixels."""
 
     name: str
     code: int
@@ -43,7 +43,7 @@ class InspectResult(Result):
     classes: list[ClassCount]
     findings: list[dict[str, str]]
     report: str | None = None
-    likeness: Likeness | None = None
+    likeness: OodResult | None = None
 
     @property
     def ok(self) -> bool:
@@ -51,7 +51,7 @@ class InspectResult(Result):
         return all(f["level"] != "error" for f in self.findings)
 
 
-@verb(InspectOptions)
+@command(InspectOptions)
 def inspect(options: InspectOptions) -> InspectResult:
     """Read all of a source folder and say what is there and what is wrong, even that there is no such folder.
 
@@ -65,7 +65,7 @@ def inspect(options: InspectOptions) -> InspectResult:
     if options.against is not None:
         return _against(options)
     found = survey_of(options)
-    result = summarise(found)
+    result = summarize(found)
     if options.report is None:
         return result
     try:
@@ -79,7 +79,7 @@ def inspect(options: InspectOptions) -> InspectResult:
 
 
 def _against(options: InspectOptions) -> InspectResult:
-    likeness, bands, findings = hold_against(options)
+    likeness, bands, findings = compare_with_training(options)
     return InspectResult(
         layout="image",
         images=1,
@@ -99,15 +99,15 @@ def survey_of(options: SourceOptions) -> Survey:
     """
     legend = read_legend(options.classes) if options.classes is not None else None
     try:
-        catalogue = find(options)
+        catalog = find_layout(options)
     except DataError as error:
-        catalogue = Catalogue(
+        catalog = Catalog(
             options.root, options.layout, (), (Finding.of_error(error, options.root),)
         )
-    return survey(catalogue, legend or catalogue.legend, options.snap_colours)
+    return survey(catalog, legend or catalog.legend, options.snap_colors)
 
 
-def summarise(found: Survey) -> InspectResult:
+def summarize(found: Survey) -> InspectResult:
     """Put a survey into plain words and numbers."""
     classes = []
     if found.legend:
@@ -118,10 +118,10 @@ def summarise(found: Survey) -> InspectResult:
             classes.append(ClassCount(name=c.name, code=c.map_code, pixels=pixels))
     bands = Counter(fact.image.bands for fact in found.facts.values()).most_common(1)
     return InspectResult(
-        layout=found.catalogue.layout,
-        images=len(found.catalogue.samples),
+        layout=found.catalog.layout,
+        images=len(found.catalog.samples),
         bands=list(bands[0][0]) if bands else [],
-        groups=sorted({s.group for s in found.catalogue.samples if s.group is not None}),
+        groups=sorted({s.group for s in found.catalog.samples if s.group is not None}),
         classes=classes,
         findings=[f.as_json() for f in found.findings],
     )

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.errors import DataError, JobError, UsageError
-from swath.geo.latitude import span
+from swath.geo.latitude import latitude_range
 from swath.geo.scale import out_of_reach
 from swath.inference.memory import peak_memory
-from swath.io.atomic import alone, hidden, whole_file
+from swath.io.atomic import atomic_file, exclusive, hidden_path
 from swath.io.map_writer import (
     CONFIDENCE,
     HEIGHT,
@@ -31,12 +31,19 @@ from swath.io.map_writer import (
 )
 from swath.io.qgis import write_style
 from swath.io.raster import Raster
-from swath.mapping.estimate import Foresight, foresee
-from swath.mapping.inputs import Input, View, find_inputs
-from swath.mapping.plan import Asked, Layer, Plan, ask, freeze, make_plan
-from swath.mapping.polygons import polygonise, write_polygons
-from swath.mapping.review import review
-from swath.mapping.tile_store import TileParts, open_store
+from swath.mapping.estimate import Estimate, estimate
+from swath.mapping.inputs import ImageInput, InputImage, find_inputs
+from swath.mapping.plan import (
+    OutputLayer,
+    Plan,
+    PredictionRequest,
+    freeze_plan,
+    make_plan,
+    make_request,
+)
+from swath.mapping.polygons import polygonize, write_polygons
+from swath.mapping.review import write_review
+from swath.mapping.tile_store import TileStore, open_store
 from swath.mapping.workers import run
 from swath.models.model import Model
 from swath.options import PredictOptions
@@ -81,7 +88,7 @@ class PredictResult(Result):
     engine: str
     precision: str
     zooms: list[float]
-    plan: Foresight | None = None
+    plan: Estimate | None = None
 
 
 @dataclass
@@ -93,9 +100,9 @@ class _Made:
     counts: dict[int, int] = field(default_factory=dict)
 
 
-@verb(PredictOptions)
+@command(PredictOptions)
 def predict(options: PredictOptions) -> PredictResult:
-    """Map images: cloud-optimised GeoTIFFs of class codes on the images' own grids.
+    """Map images: cloud-optimized GeoTIFFs of class codes on the images' own grids.
 
     Tiles that are done lie in a folder beside the map until it is whole. After a kill, a full disk
     or an unreadable tile the same command goes on from there, and the map is the same to the byte.
@@ -142,7 +149,7 @@ def _result(
     legend, tilings, setup = model.card.legend, [m.plan.tiling for m in made], made[0].plan.setup
     counts = {
         code: sum(m.counts.get(code, 0) for m in made)
-        for code in [legend.nodata, *(c.map_code for c in legend.learnt)]
+        for code in [legend.nodata, *(c.map_code for c in legend.trained)]
     }
     pixels = sum(t.height * t.width for t in tilings)
     return PredictResult(
@@ -151,18 +158,18 @@ def _result(
         pixels=pixels,
         seconds=time.monotonic() - start,
         peak_rss_bytes=_peak_rss_bytes(),
-        classes={c.name: counts[c.map_code] for c in legend.learnt},
+        classes={c.name: counts[c.map_code] for c in legend.trained},
         nodata=counts[legend.nodata],
         tiles=sum(map(len, tilings)),
         overhead=sum(t.overhead * t.height * t.width for t in tilings) / pixels,
         engine=f"{setup.engine} {setup.version}",
         precision=setup.precision,
         zooms=sorted({float(m.plan.asked.zoom) for m in made}),
-        plan=foresee(model, [m.plan for m in made]) if options.plan else None,
+        plan=estimate(model, [m.plan for m in made]) if options.plan else None,
     )
 
 
-def _inputs(options: PredictOptions, model: Model) -> tuple[list[Input], bool]:
+def _inputs(options: PredictOptions, model: Model) -> tuple[list[ImageInput], bool]:
     """List the images, and tell whether MAP is a folder for their maps."""
     bands = model.card.image_bands
     found = find_inputs(options.image, bands, None if options.stack is None else str(options.stack))
@@ -186,7 +193,7 @@ def _inputs(options: PredictOptions, model: Model) -> tuple[list[Input], bool]:
                 "--mosaic takes images of one file each",
                 fix="Stack their bands first (gdalbuildvrt -separate)",
             )
-        return [Input(name=options.target.stem, files=files, mosaic=True, **extras)], False
+        return [ImageInput(name=options.target.stem, files=files, mosaic=True, **extras)], False
     if many and options.polygons is not None:
         raise UsageError(
             "--polygons names one file, and there are many images",
@@ -195,7 +202,7 @@ def _inputs(options: PredictOptions, model: Model) -> tuple[list[Input], bool]:
     return found, many
 
 
-def _check_stack(options: PredictOptions, stack: Input) -> None:
+def _check_stack(options: PredictOptions, stack: ImageInput) -> None:
     """Refuse an image that was named beside a stack and lies elsewhere."""
     if isinstance(options.image, (str, Path)) and Path(options.image).is_file():
         with Raster([options.image]) as image, Raster(stack.files, stack.bands) as bands:
@@ -207,7 +214,7 @@ def _check_stack(options: PredictOptions, stack: Input) -> None:
                 )
 
 
-def _keep_inputs(options: PredictOptions, found: list[Input], targets: list[Path]) -> None:
+def _keep_inputs(options: PredictOptions, found: list[ImageInput], targets: list[Path]) -> None:
     """Refuse to write over an image, one of its bands, or the model.
 
     Raises:
@@ -227,10 +234,12 @@ def _keep_inputs(options: PredictOptions, found: list[Input], targets: list[Path
             )
 
 
-def _outputs(options: PredictOptions, target: Path, heights: bool = False) -> dict[Layer, Path]:
+def _outputs(
+    options: PredictOptions, target: Path, heights: bool = False
+) -> dict[OutputLayer, Path]:
     """Name the file of each layer that is to be kept."""
-    out: dict[Layer, Path] = {"class": target}
-    wanted: list[tuple[Layer, bool, str]] = [
+    out: dict[OutputLayer, Path] = {"class": target}
+    wanted: list[tuple[OutputLayer, bool, str]] = [
         ("confidence", options.confidence, "confidence"),
         ("probabilities", options.probabilities, "probabilities"),
         ("masks", options.class_masks, "masks"),
@@ -243,7 +252,7 @@ def _outputs(options: PredictOptions, target: Path, heights: bool = False) -> di
 
 
 def _plans(
-    options: PredictOptions, model: Model, found: list[Input], targets: list[Path]
+    options: PredictOptions, model: Model, found: list[ImageInput], targets: list[Path]
 ) -> Iterator[Plan]:
     """Yield fresh plans that are not kept."""
     for one, target in zip(found, targets, strict=True):
@@ -254,7 +263,9 @@ def _plans(
             )
 
 
-def _ask(options: PredictOptions, model: Model, one: Input, image: View, target: Path) -> Asked:
+def _ask(
+    options: PredictOptions, model: Model, one: ImageInput, image: InputImage, target: Path
+) -> PredictionRequest:
     """Describe what is wanted of an image."""
     layers = list(_outputs(options, target, model.card.heights))
     if (options.polygons is not None or options.review) and "confidence" not in layers:
@@ -267,7 +278,7 @@ def _ask(options: PredictOptions, model: Model, one: Input, image: View, target:
         "threads": options.threads,
         "zoom": model.zoom(model.gsd_of(options.gsd, image.grid.gsd)),
     }
-    return ask(model, one, image, layers, how)
+    return make_request(model, one, image, layers, how)
 
 
 def _root(options: PredictOptions, target: Path) -> str:
@@ -277,9 +288,9 @@ def _root(options: PredictOptions, target: Path) -> str:
     return f"{root}/{target.name}.parts"
 
 
-def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Made:
+def _map(options: PredictOptions, model: Model, one: ImageInput, target: Path) -> _Made:
     """Map one image."""
-    with alone(target), one.open() as image:
+    with exclusive(target), one.open() as image:
         _check(image, model, model.gsd_of(options.gsd, image.grid.gsd))
         root = _root(options, target)
         store = open_store(root)
@@ -287,7 +298,7 @@ def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Ma
             store.clear()
         asked = _ask(options, model, one, image, target)
         here = 1 if options.cluster else options.workers or 1
-        plan = freeze(store, asked, lambda: make_plan(asked, model, image, here))
+        plan = freeze_plan(store, asked, lambda: make_plan(asked, model, image, here))
         try:
             with task(f"predicting {target.name}", plan.height * plan.width, "pixels") as bar:
                 run(plan, model, root, options.workers, options.cluster, bar)
@@ -306,10 +317,12 @@ def _map(options: PredictOptions, model: Model, one: Input, target: Path) -> _Ma
     return made
 
 
-def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target: Path) -> _Made:
+def _join(
+    options: PredictOptions, model: Model, plan: Plan, image: InputImage, target: Path
+) -> _Made:
     """Join the parts to maps; all outputs of an image appear when all are whole."""
-    legend, parts = model.card.legend, TileParts(open_store(_root(options, target)), plan.digest)
-    kinds: dict[Layer, MapKind] = {
+    legend, parts = model.card.legend, TileStore(open_store(_root(options, target)), plan.digest)
+    kinds: dict[OutputLayer, MapKind] = {
         "class": class_map(legend),
         "confidence": CONFIDENCE,
         "probabilities": probability_map(legend),
@@ -319,10 +332,12 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
     outputs = _outputs(options, target, model.card.heights)
     counts = np.zeros(256, np.int64)
     with ExitStack() as stack:
-        paths = {layer: stack.enter_context(whole_file(path)) for layer, path in outputs.items()}
+        paths = {layer: stack.enter_context(atomic_file(path)) for layer, path in outputs.items()}
         for layer in plan.asked.layers:
             if layer not in paths:  # only the polygons or the review want it
-                paths[layer] = stack.enter_context(_scratch(hidden(target, f"partial.{layer}.tif")))
+                paths[layer] = stack.enter_context(
+                    _scratch(hidden_path(target, f"partial.{layer}.tif"))
+                )
         writers = {
             layer: stack.enter_context(
                 _writing(
@@ -344,8 +359,8 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
                     legend.decode(part[layer]) if layer == "class" else part[layer], tile.core
                 )
             counts += np.bincount(part["class"].ravel(), minlength=256)
-        by_code = dict(zip((c.map_code for c in legend.learnt), counts.tolist(), strict=False)) | {
-            legend.nodata: int(counts[len(legend.learnt) :].sum())
+        by_code = dict(zip((c.map_code for c in legend.trained), counts.tolist(), strict=False)) | {
+            legend.nodata: int(counts[len(legend.trained) :].sum())
         }
         if options.sieve:
             by_code = dict.fromkeys(by_code, 0) | writers["class"].sieve(options.sieve)
@@ -354,17 +369,17 @@ def _join(options: PredictOptions, model: Model, plan: Plan, image: View, target
         files = [str(p) for p in outputs.values()]
         if options.polygons is not None:
             goal = Path(options.polygons)
-            shapes = polygonise(
+            shapes = polygonize(
                 paths["class"],
                 paths["confidence"],
                 min_area=options.min_area,
                 simplify=options.simplify,
             )
-            write_polygons(stack.enter_context(whole_file(goal)), shapes, legend, goal)
+            write_polygons(stack.enter_context(atomic_file(goal)), shapes, legend, goal)
             files.append(str(goal))
         if options.review:
             regions = target.with_name(f"{target.stem}_review.gpkg")
-            review(paths["confidence"], regions, options.review)
+            write_review(paths["confidence"], regions, options.review)
             files.append(str(regions))
         write_style(target, legend)  # the map itself appears last
     return _Made(plan, files, by_code)
@@ -386,7 +401,7 @@ def _scratch(path: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _check(image: View, model: Model, gsd: float | None) -> None:
+def _check(image: InputImage, model: Model, gsd: float | None) -> None:
     """Refuse an image with other bands than the model's; warn of what makes a map doubtful."""
     card, raster = model.card, image.image
     if len(raster.bands) != len(card.image_bands):
@@ -413,7 +428,7 @@ def _check(image: View, model: Model, gsd: float | None) -> None:
             model.zoom(gsd),
         )
     if card.latitude:
-        (low, high), known = span(image.grid), card.bands[-1]
+        (low, high), known = latitude_range(image.grid), card.bands[-1]
         if low < known.min - NEAR or high > known.max + NEAR:
             log.warning(
                 "%s lies at latitudes of %.1f to %.1f degrees, and the model was taught with %.1f to %.1f: expect a worse map.",

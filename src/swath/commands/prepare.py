@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.checks import Survey
-from swath.checks.split_checks import judge_split
-from swath.commands.base import verb
+from swath.checks.split_checks import check_split
+from swath.commands.base import command
 from swath.commands.inspect import survey_of
 from swath.data.dataset import (
     ENTRIES,
@@ -31,16 +31,16 @@ from swath.data.dataset import (
     Sample,
     StoredImage,
 )
-from swath.data.layouts import Sample as SourceSample
+from swath.data.layouts import SourceSample as SourceSample
 from swath.data.layouts.catalog import known_heights
-from swath.data.splits import Place, assign_splits, buffered, default_block, places
+from swath.data.splits import Area, areas, assign_splits, buffered, default_block
 from swath.data.statistics import band_statistics, count_labels, erase_labels, totals
 from swath.errors import DataError, UsageError
-from swath.geo.geobox import Grid, chunks
+from swath.geo.geobox import GeoBox, chunks
 from swath.geo.latitude import LATITUDE, check_located, with_latitude
 from swath.geo.tiling import Pixels
-from swath.io.atomic import allocate, whole_folder
-from swath.io.labels import read_ignored
+from swath.io.atomic import allocate_npy, atomic_folder
+from swath.io.labels import read_ignore_mask
 from swath.legend import IGNORE, Legend
 from swath.options import PrepareOptions
 from swath.progress import track
@@ -51,7 +51,7 @@ FEW_DEGREES = 5.0
 
 
 class SplitSummary(Result):
-    """One split: its images (or blocks), groups and labelled pixels."""
+    """One split: its images (or blocks), groups and labeled pixels."""
 
     images: int
     groups: list[str]
@@ -59,7 +59,7 @@ class SplitSummary(Result):
 
 
 class ClassShare(Result):
-    """A learnt class: `share` of the labelled pixels of all splits, 0..1, and of each split."""
+    """A learnt class: `share` of the labeled pixels of all splits, 0..1, and of each split."""
 
     name: str
     code: int
@@ -82,12 +82,12 @@ class PrepareResult(Result):
     skipped: list[str]
 
 
-@verb(PrepareOptions)
+@command(PrepareOptions)
 def prepare(options: PrepareOptions) -> PrepareResult:
     """Inspect a source folder, split it by place and store it as a dataset.
 
     Raises:
-        DataError: the folder has errors (and `skip_bad` is not given), or no labelled image is
+        DataError: the folder has errors (and `skip_bad` is not given), or no labeled image is
             left.
         UsageError: an option is wrong, such as a group that does not exist.
         JobError: the dataset cannot be written.
@@ -103,20 +103,20 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     samples, skipped = _usable(found, options.skip_bad)
     if found.legend is None:
         raise DataError(
-            "no pixel is labelled", file=found.catalogue.root, fix="Check that masks hold classes"
+            "no pixel is labeled", file=found.catalog.root, fix="Check that masks hold classes"
         )
-    legend = found.legend.all_learnt() if options.learn_unlabeled else found.legend
+    legend = found.legend.all_trained() if options.learn_unlabeled else found.legend
     if options.latitude:
         for sample in samples:
             image = found.facts[sample.name].image
             check_located(image.grid, image.bands, sample.images[0], "leave out --latitude")
     if options.gsd is not None:
         _check_untold(samples, found)
-    with whole_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
+    with atomic_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
         manifest = _build(folder, samples, found, legend, options)
         findings = [
             *found.findings,
-            *judge_split(manifest, found.alike),
+            *check_split(manifest, found.alike),
             *_judge_latitude(manifest),
         ]
         _check_unchanged(samples, found)
@@ -124,7 +124,7 @@ def prepare(options: PrepareOptions) -> PrepareResult:
             json.dumps([f.as_json() for f in findings], indent=1), encoding="utf-8"
         )
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-    return _summarise(options, manifest, findings, skipped)
+    return _summarize(options, manifest, findings, skipped)
 
 
 def _check_untold(samples: Sequence[SourceSample], found: Survey) -> None:
@@ -166,11 +166,11 @@ def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str
             f"{what}{others}", file=first.file, fix=first.fix.rstrip("."), code=first.code
         )
     bad = {f.sample for f in found.errors}
-    samples = [s for s in found.catalogue.samples if s.name not in bad]
+    samples = [s for s in found.catalog.samples if s.name not in bad]
     if not any(s.labels is not None for s in samples):
         raise DataError(
-            "no usable labelled image is left",
-            file=found.catalogue.root,
+            "no usable labeled image is left",
+            file=found.catalog.root,
             fix="Run `swath inspect` on it",
         )
     return samples, sorted(name for name in bad if name)
@@ -203,29 +203,29 @@ def _build(
     spots = list(_places(samples, [image.grid for image in images], block))
     opened = [StoredImage(folder, image) for image in images]
     counts = {p: count_labels(opened[p.image], p.window, legend) for p in spots}
-    labelled = [p for p in spots if sum(counts[p])]
-    if not labelled:
+    labeled = [p for p in spots if sum(counts[p])]
+    if not labeled:
         raise DataError(
-            "no valid pixel is labelled",
+            "no valid pixel is labeled",
             file=options.root,
             fix="Check that labels and images overlap",
         )
-    split_of = assign_splits([p.group for p in labelled], options.test, options.val, options.seed)
+    split_of = assign_splits([p.group for p in labeled], options.test, options.val, options.seed)
     for place, window in buffered(
-        labelled, split_of, block // 16 if options.buffer is None else options.buffer
+        labeled, split_of, block // 16 if options.buffer is None else options.buffer
     ):
         erase_labels(folder / str(images[place.image].labels), window)
         counts[place] = count_labels(opened[place.image], place.window, legend)
-    entries = [_entry(p, split_of[p.group], counts[p]) for p in labelled]
+    entries = [_entry(p, split_of[p.group], counts[p]) for p in labeled]
     if options.unlabeled:
-        kept = set(labelled)
+        kept = set(labeled)
         entries += [_entry(p, "unlabeled", []) for p in spots if p not in kept]
     names = [*facts[0].bands, LATITUDE] if options.latitude else facts[0].bands
     gsds = [g for g in (image.grid.gsd for image in images) if g is not None]
     return Manifest(
         swath_version=version("swath"),
         source=str(options.root),
-        layout=found.catalogue.layout,
+        layout=found.catalog.layout,
         seed=options.seed,
         dtype=str(dtype),
         bands=band_statistics([e for e in entries if e.split == "train"], opened, names),
@@ -236,7 +236,7 @@ def _build(
     )
 
 
-def _places(samples: Sequence[SourceSample], grids: Sequence[Grid], block: int) -> Iterator[Place]:
+def _places(samples: Sequence[SourceSample], grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
     """Yield the places of all images; those that are cut and lie on one grid see the same ground, so they share groups."""
     origins = np.array([grid.point(0, 0) for grid in grids])
     first = []
@@ -248,8 +248,8 @@ def _places(samples: Sequence[SourceSample], grids: Sequence[Grid], block: int) 
         first.append(i if sample.group is not None else next(same))
     prefix = len(set(first)) > 1
     for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
-        mine = places(i, sample.name, grid, sample.group, block, prefix)
-        shared = places(first[i], samples[first[i]].name, grid, sample.group, block, prefix)
+        mine = areas(i, sample.name, grid, sample.group, block, prefix)
+        shared = areas(first[i], samples[first[i]].name, grid, sample.group, block, prefix)
         for place, ground in zip(mine, shared, strict=True):
             yield replace(place, group=ground.group)
 
@@ -268,22 +268,24 @@ def _store(
     with sample.open_image() as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
         grid = raster.grid
         shape = (grid.height, grid.width)
-        pixels = allocate(folder / "pixels" / name, dtype, (*shape, len(raster.bands)))
+        pixels = allocate_npy(folder / "pixels" / name, dtype, (*shape, len(raster.bands)))
         valid: NDArray[np.bool_] | None = None
         indices = (
-            allocate(folder / "labels" / name, np.dtype(np.uint8), shape) if has_labels else None
+            allocate_npy(folder / "labels" / name, np.dtype(np.uint8), shape)
+            if has_labels
+            else None
         )
         for window in chunks(grid, raster.pixel_bytes):
             values, usable = raster.read(window)
             if sample.ignored:
-                usable &= ~read_ignored(sample.ignored, grid, window)
+                usable &= ~read_ignore_mask(sample.ignored, grid, window)
             if latitude:
                 with_latitude(
                     Pixels(values, usable), grid, window, sample.images[0]
                 )  # refuses pixels that have none
             pixels[window.slices] = values.transpose(1, 2, 0)
             if valid is None and not usable.all():
-                valid = allocate(folder / "valid" / name, np.dtype(bool), shape)
+                valid = allocate_npy(folder / "valid" / name, np.dtype(bool), shape)
                 valid[:] = True
             if valid is not None:
                 valid[window.slices] = usable
@@ -304,13 +306,15 @@ def _store(
     )
 
 
-def _store_heights(folder: Path, name: str, sample: SourceSample, grid: Grid) -> str | None:
-    """Write the heights of one image, in metres, as an array; NaN where they are unknown."""
+def _store_heights(folder: Path, name: str, sample: SourceSample, grid: GeoBox) -> str | None:
+    """Write the heights of one image, in meters, as an array; NaN where they are unknown."""
     raster = sample.open_heights(grid)
     if raster is None:
         return None
     with raster:
-        heights = allocate(folder / HEIGHTS / name, np.dtype(np.float32), (grid.height, grid.width))
+        heights = allocate_npy(
+            folder / HEIGHTS / name, np.dtype(np.float32), (grid.height, grid.width)
+        )
         for window in chunks(grid):
             heights[window.slices] = known_heights(raster.read(window))
     return f"{HEIGHTS}/{name}"
@@ -329,7 +333,7 @@ def _judge_latitude(manifest: Manifest) -> Iterator[Finding]:
         )
 
 
-def _entry(place: Place, split: SplitName, counts: list[int]) -> Sample:
+def _entry(place: Area, split: SplitName, counts: list[int]) -> Sample:
     return Sample(
         name=place.name,
         image=place.image,
@@ -344,10 +348,10 @@ def _share(counts: NDArray[np.int64], index: int) -> float:
     return float(counts[index] / counts.sum()) if counts.any() else 0.0
 
 
-def _summarise(
+def _summarize(
     options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]
 ) -> PrepareResult:
-    n = len(manifest.legend.learnt)
+    n = len(manifest.legend.trained)
     of = {split: totals(manifest.of(split), n) for split in SPLITS}
     total = np.sum(list(of.values()), axis=0)
     return PrepareResult(
@@ -371,7 +375,7 @@ def _summarise(
                 share=_share(total, i),
                 shares={split: _share(of[split], i) for split in SPLITS},
             )
-            for i, c in enumerate(manifest.legend.learnt)
+            for i, c in enumerate(manifest.legend.trained)
         ],
         bands=[b.name for b in manifest.bands],
         findings=[f.as_json() for f in findings],

@@ -9,15 +9,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.commands.evaluate import check_fit
 from swath.data.dataset import Dataset, Sample
 from swath.errors import DataError
 from swath.geo.tiling import Window
-from swath.inference.runtimes import choose, open_runtime
+from swath.inference.runtimes import choose_setup, open_runtime
 from swath.inference.tta import resample
-from swath.models.model import Model, pack
-from swath.models.quantization import quantise
+from swath.models.model import Model, pack_model_file
+from swath.models.quantization import quantize_network
 from swath.options import QuantizeOptions
 from swath.progress import track
 from swath.types import Result
@@ -46,7 +46,7 @@ class QuantizeResult(Result):
     speed: float
 
 
-@verb(QuantizeOptions)
+@command(QuantizeOptions)
 def quantize(options: QuantizeOptions) -> QuantizeResult:
     """Add a network in int8 to a model file; `predict --precision int8` uses it, and nothing else does.
 
@@ -65,7 +65,7 @@ def quantize(options: QuantizeOptions) -> QuantizeResult:
             file=dataset.folder,
             fix="Prepare it with more images",
         )
-    int8 = quantise(model.network(), patches)
+    int8 = quantize_network(model.network(), patches)
     held_out = (
         list(_patches(model, dataset, dataset.manifest.of("val") or training[1:], 8)) or patches
     )
@@ -76,7 +76,7 @@ def quantize(options: QuantizeOptions) -> QuantizeResult:
         "data_digest": dataset.manifest.digest,
         "labels_changed": changed,
     }
-    pack(
+    pack_model_file(
         model.path,
         model.card.model_copy(update={"int8": facts}),
         model.network(),
@@ -117,7 +117,7 @@ def _patches(
 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:
     """Return the share of labels that differ from float32, and how much faster it is than what a processor takes by itself."""
-    exact, usual = choose("cpu", "float32"), choose("cpu")
+    exact, usual = choose_setup("cpu", "float32"), choose_setup("cpu")
     runtimes = [
         open_runtime(onnx, exact),
         open_runtime(onnx, usual),

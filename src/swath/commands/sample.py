@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.errors import UsageError
 from swath.evaluation.sampling import draw_points
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
-from swath.io.layers import Layer, write_layer
+from swath.io.layers import VectorLayer, write_layer
 from swath.io.map_reader import MapFile
 from swath.options import SampleOptions
 from swath.types import Result
@@ -26,9 +26,9 @@ class SampleResult(Result):
     classes: dict[str, int]
 
 
-@verb(SampleOptions)
+@command(SampleOptions)
 def sample(options: SampleOptions) -> SampleResult:
-    """Draw a stratified random sample of a map's pixels, and write their centres as a GeoPackage.
+    """Draw a stratified random sample of a map's pixels, and write their centers as a GeoPackage.
 
     The layer has a column `reference`, empty, for the class code or name that a person sees there.
     It does not tell the mapped class: whoever checks should not know what the map says. `swath area
@@ -60,15 +60,15 @@ def sample(options: SampleOptions) -> SampleResult:
             "reference": np.array([None] * len(places), object),
         }
         facts = {
-            "classes": ", ".join(f"{c.map_code} {c.name}" for c in legend.learnt),
+            "classes": ", ".join(f"{c.map_code} {c.name}" for c in legend.trained),
             "map": mapped.path,
         }
         write_layer(
             options.points,
-            Layer("Point", shapely.points(xy), columns, mapped.grid.crs, "points", facts),
+            VectorLayer("Point", shapely.points(xy), columns, mapped.grid.crs, "points", facts),
         )
     return SampleResult(
         points=str(options.points),
         n=len(places),
-        classes={c.name: int((codes == c.map_code).sum()) for c in legend.learnt},
+        classes={c.name: int((codes == c.map_code).sum()) for c in legend.trained},
     )

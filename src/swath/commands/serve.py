@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pydantic import PrivateAttr
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.errors import DataError
 from swath.options import ServeOptions
 from swath.server.app import create_app
 from swath.server.jobs import Jobs
-from swath.server.registry import Shelf
-from swath.server.security import Rules
+from swath.server.registry import Registry
+from swath.server.security import AccessRules
 from swath.server.uvicorn_server import Server, is_loopback, new_token, wait_for_signal
 from swath.types import Result
 
@@ -48,7 +48,7 @@ class ServeResult(Result):
             self._jobs.stop()
 
 
-@verb(ServeOptions)
+@command(ServeOptions)
 def serve(options: ServeOptions) -> ServeResult:
     """Serve the files under some folders, and nothing else; return while they are being served.
 
@@ -56,11 +56,11 @@ def serve(options: ServeOptions) -> ServeResult:
         DataError: a folder or file does not exist.
         JobError: the port is taken, or the folder for predictions cannot be used.
     """
-    shelf = Shelf([Path(p) for p in options.paths])
+    registry = Registry([Path(p) for p in options.paths])
     jobs = None
     if options.jobs is not None:
         jobs = Jobs(Path(options.jobs).resolve())
-        shelf.add_folder(jobs.work, "predictions")
+        registry.add_folder(jobs.work, "predictions")
     local = is_loopback(options.host)
     token = os.environ.get(TOKEN) or (None if local else new_token())
     if token is not None and len(token) < 16:
@@ -68,9 +68,9 @@ def serve(options: ServeOptions) -> ServeResult:
             f"the token in {TOKEN} has fewer than 16 characters",
             fix="Leave it out, and one is made",
         )
-    rules = Rules(token=token, origins=frozenset(options.allow_origin))
+    rules = AccessRules(token=token, origins=frozenset(options.allow_origin))
     server = Server(
-        create_app(shelf, rules, jobs=jobs, upload=options.upload_mb * 10**6),
+        create_app(registry, rules, jobs=jobs, upload=options.upload_mb * 10**6),
         options.host,
         options.port,
     )
@@ -79,7 +79,7 @@ def serve(options: ServeOptions) -> ServeResult:
         jobs.start()
     shown = f"[{options.host}]" if ":" in options.host else options.host
     result = ServeResult(
-        url=f"http://{shown}:{server.port}/", token=token, files=len(shelf.names())
+        url=f"http://{shown}:{server.port}/", token=token, files=len(registry.names())
     )
     result._server, result._jobs = server, jobs
     return result

@@ -15,12 +15,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.data.layouts.catalog import files_below
 from swath.data.layouts.dfc2019 import KINDS, LEGEND
 from swath.errors import DataError, JobError, ModelError
-from swath.inference.tiled import answers_in
-from swath.io.atomic import alone, fingerprint, whole_file
+from swath.inference.tiled import predict_window
+from swath.io.atomic import atomic_file, exclusive, file_stamps
 from swath.io.raster import Raster
 from swath.models.model import Model
 from swath.options import SubmitOptions
@@ -30,7 +30,7 @@ from swath.types import Result
 log = logging.getLogger(__name__)
 
 UNLABELED = 65
-"""LAS code of pixels without data, and of unlabelled ground where that was learnt as a class."""
+"""LAS code of pixels without data, and of unlabeled ground where that was learnt as a class."""
 
 
 class SubmitResult(Result):
@@ -40,7 +40,7 @@ class SubmitResult(Result):
         archive: the zip file.
         images: number of images.
         heights: whether heights are in it.
-        unlabeled: share of the pixels that are mapped as unlabelled, which the contest counts as
+        unlabeled: share of the pixels that are mapped as unlabeled, which the contest counts as
             wrong.
         seconds: wall time.
     """
@@ -52,7 +52,7 @@ class SubmitResult(Result):
     seconds: float
 
 
-@verb(SubmitOptions)
+@command(SubmitOptions)
 def submit(options: SubmitOptions) -> SubmitResult:
     """Map every image of a folder, and zip the maps flat: `*_CLS.tif` (uint8, LAS codes) and, with heights, `*_AGL.tif`.
 
@@ -65,7 +65,7 @@ def submit(options: SubmitOptions) -> SubmitResult:
         ModelError: the model's bands or classes are not the contest's.
         JobError: the zip file cannot be written.
     """
-    with alone(options.archive):
+    with exclusive(options.archive):
         return _submit(options)
 
 
@@ -82,14 +82,14 @@ def _submit(options: SubmitOptions) -> SubmitResult:
         maps = [
             work / f"{name}{what}.tif" for what in (["AGL"] if model.card.heights else []) + ["CLS"]
         ]
-        done, stamp = work / f"{name}done.txt", json.dumps(fingerprint([str(image.resolve())]))
+        done, stamp = work / f"{name}done.txt", json.dumps(file_stamps([str(image.resolve())]))
         if not done.exists() or done.read_text(encoding="utf-8") != stamp:
             try:
                 _map(model, image, bands, maps)
             except DataError as error:
                 bad.append(error)
                 continue
-            with whole_file(done) as partial:
+            with atomic_file(done) as partial:
                 partial.write_text(stamp, encoding="utf-8")
         made += maps
     if bad:
@@ -99,7 +99,7 @@ def _submit(options: SubmitOptions) -> SubmitResult:
     shutil.rmtree(work, ignore_errors=True)
     if unlabeled:
         log.warning(
-            "%.1f%% of the pixels are mapped as unlabelled, which the contest counts as wrong.",
+            "%.1f%% of the pixels are mapped as unlabeled, which the contest counts as wrong.",
             100 * unlabeled,
         )
     return SubmitResult(
@@ -123,7 +123,7 @@ def _refused(bad: Sequence[DataError], images: int, work: Path) -> DataError:
 
 
 def _share_unlabeled(maps: Sequence[Path]) -> float:
-    """Return the share of the pixels of all class maps that are unlabelled."""
+    """Return the share of the pixels of all class maps that are unlabeled."""
     unlabeled = pixels = 0
     for path in maps:
         if path.stem.endswith("CLS"):
@@ -136,7 +136,7 @@ def _share_unlabeled(maps: Sequence[Path]) -> float:
 def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:
     """Tell which kind of image a model takes."""
     mine = tuple(b.name for b in model.card.bands)
-    strange = {c.map_code for c in model.card.legend.learnt} - {c.map_code for c in LEGEND.classes}
+    strange = {c.map_code for c in model.card.legend.trained} - {c.map_code for c in LEGEND.classes}
     for kind, bands in KINDS.values():
         if mine == bands and not strange:
             return kind, bands
@@ -181,7 +181,7 @@ def _workplace(options: SubmitOptions, model: Model) -> Path:
         if not made_by.exists() or made_by.read_text(encoding="utf-8") != present:
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
-        with whole_file(made_by) as partial:
+        with atomic_file(made_by) as partial:
             partial.write_text(present, encoding="utf-8")
     except OSError as error:
         raise JobError(
@@ -197,19 +197,22 @@ def _map(model: Model, image: Path, bands: Sequence[str], maps: Sequence[Path]) 
         shape = raster.grid.height, raster.grid.width
         codes = np.full(shape, UNLABELED, np.uint8)
         heights = np.full(shape, np.nan, np.float32) if card.heights else None
-        for answer in answers_in(raster, model.engine):
+        for answer in predict_window(raster, model.engine):
             at = answer.window.slices
             codes[at] = np.where(answer.valid, card.legend.decode(answer.indices), UNLABELED)
             if heights is not None:
                 heights[at] = answer.height
     arrays: list[NDArray[Any]] = [codes] if heights is None else [heights, codes]
     for path, array in zip(maps, arrays, strict=True):
-        with whole_file(path) as partial:
+        with atomic_file(path) as partial:
             tifffile.imwrite(partial, array)
 
 
 def _zip(archive: Path, files: Sequence[Path]) -> None:
-    with whole_file(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as out:
+    with (
+        atomic_file(archive) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as out,
+    ):
         for file in track(files, "zipping", len(files)):
             entry = zipfile.ZipInfo(file.name)  # its fixed date makes equal maps equal files
             entry.compress_type = zipfile.ZIP_DEFLATED

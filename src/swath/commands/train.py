@@ -22,26 +22,26 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.inference.memory import freed_memory_kept
 from swath.inference.tiled import Engine
-from swath.io.atomic import alone, whole_file
+from swath.io.atomic import atomic_file, exclusive
 from swath.models.model import Model
 from swath.models.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
 from swath.training.averaging import Averaging
-from swath.training.callbacks import STRETCH, Budget, Checkpoints, Course, WholeCheckpoints
+from swath.training.callbacks import STRETCH, Budget, Checkpoints, TrainingClock, WholeCheckpoints
 from swath.training.classic_views import ClassicViews
-from swath.training.export import Taught, engine_of, pack_model
-from swath.training.finetune import spec_like, take_over
+from swath.training.export import TrainedNetwork, engine_of, pack_model
+from swath.training.finetune import spec_like, transfer_weights
 from swath.training.patches import Batches, Patches, class_shares
-from swath.training.pixel_branch import teach_pixels
-from swath.training.prefetch import Ahead, threads_beside
+from swath.training.pixel_branch import train_pixel_branch
+from swath.training.prefetch import Prefetcher, threads_beside
 from swath.training.recipes import Recipe, recipe_of
-from swath.training.sampler import Ground
-from swath.training.task import Teacher
+from swath.training.sampler import PatchSampler
+from swath.training.task import TrainingTask
 from swath.training.validation import Validation, pixels_per_second
 from swath.types import Result
 
@@ -60,7 +60,7 @@ LOOKED_AT = 100
 
 
 class ClassSampling(Result):
-    """A class's share of the labelled training pixels, and of those that patches show, 0..1 both."""
+    """A class's share of the labeled training pixels, and of those that patches show, 0..1 both."""
 
     name: str
     share: float
@@ -73,7 +73,7 @@ class TrainResult(Result):
     Attributes:
         model: path of the model file.
         seconds: wall time of the training loop with its validation, without packing.
-        steps: optimiser steps taken; `--steps` with this number repeats the run.
+        steps: optimizer steps taken; `--steps` with this number repeats the run.
         pixels_per_second: patch pixels over step time.
         waited: share of the time of steps and of waiting for their batches that was waiting, 0..1.
         validation_miou: mean IoU on the validation split, None without one.
@@ -93,7 +93,7 @@ class TrainResult(Result):
     sampling: list[ClassSampling]
 
 
-@verb(TrainOptions)
+@command(TrainOptions)
 def train(options: TrainOptions) -> TrainResult:
     """Teach a network on the training split, and pack it into a model file.
 
@@ -103,7 +103,7 @@ def train(options: TrainOptions) -> TrainResult:
         JobError: weights are not to be had, the interrupted training to resume was another, or the
             disk is full.
     """
-    with nullcontext() if _follows() else alone(options.model):
+    with nullcontext() if _follows() else exclusive(options.model):
         return _train(options)
 
 
@@ -126,16 +126,18 @@ def _train(options: TrainOptions) -> TrainResult:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     work = _workplace(options, dataset, network.spec, recipe)
     batches = _batches(dataset, recipe, options.seed)
-    teacher = Teacher(network, recipe, _pixels(dataset))
+    training_task = TrainingTask(network, recipe, _pixels(dataset))
     budget = _budget(options, batches)
     last = work / "last.ckpt"
     before = 0.0
     if options.from_ is None and not last.exists():
-        before = teach_pixels(network, batches, teacher.loss, *_first_lesson(budget, recipe))
+        before = train_pixel_branch(
+            network, batches, training_task.loss, *_first_lesson(budget, recipe)
+        )
     engine = engine_of(network, dataset, recipe.heads == "per-class")
-    ahead = Ahead(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
+    ahead = Prefetcher(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
     averaging = Averaging(recipe.average) if recipe.average else None
-    course = Course(
+    course = TrainingClock(
         ahead,
         budget,
         lambda: _validation(dataset, engine, budget, recipe, options.seed),
@@ -147,7 +149,7 @@ def _train(options: TrainOptions) -> TrainResult:
         trainer = _trainer(
             options, [*([averaging] if averaging else []), course, _checkpoints(work)]
         )
-        _fit(trainer, teacher, ahead, last if last.exists() else None)
+        _fit(trainer, training_task, ahead, last if last.exists() else None)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # the first process packs the model
     if Dataset(options.dataset).manifest.digest != dataset.manifest.digest:
@@ -155,17 +157,17 @@ def _train(options: TrainOptions) -> TrainResult:
             "the dataset has changed while it was learnt", file=dataset.folder, fix="Train again"
         )
     together = trainer.world_size * options.accumulate
-    taught = Taught(
+    trained = TrainedNetwork(
         network,
         recipe,
         first_weights,
         str(trainer.precision),
         course.steps,
         course.seconds,
-        batches.batch(0).recoloured().pixels[:4].numpy(),
+        batches.batch(0).recolored().pixels[:4].numpy(),
         course.curve,
     )
-    card = pack_model(options, dataset, taught)
+    card = pack_model(options, dataset, trained)
     shutil.rmtree(work, ignore_errors=True)
     return TrainResult(
         model=str(options.model),
@@ -173,7 +175,7 @@ def _train(options: TrainOptions) -> TrainResult:
         steps=course.steps,
         pixels_per_second=course.pixels_per_second(together),
         waited=course.waited,
-        validation_miou=taught.validation_miou,
+        validation_miou=trained.validation_miou,
         first_weights=first_weights,
         parameters=card.parameters,
         sampling=_sampling(dataset, batches),
@@ -185,7 +187,7 @@ def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[N
     if options.from_ is not None:
         model = Model(options.from_)
         network = Network(spec_like(model, dataset.manifest, recipe))
-        return network, take_over(network, model, dataset.manifest)
+        return network, transfer_weights(network, model, dataset.manifest)
     network = Network(_spec(dataset, options, recipe))
     if recipe.network == "classic":
         return network, "none"
@@ -193,14 +195,14 @@ def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[N
 
 
 def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
-    ground = Ground(
+    ground = PatchSampler(
         dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights, recipe.ignore_borders
     )
     return {"patches": Patches, "classic": ClassicViews}[recipe.views](ground, recipe, seed)
 
 
 def _pixels(dataset: Dataset) -> list[int]:
-    """Count labelled training pixels by class."""
+    """Count labeled training pixels by class."""
     totals: list[int] = np.sum(
         [s.counts for s in dataset.manifest.of("train") if s.counts], axis=0
     ).tolist()
@@ -209,7 +211,7 @@ def _pixels(dataset: Dataset) -> list[int]:
 
 def _sampling(dataset: Dataset, batches: Batches) -> list[ClassSampling]:
     """Say what share each class has in the training split, and in the patches that are drawn from it."""
-    pixels, classes = _pixels(dataset), dataset.manifest.legend.learnt
+    pixels, classes = _pixels(dataset), dataset.manifest.legend.trained
     drawn = class_shares(batches, math.ceil(LOOKED_AT / batches.recipe.batch), len(classes))
     return [
         ClassSampling(name=c.name, share=pixels[i] / sum(pixels), drawn=float(drawn[i]))
@@ -263,7 +265,9 @@ class _SignalsAsTheyWere(Callback):
             signal.signal(signal.SIGTERM, self._before)
 
 
-def _fit(trainer: Trainer, teacher: Teacher, ahead: Ahead, checkpoint: Path | None) -> None:
+def _fit(
+    trainer: Trainer, training_task: TrainingTask, ahead: Prefetcher, checkpoint: Path | None
+) -> None:
     """Run the loop; Ctrl-C, which Lightning turns into an exit, becomes an error that says how to go on.
 
     Raises:
@@ -272,7 +276,7 @@ def _fit(trainer: Trainer, teacher: Teacher, ahead: Ahead, checkpoint: Path | No
     before = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(
-            teacher,
+            training_task,
             ahead,
             ckpt_path=None if checkpoint is None else str(checkpoint),
             weights_only=True,
@@ -301,7 +305,7 @@ def _spec(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> NetworkSpe
     The classic network takes all values as they are.
     """
     manifest = dataset.manifest
-    bands, classes = manifest.bands, len(manifest.legend.learnt)
+    bands, classes = manifest.bands, len(manifest.legend.trained)
     if recipe.network == "classic":
         raw = (0.0,) * len(bands), (1.0,) * len(bands)
         return NetworkSpec(CLASSIC, CLASSIC, classes, *raw, recipe.widths, 0, recipe.heights)
@@ -366,7 +370,7 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
         if options.resume and not (work / "last.ckpt").exists():
             log.warning("%s: nothing to resume here, so training starts afresh.", work)
         work.mkdir(parents=True, exist_ok=True)
-        with whole_file(settings) as partial:
+        with atomic_file(settings) as partial:
             partial.write_text(present, encoding="utf-8")
     except OSError as error:
         raise JobError(

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from pydantic import PrivateAttr
 
-from swath.commands.base import verb
+from swath.commands.base import command
 from swath.errors import DataError
-from swath.geo.geobox import Grid, grid_of
+from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.raster import open_raster
-from swath.legend import Legend, pack, read_legend
+from swath.legend import Legend, pack_rgb, read_legend
 from swath.models.model import Model
 from swath.options import ViewOptions
 from swath.server.app import create_app
-from swath.server.layer import Hint, Layer, driver_of
-from swath.server.registry import Shelf
-from swath.server.security import Rules
+from swath.server.layer import Hint, MapLayer, driver_of
+from swath.server.registry import Registry
+from swath.server.security import AccessRules
 from swath.server.uvicorn_server import Server, wait_for_signal
 from swath.server.viewer_api import belonging, describe
 from swath.types import Result
@@ -48,7 +48,7 @@ class ViewResult(Result):
         self._server.close()
 
 
-@verb(ViewOptions)
+@command(ViewOptions)
 def view(options: ViewOptions) -> ViewResult:
     """Serve a page that shows a map, its image and what belongs to them; return while it is being served.
 
@@ -57,9 +57,9 @@ def view(options: ViewOptions) -> ViewResult:
         UsageError: the class file is wrong.
         JobError: the port is taken.
     """
-    shelf, names = _shelve(options)
-    layers = [str(row["name"]) for row in describe(shelf, names)["layers"]]
-    server = Server(create_app(shelf, Rules(), first=names), "127.0.0.1", options.port)
+    registry, names = _shelve(options)
+    layers = [str(row["name"]) for row in describe(registry, names)["layers"]]
+    server = Server(create_app(registry, AccessRules(), first=names), "127.0.0.1", options.port)
     server.start()
     result = ViewResult(url=f"http://127.0.0.1:{server.port}/", layers=layers)
     result._server = server
@@ -68,23 +68,26 @@ def view(options: ViewOptions) -> ViewResult:
     return result
 
 
-def _shelve(options: ViewOptions) -> tuple[Shelf, list[str]]:
+def _shelve(options: ViewOptions) -> tuple[Registry, list[str]]:
     """Put the files on a shelf: the first as a map if it can be one, with what `predict` wrote beside it, then the others."""
-    shelf = Shelf()
+    registry = Registry()
     path = Path(options.map)
     legend = _legend(options)
-    names = [shelf.add(path, Hint(legend=legend))]
-    first = shelf.layer(names[0])
+    names = [registry.add(path, Hint(legend=legend))]
+    first = registry.layer(names[0])
     given = [Path(p) for p in (options.image, *options.more) if p is not None]
     beside = [path.with_name(name) for name in belonging(path.name)]
     for other in [*given, *(p for p in beside if p.is_file() and p not in given)]:
-        names.append(shelf.add(other, Hint(grid=_borrowed(other, first))))
-    if options.truth is not None:
-        truth = Path(options.truth)
+        names.append(registry.add(other, Hint(grid=_borrowed(other, first))))
+    if options.reference is not None:
+        reference = Path(options.reference)
         names.append(
-            shelf.add(truth, Hint("truth", legend or _own(first, truth), _borrowed(truth, first)))
+            registry.add(
+                reference,
+                Hint("truth", legend or _own(first, reference), _borrowed(reference, first)),
+            )
         )
-    return shelf, list(dict.fromkeys(names))
+    return registry, list(dict.fromkeys(names))
 
 
 def _legend(options: ViewOptions) -> Legend | None:
@@ -95,31 +98,31 @@ def _legend(options: ViewOptions) -> Legend | None:
     return Model(path).card.legend if path.suffix == ".swath" else read_legend(path)
 
 
-def _own(first: Layer, truth: Path) -> Legend:
-    """Return the map's own classes for the labels: told apart by their colours where the labels are colours."""
+def _own(first: MapLayer, reference: Path) -> Legend:
+    """Return the map's own classes for the labels: told apart by their colors where the labels are colors."""
     if first.legend is None:
         raise DataError(
             "it is not a map, so its classes are not known",
             file=first.path,
             fix="Give --classes FILE",
         )
-    with open_raster(truth, driver_of(truth)) as dataset:
+    with open_raster(reference, driver_of(reference)) as dataset:
         painted = dataset.count >= 3
     if not painted:
         return first.legend
     return Legend(
-        tuple(replace(c, codes=(pack(c.color),)) for c in first.legend.learnt),
+        tuple(replace(c, codes=(pack_rgb(c.color),)) for c in first.legend.trained),
         "color",
         str(first.path),
     )
 
 
-def _borrowed(path: Path, first: Layer) -> Grid | None:
+def _borrowed(path: Path, first: MapLayer) -> GeoBox | None:
     """Return the map's grid for a file of the same size that has no CRS, such as a photograph of the same scene."""
     if first.grid.crs is None or not path.is_file():
         return None
     with open_raster(path, driver_of(path)) as dataset:
-        own = grid_of(dataset)
+        own = geobox_of(dataset)
     return (
         first.grid
         if own.crs is None and (own.height, own.width) == (first.grid.height, first.grid.width)

@@ -3,7 +3,7 @@
 A dataset is a folder with `dataset.json` and one memory-mapped NumPy array an image: `pixels/`
 (rows, columns, bands) in the source's dtype, `labels/` (rows, columns) class indices with `IGNORE`,
 `valid/` (rows, columns) bool where an image has nodata, and `heights/` (rows, columns) float32
-metres above ground, NaN unknown, where the source has them. A *sample* is a window of an image with
+meters above ground, NaN unknown, where the source has them. A *sample* is a window of an image with
 a group and a split; the windows of an image do not overlap.
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.latitude import with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.legend import IGNORE, Legend
@@ -38,14 +38,14 @@ OPEN_FILES = 256
 """Stored arrays that are kept open; a process may not have as many files open as a dataset has images."""
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-"""The splits whose samples are labelled."""
+"""The splits whose samples are labeled."""
 
 
-class _Frozen(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Band(_Frozen):
+class Band(_FrozenModel):
     """A band and its statistics over the valid pixels of the training split."""
 
     name: str
@@ -55,7 +55,7 @@ class Band(_Frozen):
     max: float
 
 
-class Image(_Frozen):
+class Image(_FrozenModel):
     """One stored image; file names are relative to the dataset's folder.
 
     With `latitude`, that of each pixel is worked out as it is read, and is its last band.
@@ -68,11 +68,11 @@ class Image(_Frozen):
     valid: str | None
     heights: str | None = None
     latitude: bool = False
-    grid: Grid
+    grid: GeoBox
 
 
-class Sample(_Frozen):
-    """A window of an image, its place and its split; `counts` are labelled pixels by class index."""
+class Sample(_FrozenModel):
+    """A window of an image, its place and its split; `counts` are labeled pixels by class index."""
 
     name: str
     image: int
@@ -82,7 +82,7 @@ class Sample(_Frozen):
     counts: list[int]
 
 
-class Manifest(_Frozen):
+class Manifest(_FrozenModel):
     """All that is known of a dataset but its pixels (`dataset.json`)."""
 
     format_version: int = FORMAT_VERSION
@@ -137,7 +137,7 @@ class StoredImage:
         self.grid = image.grid
         self._folder = folder
         self._image = image
-        self._opened = opened or mapped
+        self._opened = opened or open_array
 
     def read(self, window: Window) -> Pixels:
         """Return values (bands, rows, columns) and validity (rows, columns) of a window inside the image.
@@ -163,13 +163,13 @@ class StoredImage:
         return Pixels(values, valid)
 
     def read_labels(self, window: Window) -> NDArray[np.uint8]:
-        """Return class indices (rows, columns); all `IGNORE` for an unlabelled image."""
+        """Return class indices (rows, columns); all `IGNORE` for an unlabeled image."""
         if self._image.labels is None:
             return np.full((window.height, window.width), IGNORE, np.uint8)
         return self._part(self._image.labels, window)
 
     def read_heights(self, window: Window) -> NDArray[np.float32]:
-        """Return heights above ground in metres (rows, columns), float32, NaN where unknown."""
+        """Return heights above ground in meters (rows, columns), float32, NaN where unknown."""
         if self._image.heights is None:
             return np.full((window.height, window.width), np.nan, np.float32)
         return self._part(self._image.heights, window)
@@ -195,11 +195,11 @@ class Dataset:
     @cached_property
     def images(self) -> list[StoredImage]:
         """The stored images, in the manifest's order."""
-        opened = lru_cache(OPEN_FILES)(mapped)
+        opened = lru_cache(OPEN_FILES)(open_array)
         return [StoredImage(self.folder, image, opened) for image in self.manifest.images]
 
 
-def mapped(path: Path) -> NDArray[Any]:
+def open_array(path: Path) -> NDArray[Any]:
     """Open a stored array without reading it.
 
     Raises:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from swath.data.dataset import HEIGHTS, MANIFEST, SPLITS, Dataset, Manifest, StoredImage
-from swath.data.splits import Place, buffered
+from swath.data.splits import Area, buffered
 from swath.data.statistics import band_statistics, count_labels, erase_labels
 from swath.errors import DataError
 from swath.types import SplitName
 
 
 def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
-    """Divide the labelled groups into k folds of about equally many labelled pixels.
+    """Divide the labeled groups into k folds of about equally many labeled pixels.
 
     Groups are taken from the largest to the smallest (equal ones in an order drawn by seed), each
     into the smallest fold.
@@ -26,12 +26,12 @@ def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
     """
     sizes: dict[str, int] = {}
     for sample in dataset.manifest.samples:
-        labelled = sum(sample.counts)
-        if labelled:
-            sizes[sample.group] = sizes.get(sample.group, 0) + labelled
+        labeled = sum(sample.counts)
+        if labeled:
+            sizes[sample.group] = sizes.get(sample.group, 0) + labeled
     if len(sizes) < k:
         raise DataError(
-            f"it has {len(sizes)} labelled group(s), too few for {k} folds",
+            f"it has {len(sizes)} labeled group(s), too few for {k} folds",
             file=dataset.folder,
             fix="Give fewer --folds",
         )
@@ -47,7 +47,7 @@ def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
 def resplit(dataset: Dataset, folder: Path, test: Sequence[str]) -> Manifest:
     """Make a dataset of the same images with another split: some groups for testing, and all others for training.
 
-    Pixels are linked, labels copied where neighbours of the test groups must lose theirs (see
+    Pixels are linked, labels copied where neighbors of the test groups must lose theirs (see
     `splits.buffered`), and statistics measured anew, so that nothing of the test groups is known to
     the training.
 
@@ -65,13 +65,13 @@ def resplit(dataset: Dataset, folder: Path, test: Sequence[str]) -> Manifest:
     for name in ("pixels", "valid", HEIGHTS):
         if (dataset.folder / name).is_dir():
             (folder / name).symlink_to((dataset.folder / name).resolve(), target_is_directory=True)
-    labelled = [s for s in manifest.samples if s.split in SPLITS]
+    labeled = [s for s in manifest.samples if s.split in SPLITS]
     split_of: dict[str, SplitName] = {
-        s.group: "test" if s.group in set(test) else "train" for s in labelled
+        s.group: "test" if s.group in set(test) else "train" for s in labeled
     }
-    spots = [Place(s.name, s.image, s.window, s.group) for s in labelled]
+    spots = [Area(s.name, s.image, s.window, s.group) for s in labeled]
     several = {
-        s.image for s in labelled if len({o.group for o in labelled if o.image == s.image}) > 1
+        s.image for s in labeled if len({o.group for o in labeled if o.image == s.image}) > 1
     }
     for number, image in enumerate(manifest.images):
         if image.labels is None:
@@ -80,7 +80,7 @@ def resplit(dataset: Dataset, folder: Path, test: Sequence[str]) -> Manifest:
             shutil.copyfile(dataset.folder / image.labels, folder / image.labels)
         else:
             (folder / image.labels).symlink_to((dataset.folder / image.labels).resolve())
-    sides = [min(s.window.height, s.window.width) for s in labelled if s.image in several]
+    sides = [min(s.window.height, s.window.width) for s in labeled if s.image in several]
     for place, window in buffered(spots, split_of, int(np.median(sides)) // 16 if sides else 0):
         erase_labels(folder / str(manifest.images[place.image].labels), window)
     images = [StoredImage(folder, image) for image in manifest.images]
@@ -91,7 +91,7 @@ def resplit(dataset: Dataset, folder: Path, test: Sequence[str]) -> Manifest:
                 "counts": count_labels(images[s.image], s.window, manifest.legend),
             }
         )
-        for s in labelled
+        for s in labeled
     ]
     bands = band_statistics(
         [s for s in samples if s.split == "train"], images, [b.name for b in manifest.bands]

@@ -33,12 +33,12 @@ class Moments:
         if not n:
             return
         values = np.ascontiguousarray(values)
-        centred = values.astype(np.float64)
-        mean = centred.mean(axis=1)
-        centred -= mean[:, None]
+        centerd = values.astype(np.float64)
+        mean = centerd.mean(axis=1)
+        centerd -= mean[:, None]
         delta = mean - self.mean
         total = self.count + n
-        self._square += np.einsum("bn,bn->b", centred, centred) + delta**2 * self.count * n / total
+        self._square += np.einsum("bn,bn->b", centerd, centerd) + delta**2 * self.count * n / total
         self.mean += delta * n / total
         self.count = total
         self.low = np.minimum(self.low, values.min(axis=1))

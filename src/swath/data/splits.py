@@ -1,8 +1,8 @@
 """Splits by place: which windows of which images may teach, and which may judge.
 
 A split is made of groups, never of pixels or patches: samples that see the same ground share a
-group, and a group is wholly in one split. Where neighbours of one raster fall into different
-splits, a buffer between them is left unlabelled.
+group, and a group is wholly in one split. Where neighbors of one raster fall into different
+splits, a buffer between them is left unlabeled.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from swath.errors import UsageError
-from swath.geo.geobox import Grid
-from swath.geo.tiling import Window, blocks, gap
+from swath.geo.geobox import GeoBox
+from swath.geo.tiling import Window, iter_blocks, window_distance
 from swath.types import SplitName
 
 LARGEST_BLOCK = 4096
@@ -22,7 +22,7 @@ LARGEST_BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class Place:
+class Area:
     """A window of an image, with the group of all that see the same ground."""
 
     name: str
@@ -31,9 +31,9 @@ class Place:
     group: str
 
 
-def places(
-    image: int, name: str, grid: Grid, group: str | None, block: int, prefix: bool
-) -> Iterator[Place]:
+def areas(
+    image: int, name: str, grid: GeoBox, group: str | None, block: int, prefix: bool
+) -> Iterator[Area]:
     """Yield the whole image as one place of its group, or its blocks as a group each where it has none.
 
     Args:
@@ -45,31 +45,29 @@ def places(
         prefix: whether block names begin with the image's name (there are several images).
     """
     if group is not None:
-        yield Place(name, image, grid.window, group)
+        yield Area(name, image, grid.window, group)
         return
-    for number, window in blocks(grid.height, grid.width, block):
-        yield Place(
-            f"{name}/{number}", image, window, f"{name}/{number}" if prefix else str(number)
-        )
+    for number, window in iter_blocks(grid.height, grid.width, block):
+        yield Area(f"{name}/{number}", image, window, f"{name}/{number}" if prefix else str(number))
 
 
-def default_block(grids: Sequence[Grid]) -> int:
+def default_block(grids: Sequence[GeoBox]) -> int:
     """Return the side of a block: an eighth of the longest side, a multiple of 32, at least 64, at most `LARGEST_BLOCK`."""
     longest = max(max(g.height, g.width) for g in grids)
     return min(LARGEST_BLOCK, max(64, -(-longest // 8 // 32) * 32))
 
 
 def buffered(
-    places: Sequence[Place], split_of: dict[str, SplitName], buffer: int
-) -> Iterator[tuple[Place, Window]]:
+    places: Sequence[Area], split_of: dict[str, SplitName], buffer: int
+) -> Iterator[tuple[Area, Window]]:
     """Yield the parts of training and validation places that lie within `buffer` pixels of a place of another split.
 
     Test places stay whole; validation places give way to test, training places to both.
     """
     rank = {"test": 0, "val": 1, "train": 2, "unlabeled": 3}
-    # Places that are near each other begin in one cell or in neighbouring ones.
+    # Places that are near each other begin in one cell or in neighboring ones.
     side = buffer + max((max(p.window.height, p.window.width) for p in places), default=1)
-    cells: dict[tuple[int, int, int], list[Place]] = {}
+    cells: dict[tuple[int, int, int], list[Area]] = {}
     for place in places:
         cells.setdefault(
             (place.image, place.window.row // side, place.window.col // side), []
@@ -81,7 +79,10 @@ def buffered(
             (place.image, r, c) for r in range(row - 1, row + 2) for c in range(col - 1, col + 2)
         ]
         for other in (p for cell in around for p in cells.get(cell, ())) if buffer and mine else ():
-            if rank[split_of[other.group]] < mine and gap(place.window, other.window) < buffer:
+            if (
+                rank[split_of[other.group]] < mine
+                and window_distance(place.window, other.window) < buffer
+            ):
                 yield place, other.window.grow(buffer).within(place.window)
 
 

@@ -1,4 +1,4 @@
-"""Measuring what a dataset stores: labelled pixels of a window, and statistics of bands."""
+"""Measuring what a dataset stores: labeled pixels of a window, and statistics of bands."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from swath.data.dataset import Band, Sample, StoredImage
 from swath.data.moments import Moments
 from swath.errors import DataError
-from swath.geo.geobox import Grid, chunks
+from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
 from swath.legend import IGNORE, Legend
 from swath.progress import track
 
 
 def count_labels(image: StoredImage, window: Window, legend: Legend) -> list[int]:
-    """Count labelled pixels by class index."""
+    """Count labeled pixels by class index."""
     total = np.zeros(256, np.int64)
     for piece in pieces(window):
         total += np.bincount(image.read_labels(piece).ravel(), minlength=256)
-    counts: list[int] = total[: len(legend.learnt)].tolist()
+    counts: list[int] = total[: len(legend.trained)].tolist()
     return counts
 
 
 def pieces(window: Window) -> Iterator[Window]:
     """Yield parts of a window that are small enough to be worked on in little memory."""
-    for part in chunks(Grid(window.height, window.width)):
+    for part in chunks(GeoBox(window.height, window.width)):
         yield Window(window.row + part.row, window.col + part.col, part.height, part.width)
 
 
@@ -65,7 +65,7 @@ def band_statistics(
 
 
 def totals(samples: Sequence[Sample], n: int) -> NDArray[np.int64]:
-    """Add up the labelled pixels of samples by class index, shape (n,)."""
+    """Add up the labeled pixels of samples by class index, shape (n,)."""
     return (
         np.sum([s.counts for s in samples], axis=0, dtype=np.int64)
         if samples

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.data.dataset import Dataset
-from swath.geo.scale import zoom_of
+from swath.geo.scale import zoom_for
 from swath.geo.tiling import Window
 from swath.inference.tiled import Engine
 from swath.inference.tta import resample
@@ -79,7 +79,7 @@ def measure_halo(engine: Engine, dataset: Dataset) -> Measured:
             halo,
         )
         return Measured(halo, None, context)
-    rates = by_distance(engine, strips)
+    rates = changes_by_distance(engine, strips)
     if context == "global":
         return Measured(
             GLOBAL_HALO, share(rates, GLOBAL_HALO, GLOBAL_SIDE - 2 * GLOBAL_HALO), context
@@ -102,7 +102,9 @@ def find_context(engine: Engine, bands: int) -> Literal["local", "global"]:
     return "global" if float(np.abs(ends[0] - ends[1]).max()) > 1e-5 * max(size, 1.0) else "local"
 
 
-def by_distance(engine: Engine, strips: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+def changes_by_distance(
+    engine: Engine, strips: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float64]:
     """Return the share of labels that differ at each distance, in pixels, from where an image is cut in two.
 
     Args:
@@ -141,7 +143,7 @@ def _strip(dataset: Dataset, image: int, stride: int) -> NDArray[np.float32] | N
     """
     source = dataset.images[image]
     grid = source.grid
-    zoom = zoom_of(grid.gsd, dataset.manifest.gsd)
+    zoom = zoom_for(grid.gsd, dataset.manifest.gsd)
     if max(grid.height, grid.width) * zoom < LONG or min(grid.height, grid.width) * zoom < WIDE:
         return None
     unit = 2 * stride * zoom.denominator

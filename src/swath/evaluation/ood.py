@@ -1,7 +1,7 @@
 """How unlike the ground a model was taught on an image is, by the statistics of its bands and by what the network makes of it.
 
 Patches are described by a few numbers each, and an image by their mean: how bright it is, the steps
-from band to band, how much each band varies and how rough it is, how neighbouring bands go
+from band to band, how much each band varies and how rough it is, how neighboring bands go
 together, and of every class the network's mean score, with the energy of all. How far that is from
 the training images is their Mahalanobis distance; how far is too far is learnt from how far each
 training group is from all others.
@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.data.dataset import Dataset
-from swath.geo.geobox import Grid
-from swath.geo.scale import zoom_of
-from swath.geo.tiling import Pixels, Window, blocks
-from swath.inference.tiled import Engine, Source, answers_in
+from swath.geo.geobox import GeoBox
+from swath.geo.scale import zoom_for
+from swath.geo.tiling import Pixels, Window, iter_blocks
+from swath.inference.tiled import Engine, PixelSource, predict_window
 from swath.inference.tta import resample
-from swath.models.card import Familiarity
+from swath.models.card import OodStatistics
 
 SIDE = 128
 """Side of a patch, in pixels."""
@@ -42,10 +42,10 @@ SHRINK = 0.1
 
 
 @dataclass(frozen=True)
-class _Patch:
+class _PatchSource:
     """A patch as a source of pixels of its own."""
 
-    grid: Grid
+    grid: GeoBox
     pixels: Pixels
 
     def read(self, window: Window) -> Pixels:
@@ -54,7 +54,7 @@ class _Patch:
         return Pixels(self.pixels.values[:, rows, cols], self.pixels.valid[rows, cols])
 
 
-def learn(dataset: Dataset, engine: Engine) -> Familiarity | None:
+def fit_ood(dataset: Dataset, engine: Engine) -> OodStatistics | None:
     """Describe the training split, and measure how far its groups are from each other; None where nearly all of it is nodata.
 
     Args:
@@ -86,7 +86,7 @@ def learn(dataset: Dataset, engine: Engine) -> Familiarity | None:
         if len(rows) > 1
     ]
     mean, precision = _fit(rows)
-    return Familiarity(
+    return OodStatistics(
         mean=[float(f"{v:.7g}") for v in mean],
         precision=[[float(f"{v:.7g}") for v in row] for row in precision],
         threshold=max([1.0, *apart]),
@@ -94,10 +94,10 @@ def learn(dataset: Dataset, engine: Engine) -> Familiarity | None:
     )
 
 
-def distance(
-    source: Source, engine: Engine, known: Familiarity
+def ood_distance(
+    source: PixelSource, engine: Engine, known: OodStatistics
 ) -> tuple[float, NDArray[np.float64]]:
-    """Return how far an image is from the training data, 1 being usual, and its mean description (see `describe`).
+    """Return how far an image is from the training data, 1 being usual, and its mean description (see `describe_image`).
 
     An image without enough valid pixels is infinitely far.
     """
@@ -110,7 +110,7 @@ def distance(
     ), mean
 
 
-def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+def describe_image(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the description of a patch.
 
     Args:
@@ -120,7 +120,7 @@ def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]
     Returns:
         Mean of all bands, step from the mean of each band to the next in units of the mean
         deviation, deviation of each band, roughness (log of the mean step between columns),
-        correlation of neighbouring bands, mean score of each class, and energy; float64.
+        correlation of neighboring bands, mean score of each class, and energy; float64.
     """
     valid = pixels.valid
     values = pixels.values[:, valid].astype(np.float64)
@@ -128,8 +128,8 @@ def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]
     both = valid[:, 1:] & valid[:, :-1]
     changes = np.abs(np.diff(pixels.values.astype(np.float64), axis=2))[:, both]
     rough = np.log1p(changes.mean(axis=1) if changes.shape[1] else np.zeros(len(mean)))
-    centred = (values - mean[:, None]) / np.maximum(deviation, 1e-9)[:, None]
-    together = (centred[1:] * centred[:-1]).mean(axis=1)
+    centerd = (values - mean[:, None]) / np.maximum(deviation, 1e-9)[:, None]
+    together = (centerd[1:] * centerd[:-1]).mean(axis=1)
     own = scores[:, valid].astype(np.float64)
     top = own.max(axis=0)
     energy = (top + np.log(np.exp(own - top).sum(axis=0))).mean()
@@ -140,17 +140,17 @@ def describe(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]
 
 
 def _describe_patches(
-    source: Source, area: Window, engine: Engine, most: int
+    source: PixelSource, area: Window, engine: Engine, most: int
 ) -> NDArray[np.float64]:
     """Describe patches evenly spread over an area, at most so many: (patches, numbers); mostly nodata ones are left out.
 
     They are described as the network sees them, at the scale that it knows.
     """
-    zoom = zoom_of(source.grid.gsd, engine.gsd)
+    zoom = zoom_for(source.grid.gsd, engine.gsd)
     side = SIDE // zoom.numerator * zoom.denominator
     every = [
         Window(w.row + area.row, w.col + area.col, w.height, w.width)
-        for _, w in blocks(area.height, area.width, side)
+        for _, w in iter_blocks(area.height, area.width, side)
     ]
     whole = [w for w in every if min(w.height, w.width) >= side // 2] or every
     rows = []
@@ -158,13 +158,13 @@ def _describe_patches(
         pixels = _scaled(source.read(window), zoom, engine.fill)
         if not pixels.valid.size or pixels.valid.mean() < 0.5:
             continue
-        patch = _Patch(Grid(*pixels.valid.shape), pixels)
+        patch = _PatchSource(GeoBox(*pixels.valid.shape), pixels)
         scores = np.zeros((engine.classes or 1, *pixels.valid.shape), np.float32)
-        for answer in answers_in(patch, engine):
+        for answer in predict_window(patch, engine):
             if answer.scores is not None:
                 rows_at, cols_at = answer.window.slices
                 scores[:, rows_at, cols_at] = answer.scores[: engine.classes]
-        rows.append(describe(pixels, scores))
+        rows.append(describe_image(pixels, scores))
     return np.array(rows)
 
 

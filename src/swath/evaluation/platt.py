@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from swath.data.dataset import Dataset, Sample
-from swath.evaluation.scoring import labelled_scores
+from swath.evaluation.scoring import labeled_scores
 from swath.inference.tiled import Engine
 
 
-def calibrate(
+def fit_platt(
     dataset: Dataset, samples: Sequence[Sample], engine: Engine
 ) -> tuple[Tensor, Tensor, list[float]]:
     """Fit a line to each class's score that makes it the log-odds of the class, and find the threshold of the best F1.
@@ -30,8 +30,8 @@ def calibrate(
 
     Source: Platt 1999, "Probabilistic outputs for support vector machines".
     """
-    scores, labels = labelled_scores(dataset, samples, engine)
-    truth = F.one_hot(torch.from_numpy(labels.astype(np.int64)), scores.shape[1]).double()
+    scores, labels = labeled_scores(dataset, samples, engine)
+    reference = F.one_hot(torch.from_numpy(labels.astype(np.int64)), scores.shape[1]).double()
     raw = torch.from_numpy(scores).double()
     log_gain, offset = (
         torch.zeros(scores.shape[1], dtype=torch.float64, requires_grad=True) for _ in range(2)
@@ -41,7 +41,7 @@ def calibrate(
     def closure() -> Tensor:
         optimizer.zero_grad()
         # The small term keeps a class that these samples lack where it was.
-        loss = F.binary_cross_entropy_with_logits(raw * log_gain.exp() + offset, truth)
+        loss = F.binary_cross_entropy_with_logits(raw * log_gain.exp() + offset, reference)
         loss = loss + 1e-4 * (log_gain.square().mean() + offset.square().mean())
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
@@ -53,11 +53,11 @@ def calibrate(
     return gain.float(), offset.detach().float(), thresholds
 
 
-def best_threshold(shares: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+def best_threshold(shares: NDArray[np.float64], reference: NDArray[np.bool_]) -> float:
     """Return the probability from which on calling a pixel the class gives the best F1; 0.5 where no pixel has the class."""
-    if not truth.any():
+    if not reference.any():
         return 0.5
     order = np.argsort(-shares)
-    hits = np.cumsum(truth[order])
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + truth.sum())
+    hits = np.cumsum(reference[order])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + reference.sum())
     return float(shares[order[int(f1.argmax())]])

@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.data.dataset import Dataset, Sample, StoredImage
-from swath.data.splits import Place as Block
-from swath.data.splits import default_block, places
+from swath.data.splits import Area as Block
+from swath.data.splits import areas, default_block
 from swath.errors import DataError
-from swath.geo.geobox import Grid, chunks
+from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
-from swath.io.labels import UNLABELLED, Labels, RasterLabels, VectorLabels
+from swath.io.labels import UNLABELED, Labels, RasterLabels, VectorLabels
 from swath.io.map_reader import MapFile
 from swath.io.vector import EXTENSIONS, read_features
-from swath.legend import IGNORE, Legend, found_legend
+from swath.legend import IGNORE, Legend, legend_of_codes
 from swath.types import PathLike, SplitName
 
 
-class Place(Protocol):
+class LabeledArea(Protocol):
     """A window of an image that is judged as a whole, and its group."""
 
     @property
@@ -32,7 +32,7 @@ class Place(Protocol):
 
     @property
     def group(self) -> str:
-        """Group of all places that see the same ground, or neighbour it."""
+        """Group of all places that see the same ground, or neighbor it."""
 
     @property
     def image(self) -> int:
@@ -43,30 +43,30 @@ class Place(Protocol):
         """Where it lies in its image."""
 
 
-class Truth(Protocol):
+class Reference(Protocol):
     """Labels to hold a map against."""
 
     legend: Legend
     origin: str
 
     @property
-    def places(self) -> Sequence[Place]:
+    def places(self) -> Sequence[LabeledArea]:
         """Where it is known."""
 
-    def labels(self, place: Place) -> NDArray[np.uint8]:
+    def labels(self, place: LabeledArea) -> NDArray[np.uint8]:
         """Return class indices (rows, columns) of a place, `IGNORE` where there is no label."""
 
-    def heights(self, place: Place) -> NDArray[np.float32] | None:
-        """Return heights above ground in metres (rows, columns), NaN where unknown; None where none are known."""
+    def heights(self, place: LabeledArea) -> NDArray[np.float32] | None:
+        """Return heights above ground in meters (rows, columns), NaN where unknown; None where none are known."""
 
-    def grid(self, place: Place) -> Grid:
+    def grid(self, place: LabeledArea) -> GeoBox:
         """Return the grid of the place's whole image."""
 
-    def image(self, place: Place) -> StoredImage | None:
+    def image(self, place: LabeledArea) -> StoredImage | None:
         """Return the pixels of the place's whole image, None where only labels are known."""
 
 
-class DatasetTruth:
+class DatasetReference:
     """A split of a prepared dataset.
 
     Args:
@@ -99,23 +99,23 @@ class DatasetTruth:
         """The samples of the split that are judged."""
         return self._places
 
-    def labels(self, place: Place) -> NDArray[np.uint8]:
-        """Return class indices of a place; see `Truth`."""
+    def labels(self, place: LabeledArea) -> NDArray[np.uint8]:
+        """Return class indices of a place; see `Reference`."""
         return self.dataset.images[place.image].read_labels(place.window)
 
-    def heights(self, place: Place) -> NDArray[np.float32] | None:
-        """Return heights above ground of a place; see `Truth`."""
+    def heights(self, place: LabeledArea) -> NDArray[np.float32] | None:
+        """Return heights above ground of a place; see `Reference`."""
         return (
             self.dataset.images[place.image].read_heights(place.window)
             if self._has_heights
             else None
         )
 
-    def grid(self, place: Place) -> Grid:
+    def grid(self, place: LabeledArea) -> GeoBox:
         """Return the grid of the place's whole image."""
         return self.dataset.images[place.image].grid
 
-    def image(self, place: Place) -> StoredImage | None:
+    def image(self, place: LabeledArea) -> StoredImage | None:
         """Return the pixels of the place's whole image."""
         return self.dataset.images[place.image]
 
@@ -154,7 +154,7 @@ def _likeness(path: str, name: str) -> int:
     return 0
 
 
-class LabelTruth:
+class LabelReference:
     """A label raster or vector layer on the grid of a map; its blocks are the places, each a group.
 
     Args:
@@ -185,7 +185,7 @@ class LabelTruth:
             self._labels = RasterLabels(path, mapped.grid, warp=True)
         self.legend = legend or self._joined(mapped.legend)
         block = default_block([mapped.grid])
-        every = places(0, "", mapped.grid, None, block, prefix=False)
+        every = areas(0, "", mapped.grid, None, block, prefix=False)
         self._places = [place for place in every if (self.labels(place) != IGNORE).any()]
         if not self._places:
             raise DataError(
@@ -197,19 +197,19 @@ class LabelTruth:
         """The blocks that hold labels."""
         return self._places
 
-    def labels(self, place: Place) -> NDArray[np.uint8]:
-        """Return class indices of a place; see `Truth`."""
+    def labels(self, place: LabeledArea) -> NDArray[np.uint8]:
+        """Return class indices of a place; see `Reference`."""
         return self.legend.encode(self._labels.read(place.window, self.legend.kind))
 
-    def heights(self, place: Place) -> NDArray[np.float32] | None:
+    def heights(self, place: LabeledArea) -> NDArray[np.float32] | None:
         """Return None: only labels are known."""
         return None
 
-    def grid(self, place: Place) -> Grid:
+    def grid(self, place: LabeledArea) -> GeoBox:
         """Return the grid of the map."""
         return self._grid
 
-    def image(self, place: Place) -> StoredImage | None:
+    def image(self, place: LabeledArea) -> StoredImage | None:
         """Return None: only labels are known."""
         return None
 
@@ -218,10 +218,10 @@ class LabelTruth:
         found: set[int] = set()
         for window in chunks(self._grid):
             found |= set(np.unique(self._labels.read(window, "code")).tolist())
-        extra = sorted(found - {UNLABELLED} - {code for c in legend.classes for code in c.codes})
+        extra = sorted(found - {UNLABELED} - {code for c in legend.classes for code in c.codes})
         if not extra:
             return legend
         return Legend(
-            (*legend.classes, *found_legend(extra, "code", self._labels.names).classes),
+            (*legend.classes, *legend_of_codes(extra, "code", self._labels.names).classes),
             origin=legend.origin,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.evaluation.scoring import Judged
+from swath.evaluation.scoring import AreaScore
 from swath.legend import Legend
 from swath.metrics.bootstrap import by_group, intervals
 from swath.metrics.boundary import boundary_iou
@@ -31,7 +31,7 @@ class ClassScores(Result):
         precision: user's accuracy.
         recall: producer's accuracy.
         boundary_iou: IoU of the pixels within five pixels of a boundary.
-        pixels: its labelled pixels.
+        pixels: its labeled pixels.
         iou3: its IoU with heights.
     """
 
@@ -83,14 +83,14 @@ class EvaluateResult(Result):
     over groups, and are None where there are fewer than three.
 
     Attributes:
-        miou: mean IoU over the classes that truth or map hold; where unlabelled ground was learnt
+        miou: mean IoU over the classes that truth or map hold; where unlabeled ground was learnt
             as a class, without it.
         miou_interval: of it.
         miou_with_unlabeled: with it; None where it was not learnt.
         miou3: mean IoU-3, for which a true positive also needs its height; None without heights.
-        heights_known: share of the labelled pixels whose true height is known; at the others any
+        heights_known: share of the labeled pixels whose true height is known; at the others any
             height is right for IoU-3.
-        accuracy: share of labelled pixels that are right.
+        accuracy: share of labeled pixels that are right.
         accuracy_interval: of it.
         kappa: Cohen's.
         boundary_miou: mean boundary IoU.
@@ -99,7 +99,7 @@ class EvaluateResult(Result):
         split: which split was scored; `labels` where labels were given instead of a dataset.
         images: number of images or blocks.
         groups: those that were scored.
-        unmapped: labelled pixels where the map has no data; they are not scored.
+        unmapped: labeled pixels where the map has no data; they are not scored.
         per_image: their own mean IoU, worst first.
         reliability: how far confidence can be believed; None for a map file.
         report: path of the page, if one was asked for.
@@ -125,14 +125,14 @@ class EvaluateResult(Result):
     report: str | None = None
 
 
-def summarise(
-    legend: Legend, split: str, judged: Sequence[Judged], temperature: float = 1.0
+def summarize(
+    legend: Legend, split: str, judged: Sequence[AreaScore], temperature: float = 1.0
 ) -> EvaluateResult:
     """Turn the counts of places into scores."""
     every = np.sum([j.matrix for j in judged], axis=0)
-    matrix = labelled_only(every, legend)
+    matrix = labeled_only(every, legend)
     total, with_unlabeled = Scores.of(matrix), Scores.of(every)
-    unlabeled = np.array([c.unlabeled for c in legend.learnt])
+    unlabeled = np.array([c.unlabeled for c in legend.trained])
     edges = boundary_iou(np.sum([j.boundary for j in judged], axis=0))
     columns = {
         name: np.where(unlabeled, getattr(with_unlabeled, name), getattr(total, name))
@@ -148,15 +148,15 @@ def summarise(
     )
     sure = [j.reliability for j in judged if j.reliability is not None]
     return EvaluateResult(
-        miou=known(mean_over_labelled(total.iou, legend)),
+        miou=known(mean_over_labeled(total.iou, legend)),
         miou_interval=miou_interval,
-        miou3=known(mean_over_labelled(columns["iou3"], legend)) if near else None,
+        miou3=known(mean_over_labeled(columns["iou3"], legend)) if near else None,
         heights_known=sum(j.heights for j in judged) / max(1, int(every.sum())) if near else None,
         miou_with_unlabeled=known(with_unlabeled.miou) if unlabeled.any() else None,
         accuracy=known(total.accuracy),
         accuracy_interval=accuracy_interval,
         kappa=known(total.kappa),
-        boundary_miou=known(mean_over_labelled(edges, legend)),
+        boundary_miou=known(mean_over_labeled(edges, legend)),
         classes=[
             ClassScores(
                 name=c.name,
@@ -165,7 +165,7 @@ def summarise(
                 iou_interval=None if c.unlabeled else iou_intervals[i],
                 **{name: known(values[i]) for name, values in columns.items() if name != "pixels"},
             )
-            for i, c in enumerate(legend.learnt)
+            for i, c in enumerate(legend.trained)
         ],
         confusion=every.tolist(),
         split=split,
@@ -179,23 +179,23 @@ def summarise(
     )
 
 
-def tallies_by_group(judged: Sequence[Judged], legend: Legend) -> NDArray[Any]:
-    """Return the tallies of each group's labelled ground, (groups, 3, classes)."""
+def tallies_by_group(judged: Sequence[AreaScore], legend: Legend) -> NDArray[Any]:
+    """Return the tallies of each group's labeled ground, (groups, 3, classes)."""
     return by_group(
-        [j.place.group for j in judged], [tallies(labelled_only(j.matrix, legend)) for j in judged]
+        [j.place.group for j in judged], [tallies(labeled_only(j.matrix, legend)) for j in judged]
     )
 
 
 def headline(drawn: NDArray[Any], legend: Legend) -> NDArray[np.float64]:
     """Turn tallies (draws, 3, classes) into mean IoU, accuracy and the IoU of each class, (draws, 2 + classes)."""
     scores = Scores(drawn)
-    mean = np.asarray(mean_over_labelled(scores.iou, legend))
+    mean = np.asarray(mean_over_labeled(scores.iou, legend))
     return np.concatenate([mean[:, None], np.asarray(scores.accuracy)[:, None], scores.iou], axis=1)
 
 
-def _image_score(judged: Judged, legend: Legend) -> ImageScore:
-    matrix = labelled_only(judged.matrix, legend)
-    miou = known(mean_over_labelled(Scores.of(matrix).iou, legend))
+def _image_score(judged: AreaScore, legend: Legend) -> ImageScore:
+    matrix = labeled_only(judged.matrix, legend)
+    miou = known(mean_over_labeled(Scores.of(matrix).iou, legend))
     return ImageScore(
         name=judged.place.name, group=judged.place.group, miou=miou, pixels=int(matrix.sum())
     )
@@ -222,16 +222,16 @@ def _reliability(counts: NDArray[np.float64], temperature: float) -> Reliability
     )
 
 
-def labelled_only(matrix: NDArray[Any], legend: Legend) -> NDArray[Any]:
-    """Return confusion matrices (..., n, n) without the truth that means no label; to map that on labelled ground is wrong."""
+def labeled_only(matrix: NDArray[Any], legend: Legend) -> NDArray[Any]:
+    """Return confusion matrices (..., n, n) without the truth that means no label; to map that on labeled ground is wrong."""
     out = matrix.copy()
-    out[..., [i for i, c in enumerate(legend.learnt) if c.unlabeled], :] = 0
+    out[..., [i for i, c in enumerate(legend.trained) if c.unlabeled], :] = 0
     return out
 
 
-def mean_over_labelled(values: NDArray[np.float64], legend: Legend) -> Any:
-    """Return the mean of a score (..., n) over the classes that have one, but unlabelled ground; NaN where none has."""
-    return mean_known(values[..., [i for i, c in enumerate(legend.learnt) if not c.unlabeled]])
+def mean_over_labeled(values: NDArray[np.float64], legend: Legend) -> Any:
+    """Return the mean of a score (..., n) over the classes that have one, but unlabeled ground; NaN where none has."""
+    return mean_known(values[..., [i for i, c in enumerate(legend.trained) if not c.unlabeled]])
 
 
 def known(value: float) -> float | None:

@@ -16,7 +16,7 @@ from swath.metrics.area_estimation import allocate_sample
 
 @dataclass(frozen=True)
 class Strata:
-    """The mapped classes: pixels and square metres of each, shape (n,)."""
+    """The mapped classes: pixels and square meters of each, shape (n,)."""
 
     legend: Legend
     pixels: NDArray[np.int64]
@@ -26,14 +26,14 @@ class Strata:
 def measure_strata(mapped: MapFile, areas: PixelAreas) -> Strata:
     """Measure how much of each class a map shows."""
     legend = mapped.legend.of_maps()
-    n = len(legend.learnt)
-    pixels, metres = np.zeros(n, np.int64), np.zeros(n)
+    n = len(legend.trained)
+    pixels, meters = np.zeros(n, np.int64), np.zeros(n)
     for window, codes in mapped.chunks("measuring"):
         classes = legend.encode(codes).ravel()
         held = classes != IGNORE
         pixels += np.bincount(classes[held], minlength=n)
-        metres += np.bincount(classes[held], areas.of(window).ravel()[held], minlength=n)
-    return Strata(legend, pixels, metres)
+        meters += np.bincount(classes[held], areas.of(window).ravel()[held], minlength=n)
+    return Strata(legend, pixels, meters)
 
 
 def draw_points(mapped: MapFile, areas: PixelAreas, n: int, seed: int) -> NDArray[np.int64]:

@@ -12,29 +12,29 @@ from numpy.typing import NDArray
 
 from swath.data.dataset import Dataset, Sample, StoredImage
 from swath.errors import DataError
-from swath.evaluation.reference import Place, Truth
-from swath.inference.tiled import Engine, answers_in, classify
-from swath.io.labels import UNLABELLED
+from swath.evaluation.reference import LabeledArea, Reference
+from swath.inference.tiled import Engine, classify, predict_window
+from swath.io.labels import UNLABELED
 from swath.io.map_reader import MapFile
 from swath.legend import IGNORE, Legend
 from swath.metrics.boundary import boundary_counts
 from swath.metrics.calibration import probabilities, reliability
-from swath.metrics.confusion import confusion
-from swath.metrics.dfc2019 import near_hits
+from swath.metrics.confusion import confusion_matrix
+from swath.metrics.dfc2019 import near_height_hits
 
 ENOUGH = 2**20
-"""Labelled pixels, at most about this many, that a calibration looks at."""
+"""Labeled pixels, at most about this many, that a calibration looks at."""
 
 
 @dataclass(frozen=True)
-class Mapped:
+class Prediction:
     """What is mapped at a place.
 
     Attributes:
         classes: class indices (rows, columns), `IGNORE` where nothing is mapped.
         confidence: probability of the mapped class (2, rows, columns), before and after
             calibration; None if unknown.
-        heights: metres above ground (rows, columns), NaN where nothing is mapped; None where they
+        heights: meters above ground (rows, columns), NaN where nothing is mapped; None where they
             are not mapped.
     """
 
@@ -43,10 +43,10 @@ class Mapped:
     heights: NDArray[np.float32] | None = None
 
 
-class Mapper(Protocol):
+class Predictor(Protocol):
     """Whoever says what is where."""
 
-    def look(self, truth: Truth, place: Place) -> Mapped:
+    def look(self, reference: Reference, place: LabeledArea) -> Prediction:
         """Return what is mapped at a place.
 
         Raises:
@@ -54,7 +54,7 @@ class Mapper(Protocol):
         """
 
 
-class ModelMapper:
+class ModelPredictor:
     """A model that maps as it would in use: what surrounds a place is read as context.
 
     Args:
@@ -66,20 +66,20 @@ class ModelMapper:
         self._engine = engine
         self._temperatures = (1.0, temperature)
 
-    def look(self, truth: Truth, place: Place) -> Mapped:
-        """Return what the model maps at a place; see `Mapper`."""
-        image = truth.image(place)
+    def look(self, reference: Reference, place: LabeledArea) -> Prediction:
+        """Return what the model maps at a place; see `Predictor`."""
+        image = reference.image(place)
         if image is None:
             raise DataError(
                 "a model needs images to map",
-                file=truth.origin,
+                file=reference.origin,
                 fix="Give a dataset, or a map instead of a model",
             )
         shape = (place.window.height, place.window.width)
         classes = np.full(shape, IGNORE, np.uint8)
         confidence = np.zeros((2, *shape), np.float32)
         heights = np.full(shape, np.nan, np.float32) if self._engine.heights else None
-        for answer in answers_in(image, self._engine, place.window):
+        for answer in predict_window(image, self._engine, place.window):
             rows, cols = answer.window.relative_to(place.window).slices
             classes[rows, cols] = answer.indices
             if heights is not None:
@@ -89,10 +89,10 @@ class ModelMapper:
                     sure[rows, cols] = probabilities(
                         answer.scores[: self._engine.classes], temperature
                     ).max(axis=0)
-        return Mapped(classes, confidence, heights)
+        return Prediction(classes, confidence, heights)
 
 
-class MapMapper:
+class MapPredictor:
     """A map file, read onto the grid of each place's image (nearest).
 
     Args:
@@ -105,21 +105,21 @@ class MapMapper:
         self._legend = legend.of_maps()
         self._on = lru_cache(1)(mapped.on)
 
-    def look(self, truth: Truth, place: Place) -> Mapped:
-        """Return what the map holds at a place; see `Mapper`."""
-        codes = self._on(truth.grid(place)).read(place.window, "code")
-        unknown = (codes != UNLABELLED) & ~self._legend.known(codes)
+    def look(self, reference: Reference, place: LabeledArea) -> Prediction:
+        """Return what the map holds at a place; see `Predictor`."""
+        codes = self._on(reference.grid(place)).read(place.window, "code")
+        unknown = (codes != UNLABELED) & ~self._legend.known(codes)
         if unknown.any():
             raise DataError(
                 f"it holds the code {codes[unknown][0]} ({int(unknown.sum())} pixels at {place.name}), which no class has",
                 file=self._map.path,
-                fix=f"The codes are {', '.join(f'{c.map_code} ({c.name})' for c in self._legend.learnt)}",
+                fix=f"The codes are {', '.join(f'{c.map_code} ({c.name})' for c in self._legend.trained)}",
             )
-        return Mapped(self._legend.encode(codes))
+        return Prediction(self._legend.encode(codes))
 
 
 @dataclass(frozen=True)
-class Judged:
+class AreaScore:
     """The counts of one place; those of several add up.
 
     Attributes:
@@ -128,13 +128,13 @@ class Judged:
         boundary: see `boundary_counts`, (2, n).
         reliability: see `reliability`, before and after calibration (2, 3, bins); None where
             confidence is not known.
-        unmapped: labelled pixels where nothing is mapped; they are not among the others.
+        unmapped: labeled pixels where nothing is mapped; they are not among the others.
         near: true positives of each class that have their height, (n,); None where truth or map has
             no heights.
-        heights: labelled pixels whose true height is known.
+        heights: labeled pixels whose true height is known.
     """
 
-    place: Place
+    place: LabeledArea
     matrix: NDArray[np.int64]
     boundary: NDArray[np.int64]
     reliability: NDArray[np.float64] | None
@@ -143,20 +143,20 @@ class Judged:
     heights: int
 
 
-def judge(truth: Truth, mapper: Mapper) -> Iterator[Judged]:
+def score_areas(reference: Reference, mapper: Predictor) -> Iterator[AreaScore]:
     """Yield the counts of each place, in order.
 
     Raises:
         DataError: a place cannot be mapped.
     """
-    for place in truth.places:
-        yield count(truth, place, mapper.look(truth, place))
+    for place in reference.places:
+        yield count(reference, place, mapper.look(reference, place))
 
 
-def count(truth: Truth, place: Place, mapped: Mapped) -> Judged:
+def count(reference: Reference, place: LabeledArea, mapped: Prediction) -> AreaScore:
     """Hold what is mapped at a place against its labels."""
-    n = len(truth.legend.learnt)
-    labels = truth.labels(place)
+    n = len(reference.legend.trained)
+    labels = reference.labels(place)
     unmapped = (labels != IGNORE) & (mapped.classes == IGNORE)
     labels = np.where(unmapped, np.uint8(IGNORE), labels)
     known = labels != IGNORE
@@ -167,45 +167,45 @@ def count(truth: Truth, place: Place, mapped: Mapped) -> Judged:
         else np.stack([reliability(c[known], right) for c in mapped.confidence])
     )
     matrix, boundary = (
-        confusion(labels, mapped.classes, n),
+        confusion_matrix(labels, mapped.classes, n),
         boundary_counts(labels, mapped.classes, n),
     )
-    metres = None if mapped.heights is None else truth.heights(place)
+    meters = None if mapped.heights is None else reference.heights(place)
     near, heights = None, 0
-    if metres is not None and mapped.heights is not None:
-        near = near_hits(labels, mapped.classes, metres, mapped.heights, n)
-        heights = int(np.isfinite(metres[known]).sum())
-    return Judged(place, matrix, boundary, sure, int(unmapped.sum()), near, heights)
+    if meters is not None and mapped.heights is not None:
+        near = near_height_hits(labels, mapped.classes, meters, mapped.heights, n)
+        heights = int(np.isfinite(meters[known]).sum())
+    return AreaScore(place, matrix, boundary, sure, int(unmapped.sum()), near, heights)
 
 
 def score(
     dataset: Dataset, samples: Iterable[Sample], engine: Engine
 ) -> Iterator[tuple[Sample, NDArray[np.int64]]]:
     """Yield each sample with its confusion matrix (classes, classes), rows truth, in little memory."""
-    n = len(dataset.manifest.legend.learnt)
+    n = len(dataset.manifest.legend.trained)
     for sample in samples:
         image = dataset.images[sample.image]
         matrix = np.zeros((n, n), np.int64)
         for window, predicted in classify(image, engine, sample.window):
-            matrix += confusion(image.read_labels(window), predicted, n)
+            matrix += confusion_matrix(image.read_labels(window), predicted, n)
         yield sample, matrix
 
 
-def labelled_scores(
+def labeled_scores(
     dataset: Dataset, samples: Sequence[Sample], engine: Engine
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return the class scores (pixels, classes) and labels (pixels,) of every n-th labelled pixel, about `ENOUGH` at most."""
+    """Return the class scores (pixels, classes) and labels (pixels,) of every n-th labeled pixel, about `ENOUGH` at most."""
     total = sum(sum(s.counts) for s in samples)
     step = max(1, total // ENOUGH)
     found: list[NDArray[np.float32]] = []
-    truth: list[NDArray[np.uint8]] = []
+    reference: list[NDArray[np.uint8]] = []
     for sample in samples:
         image: StoredImage = dataset.images[sample.image]
-        for answer in answers_in(image, engine, sample.window):
+        for answer in predict_window(image, engine, sample.window):
             labels = image.read_labels(answer.window)
             known = np.flatnonzero((labels != IGNORE) & answer.valid)[::step]
             if answer.scores is not None and len(known):
                 scores = answer.scores[: engine.classes]
                 found.append(scores.reshape(len(scores), -1)[:, known].T)
-                truth.append(labels.ravel()[known])
-    return np.concatenate(found), np.concatenate(truth)
+                reference.append(labels.ravel()[known])
+    return np.concatenate(found), np.concatenate(reference)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from swath.data.dataset import Dataset, Sample
-from swath.evaluation.scoring import labelled_scores
+from swath.evaluation.scoring import labeled_scores
 from swath.inference.tiled import Engine
 from swath.metrics.calibration import (
     expected_calibration_error,
@@ -17,7 +17,7 @@ from swath.metrics.calibration import (
 )
 from swath.models.card import Calibration
 
-LOOKED_AT = 2**23
+SAMPLED_PIXELS = 2**23
 """Pixels of the validation split that are looked at, about; a large one would take longer than the training."""
 
 
@@ -31,20 +31,20 @@ def calibrate_scores(dataset: Dataset, engine: Engine) -> Calibration | None:
     samples = _some([s for s in dataset.manifest.of("val") if sum(s.counts)])
     if not samples:
         return None
-    scores, truth = labelled_scores(dataset, samples, engine)
-    temperature = fit_temperature(scores, truth)
+    scores, reference = labeled_scores(dataset, samples, engine)
+    temperature = fit_temperature(scores, reference)
     errors = []
     for t in (1.0, temperature):
         chances = probabilities(scores, t, axis=1)
         errors.append(
             expected_calibration_error(
-                reliability(chances.max(axis=1), chances.argmax(axis=1) == truth)
+                reliability(chances.max(axis=1), chances.argmax(axis=1) == reference)
             )
         )
     return Calibration(
         temperature=temperature,
         groups=sorted({s.group for s in samples}),
-        pixels=int(np.size(truth)),
+        pixels=int(np.size(reference)),
         error_before=errors[0],
         error_after=errors[1],
     )
@@ -54,7 +54,7 @@ def _some(samples: Sequence[Sample]) -> list[Sample]:
     """Return samples in an order that is random but always the same, until they have enough pixels."""
     chosen: list[Sample] = []
     for i in np.random.default_rng(0).permutation(len(samples)):
-        if sum(s.window.size for s in chosen) >= LOOKED_AT:
+        if sum(s.window.size for s in chosen) >= SAMPLED_PIXELS:
             break
         chosen.append(samples[i])
     return chosen

@@ -10,7 +10,7 @@ import shapely
 from rasterio._err import CPLE_BaseError
 from rasterio.warp import transform as warp_points
 
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 
 SHARED = 0.05
 """Share of the smaller image from which two are said to see the same ground."""
@@ -22,13 +22,13 @@ EDGE = 5
 """Points by which a side is drawn on the globe."""
 
 
-def overlaps(grids: Sequence[Grid], groups: Sequence[str]) -> Iterator[tuple[int, int, float]]:
+def overlaps(grids: Sequence[GeoBox], groups: Sequence[str]) -> Iterator[tuple[int, int, float]]:
     """Yield pairs (i, j), i < j, of images of two groups that overlap, and the share of the smaller that the other sees too.
 
     Images without a CRS, or with one that is not on the earth, are left out, and of the images that
     overlap j all but the first `PARTNERS`.
     """
-    places = [(i, shape) for i, grid in enumerate(grids) if (shape := outline(grid)) is not None]
+    places = [(i, shape) for i, grid in enumerate(grids) if (shape := footprint(grid)) is not None]
     outlines = np.array([shape for _, shape in places], object)
     _, kinds = np.unique([groups[i] for i, _ in places], return_inverse=True)
     areas, partners = np.maximum(shapely.area(outlines), 1e-15), np.zeros(len(places), np.int64)
@@ -46,7 +46,7 @@ def overlaps(grids: Sequence[Grid], groups: Sequence[str]) -> Iterator[tuple[int
             yield places[a][0], places[b][0], share
 
 
-def outline(grid: Grid) -> shapely.Polygon | None:
+def footprint(grid: GeoBox) -> shapely.Polygon | None:
     """Return an image's outline in longitude and latitude; longitudes beyond 180 degrees go on, so that none wraps."""
     if grid.crs is None:
         return None

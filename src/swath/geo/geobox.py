@@ -13,7 +13,7 @@ import rasterio.errors
 from rasterio._err import CPLE_BaseError
 from rasterio.warp import transform as warp_points
 
-from swath.geo.tiling import Window, whole
+from swath.geo.tiling import Window, full_window
 
 CHUNK = 1024
 """Rows and columns that are read at once where a whole raster is passed through, unless its bands are many."""
@@ -23,7 +23,7 @@ CHUNK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Grid:
+class GeoBox:
     """Where the pixels of a raster lie.
 
     Attributes:
@@ -42,7 +42,7 @@ class Grid:
     @property
     def window(self) -> Window:
         """The whole raster."""
-        return whole(self.height, self.width)
+        return full_window(self.height, self.width)
 
     @property
     def affine(self) -> rasterio.Affine:
@@ -54,13 +54,13 @@ class Grid:
         a, b, c, d, e, f = self.transform
         return a * col + b * row + c, d * col + e * row + f
 
-    def part(self, window: Window) -> Grid:
+    def part(self, window: Window) -> GeoBox:
         """Return the grid of a window."""
         a, b, _, d, e, _ = self.transform
         x, y = self.point(window.col, window.row)
-        return Grid(window.height, window.width, (a, b, x, d, e, y), self.crs)
+        return GeoBox(window.height, window.width, (a, b, x, d, e, y), self.crs)
 
-    def same_as(self, other: Grid) -> bool:
+    def same_as(self, other: GeoBox) -> bool:
         """Tell whether two rasters lie pixel on pixel, to a tenth of a pixel at every corner."""
         if (self.height, self.width) != (other.height, other.width):
             return False
@@ -71,7 +71,7 @@ class Grid:
         )
         return near and self.same_crs(other)  # last, for it takes longest
 
-    def same_crs(self, other: Grid) -> bool:
+    def same_crs(self, other: GeoBox) -> bool:
         """Tell whether two rasters have the same CRS, or both have none."""
         if self.crs is None or other.crs is None:
             return self.crs is other.crs
@@ -79,7 +79,7 @@ class Grid:
 
     @cached_property
     def gsd(self) -> float | None:
-        """Ground sampling distance in metres at the centre of the raster; None without a CRS that lies on the earth."""
+        """Ground sampling distance in meters at the center of the raster; None without a CRS that lies on the earth."""
         if self.crs is None:
             return None
         col, row = self.width / 2, self.height / 2
@@ -92,22 +92,22 @@ class Grid:
             return None
         if not np.isfinite([*lon, *lat]).all():
             return None
-        metres = 111_320.0
+        meters = 111_320.0
         narrow = math.cos(math.radians(lat[0]))
         sides = [
-            math.hypot(((lon[i] - lon[0] + 180) % 360 - 180) * narrow, lat[i] - lat[0]) * metres
+            math.hypot(((lon[i] - lon[0] + 180) % 360 - 180) * narrow, lat[i] - lat[0]) * meters
             for i in (1, 2)
         ]
         return math.sqrt(sides[0] * sides[1])
 
 
-def grid_of(dataset: rasterio.DatasetReader) -> Grid:
+def geobox_of(dataset: rasterio.DatasetReader) -> GeoBox:
     """Return the grid of an open dataset."""
     crs = dataset.crs.to_wkt() if dataset.crs else None
-    return Grid(dataset.height, dataset.width, tuple(dataset.transform)[:6], crs)
+    return GeoBox(dataset.height, dataset.width, tuple(dataset.transform)[:6], crs)
 
 
-def chunks(grid: Grid, pixel_bytes: int = 1) -> Iterator[Window]:
+def chunks(grid: GeoBox, pixel_bytes: int = 1) -> Iterator[Window]:
     """Yield windows that cover a raster, for passing through all of it in little memory, whatever the bytes of a pixel."""
     side = CHUNK
     while side > 1 and side * side * pixel_bytes > CHUNK_BYTES:

@@ -1,6 +1,6 @@
 """How far from the equator a pixel lies, as one more band, worked out from the CRS and transform of its image.
 
-What a colour means depends on where it is seen: what is bright is sand at 25 degrees and snow at
+What a color means depends on where it is seen: what is bright is sand at 25 degrees and snow at
 70. The band is never stored.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
 from swath.types import PathLike
 
@@ -33,12 +33,12 @@ SIDE = 2 * STEP
 TOLERANCE = 1e-4
 """Degrees (11 m) that a block's middles may be off; in blocks that are worse, as at a pole, PROJ is asked for every pixel."""
 
-LOOKED_AT = 33
+SAMPLED_POINTS = 33
 """Rows and columns of the net in which an image's own latitudes are looked at."""
 
 
-def latitudes(grid: Grid, window: Window) -> NDArray[np.float32]:
-    """Return how far from the equator the centres of a window's pixels lie.
+def latitudes(grid: GeoBox, window: Window) -> NDArray[np.float32]:
+    """Return how far from the equator the centers of a window's pixels lie.
 
     It is the geodetic latitude on the CRS's own datum, so that no grid of datum shifts is needed,
     to `TOLERANCE`. Nodes are counted from the image's first pixel, so a pixel's value is the same
@@ -70,7 +70,7 @@ def latitudes(grid: Grid, window: Window) -> NDArray[np.float32]:
     return np.minimum(out, 90, out=out).astype(np.float32)
 
 
-def with_latitude(pixels: Pixels, grid: Grid, window: Window, file: PathLike) -> Pixels:
+def with_latitude(pixels: Pixels, grid: GeoBox, window: Window, file: PathLike) -> Pixels:
     """Return the pixels of a window with their latitude as a further, last band; where they are valid stays as it is.
 
     Raises:
@@ -89,7 +89,7 @@ def with_latitude(pixels: Pixels, grid: Grid, window: Window, file: PathLike) ->
     return Pixels(np.concatenate([pixels.values, degrees[None]]), pixels.valid)
 
 
-def check_located(grid: Grid, bands: Sequence[str], file: PathLike, otherwise: str) -> None:
+def check_located(grid: GeoBox, bands: Sequence[str], file: PathLike, otherwise: str) -> None:
     """Refuse an image that does not say where on the earth it lies, or brings a band of the name.
 
     Args:
@@ -107,7 +107,7 @@ def check_located(grid: Grid, bands: Sequence[str], file: PathLike, otherwise: s
             file=file,
             fix=f"Leave that band out of it (gdal_translate -b 1 -b 2 ...), or {otherwise}",
         )
-    if grid.crs is None or grid.transform == Grid(1, 1).transform:
+    if grid.crs is None or grid.transform == GeoBox(1, 1).transform:
         raise DataError(
             "it does not say where it lies, so the latitude of its pixels is unknown",
             file=file,
@@ -121,9 +121,9 @@ def check_located(grid: Grid, bands: Sequence[str], file: PathLike, otherwise: s
         ) from error
 
 
-def span(grid: Grid) -> tuple[float, float]:
+def latitude_range(grid: GeoBox) -> tuple[float, float]:
     """Return about the smallest and the largest latitude of an image in degrees, 0..90; NaN where it has none."""
-    rows, cols = (np.linspace(0, n - 1, LOOKED_AT) for n in (grid.height, grid.width))
+    rows, cols = (np.linspace(0, n - 1, SAMPLED_POINTS) for n in (grid.height, grid.width))
     found = np.abs(_degrees(grid, *np.ix_(rows, cols)))
     found = found[np.isfinite(found)]
     return (float(found.min()), float(found.max())) if found.size else (math.nan, math.nan)
@@ -151,8 +151,8 @@ def _is_bent(net: NDArray[np.float64]) -> NDArray[np.bool_]:
     return bent
 
 
-def _degrees(grid: Grid, rows: NDArray[Any], cols: NDArray[Any]) -> NDArray[np.float64]:
-    """Ask PROJ for the latitude of pixels' centres, signed; NaN where it has none."""
+def _degrees(grid: GeoBox, rows: NDArray[Any], cols: NDArray[Any]) -> NDArray[np.float64]:
+    """Ask PROJ for the latitude of pixels' centers, signed; NaN where it has none."""
     transformer, degree = _from_crs(grid.crs or "")
     a, b, c, d, e, f = grid.transform
     col, row = np.broadcast_arrays(cols + 0.5, rows + 0.5)

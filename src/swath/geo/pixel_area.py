@@ -9,7 +9,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 
 NODES = 65
@@ -17,7 +17,7 @@ NODES = 65
 
 
 class PixelAreas:
-    """Areas of the pixels of a raster, in square metres on the CRS's ellipsoid.
+    """Areas of the pixels of a raster, in square meters on the CRS's ellipsoid.
 
     In a geographic CRS, a pixel's area follows from the two parallels that bound it; in a projected
     one, from what a step of a row and of a column is on the ellipsoid. Areas in the plane are 0.1%
@@ -25,13 +25,13 @@ class PixelAreas:
 
     Args:
         grid: where the pixels lie.
-        side: of a pixel in metres, for rasters without a CRS.
+        side: of a pixel in meters, for rasters without a CRS.
 
     Raises:
         DataError: there is no CRS and no `side`, or a CRS that is not on the earth.
     """
 
-    def __init__(self, grid: Grid, side: float | None = None) -> None:
+    def __init__(self, grid: GeoBox, side: float | None = None) -> None:
         self._grid = grid
         self._side = side
         if grid.crs is None:
@@ -49,7 +49,7 @@ class PixelAreas:
             )
 
     def of(self, window: Window) -> NDArray[np.float64]:
-        """Return the areas of a window's pixels (rows, columns), in square metres."""
+        """Return the areas of a window's pixels (rows, columns), in square meters."""
         shape = (window.height, window.width)
         if self._grid.crs is None:
             return np.full(shape, float(self._side or 0) ** 2)
@@ -96,7 +96,7 @@ class PixelAreas:
             np.remainder(lon + np.pi, 2 * np.pi) - np.pi for lon in (down[0], right[0])
         )
         lat = (north[1] + south[1]) / 2
-        net = np.abs(down[0] * right[1] - down[1] * right[0]) * self._square_metres(lat)
+        net = np.abs(down[0] * right[1] - down[1] * right[0]) * self._square_meters(lat)
         if not (np.isfinite(net).all() and (net > 0).all()):
             raise DataError(
                 "a part of it lies where its projection is not defined",
@@ -118,7 +118,7 @@ class PixelAreas:
     def _to_degrees(self) -> pyproj.Transformer:
         return pyproj.Transformer.from_crs(self._crs, self._crs.geodetic_crs, always_xy=True)
 
-    def _square_metres(self, lat: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _square_meters(self, lat: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the ground of a square radian of longitude and latitude: the radii of both curvatures, and the parallel's."""
         major, squared = self._major, self._squared
         thin = 1 - squared * np.sin(lat) ** 2

@@ -21,7 +21,7 @@ def ratio(gsd: float | None, known: float | None) -> float:
     """Return the network's pixels for each of an image, along a side; 1 where one distance is not known.
 
     Args:
-        gsd: ground sampling distance of the image, in metres.
+        gsd: ground sampling distance of the image, in meters.
         known: that the network knows.
 
     Returns:
@@ -32,7 +32,7 @@ def ratio(gsd: float | None, known: float | None) -> float:
     return min(max(gsd / known, float(SMALLEST)), float(LARGEST))
 
 
-def zoom_of(gsd: float | None, known: float | None) -> Fraction:
+def zoom_for(gsd: float | None, known: float | None) -> Fraction:
     """Return the scale at which an image is shown to a network: the fraction of smallest denominator within `NEAR` of `ratio`.
 
     It is 1 where they differ by no more than `TOLERATED`. Small denominators keep the windows short

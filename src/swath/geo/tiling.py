@@ -70,7 +70,7 @@ class Tile:
     core: Window
 
 
-def whole(height: int, width: int) -> Window:
+def full_window(height: int, width: int) -> Window:
     """Return the window of a whole raster."""
     return Window(0, 0, height, width)
 
@@ -115,7 +115,7 @@ class Tiling:
         (top, bottom, first_row), (left, right, first_col) = (
             self._span(place, *axis) for place, axis in zip((row, col), self._axes, strict=True)
         )
-        outer = whole(self.height, self.width)
+        outer = full_window(self.height, self.width)
         read = Window(first_row, first_col, *self.read).within(outer)
         return Tile(read, Window(top, left, bottom - top, right - left))
 
@@ -124,7 +124,7 @@ class Tiling:
 
     def meeting(self, area: Window) -> Iterator[Tile]:
         """Yield the tiles whose cores meet an area."""
-        if not area.within(whole(self.height, self.width)).size:
+        if not area.within(full_window(self.height, self.width)).size:
             return
         rows, cols = (
             range(self._place(start, *axis), self._place(stop - 1, *axis) + 1)
@@ -156,7 +156,7 @@ class Tiling:
         return start, stop, max(0, min(place * step, _padded(length, self.stride) - side))
 
 
-def fit(height: int, width: int, *, most: int, halo: int, stride: int) -> Tiling:
+def fit_tiling(height: int, width: int, *, most: int, halo: int, stride: int) -> Tiling:
     """Return the tiling that reads fewest pixels, where a read window has at most `most` pixels.
 
     Where not even the smallest core fits, the smallest is taken.
@@ -174,7 +174,7 @@ def fit(height: int, width: int, *, most: int, halo: int, stride: int) -> Tiling
     return Tiling(height, width, best[1], halo, stride)
 
 
-def square(height: int, width: int, *, side: int, halo: int, stride: int) -> Tiling:
+def square_tiling(height: int, width: int, *, side: int, halo: int, stride: int) -> Tiling:
     """Return the tiling of read windows of `side` pixels, or of the whole raster where it is smaller."""
     rows, cols = (min(side // stride * stride, _padded(n, stride)) for n in (height, width))
     return Tiling(height, width, (rows, cols), halo, stride)
@@ -206,16 +206,16 @@ def _sides(length: int, halo: int, stride: int, most: int) -> Iterator[int]:
         count = -(-inner // ((strides - 1) * stride))  # the next that has shorter sides
 
 
-def blocks(height: int, width: int, size: int) -> Iterator[tuple[int, Window]]:
+def iter_blocks(height: int, width: int, size: int) -> Iterator[tuple[int, Window]]:
     """Cut a raster into blocks of `size` pixels a side; yield (row * columns + column, window), edge blocks being smaller."""
-    outer = whole(height, width)
+    outer = full_window(height, width)
     columns = ceil(width / size)
     for row in range(ceil(height / size)):
         for col in range(columns):
             yield row * columns + col, Window(row * size, col * size, size, size).within(outer)
 
 
-def gap(a: Window, b: Window) -> int:
+def window_distance(a: Window, b: Window) -> int:
     """Return how many pixels lie between two windows, the larger of rows and columns; 0 where they touch or overlap."""
     rows = max(a.row - b.stop[0], b.row - a.stop[0], 0)
     cols = max(a.col - b.stop[1], b.col - a.stop[1], 0)

@@ -61,7 +61,7 @@ def freed_memory_kept() -> Iterator[None]:
         libc.malloc_trim(0)
 
 
-class Spare:
+class BufferPool:
     """Memory of large arrays that nobody holds any more, for the next ones of their shape.
 
     The system zeroes the pages of new memory, which takes time. Whoever takes memory must be one

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import JobError, ModelError
-from swath.inference.memory import Spare
+from swath.inference.memory import BufferPool
 
 Precision: TypeAlias = Literal["float32", "bf16", "int8"]
 """In what numbers a network computes; scores come out as float32 from all."""
@@ -61,7 +61,7 @@ class OpenVinoRuntime:
             if self._changes
             else _compiled(onnx, threads, precision, shape).create_infer_request()
         )
-        self._spare = Spare()
+        self._spare = BufferPool()
         self._one_at_a_time = Lock()  # scores lie in the request until they are taken out of it
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,7 +95,7 @@ class OpenVinoRuntime:
         with self._one_at_a_time:
             if self._request is not None:
                 self._request.get_compiled_model().release_memory()
-            self._spare = Spare()
+            self._spare = BufferPool()
 
 
 class OnnxRuntime:
@@ -183,7 +183,7 @@ ENGINES: dict[str, type[OpenVinoRuntime] | type[OnnxRuntime]] = {
 
 
 @dataclass(frozen=True)
-class Setup:
+class RuntimeSetup:
     """How a network is run. The bytes of a map depend on all of it.
 
     Attributes:
@@ -212,7 +212,7 @@ class Setup:
             )
 
 
-def choose(engine: str = "auto", precision: str = "auto", threads: int = 0) -> Setup:
+def choose_setup(engine: str = "auto", precision: str = "auto", threads: int = 0) -> RuntimeSetup:
     """Pick the fastest setup of this machine.
 
     A GPU first, then OpenVINO, then ONNX Runtime; bf16 where the hardware multiplies it; one thread
@@ -243,7 +243,7 @@ def choose(engine: str = "auto", precision: str = "auto", threads: int = 0) -> S
         raise JobError(
             f"{found} does not compute in {precision}", fix="Choose another --engine or --precision"
         )
-    return Setup(found, _version(found) or "", precision, threads or cores())  # type: ignore[arg-type]
+    return RuntimeSetup(found, _version(found) or "", precision, threads or cores())  # type: ignore[arg-type]
 
 
 def cores() -> int:
@@ -251,11 +251,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_runtime(onnx: bytes, setup: Setup, shape: tuple[int, int] | None = None) -> Runtime:
+def open_runtime(onnx: bytes, setup: RuntimeSetup, shape: tuple[int, int] | None = None) -> Runtime:
     """Start an engine that reads ONNX.
 
     Args:
-        onnx: the network; where the precision is int8, the one that was quantised.
+        onnx: the network; where the precision is int8, the one that was quantized.
         setup: what to run it with.
         shape: rows and columns of all that will be asked, None for any.
 
@@ -268,7 +268,7 @@ def open_runtime(onnx: bytes, setup: Setup, shape: tuple[int, int] | None = None
 
 
 @lru_cache(maxsize=2)  # it takes seconds, and many small images may ask
-def bytes_per_pixel(onnx: bytes, setup: Setup, side: int) -> float:
+def bytes_per_pixel(onnx: bytes, setup: RuntimeSetup, side: int) -> float:
     """Return the memory that a network needs for each pixel of its input, weights not counted.
 
     It is the largest sum of all tensors that are alive at one time, in the graph as OpenVINO runs

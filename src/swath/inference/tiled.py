@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import DataError, ModelError
-from swath.geo.geobox import Grid
-from swath.geo.scale import zoom_of
-from swath.geo.tiling import Pixels, Tile, Tiling, Window, fit, square
+from swath.geo.geobox import GeoBox
+from swath.geo.scale import zoom_for
+from swath.geo.tiling import Pixels, Tile, Tiling, Window, fit_tiling, square_tiling
 from swath.inference.runtimes import Runtime
-from swath.inference.tta import Looks
+from swath.inference.tta import Views
 from swath.legend import IGNORE
 from swath.metrics.calibration import probabilities
 
@@ -30,11 +30,11 @@ MOST = 1024 * 1024
 """Pixels of the network in a read window where nobody planned for a memory budget."""
 
 
-class Source(Protocol):
+class PixelSource(Protocol):
     """Anything with pixels: a raster on disk, a stored image, an array."""
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> GeoBox:
         """Its grid."""
 
     def read(self, window: Window) -> Pixels:
@@ -52,15 +52,15 @@ class Engine:
         halo: pixels around a core that are read with it, a multiple of the stride.
         classes: how many of the runtime's first channels are class scores; None for all.
         temperature: scores are divided by it before they become probabilities.
-        heights: whether the runtime's last channel is the height above ground, in metres.
+        heights: whether the runtime's last channel is the height above ground, in meters.
         side: side of the read windows of a network with global context, whose answer depends on it;
             None for others.
         thresholds: of masks apart: the probability from which on a pixel belongs to the mask of a
             class; None for others.
         origin: the model file, for errors; None for a network that is being taught.
-        looks: how the runtime looks at a tile; stride, halo and side are those of read windows, in
+        views: how the runtime looks at a tile; stride, halo and side are those of read windows, in
             pixels of the image.
-        gsd: ground sampling distance of what the network was taught with, in metres; None where
+        gsd: ground sampling distance of what the network was taught with, in meters; None where
             images are to be shown to it as they are.
         rescaled: makes the engine that shows images to the same network at another scale; None
             where there is none.
@@ -76,13 +76,13 @@ class Engine:
     side: int | None = None
     thresholds: Sequence[float] | None = None
     origin: str | None = None
-    looks: Looks = Looks()
+    views: Views = Views()
     gsd: float | None = None
     rescaled: Callable[[Fraction], Engine] | None = None
 
     def for_gsd(self, gsd: float | None) -> Engine:
         """Return the engine for images of a ground sampling distance: it shows them to the network at the scale it knows."""
-        zoom = zoom_of(gsd, self.gsd)
+        zoom = zoom_for(gsd, self.gsd)
         engine = self if zoom == 1 or self.rescaled is None else self.rescaled(zoom)
         return replace(engine, gsd=None)
 
@@ -124,20 +124,20 @@ class Engine:
         core: NDArray[np.float32] = found[0][:, rows, cols]
         return core
 
-    def tiling(self, grid: Grid) -> Tiling:
+    def tiling(self, grid: GeoBox) -> Tiling:
         """Return the tiles of an image where nobody planned for a memory budget."""
-        return cut(grid, self.stride, self.halo, self.side, self.looks.area(MOST))
+        return make_tiling(grid, self.stride, self.halo, self.side, self.views.area(MOST))
 
 
-def cut(grid: Grid, stride: int, halo: int, side: int | None, most: int) -> Tiling:
+def make_tiling(grid: GeoBox, stride: int, halo: int, side: int | None, most: int) -> Tiling:
     """Return the tiles of an image: squares of `side`, or where that is None, what fits best with at most `most` pixels."""
     if side is not None:
-        return square(grid.height, grid.width, side=side, halo=halo, stride=stride)
-    return fit(grid.height, grid.width, most=most, halo=halo, stride=stride)
+        return square_tiling(grid.height, grid.width, side=side, halo=halo, stride=stride)
+    return fit_tiling(grid.height, grid.width, most=most, halo=halo, stride=stride)
 
 
 @dataclass(frozen=True)
-class Answer:
+class TilePrediction:
     """What the network says of one window. Everything but `scores` is worked out when it is asked for.
 
     Attributes:
@@ -152,12 +152,12 @@ class Answer:
     scores: NDArray[np.float32] | None
     engine: Engine
 
-    def part(self, area: Window) -> Answer:
+    def part(self, area: Window) -> TilePrediction:
         """Return the answer of that part of the window that lies in an area."""
         window = self.window.within(area)
         rows, cols = window.relative_to(self.window).slices
         scores = None if self.scores is None else self.scores[:, rows, cols]
-        return Answer(window, self.valid[rows, cols], scores, self.engine)
+        return TilePrediction(window, self.valid[rows, cols], scores, self.engine)
 
     @cached_property
     def indices(self) -> NDArray[np.uint8]:
@@ -204,7 +204,7 @@ class Answer:
 
     @property
     def height(self) -> NDArray[np.float32]:
-        """Height above ground in metres (rows, columns), NaN where a pixel is invalid or the network gives no heights."""
+        """Height above ground in meters (rows, columns), NaN where a pixel is invalid or the network gives no heights."""
         if self.scores is None or not self.engine.heights:
             return np.full(self.valid.shape, np.nan, np.float32)
         return np.where(self.valid, self.scores[-1], np.float32(np.nan))
@@ -215,7 +215,9 @@ class Answer:
         return self.scores[: self.engine.classes]
 
 
-def answers(source: Source, engine: Engine, tiles: Iterable[Tile]) -> Iterator[Answer]:
+def predict_tiles(
+    source: PixelSource, engine: Engine, tiles: Iterable[Tile]
+) -> Iterator[TilePrediction]:
     """Yield the answer of each tile's core, in order; tiles without valid pixels are not computed.
 
     An answer depends on nothing but the source, the engine and its tile.
@@ -243,10 +245,12 @@ def answers(source: Source, engine: Engine, tiles: Iterable[Tile]) -> Iterator[A
             if batch is not None:
                 scores = _scores(source, engine, batch, tile)
                 batch = None
-            yield Answer(tile.core, valid, scores, engine)
+            yield TilePrediction(tile.core, valid, scores, engine)
 
 
-def answers_in(source: Source, engine: Engine, area: Window | None = None) -> Iterator[Answer]:
+def predict_window(
+    source: PixelSource, engine: Engine, area: Window | None = None
+) -> Iterator[TilePrediction]:
     """Yield answers whose windows partition `area` (all of the source by default); what surrounds it is read as context.
 
     The source is shown to the network at the scale that it knows (see `Engine.for_gsd`).
@@ -255,30 +259,30 @@ def answers_in(source: Source, engine: Engine, area: Window | None = None) -> It
         DataError: a tile cannot be read.
     """
     fitting = engine.for_gsd(source.grid.gsd)
-    for answer in answers(source, fitting, plan(source.grid, fitting, area)):
+    for answer in predict_tiles(source, fitting, plan(source.grid, fitting, area)):
         yield answer if area is None else answer.part(area)
 
 
 def classify(
-    source: Source, engine: Engine, area: Window | None = None
+    source: PixelSource, engine: Engine, area: Window | None = None
 ) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
     """Yield class indices (rows, columns) of windows that partition `area` (all of the source by default).
 
     Indices are `IGNORE` where pixels are invalid. The result of a window depends on nothing but the
     source and the engine.
     """
-    for answer in answers_in(source, engine, area):
+    for answer in predict_window(source, engine, area):
         yield answer.window, answer.indices
 
 
-def plan(grid: Grid, engine: Engine, area: Window | None = None) -> list[Tile]:
+def plan(grid: GeoBox, engine: Engine, area: Window | None = None) -> list[Tile]:
     """Return the tiles that `classify` works through, in order."""
     tiling = engine.for_gsd(grid.gsd).tiling(grid)
     return list(tiling if area is None else tiling.meeting(area))
 
 
 def _scores(
-    source: Source, engine: Engine, batch: NDArray[np.float32], tile: Tile
+    source: PixelSource, engine: Engine, batch: NDArray[np.float32], tile: Tile
 ) -> NDArray[np.float32]:
     """Return the scores of a tile's core; an error names the image too, where it has a name."""
     try:
@@ -293,7 +297,7 @@ def _scores(
 _Loaded = tuple[NDArray[np.bool_], "NDArray[np.float32] | None"]
 
 
-def _load(source: Source, engine: Engine, tile: Tile) -> _Loaded:
+def _load(source: PixelSource, engine: Engine, tile: Tile) -> _Loaded:
     """Read a tile: where its core is valid, and the network's input, None if that is nowhere."""
     try:
         values, valid = source.read(tile.read)

@@ -31,7 +31,7 @@ WIDEST = 16
 
 
 @dataclass(frozen=True)
-class Looks:
+class Views:
     """How a tile is looked at.
 
     Attributes:
@@ -60,11 +60,11 @@ class Looks:
     @property
     def plain(self) -> bool:
         """Whether it is one look at the image as it is."""
-        return self == Looks()
+        return self == Views()
 
-    def at(self, zoom: Fraction) -> Looks:
+    def at(self, zoom: Fraction) -> Views:
         """Return these looks at an image that is itself shown at a scale, such as 1/2 where its pixels are half as large."""
-        return Looks(tuple(zoom * each for each in self.zooms), self.flips)
+        return Views(tuple(zoom * each for each in self.zooms), self.flips)
 
     def area(self, most: int) -> int:
         """Return how many pixels of an image to read at one time where a network is given `most` of its own.
@@ -106,9 +106,11 @@ class Looks:
         temperature: float = 1.0,
         apart: bool = False,
     ) -> Runtime:
-        """Return a runtime that looks so, of networks that are started for a scale; see `Merged`."""
+        """Return a runtime that looks so, of networks that are started for a scale; see `MergedRuntime`."""
         return (
-            start(Fraction(1)) if self.plain else Merged(self, start, classes, temperature, apart)
+            start(Fraction(1))
+            if self.plain
+            else MergedRuntime(self, start, classes, temperature, apart)
         )
 
     def bytes_per_pixel(self, bands: int, channels: int) -> int:
@@ -125,16 +127,16 @@ class Looks:
 _SCALES = (Fraction(3, 4), Fraction(1), Fraction(5, 4))
 _MIRRORED = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
-LOOKS: dict[Tta, Looks] = {
-    "none": Looks(),
-    "scales": Looks(_SCALES),
-    "flips": Looks(flips=_MIRRORED),
-    "full": Looks(_SCALES, _MIRRORED),
+VIEWS: dict[Tta, Views] = {
+    "none": Views(),
+    "scales": Views(_SCALES),
+    "flips": Views(flips=_MIRRORED),
+    "full": Views(_SCALES, _MIRRORED),
 }
 """What `--tta` means. The scales stay within those that the default recipe teaches."""
 
 
-def looks_of(tta: str, sees_all: bool, file: PathLike) -> Looks:
+def views_of(tta: str, sees_all: bool, file: PathLike) -> Views:
     """Return what an augmentation means for a network.
 
     Args:
@@ -146,21 +148,21 @@ def looks_of(tta: str, sees_all: bool, file: PathLike) -> Looks:
         UsageError: there is no such augmentation, or the network sees as much of the image as it is
             shown, at one scale only.
     """
-    looks = next((looks for name, looks in LOOKS.items() if name == tta), None)
-    if looks is None:
+    views = next((views for name, views in VIEWS.items() if name == tta), None)
+    if views is None:
         raise UsageError(
-            f"there is no test-time augmentation {tta!r}", fix=f"Give one of {', '.join(LOOKS)}"
+            f"there is no test-time augmentation {tta!r}", fix=f"Give one of {', '.join(VIEWS)}"
         )
-    if sees_all and len(looks.zooms) > 1:
+    if sees_all and len(views.zooms) > 1:
         raise UsageError(
             "its network looks at all of a tile, so it knows one scale only",
             file=file,
             fix=f"Give --tta flips instead of {tta}",
         )
-    return looks
+    return views
 
 
-class Merged:
+class MergedRuntime:
     """A runtime that looks several times, and says what the looks say on average.
 
     Class scores become probabilities (softmax of scores / temperature; with masks apart the
@@ -168,7 +170,7 @@ class Merged:
     channels, heights, are averaged as they are.
 
     Args:
-        looks: how to look.
+        views: how to look.
         open_runtime: starts the network for a scale.
         classes: how many of its first channels are class scores.
         temperature: that they are divided by.
@@ -177,14 +179,14 @@ class Merged:
 
     def __init__(
         self,
-        looks: Looks,
+        views: Views,
         open_runtime: Callable[[Fraction], Runtime],
         classes: int,
         temperature: float,
         apart: bool,
     ) -> None:
-        self._looks = looks
-        self._runtimes = [(zoom, open_runtime(zoom)) for zoom in looks.zooms]
+        self._looks = views
+        self._runtimes = [(zoom, open_runtime(zoom)) for zoom in views.zooms]
         self._classes = classes
         self._temperature = temperature
         self._apart = apart
@@ -253,7 +255,7 @@ class Merged:
 
 
 def resample(image: NDArray[np.float32], zoom: Fraction) -> NDArray[np.float32]:
-    """Return an image at another scale: bilinear, pixel centres aligned, smoothed where it is shrunk.
+    """Return an image at another scale: bilinear, pixel centers aligned, smoothed where it is shrunk.
 
     It does what torch's `interpolate(mode="bilinear", antialias=True)` does, by which patches are
     scaled in training.
@@ -294,12 +296,12 @@ def _taps(length: int, zoom: Fraction) -> list[_Tap]:
     exactly along the axis.
     """
     unit, step = 2 * zoom.numerator, 2 * zoom.denominator  # an old and a new pixel in these units
-    centre = np.arange(int(length * zoom), dtype=np.int64) * step + (step - unit) // 2
+    center = np.arange(int(length * zoom), dtype=np.int64) * step + (step - unit) // 2
     radius = max(unit, step)
-    first = (centre - radius) // unit + 1
+    first = (center - radius) // unit + 1
     found = []
     for k in range(ceil(2 * radius / unit)):
-        weight = np.maximum(0, radius - np.abs((first + k) * unit - centre))
+        weight = np.maximum(0, radius - np.abs((first + k) * unit - center))
         weight[(first + k < 0) | (first + k >= length)] = 0
         found.append((np.clip(first + k, 0, length - 1), weight))
     total = np.sum([weight for _, weight in found], axis=0)

@@ -32,13 +32,13 @@ except ImportError:  # Windows: two runs are not told apart there, and what a ki
     fcntl = None  # type: ignore[assignment]
 
 
-def hidden(path: Path, kind: str) -> Path:
+def hidden_path(path: Path, kind: str) -> Path:
     """Return a new name beside an output for something that becomes it, or is of use until it is written."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}")
 
 
 @contextmanager
-def whole_file(path: PathLike) -> Iterator[Path]:
+def atomic_file(path: PathLike) -> Iterator[Path]:
     """Give a path to write to; when the block ends without an error, put the file at `path` in one step.
 
     Of two processes that write one file at a time, both write it whole, and the last one's stays.
@@ -51,7 +51,7 @@ def whole_file(path: PathLike) -> Iterator[Path]:
         raise JobError(
             "this is a folder, and a file is to be written here", file=path, fix="Give a file name"
         )
-    partial = hidden(path, "partial" + path.suffix)
+    partial = hidden_path(path, "partial" + path.suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path, "lock", together=True):
@@ -66,7 +66,7 @@ def whole_file(path: PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(
+def atomic_folder(
     path: PathLike, owned: Collection[str], optional: Collection[str] = ()
 ) -> Iterator[Path]:
     """Give an empty folder to fill; when the block ends without an error, put it at `path`, replacing what was there.
@@ -97,7 +97,7 @@ def whole_folder(
             fix="Give a new folder, or empty this one",
         )
     target = path.resolve()
-    partial, old = hidden(target, "partial"), hidden(target, "old")
+    partial, old = hidden_path(target, "partial"), hidden_path(target, "old")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target, "lock"):
@@ -117,7 +117,7 @@ def whole_folder(
 
 
 @contextmanager
-def alone(path: PathLike) -> Iterator[None]:
+def exclusive(path: PathLike) -> Iterator[None]:
     """Keep every other run away from an output, from the first step of a long job to the last.
 
     Raises:
@@ -212,7 +212,7 @@ def _sweep(path: Path) -> None:
                 left.unlink()
 
 
-def fingerprint(files: Iterable[str]) -> dict[str, str]:
+def file_stamps(files: Iterable[str]) -> dict[str, str]:
     """Return size and time of change of each local file, by which a changed one is noticed."""
     out = {}
     for name in files:
@@ -223,13 +223,13 @@ def fingerprint(files: Iterable[str]) -> dict[str, str]:
     return out
 
 
-def allocate(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def allocate_npy(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Make a memory-mapped `.npy` file of zeros whose room on the disk is taken at once.
 
     Without that, a full disk would kill the process when the pages are written.
 
     Raises:
-        OSError: the disk has no room for it; inside `whole_folder` that becomes a JobError.
+        OSError: the disk has no room for it; inside `atomic_folder` that becomes a JobError.
     """
     array: NDArray[Any] = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):

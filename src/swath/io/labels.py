@@ -1,6 +1,6 @@
 """Label values on an image's grid, whatever they come from: a mask, a label raster on another grid, or polygons.
 
-A label is a whole number, the user's own code or a packed colour; `UNLABELLED` marks pixels that
+A label is a whole number, the user's own code or a packed color; `UNLABELED` marks pixels that
 have none.
 """
 
@@ -21,9 +21,9 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid, grid_of
+from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
-from swath.io.raster import gdal, open_raster, unreadable
+from swath.io.raster import gdal_env, open_raster, unreadable_error
 from swath.io.vector import Features
 from swath.legend import Kind, Legend
 from swath.types import PathLike
@@ -31,7 +31,7 @@ from swath.types import PathLike
 MAX_DISTINCT = 100
 """A mask with more distinct values than this is taken for a photograph, unless the user's classes have them."""
 
-UNLABELLED = int(np.iinfo(np.int64).min)
+UNLABELED = int(np.iinfo(np.int64).min)
 """What `Labels.read` holds where there is no label."""
 
 
@@ -42,14 +42,14 @@ class Labels(Protocol):
     """Names of codes where the source has names, else empty."""
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
-        """Return labels (rows, columns) of a window of the image's grid, as codes or packed colours."""
+        """Return labels (rows, columns) of a window of the image's grid, as codes or packed colors."""
 
     def close(self) -> None:
         """Close the files."""
 
 
 class RasterLabels:
-    """A label raster: a mask that lies pixel on pixel, or one on any other grid that is read nearest-neighbour.
+    """A label raster: a mask that lies pixel on pixel, or one on any other grid that is read nearest-neighbor.
 
     Args:
         path: the raster; one band of whole numbers or a palette, or red, green, blue.
@@ -63,21 +63,21 @@ class RasterLabels:
 
     names: dict[int, str] = {}
 
-    def __init__(self, path: PathLike, grid: Grid, *, warp: bool = False) -> None:
+    def __init__(self, path: PathLike, grid: GeoBox, *, warp: bool = False) -> None:
         self._path = str(path)
         self._source = open_raster(path)
         self._dataset: Any = self._source
         flags = self._source.mask_flag_enums[0]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         try:
-            if not _on_grid(grid_of(self._source), grid):
+            if not _on_grid(geobox_of(self._source), grid):
                 self._dataset = self._moved_to(grid, warp)
         except BaseException:
             self._source.close()
             raise
 
-    def _moved_to(self, grid: Grid, warp: bool) -> WarpedVRT:
-        own = grid_of(self._source)
+    def _moved_to(self, grid: GeoBox, warp: bool) -> WarpedVRT:
+        own = geobox_of(self._source)
         if not warp and (own.height, own.width) == (grid.height, grid.width):
             raise DataError(
                 "its CRS or transform is not the image's",
@@ -108,7 +108,7 @@ class RasterLabels:
                 code="size-mismatch",
             )
         try:
-            with gdal():
+            with gdal_env():
                 return WarpedVRT(
                     self._source,
                     crs=grid.crs,
@@ -130,20 +130,20 @@ class RasterLabels:
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window.
 
-        Nodata, and alpha or a file's mask of 0, is `UNLABELLED`. As `color`, a palette is looked up
-        and one grey band counts for all three.
+        Nodata, and alpha or a file's mask of 0, is `UNLABELED`. As `color`, a palette is looked up
+        and one gray band counts for all three.
 
         Raises:
             DataError: the file is damaged, has two bands, holds numbers that are not whole, or
-                colours where codes are wanted.
+                colors where codes are wanted.
         """
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         try:
-            with gdal():
+            with gdal_env():
                 bands = self._dataset.read(window=where)
                 masked = self._dataset.dataset_mask(window=where) == 0 if self._has_mask else None
         except rasterio.errors.RasterioError as error:
-            raise unreadable(self._path, error) from error
+            raise unreadable_error(self._path, error) from error
         count = _data_bands(self._source)
         data, alpha = bands[:count], bands[count:]
         if count == 2:
@@ -161,26 +161,26 @@ class RasterLabels:
             if kind == "color":
                 labels = self._as_colors(labels)
         if len(alpha):
-            labels[alpha[-1] == 0] = UNLABELLED
+            labels[alpha[-1] == 0] = UNLABELED
         if masked is not None:
-            labels[masked] = UNLABELLED
+            labels[masked] = UNLABELED
         return labels
 
     def _not_codes(self, data: NDArray[Any]) -> DataError:
-        """Make the error for colours where codes are wanted, which says whether it rather looks like a photograph."""
+        """Make the error for colors where codes are wanted, which says whether it rather looks like a photograph."""
         distinct = len(np.unique(data[:3].reshape(3, -1), axis=1).T)
         if distinct > MAX_DISTINCT:
             return DataError(
-                f"this mask has more than {MAX_DISTINCT} different colours, as a photograph has, and the classes have codes",
+                f"this mask has more than {MAX_DISTINCT} different colors, as a photograph has, and the classes have codes",
                 file=self._path,
                 fix="Give the right mask, or leave the pair out (--skip-bad does)",
                 code="mask-photograph",
             )
         return DataError(
-            "the mask holds colours, and the classes have codes",
+            "the mask holds colors, and the classes have codes",
             file=self._path,
-            fix="Give the classes colours in --classes, or make masks of codes",
-            code="mask-colours",
+            fix="Give the classes colors in --classes, or make masks of codes",
+            code="mask-colors",
         )
 
     def _as_colors(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -200,7 +200,7 @@ class RasterLabels:
 
 
 class VectorLabels:
-    """Polygons burnt onto the image's grid: a pixel has the class of the last feature that covers its centre.
+    """Polygons burnt onto the image's grid: a pixel has the class of the last feature that covers its center.
 
     Args:
         features: the layer.
@@ -212,7 +212,7 @@ class VectorLabels:
         DataError: a class name is not in the legend, or one side lacks a CRS.
     """
 
-    def __init__(self, features: Features, grid: Grid, legend: Legend | None = None) -> None:
+    def __init__(self, features: Features, grid: GeoBox, legend: Legend | None = None) -> None:
         self._grid = grid
         self._geometries, self._tree = features.placed(grid.crs)
         if features.textual:
@@ -227,11 +227,11 @@ class VectorLabels:
         """Return labels (rows, columns) of a window; `kind` must be `code`.
 
         Raises:
-            DataError: colours are wanted.
+            DataError: colors are wanted.
         """
         if kind == "color":
             raise DataError(
-                "polygons have codes or names, and the classes have colours",
+                "polygons have codes or names, and the classes have colors",
                 fix="Give the classes codes",
             )
         part = self._grid.part(window)
@@ -240,7 +240,7 @@ class VectorLabels:
             strict=True,
         )
         found = np.sort(self._tree.query(shapely.box(min(xs), min(ys), max(xs), max(ys))))
-        out = np.full((window.height, window.width), UNLABELLED, np.int64)
+        out = np.full((window.height, window.width), UNLABELED, np.int64)
         if len(found):
             burnt = rasterio.features.rasterize(
                 ((self._geometries[i], k) for k, i in enumerate(found, 1)),
@@ -255,20 +255,20 @@ class VectorLabels:
         """Nothing is open."""
 
 
-class NoLabels:
+class EmptyLabels:
     """The labels of an image that has none."""
 
     names: dict[int, str] = {}
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
-        """Return `UNLABELLED` everywhere."""
-        return np.full((window.height, window.width), UNLABELLED, np.int64)
+        """Return `UNLABELED` everywhere."""
+        return np.full((window.height, window.width), UNLABELED, np.int64)
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def read_ignored(paths: Sequence[PathLike], grid: Grid, window: Window) -> NDArray[np.bool_]:
+def read_ignore_mask(paths: Sequence[PathLike], grid: GeoBox, window: Window) -> NDArray[np.bool_]:
     """Tell which pixels of a window the user's mask rasters (clouds, quality) mark by a value other than 0 and nodata."""
     out = np.zeros((window.height, window.width), bool)
     for path in paths:
@@ -277,12 +277,12 @@ def read_ignored(paths: Sequence[PathLike], grid: Grid, window: Window) -> NDArr
             values = mask.read(window, "code")
         finally:
             mask.close()
-        out |= (values != 0) & (values != UNLABELLED)
+        out |= (values != 0) & (values != UNLABELED)
     return out
 
 
 def mask_kind(path: PathLike) -> Kind:
-    """Tell whether a label raster holds colours (three bands or more) or codes."""
+    """Tell whether a label raster holds colors (three bands or more) or codes."""
     with open_raster(path) as dataset:
         return "color" if _data_bands(dataset) >= 3 else "code"
 
@@ -296,7 +296,7 @@ def _name(crs: str) -> str:
     return crs.partition('"')[2].partition('"')[0] or "without a name"
 
 
-def _on_grid(labels: Grid, image: Grid) -> bool:
+def _on_grid(labels: GeoBox, image: GeoBox) -> bool:
     """Tell whether labels lie pixel on pixel; of two files one of which lacks a CRS, the size decides."""
     if labels.crs is None or image.crs is None:
         return (labels.height, labels.width) == (image.height, image.width)
@@ -306,7 +306,7 @@ def _on_grid(labels: Grid, image: Grid) -> bool:
 def _packed(bands: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:
     if bands.dtype != np.uint8:
         raise DataError(
-            f"a mask of colours has to be 8-bit, not {bands.dtype}",
+            f"a mask of colors has to be 8-bit, not {bands.dtype}",
             file=path,
             fix="Export it as 8-bit",
         )
@@ -315,7 +315,7 @@ def _packed(bands: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.
         packed <<= 8
         packed |= band
     if nodata is not None:
-        packed[(bands == nodata).all(axis=0)] = UNLABELLED
+        packed[(bands == nodata).all(axis=0)] = UNLABELED
     return packed
 
 
@@ -334,7 +334,7 @@ def _whole_numbers(values: NDArray[Any], nodata: float | None, path: str) -> NDA
             )
     if nodata is not None and not np.isnan(nodata):
         missing |= values == nodata
-    return np.where(missing, UNLABELLED, np.where(missing, 0, values).astype(np.int64))
+    return np.where(missing, UNLABELED, np.where(missing, 0, values).astype(np.int64))
 
 
 def _codes_of_names(features: Features, legend: Legend | None) -> dict[str, int]:

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.errors import JobError
-from swath.io.atomic import whole_file
+from swath.io.atomic import atomic_file
 from swath.types import PathLike
 
 NO_DATE = "1970-01-01T00:00:00.000Z"
@@ -20,7 +20,7 @@ NO_DATE = "1970-01-01T00:00:00.000Z"
 
 
 @dataclass(frozen=True)
-class Layer:
+class VectorLayer:
     """A vector layer.
 
     Attributes:
@@ -40,17 +40,17 @@ class Layer:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_layer(path: PathLike, layer: Layer) -> None:
+def write_layer(path: PathLike, layer: VectorLayer) -> None:
     """Write a layer to a GeoPackage, whole or not at all; an older file is replaced.
 
     Raises:
         JobError: the file cannot be written.
     """
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         put_layer(partial, layer, path)
 
 
-def put_layer(path: PathLike, layer: Layer, target: PathLike) -> None:
+def put_layer(path: PathLike, layer: VectorLayer, target: PathLike) -> None:
     """Write a layer to a GeoPackage at `path`, which becomes `target` when it is whole.
 
     Raises:

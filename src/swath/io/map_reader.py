@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid, chunks, grid_of
+from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
-from swath.io.labels import UNLABELLED, RasterLabels
-from swath.io.raster import band_tags, gdal, open_raster, unreadable
-from swath.legend import LandClass, Legend, default_color, found_legend, unpack
+from swath.io.labels import UNLABELED, RasterLabels
+from swath.io.raster import band_tags, gdal_env, open_raster, unreadable_error
+from swath.legend import LandClass, Legend, default_color, legend_of_codes, unpack_rgb
 from swath.progress import track
 from swath.types import PathLike
 
@@ -44,7 +44,7 @@ class MapFile:
     def __init__(self, path: PathLike) -> None:
         self.path = str(path)
         self._dataset = open_raster(path)
-        self.grid: Grid = grid_of(self._dataset)
+        self.grid: GeoBox = geobox_of(self._dataset)
         try:
             if self._dataset.count != 1 or not np.issubdtype(self._dataset.dtypes[0], np.integer):
                 raise DataError(
@@ -58,19 +58,19 @@ class MapFile:
             raise
 
     def codes(self, window: Window) -> NDArray[np.int64]:
-        """Return codes (rows, columns) of a window of the map's own grid, `UNLABELLED` where it has no data.
+        """Return codes (rows, columns) of a window of the map's own grid, `UNLABELED` where it has no data.
 
         Raises:
             DataError: the file is damaged.
         """
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         try:
-            with gdal():
+            with gdal_env():
                 codes: NDArray[np.int64] = self._dataset.read(1, window=where).astype(np.int64)
         except rasterio.errors.RasterioError as error:
-            raise unreadable(self.path, error) from error
+            raise unreadable_error(self.path, error) from error
         if self._dataset.nodata is not None:
-            codes[codes == self._dataset.nodata] = UNLABELLED
+            codes[codes == self._dataset.nodata] = UNLABELED
         return codes
 
     def chunks(self, title: str) -> Iterator[tuple[Window, NDArray[np.int64]]]:
@@ -79,7 +79,7 @@ class MapFile:
         for window in track(windows, title, len(windows), "chunks"):
             yield window, self.codes(window)
 
-    def on(self, grid: Grid) -> RasterLabels:
+    def on(self, grid: GeoBox) -> RasterLabels:
         """Open the map on another grid (nearest), where both have a CRS, or are of one size.
 
         Raises:
@@ -127,7 +127,7 @@ class MapFile:
     def _found(self) -> Legend:
         found: set[int] = set()
         for _, codes in self.chunks("looking for classes"):
-            found |= set(np.unique(codes).tolist()) - {UNLABELLED}
+            found |= set(np.unique(codes).tolist()) - {UNLABELED}
             if len(found) > MAX_FOUND:
                 raise DataError(
                     "it holds more values than a map has classes",
@@ -136,8 +136,8 @@ class MapFile:
                 )
         if not found:
             raise DataError("it holds no class", file=self.path, fix="Give a map of class codes")
-        return found_legend(sorted(found), "code")
+        return legend_of_codes(sorted(found), "code")
 
 
 def _hex(color: tuple[int, int, int, int]) -> str:
-    return unpack(color[0] << 16 | color[1] << 8 | color[2])
+    return unpack_rgb(color[0] << 16 | color[1] << 8 | color[2])

@@ -1,4 +1,4 @@
-"""Maps on disk: written tile by tile, finished as cloud-optimised GeoTIFFs."""
+"""Maps on disk: written tile by tile, finished as cloud-optimized GeoTIFFs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 
 from swath.errors import JobError
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
-from swath.io.raster import gdal
+from swath.io.raster import gdal_env
 from swath.legend import Legend, rgb
 
 
@@ -31,7 +31,7 @@ class MapKind:
         nodata: what stands where there are none.
         bands: a description of each band.
         resampling: of its overviews.
-        colors: colour table of an 8-bit map, value to red, green, blue, alpha.
+        colors: color table of an 8-bit map, value to red, green, blue, alpha.
         tags: of its first band.
     """
 
@@ -46,16 +46,18 @@ class MapKind:
 def class_map(legend: Legend) -> MapKind:
     """Describe a map of class codes."""
     colors = (
-        {c.map_code: (*rgb(c.color), 255) for c in legend.learnt} if legend.dtype == "uint8" else {}
+        {c.map_code: (*rgb(c.color), 255) for c in legend.trained}
+        if legend.dtype == "uint8"
+        else {}
     )
-    tags = {f"class_{c.map_code}": c.name for c in legend.learnt}
+    tags = {f"class_{c.map_code}": c.name for c in legend.trained}
     return MapKind(legend.dtype, legend.nodata, ("class",), colors=colors, tags=tags)
 
 
 CONFIDENCE = MapKind("uint8", 255, ("confidence",), "AVERAGE")
 """Percent 0..100 that the mapped class is right."""
 
-HEIGHT = MapKind("float32", float("nan"), ("height above ground in metres",), "AVERAGE")
+HEIGHT = MapKind("float32", float("nan"), ("height above ground in meters",), "AVERAGE")
 
 
 def probability_map(legend: Legend) -> MapKind:
@@ -69,7 +71,7 @@ def mask_map(legend: Legend) -> MapKind:
 
 
 class MapWriter:
-    """Writes a map tile by tile, then turns it into a cloud-optimised GeoTIFF.
+    """Writes a map tile by tile, then turns it into a cloud-optimized GeoTIFF.
 
     The result is tiled (512), DEFLATE-compressed, has overviews, nodata, descriptions, and the
     georeferencing of the image. Equal pixels make equal files.
@@ -82,7 +84,7 @@ class MapWriter:
     """
 
     def __init__(
-        self, path: Path, grid: Grid, kind: MapKind, extra: dict[str, Any] | None = None
+        self, path: Path, grid: GeoBox, kind: MapKind, extra: dict[str, Any] | None = None
     ) -> None:
         self._path = path
         self._kind = kind
@@ -103,10 +105,10 @@ class MapWriter:
         }
         if grid.crs is not None:
             profile["crs"] = grid.crs
-        if grid.crs is not None or grid.transform != Grid(1, 1).transform:
+        if grid.crs is not None or grid.transform != GeoBox(1, 1).transform:
             profile["transform"] = grid.affine
         profile |= extra or {}
-        with gdal():
+        with gdal_env():
             self._dataset = rasterio.open(self._scratch, "w+", **profile)
         if kind.colors:
             self._dataset.write_colormap(1, kind.colors)
@@ -117,11 +119,11 @@ class MapWriter:
     def write(self, values: NDArray[Any], window: Window) -> None:
         """Write values (rows, columns), or (bands, rows, columns), to a window."""
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-        with gdal():
+        with gdal_env():
             self._dataset.write(values if values.ndim == 3 else values[None], window=where)
 
     def sieve(self, smallest: int) -> dict[int, int]:
-        """Give patches of fewer than `smallest` pixels (joined at edges) to their largest neighbour; nodata stays.
+        """Give patches of fewer than `smallest` pixels (joined at edges) to their largest neighbor; nodata stays.
 
         Works on the whole map, so no tile shows; needs four bytes of memory a pixel, and that for
         the outlines of all patches.
@@ -129,12 +131,12 @@ class MapWriter:
         Returns:
             Pixels by value, as they are then.
         """
-        with gdal():
+        with gdal_env():
             sieved = self._dataset.read(1)
             data, before = sieved != self._kind.nodata, None
             while before is None or not np.array_equal(before, sieved):
                 before = (
-                    sieved  # one pass leaves patches whose neighbours were all small until it ended
+                    sieved  # one pass leaves patches whose neighbors were all small until it ended
                 )
                 sieved = rasterio.features.sieve(before, smallest, mask=data)
             self._dataset.write(sieved, 1)
@@ -148,7 +150,7 @@ class MapWriter:
             JobError: the disk does not take it.
         """
         try:
-            with gdal():
+            with gdal_env():
                 wanted = self._checksums(self._dataset)
                 self._dataset.close()
                 rasterio.shutil.copy(

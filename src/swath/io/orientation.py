@@ -29,7 +29,7 @@ ORIENTATION = "EXIF_Orientation"
 """Tag of a dataset that was turned: the number that its file has."""
 
 
-def upright(path: str, stored: rasterio.DatasetReader) -> rasterio.DatasetReader:
+def apply_orientation(path: str, stored: rasterio.DatasetReader) -> rasterio.DatasetReader:
     """Return a dataset of the picture as people see it, in memory; `stored` itself where it is upright or georeferenced.
 
     Raises:
@@ -57,7 +57,7 @@ def upright(path: str, stored: rasterio.DatasetReader) -> rasterio.DatasetReader
         return _turned(stored, number)
 
 
-def turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+def apply_transpose(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Return pixels (..., rows, columns) as an orientation, 1 to 8, says that they are to be seen."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(-1, -2)
@@ -72,11 +72,11 @@ def _turned(stored: rasterio.DatasetReader, orientation: int) -> rasterio.Datase
     interp, flags = list(stored.colorinterp), stored.mask_flag_enums[0]
     masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
     return in_memory(
-        turn(stored.read(), orientation),
+        apply_transpose(stored.read(), orientation),
         nodata=stored.nodata,
         interp=interp,
         colors=stored.colormap(1) if interp[0] == ColorInterp.palette else None,
-        mask=turn(stored.dataset_mask(), orientation) if masked else None,
+        mask=apply_transpose(stored.dataset_mask(), orientation) if masked else None,
         tags={ORIENTATION: str(orientation)},
     )
 

@@ -1,11 +1,11 @@
-"""QGIS styles: a `.qml` file beside a map, by which QGIS shows its classes by name and colour without being asked."""
+"""QGIS styles: a `.qml` file beside a map, by which QGIS shows its classes by name and color without being asked."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from swath.io.atomic import whole_file
+from swath.io.atomic import atomic_file
 from swath.legend import Legend
 
 OURS = "swath"
@@ -42,11 +42,11 @@ def write_style(path: Path, legend: Legend) -> bool:
         {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""},
     )
     palette = ET.SubElement(renderer, "colorPalette")
-    for c in legend.learnt:
+    for c in legend.trained:
         entry = {"value": str(c.map_code), "label": c.name, "color": c.color, "alpha": "255"}
         ET.SubElement(palette, "paletteEntry", entry)
     ET.indent(root)
-    with whole_file(target) as partial:
+    with atomic_file(target) as partial:
         text = ET.tostring(root, encoding="unicode")
         partial.write_text(
             f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{text}\n",
@@ -56,7 +56,7 @@ def write_style(path: Path, legend: Legend) -> bool:
 
 
 def read_style(path: Path) -> dict[int, tuple[str, str]]:
-    """Return name and colour (`#RRGGBB`) by code from the style beside a map; empty without a style that has them."""
+    """Return name and color (`#RRGGBB`) by code from the style beside a map; empty without a style that has them."""
     try:
         entries = ET.parse(style_path(path)).iter("paletteEntry")
         return {int(e.attrib["value"]): (e.attrib["label"], e.attrib["color"][:7]) for e in entries}

@@ -26,11 +26,11 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 
 from swath.errors import DataError
-from swath.geo.geobox import grid_of
+from swath.geo.geobox import geobox_of
 from swath.geo.tiling import Pixels, Window
-from swath.io.orientation import ORIENTATION, upright
-from swath.io.raster_limits import check_claims
-from swath.io.tiff import joined
+from swath.io.orientation import ORIENTATION, apply_orientation
+from swath.io.raster_limits import check_limits
+from swath.io.tiff import join_pages
 from swath.types import PathLike
 
 Array: TypeAlias = NDArray[Any]
@@ -47,10 +47,10 @@ VISIBLE = ("red", "green", "blue")
 """The bands of a palette image."""
 
 
-def gdal() -> rasterio.Env:
+def gdal_env() -> rasterio.Env:
     """Return the environment for all work with GDAL: a damaged JPEG or PNG is an error in it, not made-up pixels.
 
-    GDAL's shortcut for whole PNGs returns uninitialised memory where the file ends too soon, and
+    GDAL's shortcut for whole PNGs returns uninitialized memory where the file ends too soon, and
     says nothing (3.10.3), so it is off; row by row the same file is an error.
 
     Photographs and masks without CRS are everyday input, so rasterio's warning of them is off; the
@@ -65,13 +65,13 @@ def gdal() -> rasterio.Env:
 
 
 @dataclass(frozen=True)
-class _File:
+class _OpenFile:
     dataset: rasterio.DatasetReader
     indexes: list[int]
     nodata: list[float | None]
     alpha: int | None
     shared_mask: bool
-    palette: NDArray[np.uint8] | None  # by value: the bands' colours, and alpha
+    palette: NDArray[np.uint8] | None  # by value: the bands' colors, and alpha
     names: list[str]
 
     @property
@@ -121,14 +121,14 @@ class Raster:
         self._stack = ExitStack()
         self._lock = threading.Lock()
         try:
-            with gdal():
+            with gdal_env():
                 self._files = [self._open(p, order) for p in self.paths]
         except BaseException:
             self.close()
             raise
-        self.grid = grid_of(self._files[0].dataset)
+        self.grid = geobox_of(self._files[0].dataset)
         for file, path in zip(self._files, self.paths, strict=True):
-            if not grid_of(file.dataset).same_as(self.grid):
+            if not geobox_of(file.dataset).same_as(self.grid):
                 self.close()
                 raise DataError(
                     f"its grid (size, CRS or transform) is not that of {self.paths[0]}",
@@ -153,7 +153,7 @@ class Raster:
             )
         self.bands = tuple(names) if names else own
 
-    def _open(self, path: str, order: Sequence[int] | None) -> _File:
+    def _open(self, path: str, order: Sequence[int] | None) -> _OpenFile:
         dataset = self._stack.enter_context(open_raster(path, self._driver))
         if any("complex" in t for t in dataset.dtypes):
             raise DataError(
@@ -180,7 +180,7 @@ class Raster:
             else:
                 palette = palette[:, [*(i - 1 for i in order), -1]]
         flags = dataset.mask_flag_enums[indexes[0] - 1]
-        return _File(
+        return _OpenFile(
             dataset,
             indexes,
             [dataset.nodatavals[i - 1] for i in indexes],
@@ -194,7 +194,9 @@ class Raster:
 
     def _band_names(self) -> tuple[str, ...]:
         prefixes = (
-            [""] if len(self.paths) == 1 else distinct_parts([Path(p).stem for p in self.paths])
+            [""]
+            if len(self.paths) == 1
+            else distinct_name_parts([Path(p).stem for p in self.paths])
         )
         names: list[str] = []
         for file, prefix in zip(self._files, prefixes, strict=True):
@@ -220,7 +222,7 @@ class Raster:
         For a picture, overviews are used where there are any, and measurements are averaged unless
         `nearest` is set.
 
-        A pixel is invalid (nodata) where the alpha band, the alpha of its palette's colour or the
+        A pixel is invalid (nodata) where the alpha band, the alpha of its palette's color or the
         file's mask is 0, where a band is NaN or infinite (as float32, in which all is reckoned), or
         where a band holds its declared nodata value. In a type of whole numbers, 0 and the largest
         unsigned value (255 in 8 bits) are also possible measurements, so of these all bands of the
@@ -233,7 +235,7 @@ class Raster:
         values = []
         rows, cols = shape or (window.height, window.width)
         valid = np.ones((rows, cols), bool)
-        with self._lock, gdal():
+        with self._lock, gdal_env():
             for file in self._files:
                 how = (
                     Resampling.nearest
@@ -258,7 +260,7 @@ class Raster:
                         else None
                     )
                 except rasterio.errors.RasterioError as error:
-                    raise unreadable(file.dataset.name, error) from error
+                    raise unreadable_error(file.dataset.name, error) from error
                 for extra in (alpha, mask):
                     if extra is not None:
                         valid &= extra > 0
@@ -284,7 +286,7 @@ class Raster:
         count = 0
         for file in self._files:
             if file.alpha:
-                with self._lock, gdal():
+                with self._lock, gdal_env():
                     alpha = file.dataset.read(file.alpha, window=where)
                 full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1
                 count += int(((alpha != 0) & (alpha != full)).sum())
@@ -330,20 +332,20 @@ class Raster:
 
 
 def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetReader:
-    """Open a file with GDAL, or with one of its drivers only, as one image (see `pages`) and as people see it (see `upright`).
+    """Open a file with GDAL, or with one of its drivers only, as one image (see `pages`) and as people see it (see `apply_orientation`).
 
     Raises:
         DataError: there is no such file, it is not a raster, or it claims what it cannot hold (see
             `claims`).
     """
-    with gdal():
+    with gdal_env():
         try:
             dataset = rasterio.open(path, driver=driver)
             # A list of pages that is cut off with the end of the file is an error of the call after
             # the one that reads it.
             _ = dataset.subdatasets, dataset.colorinterp
         except CPLE_BaseError as error:
-            raise unreadable(path, error) from error
+            raise unreadable_error(path, error) from error
         except rasterio.errors.RasterioError as error:
             if Path(path).is_dir():
                 raise DataError(
@@ -355,7 +357,7 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
                 and not Path(path).exists()
             ):
                 raise DataError("there is no such file", file=path, fix="Check the path") from error
-            raise unreadable(path, error) from error
+            raise unreadable_error(path, error) from error
         except UnicodeEncodeError as error:
             raise DataError(
                 "GDAL takes no file name that is not UTF-8", file=ascii(str(path)), fix="Rename it"
@@ -368,18 +370,18 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
             fix="Name one of its subdatasets",
         )
     try:
-        with gdal():
-            check_claims(str(path), dataset)
-            return upright(str(path), joined(str(path), dataset))
+        with gdal_env():
+            check_limits(str(path), dataset)
+            return apply_orientation(str(path), join_pages(str(path), dataset))
     except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
         dataset.close()
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
     except DataError:
         dataset.close()
         raise
 
 
-def unreadable(path: PathLike, error: Exception) -> DataError:
+def unreadable_error(path: PathLike, error: Exception) -> DataError:
     """Make the error for a file that GDAL refuses."""
     reason = (
         re.sub(rf"'?{re.escape(str(path))}'?:?\s*", "", str(error.__cause__ or error))
@@ -412,7 +414,7 @@ def band_tags(dataset: rasterio.DatasetReader, index: int) -> dict[str, str]:
     return tags
 
 
-def distinct_parts(stems: Sequence[str]) -> list[str]:
+def distinct_name_parts(stems: Sequence[str]) -> list[str]:
     """Return the part of each name in which names differ: `lsat7_2000_10`, `lsat7_2000_20` become `10`, `20`.
 
     Names are cut at everything that is not a letter or digit, and equal heads and tails are
@@ -435,14 +437,14 @@ def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[
 
 
 def _palette(dataset: rasterio.DatasetReader) -> NDArray[np.uint8]:
-    """Return red, green, blue and alpha by value (n, 4); values without a colour are black."""
+    """Return red, green, blue and alpha by value (n, 4); values without a color are black."""
     table = np.zeros((65536 if dataset.dtypes[0] == "uint16" else 256, 4), np.uint8)
     table[:, 3] = 255
     for value, color in dataset.colormap(1).items():
         table[value] = color
     if dataset.nodata is not None or not table[:, 3].any():
         table[:, 3] = (
-            255  # the nodata value says it, and a palette of nothing but clear colours says nothing
+            255  # the nodata value says it, and a palette of nothing but clear colors says nothing
         )
     return table
 

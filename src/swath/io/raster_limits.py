@@ -25,7 +25,7 @@ EMPTIEST = 2**20
 """Bytes of pixels for each byte of the file: what a sparse file of large blocks reaches, and compression never does."""
 
 
-def check_claims(path: str, dataset: rasterio.DatasetReader) -> None:
+def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
     """Refuse a raster that is evidently a bomb, or whose header is damaged.
 
     Raises:

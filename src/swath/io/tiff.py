@@ -30,7 +30,7 @@ MOST_PACKED = 1100
 """Bytes that one byte of a file can hold (DEFLATE's most); pages that claim more are not there."""
 
 
-def joined(path: str, first: rasterio.DatasetReader) -> rasterio.DatasetReader:
+def join_pages(path: str, first: rasterio.DatasetReader) -> rasterio.DatasetReader:
     """Return a dataset of all pages of a file, or `first`, which GDAL made of it, where its pages are not one image.
 
     The shorter of the first and the last axis is taken for the bands. The pages are held in memory.

@@ -19,7 +19,7 @@ COPIES = 3
 """Parts, scratch file and map, each at most as large as the pixels themselves."""
 
 
-class Foresight(BaseModel):
+class Estimate(BaseModel):
     """What a prediction would take.
 
     Attributes:
@@ -31,7 +31,7 @@ class Foresight(BaseModel):
         seconds: of computing, by number of machines like this one.
         threads: of a worker.
         tta: test-time augmentation.
-        looks: how many times each tile is looked at for it.
+        views: how many times each tile is looked at for it.
         zoom: scale at which the network sees the largest image; 0.5 where its pixels are half as
             large as those that it knows.
         cost: pixels that go through the network for each pixel read.
@@ -50,14 +50,14 @@ class Foresight(BaseModel):
     seconds: dict[int, float]
     threads: int
     tta: Tta
-    looks: int
+    views: int
     zoom: float
     cost: float
     seam: float | None
     context: str
 
 
-def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
+def estimate(model: Model, plans: Sequence[Plan]) -> Estimate:
     """Work out what plans would take; the network is timed on one tile of the largest image."""
     largest = max(plans, key=lambda plan: plan.height * plan.width)
     engine = model.open(largest.setup, largest.read, zoom=largest.asked.zoom)
@@ -67,7 +67,7 @@ def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
     engine.runtime(raw)
     speed = raw[0, 0].size / (time.perf_counter() - start)
     tiles = sum(len(p.tiling) for p in plans)
-    looks, work = model.looks.at(largest.asked.zoom), 0.0
+    views, work = model.views.at(largest.asked.zoom), 0.0
     for plan in plans:  # in pixels of the largest image
         work += (
             plan.tiling.overhead
@@ -75,9 +75,9 @@ def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
             * plan.width
             * float(plan.asked.zoom / largest.asked.zoom) ** 2
         )
-    classes = len(model.card.legend.learnt)
+    classes = len(model.card.legend.trained)
     sizes = {"class": 1, "confidence": 1, "probabilities": classes, "masks": classes, "height": 4}
-    return Foresight(
+    return Estimate(
         read=largest.read,
         halo=largest.halo,
         memory_bytes=int(largest.asked.memory_gb * 1e9),
@@ -88,9 +88,9 @@ def foresee(model: Model, plans: Sequence[Plan]) -> Foresight:
         seconds={n: work / speed / min(n, tiles) for n in MACHINES},
         threads=largest.setup.threads,
         tta=model.tta,
-        looks=looks.count,
+        views=views.count,
         zoom=float(largest.asked.zoom),
-        cost=looks.cost,
+        cost=views.cost,
         seam=model.card.seam,
         context=model.card.context,
     )

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from swath.errors import DataError, UsageError
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
-from swath.io.labels import UNLABELLED, VectorLabels, read_ignored
+from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
 from swath.io.raster import EXTENSIONS, Raster
 from swath.io.vector import read_geometries
 from swath.mapping.stacks import find_stack
@@ -26,7 +26,7 @@ OPEN = 64
 """Files of a mosaic that are open at one time."""
 
 
-class Input(BaseModel):
+class ImageInput(BaseModel):
     """An image to map, by the names of its files, so that every worker can open it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Input(BaseModel):
     regions: str | None = None
     latitude: bool = False
 
-    def open(self) -> View:
+    def open(self) -> InputImage:
         """Open it.
 
         Raises:
@@ -62,13 +62,13 @@ class Input(BaseModel):
             image = Mosaic(self.files, self.order)
         else:
             image = Raster(self.files, self.bands, self.order)
-        return View(image, self.mask, self.regions, self.latitude)
+        return InputImage(image, self.mask, self.regions, self.latitude)
 
 
-class _Image(Protocol):
+class _OpenImage(Protocol):
     """What a raster and a mosaic share."""
 
-    grid: Grid
+    grid: GeoBox
     dtype: np.dtype[Any]
     bands: tuple[str, ...]
     paths: tuple[str, ...]
@@ -81,7 +81,7 @@ class _Image(Protocol):
     def close(self) -> None: ...
 
 
-class View:
+class InputImage:
     """An image as it is to be mapped: masked pixels have no data, and only regions are wanted.
 
     Args:
@@ -97,7 +97,7 @@ class View:
 
     def __init__(
         self,
-        image: _Image,
+        image: _OpenImage,
         mask: Sequence[str] = (),
         regions: str | None = None,
         latitude: bool = False,
@@ -126,22 +126,22 @@ class View:
         """Read a window; see `Raster.read`."""
         values, valid = self.image.read(window)
         if self._mask:
-            valid = valid & ~read_ignored(self._mask, self.grid, window)
+            valid = valid & ~read_ignore_mask(self._mask, self.grid, window)
         pixels = Pixels(values, valid)
         return with_latitude(pixels, self.grid, window, self.name) if self._latitude else pixels
 
     def wanted(self, window: Window) -> NDArray[np.bool_] | None:
-        """Return which pixels of a window lie in the regions (their centres do); None where all do."""
+        """Return which pixels of a window lie in the regions (their centers do); None where all do."""
         if self._regions is None:
             return None
-        inside: NDArray[np.bool_] = self._regions.read(window, "code") != UNLABELLED
+        inside: NDArray[np.bool_] = self._regions.read(window, "code") != UNLABELED
         return inside
 
     def close(self) -> None:
         """Close the files."""
         self.image.close()
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> InputImage:
         return self
 
     def __exit__(
@@ -186,7 +186,7 @@ class Mosaic:
             self._opened.pop(next(iter(self._opened))).close()
         return raster
 
-    def _place(self, i: int, grid: Grid) -> Window:
+    def _place(self, i: int, grid: GeoBox) -> Window:
         """Return where an image lies, in pixels of the first."""
         raster = self._raster(i)
         a, b, c, d, e, f = grid.transform
@@ -235,7 +235,7 @@ class Mosaic:
 
 def find_inputs(
     given: str | Path | Iterable[str | Path], bands: Sequence[str], stack: str | None = None
-) -> list[Input]:
+) -> list[ImageInput]:
     """List the images that are meant.
 
     Args:
@@ -251,7 +251,7 @@ def find_inputs(
     """
     if stack is not None:
         return [
-            Input(
+            ImageInput(
                 name=Path(stack).name,
                 files=tuple(map(absolute, find_stack(stack, bands))),
                 bands=tuple(bands),
@@ -274,7 +274,7 @@ def absolute(path: str | Path) -> str:
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
 
 
-def _expand(given: str, bands: Sequence[str]) -> list[Input]:
+def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     path = Path(given)
     if path.is_dir():
         found = sorted(
@@ -309,12 +309,12 @@ def _expand(given: str, bands: Sequence[str]) -> list[Input]:
     return [_single(given)]
 
 
-def _single(path: str | Path) -> Input:
+def _single(path: str | Path) -> ImageInput:
     name = Path(str(path).rpartition(":")[2] if not Path(path).exists() else path).stem
-    return Input(name=name or "image", files=(absolute(path),))
+    return ImageInput(name=name or "image", files=(absolute(path),))
 
 
-def _of_item(path: Path, bands: Sequence[str]) -> Input:
+def _of_item(path: Path, bands: Sequence[str]) -> ImageInput:
     """Find the raster of a STAC item, or one asset a band.
 
     Raises:
@@ -348,9 +348,9 @@ def _of_item(path: Path, bands: Sequence[str]) -> Input:
     if all(b in hrefs for b in bands):
         files = tuple(absolute(hrefs[b]) for b in bands)
         return (
-            Input(name=item.id, files=files, bands=tuple(bands))
+            ImageInput(name=item.id, files=files, bands=tuple(bands))
             if len(set(files)) > 1
-            else Input(name=item.id, files=files[:1])
+            else ImageInput(name=item.id, files=files[:1])
         )
     if len(rasters) != 1:
         raise DataError(
@@ -358,4 +358,4 @@ def _of_item(path: Path, bands: Sequence[str]) -> Input:
             file=path,
             fix="Name the raster itself",
         )
-    return Input(name=item.id, files=(absolute(rasters[0]),))
+    return ImageInput(name=item.id, files=(absolute(rasters[0]),))

@@ -13,19 +13,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from swath.errors import JobError
 from swath.geo.tiling import Tiling
-from swath.inference.runtimes import Setup, bytes_per_pixel, choose, cores
-from swath.inference.tiled import Answer, cut
-from swath.io.atomic import fingerprint
-from swath.mapping.inputs import Input, View
-from swath.mapping.tile_store import PLAN, Layers, Store, refused
+from swath.inference.runtimes import RuntimeSetup, bytes_per_pixel, choose_setup, cores
+from swath.inference.tiled import TilePrediction, make_tiling
+from swath.io.atomic import file_stamps
+from swath.mapping.inputs import ImageInput, InputImage
+from swath.mapping.tile_store import PLAN, FileStore, LayerArrays, store_error
 from swath.models.model import Model
 from swath.types import Tta
 
 FORMAT_VERSION = 1
 
-Layer: TypeAlias = Literal["class", "confidence", "probabilities", "masks", "height"]
+OutputLayer: TypeAlias = Literal["class", "confidence", "probabilities", "masks", "height"]
 """What is written of each tile: class indices, percent 0..100 (255 without data) of the mapped class or of all, masks of 0 and
-1, metres."""
+1, meters."""
 
 RESIDENT = 500 * 2**20
 """Memory of the process itself: Python, GDAL with its cache, and the engine without its tensors."""
@@ -34,11 +34,11 @@ PROBE = 512
 """Side of the square on which memory is worked out."""
 
 
-class _Frozen(BaseModel):
+class _PlanModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Asked(_Frozen):
+class PredictionRequest(_PlanModel):
     """What the user asked for; if any of it has changed, old parts are of no use.
 
     Attributes:
@@ -58,9 +58,9 @@ class Asked(_Frozen):
 
     model: str
     model_sha256: str
-    input: Input
+    input: ImageInput
     files: dict[str, str]
-    layers: tuple[Layer, ...]
+    layers: tuple[OutputLayer, ...]
     engine: str = "auto"
     precision: str = "auto"
     memory_gb: float = 2.0
@@ -70,12 +70,12 @@ class Asked(_Frozen):
     zoom: Fraction = Fraction(1)
 
 
-class Plan(_Frozen):
+class Plan(_PlanModel):
     """What was asked for, and what followed from it on the machine that began.
 
     Attributes:
         format_version: of this file.
-        asked: see `Asked`.
+        asked: see `PredictionRequest`.
         setup: engine, version, precision, threads a request.
         height: rows of the image.
         width: its columns.
@@ -85,8 +85,8 @@ class Plan(_Frozen):
     """
 
     format_version: int = FORMAT_VERSION
-    asked: Asked
-    setup: Setup
+    asked: PredictionRequest
+    setup: RuntimeSetup
     height: int
     width: int
     read: tuple[int, int]
@@ -104,21 +104,21 @@ class Plan(_Frozen):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
-def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan:
+def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers: int = 1) -> Plan:
     """Fit tiles to the image and to the memory, and share this machine's cores among `workers` unless threads are asked for.
 
     Raises:
         JobError: not even the smallest tile fits, or the engine is not to be had.
     """
-    card, looks, grid = model.card, model.looks.at(asked.zoom), image.grid
-    setup = choose(asked.engine, asked.precision, asked.threads or max(1, cores() // workers))
-    stride = looks.stride(card.stride)
+    card, views, grid = model.card, model.views.at(asked.zoom), image.grid
+    setup = choose_setup(asked.engine, asked.precision, asked.threads or max(1, cores() // workers))
+    stride = views.stride(card.stride)
     halo = (
-        looks.halo(card.halo, card.stride)
+        views.halo(card.halo, card.stride)
         if asked.halo is None
-        else looks.whole_halo(asked.halo, card.stride)
+        else views.whole_halo(asked.halo, card.stride)
     )
-    bands, channels = len(card.bands), len(card.legend.learnt) + card.heights
+    bands, channels = len(card.bands), len(card.legend.trained) + card.heights
     # twice the input as read and as float32 (the next tile is read meanwhile), scores, what is made
     # of them, and one part
     own = (
@@ -127,17 +127,17 @@ def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan
         + 8
         + (8 * channels if len(asked.layers) > 1 else 0)
     )
-    own += looks.bytes_per_pixel(bands, channels)
-    per_pixel = own + looks.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
+    own += views.bytes_per_pixel(bands, channels)
+    per_pixel = own + views.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
     networks = len(model.network()) + (
         len(model.network("int8")) if setup.precision == "int8" else 0
     )
-    budget = asked.memory_gb * 1e9 - RESIDENT - (4 * len(looks.zooms) - 1) * networks
-    tiling = cut(
+    budget = asked.memory_gb * 1e9 - RESIDENT - (4 * len(views.zooms) - 1) * networks
+    tiling = make_tiling(
         grid,
         stride,
         halo,
-        looks.side(card.side, card.halo, card.stride),
+        views.side(card.side, card.halo, card.stride),
         max(0, int(budget / per_pixel)),
     )
     if tiling.read[0] * tiling.read[1] * per_pixel > max(budget, 0):
@@ -157,7 +157,7 @@ def make_plan(asked: Asked, model: Model, image: View, workers: int = 1) -> Plan
     )
 
 
-def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
+def freeze_plan(store: FileStore, asked: PredictionRequest, make: Callable[[], Plan]) -> Plan:
     """Return the plan that lies in a store, or make one and put it there.
 
     Raises:
@@ -167,7 +167,7 @@ def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
     try:
         there = store.get(PLAN) or store.put_first(PLAN, make().model_dump_json(indent=1).encode())
     except OSError as error:
-        raise refused(store, error) from error
+        raise store_error(store, error) from error
     try:
         plan = Plan.model_validate_json(there)
     except ValidationError as error:
@@ -179,7 +179,7 @@ def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
     changed = _changes(plan.asked, asked)
     if changed and not store.holds_parts():
         store.clear()
-        return freeze(store, asked, make)
+        return freeze_plan(store, asked, make)
     if changed:
         raise JobError(
             f"parts of an unfinished prediction are here, and since then {changed}",
@@ -190,7 +190,7 @@ def freeze(store: Store, asked: Asked, make: Callable[[], Plan]) -> Plan:
     return plan
 
 
-def _changes(old: Asked, new: Asked) -> str:
+def _changes(old: PredictionRequest, new: PredictionRequest) -> str:
     """Say what has changed in words; empty where nothing has."""
     words = {
         "model_sha256": "the model has changed",
@@ -198,7 +198,7 @@ def _changes(old: Asked, new: Asked) -> str:
         "zoom": "the scale at which the image is mapped has changed",
     }
     out = []
-    for name in Asked.model_fields:
+    for name in PredictionRequest.model_fields:
         if name == "model":
             continue  # it may have moved
         before, now = getattr(old, name), getattr(new, name)
@@ -207,21 +207,25 @@ def _changes(old: Asked, new: Asked) -> str:
     return " and ".join(dict.fromkeys(out))
 
 
-def ask(
-    model: Model, found: Input, image: View, layers: Sequence[Layer], how: dict[str, Any]
-) -> Asked:
-    """Describe a prediction; `how` has the fields of `Asked` that tell how it is to be run."""
+def make_request(
+    model: Model,
+    found: ImageInput,
+    image: InputImage,
+    layers: Sequence[OutputLayer],
+    how: dict[str, Any],
+) -> PredictionRequest:
+    """Describe a prediction; `how` has the fields of `PredictionRequest` that tell how it is to be run."""
     files = [
         *getattr(image.image, "sources", found.files),
         *found.mask,
         *([found.regions] if found.regions else []),
     ]
     path = str(Path(model.path).resolve())
-    return Asked(
+    return PredictionRequest(
         model=path,
         model_sha256=model.digest,
         input=found,
-        files=fingerprint(files),
+        files=file_stamps(files),
         layers=tuple(layers),
         tta=model.tta,
         **how,
@@ -229,12 +233,14 @@ def ask(
 
 
 def layers_of(
-    answer: Answer, wanted: np.ndarray[Any, np.dtype[np.bool_]] | None, layers: Sequence[Layer]
-) -> Layers:
+    answer: TilePrediction,
+    wanted: np.ndarray[Any, np.dtype[np.bool_]] | None,
+    layers: Sequence[OutputLayer],
+) -> LayerArrays:
     """Return what a part holds of an answer; unwanted pixels as if they had no data."""
     if wanted is not None:
-        answer = Answer(answer.window, answer.valid & wanted, answer.scores, answer.engine)
-    out: Layers = {"class": answer.indices}
+        answer = TilePrediction(answer.window, answer.valid & wanted, answer.scores, answer.engine)
+    out: LayerArrays = {"class": answer.indices}
     if "confidence" in layers:
         out["confidence"] = _percent(answer.confidence)
     if "probabilities" in layers:

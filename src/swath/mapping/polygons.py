@@ -17,10 +17,10 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.errors import JobError
-from swath.geo.geobox import Grid, chunks, grid_of
+from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
-from swath.io.layers import Layer, put_layer
-from swath.io.raster import gdal
+from swath.io.layers import VectorLayer, put_layer
+from swath.io.raster import gdal_env
 from swath.legend import Legend
 
 
@@ -43,7 +43,7 @@ class Polygons:
     crs: str | None
 
 
-def polygonise(
+def polygonize(
     path: Path, confidence: Path | None, *, min_area: float = 0.0, simplify: float = 0.0
 ) -> Polygons:
     """Turn a map into polygons of equal class, joined at edges; pixels without data have none.
@@ -54,11 +54,11 @@ def polygonise(
         path: the map.
         confidence: map of percent on the same grid, 255 without data.
         min_area: smaller polygons, in m2 (pixels without a CRS), are left out.
-        simplify: tolerance in pixels, 0 for none. Neighbours keep their common edge
+        simplify: tolerance in pixels, 0 for none. Neighbors keep their common edge
             (Visvalingam-Whyatt on the coverage, as in GEOS's CoverageSimplifier).
     """
-    with gdal(), rasterio.open(path) as made:
-        grid, nodata = grid_of(made), made.nodata
+    with gdal_env(), rasterio.open(path) as made:
+        grid, nodata = geobox_of(made), made.nodata
         found = rasterio.features.shapes(rasterio.band(made, 1), connectivity=4)
         pairs = [
             (shapely.geometry.shape(shape), int(value)) for shape, value in found if value != nodata
@@ -72,7 +72,7 @@ def polygonise(
     )
     outlines = shapely.transform(
         shapely.segmentize(outlines, 1.0), np.rint
-    )  # every pixel's corner, so that neighbours match
+    )  # every pixel's corner, so that neighbors match
     areas = _areas(outlines, grid)
     means = np.full(len(codes), np.nan) if confidence is None else _means(outlines, confidence)
     enough = np.where(np.isnan(areas), shapely.area(outlines), areas) >= min_area
@@ -97,7 +97,7 @@ def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path)
     Raises:
         JobError: the package for GeoParquet is missing, or the file cannot be written.
     """
-    names = {c.map_code: c.name for c in legend.learnt}
+    names = {c.map_code: c.name for c in legend.trained}
     columns: dict[str, NDArray[Any]] = {
         "class": np.array([names.get(code, str(code)) for code in polygons.codes], object),
         "code": polygons.codes,
@@ -107,7 +107,9 @@ def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path)
     if target.suffix.lower() == ".parquet":
         _write_parquet(path, polygons, columns)
         return
-    put_layer(path, Layer("Polygon", polygons.geometries, columns, polygons.crs, "classes"), target)
+    put_layer(
+        path, VectorLayer("Polygon", polygons.geometries, columns, polygons.crs, "classes"), target
+    )
 
 
 def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[Any]]) -> None:
@@ -134,7 +136,7 @@ def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[An
     pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
 
 
-def _placed(grid: Grid) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+def _placed(grid: GeoBox) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """Return a function from pixel coordinates (n, 2) to the CRS."""
 
     def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,7 +145,7 @@ def _placed(grid: Grid) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     return place
 
 
-def _areas(outlines: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
+def _areas(outlines: NDArray[Any], grid: GeoBox) -> NDArray[np.float64]:
     """Return geodesic areas in m2 of outlines in pixel coordinates, whose edges are as short as a pixel.
 
     Source: Karney 2013, "Algorithms for geodesics", as in pyproj.
@@ -169,8 +171,8 @@ def _means(outlines: NDArray[Any], confidence: Path) -> NDArray[np.float64]:
     """Return the mean of a map of percent inside each outline, in pixel coordinates, window by window."""
     totals, counts = np.zeros(len(outlines) + 1), np.zeros(len(outlines) + 1)
     tree = shapely.STRtree(outlines)
-    with gdal(), rasterio.open(confidence) as made:
-        for window in chunks(grid_of(made)):
+    with gdal_env(), rasterio.open(confidence) as made:
+        for window in chunks(geobox_of(made)):
             (top, left), (bottom, right) = (window.row, window.col), window.stop
             inside = np.sort(tree.query(shapely.box(left, top, right, bottom)))
             if not len(inside):

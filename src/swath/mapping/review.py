@@ -16,10 +16,10 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid, chunks, grid_of
+from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
-from swath.io.layers import Layer, write_layer
-from swath.io.raster import gdal, open_raster, unreadable
+from swath.io.layers import VectorLayer, write_layer
+from swath.io.raster import gdal_env, open_raster, unreadable_error
 from swath.types import PathLike
 
 CELL = 16
@@ -46,11 +46,11 @@ class Region:
     pixels: int
 
 
-def doubtful_regions(confidence: PathLike, n: int) -> list[Region]:
+def uncertain_regions(confidence: PathLike, n: int) -> list[Region]:
     """Find the regions of a map where most pixels are expected to be wrong for the ground one has to look at.
 
     Cells of 16 pixels whose expected share of wrong pixels is far above the map's own are joined to
-    their neighbours, up to 64 cells, beginning with the most doubtful; regions are ranked by the
+    their neighbors, up to 64 cells, beginning with the most doubtful; regions are ranked by the
     pixels that are expected to be wrong.
 
     Args:
@@ -71,7 +71,7 @@ def doubtful_regions(confidence: PathLike, n: int) -> list[Region]:
                 file=confidence,
                 fix="Give what `swath predict --confidence` wrote",
             )
-        grid = grid_of(dataset)
+        grid = geobox_of(dataset)
         wrong, pixels = _by_cell(dataset, grid, confidence)
     share = np.divide(wrong, pixels, out=np.zeros_like(wrong), where=pixels > 0)
     labels = _joined(share, _threshold(share, pixels), n)
@@ -93,10 +93,10 @@ def write_regions(path: PathLike, regions: Sequence[Region], crs: str | None) ->
         "pixels": np.array([r.pixels for r in regions], np.int64),
         "share": np.array([round(r.wrong / max(1, r.pixels), 3) for r in regions], float),
     }
-    write_layer(path, Layer("Polygon", [r.shape for r in regions], columns, crs, "polygons"))
+    write_layer(path, VectorLayer("Polygon", [r.shape for r in regions], columns, crs, "polygons"))
 
 
-def review(confidence: PathLike, path: PathLike, n: int) -> int:
+def write_review(confidence: PathLike, path: PathLike, n: int) -> int:
     """Write the `n` most doubtful regions of a map to a GeoPackage, and return how many there are.
 
     Raises:
@@ -104,14 +104,14 @@ def review(confidence: PathLike, path: PathLike, n: int) -> int:
         JobError: the layer cannot be written.
     """
     with open_raster(confidence) as dataset:
-        crs = grid_of(dataset).crs
-    regions = doubtful_regions(confidence, n)
+        crs = geobox_of(dataset).crs
+    regions = uncertain_regions(confidence, n)
     write_regions(path, regions, crs)
     return len(regions)
 
 
 def _by_cell(
-    dataset: rasterio.DatasetReader, grid: Grid, path: PathLike
+    dataset: rasterio.DatasetReader, grid: GeoBox, path: PathLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the expected number of wrong pixels, and the pixels with data, of each cell."""
     shape = (-(-grid.height // CELL), -(-grid.width // CELL))
@@ -119,10 +119,10 @@ def _by_cell(
     for window in chunks(grid):
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         try:
-            with gdal():
+            with gdal_env():
                 percent = dataset.read(1, window=where)
         except rasterio.errors.RasterioError as error:
-            raise unreadable(path, error) from error
+            raise unreadable_error(path, error) from error
         known = percent != NODATA
         doubt = np.where(known, 1 - np.minimum(percent, 100) / 100, 0)
         at = Window(
@@ -146,7 +146,7 @@ def _threshold(share: NDArray[np.float64], pixels: NDArray[np.float64]) -> float
 
 
 def _joined(share: NDArray[np.float64], least: float, n: int) -> NDArray[np.int32]:
-    """Number the doubtful cells by region: each grows from its most doubtful cell over its most doubtful neighbours."""
+    """Number the doubtful cells by region: each grows from its most doubtful cell over its most doubtful neighbors."""
     labels = np.zeros(share.shape, np.int32)
     order = np.argsort(share, axis=None)[::-1]
     regions = 0
@@ -173,7 +173,7 @@ def _joined(share: NDArray[np.float64], least: float, n: int) -> NDArray[np.int3
 
 
 def _region(
-    grid: Grid, cells: NDArray[np.bool_], wrong: NDArray[np.float64], pixels: NDArray[np.float64]
+    grid: GeoBox, cells: NDArray[np.bool_], wrong: NDArray[np.float64], pixels: NDArray[np.float64]
 ) -> Region:
     """Draw the outline of cells, cut at the map's edge."""
     boxes = []

@@ -26,11 +26,11 @@ SHARD = 1000
 
 PLAN = "plan.json"
 
-Layers = dict[str, NDArray[Any]]
+LayerArrays = dict[str, NDArray[Any]]
 """What a part holds: arrays by name, such as `class` and `confidence`."""
 
 
-class Store(Protocol):
+class FileStore(Protocol):
     """A place for files that are put whole or not at all. Names are relative, with slashes."""
 
     root: str
@@ -51,7 +51,7 @@ class Store(Protocol):
         """Remove the place with all that is in it."""
 
 
-class Folder:
+class LocalFolder:
     """A folder on a disk, its own or a shared one. Files are renamed into place.
 
     Args:
@@ -63,19 +63,19 @@ class Folder:
         self._path = Path(root)
 
     def get(self, name: str) -> bytes | None:
-        """Return a file's content; see `Store`."""
+        """Return a file's content; see `FileStore`."""
         try:
             return (self._path / name).read_bytes()
         except FileNotFoundError:
             return None
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a file; see `Store`."""
+        """Write a file; see `FileStore`."""
         partial = self._write(name, content)
         os.replace(partial, self._path / name)
 
     def put_first(self, name: str, content: bytes) -> bytes:
-        """Write a file unless it is there; see `Store`."""
+        """Write a file unless it is there; see `FileStore`."""
         partial = self._write(name, content)
         try:
             os.link(
@@ -104,15 +104,15 @@ class Folder:
         return partial
 
     def holds_parts(self) -> bool:
-        """Tell whether any part is there; see `Store`."""
+        """Tell whether any part is there; see `FileStore`."""
         return next(self._path.glob("*/*.part"), None) is not None
 
     def clear(self) -> None:
-        """Remove the folder; see `Store`."""
+        """Remove the folder; see `FileStore`."""
         shutil.rmtree(self._path, ignore_errors=True)
 
 
-class Remote:
+class RemoteFolder:
     """A folder anywhere that fsspec reaches, such as `s3://bucket/parts`: a single put is whole or absent there.
 
     Args:
@@ -136,7 +136,7 @@ class Remote:
             ) from error
 
     def get(self, name: str) -> bytes | None:
-        """Return a file's content; see `Store`."""
+        """Return a file's content; see `FileStore`."""
         try:
             content: bytes = self._files.cat_file(f"{self._path}/{name}")
         except FileNotFoundError:
@@ -144,33 +144,33 @@ class Remote:
         return content
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a file; see `Store`."""
+        """Write a file; see `FileStore`."""
         self._files.makedirs(f"{self._path}/{name}".rpartition("/")[0], exist_ok=True)
         self._files.pipe_file(f"{self._path}/{name}", content)
 
     def put_first(self, name: str, content: bytes) -> bytes:
-        """Write a file unless it is there; the driver alone does so, before it starts workers; see `Store`."""
+        """Write a file unless it is there; the driver alone does so, before it starts workers; see `FileStore`."""
         there = self.get(name)
         if there is None:
             self.put(name, content)
         return content if there is None else there
 
     def holds_parts(self) -> bool:
-        """Tell whether any part is there; see `Store`."""
+        """Tell whether any part is there; see `FileStore`."""
         return bool(self._files.glob(f"{self._path}/*/*.part"))
 
     def clear(self) -> None:
-        """Remove the folder; see `Store`."""
+        """Remove the folder; see `FileStore`."""
         with suppress(FileNotFoundError):
             self._files.rm(self._path, recursive=True)
 
 
-def open_store(root: str) -> Store:
+def open_store(root: str) -> FileStore:
     """Return the store at a path or URL."""
-    return Remote(root) if "://" in root else Folder(root)
+    return RemoteFolder(root) if "://" in root else LocalFolder(root)
 
 
-class TileParts:
+class TileStore:
     """The parts of one plan.
 
     Args:
@@ -178,7 +178,7 @@ class TileParts:
         plan: digest of the plan they belong to; a part of another plan counts as absent.
     """
 
-    def __init__(self, store: Store, plan: str) -> None:
+    def __init__(self, store: FileStore, plan: str) -> None:
         self._store = store
         self._plan = plan
 
@@ -191,9 +191,9 @@ class TileParts:
         try:
             self._store.put(_name(index), encode(self._plan, layers))
         except OSError as error:
-            raise refused(self._store, error) from error
+            raise store_error(self._store, error) from error
 
-    def get(self, index: int) -> Layers | None:
+    def get(self, index: int) -> LayerArrays | None:
         """Return the part of a tile; None where it is absent, damaged, or another plan's."""
         content = self._store.get(_name(index))
         return None if content is None else decode(self._plan, content)
@@ -203,7 +203,7 @@ class TileParts:
         return (i for i in range(count) if self.get(i) is None)
 
 
-def refused(store: Store, error: OSError) -> JobError:
+def store_error(store: FileStore, error: OSError) -> JobError:
     """Make the error for a place that does not take a file."""
     return JobError(
         f"a part cannot be written here ({error.strerror or error})",
@@ -227,7 +227,7 @@ def encode(plan: str, layers: Mapping[str, NDArray[Any]]) -> bytes:
     return json.dumps(head).encode() + b"\n" + body
 
 
-def decode(plan: str, content: bytes) -> Layers | None:
+def decode(plan: str, content: bytes) -> LayerArrays | None:
     """Return the arrays of a part; None if it is damaged, or another plan's."""
     line, _, body = content.partition(b"\n")
     try:

@@ -29,9 +29,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from swath.errors import JobError, ModelError, SwathError
-from swath.inference.tiled import Answer, answers
+from swath.inference.tiled import TilePrediction, predict_tiles
 from swath.mapping.plan import Plan, layers_of
-from swath.mapping.tile_store import TileParts, open_store
+from swath.mapping.tile_store import TileStore, open_store
 from swath.models.model import Model
 from swath.progress import Task
 
@@ -66,7 +66,7 @@ class Worker:
         self._plan = plan
         self._engine = model.reopen(plan.setup, plan.read, plan.halo, plan.asked.zoom)
         self._image = plan.asked.input.open()
-        self._parts = TileParts(open_store(root), plan.digest)
+        self._parts = TileStore(open_store(root), plan.digest)
         self._layers = plan.asked.layers
 
     def work(self, indices: Iterable[int]) -> Iterator[int]:
@@ -84,7 +84,7 @@ class Worker:
                 wanted = self._image.wanted(tile.core)
                 if wanted is not None and not wanted.any():
                     empty = np.zeros((tile.core.height, tile.core.width), bool)
-                    self._put(i, Answer(tile.core, empty, None, self._engine))
+                    self._put(i, TilePrediction(tile.core, empty, None, self._engine))
                     continue
                 todo.append(i)
                 yield tile
@@ -92,7 +92,7 @@ class Worker:
         with ThreadPoolExecutor(1, "swath-write") as writer:
             writing: deque[tuple[int, Future[None]]] = deque()
             try:
-                for answer in answers(self._image, self._engine, tiles()):
+                for answer in predict_tiles(self._image, self._engine, tiles()):
                     writing.append(
                         (answer.window.size, writer.submit(self._put, todo.popleft(), answer))
                     )
@@ -106,7 +106,7 @@ class Worker:
             for size, _ in writing:
                 yield size
 
-    def _put(self, index: int, answer: Answer) -> None:
+    def _put(self, index: int, answer: TilePrediction) -> None:
         self._parts.put(index, layers_of(answer, self._image.wanted(answer.window), self._layers))
 
     def close(self) -> None:
@@ -114,11 +114,11 @@ class Worker:
         self._image.close()
 
 
-class Died(Exception):
+class WorkerLost(Exception):
     """A worker died, and with it what it was doing; not an error of what it was told to do."""
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Workers that are given groups of tiles."""
 
     slots: int
@@ -131,14 +131,17 @@ class Crew(Protocol):
         """Return handles of groups that have ended, at least one."""
 
     def result(self, handle: Any) -> None:
-        """Return if the group is done; raise `Died`, or the error that it met."""
+        """Return if the group is done; raise `WorkerLost`, or the error that it met."""
 
     def close(self) -> None:
         """Send them home."""
 
 
-def drive(
-    crew: Crew, missing: Iterable[int], done: Callable[[Sequence[int]], None], group: int = GROUP
+def run_groups(
+    pool: WorkerPool,
+    missing: Iterable[int],
+    done: Callable[[Sequence[int]], None],
+    group: int = GROUP,
 ) -> None:
     """Keep every worker busy until all tiles are done; a group whose worker died is given out again.
 
@@ -152,18 +155,18 @@ def drive(
     again: deque[tuple[tuple[int, ...], int]] = deque()
     busy: dict[Any, tuple[tuple[int, ...], int]] = {}
     while True:
-        while len(busy) < crew.slots:
+        while len(busy) < pool.slots:
             indices, tries = again.popleft() if again else (tuple(islice(todo, group)), 0)
             if not indices:
                 break
-            busy[crew.give(indices)] = indices, tries + 1
+            busy[pool.give(indices)] = indices, tries + 1
         if not busy:
             return
-        for handle in list(crew.wait(busy)):
+        for handle in list(pool.wait(busy)):
             indices, tries = busy.pop(handle)
             try:
-                crew.result(handle)
-            except Died as death:
+                pool.result(handle)
+            except WorkerLost as death:
                 if tries >= TRIES:
                     raise JobError(
                         f"{tries} workers died over tiles {indices[0]} to {indices[-1]} ({death})",
@@ -174,7 +177,7 @@ def drive(
                 done(indices)
 
 
-class LocalCrew:
+class LocalPool:
     """Processes on this machine.
 
     Args:
@@ -192,7 +195,7 @@ class LocalCrew:
         return ProcessPoolExecutor(self.slots, get_context("spawn"), _begin, self._arguments)
 
     def give(self, group: Sequence[int]) -> Future[None]:
-        """Start a group; see `Crew`."""
+        """Start a group; see `WorkerPool`."""
         try:
             return self._pool.submit(_do, group)
         except BrokenProcessPool:
@@ -201,18 +204,18 @@ class LocalCrew:
             return self._pool.submit(_do, group)
 
     def wait(self, handles: Iterable[Future[None]]) -> Iterable[Future[None]]:
-        """Wait for a group; see `Crew`."""
+        """Wait for a group; see `WorkerPool`."""
         return wait(handles, return_when=FIRST_COMPLETED).done
 
     def result(self, handle: Future[None]) -> None:
-        """Tell how a group ended; see `Crew`."""
+        """Tell how a group ended; see `WorkerPool`."""
         try:
             handle.result()
         except BrokenProcessPool as error:
-            raise Died("a process was killed") from error
+            raise WorkerLost("a process was killed") from error
 
     def close(self) -> None:
-        """End the processes; see `Crew`."""
+        """End the processes; see `WorkerPool`."""
         self._pool.shutdown(cancel_futures=True)
 
 
@@ -245,7 +248,7 @@ def _do(group: Sequence[int]) -> None:
         pass
 
 
-class RayCrew:
+class RayPool:
     """Actors on a Ray cluster, one model each, with as many cores each as the plan has threads.
 
     Args:
@@ -294,29 +297,29 @@ class RayCrew:
         self.slots = count
 
     def give(self, group: Sequence[int]) -> Any:
-        """Start a group; see `Crew`."""
+        """Start a group; see `WorkerPool`."""
         actor = self._actors.popleft()
         handle = actor.do.remote(group)
         self._of[handle] = actor
         return handle
 
     def wait(self, handles: Iterable[Any]) -> Iterable[Any]:
-        """Wait for a group; see `Crew`."""
+        """Wait for a group; see `WorkerPool`."""
         ended: list[Any] = self._ray.wait(list(handles), num_returns=1)[0]
         return ended
 
     def result(self, handle: Any) -> None:
-        """Tell how a group ended; see `Crew`."""
+        """Tell how a group ended; see `WorkerPool`."""
         self._actors.append(self._of.pop(handle))
         try:
             self._ray.get(handle)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, SwathError) else error from error
         except self._ray.exceptions.RayError as error:
-            raise Died(type(error).__name__) from error
+            raise WorkerLost(type(error).__name__) from error
 
     def close(self) -> None:
-        """End the actors, and leave the cluster; see `Crew`."""
+        """End the actors, and leave the cluster; see `WorkerPool`."""
         for actor in self._actors:
             self._ray.kill(actor)
         self._ray.shutdown()
@@ -350,7 +353,7 @@ def run(
         SwathError: what a worker met.
     """
     tiling = plan.tiling
-    missing = _counting(TileParts(open_store(root), plan.digest).missing(len(tiling)), plan, bar)
+    missing = _counting(TileStore(open_store(root), plan.digest).missing(len(tiling)), plan, bar)
     first = next(missing, None)
     if first is None:
         return
@@ -367,17 +370,17 @@ def run(
             ):  # joining them needs its memory; the next of many small images needs the engine
                 model.close()
         return
-    crew = RayCrew(plan, root, cluster, workers) if cluster else LocalCrew(plan, root, workers or 1)
-    group = max(1, min(GROUP, len(tiling) // (4 * crew.slots)))
+    pool = RayPool(plan, root, cluster, workers) if cluster else LocalPool(plan, root, workers or 1)
+    group = max(1, min(GROUP, len(tiling) // (4 * pool.slots)))
     try:
-        drive(
-            crew,
+        run_groups(
+            pool,
             todo,
             lambda indices: bar.advance(sum(tiling[i].core.size for i in indices)),
             group,
         )
     finally:
-        crew.close()
+        pool.close()
 
 
 def _counting(missing: Iterator[int], plan: Plan, bar: Task) -> Iterator[int]:

@@ -35,7 +35,7 @@ def by_group(groups: Sequence[str], counts: Sequence[NDArray[Any]]) -> NDArray[A
     return out
 
 
-def redrawn(
+def resampled(
     counts: NDArray[Any],
     score: Callable[[NDArray[Any]], NDArray[np.float64]],
     seed: int = 0,
@@ -86,4 +86,4 @@ def intervals(
     """
     if len(counts) < FEWEST:
         return [None] * score(counts[:1]).shape[1]
-    return [interval(column) for column in redrawn(counts, score, seed).T]
+    return [interval(column) for column in resampled(counts, score, seed).T]

@@ -12,16 +12,16 @@ WIDTH = 5
 
 
 def boundary_counts(
-    truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int, width: int = WIDTH
+    reference: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int, width: int = WIDTH
 ) -> NDArray[np.int64]:
     """Count what `boundary_iou` needs; counts of several images add up.
 
     A class's boundary region is its pixels with a pixel of another class within `width` rows and
-    columns. Boundaries to unlabelled pixels and to the image's edge are none, for the ground goes
-    on there. Only labelled pixels count.
+    columns. Boundaries to unlabeled pixels and to the image's edge are none, for the ground goes
+    on there. Only labeled pixels count.
 
     Args:
-        truth: class indices (rows, columns), `IGNORE` where there is no label.
+        reference: class indices (rows, columns), `IGNORE` where there is no label.
         predicted: class indices, same shape.
         n: number of classes.
         width: of the region, in pixels.
@@ -29,10 +29,10 @@ def boundary_counts(
     Returns:
         Counts (2, n), int64: pixels in both regions, and in either.
     """
-    labelled = truth != IGNORE
+    labeled = reference != IGNORE
     regions = [
-        np.where(_near_boundary(classes, width) & labelled, classes, np.uint8(n))
-        for classes in (truth, predicted)
+        np.where(_near_boundary(classes, width) & labeled, classes, np.uint8(n))
+        for classes in (reference, predicted)
     ]
     a, b = (np.bincount(region.ravel(), minlength=n + 1)[:n] for region in regions)
     both = np.bincount(regions[0][regions[0] == regions[1]], minlength=n + 1)[:n]
@@ -56,7 +56,7 @@ def boundary_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 def _near_boundary(classes: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
     """Tell which pixels have a change between two classes within `width` rows and columns.
 
-    The square around a pixel holds one class alone if no two neighbours in it differ.
+    The square around a pixel holds one class alone if no two neighbors in it differ.
     """
     down, right = _changes(classes), _changes(classes.T).T
     return _any_near(down, (width, width - 1), (width, width)) | _any_near(

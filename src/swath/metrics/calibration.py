@@ -31,7 +31,7 @@ def probabilities(
     return out
 
 
-def fit_temperature(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> float:
+def fit_temperature(scores: NDArray[np.float32], reference: NDArray[np.uint8]) -> float:
     """Return the temperature, 0.05 to 20, under which the truth is most likely, to a thousandth of it.
 
     In its inverse the likelihood has one top, which Newton's method finds, or halving where that
@@ -39,12 +39,12 @@ def fit_temperature(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> fl
 
     Args:
         scores: class scores (pixels, classes) of ground that did not teach.
-        truth: class indices (pixels,).
+        reference: class indices (pixels,).
     """
     low, high = 1 / _HIGHEST, 1 / _LOWEST
     inverse, change = 1.0, np.inf
     while change > 1e-3:
-        slope, curvature = _slope_and_curvature(scores, truth, inverse)
+        slope, curvature = _slope_and_curvature(scores, reference, inverse)
         if slope == curvature == 0:
             break  # no temperature changes anything
         low, high = (low, inverse) if slope > 0 else (inverse, high)
@@ -55,7 +55,7 @@ def fit_temperature(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> fl
 
 
 def _slope_and_curvature(
-    scores: NDArray[np.float32], truth: NDArray[np.uint8], inverse: float
+    scores: NDArray[np.float32], reference: NDArray[np.uint8], inverse: float
 ) -> tuple[float, float]:
     """Return the first two derivatives of -log p(truth), summed over pixels, by the inverse of the temperature."""
     slope = curvature = 0.0
@@ -69,7 +69,7 @@ def _slope_and_curvature(
             np.einsum("ij,ij->i", weights, part),
             np.einsum("ij,ij,ij->i", weights, part, part),
         )
-        true = part[np.arange(len(part)), truth[start : start + each]]
+        true = part[np.arange(len(part)), reference[start : start + each]]
         slope += float((mean - true).sum(dtype=np.float64))
         curvature += float((square - mean**2).sum(dtype=np.float64))
     return slope, curvature

@@ -16,24 +16,26 @@ from numpy.typing import NDArray
 from swath.legend import IGNORE
 
 
-def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int) -> NDArray[np.int64]:
+def confusion_matrix(
+    reference: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int
+) -> NDArray[np.int64]:
     """Count pixels by true and predicted class.
 
     Args:
-        truth: class indices, any shape, `IGNORE` where there is no label.
-        predicted: class indices, same shape; all below `n` where truth is labelled.
+        reference: class indices, any shape, `IGNORE` where there is no label.
+        predicted: class indices, same shape; all below `n` where truth is labeled.
         n: number of classes.
 
     Returns:
         Matrix (n, n), int64, rows truth.
 
     Raises:
-        ValueError: a labelled pixel has no prediction, or shapes differ.
+        ValueError: a labeled pixel has no prediction, or shapes differ.
     """
-    if truth.shape != predicted.shape:
-        raise ValueError(f"truth has shape {truth.shape}, prediction {predicted.shape}")
-    labelled = truth != IGNORE
-    rows, columns = truth[labelled].astype(np.int64), predicted[labelled].astype(np.int64)
+    if reference.shape != predicted.shape:
+        raise ValueError(f"truth has shape {reference.shape}, prediction {predicted.shape}")
+    labeled = reference != IGNORE
+    rows, columns = reference[labeled].astype(np.int64), predicted[labeled].astype(np.int64)
     if rows.size and (rows.max() >= n or columns.max() >= n):
         raise ValueError(f"a class index is outside 0..{n - 1}")
     matrix: NDArray[np.int64] = (
@@ -49,7 +51,7 @@ def tallies(matrix: NDArray[Any]) -> NDArray[Any]:
         matrix: (..., n, n).
 
     Returns:
-        Labelled pixels of each class, those mapped as it, and those that are both: (..., 3, n).
+        Labeled pixels of each class, those mapped as it, and those that are both: (..., 3, n).
     """
     return np.stack(
         [matrix.sum(axis=-1), matrix.sum(axis=-2), np.diagonal(matrix, axis1=-2, axis2=-1)], axis=-2
@@ -75,12 +77,12 @@ class Scores:
 
     @property
     def pixels(self) -> NDArray[Any]:
-        """Labelled pixels of each class."""
+        """Labeled pixels of each class."""
         return self.tallies[..., 0, :]
 
     @property
     def mapped(self) -> NDArray[Any]:
-        """Labelled pixels that are mapped as each class."""
+        """Labeled pixels that are mapped as each class."""
         return self.tallies[..., 1, :]
 
     @property
@@ -119,7 +121,7 @@ class Scores:
 
     @property
     def accuracy(self) -> float:
-        """Share of all labelled pixels that are right."""
+        """Share of all labeled pixels that are right."""
         share: float = _ratio(self._hits.sum(axis=-1), self.pixels.sum(axis=-1))
         return share
 

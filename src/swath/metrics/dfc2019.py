@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from swath.legend import IGNORE
 
 NEAR = 1.0
-"""Metres: a height that errs by less is right."""
+"""Meters: a height that errs by less is right."""
 
 
-def near_hits(
-    truth: NDArray[np.uint8],
+def near_height_hits(
+    reference: NDArray[np.uint8],
     predicted: NDArray[np.uint8],
     true_heights: NDArray[np.float32],
     heights: NDArray[np.float32],
@@ -25,9 +25,9 @@ def near_hits(
     """Count the pixels of each class whose class is right and whose height errs by less than a metre, or is not known.
 
     Args:
-        truth: class indices, any shape, `IGNORE` where there is no label.
+        reference: class indices, any shape, `IGNORE` where there is no label.
         predicted: class indices, same shape.
-        true_heights: metres above ground, same shape, NaN where unknown.
+        true_heights: meters above ground, same shape, NaN where unknown.
         heights: those of the map.
         n: number of classes.
 
@@ -35,15 +35,17 @@ def near_hits(
         Counts (n,), int64.
     """
     error = np.abs(heights.astype(np.float64) - true_heights)
-    right = (truth != IGNORE) & (truth == predicted) & (np.isnan(true_heights) | (error < NEAR))
-    counts: NDArray[np.int64] = np.bincount(truth[right], minlength=n)[:n].astype(np.int64)
+    right = (
+        (reference != IGNORE) & (reference == predicted) & (np.isnan(true_heights) | (error < NEAR))
+    )
+    counts: NDArray[np.int64] = np.bincount(reference[right], minlength=n)[:n].astype(np.int64)
     return counts
 
 
 def iou3(matrix: NDArray[np.int64], near: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return IoU-3 of each class, NaN where it has none.
 
-    A true positive also needs its height (`near_hits`); false positives and negatives come from the
+    A true positive also needs its height (`near_height_hits`); false positives and negatives come from the
     classes alone, so a pixel of the right class with a wrong height counts nowhere.
 
     Args:

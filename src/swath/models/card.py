@@ -1,7 +1,7 @@
 """The card of a model: all that must be known to use it, and to judge it.
 
 On disk it is a STAC item with the MLM extension (https://github.com/stac-extensions/mlm), so
-catalogues can list it; Swath's own fields are whole in its property `swath:card`.
+catalogs can list it; Swath's own fields are whole in its property `swath:card`.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ Dtype = Literal[
 ]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+class _CardModel(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, populate_by_name=True)
 
 
-class CardBand(_Frozen):
+class CardBand(_CardModel):
     """An input band: `fill` (the training mean) replaces invalid pixels; the network subtracts `mean` and divides by `std`."""
 
     name: str
@@ -54,7 +54,7 @@ class CardBand(_Frozen):
     max: float
 
 
-class Shape(_Frozen):
+class NetworkShape(_CardModel):
     """What else the network is built from: channels of the decoder from deep to shallow, and those of the pixel branch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,7 +63,7 @@ class Shape(_Frozen):
     pixel_width: Annotated[int, Field(ge=0, le=4096)]
 
 
-class Training(_Frozen):
+class Training(_CardModel):
     """How a model came to be; `curve` has one row (step, seconds, loss, validation mIoU or null) a stretch."""
 
     data: str
@@ -81,13 +81,13 @@ class Training(_Frozen):
     validation_miou: float | None
 
 
-class Calibration(_Frozen):
+class Calibration(_CardModel):
     """How the temperature was fitted: on which validation groups, on how many pixels, and what it changed there.
 
     Attributes:
         temperature: class scores are divided by it.
         groups: validation groups.
-        pixels: labelled pixels that were looked at.
+        pixels: labeled pixels that were looked at.
         error_before: expected calibration error on them before, 0..1.
         error_after: after.
     """
@@ -99,7 +99,7 @@ class Calibration(_Frozen):
     error_after: Share
 
 
-class Familiarity(_Frozen):
+class OodStatistics(_CardModel):
     """What the training data are like, to tell how unlike them an image is (see `swath.evaluation.ood`).
 
     Attributes:
@@ -115,17 +115,17 @@ class Familiarity(_Frozen):
     images: Count
 
 
-class Card(_Frozen):
+class Card(_CardModel):
     """What a model is: input, output, network, and training.
 
     Attributes:
         format_version: of this card; every version up to the present one can be read.
         swath_version: of the program that wrote it.
         name: of the model.
-        legend: its classes, with colours and codes.
+        legend: its classes, with colors and codes.
         bands: its input, in order.
         dtype: type of the images it was taught with.
-        gsd: ground sampling distance of those images, in metres; None where they had no CRS.
+        gsd: ground sampling distance of those images, in meters; None where they had no CRS.
         encoder: timm name.
         decoder: name.
         network: everything else the network is built from.
@@ -140,7 +140,7 @@ class Card(_Frozen):
         latitude: whether the last band is latitude, worked out from where a pixel lies and not read
             from an image.
         heights: whether the network's last channel, after the class scores, is the height above
-            ground in metres.
+            ground in meters.
         heads: `softmax`, or `per-class` where the scores are calibrated log-odds of masks apart.
         thresholds: per-class heads: probability from which on a pixel belongs to the mask of a
             class.
@@ -150,7 +150,7 @@ class Card(_Frozen):
             (softmax).
         calibration: how the temperature was fitted; None where there was no validation split, and
             it is 1.
-        familiarity: what the training data are like; None for models of an older Swath.
+        ood: what the training data are like; None for models of an older Swath.
         parameters: number of weights.
         training: how it was made.
         files: SHA-256 of the other files in the model file.
@@ -165,7 +165,7 @@ class Card(_Frozen):
     gsd: Positive | None
     encoder: str
     decoder: Decoder | Literal["classic"]
-    network: Shape
+    network: NetworkShape
     stride: Annotated[int, Field(gt=0, le=1024)]
     halo: Annotated[int, Field(ge=0, le=16384)]
     seam: Share | None = None
@@ -178,7 +178,7 @@ class Card(_Frozen):
     core: Side | None = None
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
     calibration: Calibration | None = None
-    familiarity: Familiarity | None = None
+    ood: OodStatistics | None = Field(None, alias="familiarity")
     parameters: Count
     training: Training
     files: dict[str, Sha256]
@@ -186,16 +186,16 @@ class Card(_Frozen):
     @model_validator(mode="after")
     def _fits_itself(self) -> Card:
         """Refuse a card whose facts contradict each other."""
-        classes, bands = len(self.legend.learnt), len(self.bands)
-        for c in self.legend.learnt:
+        classes, bands = len(self.legend.trained), len(self.bands)
+        for c in self.legend.trained:
             rgb(c.color)
         twice = [
             code
-            for code, count in Counter(c.map_code for c in self.legend.learnt).items()
+            for code, count in Counter(c.map_code for c in self.legend.trained).items()
             if count > 1
         ]
-        known = self.familiarity
-        described = 4 * bands + classes  # see `familiarity.describe`
+        known = self.ood
+        described = 4 * bands + classes  # see `evaluation.ood.describe_image`
         reasons = {
             f"two classes share the map code {twice[:1]}": bool(twice),
             "the halo is no multiple of the stride": self.halo % self.stride != 0,
@@ -215,7 +215,7 @@ class Card(_Frozen):
     @property
     def channels(self) -> int:
         """Channels of the network's output: class scores, and heights where it gives them."""
-        return len(self.legend.learnt) + self.heights
+        return len(self.legend.trained) + self.heights
 
     @property
     def image_bands(self) -> list[str]:
@@ -229,7 +229,7 @@ class Card(_Frozen):
 
     @property
     def mapped_gsd(self) -> float | None:
-        """Ground sampling distance that images are brought to, in metres; None where they are mapped as they are.
+        """Ground sampling distance that images are brought to, in meters; None where they are mapped as they are.
 
         The classic network brings all images to one size itself.
         """
@@ -295,12 +295,12 @@ class Card(_Frozen):
                     ),
                     classes=[
                         Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:])
-                        for c in self.legend.learnt
+                        for c in self.legend.trained
                     ],
                 )
             ],
         )
-        item.properties["swath:card"] = self.model_dump(mode="json")
+        item.properties["swath:card"] = self.model_dump(mode="json", by_alias=True)
         asset = pystac.Asset(
             "model.onnx",
             title="The network",

@@ -2,7 +2,7 @@
 
 Source: Ronneberger et al. 2015, in the form of the entry to the 2019 IEEE Data Fusion Contest that
 Swath began with: 64 to 1024 channels, two 3x3 convolutions a level, batch norm, dropout at the two
-deepest levels, nearest-neighbour upsampling followed by a 2x2 convolution, and a third convolution
+deepest levels, nearest-neighbor upsampling followed by a 2x2 convolution, and a third convolution
 of 16 channels before the output.
 """
 

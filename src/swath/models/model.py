@@ -25,13 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import DataError, ModelError, SwathError, UsageError
-from swath.geo.geobox import Grid
-from swath.geo.scale import zoom_of
+from swath.geo.geobox import GeoBox
+from swath.geo.scale import zoom_for
 from swath.geo.tiling import Pixels, Window
-from swath.inference.runtimes import Precision, Runtime, Setup, TorchRuntime, choose, open_runtime
+from swath.inference.runtimes import (
+    Precision,
+    Runtime,
+    RuntimeSetup,
+    TorchRuntime,
+    choose_setup,
+    open_runtime,
+)
 from swath.inference.tiled import Engine, classify
-from swath.inference.tta import Looks, looks_of
-from swath.io.atomic import whole_file
+from swath.inference.tta import Views, views_of
+from swath.io.atomic import atomic_file
 from swath.models.card import Card, damaged
 from swath.models.onnx_check import refusal
 from swath.types import Gsd, PathLike, Tta
@@ -63,7 +70,7 @@ MAX_CARD = 64 * 2**20
 """Largest card."""
 
 
-def pack(
+def pack_model_file(
     path: PathLike, card: Card, network: bytes, weights: bytes, int8: bytes | None = None
 ) -> Card:
     """Write a model file, whole or not at all.
@@ -86,7 +93,7 @@ def pack(
         update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
     )
     text = json.dumps(card.to_stac(), indent=1, allow_nan=False).encode()
-    with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+    with atomic_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, data in {CARD: text, **files}.items():
             entry = zipfile.ZipInfo(name)  # its fixed date makes equal models equal files
             archive.writestr(
@@ -119,7 +126,7 @@ class Model:
         self._contents = _unpack(data, path)
         self.card = Card.from_stac(_json(self._contents[CARD], self.path), self.path)
         self._check()
-        self.looks = looks_of(tta, self.card.side is not None, self.path)
+        self.views = views_of(tta, self.card.side is not None, self.path)
 
     def _check(self) -> None:
         """Hold the files against the card.
@@ -165,18 +172,18 @@ class Model:
     @cached_property
     def engine(self) -> Engine:
         """The running network as this machine runs it fastest, started at first use; for images of any shape."""
-        return self.open(choose(self._wanted))
+        return self.open(choose_setup(self._wanted))
 
     def gsd_of(self, told: Gsd, own: float | None = None) -> float | None:
         """Return the ground sampling distance to map an image with: what the user has told, else its own; None for neither.
 
         Args:
-            told: metres, or `none` where the image is to be mapped as it is; None where the user
+            told: meters, or `none` where the image is to be mapped as it is; None where the user
                 says nothing.
-            own: what the image says, in metres.
+            own: what the image says, in meters.
 
         Raises:
-            UsageError: metres are told, and the model has none to bring the image to.
+            UsageError: meters are told, and the model has none to bring the image to.
         """
         if told is None or told == "none":
             return own if told is None else None
@@ -189,12 +196,12 @@ class Model:
         return told
 
     def zoom(self, gsd: float | None) -> Fraction:
-        """Return the scale at which an image of a ground sampling distance, in metres, is shown to the network."""
-        return zoom_of(gsd, self.card.mapped_gsd)
+        """Return the scale at which an image of a ground sampling distance, in meters, is shown to the network."""
+        return zoom_for(gsd, self.card.mapped_gsd)
 
     def open(
         self,
-        setup: Setup,
+        setup: RuntimeSetup,
         shape: tuple[int, int] | None = None,
         halo: int | None = None,
         zoom: Fraction = Fraction(1),
@@ -222,7 +229,7 @@ class Model:
             return start(fixed and (int(fixed[0] * zoom), int(fixed[1] * zoom)))
 
         try:
-            engine = _engine_at(self.card, self.path, self.looks, start_at, zoom)
+            engine = _engine_at(self.card, self.path, self.views, start_at, zoom)
         except ModelError as error:
             raise ModelError(error.what, file=self.path, fix=error.fix) from error
         return replace(
@@ -231,7 +238,9 @@ class Model:
             gsd=engine.gsd if shape is None and zoom == 1 else None,
         )
 
-    def reopen(self, setup: Setup, shape: tuple[int, int], halo: int, zoom: Fraction) -> Engine:
+    def reopen(
+        self, setup: RuntimeSetup, shape: tuple[int, int], halo: int, zoom: Fraction
+    ) -> Engine:
         """Return the engine of the last call where it was the same, else start it; starting takes longer than a small image.
 
         One thread at a time may use it, and its memory stays until `close`.
@@ -290,7 +299,7 @@ class Model:
         spec = NetworkSpec(
             card.encoder,
             card.decoder,
-            len(card.legend.learnt),
+            len(card.legend.trained),
             *scaling,
             heights=card.heights,
             **card.network.model_dump(),
@@ -305,7 +314,7 @@ class Model:
         )
         return network.eval()
 
-    def _on_gpu(self, setup: Setup) -> Runtime:
+    def _on_gpu(self, setup: RuntimeSetup) -> Runtime:
         return TorchRuntime(self.in_torch().to("cuda"), setup.precision)
 
     def predict(self, array: Any, gsd: float | None = None) -> Any:
@@ -316,7 +325,7 @@ class Model:
                 masked or not; or an xarray DataArray, whose bands may be any dimension called
                 `band`, else the first. NaN and masked pixels have no data. Where the model takes
                 latitude, its absolute degrees are the last band.
-            gsd: ground sampling distance of the array in metres; where it and the model's are
+            gsd: ground sampling distance of the array in meters; where it and the model's are
                 known, things are shown to the network in the size that it knows. None to map the
                 pixels as they are.
 
@@ -331,7 +340,7 @@ class Model:
         """
         if gsd is not None and not 0 < gsd < math.inf:
             raise UsageError(
-                f"a ground sampling distance of {gsd} is none", fix="Give metres, above 0, or None"
+                f"a ground sampling distance of {gsd} is none", fix="Give meters, above 0, or None"
             )
         if not hasattr(array, "dims"):
             return self._map(np.ma.asanyarray(array), gsd)
@@ -367,18 +376,18 @@ class Model:
 
 
 def _engine_at(
-    card: Card, path: str, looks: Looks, start: Callable[[Fraction], Runtime], zoom: Fraction
+    card: Card, path: str, views: Views, start: Callable[[Fraction], Runtime], zoom: Fraction
 ) -> Engine:
     """Return the engine that shows images to a network at a scale.
 
     Args:
         card: what is known of the network.
         path: of the model file.
-        looks: how it looks at images that are not scaled.
+        views: how it looks at images that are not scaled.
         start: starts the network for one scale of looks.
         zoom: the scale.
     """
-    here, classes = looks.at(zoom), len(card.legend.learnt)
+    here, classes = views.at(zoom), len(card.legend.trained)
     return Engine(
         here.runtime(start, classes, card.temperature, card.heads == "per-class"),
         [b.fill for b in card.bands],
@@ -392,7 +401,7 @@ def _engine_at(
         path,
         here,
         card.mapped_gsd,
-        partial(_engine_at, card, path, looks, start),
+        partial(_engine_at, card, path, views, start),
     )
 
 
@@ -400,7 +409,7 @@ class _InMemory:
     """An array as a source of pixels."""
 
     def __init__(self, values: np.ma.MaskedArray[Any, Any] | NDArray[Any]) -> None:
-        self.grid = Grid(values.shape[1], values.shape[2])
+        self.grid = GeoBox(values.shape[1], values.shape[2])
         self._values = np.ma.getdata(values)
         self._masked = np.ma.getmaskarray(values)
 

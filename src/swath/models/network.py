@@ -51,7 +51,7 @@ class NetworkSpec:
         std: each band is divided by it then.
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch that sees single pixels; 0 for none.
-        heights: whether one more channel gives heights above ground in metres.
+        heights: whether one more channel gives heights above ground in meters.
     """
 
     encoder: str
@@ -74,7 +74,7 @@ class Network(nn.Module):
 
     Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output
     (batch, channels, height, width): the scores of the classes and, where they are learnt, heights
-    in metres. Scaling by mean and deviation is part of the network. A small branch that looks at
+    in meters. Scaling by mean and deviation is part of the network. A small branch that looks at
     one pixel's values alone, at full resolution, is added to the scores of the U-Net, which works
     at half. What comes out is multiplied by `gain` and moved by `offset`, one value a channel: the
     unit of heights, and the calibration of masks apart.
@@ -269,7 +269,7 @@ def _averages(cells: int, x: Tensor, axis: int) -> Tensor:
 
 
 class _HeldNorm(nn.BatchNorm2d):
-    """A batch norm with statistics of its own choosing: those of a batch of a few patches would wash out what colours tell."""
+    """A batch norm with statistics of its own choosing: those of a batch of a few patches would wash out what colors tell."""
 
     def __init__(self, bands: int) -> None:
         super().__init__(bands)
@@ -282,7 +282,7 @@ class _HeldNorm(nn.BatchNorm2d):
 
 
 def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
-    """Two hidden layers over one pixel's bands; a first norm spreads colours that lie close together."""
+    """Two hidden layers over one pixel's bands; a first norm spreads colors that lie close together."""
     return nn.Sequential(
         _HeldNorm(bands),
         nn.Conv2d(bands, width, 1),
@@ -429,4 +429,4 @@ def to_onnx(network: Network, bands: int) -> bytes:
 
 
 HEIGHT_UNIT = 10.0
-"""Metres: heights are learnt in this unit, in which they are about as large as class scores."""
+"""Meters: heights are learnt in this unit, in which they are about as large as class scores."""

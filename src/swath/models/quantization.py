@@ -1,7 +1,7 @@
 """A network in 8-bit numbers: weights and activations on ranges that are found on real patches.
 
 Source: Jacob et al. 2018, "Quantization and training of neural networks for efficient
-integer-arithmetic-only inference", in the form of ONNX Runtime's static quantisation (QDQ), which
+integer-arithmetic-only inference", in the form of ONNX Runtime's static quantization (QDQ), which
 OpenVINO runs in int8.
 """
 
@@ -23,7 +23,7 @@ FEW = 1500
 """Weights of a convolution that is too small to gain: in EfficientNet-Lite the first block and the first depthwise layers."""
 
 
-def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
+def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
     """Return a network whose inner convolutions work in 8 bits.
 
     Layers that see raw pixels, single pixels only, or give the scores are left as they are, and
@@ -59,7 +59,7 @@ def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
             quantize_static(
                 source,
                 target,
-                _Patches(patches),
+                _CalibrationPatches(patches),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
                 nodes_to_exclude=_left_as_they_are(format_.load_from_string(onnx)),
@@ -79,7 +79,7 @@ def quantise(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
         return target.read_bytes()
 
 
-class _Patches:
+class _CalibrationPatches:
     """What ONNX Runtime takes for a reader of calibration data."""
 
     def __init__(self, patches: Sequence[NDArray[np.float32]]) -> None:

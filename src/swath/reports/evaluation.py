@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.data.dataset import FINDINGS, Dataset
-from swath.evaluation.reference import DatasetTruth, Place, Truth
-from swath.evaluation.scoring import Mapper
+from swath.evaluation.reference import DatasetReference, LabeledArea, Reference
+from swath.evaluation.scoring import Predictor
 from swath.geo.tiling import Pixels
-from swath.io.render import coloured, data_url, step_for, visible
+from swath.io.render import colorize, data_url, decimation, to_rgb
 from swath.legend import IGNORE
 from swath.models.card import Card
 from swath.reports.html import points, write_page
@@ -35,13 +35,17 @@ class Origin:
 
 
 def write_report(
-    folder: PathLike, truth: Truth, mapper: Mapper, scores: dict[str, Any], origin: Origin
+    folder: PathLike,
+    reference: Reference,
+    mapper: Predictor,
+    scores: dict[str, Any],
+    origin: Origin,
 ) -> Path:
     """Write the page of `swath evaluate`.
 
     Args:
         folder: for `index.html`.
-        truth: what was scored against.
+        reference: what was scored against.
         mapper: what was scored.
         scores: what `swath evaluate` returns, as JSON object.
         origin: where they come from.
@@ -49,19 +53,19 @@ def write_report(
     Raises:
         JobError: the page cannot be written.
     """
-    dataset = truth.dataset if isinstance(truth, DatasetTruth) else None
+    dataset = reference.dataset if isinstance(reference, DatasetReference) else None
     curve = origin.card.training.curve if origin.card else []
     return write_page(
         folder,
         "report.html",
         card=origin.card,
         command=origin.command,
-        legend=truth.legend,
+        legend=reference.legend,
         scores=scores,
         shares=_row_shares(scores["confusion"]),
         rows=[
-            {"title": title, "group": place.group, "pictures": _pictures(truth, mapper, place)}
-            for title, place in _choose(truth.places, scores["per_image"])
+            {"title": title, "group": place.group, "pictures": _pictures(reference, mapper, place)}
+            for title, place in _choose(reference.places, scores["per_image"])
         ],
         curve=_curve(curve),
         reliability=_reliability(scores["reliability"]),
@@ -71,30 +75,31 @@ def write_report(
 
 
 def write_comparison(
-    folder: PathLike, truth: Truth, mappers: Sequence[Mapper], scores: dict[str, Any]
+    folder: PathLike, reference: Reference, mappers: Sequence[Predictor], scores: dict[str, Any]
 ) -> Path:
     """Write the page of `swath compare`.
 
     Args:
         folder: for `index.html`.
-        truth: what both were scored against.
+        reference: what both were scored against.
         mappers: the two.
         scores: what `swath compare` returns, as JSON object.
 
     Raises:
         JobError: the page cannot be written.
     """
-    of = {place.name: place for place in truth.places}
+    of = {place.name: place for place in reference.places}
     shown = [image for image in scores["images"][:6] if image["differ"]]
     rows = [
-        {"image": image, "pictures": _both(truth, mappers, of[image["name"]])} for image in shown
+        {"image": image, "pictures": _both(reference, mappers, of[image["name"]])}
+        for image in shown
     ]
-    return write_page(folder, "compare.html", scores=scores, rows=rows, legend=truth.legend)
+    return write_page(folder, "compare.html", scores=scores, rows=rows, legend=reference.legend)
 
 
 def _choose(
-    places: Sequence[Place], per_image: Sequence[dict[str, Any]]
-) -> list[tuple[str, Place]]:
+    places: Sequence[LabeledArea], per_image: Sequence[dict[str, Any]]
+) -> list[tuple[str, LabeledArea]]:
     """Pick up to three of the worst images, one in the middle and two of the best."""
     of = {place.name: place for place in places}
     scored = [row for row in per_image if row["miou"] is not None]
@@ -107,36 +112,38 @@ def _choose(
     ]
 
 
-def _pictures(truth: Truth, mapper: Mapper, place: Place) -> list[tuple[str, str]]:
+def _pictures(reference: Reference, mapper: Predictor, place: LabeledArea) -> list[tuple[str, str]]:
     """Draw image, truth, map, and where the map is wrong: captions and addresses."""
     small = _thinned(place)
-    labels, mapped = truth.labels(place)[small], mapper.look(truth, place).classes[small]
+    labels, mapped = reference.labels(place)[small], mapper.look(reference, place).classes[small]
     wrong = (labels != IGNORE) & (labels != mapped)
     return [
-        *_seen(truth, place, small),
-        ("truth", data_url(coloured(labels, truth.legend))),
-        ("map", data_url(coloured(mapped, truth.legend))),
+        *_seen(reference, place, small),
+        ("truth", data_url(colorize(labels, reference.legend))),
+        ("map", data_url(colorize(mapped, reference.legend))),
         ("wrong, in red", data_url(_marked(labels, {"red": wrong}))),
     ]
 
 
-def _both(truth: Truth, mappers: Sequence[Mapper], place: Place) -> list[tuple[str, str]]:
+def _both(
+    reference: Reference, mappers: Sequence[Predictor], place: LabeledArea
+) -> list[tuple[str, str]]:
     """Draw image, truth, both maps, and who is right where they differ."""
     small = _thinned(place)
-    labels = truth.labels(place)[small]
-    a, b = (mapper.look(truth, place).classes[small] for mapper in mappers)
+    labels = reference.labels(place)[small]
+    a, b = (mapper.look(reference, place).classes[small] for mapper in mappers)
     differ = (labels != IGNORE) & (a != b)
     marks = {
         "orange": differ & (a == labels),
         "blue": differ & (b == labels),
-        "grey": differ & (a != labels) & (b != labels),
+        "gray": differ & (a != labels) & (b != labels),
     }
     return [
-        *_seen(truth, place, small),
-        ("truth", data_url(coloured(labels, truth.legend))),
-        ("A", data_url(coloured(a, truth.legend))),
-        ("B", data_url(coloured(b, truth.legend))),
-        ("only A right (orange), only B (blue), neither (grey)", data_url(_marked(labels, marks))),
+        *_seen(reference, place, small),
+        ("truth", data_url(colorize(labels, reference.legend))),
+        ("A", data_url(colorize(a, reference.legend))),
+        ("B", data_url(colorize(b, reference.legend))),
+        ("only A right (orange), only B (blue), neither (gray)", data_url(_marked(labels, marks))),
     ]
 
 
@@ -144,12 +151,12 @@ _INKS = {
     "red": (200, 30, 45),
     "orange": (225, 120, 20),
     "blue": (30, 95, 190),
-    "grey": (120, 125, 130),
+    "gray": (120, 125, 130),
 }
 
 
 def _marked(labels: NDArray[np.uint8], marks: dict[str, NDArray[np.bool_]]) -> NDArray[np.uint8]:
-    """Return labelled ground in pale grey with marks on it, (rows, columns, 3)."""
+    """Return labeled ground in pale gray with marks on it, (rows, columns, 3)."""
     out = np.full((*labels.shape, 3), 255, np.uint8)
     out[labels != IGNORE] = (224, 228, 232)
     for ink, where in marks.items():
@@ -157,20 +164,20 @@ def _marked(labels: NDArray[np.uint8], marks: dict[str, NDArray[np.bool_]]) -> N
     return out
 
 
-def _thinned(place: Place) -> tuple[slice, slice]:
-    step = step_for(place.window.height, place.window.width, LONGEST)
+def _thinned(place: LabeledArea) -> tuple[slice, slice]:
+    step = decimation(place.window.height, place.window.width, LONGEST)
     return np.s_[::step, ::step]
 
 
-def _seen(truth: Truth, place: Place, small: tuple[slice, slice]) -> list[tuple[str, str]]:
-    image = truth.image(place)
-    if image is None or not isinstance(truth, DatasetTruth):
+def _seen(
+    reference: Reference, place: LabeledArea, small: tuple[slice, slice]
+) -> list[tuple[str, str]]:
+    image = reference.image(place)
+    if image is None or not isinstance(reference, DatasetReference):
         return []
     values, valid = image.read_stored(place.window)
-    names = truth.dataset.manifest.stored_bands
-    return [
-        ("image", data_url(visible(Pixels(values[(slice(None), *small)], valid[small]), names)))
-    ]
+    names = reference.dataset.manifest.stored_bands
+    return [("image", data_url(to_rgb(Pixels(values[(slice(None), *small)], valid[small]), names)))]
 
 
 def _row_shares(confusion: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from swath.errors import JobError
-from swath.io.atomic import whole_file
+from swath.io.atomic import atomic_file
 from swath.types import PathLike
 
 
@@ -48,7 +48,7 @@ def write_page(folder: PathLike, template: str, **values: Any) -> Path:
     )
     environment.filters["number"] = lambda value: f"{value:,}"
     page = environment.get_template(template).render(**values)
-    with whole_file(folder / "index.html") as partial:
+    with atomic_file(folder / "index.html") as partial:
         partial.write_text(page, encoding="utf-8")
     return folder / "index.html"
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from swath.checks import Facts, Survey
-from swath.data.layouts import Sample
+from swath.data.layouts import SourceSample
 from swath.errors import SwathError
 from swath.geo.tiling import Pixels, Window
-from swath.io.render import coloured, data_url, step_for, visible
+from swath.io.render import colorize, data_url, decimation, to_rgb
 from swath.legend import Legend
 from swath.reports.html import write_page
 from swath.types import Finding, PathLike
@@ -37,7 +37,7 @@ def write_findings(folder: PathLike, found: Survey, result: dict[str, Any]) -> P
     Raises:
         JobError: the page cannot be written.
     """
-    samples = {s.name: s for s in found.catalogue.samples}
+    samples = {s.name: s for s in found.catalog.samples}
     listed = []
     for number, finding in enumerate(found.findings):
         sample = samples.get(finding.sample or "")
@@ -47,7 +47,7 @@ def write_findings(folder: PathLike, found: Survey, result: dict[str, Any]) -> P
     return write_page(
         folder,
         "inspect.html",
-        source=str(found.catalogue.root),
+        source=str(found.catalog.root),
         result=result,
         counts=_levels(found.findings),
         classes=classes,
@@ -75,7 +75,7 @@ def _groups(found: Survey) -> list[dict[str, Any]]:
     assert found.legend is not None  # noqa: S101 - asked by the caller
     out = []
     of: dict[str, list[Facts]] = {}
-    for sample in found.catalogue.samples:
+    for sample in found.catalog.samples:
         if sample.group is not None:
             of.setdefault(sample.group, []).extend(
                 [found.facts[sample.name]] if sample.name in found.facts else []
@@ -95,22 +95,22 @@ def _groups(found: Survey) -> list[dict[str, Any]]:
     return out
 
 
-def _pictures(sample: Sample, legend: Legend | None) -> list[tuple[str, str]]:
+def _pictures(sample: SourceSample, legend: Legend | None) -> list[tuple[str, str]]:
     """Draw an image and its labels, as far as they can be read."""
     out = []
     try:
         with sample.open_image() as raster:
-            step = step_for(raster.grid.height, raster.grid.width, LONGEST)
+            step = decimation(raster.grid.height, raster.grid.width, LONGEST)
             # Row by row of chunks would be kinder to memory; a page is for looking, so large
             # rasters show their corner.
             window = Window(0, 0, 8192, 8192).within(raster.grid.window)
             values, valid = raster.read(window)
             small = Pixels(values[:, ::step, ::step], valid[::step, ::step])
-            out.append(("image", data_url(visible(small, list(raster.bands)))))
+            out.append(("image", data_url(to_rgb(small, list(raster.bands)))))
             if legend is not None and sample.labels is not None:
                 with closing(sample.open_labels(raster.grid, legend)) as labels:
                     codes = labels.read(window, legend.kind)[::step, ::step]
-                out.append(("labels", data_url(coloured(legend.encode(codes), legend))))
+                out.append(("labels", data_url(colorize(legend.encode(codes), legend))))
     except SwathError:
         pass  # the finding itself says what cannot be read
     return out

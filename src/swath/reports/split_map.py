@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from swath.data.dataset import SPLITS, Dataset, Sample
-from swath.geo.footprints import outline
+from swath.geo.footprints import footprint
 from swath.geo.tiling import Pixels, Window
-from swath.io.render import data_url, step_for, visible
+from swath.io.render import data_url, decimation, to_rgb
 
 WIDTH = 640
 """Of a drawing, in its own units."""
@@ -61,7 +61,7 @@ def _on_image(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any]:
 
 def _on_globe(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any] | None:
     """Draw outlines in longitude and latitude, if all are known and lie so close together that one sees them."""
-    outlines = [outline(dataset.images[s.image].grid.part(s.window)) for s in samples]
+    outlines = [footprint(dataset.images[s.image].grid.part(s.window)) for s in samples]
     known = [o for o in outlines if o is not None]
     if len(known) < len(outlines):
         return None
@@ -102,6 +102,6 @@ def _mosaic(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any]:
 
 def _thumb(dataset: Dataset, number: int, window: Window, longest: int) -> str:
     values, valid = dataset.images[number].read_stored(window)
-    step = step_for(window.height, window.width, longest)
+    step = decimation(window.height, window.width, longest)
     pixels = Pixels(values[:, ::step, ::step], valid[::step, ::step])
-    return data_url(visible(pixels, dataset.manifest.stored_bands))
+    return data_url(to_rgb(pixels, dataset.manifest.stored_bands))

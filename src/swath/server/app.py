@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from swath.errors import DataError, SwathError
 from swath.server import questions, static_files, viewer_api
 from swath.server.jobs import Jobs, QueueFull
-from swath.server.layer import Layer
+from swath.server.layer import MapLayer
 from swath.server.live_layer import LiveLayer
-from swath.server.registry import MODELS, RASTERS, NotServed, Shelf
-from swath.server.security import Guard, Rules
+from swath.server.registry import MODELS, RASTERS, NotServed, Registry
+from swath.server.security import AccessRules, SecurityMiddleware
 from swath.server.tile_images import difference
 from swath.server.tiles import Name, build, checked_tile
 from swath.server.uploads import router
@@ -30,17 +30,17 @@ MOST_EXACT = 4_000_000
 
 
 def create_app(
-    shelf: Shelf,
-    rules: Rules,
+    registry: Registry,
+    rules: AccessRules,
     *,
     first: Sequence[str] = (),
     jobs: Jobs | None = None,
     upload: int = 0,
-) -> Guard:
+) -> SecurityMiddleware:
     """Put the server together.
 
     Args:
-        shelf: what is served.
+        registry: what is served.
         rules: who may ask.
         first: names of the layers that the page shows at first; by default the first map on the
             shelf and what belongs to it.
@@ -57,15 +57,15 @@ def create_app(
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    guard = Guard(app, rules)
+    guard = SecurityMiddleware(app, rules)
     app.include_router(
-        build(shelf, "/cog").router, prefix="/cog", tags=["Tiles, as titiler has them"]
+        build(registry, "/cog").router, prefix="/cog", tags=["Tiles, as titiler has them"]
     )
     _add_errors(app)
     _add_page(app)
-    _add_scenes(app, shelf, tuple(first))
-    _add_readings(app, shelf)
-    app.include_router(router(shelf, jobs, upload), tags=["Predictions"])
+    _add_scenes(app, registry, tuple(first))
+    _add_readings(app, registry)
+    app.include_router(router(registry, jobs, upload), tags=["Predictions"])
 
     @app.get("/health", tags=["Server"])
     def health() -> dict[str, str]:
@@ -136,11 +136,11 @@ def _add_page(app: FastAPI) -> None:
         return static_files.send(name, request)
 
 
-def _add_scenes(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
+def _add_scenes(app: FastAPI, registry: Registry, first: tuple[str, ...]) -> None:
     @app.get("/files", tags=["Maps"])
     def listed() -> dict[str, Any]:
         """List the names of what is served."""
-        return {"rasters": shelf.names(RASTERS), "models": shelf.names(MODELS)}
+        return {"rasters": registry.names(RASTERS), "models": registry.names(MODELS)}
 
     @app.get("/scene", tags=["Maps"])
     def shown(
@@ -149,15 +149,15 @@ def _add_scenes(app: FastAPI, shelf: Shelf, first: tuple[str, ...]) -> None:
     ) -> dict[str, Any]:
         """Describe a page: a map and what belongs to it, as layers."""
         if map is not None:
-            names = viewer_api.choose(shelf, map)
+            names = viewer_api.choose(registry, map)
         elif first:
             names = list(first)
         else:
-            names = _first_map(shelf)
-        return viewer_api.describe(shelf, [*names, *(n for n in also if n not in names)])
+            names = _first_map(registry)
+        return viewer_api.describe(registry, [*names, *(n for n in also if n not in names)])
 
 
-def _add_readings(app: FastAPI, shelf: Shelf) -> None:
+def _add_readings(app: FastAPI, registry: Registry) -> None:
     @app.get("/values", tags=["Maps"])
     def values(
         lon: Degrees,
@@ -165,12 +165,12 @@ def _add_readings(app: FastAPI, shelf: Shelf) -> None:
         url: Annotated[list[str], Query(max_length=20)],
     ) -> dict[str, Any]:  # noqa: E501
         """Read the pixels that hold a place: class, code, percent or measurements of each layer."""
-        return {name: questions.value_at(shelf.layer(name), lon, lat) for name in url}
+        return {name: questions.value_at(registry.layer(name), lon, lat) for name in url}
 
     @app.get("/progress", tags=["Maps"])
     def progress(url: Name) -> dict[str, Any]:
         """Tell how far the prediction of a map is: `done` of `total` parts, or `whole`."""
-        layer, version = shelf.layer(url), shelf.version(url)
+        layer, version = registry.layer(url), registry.version(url)
         if not isinstance(layer, LiveLayer):
             return {"whole": True, "version": version}
         return {"whole": False, "version": version, "done": layer.refresh(), "total": layer.total}
@@ -186,44 +186,44 @@ def _add_readings(app: FastAPI, shelf: Shelf) -> None:
         ] = None,
     ) -> dict[str, Any]:
         """Return the share of each class in a view, by ground area; of percent, the mean."""
-        layer = shelf.layer(url)
+        layer = registry.layer(url)
         if layer.kind == "image":
             raise HTTPException(400, "An image has no classes.")
         return questions.shares_in(
-            layer, _bounds(bbox), _classified(shelf, other) if other else None
+            layer, _bounds(bbox), _classified(registry, other) if other else None
         )
 
     @app.get("/differ/{z}/{x}/{y}", tags=["Maps"], response_class=Response)
     def differ(z: int, x: int, y: int, one: Name, other: Name) -> Response:
         """Return a tile that shows where two maps differ, or a map and its truth."""
         tile = checked_tile(z, x, y)
-        both = (_classified(shelf, name).tile(tile, exact=MOST_EXACT) for name in (one, other))
+        both = (_classified(registry, name).tile(tile, exact=MOST_EXACT) for name in (one, other))
         content = difference(*both)
         return Response(content, media_type="image/png")
 
 
-def _first_map(shelf: Shelf) -> list[str]:
+def _first_map(registry: Registry) -> list[str]:
     """Return the first map on the shelf and what belongs to it, else the first raster.
 
     Raises:
         DataError: nothing on the shelf can be shown.
     """
     first: str | None = None
-    for name in shelf.names()[:200]:
+    for name in registry.names()[:200]:
         try:
-            kind = shelf.layer(name).kind
+            kind = registry.layer(name).kind
         except DataError:
             continue
         first = first or name
         if kind == "map":
-            return viewer_api.choose(shelf, name)
+            return viewer_api.choose(registry, name)
     if first is None:
         raise DataError("there is nothing to show here yet", fix="Put a map into a served folder")
-    return viewer_api.choose(shelf, first)
+    return viewer_api.choose(registry, first)
 
 
-def _classified(shelf: Shelf, name: str) -> Layer:
-    layer = shelf.layer(name)
+def _classified(registry: Registry, name: str) -> MapLayer:
+    layer = registry.layer(name)
     if not layer.classified:
         raise HTTPException(400, f"{Path(name).name} is no map of classes.")
     return layer

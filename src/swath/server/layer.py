@@ -1,4 +1,4 @@
-"""One raster as a layer of a web map: what kind it is, its colours, and its pixels at any scale.
+"""One raster as a layer of a web map: what kind it is, its colors, and its pixels at any scale.
 
 A layer that holds classes (a map, or a truth) reads as the codes of a map; any other as the file's
 own bands.
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid, grid_of
+from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Pixels, Window
 from swath.io.qgis import read_style
 from swath.io.raster import Raster, band_tags, descriptions, open_raster
 from swath.io.render import visible_bands
 from swath.legend import IGNORE, LandClass, Legend, default_color, rgb
-from swath.server.web_mercator import SIZE, Floats, Place, Tile
+from swath.server.web_mercator import SIZE, Floats, MercatorTile, Placement
 
-Kind: TypeAlias = Literal["map", "truth", "confidence", "probabilities", "image"]
+LayerKind: TypeAlias = Literal["map", "truth", "confidence", "probabilities", "image"]
 """What a layer shows: a map's classes, labels, percent of one band, percent of one band a class, or measurements."""
 
 FORMATS = {
@@ -60,12 +60,12 @@ class Hint:
         grid: where it lies, for a file without CRS of the same size as one that has it.
     """
 
-    kind: Kind | None = None
+    kind: LayerKind | None = None
     legend: Legend | None = None
-    grid: Grid | None = None
+    grid: GeoBox | None = None
 
 
-class Layer:
+class MapLayer:
     """A raster as a layer. Reading is safe from several threads, and runs in as many at once.
 
     Args:
@@ -92,16 +92,16 @@ class Layer:
                 overviews=dataset.overviews(1),
                 dtype=np.dtype(dataset.dtypes[0]),
             )
-            self.grid = self._hint.grid or grid_of(dataset)
-        self.kind: Kind = self._hint.kind or self._guess()
+            self.grid = self._hint.grid or geobox_of(dataset)
+        self.kind: LayerKind = self._hint.kind or self._guess()
         by_color = self._hint.legend is not None and self._hint.legend.kind == "color"
         self._raw = self.kind == "map" or (self.kind == "truth" and not by_color)
         with self.opened() as raster:
             self.bands = raster.bands
             self.dtype = raster.dtype
-        self.place = Place(self.grid)
+        self.place = Placement(self.grid)
 
-    def _guess(self) -> Kind:
+    def _guess(self) -> LayerKind:
         """Find out the kind from names that Swath gives, else from the content."""
         facts, stem = self._facts, self.path.stem
         if facts.classes:
@@ -144,7 +144,7 @@ class Layer:
 
     @cached_property
     def legend(self) -> Legend | None:
-        """Classes with their colours; None for a layer without classes."""
+        """Classes with their colors; None for a layer without classes."""
         if not self.classified:
             return None
         if self._hint.legend is not None and (self.kind == "truth" or not self._facts.classes):
@@ -154,7 +154,7 @@ class Layer:
         classes = []
         for i, (code, name) in enumerate(sorted(names.items())):
             own = self._facts.palette.get(code)
-            color = hexed(own) if own else style.get(code, ("", default_color(i)))[1]
+            color = hex_color(own) if own else style.get(code, ("", default_color(i)))[1]
             classes.append(
                 LandClass(
                     name if list(names.values()).count(name) == 1 else f"{name} {code}",
@@ -186,10 +186,10 @@ class Layer:
         return [int(code) for code in codes]
 
     @cached_property
-    def colours(self) -> dict[int, tuple[int, int, int, int]]:
+    def colors(self) -> dict[int, tuple[int, int, int, int]]:
         """Return red, green, blue and alpha by value: of codes, of percent, else empty."""
         if self.legend:
-            return {c.map_code: (*rgb(c.color), 255) for c in self.legend.learnt}
+            return {c.map_code: (*rgb(c.color), 255) for c in self.legend.trained}
         return _RAMP if self.kind in PERCENT else {}
 
     @cached_property
@@ -261,10 +261,10 @@ class Layer:
         indices = self.legend.encode(labels)
         return Pixels(self.legend.decode(indices)[None], valid & (indices != IGNORE))
 
-    def tile(self, tile: Tile, size: int = SIZE, *, exact: int = 0) -> Pixels:
+    def tile(self, tile: MercatorTile, size: int = SIZE, *, exact: int = 0) -> Pixels:
         """Read the pixels (bands, size, size) under a tile, each the nearest to its middle.
 
-        From afar they come from a picture of the file, which may show a neighbour. Where a window
+        From afar they come from a picture of the file, which may show a neighbor. Where a window
         of no more than `exact` pixels holds all of them, they are the file's own: two rasters are
         compared so.
 
@@ -317,9 +317,9 @@ class Layer:
         return self._coded(Pixels(values[:, at_row, at_col], valid[at_row, at_col] & inside))
 
 
-def hexed(colour: tuple[int, ...]) -> str:
+def hex_color(color: tuple[int, ...]) -> str:
     """Return `#RRGGBB`."""
-    return f"#{colour[0]:02X}{colour[1]:02X}{colour[2]:02X}"
+    return f"#{color[0]:02X}{color[1]:02X}{color[2]:02X}"
 
 
 def driver_of(path: Path) -> str:
@@ -374,7 +374,7 @@ def _position(
 
 
 def _step(position: Floats) -> int:
-    """Return how many rows (or columns) of the raster lie between neighbouring pixels of a tile, at least 1."""
+    """Return how many rows (or columns) of the raster lie between neighboring pixels of a tile, at least 1."""
     largest = 1.0
     for lines in (position[:, ::16].T, position[::16]):
         between = np.abs(np.diff(lines))
@@ -384,7 +384,7 @@ def _step(position: Floats) -> int:
 
 
 def _ramp() -> dict[int, tuple[int, int, int, int]]:
-    """Return cividis (Nuñez, Anderton and Renslow 2018), at five of its colours, for percent 0 to 100."""
+    """Return cividis (Nuñez, Anderton and Renslow 2018), at five of its colors, for percent 0 to 100."""
     stops = np.array([(0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56)])
     bands = [
         np.interp(np.arange(101), (0, 25, 50, 75, 100), stops[:, i]).round().astype(int).tolist()

@@ -19,10 +19,10 @@ from swath.errors import DataError
 from swath.geo.tiling import Pixels, Window
 from swath.legend import Legend
 from swath.mapping.plan import Plan
-from swath.mapping.tile_store import TileParts, open_store
+from swath.mapping.tile_store import TileStore, open_store
 from swath.models.model import Model
-from swath.server.layer import Layer
-from swath.server.web_mercator import Place
+from swath.server.layer import MapLayer
+from swath.server.web_mercator import Placement
 
 COARSE = 16
 """A picture of each part with every so many-th pixel is kept, for the map seen from afar."""
@@ -44,7 +44,7 @@ def is_live(path: Path) -> bool:
     return not path.exists() and (parts_folder(path) / "plan.json").is_file()
 
 
-class LiveLayer(Layer):
+class LiveLayer(MapLayer):
     """The parts of a map as a layer; what is not there yet has no data.
 
     Args:
@@ -68,12 +68,12 @@ class LiveLayer(Layer):
         self._legend = Model(plan.asked.model).card.legend
         with plan.asked.input.open() as image:
             self.grid = image.grid
-        self.place = Place(self.grid)
+        self.place = Placement(self.grid)
         self.bands: tuple[str, ...] = ("class",)
         self.dtype = np.dtype(self._legend.dtype)
         self._cores = [tile.core for tile in plan.tiling]
         self._edges = np.array([(c.row, c.stop[0], c.col, c.stop[1]) for c in self._cores])
-        self._parts = TileParts(open_store(str(self._folder)), plan.digest)
+        self._parts = TileStore(open_store(str(self._folder)), plan.digest)
         self._whole: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._coarse: dict[int, NDArray[Any]] = {}
         self._guard = threading.Lock()

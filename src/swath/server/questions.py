@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from swath.geo.tiling import Window
-from swath.server.layer import PERCENT, Layer
+from swath.server.layer import PERCENT, MapLayer
 from swath.server.web_mercator import to_mercator
 
 SIDE = 384
@@ -18,7 +18,7 @@ MOST_COMPARED = 32_000_000
 """A view with more pixels than this in a raster is not compared: pictures of rasters would differ where they do not."""
 
 
-def value_at(layer: Layer, lon: float, lat: float) -> dict[str, Any]:
+def value_at(layer: MapLayer, lon: float, lat: float) -> dict[str, Any]:
     """Read the pixel that holds a place.
 
     Args:
@@ -57,14 +57,14 @@ def value_at(layer: Layer, lon: float, lat: float) -> dict[str, Any]:
         else None
     )
     if layer.legend:
-        of = {c.map_code: c for c in layer.legend.learnt}
+        of = {c.map_code: c for c in layer.legend.trained}
         code = numbers[0] if numbers else None
         found |= {"code": code, "class": of[int(code)].name if code in of else None}
     return found
 
 
 def shares_in(
-    layer: Layer, bounds: tuple[float, float, float, float], other: Layer | None = None
+    layer: MapLayer, bounds: tuple[float, float, float, float], other: MapLayer | None = None
 ) -> dict[str, Any]:
     """Return the share of each class in a view, from a lattice of places; ground counts, not pixels of the web map.
 

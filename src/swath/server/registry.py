@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from swath.errors import DataError
-from swath.server.layer import Hint, Layer
+from swath.server.layer import Hint, MapLayer
 from swath.server.live_layer import LiveLayer, is_live, parts_folder
 
 RASTERS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".webp", ".bmp"})
@@ -41,7 +41,7 @@ class NotServed(DataError):
         )
 
 
-class Shelf:
+class Registry:
     """Files and folders that are served.
 
     Args:
@@ -55,7 +55,7 @@ class Shelf:
         self._files: dict[str, Path] = {}
         self._folders: dict[str, Path] = {}
         self._hints: dict[str, Hint] = {}
-        self._open: OrderedDict[str, tuple[tuple[int, ...], Layer]] = OrderedDict()
+        self._open: OrderedDict[str, tuple[tuple[int, ...], MapLayer]] = OrderedDict()
         self._lock = threading.Lock()
         alone = len(paths) == 1
         for path in paths:
@@ -152,7 +152,7 @@ class Shelf:
                     out.append(name)
         return out
 
-    def layer(self, name: str) -> Layer:
+    def layer(self, name: str) -> MapLayer:
         """Return the layer of a name; one whose file has changed is opened anew.
 
         Raises:
@@ -168,7 +168,7 @@ class Shelf:
             if known and known[0] == stamp:
                 self._open.move_to_end(name)
                 return known[1]
-        layer = LiveLayer(path) if live else Layer(path, self._hints.get(name))
+        layer = LiveLayer(path) if live else MapLayer(path, self._hints.get(name))
         with self._lock:
             gone = [self._open.pop(name)] if name in self._open else []
             self._open[name] = (stamp, layer)

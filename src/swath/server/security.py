@@ -56,7 +56,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Rules:
+class AccessRules:
     """Who may ask.
 
     Attributes:
@@ -86,11 +86,11 @@ class Metrics:
 
 
 @dataclass
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware that lets in what the rules allow."""
 
     app: ASGIApp
-    rules: Rules
+    rules: AccessRules
     metrics: Metrics = field(default_factory=Metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

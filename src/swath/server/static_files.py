@@ -29,16 +29,16 @@ TYPES = {
 }
 
 
-class _File(NamedTuple):
+class _StaticFile(NamedTuple):
     content: bytes
     small: bytes
     tag: str
 
 
 @cache
-def _read(name: str) -> _File:
+def _read(name: str) -> _StaticFile:
     content = (files("swath.server") / "static" / name).read_bytes()
-    return _File(
+    return _StaticFile(
         content, gzip.compress(content, 6, mtime=0), f'"{hashlib.sha256(content).hexdigest()[:20]}"'
     )
 

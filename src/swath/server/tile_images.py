@@ -1,7 +1,7 @@
 """Tiles as pictures.
 
-Classes and percent become PNGs with a colour table, written here: a tenth of the time that GDAL
-takes for colour and alpha.
+Classes and percent become PNGs with a color table, written here: a tenth of the time that GDAL
+takes for color and alpha.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from numpy.typing import NDArray
 
 from swath.geo.tiling import Pixels
 
-Colour = tuple[int, int, int, int]
+Rgb = tuple[int, int, int, int]
 
-DIFFERENT: Colour = (214, 40, 57, 255)
-SAME: Colour = (120, 128, 138, 70)
+DIFFERENT: Rgb = (214, 40, 57, 255)
+SAME: Rgb = (120, 128, 138, 70)
 
 
-def coloured(
-    values: NDArray[np.generic], valid: NDArray[np.bool_], colours: Mapping[int, Colour]
+def colored(
+    values: NDArray[np.generic], valid: NDArray[np.bool_], colors: Mapping[int, Rgb]
 ) -> bytes:
-    """Draw values (rows, columns) as a PNG (PNG 3rd edition, W3C 2025) by their colours, at most 255 of them.
+    """Draw values (rows, columns) as a PNG (PNG 3rd edition, W3C 2025) by their colors, at most 255 of them.
 
-    What is not valid or has no colour is transparent.
+    What is not valid or has no color is transparent.
     """
-    codes = sorted(colours)[:255]
+    codes = sorted(colors)[:255]
     places = _positions(values, codes)
     places[~valid] = 0
-    return _png(places, [(0, 0, 0, 0), *(colours[code] for code in codes)])
+    return _png(places, [(0, 0, 0, 0), *(colors[code] for code in codes)])
 
 
 def difference(one: Pixels, other: Pixels) -> bytes:
-    """Draw where two tiles of class codes, (1, rows, columns), differ, and in grey where they agree."""
+    """Draw where two tiles of class codes, (1, rows, columns), differ, and in gray where they agree."""
     both = one.valid & other.valid
     places = np.where(one.values[0].astype(np.int64) != other.values[0], 1, 2).astype(np.uint8)
-    return coloured(places, both, {1: DIFFERENT, 2: SAME})
+    return colored(places, both, {1: DIFFERENT, 2: SAME})
 
 
 def stretched(values: NDArray[np.generic], ends: list[tuple[float, float]]) -> NDArray[np.uint8]:
@@ -68,16 +68,16 @@ def _positions(values: NDArray[np.generic], codes: list[int]) -> NDArray[np.uint
     return np.where(keys[at] == values, at + 1, 0).astype(np.uint8)
 
 
-def _png(places: NDArray[np.uint8], table: list[Colour]) -> bytes:
+def _png(places: NDArray[np.uint8], table: list[Rgb]) -> bytes:
     height, width = places.shape
     rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter, 0 for none
     rows[:, 1:] = places
-    colours = np.array(table, np.uint8)
+    colors = np.array(table, np.uint8)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         (
             _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-            _chunk(b"PLTE", colours[:, :3].tobytes()),
-            _chunk(b"tRNS", colours[:, 3].tobytes()),
+            _chunk(b"PLTE", colors[:, :3].tobytes()),
+            _chunk(b"tRNS", colors[:, 3].tobytes()),
             _chunk(b"IDAT", zlib.compress(rows.tobytes(), 2)),
             _chunk(b"IEND", b""),
         )

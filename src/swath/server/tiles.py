@@ -1,7 +1,7 @@
 """The endpoints of titiler.core for what is on the shelf: tiles, TileJSON, WMTS, points, statistics.
 
 They are titiler's own, for its clients; what is cut off is what lets a request ask for boundless
-work (expressions, algorithms, free sizes). Tiles are read by `Layer`, everything else by rio-tiler.
+work (expressions, algorithms, free sizes). Tiles are read by `MapLayer`, everything else by rio-tiler.
 """
 
 from contextlib import ExitStack
@@ -26,11 +26,11 @@ from titiler.extensions.wmts import wmtsExtension
 
 from swath.errors import DataError
 from swath.io.raster import open_raster
-from swath.server.layer import PERCENT, Layer
+from swath.server.layer import PERCENT, MapLayer
 from swath.server.live_layer import LiveLayer
-from swath.server.registry import Shelf
-from swath.server.tile_images import Colour, coloured, stretched
-from swath.server.web_mercator import PIXEL, SIZE, Tile
+from swath.server.registry import Registry
+from swath.server.tile_images import Rgb, colored, stretched
+from swath.server.web_mercator import PIXEL, SIZE, MercatorTile
 
 MERCATOR = CRS.from_epsg(3857)
 
@@ -48,7 +48,7 @@ class LayerReader(Reader):
         DataError: the map is still being predicted.
     """
 
-    def __init__(self, layer: Layer, tms: Any = WEB_MERCATOR_TMS, **_: Any) -> None:
+    def __init__(self, layer: MapLayer, tms: Any = WEB_MERCATOR_TMS, **_: Any) -> None:
         self.layer = layer
         if isinstance(layer, LiveLayer):
             raise DataError(
@@ -71,9 +71,7 @@ class LayerReader(Reader):
                     height=dataset.height,
                 )
                 dataset = stack.enter_context(placed)
-            super().__init__(
-                str(layer.path), dataset=dataset, tms=tms, colormap=dict(layer.colours)
-            )
+            super().__init__(str(layer.path), dataset=dataset, tms=tms, colormap=dict(layer.colors))
             self._ctx_stack.push(stack.pop_all())
 
     def preview(self, *args: Any, **options: Any) -> ImageData:
@@ -87,7 +85,9 @@ class LayerReader(Reader):
         return super().preview(*args, **options)
 
 
-def read_tile(layer: Layer, tile: Tile, size: int, indexes: list[int] | None = None) -> ImageData:
+def read_tile(
+    layer: MapLayer, tile: MercatorTile, size: int, indexes: list[int] | None = None
+) -> ImageData:
     """Read a tile as rio-tiler has it; without `indexes` (from 1), the bands that are shown.
 
     Raises:
@@ -97,7 +97,7 @@ def read_tile(layer: Layer, tile: Tile, size: int, indexes: list[int] | None = N
         raise HTTPException(400, f"Bands are 1 to {len(layer.bands)}.")
     chosen = [i - 1 for i in indexes] if indexes else layer.shown
     values, valid = layer.tile(tile, size)
-    ends = [] if layer.colours else [layer.stretch[i] for i in chosen]
+    ends = [] if layer.colors else [layer.stretch[i] for i in chosen]
     return ImageData(
         np.ma.MaskedArray(values[chosen], np.broadcast_to(~valid, (len(chosen), size, size))),
         bounds=tile.bounds,
@@ -107,13 +107,13 @@ def read_tile(layer: Layer, tile: Tile, size: int, indexes: list[int] | None = N
     )
 
 
-def checked_tile(z: int, x: int, y: int) -> Tile:
+def checked_tile(z: int, x: int, y: int) -> MercatorTile:
     """Return a tile that exists.
 
     Raises:
         HTTPException: 404 where there is no such tile.
     """
-    tile = Tile(z, x, y)
+    tile = MercatorTile(z, x, y)
     if not tile.exists:
         raise HTTPException(404, "There is no such tile.")
     return tile
@@ -122,10 +122,10 @@ def checked_tile(z: int, x: int, y: int) -> Tile:
 def draw(
     image: ImageData, output_format: ImageType | None = None, colormap: Any = None, **options: Any
 ) -> tuple[bytes, str]:
-    """Render an image: colour tables here, all else by titiler, which picks JPEG where everything is valid, else PNG."""
+    """Render an image: color tables here, all else by titiler, which picks JPEG where everything is valid, else PNG."""
     if colormap and image.count == 1 and output_format in (None, ImageType.png):
         valid = ~np.ma.getmaskarray(image.array)[0]
-        return coloured(image.array.data[0], valid, colormap), "image/png"
+        return colored(image.array.data[0], valid, colormap), "image/png"
     if (
         not colormap
         and image.dataset_statistics
@@ -139,7 +139,7 @@ def draw(
 
 
 @dataclass
-class Bands(DefaultDependency):
+class BandSelection(DefaultDependency):
     """Which bands are drawn."""
 
     indexes: Annotated[
@@ -148,12 +148,12 @@ class Bands(DefaultDependency):
 
 
 @dataclass
-class Nothing(DefaultDependency):
+class NoOptions(DefaultDependency):
     """No options."""
 
 
 @dataclass
-class Picture(DefaultDependency):
+class PreviewOptions(DefaultDependency):
     """The picture that statistics are made from."""
 
     max_size: Annotated[int, Query(gt=0, le=LARGEST, description="Its longest side in pixels.")] = (
@@ -162,7 +162,7 @@ class Picture(DefaultDependency):
 
 
 @dataclass
-class Histogram(DefaultDependency):
+class HistogramOptions(DefaultDependency):
     """The histogram of statistics."""
 
     bins: Annotated[
@@ -173,22 +173,22 @@ class Histogram(DefaultDependency):
 Name = Annotated[str, Query(max_length=1000, description="Name of a served file.")]
 
 
-def build(shelf: Shelf, prefix: str) -> TilerFactory:
+def build(registry: Registry, prefix: str) -> TilerFactory:
     """Make the endpoints."""
 
-    def layer(url: Name) -> Layer:
-        return shelf.layer(url)
+    def layer(url: Name) -> MapLayer:
+        return registry.layer(url)
 
-    def colours(
-        layer: Annotated[Layer, Depends(layer)],
+    def colors(
+        layer: Annotated[MapLayer, Depends(layer)],
         hide: Annotated[
             str, Query(description="Codes of classes not to draw, by comma.", max_length=2000)
         ] = "",
-    ) -> dict[int, Colour] | None:
+    ) -> dict[int, Rgb] | None:
         hidden = {part for part in hide.split(",") if part}
         if not hidden or layer.kind in PERCENT:
             return None
-        return {code: c for code, c in layer.colours.items() if str(code) not in hidden} or {
+        return {code: c for code, c in layer.colors.items() if str(code) not in hidden} or {
             -1: (0, 0, 0, 0)
         }
 
@@ -196,15 +196,15 @@ def build(shelf: Shelf, prefix: str) -> TilerFactory:
         reader=LayerReader,
         router_prefix=prefix,
         path_dependency=layer,
-        layer_dependency=Bands,
-        dataset_dependency=Nothing,
-        tile_dependency=Nothing,
-        img_preview_dependency=Picture,
+        layer_dependency=BandSelection,
+        dataset_dependency=NoOptions,
+        tile_dependency=NoOptions,
+        img_preview_dependency=PreviewOptions,
         stats_dependency=StatisticsParams,
-        histogram_dependency=Histogram,
+        histogram_dependency=HistogramOptions,
         process_dependency=_nothing,
-        colormap_dependency=colours,
-        render_dependency=Nothing,
+        colormap_dependency=colors,
+        render_dependency=NoOptions,
         render_func=draw,
         supported_tms=TileMatrixSets({"WebMercatorQuad": WEB_MERCATOR_TMS}),
         add_viewer=False,
@@ -215,7 +215,8 @@ def build(shelf: Shelf, prefix: str) -> TilerFactory:
         ],
         extensions=[
             wmtsExtension(
-                tile_dependencies=[Bands], layer_identifier_provider=lambda layer: layer.path.name
+                tile_dependencies=[BandSelection],
+                layer_identifier_provider=lambda layer: layer.path.name,
             )
         ],
     )
@@ -231,7 +232,7 @@ class _Factory(TilerFactory):
 
     def tile(self) -> None:
         """Register `/tiles`, without titiler's opening of the file anew for each."""
-        colours = self.colormap_dependency
+        colors = self.colormap_dependency
 
         @self.router.get(
             "/tiles/{tileMatrixSetId}/{z}/{x}/{y}", operation_id="tile", **img_endpoint_params
@@ -246,9 +247,9 @@ class _Factory(TilerFactory):
             z: int,
             x: int,
             y: int,
-            layer: Annotated[Layer, Depends(self.path_dependency)],
-            bands: Annotated[Bands, Depends(Bands)],
-            colormap: Annotated[dict[int, Colour] | None, Depends(colours)],
+            layer: Annotated[MapLayer, Depends(self.path_dependency)],
+            bands: Annotated[BandSelection, Depends(BandSelection)],
+            colormap: Annotated[dict[int, Rgb] | None, Depends(colors)],
             format: ImageType | None = None,
             tilesize: Annotated[
                 int, Query(gt=0, le=LARGEST, description="Side of the tile in pixels.")
@@ -256,7 +257,7 @@ class _Factory(TilerFactory):
         ) -> Response:
             """Return a tile as a picture; JPEG or PNG, as fits, where no format is given."""
             image = read_tile(layer, checked_tile(z, x, y), tilesize, bands.indexes)
-            content, kind = draw(image, format, colormap or layer.colours)
+            content, kind = draw(image, format, colormap or layer.colors)
             return Response(content, media_type=kind)
 
 

@@ -14,10 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from swath.errors import DataError
-from swath.io.raster import gdal
+from swath.io.raster import gdal_env
 from swath.server.jobs import IMAGE, Job, Jobs
 from swath.server.layer import driver_of
-from swath.server.registry import MODELS, Shelf
+from swath.server.registry import MODELS, Registry
 from swath.server.tiles import Name
 
 CHUNK_SECONDS = 20
@@ -46,11 +46,11 @@ ENDINGS = {
 """Endings of uploads by driver, under which they can be shown."""
 
 
-def router(shelf: Shelf, jobs: Jobs | None, most: int) -> APIRouter:
+def router(registry: Registry, jobs: Jobs | None, most: int) -> APIRouter:
     """Make `/predict` and `/jobs`.
 
     Args:
-        shelf: where models and images are looked up.
+        registry: where models and images are looked up.
         jobs: the queue; without one everything here is refused.
         most: most bytes of an upload.
     """
@@ -78,8 +78,8 @@ def router(shelf: Shelf, jobs: Jobs | None, most: int) -> APIRouter:
         ] = "upload",
     ) -> dict[str, Any]:
         """Map an image that is served (`image`), or the one that is the body of this request; returns the job."""
-        path = shelf.path(model, MODELS)
-        served = shelf.path(image) if image is not None else None
+        path = registry.path(model, MODELS)
+        served = registry.path(image) if image is not None else None
         await run_in_threadpool(jobs.room)
         id, folder = await run_in_threadpool(jobs.new_folder)
         try:
@@ -175,7 +175,7 @@ def check_image(path: Path) -> None:
         DataError: it is.
     """
     try:
-        with gdal(), rasterio.open(path, driver=driver_of(path)) as dataset:
+        with gdal_env(), rasterio.open(path, driver=driver_of(path)) as dataset:
             pixels = dataset.height * dataset.width
             pages = len(dataset.subdatasets)
     except (RasterioError, CPLE_BaseError) as error:

@@ -31,7 +31,7 @@ HEAD_BYTES = 32_768
 """Largest head of a request."""
 
 
-class Patience(H11Protocol):
+class TimeoutProtocol(H11Protocol):
     """uvicorn's protocol, which of itself would wait for ever for the end of a request's head, or for a body nobody reads."""
 
     _deadline: Any = None
@@ -75,7 +75,7 @@ class Patience(H11Protocol):
             self._deadline = None
 
 
-class _Uvicorn(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, with as many threads for tiles as the cores can feed; many more would only wait for each other."""
         anyio.to_thread.current_default_thread_limiter().total_tokens = 2 * (os.cpu_count() or 1)
@@ -108,10 +108,10 @@ class Server:
                 fix="Give another --port or --host",
             ) from error
         self.port = int(self._socket.getsockname()[1])
-        self._server = _Uvicorn(
+        self._server = _UvicornServer(
             uvicorn.Config(
                 app,
-                http=Patience,
+                http=TimeoutProtocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,

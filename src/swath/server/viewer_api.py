@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from swath.errors import DataError
-from swath.server.layer import PERCENT, Layer, hexed
+from swath.server.layer import PERCENT, MapLayer, hex_color
 from swath.server.live_layer import LiveLayer
-from swath.server.registry import Shelf
+from swath.server.registry import Registry
 from swath.server.web_mercator import DEEPEST, PIXEL, to_lonlat
 
 BESIDE = ("_confidence", "_probabilities")
@@ -31,22 +31,22 @@ def belonging(name: str) -> list[str]:
     return [str(path.with_name(path.stem + end + path.suffix)) for end in BESIDE]
 
 
-def choose(shelf: Shelf, name: str) -> list[str]:
+def choose(registry: Registry, name: str) -> list[str]:
     """Return a map, what belongs to it, and the image beside it that lies pixel on pixel, if there is one.
 
     Raises:
         NotServed, DataError: the map cannot be read.
     """
-    first = shelf.layer(name)
-    names = [name, *(n for n in belonging(name) if shelf.has(n))]
+    first = registry.layer(name)
+    names = [name, *(n for n in belonging(name) if registry.has(n))]
     if first.kind == "map":
         folder = PurePosixPath(name).parent
-        neighbours = [
-            n for n in shelf.names() if PurePosixPath(n).parent == folder and n not in names
+        neighbors = [
+            n for n in registry.names() if PurePosixPath(n).parent == folder and n not in names
         ]
-        for other in neighbours[:MOST_NEIGHBOURS]:
+        for other in neighbors[:MOST_NEIGHBOURS]:
             try:
-                layer = shelf.layer(other)
+                layer = registry.layer(other)
             except DataError:
                 continue
             if layer.kind == "image" and layer.grid.same_as(first.grid):
@@ -55,13 +55,13 @@ def choose(shelf: Shelf, name: str) -> list[str]:
     return names
 
 
-def describe(shelf: Shelf, names: Sequence[str]) -> dict[str, Any]:
+def describe(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
     """Describe a page as a JSON object: its layers from the ground up, where they lie, and where maps and truth differ.
 
     Raises:
         NotServed, DataError: a layer cannot be read, or lies nowhere near the first one.
     """
-    layers = [(name, shelf.layer(name)) for name in names]
+    layers = [(name, registry.layer(name)) for name in names]
     first = layers[0][1]
     for name, layer in layers[1:]:
         if layer.place.in_pixels != first.place.in_pixels:
@@ -72,7 +72,7 @@ def describe(shelf: Shelf, names: Sequence[str]) -> dict[str, Any]:
                 fix="Show it alone, or give it a CRS (gdal_edit.py -a_srs)",
             )
     ordered = sorted(layers, key=lambda pair: _ORDER.index(pair[1].kind))
-    rows = [_row(shelf, name, layer) for name, layer in ordered]
+    rows = [_row(registry, name, layer) for name, layer in ordered]
     coded = [(name, layer) for name, layer in layers if layer.classified]
     pairs = [
         ((a, one), (b, other)) for i, (a, one) in enumerate(coded) for b, other in coded[i + 1 :]
@@ -90,7 +90,7 @@ def describe(shelf: Shelf, names: Sequence[str]) -> dict[str, Any]:
                 "title": f"{PurePosixPath(a).name} and {PurePosixPath(b).name}",
                 "one": a,
                 "other": b,
-                "version": shelf.version(a) + shelf.version(b),
+                "version": registry.version(a) + registry.version(b),
                 "bounds": _degrees(one),
                 "zoom": min(max(one.place.zoom, other.place.zoom), DEEPEST),
                 "shallowest": max(one.shallowest, other.shallowest),
@@ -100,7 +100,7 @@ def describe(shelf: Shelf, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _row(shelf: Shelf, name: str, layer: Layer) -> dict[str, Any]:
+def _row(registry: Registry, name: str, layer: MapLayer) -> dict[str, Any]:
     legend = layer.legend
     live = isinstance(layer, LiveLayer)
     return {
@@ -108,20 +108,20 @@ def _row(shelf: Shelf, name: str, layer: Layer) -> dict[str, Any]:
         "name": name,
         "title": PurePosixPath(name).name,
         "kind": layer.kind,
-        "version": shelf.version(name),
+        "version": registry.version(name),
         "bounds": _degrees(layer),
         "zoom": layer.place.zoom,
         "shallowest": layer.shallowest,
-        "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in legend.learnt]
+        "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in legend.trained]
         if legend
         else [],
         "bands": list(layer.bands) if layer.kind == "probabilities" else [],
-        "ramp": [hexed(layer.colours[v]) for v in (0, 25, 50, 75, 100)]
+        "ramp": [hex_color(layer.colors[v]) for v in (0, 25, 50, 75, 100)]
         if layer.kind in PERCENT
         else [],
     }
 
 
-def _degrees(layer: Layer) -> list[float]:
+def _degrees(layer: MapLayer) -> list[float]:
     west, south, east, north = layer.place.bounds
     return [*to_lonlat(west, south), *to_lonlat(east, north)]

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 
 SIZE = 256
 """Side of a tile in pixels."""
 
 HALF = math.pi * 6_378_137.0
-"""Half the side of the web Mercator square, in its metres."""
+"""Half the side of the web Mercator square, in its meters."""
 
 DEEPEST = 24
 """Tiles have no higher zoom than this."""
@@ -32,7 +32,7 @@ PIXEL_ZOOM = 18
 """Zoom at which one pixel of a raster without CRS is one pixel of a tile."""
 
 PIXEL = 2 * HALF / SIZE / 2**PIXEL_ZOOM
-"""Side of such a pixel in metres of web Mercator."""
+"""Side of such a pixel in meters of web Mercator."""
 
 NODES = 33
 """Places a side that are transformed exactly; those between are interpolated."""
@@ -49,7 +49,7 @@ _mine = threading.local()
 
 
 @dataclass(frozen=True)
-class Tile:
+class MercatorTile:
     """A tile of WebMercatorQuad: zoom, column and row."""
 
     z: int
@@ -63,7 +63,7 @@ class Tile:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """West, south, east, north in metres of web Mercator."""
+        """West, south, east, north in meters of web Mercator."""
         side = 2 * HALF / 2**self.z
         west, north = self.x * side - HALF, HALF - self.y * side
         return west, north - side, west + side, north
@@ -83,10 +83,10 @@ def to_mercator(lon: float, lat: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """A raster's grid on the web map."""
 
-    grid: Grid
+    grid: GeoBox
 
     @property
     def in_pixels(self) -> bool:
@@ -114,7 +114,7 @@ class Place:
         found: tuple[Floats, Floats] = self._transformer(self.grid.crs, "EPSG:3857").transform(x, y)
         return found
 
-    def coordinates(self, tile: Tile, size: int = SIZE) -> tuple[Floats, Floats]:
+    def coordinates(self, tile: MercatorTile, size: int = SIZE) -> tuple[Floats, Floats]:
         """Return the columns and rows that the middles of a tile's pixels fall on.
 
         Both are (size, size), or (1, size) and (size, 1) where the raster's sides are those of the
@@ -138,7 +138,7 @@ class Place:
 
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
-        """West, south, east, north in metres of web Mercator, inside its square."""
+        """West, south, east, north in meters of web Mercator, inside its square."""
         height, width = self.grid.height, self.grid.width
         along = np.linspace(0, 1, 22)
         col = np.concatenate([along * width, along * width, 0 * along, 0 * along + width])

@@ -19,11 +19,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from swath.errors import JobError
-from swath.io.atomic import whole_file
+from swath.io.atomic import atomic_file
 from swath.progress import Task, task
 from swath.training.averaging import Averaging
-from swath.training.prefetch import Ahead
-from swath.training.task import Teacher
+from swath.training.prefetch import Prefetcher
+from swath.training.task import TrainingTask
 from swath.training.validation import Validation
 
 STRETCH = 20
@@ -51,7 +51,7 @@ class Budget:
         return seconds / self.seconds
 
 
-class Course(Callback):
+class TrainingClock(Callback):
     """Keeps the clock, the learning rate, the curve and the validations of a training, also across interruptions.
 
     Where several processes train together, they share the row of batches, agree on the time, and
@@ -68,7 +68,7 @@ class Course(Callback):
 
     def __init__(
         self,
-        ahead: Ahead,
+        ahead: Prefetcher,
         budget: Budget,
         validation: Callable[[], Validation],
         averaging: Averaging | None = None,
@@ -142,7 +142,7 @@ class Course(Callback):
     ) -> None:
         """Set the learning rate, and what else changes in the course."""
         self._step_started = time.monotonic()
-        cast(Teacher, pl_module).pace(self._spent)
+        cast(TrainingTask, pl_module).pace(self._spent)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -255,7 +255,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        with whole_file(path) as partial:
+        with atomic_file(path) as partial:
             partial.write_bytes(content.getbuffer())
 
     def load_checkpoint(

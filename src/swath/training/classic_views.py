@@ -1,4 +1,4 @@
-"""The classic recipe's views: each image as a whole and crops of it, 128 pixels a side, neither turned nor recoloured.
+"""The classic recipe's views: each image as a whole and crops of it, 128 pixels a side, neither turned nor recolored.
 
 The source took its crops from the top left corner of an image only (`corner:N`); the default draws
 as many at random from the whole grid of positions, which is the evident intent, and draws them anew
@@ -14,7 +14,7 @@ import numpy as np
 from swath.geo.tiling import Window
 from swath.training.patches import Batch, Batches, resized, stacked
 from swath.training.recipes import Recipe
-from swath.training.sampler import Ground
+from swath.training.sampler import PatchSampler
 
 STRIDE = 16
 """Pixels between two positions of a crop."""
@@ -31,7 +31,7 @@ class ClassicViews(Batches):
         start: number of the first batch.
     """
 
-    def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
+    def __init__(self, ground: PatchSampler, recipe: Recipe, seed: int, start: int = 0) -> None:
         super().__init__(ground, recipe, seed, start)
         self._views = len(ground.samples) * (1 + recipe.crops)
 

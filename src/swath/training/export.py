@@ -20,14 +20,14 @@ from safetensors.torch import save
 from swath.data.dataset import Dataset
 from swath.errors import JobError
 from swath.evaluation.halo import GLOBAL_SIDE, Measured, measure_halo
-from swath.evaluation.ood import learn
-from swath.evaluation.platt import calibrate
+from swath.evaluation.ood import fit_ood
+from swath.evaluation.platt import fit_platt
 from swath.evaluation.temperature import calibrate_scores
-from swath.inference.runtimes import ENGINES, Runtime, TorchRuntime, choose, open_runtime
+from swath.inference.runtimes import ENGINES, Runtime, TorchRuntime, choose_setup, open_runtime
 from swath.inference.tiled import Engine
-from swath.inference.tta import Looks
-from swath.models.card import Card, CardBand, Shape, Training
-from swath.models.model import pack
+from swath.inference.tta import Views
+from swath.models.card import Card, CardBand, NetworkShape, Training
+from swath.models.model import pack_model_file
 from swath.models.network import CLASSIC, Network, to_onnx
 from swath.options import TrainOptions
 from swath.training.recipes import Recipe
@@ -44,7 +44,7 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainedNetwork:
     """A network that has been taught, with all that its card will say of it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Taught:
         recipe: how it was taught.
         first_weights: where its encoder came from.
         precision: of the training.
-        steps: optimiser steps.
+        steps: optimizer steps.
         seconds: wall time of the training.
         curve: rows (step, seconds, loss, validation mIoU or None).
         sample: raw pixel values (batch, bands, rows, columns) to compare engines on.
@@ -86,19 +86,19 @@ def engine_of(
     """
     manifest, whole = dataset.manifest, network.spec.decoder == CLASSIC
     halo, side = (0, WHOLE) if whole else (HALO, None)
-    running, classes = runtime or TorchRuntime(network), len(manifest.legend.learnt)
+    running, classes = runtime or TorchRuntime(network), len(manifest.legend.trained)
 
     def at(zoom: Fraction) -> Engine:
-        looks = Looks((zoom,))
+        views = Views((zoom,))
         return Engine(
-            looks.runtime(lambda _: running, classes, apart=apart),
+            views.runtime(lambda _: running, classes, apart=apart),
             [b.mean for b in manifest.bands],
-            looks.stride(network.stride),
-            looks.halo(halo, network.stride),
+            views.stride(network.stride),
+            views.halo(halo, network.stride),
             classes,
             heights=network.spec.heights,
             side=side,
-            looks=looks,
+            views=views,
             gsd=None if whole else manifest.gsd,
             rescaled=at,
         )
@@ -106,22 +106,22 @@ def engine_of(
     return at(Fraction(1))
 
 
-def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
+def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork) -> Card:
     """Write the model file.
 
     Raises:
         JobError: an engine does not agree with torch, or the file cannot be written.
     """
-    network = taught.network.eval().to("cpu")
+    network = trained.network.eval().to("cpu")
     manifest, spec = dataset.manifest, network.spec
-    apart = taught.recipe.heads == "per-class"
+    apart = trained.recipe.heads == "per-class"
     thresholds = (
         _merge_masks(network, dataset, engine_of(network, dataset, apart, _in_torch(network)))
         if apart
         else None
     )
     onnx = to_onnx(network, len(manifest.bands))
-    _check_engines(onnx, network, taught.sample, options.model)
+    _check_engines(onnx, network, trained.sample, options.model)
     engine = engine_of(network, dataset, apart, _fast(onnx, network))
     tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
@@ -139,39 +139,39 @@ def pack_model(options: TrainOptions, dataset: Dataset, taught: Taught) -> Card:
         gsd=manifest.gsd,
         encoder=spec.encoder,
         decoder=spec.decoder,
-        network=Shape(widths=list(spec.widths), pixel_width=spec.pixel_width),
+        network=NetworkShape(widths=list(spec.widths), pixel_width=spec.pixel_width),
         stride=network.stride,
         halo=tiles.halo,
         seam=tiles.seam,
         context=tiles.context,
         latitude=manifest.latitude,
         heights=spec.heights,
-        heads=taught.recipe.heads,
+        heads=trained.recipe.heads,
         thresholds=thresholds,
         core=core,
         temperature=calibration.temperature if calibration else 1.0,
         calibration=calibration,
-        familiarity=learn(dataset, engine),
+        ood=fit_ood(dataset, engine),
         parameters=sum(p.numel() for p in network.parameters()),
         training=Training(
             data=manifest.source,
             data_digest=manifest.digest,
             groups={split: sorted({s.group for s in manifest.of(split)}) for split in splits},
             recipe=options.recipe,
-            settings=dataclasses.asdict(taught.recipe),
+            settings=dataclasses.asdict(trained.recipe),
             seed=options.seed,
-            steps=taught.steps,
-            seconds=taught.seconds,
-            first_weights=taught.first_weights,
-            precision=taught.precision,
+            steps=trained.steps,
+            seconds=trained.seconds,
+            first_weights=trained.first_weights,
+            precision=trained.precision,
             versions=_versions(),
-            curve=taught.curve,
-            validation_miou=taught.validation_miou,
+            curve=trained.curve,
+            validation_miou=trained.validation_miou,
         ),
         files={},
     )
     weights = save({name: t.contiguous() for name, t in network.state_dict().items()})
-    return pack(options.model, card, onnx, weights)
+    return pack_model_file(options.model, card, onnx, weights)
 
 
 def _merge_masks(network: Network, dataset: Dataset, engine: Engine) -> list[float]:
@@ -179,7 +179,7 @@ def _merge_masks(network: Network, dataset: Dataset, engine: Engine) -> list[flo
     samples = [s for s in dataset.manifest.of("val") if sum(s.counts)] or dataset.manifest.of(
         "train"
     )
-    gain, offset, thresholds = calibrate(dataset, samples, engine)
+    gain, offset, thresholds = fit_platt(dataset, samples, engine)
     n = len(thresholds)
     with torch.no_grad():
         network.gain[0, :n, 0, 0] *= gain
@@ -189,14 +189,14 @@ def _merge_masks(network: Network, dataset: Dataset, engine: Engine) -> list[flo
 
 def _fast(onnx: bytes, network: Network) -> Runtime:
     """Start what maps fastest here, in the arithmetic that all machines have."""
-    setup = choose(precision="float32")
+    setup = choose_setup(precision="float32")
     return _in_torch(network) if setup.engine == "cuda" else open_runtime(onnx, setup)
 
 
 def _in_torch(network: Network) -> Runtime:
     """Run a network in torch, on a GPU where there is one."""
     return TorchRuntime(
-        deepcopy(network).cuda() if choose(precision="float32").engine == "cuda" else network
+        deepcopy(network).cuda() if choose_setup(precision="float32").engine == "cuda" else network
     )
 
 

@@ -28,7 +28,7 @@ def spec_like(model: Model, manifest: Manifest, recipe: Recipe) -> NetworkSpec:
     card = model.card
     known = {b.name: (b.mean, b.std) for b in card.bands} if card.dtype == manifest.dtype else {}
     mean, std = zip(*(known.get(b.name, (b.mean, b.std)) for b in manifest.bands), strict=True)
-    classes = len(manifest.legend.learnt)
+    classes = len(manifest.legend.trained)
     return NetworkSpec(
         card.encoder,
         card.decoder,
@@ -40,7 +40,7 @@ def spec_like(model: Model, manifest: Manifest, recipe: Recipe) -> NetworkSpec:
     )
 
 
-def take_over(network: Network, model: Model, manifest: Manifest) -> str:
+def transfer_weights(network: Network, model: Model, manifest: Manifest) -> str:
     """Copy a model's weights into a network that `spec_like` describes.
 
     What belongs to a class or a band goes to the one of the same name. Filters of a band that the

@@ -27,10 +27,10 @@ class Loss(torch.nn.Module):
 
     Args:
         recipe: its terms and their weights.
-        counts: labelled training pixels of each class, for `class_weights`.
+        counts: labeled training pixels of each class, for `class_weights`.
 
     Attributes:
-        learnt: share of the labelled pixels, those with the smallest loss, that is learnt from now.
+        trained: share of the labeled pixels, those with the smallest loss, that is learnt from now.
     """
 
     weight: Tensor
@@ -39,19 +39,19 @@ class Loss(torch.nn.Module):
         super().__init__()
         self._recipe = recipe
         self._pixel, _, self._region = recipe.loss.partition("+")
-        self.learnt = 1.0
+        self.trained = 1.0
         self.register_buffer(
             "weight", torch.tensor(class_weights(counts, recipe.class_weights), dtype=torch.float32)
         )
 
     def forward(self, scores: Tensor, labels: Tensor, heights: Tensor | None = None) -> Tensor:
-        """Return the loss of a batch, a scalar; 0 where nothing is labelled.
+        """Return the loss of a batch, a scalar; 0 where nothing is labeled.
 
         Args:
             scores: (batch, classes, rows, columns) float32, and one more channel of heights in
-                metres where they are learnt.
+                meters where they are learnt.
             labels: class indices (batch, rows, columns), int64, `IGNORE` where there is no label.
-            heights: metres above ground (batch, rows, columns), NaN where unknown.
+            heights: meters above ground (batch, rows, columns), NaN where unknown.
         """
         n = len(self.weight)
         loss = scores.sum() * 0
@@ -64,8 +64,8 @@ class Loss(torch.nn.Module):
     def _classes(self, scores: Tensor, labels: Tensor) -> Tensor:
         apart = self._recipe.heads == "per-class"
         gamma = GAMMA if self._pixel == "focal" else 0.0
-        if self.learnt < 1:
-            labels = with_small_loss(scores, labels, self.learnt, apart)
+        if self.trained < 1:
+            labels = with_small_loss(scores, labels, self.trained, apart)
         loss = (mask_loss if apart else pixel_loss)(scores, labels, self.weight, gamma)
         if self._region:
             loss = loss + self._recipe.region * region_loss(scores, labels, self._region, apart)
@@ -95,7 +95,7 @@ def class_weights(counts: Sequence[int], scheme: ClassWeights) -> list[float]:
 
 
 def pixel_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """Return the weighted mean of cross-entropy over labelled pixels, times (1 - probability of the truth) ** gamma."""
+    """Return the weighted mean of cross-entropy over labeled pixels, times (1 - probability of the truth) ** gamma."""
     if not gamma:
         return F.cross_entropy(scores, labels, weight, ignore_index=IGNORE)
     entropy = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none")
@@ -104,24 +104,24 @@ def pixel_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> 
 
 
 def mask_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """Return the binary cross-entropies of all masks, each the mean over labelled pixels, summed by the weights of classes."""
-    labelled = labels != IGNORE
-    truth = one_hot(labels, scores.shape[1])
-    entropy = F.binary_cross_entropy_with_logits(scores, truth, reduction="none")
+    """Return the binary cross-entropies of all masks, each the mean over labeled pixels, summed by the weights of classes."""
+    labeled = labels != IGNORE
+    reference = one_hot(labels, scores.shape[1])
+    entropy = F.binary_cross_entropy_with_logits(scores, reference, reduction="none")
     if gamma:
         entropy = entropy * (1 - torch.exp(-entropy)) ** gamma
-    each = (entropy * labelled[:, None]).sum((0, 2, 3)) / labelled.sum()
+    each = (entropy * labeled[:, None]).sum((0, 2, 3)) / labeled.sum()
     return (each * weight).sum()
 
 
 @torch.no_grad()
 def with_small_loss(scores: Tensor, labels: Tensor, share: float, apart: bool) -> Tensor:
-    """Return labels without those that the scores contradict most: the share of labelled pixels with the smallest loss stays.
+    """Return labels without those that the scores contradict most: the share of labeled pixels with the smallest loss stays.
 
     Args:
         scores: (batch, classes, rows, columns).
         labels: (batch, rows, columns).
-        share: of the labelled pixels; at least one stays.
+        share: of the labeled pixels; at least one stays.
         apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other
             (softmax).
     """
@@ -146,34 +146,34 @@ def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tenso
         apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other
             (softmax).
     """
-    labelled = (labels != IGNORE)[:, None]
-    truth = one_hot(labels, scores.shape[1])
-    pixels = truth.sum((0, 2, 3))
+    labeled = (labels != IGNORE)[:, None]
+    reference = one_hot(labels, scores.shape[1])
+    pixels = reference.sum((0, 2, 3))
     present = pixels > 0
     if term == "lovasz":
         if not apart:
             lovasz = smp.losses.LovaszLoss("multiclass", ignore_index=IGNORE)
             return lovasz(scores, labels)  # type: ignore[no-any-return]
         lovasz = smp.losses.LovaszLoss("binary", ignore_index=IGNORE)
-        masks = [truth[:, c].where(labelled[:, 0], float(IGNORE)) for c in range(len(present))]
+        masks = [reference[:, c].where(labeled[:, 0], float(IGNORE)) for c in range(len(present))]
         return torch.stack(
             [lovasz(scores[:, c], masks[c]) for c in range(len(present)) if present[c]]
         ).mean()
     shares = scores.sigmoid() if apart else scores.softmax(1)
-    hits, sums = (shares * truth).sum((0, 2, 3)), (shares * labelled).sum((0, 2, 3)) + pixels
+    hits, sums = (shares * reference).sum((0, 2, 3)), (shares * labeled).sum((0, 2, 3)) + pixels
     return (1 - (2 * hits + 1) / (sums + 1))[present].mean()
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Return labels (batch, rows, columns) as masks (batch, classes, rows, columns), float32; none where unlabelled."""
+    """Return labels (batch, rows, columns) as masks (batch, classes, rows, columns), float32; none where unlabeled."""
     return (
         labels[:, None] == torch.arange(classes, device=labels.device).reshape(-1, 1, 1)
     ).float()
 
 
-def height_loss(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean smooth L1 loss of heights in metres over the pixels whose height is known, in units of ten metres."""
-    known = truth.isfinite()
+def height_loss(predicted: Tensor, reference: Tensor) -> Tensor:
+    """Return the mean smooth L1 loss of heights in meters over the pixels whose height is known, in units of ten meters."""
+    known = reference.isfinite()
     if not known.any():
         return predicted.sum() * 0
-    return F.smooth_l1_loss(predicted[known] / HEIGHT_UNIT, truth[known] / HEIGHT_UNIT)
+    return F.smooth_l1_loss(predicted[known] / HEIGHT_UNIT, reference[known] / HEIGHT_UNIT)

@@ -1,4 +1,4 @@
-"""Training batches: random windows of a dataset's training samples, scaled, turned and recoloured.
+"""Training batches: random windows of a dataset's training samples, scaled, turned and recolored.
 
 Batch number k of a seed is always the same, whoever asks for it and in whatever order; so training
 resumes exactly.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from swath.geo.scale import ratio
 from swath.geo.tiling import Window
 from swath.training.recipes import Recipe
-from swath.training.sampler import Ground, Piece
+from swath.training.sampler import Patch, PatchSampler
 
-LOOKED_AT = 2**12
+SAMPLED_PIXELS = 2**12
 """Pixels of a patch, about so many, that say its mean and deviation."""
 
 
@@ -32,23 +32,23 @@ class Batch(NamedTuple):
         pixels: raw pixel values, float32 (batch, bands, rows, columns), invalid pixels filled with
             the band's mean.
         labels: class indices, int64 (batch, rows, columns), `IGNORE` where there is no label.
-        heights: metres above ground, float32 (batch, rows, columns), NaN where unknown; None where
+        heights: meters above ground, float32 (batch, rows, columns), NaN where unknown; None where
             they are not learnt.
-        colours: how pixels are still to be recoloured, float32 (batch, 3, bands): each band's mean,
+        colors: how pixels are still to be recolored, float32 (batch, 3, bands): each band's mean,
             gain and shift; None where they are not. It is part of the step, so that a GPU does it.
     """
 
     pixels: Tensor
     labels: Tensor
     heights: Tensor | None = None
-    colours: Tensor | None = None
+    colors: Tensor | None = None
 
-    def recoloured(self) -> Batch:
-        """Return the batch with its pixels recoloured, where that is still to be done."""
-        if self.colours is None:
+    def recolored(self) -> Batch:
+        """Return the batch with its pixels recolored, where that is still to be done."""
+        if self.colors is None:
             return self
-        mean, gain, shift = self.colours[..., None, None].unbind(1)
-        return self._replace(pixels=(self.pixels - mean) * gain + mean + shift, colours=None)
+        mean, gain, shift = self.colors[..., None, None].unbind(1)
+        return self._replace(pixels=(self.pixels - mean) * gain + mean + shift, colors=None)
 
     def pinned(self) -> Batch:
         """Return the batch in memory that a GPU copies from by itself."""
@@ -69,7 +69,7 @@ class Batches(torch.utils.data.IterableDataset[Batch]):
         every: only each so many-th is given out after it, so that several processes share the row.
     """
 
-    def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
+    def __init__(self, ground: PatchSampler, recipe: Recipe, seed: int, start: int = 0) -> None:
         super().__init__()
         self.ground = ground
         self.recipe = recipe
@@ -96,11 +96,11 @@ class Batches(torch.utils.data.IterableDataset[Batch]):
 class Patches(Batches):
     """Patches drawn by class, at random scales; the same ground has the same size in all of them, whatever image shows it.
 
-    Samples are drawn by their number of labelled pixels; pixels of other splits in the same image
+    Samples are drawn by their number of labeled pixels; pixels of other splits in the same image
     are hidden.
     """
 
-    def __init__(self, ground: Ground, recipe: Recipe, seed: int, start: int = 0) -> None:
+    def __init__(self, ground: PatchSampler, recipe: Recipe, seed: int, start: int = 0) -> None:
         super().__init__(ground, recipe, seed, start)
         self._latitude = ground.dataset.manifest.latitude
         known = ground.dataset.manifest.gsd is not None
@@ -108,9 +108,9 @@ class Patches(Batches):
 
     @property
     def epoch(self) -> int:
-        """Batches that hold as many pixels as are labelled."""
-        labelled = sum(sum(s.counts) for s in self.ground.samples)
-        return max(1, math.ceil(labelled / (self.recipe.batch * self.recipe.patch**2)))
+        """Batches that hold as many pixels as are labeled."""
+        labeled = sum(sum(s.counts) for s in self.ground.samples)
+        return max(1, math.ceil(labeled / (self.recipe.batch * self.recipe.patch**2)))
 
     def batch(self, number: int) -> Batch:
         """Return batch `number`."""
@@ -134,13 +134,13 @@ class Patches(Batches):
         patch = resized(piece, self.recipe.patch, antialias=True)
         if self.recipe.turns:
             patch = _turned(rng, patch)
-        return patch._replace(colours=self._colours(rng, piece))
+        return patch._replace(colors=self._colors(rng, piece))
 
     def _scale(self, image: int) -> float:
         """Return the scale that brings an image to the ground sampling distance of the dataset, 1 where one is not known."""
         return ratio(self.ground.dataset.images[image].grid.gsd, self.ground.dataset.manifest.gsd)
 
-    def _colours(self, rng: np.random.Generator, piece: Piece) -> Tensor:
+    def _colors(self, rng: np.random.Generator, piece: Patch) -> Tensor:
         """Draw changes of brightness, contrast and the balance of bands, relative to the statistics that the recipe names."""
         r = self.recipe
         bands = len(self.ground.mean)
@@ -170,9 +170,9 @@ def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
     return int(np.clip(rng.integers(spot - side + 1, spot + 1), low - margin, high + margin))
 
 
-def _statistics(piece: Piece) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and deviation of each band over the valid pixels of a piece, of which about `LOOKED_AT` are looked at."""
-    step = max(1, math.isqrt(piece.valid.size // LOOKED_AT))
+def _statistics(piece: Patch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and deviation of each band over the valid pixels of a piece, of which about `SAMPLED_PIXELS` are looked at."""
+    step = max(1, math.isqrt(piece.valid.size // SAMPLED_PIXELS))
     seen = piece.values[:, ::step, ::step][:, piece.valid[::step, ::step]]
     if not seen.size:
         return piece.values[:, 0, 0].astype(np.float32), np.zeros(len(piece.values), np.float32)
@@ -208,7 +208,7 @@ def _mixed(rng: np.random.Generator, batch: Batch, share: float) -> Batch:
     return mixed
 
 
-def resized(piece: Piece, size: int, antialias: bool) -> Batch:
+def resized(piece: Patch, size: int, antialias: bool) -> Batch:
     """Bring a piece to `size` pixels a side: pixels bilinear, labels and heights nearest; the result has no batch axis.
 
     Bytes are rounded to bytes on the way, as a resized photograph is.
@@ -231,13 +231,13 @@ def resized(piece: Piece, size: int, antialias: bool) -> Batch:
 
 def stacked(patches: Sequence[Batch]) -> Batch:
     """Join patches to a batch."""
-    return Batch(
-        *(None if parts[0] is None else torch.stack(parts) for parts in zip(*patches, strict=True))
-    )  # type: ignore[arg-type]
+    fields = zip(*patches, strict=True)
+    joined: Any = (None if parts[0] is None else torch.stack(parts) for parts in fields)
+    return Batch(*joined)
 
 
 def class_shares(batches: Batches, count: int, classes: int) -> NDArray[np.float64]:
-    """Return the share of each class among the labelled pixels of the first `count` batches, float64 (classes,)."""
+    """Return the share of each class among the labeled pixels of the first `count` batches, float64 (classes,)."""
     found = np.zeros(256, np.int64)
     for number in range(count):
         found += np.bincount(batches.batch(number).labels.numpy().ravel(), minlength=256)

@@ -1,4 +1,4 @@
-"""The first lesson: the branch of single pixels learns what colour alone says, in seconds, before the network is taught."""
+"""The first lesson: the branch of single pixels learns what color alone says, in seconds, before the network is taught."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ SLOPE = 2.0
 """How steep the edges are that the hidden units begin with, in standard deviations of the bands."""
 
 
-def teach_pixels(
+def train_pixel_branch(
     network: Network, batches: Batches, loss: Loss, steps: int, seconds: float = math.inf
 ) -> float:
     """Begin a network's branch of single pixels with the data, and teach it alone for some steps.
 
-    Patches of a step show few places, so that colours that are rare are learnt slowly from them, if
+    Patches of a step show few places, so that colors that are rare are learnt slowly from them, if
     at all; here each step sees pixels of all the ground, as they are. The norm of the branch takes
     the mean and deviation of these pixels; its first units begin as edges in random directions
-    through random pixels, so that they lie where colours are (in the way of Bolager et al. 2023,
+    through random pixels, so that they lie where colors are (in the way of Bolager et al. 2023,
     "Sampling weights of deep neural networks").
 
     Args:
         network: changed in place; one without the branch is left as it is, and so is one for which
-            no pixel is labelled.
+            no pixel is labeled.
         batches: training batches, of which pixels are drawn.
         loss: of the training.
         steps: 0 to begin the branch and teach nothing.
@@ -93,11 +93,11 @@ def teach_pixels(
 def _drawn(
     batches: Batches, random: torch.Generator, patches: int, until: float = math.inf
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Draw labelled pixels from the first patches, until some moment at the latest.
+    """Draw labeled pixels from the first patches, until some moment at the latest.
 
     Returns:
         Values (pixels, bands), class indices (pixels,) and, where they are learnt, heights in
-        metres (pixels,).
+        meters (pixels,).
     """
     values, labels, heights = [], [], []
     for number in range(math.ceil(patches / batches.recipe.batch)):

@@ -19,7 +19,7 @@ THREADS = 4
 """More than these make batches only get in each other's way."""
 
 
-class Ahead:
+class Prefetcher:
     """A row of batches, of which the next few are made while a step runs.
 
     Order and content are the row's own: batch number k depends on k alone, so it does not matter
@@ -61,7 +61,7 @@ class Ahead:
         batch = self.batches.batch(number)
         return batch.pinned() if self._pin else batch
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> Prefetcher:
         return self
 
     def __exit__(

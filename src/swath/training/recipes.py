@@ -38,13 +38,13 @@ class Recipe:
             al. 2019), or by the inverse square root of a class's share.
         ignore_borders: pixels on both sides of a border between two classes that are not learnt,
             where labels are often wrong.
-        small_loss: share of a batch's labelled pixels, those with the smallest loss, that is learnt
+        small_loss: share of a batch's labeled pixels, those with the smallest loss, that is learnt
             from, for wrong labels are among the others (small-loss selection, Han et al. 2018); it
             falls from 1 to this in the first half; 1 for all.
         heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a
             class.
         heights: whether the height above ground is learnt too.
-        height_weight: weight of the loss of heights (smooth L1, in units of ten metres).
+        height_weight: weight of the loss of heights (smooth L1, in units of ten meters).
         mixed: share of the patches that show, in a rectangle of random size, what another patch of
             the batch shows (CutMix, Yun et al. 2019).
         turns: whether patches are turned and mirrored.

@@ -13,18 +13,18 @@ from swath.data.dataset import Dataset, Sample
 from swath.geo.tiling import Window
 from swath.legend import IGNORE
 
-LOOKED_AT = (2**12, 2**18)
+SAMPLED_PIXELS = (2**12, 2**18)
 """Pixels of a sample, at most about so many, in which a class is looked for: in few first, where most are found."""
 
 
-class Piece(NamedTuple):
+class Patch(NamedTuple):
     """A window of the ground.
 
     Attributes:
         values: raw pixel values (bands, rows, columns), the band's mean where they are invalid;
             uint8 if the image's are, which are scaled faster, else float32.
         labels: class indices, uint8 (rows, columns), `IGNORE` where there is no label.
-        heights: metres above ground, float32 (rows, columns), NaN where unknown; None where none
+        heights: meters above ground, float32 (rows, columns), NaN where unknown; None where none
             are wanted.
         valid: whether a pixel is, bool (rows, columns).
     """
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
     valid: NDArray[np.bool_]
 
 
-class Ground:
+class PatchSampler:
     """The samples that a network is taught from.
 
     Args:
@@ -43,7 +43,7 @@ class Ground:
         samples: the samples; those without a label are left out.
         balance: classes are drawn by their pixels to this power: 1 as they are, 0 all alike.
         heights: whether heights are read too.
-        borders: pixels on both sides of a border between classes that count as unlabelled.
+        borders: pixels on both sides of a border between classes that count as unlabeled.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Ground:
         wanted = int(rng.choice(len(self._class_odds), p=self._class_odds))
         sample = self.samples[rng.choice(len(self.samples), p=self._sample_odds[wanted])]
         every = self.dataset.images[sample.image].read_labels(sample.window)
-        for looked_at in LOOKED_AT:
+        for looked_at in SAMPLED_PIXELS:
             step = max(1, math.isqrt(every.size // looked_at))
             top, left = (int(rng.integers(min(step, length))) for length in every.shape)
             labels = every[top::step, left::step]
@@ -83,8 +83,8 @@ class Ground:
         row, col = divmod(spot, labels.shape[1])
         return sample, top + step * row, left + step * col
 
-    def read(self, image: int, window: Window) -> Piece:
-        """Read a window that may reach over the image's edge; what lies outside, or is hidden, is invalid and unlabelled."""
+    def read(self, image: int, window: Window) -> Patch:
+        """Read a window that may reach over the image's edge; what lies outside, or is hidden, is invalid and unlabeled."""
         stored = self.dataset.images[image]
         inside = window.within(stored.grid.window)
         at = inside.relative_to(window).slices
@@ -108,7 +108,7 @@ class Ground:
         if not valid.all():
             mean = self.mean.round() if kind is np.uint8 else self.mean
             np.copyto(values, mean[:, None, None].astype(kind), where=~valid)
-        return Piece(values, self._labels(image, window), heights, valid)
+        return Patch(values, self._labels(image, window), heights, valid)
 
     def _labels(self, image: int, window: Window) -> NDArray[np.uint8]:
         """Read the labels of a window; a border that lies just outside of it counts too."""

@@ -1,4 +1,4 @@
-"""How a network is taught: a step, the optimiser, the learning rate."""
+"""How a network is taught: a step, the optimizer, the learning rate."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from swath.training.recipes import Recipe
 from swath.training.replay import forget, record
 
 
-class Teacher(LightningModule):
-    """The network with its loss and optimiser.
+class TrainingTask(LightningModule):
+    """The network with its loss and optimizer.
 
     Args:
         network: what is taught.
         recipe: how.
-        counts: labelled training pixels of each class.
+        counts: labeled training pixels of each class.
     """
 
     def __init__(self, network: Network, recipe: Recipe, counts: Sequence[int]) -> None:
@@ -48,7 +48,7 @@ class Teacher(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
-        batch = batch.recoloured()
+        batch = batch.recolored()
         with FastDepthwise() if torch.is_autocast_enabled("cpu") else nullcontext():
             scores = self.network(
                 batch.pixels.contiguous(memory_format=torch.channels_last)
@@ -67,14 +67,14 @@ class Teacher(LightningModule):
         return kind(named, lr=self._recipe.rate, fused=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Keep the gradient within bounds; here, because Lightning's own way refuses fused optimisers."""
+        """Keep the gradient within bounds; here, because Lightning's own way refuses fused optimizers."""
         if self._recipe.clip:
             torch.nn.utils.clip_grad_norm_(self.parameters(), self._recipe.clip)
 
     def pace(self, spent: float) -> None:
         """Set what changes in the course of a training, by the share of the budget that is spent."""
         self._set_rate(spent)
-        self.loss.learnt = 1 - (1 - self._recipe.small_loss) * min(1.0, 2 * spent)
+        self.loss.trained = 1 - (1 - self._recipe.small_loss) * min(1.0, 2 * spent)
 
     def _set_rate(self, spent: float) -> None:
         """Warm up linearly, then follow a cosine to 0; or keep the rate."""

@@ -46,7 +46,7 @@ class Validation:
         for i in np.random.default_rng(seed).permutation(len(every)):
             grid = dataset.images[every[i].image].grid
             cost = (
-                engine.for_gsd(grid.gsd).looks.cost
+                engine.for_gsd(grid.gsd).views.cost
                 * sum(t.read.size for t in plan(grid, engine, every[i].window))
                 / speed
             )
@@ -54,8 +54,8 @@ class Validation:
                 break
             self.samples.append(every[i])
             self.reserve += cost
-        looks = int(min(LOOKS, max(1.0, SHARE * seconds / self.reserve)))
-        self._every = self._next = 1 / looks
+        views = int(min(LOOKS, max(1.0, SHARE * seconds / self.reserve)))
+        self._every = self._next = 1 / views
 
     def due(self, spent: float) -> bool:
         """Tell whether it is time for a look, at this share of the budget; the one at the end is not announced here."""

@@ -8,7 +8,7 @@ import swath
 from swath.data import layouts
 from swath.data.dataset import Dataset
 from swath.errors import DataError, UsageError
-from swath.geo.tiling import whole
+from swath.geo.tiling import full_window
 from swath.options import SourceOptions
 from tests.make import noise
 
@@ -37,7 +37,7 @@ def tile(root, name, kinds="RGB CLS", folder="", size=(SIZE, SIZE), codes=(2, 5,
 
 
 def found(root, **options):
-    return layouts.find(SourceOptions(root, **options))
+    return layouts.find_layout(SourceOptions(root, **options))
 
 
 def codes_of(root, level=None, **options):
@@ -53,16 +53,16 @@ def codes_of(root, level=None, **options):
 def test_it_is_found_in_any_arrangement_and_grouped_by_ground_tile(tmp_path, folder):
     for name in ("JAX_004_006", "JAX_004_007", "OMA_163_010"):
         tile(tmp_path, name, "RGB CLS AGL", folder)
-    catalogue = found(tmp_path)
-    assert catalogue.layout == "contest"
-    assert [(s.name, s.group) for s in catalogue.samples] == [
+    catalog = found(tmp_path)
+    assert catalog.layout == "contest"
+    assert [(s.name, s.group) for s in catalog.samples] == [
         ("JAX_004_006", "JAX_004"),
         ("JAX_004_007", "JAX_004"),
         ("OMA_163_010", "OMA_163"),
     ]
     assert all(
         s.labels.name == f"{s.name}_CLS.tif" and s.heights.name == f"{s.name}_AGL.tif"
-        for s in catalogue.samples
+        for s in catalog.samples
     )
 
 
@@ -84,12 +84,12 @@ def test_pixels_codes_and_heights_are_stored_as_they_are(tmp_path):
     for bands, kind in (("rgb", "RGB"), ("msi", "MSI")):
         swath.prepare(tmp_path / "s", tmp_path / bands, bands=bands, test="JAX_001", val="none")
         dataset = Dataset(tmp_path / bands)
-        learnt = np.array([c.map_code for c in dataset.manifest.legend.learnt] + [0] * 250 + [65])
-        assert [c.map_code for c in dataset.manifest.legend.learnt] == [2, 5, 6, 9, 17]
+        trained = np.array([c.map_code for c in dataset.manifest.legend.trained] + [0] * 250 + [65])
+        assert [c.map_code for c in dataset.manifest.legend.trained] == [2, 5, 6, 9, 17]
         for image in dataset.images:
-            mine, window = arrays[image.name], whole(SIZE, SIZE)
+            mine, window = arrays[image.name], full_window(SIZE, SIZE)
             np.testing.assert_array_equal(image.read(window).values.transpose(1, 2, 0), mine[kind])
-            np.testing.assert_array_equal(learnt[image.read_labels(window)], mine["CLS"])
+            np.testing.assert_array_equal(trained[image.read_labels(window)], mine["CLS"])
             np.testing.assert_array_equal(image.read_heights(window), mine["AGL"])
     assert dataset.manifest.bands[7].name == "nir 2" and dataset.manifest.dtype == "uint16"
 
@@ -99,7 +99,7 @@ def test_heights_can_be_left_out(tmp_path):
         tile(tmp_path / "s", f"JAX_00{number}_001", "RGB CLS AGL")
     swath.prepare(tmp_path / "s", tmp_path / "d", heights=False)
     assert not (tmp_path / "d" / "heights").exists()
-    assert np.isnan(Dataset(tmp_path / "d").images[0].read_heights(whole(4, 4))).all()
+    assert np.isnan(Dataset(tmp_path / "d").images[0].read_heights(full_window(4, 4))).all()
     swath.prepare(tmp_path / "s", tmp_path / "d")
     assert len(list((tmp_path / "d" / "heights").iterdir())) == 3
 
@@ -185,7 +185,7 @@ def test_a_number_that_is_no_height_is_said_and_not_learnt(tmp_path, value):
     swath.prepare(tmp_path / "s", tmp_path / "d", test="JAX_002", val="none")
     stored = next(
         i for i in Dataset(tmp_path / "d").images if i.name == "JAX_001_001"
-    ).read_heights(whole(SIZE, SIZE))
+    ).read_heights(full_window(SIZE, SIZE))
     assert np.isnan(stored[:4]).all() and (stored[4:] == 12.5).all()
 
 
@@ -238,12 +238,12 @@ def test_the_wrong_bands_are_said(tmp_path):
         found(tmp_path, bands="rgb", layout="pairs")
 
 
-def test_unlabelled_ground_can_be_a_class(tmp_path):
+def test_unlabeled_ground_can_be_a_class(tmp_path):
     for number in (1, 2, 3):
         tile(tmp_path / "s", f"JAX_00{number}_001")
     swath.prepare(tmp_path / "s", tmp_path / "d", learn_unlabeled=True)
-    learnt = Dataset(tmp_path / "d").manifest.legend.learnt
-    assert [(c.map_code, c.unlabeled) for c in learnt] == [
+    trained = Dataset(tmp_path / "d").manifest.legend.trained
+    assert [(c.map_code, c.unlabeled) for c in trained] == [
         (2, False),
         (5, False),
         (6, False),

@@ -21,27 +21,27 @@ def lay(root, *names):
 
 
 def find(root, **options):
-    return layouts.find(SourceOptions(root, **options))
+    return layouts.find_layout(SourceOptions(root, **options))
 
 
-def paired(catalogue):
+def paired(catalog):
     """Return image to mask, as paths below the root."""
-    root = catalogue.root
+    root = catalog.root
     return {
         s.images[0].relative_to(root).as_posix(): s.labels and s.labels.relative_to(root).as_posix()
-        for s in catalogue.samples
+        for s in catalog.samples
     }
 
 
-def findings(catalogue):
+def findings(catalog):
     return sorted(
-        (f.level, f.code, Path(f.file).relative_to(catalogue.root).as_posix())
-        for f in catalogue.findings
+        (f.level, f.code, Path(f.file).relative_to(catalog.root).as_posix())
+        for f in catalog.findings
     )
 
 
-def errors(catalogue):
-    return [(code, file) for level, code, file in findings(catalogue) if level == "error"]
+def errors(catalog):
+    return [(code, file) for level, code, file in findings(catalog) if level == "error"]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_an_orphan_has_a_name_that_may_be_skipped(tmp_path):
     assert (finding.code, finding.sample) == ("orphan-mask", "mask b.tif")
 
 
-def test_unlabelled_images_of_one_name_get_names_of_their_own(tmp_path):
+def test_unlabeled_images_of_one_name_get_names_of_their_own(tmp_path):
     found = find(
         lay(tmp_path, "images/a.tif", "images/a.jpg", "images/a~2.tif", "images/c~1.tif"),
         unlabeled=True,
@@ -390,8 +390,8 @@ def test_linked_folders_are_entered_once_and_broken_links_are_reported(tmp_path)
         (root / kind).symlink_to(tmp_path / "elsewhere" / kind)
     (tmp_path / "elsewhere" / "images" / "loop").symlink_to(tmp_path / "elsewhere" / "images")
     (tmp_path / "elsewhere" / "images" / "c.tif").symlink_to(tmp_path / "gone.tif")
-    catalogue = pairs.find(SourceOptions(root))
-    assert [s.name for s in catalogue.samples] == ["a", "b", "c"]
-    assert [(f.code, Path(f.file).name) for f in catalogue.findings if f.level == "error"] == [
+    catalog = pairs.find(SourceOptions(root))
+    assert [s.name for s in catalog.samples] == ["a", "b", "c"]
+    assert [(f.code, Path(f.file).name) for f in catalog.findings if f.level == "error"] == [
         ("missing-mask", "c.tif")
     ]

@@ -4,9 +4,9 @@ from rasterio.transform import from_origin
 
 from swath.data import layouts
 from swath.errors import DataError, UsageError
-from swath.geo.geobox import grid_of
+from swath.geo.geobox import geobox_of
 from swath.geo.tiling import Window
-from swath.io.labels import UNLABELLED, NoLabels
+from swath.io.labels import UNLABELED, EmptyLabels
 from swath.io.raster import Raster, open_raster
 from swath.io.vector import Features
 from swath.options import SourceOptions
@@ -14,7 +14,7 @@ from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
 
 
 def find(root, **options):
-    return layouts.find(SourceOptions(root, **options))
+    return layouts.find_layout(SourceOptions(root, **options))
 
 
 def band(path, shape=(20, 30), transform=NORTH_UP, count=1):
@@ -36,8 +36,8 @@ def scene(tmp_path):
     return tmp_path
 
 
-def files(catalogue):
-    return [[p.name for p in s.images] for s in catalogue.samples]
+def files(catalog):
+    return [[p.name for p in s.images] for s in catalog.samples]
 
 
 def test_bands_of_one_grid_are_one_scene(scene):
@@ -113,13 +113,13 @@ def test_brackets_in_the_folders_name_are_no_pattern(tmp_path):
     assert files(find(root, images=["a*.tif"], labels="l.tif")) == [["a.tif"]]
 
 
-def test_unlabelled_scenes_need_no_labels(scene):
+def test_unlabeled_scenes_need_no_labels(scene):
     (sample,) = find(scene, images=["rgb.tif"], unlabeled=True).samples
     with open_raster(sample.images[0]) as dataset:
-        labels = sample.open_labels(grid_of(dataset))
-    assert isinstance(labels, NoLabels)
+        labels = sample.open_labels(geobox_of(dataset))
+    assert isinstance(labels, EmptyLabels)
     whole = Window(0, 0, 20, 30)
-    assert (labels.read(whole, "code") == np.full((20, 30), UNLABELLED)).all()
+    assert (labels.read(whole, "code") == np.full((20, 30), UNLABELED)).all()
 
 
 def test_images_and_labels_have_to_be_named(scene):
@@ -164,4 +164,4 @@ def test_landsat(shared_data):
         labels = sample.open_labels(raster.grid)
         found = labels.read(raster.grid.window, "code")
     assert labels.names[1] == "agriculture"
-    assert set(np.unique(found)) - {UNLABELLED} == set(labels.names)
+    assert set(np.unique(found)) - {UNLABELED} == set(labels.names)

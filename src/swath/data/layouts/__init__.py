@@ -1,20 +1,20 @@
-"""Layouts of source folders met in the wild, one module each; `find` picks one and returns a catalogue."""
+"""Layouts of source folders met in the wild, one module each; `find_layout` picks one and returns a catalog."""
 
 from __future__ import annotations
 
 from zipfile import is_zipfile
 
 from swath.data.layouts import dfc2019, pairs, scene
-from swath.data.layouts.catalog import Catalogue, Sample
+from swath.data.layouts.catalog import Catalog, SourceSample
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
 
-__all__ = ["Catalogue", "Sample", "find"]
+__all__ = ["Catalog", "SourceSample", "find_layout"]
 
 _LAYOUTS = {"contest": dfc2019.find, "pairs": pairs.find, "scene": scene.find}
 
 
-def find(options: SourceOptions) -> Catalogue:
+def find_layout(options: SourceOptions) -> Catalog:
     """List the samples of a source folder.
 
     `auto` is `scene` where images or labels are named, `contest` where files have its names, else
@@ -38,7 +38,7 @@ def find(options: SourceOptions) -> Catalogue:
         if options.images or options.labels:
             layout = "scene"
         else:
-            layout = "contest" if dfc2019.recognises(options.root) else "pairs"
+            layout = "contest" if dfc2019.recognizes(options.root) else "pairs"
     if layout != "scene" and (options.images or options.labels or options.label_field):
         raise UsageError(
             "--images, --labels and --label-field are for the scene layout",

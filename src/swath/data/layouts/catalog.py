@@ -12,34 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import DataError
-from swath.geo.geobox import Grid
+from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels
-from swath.io.atomic import fingerprint
-from swath.io.labels import Labels, NoLabels, RasterLabels, VectorLabels
+from swath.io.atomic import file_stamps
+from swath.io.labels import EmptyLabels, Labels, RasterLabels, VectorLabels
 from swath.io.raster import Raster
 from swath.io.vector import Features
 from swath.legend import Legend
 from swath.types import Finding
 
 LOWEST, HIGHEST = -100.0, 1000.0
-"""Metres above ground; what lies outside is no height, for the tallest building has 828."""
+"""Meters above ground; what lies outside is no height, for the tallest building has 828."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class SourceSample:
     """One image with its labels.
 
     Attributes:
-        name: unique in the catalogue; a relative path without extension.
+        name: unique in the catalog; a relative path without extension.
         images: files whose bands are stacked, usually one.
-        labels: a label raster, a vector layer that was read already, or None for an unlabelled
+        labels: a label raster, a vector layer that was read already, or None for an unlabeled
             image.
         ignored: mask rasters whose non-zero pixels are ignored.
         group: samples of one group see the same ground; None where the image is to be cut into
             blocks, a group each.
         warp: True where a label raster may lie on another grid.
         bands: names of the bands, where the layout knows them; empty for the files' own.
-        heights: raster of heights above ground in metres, NaN or nodata where unknown.
+        heights: raster of heights above ground in meters, NaN or nodata where unknown.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Sample:
 
     @property
     def stamp(self) -> dict[str, str]:
-        """Size and time of change of its files; see `fingerprint`."""
+        """Size and time of change of its files; see `file_stamps`."""
         files = [
             *self.images,
             self.label_file,
             *self.ignored,
             *([self.heights] if self.heights else []),
         ]
-        return fingerprint(map(str, files))
+        return file_stamps(map(str, files))
 
     @property
     def label_file(self) -> str:
@@ -69,14 +69,14 @@ class Sample:
             return self.labels.path
         return str(self.labels or self.images[0])
 
-    def open_labels(self, grid: Grid, legend: Legend | None = None) -> Labels:
+    def open_labels(self, grid: GeoBox, legend: Legend | None = None) -> Labels:
         """Open the labels on the image's grid.
 
         Raises:
             DataError: see `RasterLabels` and `VectorLabels`.
         """
         if self.labels is None:
-            return NoLabels()
+            return EmptyLabels()
         if isinstance(self.labels, Features):
             return VectorLabels(self.labels, grid, legend)
         return RasterLabels(self.labels, grid, warp=self.warp)
@@ -89,7 +89,7 @@ class Sample:
         """
         return Raster(self.images, self.bands)
 
-    def open_heights(self, grid: Grid) -> Raster | None:
+    def open_heights(self, grid: GeoBox) -> Raster | None:
         """Open the heights, which lie pixel on pixel; None without.
 
         Raises:
@@ -111,7 +111,7 @@ class Sample:
 
 
 def known_heights(pixels: Pixels) -> NDArray[np.float32]:
-    """Return heights in metres (rows, columns), NaN where they are unknown or none that anything on Earth has."""
+    """Return heights in meters (rows, columns), NaN where they are unknown or none that anything on Earth has."""
     heights = pixels.values[0]
     return np.where(
         pixels.valid & (heights >= LOWEST) & (heights <= HIGHEST), heights, np.nan
@@ -140,7 +140,7 @@ def matching(root: Path, pattern: str) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """The samples of a source folder, in the order of their names.
 
     Attributes:
@@ -153,6 +153,6 @@ class Catalogue:
 
     root: Path
     layout: str
-    samples: tuple[Sample, ...]
+    samples: tuple[SourceSample, ...]
     findings: tuple[Finding, ...] = field(default=())
     legend: Legend | None = None

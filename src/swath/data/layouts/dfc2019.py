@@ -2,7 +2,7 @@
 
 A file is named city, ground tile, satellite pass and kind, such as `JAX_163_010_RGB.tif`. Kinds:
 `RGB` (uint8, 3 bands), `MSI` (uint16, the 8 bands of WorldView-3), `CLS` (uint8, LAS codes), `AGL`
-(float32, metres above ground, NaN unknown). Some 28 passes see one ground tile, so the ground tile
+(float32, meters above ground, NaN unknown). Some 28 passes see one ground tile, so the ground tile
 is the group.
 
 Source: Bosch et al. 2019, "Semantic Stereo for Incidental Satellite Images" (WACV).
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swath.data.layouts.catalog import Catalogue, Sample, files_below, matching
+from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching
 from swath.legend import LandClass, Legend
 from swath.options import SourceOptions
 from swath.types import Finding
@@ -53,23 +53,23 @@ SPLITS = {
 
 
 @dataclass(frozen=True)
-class _File:
+class _ContestFile:
     path: Path
     ground: str
     name: str
     kind: str
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """Tell whether a folder holds images with the contest's names."""
     return any(f.kind in ("RGB", "MSI") for f in _files(root))
 
 
-def find(options: SourceOptions) -> Catalogue:
+def find(options: SourceOptions) -> Catalog:
     """List the images of the wanted kind with their classes and heights, by ground tile."""
     root = options.root
     kind, bands = KINDS[options.bands or "rgb"]
-    by_kind: dict[str, dict[str, list[_File]]] = {
+    by_kind: dict[str, dict[str, list[_ContestFile]]] = {
         k: defaultdict(list) for k in ("RGB", "MSI", "CLS", "AGL")
     }
     for file in _files(root):
@@ -77,15 +77,17 @@ def find(options: SourceOptions) -> Catalogue:
     ignored = {p for pattern in options.mask for p in matching(root, pattern)}
     samples, findings = [], []
     for name, images in sorted(by_kind[kind].items()):
-        truth, heights = by_kind["CLS"][name], by_kind["AGL"][name]
-        findings += [_twice(name, files) for files in (images, truth, heights) if len(files) > 1]
-        if not truth:
+        reference, heights = by_kind["CLS"][name], by_kind["AGL"][name]
+        findings += [
+            _twice(name, files) for files in (images, reference, heights) if len(files) > 1
+        ]
+        if not reference:
             findings.append(_missing(images[0], options.unlabeled))
         samples.append(
-            Sample(
+            SourceSample(
                 name,
                 (images[0].path,),
-                truth[0].path if truth else None,
+                reference[0].path if reference else None,
                 bands=bands,
                 group=images[0].ground,
                 heights=heights[0].path if heights else None,
@@ -101,7 +103,7 @@ def find(options: SourceOptions) -> Catalogue:
     findings += _without_heights(samples)
     if not samples:  # that no other file has its image then need not be said
         findings = [_empty(root, kind, bool(by_kind["RGB"] or by_kind["MSI"]))]
-    return Catalogue(
+    return Catalog(
         root,
         "contest",
         tuple(samples),
@@ -110,15 +112,15 @@ def find(options: SourceOptions) -> Catalogue:
     )
 
 
-def _files(root: Path) -> Iterator[_File]:
+def _files(root: Path) -> Iterator[_ContestFile]:
     for path in sorted(files_below(root)):
         match = NAME.fullmatch(path.name)
         if match:
             ground = match[1].upper()
-            yield _File(path, ground, f"{ground}_{match[2]}", match[3].upper())
+            yield _ContestFile(path, ground, f"{ground}_{match[2]}", match[3].upper())
 
 
-def _twice(name: str, files: list[_File]) -> Finding:
+def _twice(name: str, files: list[_ContestFile]) -> Finding:
     where = ", ".join(str(f.path.parent) for f in files)
     return Finding(
         "error",
@@ -130,7 +132,7 @@ def _twice(name: str, files: list[_File]) -> Finding:
     )
 
 
-def _missing(image: _File, unlabeled: bool) -> Finding:
+def _missing(image: _ContestFile, unlabeled: bool) -> Finding:
     return Finding(
         "note" if unlabeled else "error",
         "missing-mask",
@@ -141,7 +143,7 @@ def _missing(image: _File, unlabeled: bool) -> Finding:
     )
 
 
-def _orphan(file: _File, kind: str) -> Finding:
+def _orphan(file: _ContestFile, kind: str) -> Finding:
     return Finding(
         "error",
         "orphan-mask",
@@ -152,7 +154,7 @@ def _orphan(file: _File, kind: str) -> Finding:
     )
 
 
-def _without_heights(samples: Sequence[Sample]) -> Iterator[Finding]:
+def _without_heights(samples: Sequence[SourceSample]) -> Iterator[Finding]:
     """Say that some images have heights and others have none."""
     without = [s for s in samples if s.heights is None]
     if 0 < len(without) < len(samples):
@@ -174,7 +176,7 @@ def _empty(root: Path, kind: str, others: bool) -> Finding:
     return Finding("error", "no-images", str(root), f"There is no *_{kind}.tif here.", fix)
 
 
-def _own_splits(root: Path, images: dict[str, list[_File]]) -> Iterator[Finding]:
+def _own_splits(root: Path, images: dict[str, list[_ContestFile]]) -> Iterator[Finding]:
     """Say which ground tiles a user's own folders (train, val, test) put into several splits, or else how to keep these."""
     splits: dict[str, set[str]] = defaultdict(set)
     for files in images.values():

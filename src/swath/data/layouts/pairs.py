@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path, PurePath
 from typing import Literal, TypeAlias
 
-from swath.data.layouts.catalog import Catalogue, Sample, files_below, matching
+from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching
 from swath.io.raster import EXTENSIONS
 from swath.io.vector import EXTENSIONS as LAYERS
 from swath.options import SourceOptions
@@ -43,7 +43,7 @@ _SUFFIXES = _roles(
 
 
 @dataclass(frozen=True)
-class _File:
+class _PairFile:
     path: Path
     role: Role
     group: str
@@ -51,7 +51,7 @@ class _File:
     name: str = ""
 
 
-def find(options: SourceOptions) -> Catalogue:
+def find(options: SourceOptions) -> Catalog:
     """List the pairs below a folder.
 
     The group of a pair is the path of its folders without the one that says image or mask. Where
@@ -65,21 +65,21 @@ def find(options: SourceOptions) -> Catalogue:
     files = [_classify(p, root) for p in paths if p.resolve() not in left_out]
     images, masks = ([f for f in files if f.role == role] for role in ("image", "mask"))
     if not images:
-        return Catalogue(root, "pairs", (), (_empty(root, bool(masks)),))
+        return Catalog(root, "pairs", (), (_empty(root, bool(masks)),))
     images = _named(images)
     pairs, findings = _pair(images, masks)
-    samples: list[Sample] = []
+    samples: list[SourceSample] = []
     doubtful = {f.file for f in findings}
     for image in images:
         mask = pairs.get(image.path)
-        samples.append(Sample(image.name, (image.path,), mask, group=image.group))
+        samples.append(SourceSample(image.name, (image.path,), mask, group=image.group))
         if mask is None and str(image.path) not in doubtful:
             findings.append(_missing(image, options.unlabeled))
     if not masks:
         findings += _hint_at_scenes(root)
     grouped, warnings = _group(samples, root)
     masked, unmatched = _with_ignored(grouped, ignored, root, options.mask)
-    return Catalogue(root, "pairs", tuple(masked), tuple(findings + warnings + unmatched))
+    return Catalog(root, "pairs", tuple(masked), tuple(findings + warnings + unmatched))
 
 
 def _hint_at_scenes(root: Path) -> list[Finding]:
@@ -107,7 +107,7 @@ def _strip(stem: str) -> str:
     return match[1] or "" if match and match[2].lower() in _SUFFIXES else stem
 
 
-def _classify(path: Path, root: Path) -> _File:
+def _classify(path: Path, root: Path) -> _PairFile:
     """Tell image from mask by the nearest folder that says so, else by the end of the name."""
     folders = list(PurePath(path.relative_to(root)).parts[:-1])
     words = _words(path.stem)
@@ -123,10 +123,10 @@ def _classify(path: Path, root: Path) -> _File:
     group, stem = (
         unicodedata.normalize("NFC", text) for text in ("/".join(filter(None, folders)), path.stem)
     )
-    return _File(path, role, group, stem)
+    return _PairFile(path, role, group, stem)
 
 
-def _named(images: Sequence[_File]) -> list[_File]:
+def _named(images: Sequence[_PairFile]) -> list[_PairFile]:
     """Name images by group and stem; of those that differ only in extension or kind folder, the later get ~2, ~3, ..."""
     taken: set[str] = set()
     out = []
@@ -141,17 +141,17 @@ def _named(images: Sequence[_File]) -> list[_File]:
 
 
 def _pair(
-    images: Sequence[_File], masks: Sequence[_File]
+    images: Sequence[_PairFile], masks: Sequence[_PairFile]
 ) -> tuple[dict[Path, Path], list[Finding]]:
     """Pair by equal names, then without the suffix of the mask's, then of both; more than one candidate is an error."""
     pairs: dict[Path, Path] = {}
     findings: list[Finding] = []
     left = list(masks)
     for image_key, mask_key in ((_exact, _exact), (_exact, _stripped), (_stripped, _stripped)):
-        by_key: dict[tuple[str, str], list[_File]] = defaultdict(list)
+        by_key: dict[tuple[str, str], list[_PairFile]] = defaultdict(list)
         for mask in left:
             by_key[mask_key(mask)].append(mask)
-        wanted: dict[tuple[str, str], list[_File]] = defaultdict(list)
+        wanted: dict[tuple[str, str], list[_PairFile]] = defaultdict(list)
         for image in images:
             if image.path not in pairs:
                 wanted[image_key(image)].append(image)
@@ -169,15 +169,15 @@ def _pair(
     return pairs, findings + [_orphan(m) for m in left]
 
 
-def _exact(file: _File) -> tuple[str, str]:
+def _exact(file: _PairFile) -> tuple[str, str]:
     return file.group, file.stem
 
 
-def _stripped(file: _File) -> tuple[str, str]:
+def _stripped(file: _PairFile) -> tuple[str, str]:
     return file.group, _strip(file.stem)
 
 
-def _ambiguous(images: Sequence[_File], masks: Sequence[_File]) -> list[Finding]:
+def _ambiguous(images: Sequence[_PairFile], masks: Sequence[_PairFile]) -> list[Finding]:
     listed = ", ".join(f.path.name for f in (*images, *masks))
     return [
         Finding(
@@ -192,7 +192,7 @@ def _ambiguous(images: Sequence[_File], masks: Sequence[_File]) -> list[Finding]
     ]
 
 
-def _orphan(mask: _File) -> Finding:
+def _orphan(mask: _PairFile) -> Finding:
     return Finding(
         "error",
         "orphan-mask",
@@ -203,7 +203,7 @@ def _orphan(mask: _File) -> Finding:
     )
 
 
-def _missing(image: _File, unlabeled: bool) -> Finding:
+def _missing(image: _PairFile, unlabeled: bool) -> Finding:
     return Finding(
         "note" if unlabeled else "error",
         "missing-mask",
@@ -224,7 +224,7 @@ def _empty(root: Path, masks: bool) -> Finding:
     )
 
 
-def _group(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Finding]]:
+def _group(samples: Sequence[SourceSample], root: Path) -> tuple[list[SourceSample], list[Finding]]:
     if len({s.group for s in samples}) > 1:
         top = [replace(s, group=s.group or ".") for s in samples]
         return top, []
@@ -252,14 +252,14 @@ def _begins_with(stem: str, name: str) -> bool:
     return head == unicodedata.normalize("NFC", name) and not (name and following.isalnum())
 
 
-def _unique_names(samples: Iterable[Sample]) -> bool:
+def _unique_names(samples: Iterable[SourceSample]) -> bool:
     names = [PurePath(s.name).name for s in samples]
     return len(set(names)) == len(names)
 
 
 def _with_ignored(
-    samples: Sequence[Sample], ignored: Sequence[Path], root: Path, globs: Sequence[str]
-) -> tuple[list[Sample], list[Finding]]:
+    samples: Sequence[SourceSample], ignored: Sequence[Path], root: Path, globs: Sequence[str]
+) -> tuple[list[SourceSample], list[Finding]]:
     """Give each `--mask` file to the image whose name its own begins with.
 
     The longest such name wins, and among equal ones the image that shares most folder names with
@@ -276,7 +276,7 @@ def _with_ignored(
             )
         ]
     of: dict[str, list[Path]] = defaultdict(list)
-    named: dict[str, list[Sample]] = defaultdict(list)
+    named: dict[str, list[SourceSample]] = defaultdict(list)
     for sample in samples:
         named[unicodedata.normalize("NFC", _strip(sample.images[0].stem))].append(sample)
     findings = []

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from swath.data.layouts.catalog import Catalogue, Sample, matching
+from swath.data.layouts.catalog import Catalog, SourceSample, matching
 from swath.errors import DataError, UsageError
-from swath.geo.geobox import Grid, grid_of
+from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.raster import open_raster
 from swath.io.vector import EXTENSIONS as VECTOR
 from swath.io.vector import Features, read_features
 from swath.options import SourceOptions
 
 
-def find(options: SourceOptions) -> Catalogue:
+def find(options: SourceOptions) -> Catalog:
     """List the scenes named by `--images`, each with the labels of `--labels`.
 
     Files of one grid that have one band each are the bands of one scene, in the order given (a
@@ -41,10 +41,10 @@ def find(options: SourceOptions) -> Catalogue:
     scenes = _stacks(images)
     names = _names(scenes)
     samples = tuple(
-        Sample(name, tuple(files), labels, ignored, warp=True)
+        SourceSample(name, tuple(files), labels, ignored, warp=True)
         for name, files in zip(names, scenes, strict=True)
     )
-    return Catalogue(options.root, "scene", samples)
+    return Catalog(options.root, "scene", samples)
 
 
 def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
@@ -62,7 +62,7 @@ def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
 
 def _stacks(images: Sequence[Path]) -> list[list[Path]]:
     """Join single-band files of one grid into one scene; one that cannot be opened stands alone, for the doctor to report."""
-    stacks: list[tuple[Grid | None, list[Path]]] = []
+    stacks: list[tuple[GeoBox | None, list[Path]]] = []
     for path in images:
         grid = _grid_of_single_band(path)
         for other, files in stacks:
@@ -74,10 +74,10 @@ def _stacks(images: Sequence[Path]) -> list[list[Path]]:
     return [files for _, files in stacks]
 
 
-def _grid_of_single_band(path: Path) -> Grid | None:
+def _grid_of_single_band(path: Path) -> GeoBox | None:
     try:
         with open_raster(path) as dataset:
-            return grid_of(dataset) if dataset.count == 1 else None
+            return geobox_of(dataset) if dataset.count == 1 else None
     except DataError:
         return None
 

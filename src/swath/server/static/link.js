@@ -22,9 +22,9 @@ function row(text) {
   return [name, { opacity: Math.min(1, Math.max(0, +opacity)), band: band === "" ? null : +band }];
 }
 
-export function write(state, centre, zoom) {
+export function write(state, center, zoom) {
   const out = new URLSearchParams();
-  out.set("at", [centre.lng.toFixed(7), centre.lat.toFixed(7), zoom.toFixed(2)].join(","));
+  out.set("at", [center.lng.toFixed(7), center.lat.toFixed(7), zoom.toFixed(2)].join(","));
   for (const layer of state.layers) if (layer.on) out.append("on", `${+layer.opacity.toFixed(2)}~${layer.band ?? ""}~${layer.name}`);
   if (!state.layers.some((layer) => layer.on)) out.append("on", "0~~");
   if (state.hidden.size) out.set("hide", [...state.hidden].join(","));

@@ -135,8 +135,8 @@ function gauge(value) {
 export function drawScale(map, pixel) {
   const middle = map.getContainer().clientHeight / 2;
   const [a, b] = [map.unproject([0, middle]), map.unproject([100, middle])];
-  const metres = ((b.lng - a.lng) / 360) * 40075016.68558;
-  const each = pixel ? metres / pixel / 100 : (metres * Math.cos((a.lat * Math.PI) / 180)) / 100;
+  const meters = ((b.lng - a.lng) / 360) * 40075016.68558;
+  const each = pixel ? meters / pixel / 100 : (meters * Math.cos((a.lat * Math.PI) / 180)) / 100;
   const most = each * 120;
   const power = 10 ** Math.floor(Math.log10(most));
   const length = [5, 2, 1].map((n) => n * power).find((n) => n <= most);
