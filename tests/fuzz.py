@@ -376,7 +376,7 @@ def _refused(work: Any, output: Path, file: Path) -> str:
 def _names(error: SwathError, file: Path, output: Path) -> str:
     _require(str(file) in str(error), f"the error does not name the file: {error}")
     _require(not output.exists(), f"refused, and {output.name} is there")
-    return f"{type(error).__name__}: {error.what}"[:200]
+    return f"{type(error).__name__}: {error.message}"[:200]
 
 
 def _require(holds: Any, what: str) -> None:

@@ -1,8 +1,7 @@
-"""What can go wrong, in words that a user can act on.
+"""Errors that a user can act on.
 
-Every mistake of a user, a file or a machine is raised as a `SwathError`: one paragraph that says
-what is wrong, in which file, and what to do. A bare Python exception that leaves the package is a
-bug.
+Every mistake of a user, a file or a machine is raised as a `SwathError`. A bare Python exception that
+leaves the package is a bug.
 """
 
 from __future__ import annotations
@@ -19,35 +18,37 @@ class SwathError(Exception):
     """The data or the job is at fault.
 
     Args:
-        what: what is wrong, without a final full stop.
-        file: the file or folder at fault, if there is one.
-        fix: what to do about it, as a sentence without a final full stop.
-        code: the code of the finding that `inspect` makes of it.
+        message: What is wrong, naming its subject ("The mask has 3 bands"), without a final full stop.
+        code: Stable name of the kind of error, such as `no-such-file`; `inspect` reports a finding
+            of the same code.
+        file: File or folder at fault, None if there is none.
+        fix: What to do about it, a sentence without a final full stop.
     """
 
     exit_code = 1
 
     def __init__(
         self,
-        what: str,
+        message: str,
         *,
+        code: str = "unreadable",
         file: str | Path | None = None,
         fix: str | None = None,
-        code: str = "unreadable",
     ) -> None:
-        super().__init__(what)
-        self.what = what
+        super().__init__(message)
+        self.message = message
+        self.code = code
         self.file = None if file is None else str(file)
         self.fix = fix
-        self.code = code
 
     def __str__(self) -> str:
-        text = f"{self.file}: {as_sentence(self.what)}" if self.file else as_sentence(self.what)
+        text = as_sentence(self.message)
+        text = f"{self.file}: {text}" if self.file else text
         return f"{text} {as_sentence(self.fix)}" if self.fix else text
 
 
 class UsageError(SwathError):
-    """An option has a value that cannot be meant."""
+    """An option has a value that is not allowed."""
 
     exit_code = 2
 
@@ -61,13 +62,23 @@ class ModelError(SwathError):
 
 
 class JobError(SwathError):
-    """The data are in order, but the work cannot be done here (disk, memory, a missing package)."""
+    """The data are in order, but this machine cannot do the work (disk, memory, missing package)."""
 
 
 def job_error_of(error: OSError) -> JobError:
-    """Return the error for a disk, a folder or a file that the system does not give."""
+    """Return the error for a disk, a folder or a file that the operating system refuses."""
     return JobError(
-        f"the system refuses ({error.strerror or error})",
+        f"The system refuses access ({error.strerror or error})",
+        code="system-refuses",
         file=error.filename,
-        fix="Check permissions and room, also of the folder for temporary files (TMPDIR)",
+        fix="Check permissions and free space, also of the folder for temporary files (TMPDIR)",
+    )
+
+
+def out_of_memory() -> JobError:
+    """Return the error for a job that ran out of memory."""
+    return JobError(
+        "There is not enough memory",
+        code="out-of-memory",
+        fix="Close other programs, or use a machine with more memory",
     )

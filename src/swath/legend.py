@@ -342,7 +342,7 @@ def read_legend(path: PathLike) -> Legend:
     try:
         classes = tuple(_class_of(row, i, by_code) for i, row in enumerate(rows))
     except UsageError as error:
-        raise UsageError(error.what, file=path, fix=error.fix) from None
+        raise UsageError(error.message, file=path, fix=error.fix) from None
     return Legend(classes, "code" if by_code else "color", str(path))
 
 

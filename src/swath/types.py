@@ -44,7 +44,7 @@ class Finding:
     @classmethod
     def of_error(cls, error: SwathError, file: PathLike, sample: str | None = None) -> Finding:
         """Make the finding that says the same as an error; `file` is used where the error names none."""
-        message = as_sentence(error.what[:1].upper() + error.what[1:])
+        message = as_sentence(error.message[:1].upper() + error.message[1:])
         return cls(
             "error",
             error.code,

@@ -292,7 +292,7 @@ def test_files_of_two_grids_are_no_stack(tmp_path):
         with pytest.raises(DataError, match="grid") as caught:
             Raster([a, b])
         assert caught.value.file == str(b)
-        assert str(a) in caught.value.what
+        assert str(a) in caught.value.message
 
 
 # Band names.

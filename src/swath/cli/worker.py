@@ -52,7 +52,11 @@ def main(model: str, image: str, target: str) -> None:
             swath.predict(model, image, target)
     except swath.SwathError as error:
         _say(
-            {"error": " ".join(part.rstrip(".") + "." for part in (error.what, error.fix) if part)}
+            {
+                "error": " ".join(
+                    part.rstrip(".") + "." for part in (error.message, error.fix) if part
+                )
+            }
         )
     else:
         _say({"done": True})

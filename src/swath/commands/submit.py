@@ -115,7 +115,7 @@ def _refused(bad: Sequence[DataError], images: int, work: Path) -> DataError:
     """Say which images could not be mapped, and that the others need not be mapped again."""
     names = ", ".join(Path(str(error.file)).name for error in bad[1:])
     return DataError(
-        bad[0].what + (f"; neither can {names} be mapped" if names else ""),
+        bad[0].message + (f"; neither can {names} be mapped" if names else ""),
         file=bad[0].file,
         fix=f"{bad[0].fix}, and give the same command again: maps of {images - len(bad)} of {images} images wait in {work}",
         code=bad[0].code,

@@ -117,7 +117,9 @@ def check_located(grid: GeoBox, bands: Sequence[str], file: PathLike, otherwise:
         _from_crs(grid.crs)
     except DataError as error:
         raise DataError(
-            error.what, file=file, fix=f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}"
+            error.message,
+            file=file,
+            fix=f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}",
         ) from error
 
 

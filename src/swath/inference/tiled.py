@@ -98,7 +98,7 @@ class Engine:
         try:
             found = self.runtime(batch)
         except ModelError as error:
-            raise ModelError(f"{error.what}, {at}", file=self.origin, fix=error.fix) from error
+            raise ModelError(f"{error.message}, {at}", file=self.origin, fix=error.fix) from error
         channels = (
             found.shape[1]
             if self.classes is None and found.ndim == 4
@@ -290,7 +290,7 @@ def _scores(
     except ModelError as error:
         name = getattr(source, "name", None)
         raise ModelError(
-            f"{error.what} of {name}" if name else error.what, file=error.file, fix=error.fix
+            f"{error.message} of {name}" if name else error.message, file=error.file, fix=error.fix
         ) from error
 
 
@@ -304,7 +304,7 @@ def _load(source: PixelSource, engine: Engine, tile: Tile) -> _Loaded:
     except DataError as error:
         (top, left), (bottom, right) = (tile.read.row, tile.read.col), tile.read.stop
         raise DataError(
-            f"{error.what}, met in rows {top} to {bottom} and columns {left} to {right}",
+            f"{error.message}, met in rows {top} to {bottom} and columns {left} to {right}",
             file=error.file,
             fix=error.fix,
         ) from error

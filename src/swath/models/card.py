@@ -334,7 +334,7 @@ class Card(_CardModel):
 
 def damaged(error: Exception, file: str) -> ModelError:
     """Make the error for a card that cannot be read."""
-    reason = error.what if isinstance(error, SwathError) else f"{type(error).__name__}: {error}"
+    reason = error.message if isinstance(error, SwathError) else f"{type(error).__name__}: {error}"
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")

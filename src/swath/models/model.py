@@ -231,7 +231,7 @@ class Model:
         try:
             engine = _engine_at(self.card, self.path, self.views, start_at, zoom)
         except ModelError as error:
-            raise ModelError(error.what, file=self.path, fix=error.fix) from error
+            raise ModelError(error.message, file=self.path, fix=error.fix) from error
         return replace(
             engine,
             halo=engine.halo if halo is None else halo,

@@ -113,7 +113,7 @@ def message(error: SwathError) -> str:
     """Return what an error says, with the file's name in place of its path."""
     short = type(error).__new__(type(error))
     SwathError.__init__(
-        short, error.what, file=Path(error.file).name if error.file else None, fix=error.fix
+        short, error.message, file=Path(error.file).name if error.file else None, fix=error.fix
     )
     return str(short)
 
