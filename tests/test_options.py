@@ -1,4 +1,4 @@
-"""One options object a verb: defaults, checks, and the same signature in Python as on the command line."""
+"""Options: defaults, checks, and the same signature in Python as on the command line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import swath
+from swath import options
 from swath.errors import UsageError
 from swath.options import (
-    DemoOptions,
     EvaluateOptions,
     InspectOptions,
     PredictOptions,
@@ -20,23 +20,23 @@ from swath.options import (
     TrainOptions,
     make_options,
 )
+from tests.errors import fails
 
-ALL = {
-    "inspect": InspectOptions,
-    "prepare": PrepareOptions,
-    "train": TrainOptions,
-    "evaluate": EvaluateOptions,
-    "predict": PredictOptions,
-    "demo": DemoOptions,
+ALL: dict[str, Any] = {
+    name.removesuffix("Options").lower(): kind
+    for name, kind in vars(options).items()
+    if name.endswith("Options") and "EXAMPLE" in vars(kind)
 }
+"""Options classes of all commands."""
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_field_is_explained(name: str) -> None:
-    from swath.cli.command import _fields
-
-    assert all(len(f.help) > 8 for f in _fields(ALL[name]))
+    infos = ALL[name].__pydantic_fields__.values()
+    texts = [str(info.description) for info in infos]
+    assert all(text[:1].isupper() and text.endswith(".") and len(text) > 8 for text in texts)
     assert (ALL[name].__doc__ or "").strip().endswith(".")
+    assert ALL[name].EXAMPLE.startswith(f"swath {name} ")
 
 
 @pytest.mark.parametrize("name", ["inspect", "prepare"])
@@ -57,21 +57,13 @@ def test_python_signature_is_the_options(name: str) -> None:
 
 
 def test_defaults_of_the_contract() -> None:
-    options = PrepareOptions("s", "d")
-    assert (options.layout, options.seed, options.test, options.val) == ("auto", 0, None, None)
-    assert (options.unlabeled, options.skip_bad, list(options.images), list(options.mask)) == (
-        False,
-        False,
-        [],
-        [],
-    )
+    made = PrepareOptions("s", "d")
+    assert (made.layout, made.seed, made.test, made.val) == ("auto", 0, None, None)
+    assert (made.unlabeled, made.skip_bad) == (False, False)
+    assert list(made.images) == list(made.mask) == []
     train = TrainOptions("d", "m")
-    assert (train.recipe, train.encoder, train.resume, train.seed) == (
-        "default",
-        "tf_efficientnet_lite0",
-        False,
-        0,
-    )
+    assert (train.recipe, train.encoder) == ("default", "tf_efficientnet_lite0")
+    assert (train.resume, train.seed) == (False, 0)
     assert EvaluateOptions("m", "d").split == "test"
 
 
@@ -96,53 +88,56 @@ def test_globs_of_one(given: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "values", "message"),
+    ("kind", "values", "code", "name"),
     [
+        (PrepareOptions, {"layout": "maze"}, "option-value", "layout"),
+        (PrepareOptions, {"block": 3}, "option-value", "block"),
+        (PrepareOptions, {"seed": -1}, "option-value", "seed"),
+        (PrepareOptions, {"seed": "x"}, "option-value", "seed"),
+        (PrepareOptions, {"gsd": float("inf")}, "option-value", "gsd"),
+        (InspectOptions, {"color": 1}, "option-unknown", "color"),
+        (TrainOptions, {"steps": 1, "epochs": 1}, "option-conflict", "--steps"),
+        (TrainOptions, {"minutes": 0}, "option-value", "minutes"),
+        (TrainOptions, {"classic_crops": "corner:9"}, "option-conflict", "--classic-crops"),
+        (TrainOptions, {"recipe": "classic", "decoder": "fpn"}, "option-conflict", "classic"),
+        (PredictOptions, {"polygons": "p.shp", "map": "m"}, "file-extension", "polygon"),
+        (PredictOptions, {"band_order": "0,1", "map": "m"}, "option-value", "--band-order"),
         (
-            PrepareOptions,
-            {"source": "s", "dataset": "d", "layout": "maze"},
-            "option layout: .*'auto', 'pairs', 'scene' or 'contest'",
+            PredictOptions,
+            {"band_order": "1", "stack": "s", "map": "m"},
+            "option-conflict",
+            "--band-order",
         ),
-        (
-            PrepareOptions,
-            {"source": "s", "dataset": "d", "block": 3},
-            "option block: .*greater than or equal to 32",
-        ),
-        (PrepareOptions, {"source": "s", "dataset": "d", "seed": -1}, "option seed: .*greater"),
-        (PrepareOptions, {"source": "s", "dataset": "d", "seed": "x"}, "option seed: .*integer"),
-        (PrepareOptions, {"source": "s"}, "DATASET is missing"),
-        (InspectOptions, {"source": "s", "color": 1}, "option color: "),
-        (
-            TrainOptions,
-            {"dataset": "d", "model": "m", "steps": 1, "epochs": 1},
-            "more than one of minutes, epochs and steps",
-        ),
-        (
-            TrainOptions,
-            {"dataset": "d", "model": "m", "minutes": 0},
-            "option minutes: .*greater than 0",
-        ),
-        (PredictOptions, {"model": "m", "image": "i"}, "no MAP is given"),
     ],
 )
 def test_what_is_not_allowed_names_the_option(
-    kind: type, values: dict[str, Any], message: str
+    kind: Any, values: dict[str, Any], code: str, name: str
 ) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
-        make_options(kind, values)
-    assert caught.value.fix
+    required = {key: "x" for key, info in kind.__pydantic_fields__.items() if info.is_required()}
+    with fails(code, UsageError) as caught:
+        make_options(kind, required | values)
+    assert name in caught.value.message and caught.value.fix
+
+
+def test_what_is_missing_is_named() -> None:
+    with fails("option-missing", UsageError) as caught:
+        make_options(PrepareOptions, {"source": "s"})
+    assert caught.value.message.startswith("DATASET ")
+    with fails("option-missing", UsageError) as caught:
+        make_options(PredictOptions, {"model": "m", "image": "i"})
+    assert "MAP" in caught.value.message
 
 
 def test_options_are_frozen() -> None:
-    options = InspectOptions("s")
+    made = InspectOptions("s")
     with pytest.raises(FrozenInstanceError):
-        options.source = "t"  # type: ignore[misc]
-    assert options.root == Path("s")
+        made.source = "t"  # type: ignore[misc]
+    assert made.root == Path("s")
 
 
 def test_stack_takes_the_place_of_the_image() -> None:
-    options = PredictOptions("m", "map.tif", stack="bands")
-    assert (options.image, options.map) == ("bands", "map.tif")
+    made = PredictOptions("m", "map.tif", stack="bands")
+    assert (made.image, made.map) == ("bands", "map.tif")
     assert PredictOptions("m", "i.tif", "map.tif").map == "map.tif"
 
 
@@ -172,5 +167,6 @@ def test_paths_may_be_path_objects(tmp_path: Path) -> None:
 def test_public_names() -> None:
     assert set(ALL) <= set(swath.__all__) and set(swath.__all__) <= set(dir(swath))
     assert issubclass(swath.UsageError, swath.SwathError)
-    with pytest.raises(AttributeError, match="nothing"):
+    with pytest.raises(AttributeError) as caught:
         _ = swath.nothing
+    assert "nothing" in str(caught.value)

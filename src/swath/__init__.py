@@ -1,9 +1,9 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
-Every verb of the command line is a function of the same name and options: `inspect`, `prepare`,
+Every command of the command line is a function of the same name and options: `inspect`, `prepare`,
 `train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`,
-`submit`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Nothing heavy is
-imported before it is used.
+`submit`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Heavy libraries
+are imported when they are used.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from swath.errors import DataError, JobError, ModelError, SwathError, UsageError
     from swath.models.model import Model
 
-# ONNX Runtime tells its makers what it runs, with a number that it gives this machine, unless this
-# is set before its import.
+# Unless this is set before its import, ONNX Runtime sends telemetry with an id of the machine.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
@@ -67,7 +66,7 @@ _HOMES = {"Model": "swath.models.model"} | {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version  # a third of the program's own time to start
+        from importlib.metadata import version  # slow to import
 
         return version("swath")
     if name not in __all__:

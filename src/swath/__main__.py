@@ -1,4 +1,4 @@
-"""`python -m swath`: the program, where it is not on the path."""
+"""`python -m swath`: run the program where `swath` is not on the PATH."""
 
 from swath.cli.main import main
 

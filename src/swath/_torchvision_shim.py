@@ -1,8 +1,9 @@
-"""Lets torchvision be imported beside a CPU-only torch. Import this before timm, segmentation-models-pytorch, Lightning.
+"""Make torchvision importable with a CPU-only torch.
 
-torchvision from the registry is built for CUDA; beside a CPU-only torch its compiled part cannot
-load, and importing it fails with "operator torchvision::nms does not exist". The three libraries
-import it, and nothing here uses those operators: declaring their schemas is enough.
+Import this module before timm, segmentation-models-pytorch and Lightning, which import torchvision.
+torchvision from PyPI is built for CUDA; with a CPU-only torch its compiled part does not load, and
+its import fails with "operator torchvision::nms does not exist". Nothing here uses those operators,
+so it is enough to declare their schemas.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,11 +21,10 @@ OPERATORS = ("nms", "qnms")
 
 
 def declare_operators() -> torch.library.Library | None:
-    """Try torchvision's compiled part, and declare its two detection operators where that does not load.
+    """Declare torchvision's two detection operators, unless its compiled part loads.
 
     Returns:
-        The library that holds the declarations, which must be kept alive; None where nothing had to
-        be declared.
+        The library with the declarations, which must be kept alive; None if nothing was declared.
     """
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None or _known():
@@ -35,14 +36,14 @@ def declare_operators() -> torch.library.Library | None:
             log.debug("torchvision's operators do not load: %s", error)
     if _known():
         return None
-    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in OPERATORS:
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
-    return library
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library  # type: ignore[no-any-return]
 
 
 def _known() -> bool:
-    """Tell whether the compiled part has said what its operators are; older ones have no `qnms`, and ask for none."""
+    # older versions have no `qnms`, and do not need it
     return hasattr(torch.ops.torchvision, OPERATORS[0])
 
 

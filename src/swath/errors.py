@@ -1,7 +1,7 @@
 """Errors that a user can act on.
 
-Every mistake of a user, a file or a machine is raised as a `SwathError`. A bare Python exception that
-leaves the package is a bug.
+Every fault of usage, data or machine is raised as a `SwathError`. Any other exception that leaves
+the package is a bug.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def as_sentence(text: str) -> str:
-    """Return a text with a full stop, unless it ends with a stop of its own."""
+    """Return a text with a full stop, unless it ends with a mark of its own."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
@@ -18,11 +18,11 @@ class SwathError(Exception):
     """The data or the job is at fault.
 
     Args:
-        message: What is wrong, naming its subject ("The mask has 3 bands"), without a final full stop.
-        code: Stable name of the kind of error, such as `no-such-file`; `inspect` reports a finding
+        message: what is wrong, naming its subject ("The mask has 3 bands"), without a full stop.
+        code: stable name of the kind of error, such as `no-such-file`; `inspect` reports a finding
             of the same code.
-        file: File or folder at fault, None if there is none.
-        fix: What to do about it, a sentence without a final full stop.
+        file: file or folder at fault, None if there is none.
+        fix: what to do about it, a sentence without a full stop.
     """
 
     exit_code = 1
@@ -66,7 +66,7 @@ class JobError(SwathError):
 
 
 def job_error_of(error: OSError) -> JobError:
-    """Return the error for a disk, a folder or a file that the operating system refuses."""
+    """Return the error for a disk, folder or file that the system denies access to."""
     return JobError(
         f"The system refuses access ({error.strerror or error})",
         code="system-refuses",

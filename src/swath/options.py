@@ -1,7 +1,7 @@
-"""What each verb may be told: one frozen object a verb.
+"""Options of each command: one frozen object per command.
 
-The command line, the YAML file of `--config` and the Python signatures all come from these fields;
-their docstrings are the help texts. Positional fields are the command's arguments.
+The command line, the YAML file of `--config` and the Python signatures all come from these fields.
+Annotated fields before `KW_ONLY` are the arguments of the command. `EXAMPLE` ends its help.
 """
 
 from __future__ import annotations
@@ -9,13 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from swath.errors import UsageError
 from swath.types import ClassWeights, Decoder, Gsd, Heads, Jitter, Loss, PathLike, Tta
+
+T = TypeVar("T")
+
+Group: TypeAlias = Literal[
+    "Options", "Data", "Split", "Network", "Loss", "Schedule", "Output", "Resume", "Resources"
+]
+"""Group of an option in `--help`, in this order; "Options" has the five that most people need."""
+
+
+def option(default: T, help: str, group: Group = "Options", **limits: Any) -> T:
+    """Declare a keyword option with its help text; `limits` are those of `pydantic.Field`."""
+    extra: dict[str, Any] = {"group": group}
+    info = Field(default, description=help, kw_only=True, json_schema_extra=extra, **limits)
+    return cast(T, info)
 
 
 def _split(value: Any) -> Any:
@@ -27,22 +41,24 @@ def _split(value: Any) -> Any:
     return [str(value)] if isinstance(value, int) else value
 
 
-def _listed(value: Any) -> Any:
+def _list_paths(value: Any) -> Any:
     """Turn one path into a list, and paths into text."""
     values = [value] if isinstance(value, (str, Path)) else value
     return [str(v) for v in values] if isinstance(values, (list, tuple)) else values
 
 
 class Many:
-    """Marks an option that takes several values on the command line, as a shell's pattern gives them."""
+    """Marks an option that can be repeated on the command line."""
 
 
 Groups = Annotated[Sequence[str], BeforeValidator(_split)]
-Globs = Annotated[Sequence[str], Many(), BeforeValidator(_listed)]
+Globs = Annotated[Sequence[str], Many(), BeforeValidator(_list_paths)]
 
+Split: TypeAlias = Literal["train", "val", "test"]
+Precision: TypeAlias = Literal["auto", "float32", "bf16", "int8"]
 
 ENCODER = "tf_efficientnet_lite0"
-"""The encoder that is taken if none is named."""
+"""Default encoder."""
 
 _FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
@@ -53,39 +69,29 @@ class SourceOptions:
 
     source: Annotated[PathLike, Field(description="Folder with images and labels.")]
     _: KW_ONLY
-    layout: Annotated[
-        Literal["auto", "pairs", "scene", "contest"],
-        Field(description="How the folder is arranged; auto finds out."),
-    ] = "auto"
-    classes: Annotated[
-        PathLike | None,
-        Field(
-            description="YAML list of {name, code or color, ignore}; found from the masks if absent."
-        ),
-    ] = None
-    images: Annotated[
-        Globs, Field(description="Scene layout: files or patterns of the images.")
-    ] = ()
-    labels: Annotated[
-        PathLike | None, Field(description="Scene layout: label raster or vector layer.")
-    ] = None
-    label_field: Annotated[
-        str | None, Field(description="Column of the vector layer that holds the class.")
-    ] = None
-    mask: Annotated[
-        Globs, Field(description="Rasters (clouds, quality) whose non-zero pixels are ignored.")
-    ] = ()
-    unlabeled: Annotated[bool, Field(description="Keep images without a mask, unlabeled.")] = False
-    bands: Annotated[
-        Literal["rgb", "msi"] | None,
-        Field(description="Contest layout: three visible bands, or all eight; rgb if absent."),
-    ] = None
-    snap_colors: Annotated[
-        bool,
-        Field(
-            description="Take mask values that only smoothing or JPEG made for the nearest class's."
-        ),
-    ] = False
+    layout: Literal["auto", "pairs", "scene", "contest"] = option(
+        "auto", "Layout; auto detects it."
+    )
+    classes: PathLike | None = option(
+        None, "YAML list of {name, code or color, ignore}; default: classes found in the masks."
+    )
+    images: Globs = option((), "Scene layout: image file or quoted pattern; repeatable.", "Data")
+    labels: PathLike | None = option(None, "Scene layout: label raster or layer.", "Data")
+    label_field: str | None = option(
+        None,
+        "Column of the vector layer with the class; default: the only one, or `class`.",
+        "Data",
+    )
+    mask: Globs = option(
+        (), "Raster (clouds) whose non-zero pixels are ignored; file or quoted pattern.", "Data"
+    )
+    unlabeled: bool = option(False, "Keep images without a mask, as unlabeled samples.")
+    bands: Literal["rgb", "msi"] | None = option(
+        None, "Contest layout: three visible bands (rgb, default) or all eight (msi).", "Data"
+    )
+    snap_colors: bool = option(
+        False, "Snap mask values that smoothing or JPEG made to the nearest class.", "Data"
+    )
 
     @property
     def root(self) -> Path:
@@ -95,121 +101,89 @@ class SourceOptions:
 
 @dataclass(frozen=True, config=_FROZEN)
 class InspectOptions(SourceOptions):
-    """Say what is in a source folder, and what is wrong with it; or how unlike a model's training data an image is."""
+    """Report what a source folder holds, and what is wrong with it.
+
+    With --against, SOURCE is an image, and the result is its distance from a model's training data.
+    """
+
+    EXAMPLE: ClassVar = "swath inspect photos --report photos-report"
 
     _: KW_ONLY
-    report: Annotated[
-        PathLike | None, Field(description="Folder for a page with the findings and pictures.")
-    ] = None
-    against: Annotated[
-        PathLike | None,
-        Field(description="Model file: say how unlike its training data SOURCE, an image, is."),
-    ] = None
+    report: PathLike | None = option(None, "Folder for an HTML page; default: no page.")
+    against: PathLike | None = option(None, "Model file to compare SOURCE, an image, with.")
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class PrepareOptions(SourceOptions):
-    """Turn a source folder into a dataset that trains fast."""
+    """Turn a source folder into a dataset for training."""
+
+    EXAMPLE: ClassVar = 'swath prepare photos dataset --classes classes.yaml --test "Tile 2,Tile 5"'
 
     dataset: Annotated[PathLike, Field(description="Folder to write.")]
     _: KW_ONLY
-    test: Annotated[
-        Groups | None,
-        Field(
-            description="Groups of the test split, comma-separated, or none; 20% of them if absent."
-        ),
-    ] = None
-    val: Annotated[
-        Groups | None,
-        Field(description="Groups of the validation split, or none; 15% of the rest if absent."),
-    ] = None
-    block: Annotated[
-        int | None,
-        Field(
-            ge=32,
-            description="Side of the blocks a scene is split by, in pixels; an eighth of it, at most 4096, if absent.",
-        ),
-    ] = None
-    buffer: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            description="Pixels left unlabeled between blocks of two splits; block/16 if absent.",
-        ),
-    ] = None
-    heights: Annotated[
-        bool, Field(description="Store heights above ground where the layout has them.")
-    ] = True
-    latitude: Annotated[
-        bool,
-        Field(
-            description="Add a band: the latitude of each pixel, worked out from CRS and transform, also to predict."
-        ),
-    ] = False
-    gsd: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            allow_inf_nan=False,
-            description="Ground sampling distance in meters of images whose files tell none.",
-        ),
-    ] = None
-    learn_unlabeled: Annotated[
-        bool, Field(description="Learn the ignored classes too; scores come with and without.")
-    ] = False
-    skip_bad: Annotated[
-        bool, Field(description="Drop samples with errors, and list them, instead of refusing.")
-    ] = False
-    seed: Annotated[int, Field(ge=0, description="Seed of the split.")] = 0
+    test: Groups | None = option(
+        None, "Groups of the test split, comma-separated, or none; default: 20% of the groups."
+    )
+    val: Groups | None = option(
+        None, "Groups of the validation split, or none; default: 15% of the remaining groups."
+    )
+    block: int | None = option(
+        None, "Block side in pixels; default: scene / 8, at most 4096.", "Split", ge=32
+    )
+    buffer: int | None = option(
+        None, "Unlabeled pixels between blocks of two splits; default: block / 16.", "Split", ge=0
+    )
+    heights: bool = option(True, "Store heights above ground where the layout has them.", "Data")
+    latitude: bool = option(
+        False, "Add a band with the latitude of each pixel; `predict` does the same.", "Data"
+    )
+    gsd: float | None = option(
+        None,
+        "Ground sampling distance in meters of images whose files have none; default: unknown.",
+        "Data",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    learn_unlabeled: bool = option(
+        False, "Train the ignored classes too; scores come with and without them.", "Data"
+    )
+    skip_bad: bool = option(False, "Drop samples with errors, instead of stopping.", "Data")
+    seed: int = option(0, "Seed of the split.", "Split", ge=0)
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class TrainingOptions:
-    """What to teach, by what recipe, and how long."""
+    """Network, recipe and duration of a training."""
 
     _: KW_ONLY
-    recipe: Annotated[
-        Literal["default", "classic"],
-        Field(
-            description="Named set of training settings; classic is the plain U-Net that all is measured against."
-        ),
-    ] = "default"
-    minutes: Annotated[
-        float | None, Field(gt=0, description="Wall time of a training loop (default 30).")
-    ] = None
-    epochs: Annotated[
-        int | None, Field(gt=0, description="Passes over the labeled pixels, instead of minutes.")
-    ] = None
-    steps: Annotated[
-        int | None, Field(gt=0, description="Optimizer steps, instead of minutes.")
-    ] = None
-    encoder: Annotated[
-        str, Field(description="Encoder: any timm model that gives feature maps.")
-    ] = ENCODER
-    decoder: Annotated[Decoder, Field(description="Decoder of the network.")] = "unet"
-    weights: Annotated[
-        str,
-        Field(
-            description="Encoder's first weights: auto (what is installed or timm finds), none, or a safetensors FILE."
-        ),
-    ] = "auto"
-    heads: Annotated[
-        Heads | None,
-        Field(description="One softmax over all classes, or one sigmoid mask a class (per-class)."),
-    ] = None
-    heights: Annotated[bool, Field(description="Learn the height above ground as well.")] = False
-    balance: Annotated[
-        float | None,
-        Field(
-            ge=0,
-            le=1,
-            description="Power of a class's pixels by which patches are drawn: 1 as they are, 0 all classes alike.",
-        ),
-    ] = None
-    loss: Annotated[Loss | None, Field(description="A term for pixels and one for regions.")] = None
-    class_weights: Annotated[
-        ClassWeights | None, Field(description="Weights of the classes in the term for pixels.")
-    ] = None
+    recipe: Literal["default", "classic"] = option(
+        "default", "Named set of training settings; classic is the plain U-Net baseline.", "Network"
+    )
+    minutes: float | None = option(None, "Minutes of training; default: 30.", gt=0)
+    epochs: int | None = option(None, "Epochs, instead of minutes.", "Schedule", gt=0)
+    steps: int | None = option(None, "Optimizer steps, instead of --minutes.", "Schedule", gt=0)
+    encoder: str = option(ENCODER, "Encoder: any timm model that returns feature maps.")
+    decoder: Decoder = option("unet", "Decoder of the network.", "Network")
+    weights: str = option(
+        "auto", "Initial encoder weights: auto (installed), none, or a safetensors file.", "Network"
+    )
+    heads: Heads | None = option(
+        None, "One softmax (default), or one sigmoid mask per class (multilabel).", "Network"
+    )
+    heights: bool = option(False, "Train a height above ground as well.", "Network")
+    balance: float | None = option(
+        None,
+        "Sampling by class: 1 in proportion to pixels, 0 equally; default: as the recipe.",
+        "Loss",
+        ge=0,
+        le=1,
+    )
+    loss: Loss | None = option(
+        None, "Pixel loss, and a region loss to add; default: as the recipe.", "Loss"
+    )
+    class_weights: ClassWeights | None = option(
+        None, "Class weights in the pixel loss; default: as the recipe.", "Loss"
+    )
     ignore_borders: Annotated[
         int | None,
         Field(
@@ -232,294 +206,254 @@ class TrainingOptions:
             description="Decay of a moving average of the weights, which is kept instead of the last: 0.995, say.",
         ),
     ] = None
-    classic_crops: Annotated[
-        str | None,
-        Field(
-            pattern=r"^(corner|grid):[1-9]\d*$",
-            description="Classic recipe: crops an image, from its corner (corner:9) or anywhere (grid:16, the default).",
-        ),
-    ] = None
+    classic_crops: str | None = option(
+        None,
+        "Classic recipe: crops per image, corner:N or grid:N (random); default: grid:16.",
+        "Schedule",
+        pattern=r"^(corner|grid):[1-9]\d*$",
+    )
 
     def __post_init__(self) -> None:
-        if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
-            raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
-        if self.classic_crops and self.recipe != "classic":
-            raise UsageError(
-                "--classic-crops is for the classic recipe", fix="Add --recipe classic"
-            )
-        if self.jitter and self.recipe == "classic":
-            raise UsageError("the classic recipe does not recolor", fix="Leave out --jitter")
+        classic = self.recipe == "classic"
         network = {
             "--encoder": self.encoder != ENCODER,
             "--decoder": self.decoder != "unet",
             "--weights": self.weights != "auto",
         }
-        if self.recipe == "classic" and any(network.values()):
-            given = next(flag for flag, other in network.items() if other)
-            raise UsageError(
-                "the classic recipe has a network of its own, from random weights",
-                fix=f"Leave out {given}",
+        given = next((flag for flag, other in network.items() if other), None)
+        if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
+            raise _conflict(
+                "More than one of --minutes, --epochs and --steps is given", "Give one of them"
+            )
+        if self.classic_crops and not classic:
+            raise _conflict("--classic-crops needs the classic recipe", "Add --recipe classic")
+        if self.jitter and classic:
+            raise _conflict("The classic recipe does not recolor", "Omit --jitter")
+        if classic and given:
+            raise _conflict(
+                "The classic recipe has a fixed network with random weights", f"Omit {given}"
             )
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class TrainOptions(TrainingOptions):
-    """Teach a network, and pack it into a model file."""
+    """Train a network, and pack it into a model file."""
 
-    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
+    EXAMPLE: ClassVar = "swath train dataset land.swath --minutes 30"
+
+    dataset: Annotated[PathLike, Field(description="Folder written by `prepare`.")]
     model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
     _: KW_ONLY
-    from_: Annotated[
-        PathLike | None,
-        Field(
-            description="Model to go on from: its encoder, decoder and weights, for classes and bands of the same names."
-        ),
-    ] = None
-    resume: Annotated[
-        bool, Field(description="Continue an interrupted training of this model file.")
-    ] = False
-    devices: Annotated[
-        int, Field(gt=0, description="Processes here, one a GPU (or a share of the CPU each).")
-    ] = 1
-    nodes: Annotated[
-        int, Field(gt=0, description="Machines that train together (SLURM, torchrun).")
-    ] = 1
-    accumulate: Annotated[int, Field(gt=0, description="Batches a step in each process.")] = 1
-    tensorboard: Annotated[
-        PathLike | None, Field(description="Folder for TensorBoard to read the curves from.")
-    ] = None
-    seed: Annotated[int, Field(ge=0, description="Seed of weights, patches and augmentation.")] = 0
-
-
-@dataclass(frozen=True, config=_FROZEN)
-class EvaluateOptions:
-    """Score a model on a split it has not seen, or a map that any tool made against a dataset or labels."""
-
-    model: Annotated[PathLike, Field(description="Model file, or a map: a raster of class codes.")]
-    dataset: Annotated[
-        PathLike,
-        Field(
-            description="Folder that `prepare` wrote; for a map, also a label raster or vector layer."
-        ),
-    ]
-    _: KW_ONLY
-    split: Annotated[Literal["train", "val", "test"], Field(description="Split to score.")] = "test"
-    report: Annotated[
-        PathLike | None, Field(description="Folder for a page with scores and pictures.")
-    ] = None
-    classes: Annotated[
-        PathLike | None,
-        Field(description="Class file, where labels are given instead of a dataset."),
-    ] = None
-    label_field: Annotated[
-        str | None, Field(description="Column of a vector layer of labels that holds the class.")
-    ] = None
-    precision: Annotated[
-        Literal["auto", "float32", "bf16", "int8"],
-        Field(description="Arithmetic of a model, as in `predict`."),
-    ] = "auto"
-    tta: Annotated[
-        Tta, Field(description="Test-time augmentation of a model, as in `predict`.")
-    ] = "none"
-    gsd: Annotated[
-        Gsd,
-        Field(description="Ground sampling distance of the images for a model, as in `predict`."),
-    ] = None
-
-
-@dataclass(frozen=True, config=_FROZEN)
-class CompareOptions:
-    """Score two models or maps on the same ground: which is better, by how much, and where they disagree."""
-
-    a: Annotated[PathLike, Field(description="Model file or map.")]
-    b: Annotated[PathLike, Field(description="The other model file or map.")]
-    dataset: Annotated[PathLike, Field(description="Folder that `prepare` wrote.")]
-    _: KW_ONLY
-    split: Annotated[Literal["train", "val", "test"], Field(description="Split to score.")] = "test"
-    report: Annotated[
-        PathLike | None, Field(description="Folder for a page with scores and pictures.")
-    ] = None
+    from_: PathLike | None = option(
+        None, "Model file to fine-tune, for classes and bands of the same names; default: none."
+    )
+    resume: bool = option(False, "Continue an interrupted training of this model file.")
+    devices: int = option(1, "Local processes: one per GPU, or CPU shares.", "Resources", gt=0)
+    nodes: int = option(1, "Machines that train together (SLURM, torchrun).", "Resources", gt=0)
+    accumulate: int = option(1, "Batches per optimizer step and process.", "Resources", gt=0)
+    tensorboard: PathLike | None = option(None, "Folder for TensorBoard logs.", "Output")
+    seed: int = option(0, "Seed of weights, patches and augmentation.", ge=0)
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class CrossvalidateOptions(TrainingOptions):
-    """Train and score on each part of the data in turn: every group judges a model that has not seen it."""
+    """Train and score on each part of a dataset in turn.
+
+    Each group is scored by a model that was trained without it.
+    """
+
+    EXAMPLE: ClassVar = "swath crossvalidate dataset folds --folds 5 --minutes 10"
 
     dataset: Annotated[
-        PathLike, Field(description="Folder that `prepare` wrote; its own split is not used.")
+        PathLike, Field(description="Folder written by `prepare`; its own split is not used.")
     ]
     folder: Annotated[PathLike, Field(description="Folder for the models and the result.")]
     _: KW_ONLY
-    folds: Annotated[int, Field(ge=2, description="Number of parts.")] = 5
-    seed: Annotated[int, Field(ge=0, description="Seed of the parts and of each training.")] = 0
+    folds: int = option(5, "Number of parts.", ge=2)
+    seed: int = option(0, "Seed of the parts and of each training.", ge=0)
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class EvaluateOptions:
+    """Score a model or a map on a split of a dataset.
+
+    A map, made by any tool, can also be scored against a label raster or vector layer.
+    """
+
+    EXAMPLE: ClassVar = "swath evaluate land.swath dataset --report report"
+
+    model: Annotated[PathLike, Field(description="Model file, or a map: a raster of class codes.")]
+    dataset: Annotated[
+        PathLike,
+        Field(description="Folder written by `prepare`; for a map, also labels: raster or layer."),
+    ]
+    _: KW_ONLY
+    split: Split = option("test", "Split to score.")
+    report: PathLike | None = option(None, "Folder for an HTML page; default: no page.")
+    classes: PathLike | None = option(
+        None, "Class file for labels that are given instead of a dataset; default: the map's."
+    )
+    label_field: str | None = option(
+        None,
+        "Column of a vector layer of labels with the class; default: the only one, or `class`.",
+    )
+    precision: Precision = option("auto", "Arithmetic of a model, as in `predict`.", "Network")
+    tta: Tta = option("none", "Test-time augmentation of a model, as in `predict`.")
+    gsd: Gsd = option(
+        None,
+        "Ground sampling distance of the images in meters, for a model, as in `predict`; default: "
+        "that of the files.",
+        "Network",
+    )
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class CompareOptions:
+    """Score two models or maps on the same split, with intervals.
+
+    The result has the difference of each score with its 95% interval, and where they disagree.
+    """
+
+    EXAMPLE: ClassVar = "swath compare old.swath new.swath dataset --report report"
+
+    a: Annotated[PathLike, Field(description="Model file or map.")]
+    b: Annotated[PathLike, Field(description="Other model file or map.")]
+    dataset: Annotated[PathLike, Field(description="Folder written by `prepare`.")]
+    _: KW_ONLY
+    split: Split = option("test", "Split to score.")
+    report: PathLike | None = option(None, "Folder for an HTML page; default: no page.")
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class SampleOptions:
-    """Draw points on a map for a person to check, more of them where classes are rare."""
+    """Draw points on a map for a person to label.
+
+    The sample is stratified: rare classes get more points than their share of the area.
+    """
+
+    EXAMPLE: ClassVar = "swath sample map.tif points.gpkg -n 300"
 
     map: Annotated[PathLike, Field(description="Map: a raster of class codes.")]
-    points: Annotated[PathLike, Field(description="Layer to write: a GeoPackage.")]
+    points: Annotated[PathLike, Field(description="GeoPackage to write.")]
     _: KW_ONLY
-    n: Annotated[int, Field(ge=2, description="Number of points.")] = 300
-    pixel: Annotated[
-        float | None, Field(gt=0, description="Side of a pixel in meters, for a map without CRS.")
-    ] = None
-    seed: Annotated[int, Field(ge=0, description="Seed of the draw.")] = 0
+    n: int = option(300, "Number of points.", ge=2)
+    pixel: float | None = option(None, "Pixel size in meters, for a map without CRS.", gt=0)
+    seed: int = option(0, "Seed of the sample.", ge=0)
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class AreaOptions:
-    """Say how many hectares of each class there are, corrected for the map's errors, and how sure that is."""
+    """Estimate the area of each class in hectares, with intervals.
+
+    The estimate corrects the mapped area for the errors of the map (Olofsson et al. 2014).
+    """
+
+    EXAMPLE: ClassVar = "swath area map.tif --reference points.gpkg"
 
     map: Annotated[PathLike, Field(description="Map: a raster of class codes.")]
     _: KW_ONLY
     reference: Annotated[
         PathLike,
-        Field(
-            description="Checked points (see `sample`), or a dataset whose labels were held out."
-        ),
+        Field(description="Labeled points of `sample`, or a dataset whose labels were held out."),
     ]
-    field: Annotated[
-        str, Field(description="Column of the points with what a person saw: a code or a name.")
-    ] = "reference"
-    split: Annotated[
-        Literal["train", "val", "test"], Field(description="Split of the dataset.")
-    ] = "test"
-    pixel: Annotated[
-        float | None, Field(gt=0, description="Side of a pixel in meters, for a map without CRS.")
-    ] = None
+    field: str = option("reference", "Column of the points with the class: a code or a name.")
+    split: Split = option("test", "Split of the dataset.")
+    pixel: float | None = option(None, "Pixel size in meters, for a map without CRS.", gt=0)
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class PredictOptions:
-    """Map an image of any size, or many."""
+    """Map one image of any size, or many."""
+
+    EXAMPLE: ClassVar = "swath predict land.swath scene.tif map.tif --confidence"
 
     model: Annotated[PathLike, Field(description="Model file.")]
     image: Annotated[
         PathLike | Sequence[PathLike],
         Field(
-            description="Image to map: any raster that GDAL opens, a STAC item; or many: a folder, a pattern in quotes, "
-            "a .txt file with one path a line."
+            description="Image to map: a raster that GDAL opens, or a STAC item. Many: a folder, "
+            "a quoted pattern, or a .txt file with one path a line."
         ),
     ]
     map: Annotated[
         PathLike | None,
         Field(
-            description="Map to write: a cloud-optimized GeoTIFF of class codes; for many, a folder."
+            description="Cloud-optimized GeoTIFF of class codes to write; for many, a folder. "
+            "Required, except that IMAGE is omitted with --stack."
         ),
     ] = None
     _: KW_ONLY
-    stack: Annotated[
-        PathLike | None,
-        Field(
-            description="Folder with the image's bands in separate files; IMAGE may then be left out."
-        ),
-    ] = None
-    band_order: Annotated[
-        Sequence[int] | None,
-        BeforeValidator(_split),
-        Field(description="The image's bands in the model's order, such as 4,3,2."),
-    ] = None
-    mosaic: Annotated[
-        bool,
-        Field(description="One map of all images; where they overlap, the first with data counts."),
-    ] = False
-    mask: Annotated[
-        Globs, Field(description="Rasters (clouds) whose non-zero pixels become nodata.")
-    ] = ()
-    regions: Annotated[
-        PathLike | None, Field(description="Polygon layer; nothing outside of it is mapped.")
-    ] = None
-    confidence: Annotated[bool, Field(description="Also write MAP_confidence.tif, in percent.")] = (
-        False
+    stack: PathLike | None = option(
+        None, "Folder with the image's bands in separate files; IMAGE is then omitted.", "Data"
     )
-    probabilities: Annotated[
-        bool, Field(description="Also write MAP_probabilities.tif, one band a class, in percent.")
-    ] = False
-    class_masks: Annotated[
-        bool,
-        Field(
-            description="Also write MAP_masks.tif, one band of 0 and 1 a class, by its threshold (per-class models)."
-        ),
-    ] = False
-    polygons: Annotated[
-        PathLike | None, Field(description="Also write polygons: *.gpkg or *.parquet.")
-    ] = None
-    min_area: Annotated[
-        float, Field(ge=0, description="Leave out polygons smaller than this, in m2.")
-    ] = 0.0
-    simplify: Annotated[
-        float,
-        Field(ge=0, description="Smooth polygons' outlines by about so many pixels; no gaps open."),
-    ] = 0.0
-    review: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Also write MAP_review.gpkg: so many regions where a person's look is worth most.",
-        ),
-    ] = 0
-    sieve: Annotated[
-        int,
-        Field(
-            ge=0, description="Give patches of fewer pixels than this to their largest neighbor."
-        ),
-    ] = 0
-    plan: Annotated[
-        bool, Field(description="Only say what it would take: tiles, memory, time, disk.")
-    ] = False
-    memory: Annotated[float, Field(gt=0, description="Memory that each worker may use, in GB.")] = (
-        2.0
+    band_order: Annotated[Sequence[int] | None, BeforeValidator(_split)] = option(
+        None,
+        "Bands of the image in the order of the model, such as 4,3,2; default: as in the file.",
+        "Data",
     )
-    engine: Annotated[
-        Literal["auto", "openvino", "onnxruntime", "cuda"],
-        Field(description="What runs the network; auto is the fastest here."),
-    ] = "auto"
-    precision: Annotated[
-        Literal["auto", "float32", "bf16", "int8"],
-        Field(
-            description="Arithmetic; auto is bf16 where the hardware has it, else float32. int8 needs `swath quantize` first."
-        ),
-    ] = "auto"
-    tta: Annotated[
-        Tta,
-        Field(
-            description="Test-time augmentation: average over each tile at three scales (scales, 3.1 times the work), "
-            "mirrored (flips, 4 times), or both (full, 12.5 times)."
-        ),
-    ] = "none"
-    gsd: Annotated[
-        Gsd,
-        Field(
-            description="Ground sampling distance of the image in meters, where its file tells none or a wrong one; none to "
-            "map its pixels as they are, whatever size the model knows things in."
-        ),
-    ] = None
-    threads: Annotated[
-        int, Field(ge=0, description="Threads of each worker; 0 for one a core.")
-    ] = 0
-    halo: Annotated[
-        int | None,
-        Field(ge=0, description="Pixels read around each tile; the model's own if absent."),
-    ] = None
-    workers: Annotated[
-        int | None,
-        Field(ge=1, description="Processes, or on a cluster actors, to share the tiles."),
-    ] = None
-    cluster: Annotated[
-        str | None, Field(description="Ray cluster to work on: auto, HOST:PORT or ray://HOST:PORT.")
-    ] = None
-    parts: Annotated[
-        PathLike | None, Field(description="Folder or URL for finished tiles; MAP.parts if absent.")
-    ] = None
-    keep_parts: Annotated[
-        bool, Field(description="Do not remove the finished tiles when the map is whole.")
-    ] = False
-    restart: Annotated[
-        bool,
-        Field(description="Throw the tiles of an unfinished run away instead of continuing it."),
-    ] = False
+    mosaic: bool = option(
+        False, "Write one map of all images; the first with data is used in overlaps.", "Data"
+    )
+    mask: Globs = option(
+        (),
+        "Raster (clouds) whose non-zero pixels become nodata; can be repeated; default: none.",
+        "Data",
+    )
+    regions: PathLike | None = option(None, "Polygon layer; only pixels inside are mapped.")
+    confidence: bool = option(False, "Also write MAP_confidence.tif, in percent.")
+    probabilities: bool = option(
+        False, "Also write MAP_probabilities.tif: a band per class, in percent.", "Output"
+    )
+    class_masks: bool = option(
+        False, "Also write MAP_masks.tif, a binary band per class (multilabel models).", "Output"
+    )
+    polygons: PathLike | None = option(None, "Also write polygons: *.gpkg or *.parquet.")
+    min_area: float = option(0.0, "Smallest polygon to write, in m2.", "Output", ge=0)
+    simplify: float = option(0.0, "Simplify outlines by pixels; no gaps.", "Output", ge=0)
+    review: int = option(
+        0, "Also write MAP_review.gpkg, with this number of regions to check.", "Output", ge=0
+    )
+    sieve: int = option(
+        0, "Merge patches of fewer pixels into their largest neighbor.", "Output", ge=0
+    )
+    plan: bool = option(False, "Print tiles, memory, time and disk space, and map nothing.")
+    memory: float = option(2.0, "Memory of each worker, in GB.", "Resources", gt=0)
+    engine: Literal["auto", "openvino", "onnxruntime", "cuda"] = option(
+        "auto", "Runtime of the network; auto is the fastest here.", "Network"
+    )
+    precision: Precision = option(
+        "auto",
+        "Arithmetic; auto is bf16 where the hardware has it, else float32; int8 needs `swath "
+        "quantize` first.",
+        "Network",
+    )
+    tta: Tta = option(
+        "none",
+        "Test-time augmentation: average over three scales (scales, 3.1 times the work), four "
+        "mirrored views (flips, 4 times), or both (full, 12.5 times).",
+    )
+    gsd: Gsd = option(
+        None,
+        "Ground sampling distance of the image in meters, overrides the file; none maps pixels as "
+        "they are; default: that of the file.",
+        "Data",
+    )
+    threads: int = option(0, "Threads of each worker; 0 is one per core.", "Resources", ge=0)
+    halo: int | None = option(
+        None, "Pixels read around each tile; default: as in the model.", "Network", ge=0
+    )
+    workers: int | None = option(
+        None,
+        "Processes, or actors of the cluster; default: 1, all of a cluster.",
+        "Resources",
+        ge=1,
+    )
+    cluster: str | None = option(
+        None, "Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: none.", "Resources"
+    )
+    parts: PathLike | None = option(None, "Tile folder or URL; default: MAP.parts.", "Resume")
+    keep_parts: bool = option(False, "Keep the finished tiles of a complete map.", "Resume")
+    restart: bool = option(False, "Discard the tiles of an interrupted run.", "Resume")
 
     @property
     def target(self) -> Path:
@@ -530,44 +464,55 @@ class PredictOptions:
         if self.map is None:
             if self.stack is None:
                 raise UsageError(
-                    "no MAP is given", fix="Say where to write it: swath predict MODEL IMAGE MAP"
+                    "No MAP is given",
+                    code="option-missing",
+                    fix="Name the file to write: swath predict MODEL IMAGE MAP",
                 )
             object.__setattr__(self, "map", self.image)
             object.__setattr__(self, "image", self.stack)
-        if self.polygons is not None and Path(self.polygons).suffix.lower() not in (
-            ".gpkg",
-            ".parquet",
-        ):
+        if self.polygons and Path(self.polygons).suffix.lower() not in (".gpkg", ".parquet"):
             raise UsageError(
-                "polygons are written as *.gpkg or *.parquet",
+                "The name of the polygon file has another ending than .gpkg and .parquet",
+                code="file-extension",
                 file=self.polygons,
-                fix="Give one of these names",
+                fix="Use one of these endings",
             )
-        if self.band_order is not None and (
-            self.stack is not None or min(self.band_order, default=0) < 1
-        ):
+        if self.band_order is not None and self.stack is not None:
+            raise _conflict("--band-order is for the bands of one file", "Omit --stack")
+        if self.band_order is not None and min(self.band_order, default=0) < 1:
             raise UsageError(
-                "--band-order counts the bands of one file from 1",
-                fix="Such as --band-order 4,3,2, without --stack",
+                "--band-order has a band number below 1",
+                code="option-value",
+                fix="Count bands from 1, such as --band-order 4,3,2",
             )
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class QuantizeOptions:
-    """Add a network in 8-bit numbers to a model file, for faster and slightly different maps."""
+    """Add an 8-bit network to a model file, for faster maps.
 
-    model: Annotated[PathLike, Field(description="Model file; it is written anew.")]
+    Maps in int8 differ slightly from those in float32.
+    """
+
+    EXAMPLE: ClassVar = "swath quantize land.swath dataset"
+
+    model: Annotated[PathLike, Field(description="Model file; it is overwritten.")]
     dataset: Annotated[
         PathLike,
-        Field(description="Folder that `prepare` wrote; its training split sets the ranges."),
+        Field(description="Folder written by `prepare`; its training split sets the ranges."),
     ]
     _: KW_ONLY
-    samples: Annotated[int, Field(gt=0, description="Windows of 512 pixels to look at.")] = 32
+    samples: int = option(32, "Calibration patches of 512 x 512 pixels.", gt=0)
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class ExportOptions:
-    """Write a model's network as plain ONNX, with what the QGIS plugin Deepness wants to know."""
+    """Write a network as plain ONNX, for QGIS Deepness and others.
+
+    The file has the metadata that the QGIS plugin Deepness reads.
+    """
+
+    EXAMPLE: ClassVar = "swath export land.swath land.onnx"
 
     model: Annotated[PathLike, Field(description="Model file.")]
     file: Annotated[PathLike, Field(description="ONNX file to write.")]
@@ -575,82 +520,66 @@ class ExportOptions:
 
 @dataclass(frozen=True, config=_FROZEN)
 class SubmitOptions:
-    """Map a folder of contest images, and zip the maps as the contest takes them."""
+    """Map a folder of contest images into a zip file to submit."""
+
+    EXAMPLE: ClassVar = "swath submit contest.swath Track1-Validate submission.zip"
 
     model: Annotated[PathLike, Field(description="Model file, trained on a contest dataset.")]
     images: Annotated[
-        PathLike,
-        Field(description="Folder with the contest's *_RGB.tif, or *_MSI.tif for eight bands."),
+        PathLike, Field(description="Folder with *_RGB.tif, or *_MSI.tif for eight bands.")
     ]
     archive: Annotated[PathLike, Field(description="Zip file to write.")]
     _: KW_ONLY
-    tta: Annotated[Tta, Field(description="Test-time augmentation, as in `predict`.")] = "none"
+    tta: Tta = option("none", "Test-time augmentation, as in `predict`.")
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class ViewOptions:
     """Show a map in the browser, over its image."""
 
-    map: Annotated[PathLike, Field(description="Map to look at, or any image.")]
-    image: Annotated[PathLike | None, Field(description="Image it was made from.")] = None
+    EXAMPLE: ClassVar = "swath view map.tif scene.tif"
+
+    map: Annotated[PathLike, Field(description="Map or any other raster.")]
+    image: Annotated[PathLike | None, Field(description="Image under the map.")] = None
     more: Annotated[Globs, Field(description="Further maps, images, confidences.")] = ()
     _: KW_ONLY
-    reference: Annotated[
-        PathLike | None, Field(description="Raster of labels, to compare with.")
-    ] = None
-    classes: Annotated[
-        PathLike | None,
-        Field(
-            description="Classes of the labels: the YAML list given to `prepare`, or the model; the map's own if absent."
-        ),
-    ] = None
-    port: Annotated[
-        int, Field(ge=0, le=65535, description="Port on this machine; 0 is any that is free.")
-    ] = 0
-    open: Annotated[
-        bool,
-        Field(
-            description="Open the browser, where there is a screen (--no-open: only say the address)."
-        ),
-    ] = True
+    reference: PathLike | None = option(None, "Raster of reference labels, to compare with.")
+    classes: PathLike | None = option(
+        None, "Classes of the labels: the YAML list of `prepare`, or a model; default: the map's."
+    )
+    port: int = option(0, "Port on this machine; 0 is any free port.", ge=0, le=65535)
+    open: bool = option(True, "Open the browser; --no-open prints the address only.")
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class ServeOptions:
-    """Serve maps to web maps, QGIS and browsers, and predict for them."""
+    """Serve maps to web maps, QGIS and browsers, and predict."""
+
+    EXAMPLE: ClassVar = "swath serve maps --jobs jobs --port 8321"
 
     paths: Annotated[
         Globs,
-        Field(min_length=1, description="Folders and files to serve; nothing else can be reached."),
+        Field(min_length=1, description="Folders and files to serve; others are not reachable."),
     ]
     _: KW_ONLY
-    host: Annotated[
-        str, Field(description="Address to listen on; any but this machine's own needs a token.")
-    ] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535, description="Port; 0 is any that is free.")] = 8321
-    jobs: Annotated[
-        PathLike | None,
-        Field(
-            description="Folder for predictions that clients ask for, with their uploads; without it there are none."
-        ),
-    ] = None
-    upload_mb: Annotated[int, Field(gt=0, description="Largest upload, in megabytes.")] = 1024
-    allow_origin: Annotated[
-        Groups, Field(description="Origins of web pages that may show the tiles, comma-separated.")
-    ] = ()
+    host: str = option("127.0.0.1", "Address to listen on; others than this need a token.")
+    port: int = option(8321, "Port; 0 is any free port.", ge=0, le=65535)
+    jobs: PathLike | None = option(None, "Folder for uploads and predictions; default: none.")
+    upload_mb: int = option(1024, "Largest upload, in MB.", gt=0)
+    allow_origin: Groups = option((), "Web origins that may load tiles, comma-separated.")
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class DemoOptions:
-    """Map the world: the whole way from labeled images to a map, on real data."""
+    """Map the world: from labeled images to a map, on real data."""
+
+    EXAMPLE: ClassVar = "swath demo swath-demo --view"
 
     folder: Annotated[PathLike, Field(description="Folder to work in.")] = "swath-demo"
     _: KW_ONLY
-    minutes: Annotated[float, Field(gt=0, description="Wall time of the training loop.")] = 7.0
-    steps: Annotated[
-        int | None, Field(gt=0, description="Optimizer steps, instead of minutes.")
-    ] = None
-    view: Annotated[bool, Field(description="Show the map in the browser at the end.")] = False
+    minutes: float = option(7.0, "Wall time of the training loop, in minutes.", gt=0)
+    steps: int | None = option(None, "Optimizer steps, instead of --minutes.", gt=0)
+    view: bool = option(False, "Show the map in the browser at the end.")
 
 
 O = TypeVar("O")
@@ -669,5 +598,13 @@ def make_options(kind: Callable[..., O], values: dict[str, Any]) -> O:
         names = [str(part) for part in first["loc"] if part in values]
         name = names[0] if names else str(first["loc"][0] if first["loc"] else "options")
         if first["type"] == "missing":
-            raise UsageError(f"{name.upper()} is missing", fix="See --help") from None
-        raise UsageError(f"option {name}: {first['msg']}", fix="See --help") from None
+            message, code = f"{name.upper()} is missing", "option-missing"
+        elif first["type"] == "unexpected_keyword_argument":
+            message, code = f"There is no option {name}", "option-unknown"
+        else:
+            message, code = f"Option {name}: {first['msg']}", "option-value"
+        raise UsageError(message, code=code, fix="See --help") from None
+
+
+def _conflict(message: str, fix: str) -> UsageError:
+    return UsageError(message, code="option-conflict", fix=fix)

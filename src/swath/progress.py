@@ -1,8 +1,8 @@
-"""Progress of long work, told to whoever listens.
+"""Progress of long work.
 
-The library never prints. Loops call `track` or `step`; a door (the command line, a server) installs
-a listener, and without one nothing happens. The listener lives in a context variable, so no
-function carries it as an argument.
+The library never prints. Loops call `track` or `task`; the command line or a server installs a
+listener, and without one nothing happens. The listener lives in a context variable, so no function
+has it as an argument.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ T = TypeVar("T")
 
 
 class Task(Protocol):
-    """One bar: told how far the work is."""
+    """One progress bar."""
 
     def advance(self, amount: float) -> None:
-        """Move on by `amount` units."""
+        """Advance by `amount` units."""
 
-    def tell(self, text: str) -> None:
+    def describe(self, text: str) -> None:
         """Show a short remark beside the bar, such as the present loss."""
 
 
 class Listener(Protocol):
-    """Whoever shows progress."""
+    """Shows progress."""
 
     def start(self, title: str, total: float, unit: str) -> Task:
         """Open a bar of `total` units."""
@@ -35,12 +35,14 @@ class Listener(Protocol):
         """Close the bar."""
 
 
-class _Silent:
-    def advance(self, amount: float) -> None:
-        pass
+class SilentTask:
+    """A bar that is not shown."""
 
-    def tell(self, text: str) -> None:
-        pass
+    def advance(self, amount: float) -> None:
+        """Do nothing."""
+
+    def describe(self, text: str) -> None:
+        """Do nothing."""
 
 
 _listener: ContextVar[Listener | None] = ContextVar("swath_progress", default=None)
@@ -61,7 +63,7 @@ def task(title: str, total: float, unit: str) -> Iterator[Task]:
     """Open a bar of `total` units (pixels, files, seconds) for the work inside the block."""
     listener = _listener.get()
     if listener is None:
-        yield _Silent()
+        yield SilentTask()
         return
     bar = listener.start(title, total, unit)
     try:

@@ -1,4 +1,4 @@
-"""Small words that every floor uses."""
+"""Types that all packages use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PathLike: TypeAlias = str | Path
 """A path as users give it."""
 
 Level: TypeAlias = Literal["error", "warning", "note"]
-"""How bad a finding is: errors stop `prepare`, warnings deserve a look, notes are facts."""
+"""Severity of a finding: errors stop `prepare`, warnings are to be checked, notes are facts."""
 
 SplitName: TypeAlias = Literal["train", "val", "test", "unlabeled"]
 """The part of a dataset that a sample belongs to."""
@@ -22,16 +22,15 @@ SplitName: TypeAlias = Literal["train", "val", "test", "unlabeled"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is noteworthy or wrong in a source folder.
+    """One noteworthy or wrong thing in a source folder.
 
     Attributes:
         level: error, warning or note.
-        code: a stable name of the kind of finding, such as `missing-mask`.
-        file: the file or folder it is about, as a path.
-        message: one sentence that says what was found.
-        fix: one sentence that says what to do.
-        sample: name of the sample it makes unusable, for `--skip-bad`; None where it concerns the
-            whole source.
+        code: stable name of the kind of finding, such as `missing-mask`.
+        file: path of the file or folder at fault.
+        message: what is wrong, one sentence.
+        fix: what to do about it, one sentence.
+        sample: name of the sample that cannot be used, for `--skip-bad`; None for the whole source.
     """
 
     level: Level
@@ -43,30 +42,18 @@ class Finding:
 
     @classmethod
     def of_error(cls, error: SwathError, file: PathLike, sample: str | None = None) -> Finding:
-        """Make the finding that says the same as an error; `file` is used where the error names none."""
+        """Make a finding from an error; `file` is used where the error has none."""
         message = as_sentence(error.message[:1].upper() + error.message[1:])
-        return cls(
-            "error",
-            error.code,
-            error.file or str(file),
-            message,
-            as_sentence(error.fix or "Look at the file"),
-            sample,
-        )
+        fix = as_sentence(error.fix or "Check the file")
+        return cls("error", error.code, error.file or str(file), message, fix, sample)
 
     def as_json(self) -> dict[str, str]:
-        """Return the five public fields, in the order of the contract."""
-        return {
-            "level": self.level,
-            "code": self.code,
-            "file": self.file,
-            "message": self.message,
-            "fix": self.fix,
-        }
+        """Return the five public fields, in the order of the JSON format."""
+        return {key: getattr(self, key) for key in ("level", "code", "file", "message", "fix")}
 
 
 class Result(BaseModel):
-    """What a verb returns: frozen, and with `model_dump(mode="json")` the object that `--json` prints."""
+    """Result of a command: frozen; `model_dump(mode="json")` is what `--json` prints."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
 
 import swath
+from swath.cli.command import Command, option_fields
 from swath.cli.main import COMMANDS, main
+from swath.options import Group, make_options
 from tests.make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_pairs, write_raster
 
 PROGRAM = (sys.executable, "-c", "from swath.cli.main import main; main()")
@@ -30,6 +34,13 @@ class Ran(NamedTuple):
     def json(self) -> dict[str, Any]:
         """The last line on stdout."""
         return json.loads(self.out.splitlines()[-1])
+
+    @property
+    def error(self) -> str:
+        """The code of the error on stderr, which is one unbroken paragraph."""
+        found = re.fullmatch(r"Error: [^\n]+ \[([a-z0-9-]+)\]\n", self.err)
+        assert found, self.err
+        return found[1]
 
 
 @pytest.fixture
@@ -88,8 +99,8 @@ def scene(tmp_path: Path) -> Path:
 def test_help_of_every_verb(run: Any, verb: str) -> None:
     ran = run(verb, "--help")
     assert ran.code == 0 and ran.err == ""
-    for flag in ("--json", "--config", "--quiet", "-q", "--verbose", "-v"):
-        assert flag in ran.out
+    common = "  --config FILE ,  --json ,  -q, --quiet ,  -v, --verbose ,  -h, --help "
+    assert all(flag in ran.out.split("Common:\n")[1] for flag in common.split(","))
     assert run(verb, "-h").out == ran.out
 
 
@@ -110,7 +121,7 @@ def test_help_of_every_verb(run: Any, verb: str) -> None:
     ],
 )
 def test_flags_of_the_contract(run: Any, verb: str, flags: str) -> None:
-    words = run(verb, "--help").out.replace(",", " ").replace("/", " ").split()
+    words = run(verb, "--help").out.replace(",", " ").replace("[no-]", "").split()
     assert [flag for flag in flags.split() if flag not in words] == []
 
 
@@ -127,25 +138,110 @@ def test_version(run: Any) -> None:
     assert run("--version") == Ran(0, f"swath {swath.__version__}\n", "")
 
 
+@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize("columns", [80, 100])
+def test_help_fits_the_terminal(
+    run: Any, monkeypatch: pytest.MonkeyPatch, verb: str, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = [line for words in ((verb, "-h"), ("-h",)) for line in run(*words).out.splitlines()]
+    assert columns - 12 < max(map(len, lines)) <= columns
+
+
+def test_help_lists_commands_by_stage(run: Any) -> None:
+    sections = run("--help").out.split("\n\n")
+    stages = {title: body for title, body in (s.split(":\n", 1) for s in sections[2:])}
+    found = {title: [line.split()[0] for line in stages[title].splitlines()] for title in stages}
+    del found["Options"]
+    assert found == {
+        "Data": ["inspect", "prepare"],
+        "Training": ["train", "crossvalidate", "quantize", "export"],
+        "Maps": ["predict", "submit", "view", "serve"],
+        "Accuracy and area": ["evaluate", "compare", "sample", "area"],
+        "Demo": ["demo"],
+    }
+    summaries = [line.strip() for body in list(stages.values())[1:] for line in body.splitlines()]
+    assert all(summary.endswith(".") for summary in summaries)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_help_begins_with_the_five_most_used_options(run: Any, verb: str) -> None:
+    removed = {"ignore_borders", "jitter", "average"}
+    fields = [f for f in option_fields(COMMANDS[verb].options) if not f.positional]
+    groups = [f.group for f in fields if f.name not in removed]
+    assert not groups or 1 <= groups.count("Options") <= 5
+    headings = re.findall(r"^(\w+):$", run(verb, "-h").out, re.M)
+    assert [h for h in ("Arguments", *get_args(Group), "Common", "Example") if h in headings] == (
+        headings
+    )
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_example_in_the_help_is_a_valid_command(
+    run: Any, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    monkeypatch.setattr(Command, "run", lambda self, values, **how: given.append((self, values)))
+    last = run(verb, "--help").out.splitlines()[-1]
+    program, *words = shlex.split(last)
+    assert program == "swath" and words[0] == verb and run(*words) == Ran(0, "", "")
+    command, values = given[0]
+    assert make_options(command.options, values)
+
+
+def complete(words: str) -> set[str]:
+    """Return what bash is offered for the last of these words, with nothing heavy imported."""
+    env = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    code = (
+        "import atexit, sys\natexit.register(lambda: sys.stderr.write(str({m} & set(sys.modules))))"
+    )
+    program = (sys.executable, "-c", f"{code.format(m=set(HEAVY))}\n{PROGRAM[2]}")
+    ran = spawn(env=env | {"_SWATH_COMPLETE": "complete_bash"}, program=program)
+    assert (ran.code, ran.err) == (0, "set()")
+    return set(ran.out.split())
+
+
+def test_completion_in_bash() -> None:
+    assert complete("swath pre") == {"predict", "prepare"}
+    assert complete("swath predict --engine ") == {"auto", "openvino", "onnxruntime", "cuda"}
+    assert complete("swath prepare s d --layout s") == {"scene"}
+    assert {"--skip-bad", "--no-skip-bad", "--seed"} <= complete("swath prepare --s") | {
+        *complete("swath prepare --no-s")
+    }
+
+
+def test_completion_is_shown(run: Any) -> None:
+    ran = run("--show-completion", "bash")
+    assert ran.code == 0 and "_SWATH_COMPLETE=complete_bash" in ran.out
+
+
+def test_no_command_prints_the_help_and_exits_2(run: Any) -> None:
+    assert run() == Ran(2, run("--help").out, "")
+
+
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "code", "name"),
     [
-        (["prepare"], "SOURCE"),
-        (["prepare", "s"], "DATASET"),
-        (["inspect", "s", "--wrong"], "--wrong"),
-        (["inspect", "s", "--layout", "maze"], "maze"),
-        (["prepare", "s", "d", "--seed", "x"], "--seed"),
-        (["prepare", "s", "d", "--seed", "-1"], "option seed"),
-        (["prepare", "s", "d", "--block", "2"], "option block"),
-        (["inspect", "s", "t"], "t"),
-        (["fly"], "fly"),
-        (["train", "d", "m", "--steps", "1", "--epochs", "1"], "more than one"),
+        (["prepare"], "option-missing", "SOURCE"),
+        (["prepare", "s"], "option-missing", "DATASET"),
+        (["inspect", "s", "--wrong"], "option-unknown", "--wrong"),
+        (["inspect", "s", "--layout", "maze"], "option-value", "maze"),
+        (["inspect", "s", "--layout"], "option-value", "--layout"),
+        (["prepare", "s", "d", "--seed", "x"], "option-value", "--seed"),
+        (["prepare", "s", "d", "--seed", "-1"], "option-value", "seed"),
+        (["prepare", "s", "d", "--block", "2"], "option-value", "block"),
+        (["inspect", "s", "t"], "usage", "t"),
+        (["prepare", "s", "d", "--images", "a", "b"], "usage", "Repeat a flag"),
+        (["fly"], "usage", "fly"),
+        (["train", "d", "m", "--steps", "1", "--epochs", "1"], "option-conflict", "--epochs"),
     ],
 )
-def test_usage_errors_exit_2(run: Any, words: list[str], message: str) -> None:
+def test_usage_errors_exit_2(run: Any, words: list[str], code: str, name: str) -> None:
     ran = run(*words)
-    assert ran.code == 2 and ran.out == ""
-    assert message in ran.err and "Traceback" not in ran.err
+    assert (ran.code, ran.out, ran.error) == (2, "", code) and name in ran.err
+    as_json = run(*words, "--json")
+    if words[-1] != "--layout":  # which takes --json for its value
+        assert as_json.code == 2 and as_json.json["error"]["code"] == code
 
 
 # Exit codes, JSON and error paragraphs
@@ -195,9 +291,7 @@ def test_prepare_refuses_in_one_paragraph(run: Any, source: Path, tmp_path: Path
     (source / "masks" / "b.png").unlink()
     ran = run("prepare", source, tmp_path / "d")
     assert ran.code == 1 and ran.out == ""
-    assert (
-        ran.err.startswith(f"Error: {source / 'images' / 'b.tif'}: ") and ran.err.count("\n") == 1
-    )
+    assert ran.err.startswith(f"Error: {source / 'images' / 'b.tif'}: ") and ran.error
     assert "--unlabeled" in ran.err
     skipped = run("prepare", source, tmp_path / "d", "--skip-bad", "--json")
     assert skipped.code == 0 and skipped.json["skipped"] == ["b"]
@@ -205,12 +299,45 @@ def test_prepare_refuses_in_one_paragraph(run: Any, source: Path, tmp_path: Path
 
 
 def test_no_such_folder_exits_1(run: Any, tmp_path: Path) -> None:
-    ran = run("prepare", tmp_path / "nowhere", tmp_path / "d")
-    assert ran == Ran(
-        1, "", f"Error: {tmp_path / 'nowhere'}: there is no such folder. Check the path.\n"
-    )
-    seen = run("inspect", tmp_path / "nowhere", "--json")
-    assert seen.code == 1 and seen.json["findings"][0]["file"] == str(tmp_path / "nowhere")
+    nowhere = tmp_path / "nowhere"
+    ran = run("prepare", nowhere, tmp_path / "d")
+    assert (ran.code, ran.out) == (1, "") and ran.error and str(nowhere) in ran.err
+    as_json = run("prepare", nowhere, tmp_path / "d", "--json")
+    error = as_json.json["error"]
+    assert as_json.code == 1 and as_json.err == ran.err and as_json.out.count("\n") == 1
+    assert list(error) == ["code", "message", "file", "fix"]
+    assert (error["code"], error["file"]) == (ran.error, str(nowhere))
+    assert error["message"] in ran.err and error["fix"] in ran.err
+    seen = run("inspect", nowhere, "--json")
+    assert seen.code == 1 and seen.json["findings"][0]["file"] == str(nowhere)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "out-of-memory"),
+        (OSError(28, "No space left on device"), "system-refuses"),
+        (ModuleNotFoundError("No module named 'lightning'", name="lightning"), "package-missing"),
+        (ZeroDivisionError("division by zero"), "unexpected"),
+    ],
+)
+def test_every_exception_becomes_an_error_with_a_code(
+    run: Any, source: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    def fail(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("swath.commands.inspect.inspect", fail)
+    ran = run("inspect", source, "--json")
+    assert (ran.code, ran.error, ran.json["error"]["code"]) == (1, code, code)
+
+
+def test_an_interruption_exits_130(run: Any, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("swath.commands.inspect.inspect", interrupt)
+    assert run("inspect", source) == Ran(130, "", "Interrupted.\n")
 
 
 def test_arguments_may_come_from_the_configuration(run: Any, source: Path, tmp_path: Path) -> None:
@@ -226,13 +353,13 @@ def test_a_bug_is_one_paragraph_and_a_traceback_only_if_asked(
     monkeypatch.setattr("swath.commands.inspect.survey_of", lambda _: 1 / 0)
     quiet, loud = run("inspect", source), run("inspect", source, "-v")
     assert quiet.code == loud.code == 1 and "ZeroDivisionError" in quiet.err
-    assert quiet.err.count("\n") == 1 and "Traceback" in loud.err
+    assert quiet.error == "unexpected" and "Traceback" in loud.err
 
 
 def test_unknown_group_exits_2(run: Any, source: Path, tmp_path: Path) -> None:
     ran = run("prepare", source, tmp_path / "d", "--test", "z")
-    assert ran.code == 2 and ran.out == ""
-    assert ran.err == "Error: --test: there is no group 'z'. The groups are: a, b, c, d.\n"
+    assert (ran.code, ran.out) == (2, "") and ran.error
+    assert "'z'" in ran.err and "a, b, c, d" in ran.err
 
 
 def test_quiet_says_nothing_but_errors_and_json(run: Any, source: Path, tmp_path: Path) -> None:
@@ -300,29 +427,32 @@ def test_config_holds_options_and_flags_win(run: Any, source: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code"),
     [
-        ("color: 1", "there is no option 'color'. Options are: source, dataset"),
-        ("- 1", "not a mapping"),
-        ("a: [", "cannot be read"),
-        ("seed: many", "option seed"),
-        ("layout: maze", "option layout"),
-        (None, "cannot be read"),
+        ("color: 1", "option-unknown"),
+        ("- 1", "config-not-a-mapping"),
+        ("a: [", "config-unreadable"),
+        ("seed: many", "option-value"),
+        ("layout: maze", "option-value"),
+        (None, "config-unreadable"),
     ],
 )
 def test_wrong_config_exits_2(
-    run: Any, source: Path, tmp_path: Path, text: str | None, message: str
+    run: Any, source: Path, tmp_path: Path, text: str | None, code: str
 ) -> None:
     config = tmp_path / "options.yaml"
     if text is not None:
         config.write_text(text, encoding="utf-8")
     ran = run("prepare", source, tmp_path / "d", "--config", config)
-    assert (
-        ran.code == 2
-        and message in ran.err
-        and ran.err.startswith("Error: ")
-        and "Traceback" not in ran.err
-    )
+    assert (ran.code, ran.out, ran.error) == (2, "", code)
+    assert code != "option-unknown" or "color" in ran.err and "source, dataset" in ran.err
+
+
+def test_a_configuration_names_options_as_flags_do(run: Any, tmp_path: Path) -> None:
+    for word in ("from", "from_"):
+        (tmp_path / "c.yaml").write_text(f"{word}: m.swath\nsteps: 1\nepochs: 1\n")
+        ran = run("train", "d", "m", "--config", tmp_path / "c.yaml")
+        assert ran.error == "option-conflict"
 
 
 def test_empty_config(run: Any, source: Path, tmp_path: Path) -> None:
@@ -333,66 +463,15 @@ def test_empty_config(run: Any, source: Path, tmp_path: Path) -> None:
 # Options of several values
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("S D --images a b --json", "S D --images a --images b --json"),
-        ("--images a b --labels l S D", "--images a --images b --labels l S D"),
-        ("S --images a b D", "S --images a --images b D"),
-        ("--images a b S D", "--images a --images b S D"),
-        ("--images a b S D --json", "--images a --images b S D --json"),
-        ("--mask m n o --images a b S D", "--mask m --mask n --mask o --images a --images b S D"),
-        ("--images a S", "--images a S"),
-        ("S D --images a --mask m n --images b", "S D --images a --mask m --mask n --images b"),
-        ("--images=a S D", "--images=a S D"),
-        ("S D --test A --skip-bad --images a b", "S D --test A --skip-bad --images a --images b"),
-        ("--skip-bad S D --images a b", "--skip-bad S D --images a --images b"),
-        ("S D -q --images a b", "S D -q --images a --images b"),
-    ],
-)
-def test_lists_spread(words: str, expected: str) -> None:
-    assert COMMANDS["prepare"].spread(words.split()) == expected.split()
-
-
-def test_images_as_the_shell_gives_them(run: Any, scene: Path, tmp_path: Path) -> None:
-    one = run("inspect", scene, "--images", "b1.tif", "b2.tif", "--labels", "labels.gpkg", "--json")
+def test_images_by_repeated_flags_or_a_pattern(run: Any, scene: Path, tmp_path: Path) -> None:
+    labels = ("--labels", "labels.gpkg", "--json")
+    one = run("inspect", scene, "--images", "b1.tif", "--images", "b2.tif", *labels)
     assert one.code == 0 and one.json["layout"] == "scene"
     assert one.json["bands"] == ["b1", "b2"]
-    assert (
-        run("inspect", scene, "--images", "b*.tif", "--labels", "labels.gpkg", "--json").json
-        == one.json
-    )
-    assert (
-        run(
-            "inspect", "--json", "--labels", "labels.gpkg", "--images", "b1.tif", "b2.tif", scene
-        ).json
-        == one.json
-    )
-    assert (
-        run(
-            "inspect",
-            "--labels",
-            "labels.gpkg",
-            "--images",
-            "b1.tif",
-            "--images",
-            "b2.tif",
-            "--json",
-            scene,
-        ).json
-        == one.json
-    )
-    prepared = run(
-        "prepare",
-        scene,
-        tmp_path / "d",
-        "--labels",
-        "labels.gpkg",
-        "--images",
-        scene / "b1.tif",
-        scene / "b2.tif",
-        "--json",
-    )
+    assert run("inspect", scene, "--images", "b*.tif", *labels).json == one.json
+    assert run("inspect", *labels, "--images", "b*.tif", scene).json == one.json
+    paths = ("--images", scene / "b1.tif", "--images", scene / "b2.tif")
+    prepared = run("prepare", scene, tmp_path / "d", *paths, *labels)
     assert prepared.code == 0 and prepared.json["images"] == 1
 
 
@@ -418,7 +497,7 @@ def test_errors_are_one_unbroken_paragraph(source: Path, tmp_path: Path) -> None
     deep = tmp_path / "a folder with a long name" / "and another one with a long name" / "nowhere"
     for width in ("20", "80"):
         ran = spawn("prepare", deep, tmp_path / "d", env={"COLUMNS": width})
-        assert ran == Ran(1, "", f"Error: {deep}: there is no such folder. Check the path.\n")
+        assert (ran.code, ran.out) == (1, "") and ran.error and str(deep) in ran.err
     usage = spawn(
         "prepare",
         source,
@@ -427,16 +506,13 @@ def test_errors_are_one_unbroken_paragraph(source: Path, tmp_path: Path) -> None
         "a group that is nowhere to be found",
         env={"COLUMNS": "20"},
     )
-    assert usage.code in (1, 2) and "Traceback" not in usage.err
+    assert usage.code == 2 and usage.error
 
 
 def test_a_damaged_file_is_one_paragraph_too(source: Path, tmp_path: Path) -> None:
     truncate(source / "images" / "a.tif")
     ran = spawn("prepare", source, tmp_path / "d", env={"COLUMNS": "20"})
-    assert (
-        ran.code == 1 and "Traceback" not in ran.err and str(source / "images" / "a.tif") in ran.err
-    )
-    assert ran.err.count("\n") == 1
+    assert ran.code == 1 and ran.error and str(source / "images" / "a.tif") in ran.err
 
 
 def test_unicode_where_the_locale_is_plain(tmp_path: Path) -> None:

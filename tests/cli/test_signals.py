@@ -7,6 +7,7 @@ import pytest
 
 from swath.cli.signals import terminate_as_interrupt
 from swath.errors import JobError
+from tests.errors import fails
 
 
 def raised_by(how, error):
@@ -32,8 +33,8 @@ def test_what_an_interruption_brings_about_is_an_interruption(how):
     before = signal.getsignal(how)
     with pytest.raises(KeyboardInterrupt):
         raised_by(how, ImportError("initialization failed"))
-    with pytest.raises(JobError, match="--resume"):
-        raised_by(how, JobError("training was interrupted", fix="--resume"))
+    with fails("interrupted", JobError):
+        raised_by(how, JobError("Training was interrupted", code="interrupted", fix="--resume"))
     with pytest.raises(KeyboardInterrupt), terminate_as_interrupt():
         os.kill(os.getpid(), how)
     assert signal.getsignal(how) is before

@@ -138,7 +138,7 @@ def test_the_command_serves_until_it_is_ended(tmp_path, stop):
 
 
 def test_the_demo_says_how_to_look_at_its_map():
-    from swath.cli.demo import COMMAND
+    from swath.cli import summaries
 
     words = ["swath", "view", "my demo/m.tif"]
     result = demo.DemoResult(
@@ -151,4 +151,4 @@ def test_the_demo_says_how_to_look_at_its_map():
         training_seconds=1,
         view=words,
     )
-    assert COMMAND.summarize(result).endswith("Look at it: swath view 'my demo/m.tif'")
+    assert summaries.demo(result).endswith("Open the viewer: swath view 'my demo/m.tif'")

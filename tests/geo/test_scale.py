@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
 import swath
-from swath.cli.predict import COMMAND
+from swath.cli import summaries
 from swath.commands.evaluate import _command
 from swath.data.dataset import Dataset
 from swath.errors import JobError, UsageError
@@ -372,9 +372,9 @@ def test_the_user_knows_better(
         all((codes[n] == codes["shrunk"]).all() for n in ("told", "text"))
         and (codes["shrunk"] != codes["plain"]).any()
     )
-    assert "seen at scale 1/2" in COMMAND.summarize(
+    assert "seen at scale 1/2" in summaries.predict(
         made["told"]
-    ) and "scale" not in COMMAND.summarize(made["plain"])
+    ) and "scale" not in summaries.predict(made["plain"])
     assert not caplog.records
     for gsd in (-1, "0", "inf", "ten"):
         with pytest.raises(UsageError, match="gsd"):
@@ -419,15 +419,15 @@ def test_a_plan_states_the_scale_and_what_it_costs(by_hand: Path, tmp_path: Path
     both = swath.predict(by_hand, tmp_path / "in", tmp_path / "out", plan=True, threads=1)
     assert (both.zooms, both.plan.zoom, both.plan.cost) == ([0.5, 2.0], 0.5, 0.25)
     assert (
-        "scale     1/2, at which the network knows the ground; 0.25 pixels through"
-        in COMMAND.summarize(both)
+        "scale     1/2, the ground sampling distance of the model; 0.25 pixels through"
+        in summaries.predict(both)
     )
     full = swath.predict(
         by_hand, tmp_path / "in" / "a.tif", tmp_path / "m.tif", plan=True, threads=1, tta="full"
     )
-    assert "12 looks at each tile, 12.5 times" in COMMAND.summarize(
+    assert "12 views of each tile, 12.5 times" in summaries.predict(
         full
-    ) and "; 50 pixels" in COMMAND.summarize(full)
+    ) and "; 50 pixels" in summaries.predict(full)
     assert (
         swath.predict(
             by_hand, tmp_path / "in" / "a.tif", tmp_path / "m.tif", plan=True, gsd="none"

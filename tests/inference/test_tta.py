@@ -372,7 +372,7 @@ def test_parts_of_another_augmentation_are_refused(by_hand, tmp_path, monkeypatc
 
 
 def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
-    from swath.cli.predict import COMMAND
+    from swath.cli import summaries
 
     image = write_raster(tmp_path / "i.tif", noise(3, 400, 400))
     plans = {k: swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta=k) for k in VIEWS}
@@ -382,8 +382,8 @@ def test_a_plan_states_what_augmentation_costs(by_hand, tmp_path):
         "flips": ("flips", 4, 4, 0),
         "full": ("full", 12, 12.5, 64),
     }
-    assert "12 looks at each tile, 12.5 times the work" in COMMAND.summarize(plans["full"])
-    assert "tta" not in COMMAND.summarize(plans["none"])
+    assert "12 views of each tile, 12.5 times the work" in summaries.predict(plans["full"])
+    assert "tta" not in summaries.predict(plans["none"])
     assert plans["full"].plan.read == (512, 512)
     assert (
         swath.predict(by_hand, image, tmp_path / "m.tif", plan=True, tta="full", halo=65).plan.halo

@@ -135,7 +135,7 @@ def test_a_worker_ends_with_the_server(tmp_path):
         sys.executable,
         "-c",
         "import swath.cli.worker as w, threading, time; "
-        "threading.Thread(target=w._leave_with_the_server, daemon=True).start(); time.sleep(60)",
+        "threading.Thread(target=w._exit_with_server, daemon=True).start(); time.sleep(60)",
     ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     process.stdin.close()

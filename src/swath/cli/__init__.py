@@ -1,1 +1,1 @@
-"""The command line: one verb a file, all of the same shape."""
+"""The command line: parsing, help, progress bars and text of results."""

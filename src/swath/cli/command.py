@@ -1,4 +1,4 @@
-"""How an options object becomes a command: arguments, flags, `--config`, `--json`, `-q`, `-v` and exit codes."""
+"""Make commands from options: arguments, flags, help, `--config`, `--json`, exit codes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ import re
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
+from typer.core import TyperCommand, TyperGroup
 
 from swath.cli.signals import terminate_as_interrupt
-from swath.errors import SwathError, UsageError, job_error_of
-from swath.options import Many, make_options
+from swath.errors import JobError, SwathError, UsageError, job_error_of, out_of_memory
+from swath.options import Group, Many, make_options
 
-_SWITCHES = {"--json", "--quiet", "--verbose", "--help", "-h", "-q", "-v", "-qv", "-vq"}
-"""Flags of every verb that take no value."""
+SERVE_PACKAGES = "titiler uvicorn fastapi starlette rio_tiler prometheus_client h11 anyio".split()
+"""Packages of the extra `serve`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A verb of the program.
+    """A command of the program.
 
     Attributes:
-        options: its options class; `TrainOptions` makes `swath train`, and its docstring is the
-            help.
-        summarize: turns the verb's result into text for people.
+        stage: heading under which `swath --help` lists it.
+        options: its options class; `TrainOptions` makes `swath train`, its docstring is the help.
+        summarize: turns the result into text for people.
         ok: whether a result means success (exit 0) or not (exit 1).
-        wait: what to do after the result is printed, for verbs that leave something running.
+        wait: called after the result is printed, by commands that leave something running.
     """
 
+    stage: str
     options: type
     summarize: Callable[[Any], str]
     ok: Callable[[Any], bool] = lambda _: True
@@ -45,7 +47,7 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The verb."""
+        """The word after `swath`."""
         return self.options.__name__.removesuffix("Options").lower()
 
     def add_to(self, app: typer.Typer) -> None:
@@ -55,61 +57,44 @@ class Command:
             how = {key: given.pop(key) for key in ("config", "as_json", "quiet", "verbose")}
             self.run({key: value for key, value in given.items() if value not in (None, [])}, **how)
 
-        parameters = [_parameter(field) for field in _fields(self.options)] + _COMMON
+        parameters = [_parameter(field) for field in option_fields(self.options)] + _COMMON
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        app.command(self.name, help=inspect.getdoc(self.options))(run)
+        app.command(
+            self.name,
+            cls=_GroupedHelp,
+            help=inspect.getdoc(self.options),
+            epilog=self.options.EXAMPLE,  # type: ignore[attr-defined]
+            rich_help_panel=self.stage,
+        )(run)
 
     def run(
         self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool
     ) -> None:
-        """Run the verb, print its result, and leave with an exit code where that is not 0."""
+        """Run the command, print its result, and exit with a code where that is not 0."""
         from swath.cli.progress_bar import ProgressBars
         from swath.progress import listen
 
         logging.basicConfig(
             level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
         )
-        logging.getLogger("rasterio").setLevel(
-            logging.CRITICAL
-        )  # what GDAL says comes as an error of ours
+        # GDAL's messages are part of our own errors
+        logging.getLogger("rasterio").setLevel(logging.CRITICAL)
         try:
             with terminate_as_interrupt():
                 read = _read_config(config, self.options) if config else {}
-                as_json, quiet, verbose = (
-                    bool(read.pop(key, False)) or flag
-                    for key, flag in (("json", as_json), ("quiet", quiet), ("verbose", verbose))
-                )
-                level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
-                logging.getLogger("swath").setLevel(level)
+                as_json |= bool(read.pop("json", False))
+                quiet |= bool(read.pop("quiet", False))
+                verbose |= bool(read.pop("verbose", False))
+                silent = logging.ERROR if quiet else logging.WARNING
+                logging.getLogger("swath").setLevel(logging.INFO if verbose else silent)
                 values = read | values
                 make_options(self.options, values)
-                verb = getattr(import_module(f"swath.commands.{self.name}"), self.name)
+                function = getattr(import_module(f"swath.commands.{self.name}"), self.name)
                 with listen(ProgressBars(quiet)):
-                    result = verb(**values)
-        except SwathError as error:
-            fail(error)
-        except ModuleNotFoundError as error:
-            fail(
-                SwathError(
-                    f"this needs the package {error.name}",
-                    fix=f'Run `pip install "swath[{_extra(error.name)}]"`',
-                )
-            )
-        except (
-            OSError
-        ) as error:  # while libraries are imported: torch looks for a folder for temporary files
-            fail(job_error_of(error))
-        except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback unasked
-            if verbose:
-                traceback.print_exc()
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            fail(
-                SwathError(
-                    f"swath {self.name} failed unexpectedly ({reason})",
-                    fix="Please report it; -v shows where",
-                )
-            )
+                    result = function(**values)
+        except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
+            fail(_as_swath_error(error, self.name, verbose), as_json)
         if as_json:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
@@ -119,83 +104,66 @@ class Command:
         if not self.ok(result):
             raise SystemExit(1)
 
-    def spread(self, words: Sequence[str]) -> list[str]:
-        """Repeat the flag before each value of a list option, so that `--images a.tif b.tif` is understood.
 
-        Such an option takes all words up to the next flag, except those that the command's
-        arguments still lack.
-        """
-        fields = _fields(self.options)
-        lists = {f.flag for f in fields if f.many and not f.positional}
-        switches = {
-            flag for f in fields if f.plain is bool for flag in f.declaration.split("/")
-        } | _SWITCHES
-        lacking = sum(f.positional and f.required for f in fields)
-        runs: list[tuple[str | None, list[str]]] = [(None, [])]
-        value_next = False
-        for word in words:
-            if word in lists and not value_next:
-                runs.append((word, []))
-                continue
-            if word.startswith("-") and not value_next:
-                runs.append((None, []))
-                value_next = word not in switches and "=" not in word
-            elif runs[-1][0] is None:
-                lacking -= not value_next
-                value_next = False
-            runs[-1][1].append(word)
-        for i, (flag, values) in reversed(list(enumerate(runs))):
-            if flag and lacking > 0:
-                keep = max(1, len(values) - lacking)
-                lacking -= len(values) - keep
-                runs[i : i + 1] = [(flag, values[:keep]), (None, values[keep:])]
-        out: list[str] = []
-        for flag, values in runs:
-            out += (
-                [piece for value in values for piece in (flag, value)] or [flag] if flag else values
-            )
-        return out
-
-
-def _extra(package: str | None) -> str:
-    """Return the extras that bring a package."""
-    serving = {
-        "titiler",
-        "uvicorn",
-        "fastapi",
-        "starlette",
-        "rio_tiler",
-        "prometheus_client",
-        "h11",
-        "anyio",
-    }
-    return "serve" if (package or "").split(".")[0] in serving else "train,report"
+def _as_swath_error(error: Exception, name: str, verbose: bool) -> SwathError:
+    if isinstance(error, SwathError):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        serving = (error.name or "").split(".")[0] in SERVE_PACKAGES
+        return JobError(
+            f"The package {error.name} is missing",
+            code="package-missing",
+            fix=f'Run `pip install "swath[{"serve" if serving else "train,report"}]"`',
+        )
+    if isinstance(error, MemoryError):
+        return out_of_memory()
+    if isinstance(error, OSError):  # also in imports: torch needs a folder for temporary files
+        return job_error_of(error)
+    if verbose:
+        traceback.print_exception(error)
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return SwathError(
+        f"The command {name} failed unexpectedly ({reason})",
+        code="unexpected",
+        fix="Please report it; -v shows the traceback",
+    )
 
 
 def _plain(text: str) -> str:
-    """Take out what would command a terminal: names of files and classes may be a stranger's."""
+    """Replace control characters: names of files and classes can come from strangers."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", text)
 
 
-def fail(error: SwathError) -> typing.NoReturn:
-    """Say what went wrong in one paragraph that no terminal's width breaks, and leave."""
-    sys.stderr.write("Error: " + _plain(" ".join(str(error).split("\n"))) + "\n")
+def fail(error: SwathError, as_json: bool = False) -> typing.NoReturn:
+    """Print an error as one unbroken paragraph on stderr, or also as JSON on stdout, and exit."""
+    text = " ".join(f"{error} [{error.code}]".split("\n"))
+    sys.stderr.write(f"Error: {_plain(text)}\n")
+    if as_json:
+        fields = {key: getattr(error, key) for key in ("code", "message", "file", "fix")}
+        sys.stdout.write(json.dumps({"error": fields}) + "\n")
+        sys.stdout.flush()
     raise SystemExit(error.exit_code) from None
 
 
 @dataclasses.dataclass(frozen=True)
-class _Field:
-    """One field of an options class, as the command line sees it."""
+class OptionField:
+    """One field of an options class, as the command line sees it.
+
+    Attributes:
+        name: of the field.
+        plain: type without None.
+        info: description, default and group.
+        positional: whether it is an argument.
+    """
 
     name: str
     plain: Any
-    notes: tuple[Any, ...]
-    default: Any
+    info: FieldInfo
     positional: bool
 
     @property
     def flag(self) -> str:
-        """The word on the command line: two dashes and the name, one where that is a letter; `from_` stands for `from`."""
+        """The flag: `--name`, or `-n` where the name is one letter; `from_` stands for `from`."""
         word = self.name.rstrip("_").replace("_", "-")
         return f"--{word}" if len(word) > 1 else f"-{word}"
 
@@ -205,67 +173,86 @@ class _Field:
         return f"{self.flag}/--no-{self.flag[2:]}" if self.plain is bool else self.flag
 
     @property
-    def many(self) -> bool:
-        return any(isinstance(note, Many) for note in self.notes)
-
-    @property
-    def required(self) -> bool:
-        return self.default is dataclasses.MISSING
-
-    @property
     def help(self) -> str:
-        text = next(
-            (n.description for n in self.notes if isinstance(n, FieldInfo) and n.description), ""
-        )
-        tells = isinstance(self.default, (str, int, float)) and not isinstance(self.default, bool)
-        return f"{text} [default: {self.default}]" if tells else text
+        """The description, and the default if it is a number or a word."""
+        default = self.info.default
+        if default is True or (isinstance(default, (str, int, float)) and default is not False):
+            shown = "on" if default is True else default
+            return f"{self.info.description} [default: {shown}]"
+        required = self.info.is_required() and not self.positional
+        return f"{self.info.description}{' [required]' if required else ''}"
+
+    @property
+    def group(self) -> str:
+        """Heading in `--help`."""
+        extra = self.info.json_schema_extra
+        return str(extra["group"]) if isinstance(extra, dict) else "Options"
+
+    @property
+    def many(self) -> bool:
+        """Whether it takes several values."""
+        return any(isinstance(note, Many) for note in self.info.metadata)
+
+    @property
+    def metavar(self) -> str:
+        """Placeholder of the value in `--help`."""
+        if self.positional:
+            word = self.name.upper() + ("..." if self.many else "")
+            return word if self.info.is_required() else f"[{word}]"
+        if get_origin(self.plain) is Literal:
+            return "|".join(get_args(self.plain))
+        if self.many or Path in get_args(self.plain):
+            return "PATH"
+        return {bool: "", int: "N", float: "X", str: "TEXT"}.get(self.plain, "VALUE")
 
     @property
     def parsed_as(self) -> Any:
-        """Numbers and choices are checked where they are typed, all else is text for the options object."""
+        """Type for typer: numbers and choices are checked there, all else by the options object."""
         if self.many:
             return list[str]
-        return (
-            self.plain
-            if self.plain in (bool, int, float) or get_origin(self.plain) is Literal
-            else str
-        )
+        known = self.plain in (bool, int, float) or get_origin(self.plain) is Literal
+        return self.plain if known else str
 
 
-def _fields(options: type) -> list[_Field]:
-    """List the fields of an options class, positional ones first."""
-    hints = typing.get_type_hints(options, include_extras=True)
+def option_fields(options: type) -> list[OptionField]:
+    """List the fields of an options class, arguments first."""
     fields = []
+    infos: dict[str, FieldInfo] = options.__pydantic_fields__  # type: ignore[attr-defined]
     for field in dataclasses.fields(options):
-        hint, notes = hints[field.name], ()
-        if get_origin(hint) is Annotated:
-            hint, *rest = get_args(hint)
-            notes = tuple(rest)
-        inner = [part for part in get_args(hint) if part is not type(None)]
-        if len(inner) == 1 and type(None) in get_args(hint):
-            hint = inner[0]
-        fields.append(_Field(field.name, hint, notes, field.default, not field.kw_only))
+        plain: Any = infos[field.name].annotation
+        inner = [part for part in get_args(plain) if part is not type(None)]
+        if len(inner) == 1 and type(None) in get_args(plain):
+            plain = inner[0]
+        fields.append(OptionField(field.name, plain, infos[field.name], not field.kw_only))
     return sorted(fields, key=lambda f: not f.positional)
 
 
-def _parameter(field: _Field) -> inspect.Parameter:
-    """Make a command's parameter; None stands for not given, so that `--config` and defaults can fill it."""
+def _parameter(field: OptionField) -> inspect.Parameter:
+    """Make a command's parameter; None means "not given", so that `--config` and defaults apply."""
     if field.positional:
-        info: Any = typer.Argument(metavar=field.name.upper(), help=field.help, show_default=False)
+        info: Any = typer.Argument(metavar=field.metavar, help=field.help, show_default=False)
     else:
-        info = typer.Option(field.declaration, help=field.help, show_default=False)
+        info = typer.Option(
+            field.declaration,
+            metavar=field.metavar,
+            help=field.help,
+            show_default=False,
+            rich_help_panel=field.group,
+        )
     kind: Any = Optional[field.parsed_as]  # noqa: UP045 - made at run time
-    annotation = Annotated[kind, info]
-    return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )
+    return _keyword(field.name, Annotated[kind, info], None)
 
 
 def _common(name: str, kind: Any, default: Any, *flags: str, text: str) -> inspect.Parameter:
-    annotation = Annotated[kind, typer.Option(*flags, help=text, show_default=False)]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    info = typer.Option(
+        *flags, help=text, show_default=False, metavar="FILE", rich_help_panel="Common"
     )
+    return _keyword(name, Annotated[kind, info], default)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
 _COMMON = [
@@ -274,18 +261,73 @@ _COMMON = [
         Path | None,
         None,
         "--config",
-        text="YAML file with any of these options; flags win over it.",
+        text="YAML file with any of these options; flags override it.",
     ),
     _common(
-        "as_json",
-        bool,
-        False,
-        "--json",
-        text="Print the result as one JSON object, the last line on stdout.",
+        "as_json", bool, False, "--json", text="Print one JSON object, the last line on stdout."
     ),
-    _common("quiet", bool, False, "--quiet", "-q", text="Print nothing but errors (and --json)."),
-    _common("verbose", bool, False, "--verbose", "-v", text="Say more on stderr."),
+    _common("quiet", bool, False, "--quiet", "-q", text="Print only errors, and --json."),
+    _common("verbose", bool, False, "--verbose", "-v", text="Print more on stderr."),
 ]
+
+
+class _GroupedHelp(TyperCommand):
+    """A command whose help lists options in groups, and ends with an example."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words after the name of the command."""
+        arguments = [_usage(p) for p in self.params if p.param_type_name == "argument"]
+        return [str(self.options_metavar), *arguments]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, `Options` first and `Common` last."""
+        order = ("Arguments", *get_args(Group), "Common")
+        rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in order}
+        parameters: list[Any] = self.get_params(ctx)
+        for parameter in parameters:
+            rows[_heading(parameter)].append((_usage(parameter), parameter.help or ""))
+        _write_sections(formatter, rows)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the example, which is not wrapped."""
+        formatter.write(f"\nExample:\n  {self.epilog}\n")
+
+
+class StagedHelp(TyperGroup):
+    """The program, whose help lists commands by stage."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the first line of each command's help, under its stage."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            stage = str(getattr(command, "rich_help_panel", ""))
+            rows.setdefault(stage, []).append((name, (command.help or "").split("\n")[0]))
+        _write_sections(formatter, rows)
+
+
+def _write_sections(formatter: Any, rows: dict[str, list[tuple[str, str]]]) -> None:
+    width = max(len(first) for section in rows.values() for first, _ in section)
+    for heading, section in rows.items():
+        if section:
+            with formatter.section(heading):
+                aligned = [(first.ljust(min(width, 24)), text) for first, text in section]
+                formatter.write_dl(aligned, col_max=24)
+
+
+def _heading(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return "Arguments"
+    return str(getattr(parameter, "rich_help_panel", None) or "Common")
+
+
+def _usage(parameter: Any) -> str:
+    """Return the first column: `MODEL`, `--seed N`, `--[no-]resume`, `-q, --quiet`."""
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar)
+    flags = sorted(parameter.opts, key=len)
+    if parameter.secondary_opts:
+        return f"--[no-]{flags[0][2:]}"
+    return ", ".join(flags) if parameter.is_flag else f"{flags[0]} {parameter.metavar}"
 
 
 def _read_config(path: Path, options: type) -> dict[str, Any]:
@@ -300,20 +342,29 @@ def _read_config(path: Path, options: type) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(
-            f"the configuration cannot be read ({error})", file=path, fix="Check the path and YAML"
+            f"The configuration cannot be read ({error})",
+            code="config-unreadable",
+            file=path,
+            fix="Check the path and the YAML syntax",
         ) from error
     if not isinstance(content, dict):
         raise UsageError(
-            "the configuration is not a mapping", file=path, fix="Write one `option: value` a line"
+            "The configuration is not a mapping",
+            code="config-not-a-mapping",
+            file=path,
+            fix="Write one `option: value` per line",
         )
-    known = [f.name for f in _fields(options)] + ["json", "quiet", "verbose"]
+    known = [f.name for f in option_fields(options)] + ["json", "quiet", "verbose"]
     words = {name.rstrip("_"): name for name in known}
-    values = {
-        words.get(word := str(key).replace("-", "_"), word): value for key, value in content.items()
-    }
-    for key in values:
-        if key not in known:
+    values = {}
+    for key, value in content.items():
+        word = str(key).replace("-", "_")
+        if word.rstrip("_") not in words:
             raise UsageError(
-                f"there is no option {key!r}", file=path, fix=f"Options are: {', '.join(known)}"
+                f"There is no option {str(key)!r}",
+                code="option-unknown",
+                file=path,
+                fix=f"The options are: {', '.join(words)}",
             )
+        values[words[word.rstrip("_")]] = value
     return values

@@ -6,26 +6,20 @@ import sys
 import time
 from typing import Any
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Task as RichTask
 from rich.text import Text
 
+from swath.progress import SilentTask
+
 DELAY = 1.0
-"""Seconds that work must take before it gets a bar."""
+"""Seconds of work before its bar is shown."""
 
 
-class _Rate(ProgressColumn):
-    """Units a second, in thousands or millions where they are many."""
+class _Rate(progress.ProgressColumn):
+    """Units per second, in thousands or millions where they are many."""
 
-    def render(self, task: RichTask) -> Text:
+    def render(self, task: progress.Task) -> Text:
         speed, unit = task.finished_speed or task.speed or 0.0, task.fields["unit"]
         if unit == "s" or not speed:
             return Text("")
@@ -36,17 +30,17 @@ class _Rate(ProgressColumn):
 
 
 class Bar:
-    """One bar; it shows up when its work has taken a second."""
+    """One bar, shown after `DELAY` seconds of work."""
 
     def __init__(self, console: Console, title: str, total: float, unit: str) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.percentage:>3.0f}%"),
             _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[remark]}"),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[remark]}"),
             console=console,
             transient=True,
         )
@@ -55,11 +49,11 @@ class Bar:
         self._shown = False
 
     def advance(self, amount: float) -> None:
-        """Move on."""
+        """Advance by `amount` units."""
         self._progress.advance(self._id, amount)
         self._show()
 
-    def tell(self, text: str) -> None:
+    def describe(self, text: str) -> None:
         """Show a remark."""
         self._progress.update(self._id, remark=text)
         self._show()
@@ -70,17 +64,9 @@ class Bar:
             self._progress.start()
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._shown:
             self._progress.stop()
-
-
-class _Nothing:
-    def advance(self, amount: float) -> None:
-        pass
-
-    def tell(self, text: str) -> None:
-        pass
 
 
 class ProgressBars:
@@ -96,7 +82,7 @@ class ProgressBars:
 
     def start(self, title: str, total: float, unit: str) -> Any:
         """Open a bar."""
-        return _Nothing() if self._silent else Bar(self._console, title, total, unit)
+        return SilentTask() if self._silent else Bar(self._console, title, total, unit)
 
     def stop(self, task: Any) -> None:
         """Close a bar."""

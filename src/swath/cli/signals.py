@@ -13,38 +13,37 @@ from swath.errors import SwathError
 
 @contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C, so that what is half done is removed, and what either brings about for an interruption.
+    """Raise KeyboardInterrupt on SIGTERM too, and for errors that follow from either signal.
 
-    A library that is being imported at that moment makes another error of it: NumPy's is
-    `ImportError: initialization failed`.
+    So unfinished files are removed. A library that is being imported at that moment raises another
+    error: NumPy's is `ImportError: initialization failed`.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed, or the process was asked to end.
+        KeyboardInterrupt: Ctrl-C was pressed, or the process got SIGTERM.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    struck = False
+    interrupted = False
 
-    def strike(*_: object) -> NoReturn:
-        nonlocal struck
-        struck = True
+    def interrupt(*_: object) -> NoReturn:
+        nonlocal interrupted
+        interrupted = True
         raise KeyboardInterrupt
 
-    taken = [signal.SIGTERM]
-    if (
-        signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-    ):  # as a shell has it for what runs in the background
-        taken.append(signal.SIGINT)
-    before = {how: signal.signal(how, strike) for how in taken}
+    handled = [signal.SIGTERM]
+    # a shell ignores SIGINT for what runs in the background
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        handled.append(signal.SIGINT)
+    before = {number: signal.signal(number, interrupt) for number in handled}
     try:
         yield
     except SwathError:
         raise
     except Exception:
-        if struck:
+        if interrupted:
             raise KeyboardInterrupt from None
         raise
     finally:
-        for how, handler in before.items():
-            signal.signal(how, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,40 +1,308 @@
-"""Pieces of text that several verbs print."""
+"""Text for people: one function for the result of each command, named after the command."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
-FIRST = 5
-"""So many findings of a kind are listed one by one."""
+if TYPE_CHECKING:
+    from swath.commands.area import AreaResult
+    from swath.commands.compare import CompareResult
+    from swath.commands.crossvalidate import CrossvalidateResult
+    from swath.commands.demo import DemoResult
+    from swath.commands.export import ExportResult
+    from swath.commands.inspect import InspectResult
+    from swath.commands.predict import PredictResult
+    from swath.commands.prepare import PrepareResult
+    from swath.commands.quantize import QuantizeResult
+    from swath.commands.sample import SampleResult
+    from swath.commands.serve import ServeResult
+    from swath.commands.submit import SubmitResult
+    from swath.commands.train import TrainResult
+    from swath.commands.view import ViewResult
+    from swath.evaluation.results import EvaluateResult
+    from swath.mapping.estimate import Estimate
+
+MAX_FINDINGS = 5
+"""Largest number of warnings and notes of one code that are listed; errors are all listed."""
+
+MAX_NAMES = 12
+"""Largest number of names in a list."""
 
 
-def shortened(names: Sequence[str], most: int = 12) -> str:
-    """List names, the first few only where they are many."""
-    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+def inspect(result: InspectResult) -> str:
+    """Format what a source folder holds, and its findings."""
+    total = sum(c.pixels for c in result.classes) or 1
+    bands = ", ".join(result.bands) or "none"
+    lines = [f"{result.images} images, layout {result.layout}, bands: {bands}"]
+    if result.groups:
+        lines.append(f"{len(result.groups)} groups: {_names(result.groups)}")
+    for c in result.classes:
+        lines.append(f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels")
+    if result.likeness is not None:
+        far = "-" if result.likeness.distance is None else f"{result.likeness.distance:.3g}"
+        limit = f"1 is usual, {result.likeness.threshold:.3g} the limit"
+        lines.append(f"Distance from the training data: {far} ({limit})")
+        for b in result.likeness.bands:
+            known = f"training data {b.known_low:g} to {b.known_high:g}, mean {b.known_mean:.4g}"
+            lines.append(f"  {b.name:<12} {b.low:g} to {b.high:g}, mean {b.mean:.4g}; {known}")
+    levels = Counter(f["level"] for f in result.findings)
+    counts = ", ".join(f"{levels[level]} {level}s" for level in ("error", "warning", "note"))
+    return _joined([*lines, f"Findings: {counts}", *_findings(result.findings)], result.report)
 
 
-def listed(findings: Sequence[dict[str, str]]) -> list[str]:
-    """Return one line a finding; of warnings and notes of one kind only the first few (`--json` and `--report` have all)."""
-    lines = []
-    seen: Counter[str] = Counter()
+def prepare(result: PrepareResult) -> str:
+    """Format the splits of a dataset, and the shares of its classes."""
+    bands = ", ".join(result.bands)
+    lines = [f"{result.dataset}: {result.images} images, layout {result.layout}, bands: {bands}"]
+    for name, split in result.splits.items():
+        pixels = f"{split.pixels:>12} labeled pixels"
+        lines.append(f"  {name:<5} {split.images:>5} images  {pixels}  {_names(split.groups)}")
+    lines.append(f"{'':35}" + "".join(f"{name:>8}" for name in result.splits))
+    for c in result.classes:
+        shares = "".join(f"{share:8.1%}" for share in c.shares.values())
+        lines.append(f"  {c.code:>5} {c.name:<26} {shares}")
+    if result.skipped:
+        lines.append(f"Skipped: {_names(result.skipped)}")
+    return _joined([*lines, *_findings(result.findings)])
+
+
+def train(result: TrainResult) -> str:
+    """Format the speed and the validation score of a training, and what it sampled."""
+    lines = [
+        f"{result.model}: {result.parameters / 1e6:.1f} million weights, {result.steps} steps "
+        f"in {result.seconds:.0f} s, {result.pixels_per_second / 1e6:.2f} Mpixel/s, "
+        f"{result.waited:.1%} of the time waiting for data, "
+        f"validation mIoU {_score(result.validation_miou)}",
+        f"  initial weights: {result.first_weights}",
+        f"  {'share of the pixels':<26} labeled sampled",
+    ]
+    lines += [f"  {c.name:<26} {c.share:8.1%} {c.drawn:7.1%}" for c in result.sampling]
+    return _joined(lines)
+
+
+def crossvalidate(result: CrossvalidateResult) -> str:
+    """Format the scores of all folds."""
+    return _joined(
+        [
+            f"mIoU {_score(result.miou)} {_interval(result.miou_interval)} over all folds; mean of "
+            f"folds {_score(result.mean)}, standard deviation {_score(result.deviation)}",
+            *(f"  {_score(f.miou)}  {f.model}  {_names(f.groups)}" for f in result.folds),
+            f"Result: {result.result}",
+        ]
+    )
+
+
+def evaluate(result: EvaluateResult) -> str:
+    """Format the scores of a model or a map."""
+    part = "blocks with labels" if result.split == "labels" else f"images of split {result.split}"
+    lines = [
+        f"mIoU {_score(result.miou)} {_interval(result.miou_interval)}, "
+        f"accuracy {_score(result.accuracy)} {_interval(result.accuracy_interval)}, "
+        f"kappa {_score(result.kappa)} on {result.images} {part}",
+        f"  {'':<32}   IoU  95% interval        F1  precision  recall  boundary",
+    ]
+    for c in result.classes:
+        iou = f"{_score(c.iou)}  {_interval(c.iou_interval):<18}"
+        rates = f"{_score(c.f1)}      {_score(c.precision)}   {_score(c.recall)}"
+        lines.append(f"  {c.code:>5} {c.name:<26} {iou} {rates}     {_score(c.boundary_iou)}")
+    if len(result.groups) < 3:
+        lines.append(f"No intervals: {len(result.groups)} group(s) were scored, 3 are needed")
+    if result.reliability is not None:
+        r = result.reliability
+        fitted = "not calibrated: no validation split"
+        if r.temperature != 1:
+            fitted = f"{_score(r.error_before)} before calibration"
+        lines.append(f"Expected calibration error {_score(r.error)} ({fitted})")
+    if result.unmapped:
+        lines.append(f"{result.unmapped} labeled pixels have no data in the map and are not scored")
+    if result.miou_with_unlabeled is not None:
+        lines.append(f"mIoU with 'unlabeled' as a class: {_score(result.miou_with_unlabeled)}")
+    if result.miou3 is not None:
+        known = f"heights within 1 m, known at {result.heights_known:.0%} of pixels"
+        lines.append(f"mIoU-3 ({known}): {_score(result.miou3)}")
+    return _joined(lines, result.report)
+
+
+def compare(result: CompareResult) -> str:
+    """Format the differences of two models or maps."""
+    where = f"{result.groups} group(s) of the {result.split} split"
+    lines = [
+        f"A = {result.a}, B = {result.b}, on {where}",
+        f"  {'':<20}     A      B   B - A  95% interval",
+    ]
+    for d in result.differences:
+        change = "-" if d.difference is None else f"{d.difference:+.3f}"
+        scores = f"{_score(d.a)}  {_score(d.b)}  {change}"
+        lines.append(f"  {d.name:<20} {scores}  {_interval(d.interval)}")
+    if result.images:
+        worst = result.images[0]
+        share = f"{worst.differ:.1%} of its labeled pixels differ"
+        lines.append(f"Largest disagreement: {worst.name}, where {share}")
+    return _joined(lines, result.report)
+
+
+def predict(result: PredictResult) -> str:
+    """Format what was mapped, or the estimate that `--plan` asks for."""
+    if result.plan is not None:
+        return _estimate(result, result.plan)
+    lines = [f"{result.map}: {result.pixels / 1e6:.2f} Mpixel in {result.seconds:.1f} s"]
+    lines += [f"  also {name}" for name in result.maps if name != result.map]
+    for name, count in result.classes.items():
+        lines.append(f"  {name:<26} {count / result.pixels:6.1%}")
+    lines.append(f"  {'(no data)':<26} {result.nodata / result.pixels:6.1%}")
+    if result.zooms != [1]:
+        scales = ", ".join(map(_fraction, result.zooms))
+        lines.append(f"  seen at scale {scales}, the ground sampling distance of the model")
+    return _joined(lines)
+
+
+def _estimate(result: PredictResult, plan: Estimate) -> str:
+    rows, cols = plan.read
+    seam = "not measured"
+    if plan.seam is not None:
+        seam = f"{plan.seam:.2%} of labels differ from whole images"
+    overhead = f"{result.overhead:.2f} pixels read for each one mapped"
+    engine = f"{result.engine}, {result.precision}, {plan.threads} thread(s)"
+    times = ", ".join(f"{_duration(s)} on {n}" for n, s in plan.seconds.items())
+    lines = [
+        f"{result.pixels / 1e6:.2f} Mpixel, in {result.tiles} tiles that read {cols}x{rows} pixels",
+        f"  halo      {plan.halo} pixels ({seam}); {overhead}",
+        f"  engine    {engine}; {plan.pixels_per_second / 1e6:.2f} Mpixel/s",
+    ]
+    if plan.zoom != 1:
+        share = f"{plan.cost:.3g} pixels through the network for each one read"
+        scale = f"{_fraction(plan.zoom)}, the ground sampling distance of the model"
+        lines.append(f"  scale     {scale}; {share}")
+    if plan.tta != "none":
+        work = f"{plan.views} views of each tile, {plan.cost / plan.zoom**2:.3g} times the work"
+        lines.append(f"  tta       {plan.tta}: {work} of one; included in the speed")
+    lines += [
+        f"  memory    at most {plan.memory_bytes / 1e9:.1f} GB a worker",
+        f"  disk      at most {plan.disk_bytes / 1e9:.2f} GB while it runs",
+        f"  time      {times} machine(s) like this one",
+    ]
+    if plan.context == "global":
+        lines.append("  Labels depend on the whole tile in this network; expect seams.")
+    return _joined(lines)
+
+
+def sample(result: SampleResult) -> str:
+    """Format how many points each class has, and the next step."""
+    drawn = ", ".join(f"{name} {count}" for name, count in result.classes.items())
+    column = "Write the class that you see at each point into the column `reference`"
+    return (
+        f"{result.points}: {result.n} points ({drawn})\n"
+        f"{column}, then run `swath area MAP --reference POINTS`."
+    )
+
+
+def area(result: AreaResult) -> str:
+    """Format the area of each class, with its interval."""
+    columns = f"{'mapped':>14} {'estimated':>14}  {'95% interval':<30}"
+    lines = [f"  {'hectares':<26} {columns} user's  producer's"]
+    for c in result.classes:
+        between = "-" if c.interval is None else "{:,.1f} to {:,.1f}".format(*c.interval)
+        hectares = f"{c.mapped:>14,.1f} {c.area:>14,.1f}  {between:<30}"
+        rates = f"{_score(c.users):<6}  {_score(c.producers)}"
+        lines.append(f"  {c.code:>5} {c.name:<20} {hectares} {rates}")
+    overall = f"Overall accuracy {result.overall:.1%} of the area"
+    if result.overall_interval is not None:
+        overall += " (95% interval {:.1%} to {:.1%})".format(*result.overall_interval)
+    return _joined([*lines, overall, f"From: {result.method}", f"Assumes: {result.assumes}"])
+
+
+def quantize(result: QuantizeResult) -> str:
+    """Format how much the 8-bit network differs, and how fast it is."""
+    changed = f"{result.labels_changed:.2%} of the labels of {result.compared} patches"
+    return (
+        f"{result.model}: int8 added, from {result.samples} patches; {changed} "
+        f"differ from float32, at {result.speed:.2f} times the usual speed here"
+    )
+
+
+def export(result: ExportResult) -> str:
+    """Format the size and the metadata of an ONNX file."""
+    return f"{result.file}: {result.bytes / 1e6:.1f} MB, with {', '.join(result.metadata)}"
+
+
+def submit(result: SubmitResult) -> str:
+    """Format what a submission holds."""
+    content = "classes and heights" if result.heights else "classes"
+    return f"{result.archive}: {content} of {result.images} images in {result.seconds:.0f} s"
+
+
+def view(result: ViewResult) -> str:
+    """Format the address of the viewer."""
+    return f"{result.url}\n  shows {', '.join(result.layers)}; Ctrl-C ends it"
+
+
+def serve(result: ServeResult) -> str:
+    """Format the addresses of the server."""
+    query = f"?token={result.token}" if result.token else ""
+    return (
+        f"Page:  {result.url}{query}\n"
+        f"API:   {result.url}docs{query}\n"
+        f"QGIS:  {result.url}cog/WMTSCapabilities.xml?url=FILE{query.replace('?', '&')}\n"
+        f"{result.files} rasters; Ctrl-C ends it"
+    )
+
+
+def demo(result: DemoResult) -> str:
+    """Format the score of the demo, and where its files are."""
+    best = f"the best map from one pixel's color alone has {result.yardstick_miou:.3f}"
+    shown = f"Open the viewer: {shlex.join(result.view)}"
+    if result.url:
+        shown = f"{result.url} shows it; Ctrl-C ends it"
+    return (
+        f"Held-out blocks: mIoU {result.miou:.3f}; {best}\n"
+        f"Map:    {result.map}\n"
+        f"Report: {result.report}\n"
+        f"Model:  {result.model}\n"
+        f"{result.seconds / 60:.1f} minutes in all\n"
+        f"{shown}"
+    )
+
+
+def _joined(lines: Iterable[str], report: str | None = None) -> str:
+    """Join lines; the last one is the path of the report, if there is one."""
+    return "\n".join([*lines, f"Report: {report}"] if report else lines)
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f", ... ({len(names)} in all)" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
+
+
+def _findings(findings: Sequence[dict[str, str]]) -> list[str]:
+    """Format one line per finding, at most `MAX_FINDINGS` warnings and notes of one code."""
+    lines, seen, hidden = [], Counter[str](), Counter[str]()
     for f in findings:
         seen[f["code"]] += 1
-        if f["level"] == "error" or seen[f["code"]] <= FIRST:
+        if f["level"] == "error" or seen[f["code"]] <= MAX_FINDINGS:
             lines.append(f"  {f['level']:<7} {f['code']}: {f['file']}: {f['message']} {f['fix']}")
-    soft = {f["code"] for f in findings if f["level"] != "error"}
-    return lines + [
-        f"  and {n - FIRST} more of {code}"
-        for code, n in seen.items()
-        if n > FIRST and code in soft
-    ]
+        else:
+            hidden[f["code"]] += 1
+    return lines + [f"  and {count} more of {code}" for code, count in hidden.items()]
 
 
-def score(value: float | None) -> str:
-    """Return a score with three decimals; a dash where there is none."""
+def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def span(interval: tuple[float, float] | None) -> str:
-    """Return an interval with three decimals; a dash where there is none."""
+def _interval(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else f"({interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def _fraction(zoom: float) -> str:
+    return str(Fraction(zoom).limit_denominator(100))
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

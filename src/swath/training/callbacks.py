@@ -161,7 +161,7 @@ class TrainingClock(Callback):
         self.steps += stepped
         if self._bar:
             self._bar.advance(stepped if self._budget.steps else took)
-            self._bar.tell(self._remark(trainer))
+            self._bar.describe(self._remark(trainer))
         if stepped:
             self._agree(trainer)
             trainer.should_stop = self._spent >= 1
