@@ -5,6 +5,9 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 export PYTHONDONTWRITEBYTECODE = 1
 
+# Phrases to avoid; words are in docs/development/glossary.txt, which codespell reads ([tool.codespell] in pyproject.toml).
+PHRASES := "looked at|looks at|masks apart|heads apart|is no number|the same ground|is gone again"
+
 .PHONY: demo test test-full test-min check clean
 
 demo: .venv/.demo
@@ -25,6 +28,8 @@ check: .venv/.dev
 	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy --cache-dir /dev/null
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell src docs tests README.md
+	! git grep -nwiE $(PHRASES) -- src docs tests README.md
 
 clean:
 	rm -rf .venv .venv-min swath-demo build dist src/*.egg-info

@@ -149,7 +149,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no Dice": {"loss": "ce"},
     "patches not mixed": _BEFORE,
     "no branch of single pixels": {"pixel_width": 0},
-    "that branch not taught first": {"pixel_steps": 0},
+    "that branch not pre-trained": {"pixel_steps": 0},
     "no warm-up": {"warm_up": 1e-9},
     "constant rate": {"schedule": "constant"},
     "no weight decay": {"decay": 0.0},
@@ -160,7 +160,7 @@ ABLATION: dict[str, dict[str, Any]] = {
 }
 """Each ingredient of the default recipe taken away, and what may be added."""
 
-ONE_SEED = {"no pretrained weights", "that branch not taught first", "constant rate"}
+ONE_SEED = {"no pretrained weights", "that branch not pre-trained", "constant rate"}
 """Of them, those that have one seed so far."""
 
 TRIES: dict[str, dict[str, Any]] = {

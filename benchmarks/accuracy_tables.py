@@ -63,7 +63,7 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
     ]
     if (DOCS / "accuracy.png").exists():
         parts.insert(
-            2, "![The best and the worst test images, their truth and their maps](accuracy.png)"
+            2, "![The best and the worst test images, their reference labels and their maps](accuracy.png)"
         )
     return "\n\n".join(parts) + "\n"
 
@@ -86,7 +86,7 @@ def _ious(rows: list[Row], names: list[str]) -> list[str]:
 def _tiles(found: Found) -> str:
     """Leave one tile out: each tile's score, their mean and spread."""
     title = (
-        "## Leave one tile out\n\nEach of the eight tiles judges a model of eight minutes with bf16 that learnt the other "
+        "## Leave one tile out\n\nEach of the eight tiles judges a model of eight minutes with bf16 trained on the other "
         "seven, seed 0. "
     )
     rows = found.all(GROUPS["tiles"])
@@ -167,7 +167,7 @@ def _peers(found: Found) -> str:
 def _world(found: Found) -> str:
     """The demo's test blocks, beside the yardstick."""
     title = "## The world\n\nThe demo's 14 test blocks, seed 0. "
-    title += "The yardstick is the best map that looks at one pixel's color alone."
+    title += "The yardstick is the best map from one pixel's color alone."
     yardstick = found.of(next(t for t in GROUPS["world"] if t.row == YARDSTICK))
     lines = []
     for trial in GROUPS["world"]:
@@ -225,7 +225,7 @@ def _front(found: Found, networks: dict[str, Any]) -> str:
 def _tries(found: Found) -> str:
     """Settings judged by each of the training tiles in its turn."""
     text = (
-        "## Tries\n\nWhat may make the default recipe better. Each training tile in its turn judges a model that learnt the "
+        "## Tries\n\nWhat may make the default recipe better. Each training tile in its turn judges a model trained on the "
         f"other four, {GROUPS['tries'][0].minutes:g} minutes, seed 0; the mean is of the five mIoU."
     )
     return text + "\n\n" + _by_tile(found, GROUPS["tries"], lambda trial: trial.row)

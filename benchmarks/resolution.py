@@ -118,7 +118,7 @@ def table() -> str:
     """Return the tables in Markdown."""
     rows = {(row["group"], row["gsd"], row["size"]): row["miou"] for row in RESULTS.rows()}
     lines = [
-        "| taught with | mapped | " + " | ".join(f"{size} m" for size in SIZES) + " |",
+        "| trained with | mapped | " + " | ".join(f"{size} m" for size in SIZES) + " |",
         "|---" * (2 + len(SIZES)) + "|",
     ]
     for group, gsd in dict.fromkeys(key[:2] for key in rows):

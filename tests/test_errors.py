@@ -84,7 +84,6 @@ def test_codes_are_in_kebab_case():
     assert codes and all(code.replace("-", "").isalnum() and code.islower() for code in codes)
 
 
-@pytest.mark.xfail(strict=False, reason="being introduced")
 def test_no_two_classes_have_the_same_name():
     names = Counter(
         node.name for _, tree in _syntax() for node in tree.body if isinstance(node, ast.ClassDef)

@@ -42,11 +42,12 @@ def inspect(result: InspectResult) -> str:
         lines.append(f"{len(result.groups)} groups: {_names(result.groups)}")
     for c in result.classes:
         lines.append(f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels")
-    if result.likeness is not None:
-        far = "-" if result.likeness.distance is None else f"{result.likeness.distance:.3g}"
-        limit = f"1 is usual, {result.likeness.threshold:.3g} the limit"
-        lines.append(f"Distance from the training data: {far} ({limit})")
-        for b in result.likeness.bands:
+    found = result.likeness  # codespell:ignore likeness
+    if found is not None:
+        distance = "-" if found.distance is None else f"{found.distance:.3g}"
+        limit = f"1 is usual, {found.threshold:.3g} the limit"
+        lines.append(f"Distance from the training data: {distance} ({limit})")
+        for b in found.bands:
             known = f"training data {b.known_low:g} to {b.known_high:g}, mean {b.known_mean:.4g}"
             lines.append(f"  {b.name:<12} {b.low:g} to {b.high:g}, mean {b.mean:.4g}; {known}")
     levels = Counter(f["level"] for f in result.findings)
