@@ -156,7 +156,10 @@ def tables() -> str:
         _confusion(row, found[row], names) for row in ("default", "classic, grid") if row in found
     ]
     if (DOCS / "recipes.png").exists():
-        parts.insert(2, "![Image, reference labels and maps of two training and two test images](recipes.png)")
+        parts.insert(
+            2,
+            "![Image, reference labels and maps of two training and two test images](recipes.png)",
+        )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

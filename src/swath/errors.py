@@ -62,11 +62,11 @@ class ModelError(SwathError):
 
 
 class JobError(SwathError):
-    """The data are in order, but this machine cannot do the work (disk, memory, missing package)."""
+    """The data are in order, but the machine cannot do the work (disk, memory, packages)."""
 
 
 def job_error_of(error: OSError) -> JobError:
-    """Return the error for a disk, folder or file that the system denies access to."""
+    """Return the error for a disk, folder or file that the system refuses."""
     return JobError(
         f"The system refuses access ({error.strerror or error})",
         code="system-refuses",

@@ -78,9 +78,7 @@ class SourceOptions:
     images: Globs = option((), "Scene layout: image file or quoted pattern; repeatable.", "Data")
     labels: PathLike | None = option(None, "Scene layout: label raster or layer.", "Data")
     label_field: str | None = option(
-        None,
-        "Column of the vector layer with the class; default: the only one, or `class`.",
-        "Data",
+        None, "Class column of the vector layer; default: the only one, or `class`.", "Data"
     )
     mask: Globs = option(
         (), "Raster (clouds) whose non-zero pixels are ignored; file or quoted pattern.", "Data"
@@ -230,9 +228,8 @@ class TrainingOptions:
         if self.jitter and classic:
             raise _conflict("The classic recipe does not recolor", "Omit --jitter")
         if classic and given:
-            raise _conflict(
-                "The classic recipe has a fixed network with random weights", f"Omit {given}"
-            )
+            message = "The classic recipe has a network of its own, with random weights"
+            raise _conflict(message, f"Omit {given}")
 
 
 @dataclass(frozen=True, config=_FROZEN)
@@ -294,8 +291,7 @@ class EvaluateOptions:
         None, "Class file for labels that are given instead of a dataset; default: the map's."
     )
     label_field: str | None = option(
-        None,
-        "Column of a vector layer of labels with the class; default: the only one, or `class`.",
+        None, "Class column of a vector layer of labels; default: the only one, or `class`."
     )
     precision: Precision = option("auto", "Arithmetic of a model, as in `predict`.", "Network")
     tta: Tta = option("none", "Test-time augmentation of a model, as in `predict`.")
@@ -395,9 +391,7 @@ class PredictOptions:
         False, "Write one map of all images; the first with data is used in overlaps.", "Data"
     )
     mask: Globs = option(
-        (),
-        "Raster (clouds) whose non-zero pixels become nodata; can be repeated; default: none.",
-        "Data",
+        (), "Raster (clouds) whose non-zero pixels become nodata; file or quoted pattern.", "Data"
     )
     regions: PathLike | None = option(None, "Polygon layer; only pixels inside are mapped.")
     confidence: bool = option(False, "Also write MAP_confidence.tif, in percent.")
@@ -443,10 +437,7 @@ class PredictOptions:
         None, "Pixels read around each tile; default: as in the model.", "Network", ge=0
     )
     workers: int | None = option(
-        None,
-        "Processes, or actors of the cluster; default: 1, all of a cluster.",
-        "Resources",
-        ge=1,
+        None, "Processes, or cluster actors; default: 1, all of a cluster.", "Resources", ge=1
     )
     cluster: str | None = option(
         None, "Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: none.", "Resources"

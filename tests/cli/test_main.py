@@ -1,4 +1,4 @@
-"""The command line: exit codes, JSON, configuration files, error paragraphs, and how fast it starts."""
+"""The command line: help, completion, exit codes, JSON, configuration files, errors, start time."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ def test_help_of_every_verb(run: Any, verb: str) -> None:
     [
         (
             "prepare",
-            "--layout --classes --images --labels --label-field --mask --test --val --unlabeled --skip-bad --seed",
+            "--layout --classes --images --labels --label-field --mask --test --val --unlabeled "
+            "--skip-bad --seed",
         ),
         ("inspect", "--layout --classes --images --labels --label-field --mask --unlabeled"),
         (

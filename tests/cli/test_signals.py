@@ -11,7 +11,7 @@ from tests.errors import fails
 
 
 def raised_by(how, error):
-    """Raise an error of one's own out of an interruption, as a library does that is being imported."""
+    """Raise another error because of an interruption, as a library does during its import."""
     with terminate_as_interrupt():
         try:
             os.kill(os.getpid(), how)

@@ -147,14 +147,7 @@ def fail(error: SwathError, as_json: bool = False) -> typing.NoReturn:
 
 @dataclasses.dataclass(frozen=True)
 class OptionField:
-    """One field of an options class, as the command line sees it.
-
-    Attributes:
-        name: of the field.
-        plain: type without None.
-        info: description, default and group.
-        positional: whether it is an argument.
-    """
+    """One field of an options class, as the command line sees it; `plain` is its type less None."""
 
     name: str
     plain: Any
@@ -229,25 +222,12 @@ def option_fields(options: type) -> list[OptionField]:
 
 def _parameter(field: OptionField) -> inspect.Parameter:
     """Make a command's parameter; None means "not given", so that `--config` and defaults apply."""
-    if field.positional:
-        info: Any = typer.Argument(metavar=field.metavar, help=field.help, show_default=False)
-    else:
-        info = typer.Option(
-            field.declaration,
-            metavar=field.metavar,
-            help=field.help,
-            show_default=False,
-            rich_help_panel=field.group,
-        )
+    shown: dict[str, Any] = {"metavar": field.metavar, "help": field.help, "show_default": False}
+    info: Any = typer.Argument(**shown)
+    if not field.positional:
+        info = typer.Option(field.declaration, rich_help_panel=field.group, **shown)
     kind: Any = Optional[field.parsed_as]  # noqa: UP045 - made at run time
     return _keyword(field.name, Annotated[kind, info], None)
-
-
-def _common(name: str, kind: Any, default: Any, *flags: str, text: str) -> inspect.Parameter:
-    info = typer.Option(
-        *flags, help=text, show_default=False, metavar="FILE", rich_help_panel="Common"
-    )
-    return _keyword(name, Annotated[kind, info], default)
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -256,18 +236,17 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 _COMMON = [
-    _common(
-        "config",
-        Path | None,
-        None,
-        "--config",
-        text="YAML file with any of these options; flags override it.",
-    ),
-    _common(
-        "as_json", bool, False, "--json", text="Print one JSON object, the last line on stdout."
-    ),
-    _common("quiet", bool, False, "--quiet", "-q", text="Print only errors, and --json."),
-    _common("verbose", bool, False, "--verbose", "-v", text="Print more on stderr."),
+    _keyword(
+        name,
+        Annotated[kind, typer.Option(*flags, metavar="FILE", help=text, rich_help_panel="Common")],
+        None if kind is Path else False,
+    )
+    for name, kind, flags, text in (
+        ("config", Path, ["--config"], "YAML file with any of these options; flags override it."),
+        ("as_json", bool, ["--json"], "Print one JSON object, the last line on stdout."),
+        ("quiet", bool, ["--quiet", "-q"], "Print only errors, and --json."),
+        ("verbose", bool, ["--verbose", "-v"], "Print more on stderr."),
+    )
 ]
 
 
@@ -341,30 +320,18 @@ def _read_config(path: Path, options: type) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"The configuration cannot be read ({error})",
-            code="config-unreadable",
-            file=path,
-            fix="Check the path and the YAML syntax",
-        ) from error
+        message, fix = f"The configuration cannot be read ({error})", "Check path and YAML syntax"
+        raise UsageError(message, code="config-unreadable", file=path, fix=fix) from error
     if not isinstance(content, dict):
-        raise UsageError(
-            "The configuration is not a mapping",
-            code="config-not-a-mapping",
-            file=path,
-            fix="Write one `option: value` per line",
-        )
+        message, fix = "The configuration is not a mapping", "Write one `option: value` per line"
+        raise UsageError(message, code="config-not-a-mapping", file=path, fix=fix)
     known = [f.name for f in option_fields(options)] + ["json", "quiet", "verbose"]
     words = {name.rstrip("_"): name for name in known}
     values = {}
     for key, value in content.items():
         word = str(key).replace("-", "_")
         if word.rstrip("_") not in words:
-            raise UsageError(
-                f"There is no option {str(key)!r}",
-                code="option-unknown",
-                file=path,
-                fix=f"The options are: {', '.join(words)}",
-            )
+            message, fix = f"There is no option {str(key)!r}", f"Options are: {', '.join(words)}"
+            raise UsageError(message, code="option-unknown", file=path, fix=fix)
         values[words[word.rstrip("_")]] = value
     return values
