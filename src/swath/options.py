@@ -594,7 +594,7 @@ def make_options(kind: Callable[..., O], values: dict[str, Any]) -> O:
             message, code = f"There is no option {name}", "option-unknown"
         else:
             message, code = f"Option {name}: {first['msg']}", "option-value"
-        raise UsageError(message, code=code, fix="See --help") from None
+        raise UsageError(message, code=code, fix="See the help of the command") from None
 
 
 def _conflict(message: str, fix: str) -> UsageError:

@@ -211,9 +211,17 @@ def test_completion_in_bash() -> None:
     }
 
 
-def test_completion_is_shown(run: Any) -> None:
-    ran = run("--show-completion", "bash")
-    assert ran.code == 0 and "_SWATH_COMPLETE=complete_bash" in ran.out
+def test_completion_is_shown_and_installed(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shown = run("--show-completion", "bash")
+    assert shown.code == 0 and "_SWATH_COMPLETE=complete_bash" in shown.out
+    assert run("--install-completion", "bash").code == 0
+    script = tmp_path / ".bash_completions" / "swath.sh"
+    assert script.read_text().strip() == shown.out.strip()
+    assert str(script) in (tmp_path / ".bashrc").read_text()
 
 
 def test_no_command_prints_the_help_and_exits_2(run: Any) -> None:

@@ -23,8 +23,13 @@ from swath.cli.signals import terminate_as_interrupt
 from swath.errors import JobError, SwathError, UsageError, job_error_of, out_of_memory
 from swath.options import Group, Many, make_options
 
-SERVE_PACKAGES = "titiler uvicorn fastapi starlette rio_tiler prometheus_client h11 anyio".split()
-"""Packages of the extra `serve`."""
+EXTRAS = {
+    "serve": "titiler uvicorn fastapi starlette rio_tiler morecantile prometheus_client h11 anyio",
+    "report": "jinja2",
+    "cluster": "ray fsspec",
+    "parquet": "pyarrow",
+}
+"""Packages by the extra that brings them; others come with `train`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,12 +114,10 @@ def _as_swath_error(error: Exception, name: str, verbose: bool) -> SwathError:
     if isinstance(error, SwathError):
         return error
     if isinstance(error, ModuleNotFoundError):
-        serving = (error.name or "").split(".")[0] in SERVE_PACKAGES
-        return JobError(
-            f"The package {error.name} is missing",
-            code="package-missing",
-            fix=f'Run `pip install "swath[{"serve" if serving else "train,report"}]"`',
-        )
+        package = (error.name or "").split(".")[0]
+        extra = next((e for e, packages in EXTRAS.items() if package in packages.split()), "train")
+        fix = f'Run `pip install "swath[{extra}]"`'
+        return JobError(f"The package {error.name} is missing", code="package-missing", fix=fix)
     if isinstance(error, MemoryError):
         return out_of_memory()
     if isinstance(error, OSError):  # also in imports: torch needs a folder for temporary files
