@@ -31,7 +31,7 @@ class Empty:
         return None
 
 
-class FakeCrew:
+class FakePool:
     """A thousand workers that take no time, and die over some groups the first time."""
 
     slots = WORKERS
@@ -68,7 +68,7 @@ def main(tiles: int, deaths: float) -> None:
     side = int((tiles**0.5) * 1600)
     tiling = fit_tiling(side, side, most=1856 * 1856, halo=128, stride=32)
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    crew, done = FakeCrew(deaths), np.zeros(len(tiling), np.uint8)
+    pool, done = FakePool(deaths), np.zeros(len(tiling), np.uint8)
     pixels = 0
 
     def count(group: Sequence[int]) -> None:
@@ -77,12 +77,12 @@ def main(tiles: int, deaths: float) -> None:
             done[i] += 1
             pixels += tiling[i].core.size
 
-    run_groups(crew, TileStore(Empty(), "plan").missing(len(tiling)), count)  # type: ignore[arg-type]
+    run_groups(pool, TileStore(Empty(), "plan").missing(len(tiling)), count)  # type: ignore[arg-type]
     took = time.perf_counter() - start
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert (done == 1).all() and pixels == tiling.height * tiling.width  # noqa: S101
     sys.stdout.write(
-        f"{len(tiling)} tiles of {pixels:.3g} pixels, {crew.count} groups given out, {crew.died} died: {took:.1f} s, "
+        f"{len(tiling)} tiles of {pixels:.3g} pixels, {pool.count} groups given out, {pool.died} died: {took:.1f} s, "
         f"{took / len(tiling) * 1e6:.1f} microseconds a tile, {grown / 1024:.1f} MB more\n"
     )
 

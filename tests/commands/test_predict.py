@@ -259,7 +259,7 @@ def test_sixty_four_tiles_and_one_make_the_same_polygons(tiny_model, tmp_path, m
     layers = []
     for tiles, side in ((1, 512), (64, 64)):
         monkeypatch.setattr(
-            "swath.mapping.plan.cut",
+            "swath.mapping.plan.make_tiling",
             lambda grid, stride, *_, side=side: square_tiling(
                 512, 512, side=side, halo=0, stride=stride
             ),

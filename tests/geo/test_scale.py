@@ -462,7 +462,7 @@ def test_parts_at_another_scale_are_refused(
 ) -> None:
     image = write_raster(tmp_path / "i.tif", noise(3, 300, 300), UTM, at(5))
     monkeypatch.setattr(
-        "swath.mapping.plan.cut",
+        "swath.mapping.plan.make_tiling",
         lambda grid, stride, *_: square_tiling(300, 300, side=128, halo=0, stride=stride),
     )
     put = TileStore.put

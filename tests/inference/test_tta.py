@@ -347,7 +347,7 @@ def test_parts_of_another_augmentation_are_refused(by_hand, tmp_path, monkeypatc
     image = write_raster(tmp_path / "i.tif", noise(3, 300, 300), UTM, NORTH_UP)
     options = {"tta": "flips", "threads": 1}
     monkeypatch.setattr(
-        "swath.mapping.plan.cut",
+        "swath.mapping.plan.make_tiling",
         lambda grid, stride, *_: square_tiling(300, 300, side=128, halo=0, stride=stride),
     )
     swath.predict(by_hand, image, tmp_path / "whole.tif", **options)

@@ -14,7 +14,7 @@ import rasterio
 
 import swath
 from swath.errors import DataError, JobError
-from swath.mapping.workers import TRIES, WorkerLost, run_groups
+from swath.mapping.workers import MAX_TRIES, WorkerLost, run_groups
 from tests.make import NORTH_UP, UTM, noise, write_raster
 
 MEMORY = 0.62
@@ -45,7 +45,7 @@ def undisturbed(model, image, tmp_path_factory):
     return path.read_bytes(), result
 
 
-class FakeCrew:
+class FakePool:
     """Workers that die as they are told to, and one at most is busy with a group."""
 
     def __init__(self, slots, fate):
@@ -74,9 +74,9 @@ class FakeCrew:
 
 def test_every_tile_is_done_once_and_no_worker_waits():
     done = []
-    crew = FakeCrew(5, lambda group: None)
-    run_groups(crew, iter(range(100)), done.extend, group=7)
-    assert sorted(done) == list(range(100)) and len(crew.given) == 15 and crew.most == 5
+    pool = FakePool(5, lambda group: None)
+    run_groups(pool, iter(range(100)), done.extend, group=7)
+    assert sorted(done) == list(range(100)) and len(pool.given) == 15 and pool.most == 5
 
 
 def test_what_a_dead_worker_had_is_given_out_again():
@@ -86,9 +86,9 @@ def test_what_a_dead_worker_had_is_given_out_again():
         if rng.random() < 0.2:
             raise WorkerLost("killed")
 
-    crew = FakeCrew(4, fate)
-    run_groups(crew, iter(range(200)), done.extend, group=3)
-    assert sorted(done) == list(range(200)) and len(crew.given) > 67
+    pool = FakePool(4, fate)
+    run_groups(pool, iter(range(200)), done.extend, group=3)
+    assert sorted(done) == list(range(200)) and len(pool.given) > 67
 
 
 def test_a_group_that_kills_every_worker_ends_the_job():
@@ -96,22 +96,22 @@ def test_a_group_that_kills_every_worker_ends_the_job():
         if 10 in group:
             raise WorkerLost("out of memory")
 
-    crew = FakeCrew(1, fate)
+    pool = FakePool(1, fate)
     with pytest.raises(
-        JobError, match=rf"{TRIES} workers died over tiles 10 to 10 \(out of memory\)"
+        JobError, match=rf"{MAX_TRIES} workers died over tiles 10 to 10 \(out of memory\)"
     ):
-        run_groups(crew, iter(range(20)), lambda group: None, group=1)
-    assert sum(10 in g for g in crew.given) == TRIES
+        run_groups(pool, iter(range(20)), lambda group: None, group=1)
+    assert sum(10 in g for g in pool.given) == MAX_TRIES
 
 
 def test_an_error_of_the_data_is_not_tried_again():
     def fate(group):
         raise DataError("damaged", file="x.tif")
 
-    crew = FakeCrew(1, fate)
+    pool = FakePool(1, fate)
     with pytest.raises(DataError, match=r"x\.tif"):
-        run_groups(crew, iter(range(20)), lambda group: None)
-    assert len(crew.given) == 1
+        run_groups(pool, iter(range(20)), lambda group: None)
+    assert len(pool.given) == 1
 
 
 def begin(model, image, target, *more):

@@ -9,8 +9,7 @@ from swath.data.layouts import SourceSample
 from swath.errors import ModelError, UsageError
 from swath.evaluation.ood import ood_distance
 from swath.io.raster import Raster
-from swath.mapping.inputs import InputImage
-from swath.mapping.stacks import find_stack
+from swath.mapping.inputs import InputImage, find_stack
 from swath.models.model import Model
 from swath.options import InspectOptions
 from swath.types import Finding, Result

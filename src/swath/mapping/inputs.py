@@ -1,9 +1,11 @@
-"""What may be given to `predict`: one image or many, as one or each for itself, with masks, regions and bands by hand."""
+"""Images to map: one or many, apart or as a mosaic, with masks, regions and an order of bands."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from glob import glob
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +20,12 @@ from swath.geo.geobox import GeoBox
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
-from swath.io.raster import EXTENSIONS, Raster
+from swath.io.raster import EXTENSIONS, Raster, open_raster
 from swath.io.vector import read_geometries
-from swath.mapping.stacks import find_stack
+from swath.mapping.stac import find_assets
+from swath.types import PathLike
 
-OPEN = 64
+MAX_OPEN_FILES = 64
 """Files of a mosaic that are open at one time."""
 
 
@@ -51,17 +54,32 @@ class ImageInput(BaseModel):
     regions: str | None = None
     latitude: bool = False
 
+    @property
+    def context_files(self) -> list[str]:
+        """Masks and regions."""
+        return [*self.mask, *([self.regions] if self.regions else [])]
+
+    def all_files(self) -> set[str]:
+        """Return all files that are read, also those that virtual rasters and side files name."""
+        found, todo = {*self.files, *self.context_files}, [*self.files, *self.mask]
+        while todo:
+            with suppress(DataError), open_raster(todo.pop()) as dataset:
+                new = set(dataset.files) - found
+                found |= new
+                todo += [name for name in new if name.lower().endswith(".vrt")]
+        return found
+
     def open(self) -> InputImage:
-        """Open it.
+        """Open the image.
 
         Raises:
-            DataError: a file is damaged, or they do not fit together.
+            DataError: a file is damaged, or the files do not fit together.
         """
-        image: Raster | Mosaic
-        if self.mosaic:
-            image = Mosaic(self.files, self.order)
-        else:
-            image = Raster(self.files, self.bands, self.order)
+        image: Raster | Mosaic = (
+            Mosaic(self.files, self.order)
+            if self.mosaic
+            else Raster(self.files, self.bands, self.order)
+        )
         return InputImage(image, self.mask, self.regions, self.latitude)
 
 
@@ -72,6 +90,9 @@ class _OpenImage(Protocol):
     dtype: np.dtype[Any]
     bands: tuple[str, ...]
     paths: tuple[str, ...]
+
+    @property
+    def sources(self) -> list[str]: ...
 
     @property
     def extra_georeferencing(self) -> dict[str, Any]: ...
@@ -91,8 +112,8 @@ class InputImage:
         latitude: whether the latitude of each pixel is a further band, the last.
 
     Raises:
-        DataError: the regions cannot be read, or have no place on the image; or where it lies is
-            wanted, and not known.
+        DataError: the regions cannot be read, or have no place on the image; or the latitude is
+            wanted, and the image has no CRS.
     """
 
     def __init__(
@@ -118,6 +139,11 @@ class InputImage:
         return self.image.paths[0]
 
     @property
+    def sources(self) -> list[str]:
+        """All files that pixels come from, masks and regions left out."""
+        return self.image.sources
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Type of what is read."""
         return np.result_type(self.image.dtype, np.float32) if self._latitude else self.image.dtype
@@ -131,7 +157,7 @@ class InputImage:
         return with_latitude(pixels, self.grid, window, self.name) if self._latitude else pixels
 
     def wanted(self, window: Window) -> NDArray[np.bool_] | None:
-        """Return which pixels of a window lie in the regions (their centers do); None where all do."""
+        """Return which pixel centers of a window lie in the regions; None where all do."""
         if self._regions is None:
             return None
         inside: NDArray[np.bool_] = self._regions.read(window, "code") != UNLABELED
@@ -154,7 +180,7 @@ class InputImage:
 
 
 class Mosaic:
-    """Several images beside each other, as one. Where they overlap, the first that has data counts.
+    """Several images beside each other, as one. Where they overlap, the first with data counts.
 
     Args:
         paths: the images, in order; all with one CRS, pixels of one size, bands and type.
@@ -178,11 +204,16 @@ class Mosaic:
 
     extra_georeferencing: dict[str, Any] = {}
 
+    @property
+    def sources(self) -> list[str]:
+        """The images."""
+        return list(self.paths)
+
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
         raster = self._opened.pop(i, None) or Raster([self.paths[i]], order=self._order)
         self._opened[i] = raster
-        if len(self._opened) > OPEN:
+        if len(self._opened) > MAX_OPEN_FILES:
             self._opened.pop(next(iter(self._opened))).close()
         return raster
 
@@ -196,15 +227,18 @@ class Mosaic:
         place = Window(round(row), round(col), raster.grid.height, raster.grid.width)
         if not raster.grid.same_as(grid.part(place)):
             raise DataError(
-                f"its pixels do not lie on the grid of {self.paths[0]}",
+                f"The pixels of the image do not lie on the grid of {self.paths[0]}",
+                code="grid-mismatch",
                 file=self.paths[i],
                 fix="Resample it first (gdalwarp -t_srs -tr -tap), or leave --mosaic out",
             )
         if len(raster.bands) != len(self.bands) or raster.dtype != self.dtype:
             raise DataError(
-                f"it has {len(raster.bands)} bands of {raster.dtype}, and {self.paths[0]} {len(self.bands)} of {self.dtype}",
+                f"The image has {len(raster.bands)} bands of {raster.dtype}, and "
+                f"{self.paths[0]} has {len(self.bands)} of {self.dtype}",
+                code="band-mismatch",
                 file=self.paths[i],
-                fix="Leave --mosaic out, or make them alike",
+                fix="Leave --mosaic out, or give images of the same bands and type",
             )
         return place
 
@@ -250,112 +284,97 @@ def find_inputs(
         UsageError: two images would have maps of one name.
     """
     if stack is not None:
-        return [
-            ImageInput(
-                name=Path(stack).name,
-                files=tuple(map(absolute, find_stack(stack, bands))),
-                bands=tuple(bands),
-            )
-        ]
-    several = not isinstance(given, (str, Path))
-    out = [found for one in (given if several else [given]) for found in _expand(str(one), bands)]  # type: ignore[union-attr]
-    names = [i.name for i in out]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
+        files = tuple(map(absolute, find_stack(stack, bands)))
+        return [ImageInput(name=Path(stack).name, files=files, bands=tuple(bands))]
+    several = [given] if isinstance(given, (str, Path)) else given
+    out = [found for one in several for found in _expand(str(one), bands)]
+    name, count = Counter(i.name for i in out).most_common(1)[0] if out else ("", 0)
+    if count > 1:
         raise UsageError(
-            f"two images are called {twice[0]}, and so would be their maps",
+            f"{count} images are called {name}, and so would be their maps",
+            code="same-name",
             fix="Map them one by one",
         )
     return out
 
 
+def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
+    """Find the file of each band in a folder.
+
+    It is the raster whose name is the band's, or else has the band's name as a whole word.
+
+    Raises:
+        DataError: a band has no file, or several.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(
+            "The folder of the bands does not exist",
+            code="no-such-folder",
+            file=folder,
+            fix="Give --stack the folder that holds the bands",
+        )
+    files = sorted(filter(_has_raster_name, folder.iterdir()))
+    found = []
+    for band in bands:
+        word = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
+        exact = [f for f in files if f.stem == band]
+        matches = exact or [f for f in files if word.search(f.stem)]
+        if len(matches) != 1:
+            names = ", ".join(m.name for m in matches) or f"none among {len(files)} rasters"
+            raise DataError(
+                f"Band {band} needs exactly one file in the folder; found: {names}",
+                code="band-missing",
+                file=folder,
+                fix=f"Name the files after the model's bands ({', '.join(bands)})",
+            )
+        found += matches
+    return found
+
+
 def absolute(path: str | Path) -> str:
-    """Return a path that means the same from everywhere; what is no local file (a URL, `/vsi...`, `GPKG:x`) stays as it is."""
+    """Return a path that means the same from every working directory.
+
+    What is no local file (a URL, `/vsi...`, `GPKG:x`) stays as it is.
+    """
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
-    path = Path(given)
+    path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
-        found = sorted(
-            p
-            for p in path.iterdir()
-            if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".")
-        )
-        if not found:
-            raise DataError(
-                "there is no raster in this folder",
-                file=path,
-                fix="Name the images, or a pattern of them",
-            )
-        return [_single(p) for p in found]
-    if path.suffix.lower() == ".txt" and path.is_file():
+        return _rasters((p for p in path.iterdir() if not p.name.startswith(".")), given)
+    if kind == ".txt" and path.is_file():
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        return [
-            found
-            for line in lines
-            if line and not line.startswith("#")
-            for found in _expand(line, bands)
-        ]
-    if path.suffix.lower() in (".json", ".geojson") and path.is_file():
-        return [_of_item(path, bands)]
+        named = [line for line in lines if line and not line.startswith("#")]
+        return [found for line in named for found in _expand(line, bands)]
+    if kind in (".json", ".geojson") and path.is_file():
+        name, assets = find_assets(path, bands)
+        files = tuple(map(absolute, assets))
+        if len(set(files)) > 1:
+            return [ImageInput(name=name, files=files, bands=tuple(bands))]
+        return [ImageInput(name=name, files=files[:1])]
     if not path.exists() and "://" not in given and any(c in given for c in "*?["):
-        matches = sorted(
-            p for p in map(Path, glob(given, recursive=True)) if p.suffix.lower() in EXTENSIONS
-        )
-        if not matches:
-            raise DataError("no raster matches this pattern", file=given, fix="Check the pattern")
-        return [_single(p) for p in matches]
+        return _rasters(map(Path, glob(given, recursive=True)), given)
     return [_single(given)]
+
+
+def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
+    found = [_single(p) for p in sorted(filter(_has_raster_name, paths))]
+    if not found:
+        raise DataError(
+            "The folder holds no raster, or the pattern matches none",
+            code="no-images",
+            file=given,
+            fix="Name the images, or check the pattern",
+        )
+    return found
+
+
+def _has_raster_name(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS
 
 
 def _single(path: str | Path) -> ImageInput:
     name = Path(str(path).rpartition(":")[2] if not Path(path).exists() else path).stem
     return ImageInput(name=name or "image", files=(absolute(path),))
-
-
-def _of_item(path: Path, bands: Sequence[str]) -> ImageInput:
-    """Find the raster of a STAC item, or one asset a band.
-
-    Raises:
-        DataError: it is no item, or its assets do not say which is meant.
-    """
-    import pystac
-
-    try:
-        item = pystac.Item.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 - pystac raises what its parser meets
-        raise DataError(
-            f"it is no STAC item ({type(error).__name__})",
-            file=path,
-            fix="Give a raster or an item",
-        ) from error
-    hrefs: dict[str, str] = {}
-    rasters: list[str] = []
-    for key, asset in item.assets.items():
-        href = asset.get_absolute_href() or asset.href
-        if (
-            "tiff" in (asset.media_type or "")
-            or "jp2" in (asset.media_type or "")
-            or Path(href).suffix.lower() in EXTENSIONS
-        ):
-            own = asset.extra_fields.get("eo:bands") or asset.extra_fields.get("bands") or [{}]
-            if len(own) == 1:
-                names = [own[0].get(k) for k in ("name", "common_name", "eo:common_name")]
-                hrefs |= {str(n): href for n in (*names, key) if n}
-            if not asset.roles or "data" in asset.roles:
-                rasters.append(href)
-    if all(b in hrefs for b in bands):
-        files = tuple(absolute(hrefs[b]) for b in bands)
-        return (
-            ImageInput(name=item.id, files=files, bands=tuple(bands))
-            if len(set(files)) > 1
-            else ImageInput(name=item.id, files=files[:1])
-        )
-    if len(rasters) != 1:
-        raise DataError(
-            f"the model's bands ({', '.join(bands)}) are not among its assets, and it has {len(rasters)} rasters with data",
-            file=path,
-            fix="Name the raster itself",
-        )
-    return ImageInput(name=item.id, files=(absolute(rasters[0]),))

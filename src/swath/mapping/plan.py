@@ -1,4 +1,4 @@
-"""The plan of a prediction: all that the bytes of a map depend on, fixed before the first tile and kept beside the parts."""
+"""The plan of a prediction: all that the bytes of a map depend on, fixed before the first tile."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from swath.errors import JobError
@@ -16,22 +17,33 @@ from swath.geo.tiling import Tiling
 from swath.inference.runtimes import RuntimeSetup, bytes_per_pixel, choose_setup, cores
 from swath.inference.tiled import TilePrediction, make_tiling
 from swath.io.atomic import file_stamps
+from swath.io.work_folder import FileStore, WorkFolder
 from swath.mapping.inputs import ImageInput, InputImage
-from swath.mapping.tile_store import PLAN, FileStore, LayerArrays, store_error
+from swath.mapping.tile_store import PARTS, LayerArrays
 from swath.models.model import Model
 from swath.types import Tta
 
 FORMAT_VERSION = 1
 
-OutputLayer: TypeAlias = Literal["class", "confidence", "probabilities", "masks", "height"]
-"""What is written of each tile: class indices, percent 0..100 (255 without data) of the mapped class or of all, masks of 0 and
-1, meters."""
+PLAN = "plan.json"
+"""Name of the file that keeps a plan beside its parts."""
 
-RESIDENT = 500 * 2**20
+OutputLayer: TypeAlias = Literal["class", "confidence", "probabilities", "masks", "height"]
+"""What is written of each tile.
+
+Class indices; percent 0..100 (255 without data) of the mapped class or of all classes; masks of 0
+and 1; meters.
+"""
+
+RESIDENT_BYTES = 500 * 2**20
 """Memory of the process itself: Python, GDAL with its cache, and the engine without its tensors."""
 
 PROBE = 512
-"""Side of the square on which memory is worked out."""
+"""Side of the square on which the memory of a network is worked out."""
+
+NEEDS_RESTART = (
+    "Undo the change to continue, or give --restart to throw the parts away and start over"
+)
 
 
 class _PlanModel(BaseModel):
@@ -53,7 +65,7 @@ class PredictionRequest(_PlanModel):
         halo: pixels, None for the card's.
         threads: for one request, 0 for one a core.
         tta: test-time augmentation.
-        zoom: scale at which the image is shown to the network; see `resolution`.
+        zoom: scale at which the image is shown to the network; see `swath.geo.scale`.
     """
 
     model: str
@@ -105,45 +117,40 @@ class Plan(_PlanModel):
 
 
 def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers: int = 1) -> Plan:
-    """Fit tiles to the image and to the memory, and share this machine's cores among `workers` unless threads are asked for.
+    """Fit tiles to the image and to the memory.
+
+    Unless threads are asked for, `workers` share the cores of this machine.
 
     Raises:
-        JobError: not even the smallest tile fits, or the engine is not to be had.
+        JobError: the smallest tile does not fit, or the engine is not installed.
     """
     card, views, grid = model.card, model.views.at(asked.zoom), image.grid
     setup = choose_setup(asked.engine, asked.precision, asked.threads or max(1, cores() // workers))
     stride = views.stride(card.stride)
-    halo = (
-        views.halo(card.halo, card.stride)
-        if asked.halo is None
-        else views.whole_halo(asked.halo, card.stride)
-    )
+    if asked.halo is None:
+        halo = views.halo(card.halo, card.stride)
+    else:
+        halo = views.whole_halo(asked.halo, card.stride)
     bands, channels = len(card.bands), len(card.legend.trained) + card.heights
-    # twice the input as read and as float32 (the next tile is read meanwhile), scores, what is made
-    # of them, and one part
-    own = (
-        2 * bands * (image.dtype.itemsize + 4)
-        + 4 * channels
-        + 8
-        + (8 * channels if len(asked.layers) > 1 else 0)
-    )
-    own += views.bytes_per_pixel(bands, channels)
-    per_pixel = own + views.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
-    networks = len(model.network()) + (
-        len(model.network("int8")) if setup.precision == "int8" else 0
-    )
-    budget = asked.memory_gb * 1e9 - RESIDENT - (4 * len(views.zooms) - 1) * networks
-    tiling = make_tiling(
-        grid,
-        stride,
-        halo,
-        views.side(card.side, card.halo, card.stride),
-        max(0, int(budget / per_pixel)),
-    )
-    if tiling.read[0] * tiling.read[1] * per_pixel > max(budget, 0):
-        least = (tiling.read[0] * tiling.read[1] * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9
+    # Twice the input as read and as float32 (the next tile is read meanwhile), scores, what is
+    # derived from them, and one part.
+    per_pixel: float = 2 * bands * (image.dtype.itemsize + 4) + 4 * channels + 8
+    if len(asked.layers) > 1:
+        per_pixel += 8 * channels
+    per_pixel += views.bytes_per_pixel(bands, channels)
+    per_pixel += views.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
+    networks = len(model.network())
+    if setup.precision == "int8":
+        networks += len(model.network("int8"))
+    budget = asked.memory_gb * 1e9 - RESIDENT_BYTES - (4 * len(views.zooms) - 1) * networks
+    side = views.side(card.side, card.halo, card.stride)
+    tiling = make_tiling(grid, stride, halo, side, max(0, int(budget / per_pixel)))
+    rows, cols = tiling.read
+    if rows * cols * per_pixel > max(budget, 0):
+        least = (rows * cols * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9
         raise JobError(
-            f"a tile of {tiling.read[1]}x{tiling.read[0]} pixels needs {least:.1f} GB, and --memory is {asked.memory_gb:g}",
+            f"A tile of {cols}x{rows} pixels needs {least:.1f} GB; --memory is {asked.memory_gb:g}",
+            code="memory-budget",
             fix=f"Give --memory {least + 0.05:.1f}, or a smaller --halo",
         )
     return Plan(
@@ -161,97 +168,70 @@ def freeze_plan(store: FileStore, asked: PredictionRequest, make: Callable[[], P
     """Return the plan that lies in a store, or make one and put it there.
 
     Raises:
-        JobError: the store holds parts of something else, or the plan cannot be run here or
+        JobError: the store holds parts of another prediction, or the plan cannot be run here or
             written.
     """
-    try:
-        there = store.get(PLAN) or store.put_first(PLAN, make().model_dump_json(indent=1).encode())
-    except OSError as error:
-        raise store_error(store, error) from error
-    try:
-        plan = Plan.model_validate_json(there)
-    except ValidationError as error:
-        raise JobError(
-            "the plan of the parts here is damaged or newer",
-            file=store.root,
-            fix="Start over with --restart",
-        ) from error
-    changed = _changes(plan.asked, asked)
-    if changed and not store.holds_parts():
-        store.clear()
-        return freeze_plan(store, asked, make)
-    if changed:
-        raise JobError(
-            f"parts of an unfinished prediction are here, and since then {changed}",
-            file=store.root,
-            fix="Undo the change to continue, or give --restart to throw the parts away and start over",
-        )
+
+    def read(text: str) -> Plan:
+        try:
+            return Plan.model_validate_json(text)
+        except ValidationError as error:
+            raise JobError(
+                "The plan of the unfinished prediction is damaged, or of a newer version",
+                code="plan-unreadable",
+                file=store.root,
+                fix="Start over with --restart",
+            ) from error
+
+    def changes(text: str) -> list[str]:
+        old = read(text).asked
+        names = [n for n in PredictionRequest.model_fields if n != "model"]  # which may have moved
+        return [name for name in names if getattr(old, name) != getattr(asked, name)]
+
+    work = WorkFolder(store, PLAN, PARTS, NEEDS_RESTART)
+    plan = read(work.open(lambda: make().model_dump_json(indent=1), changes))
     plan.setup.check()
     return plan
 
 
-def _changes(old: PredictionRequest, new: PredictionRequest) -> str:
-    """Say what has changed in words; empty where nothing has."""
-    words = {
-        "model_sha256": "the model has changed",
-        "files": "an image, mask or regions file has changed",
-        "zoom": "the scale at which the image is mapped has changed",
-    }
-    out = []
-    for name in PredictionRequest.model_fields:
-        if name == "model":
-            continue  # it may have moved
-        before, now = getattr(old, name), getattr(new, name)
-        if before != now:
-            out.append(words.get(name, f"{name.replace('_', ' ')} has changed"))
-    return " and ".join(dict.fromkeys(out))
-
-
 def make_request(
     model: Model,
-    found: ImageInput,
+    source: ImageInput,
     image: InputImage,
     layers: Sequence[OutputLayer],
-    how: dict[str, Any],
+    settings: dict[str, Any],
 ) -> PredictionRequest:
-    """Describe a prediction; `how` has the fields of `PredictionRequest` that tell how it is to be run."""
-    files = [
-        *getattr(image.image, "sources", found.files),
-        *found.mask,
-        *([found.regions] if found.regions else []),
-    ]
-    path = str(Path(model.path).resolve())
+    """Describe a prediction of an open image; `settings` are further fields of the request."""
     return PredictionRequest(
-        model=path,
+        model=str(Path(model.path).resolve()),
         model_sha256=model.digest,
-        input=found,
-        files=file_stamps(files),
+        input=source,
+        files=file_stamps([*image.sources, *source.context_files]),
         layers=tuple(layers),
         tta=model.tta,
-        **how,
+        **settings,
     )
 
 
 def layers_of(
-    answer: TilePrediction,
-    wanted: np.ndarray[Any, np.dtype[np.bool_]] | None,
-    layers: Sequence[OutputLayer],
+    prediction: TilePrediction, wanted: NDArray[np.bool_] | None, layers: Sequence[OutputLayer]
 ) -> LayerArrays:
-    """Return what a part holds of an answer; unwanted pixels as if they had no data."""
+    """Return what a part holds of a prediction; unwanted pixels as if they had no data."""
     if wanted is not None:
-        answer = TilePrediction(answer.window, answer.valid & wanted, answer.scores, answer.engine)
-    out: LayerArrays = {"class": answer.indices}
+        valid = prediction.valid & wanted
+        prediction = TilePrediction(prediction.window, valid, prediction.scores, prediction.engine)
+    out: LayerArrays = {"class": prediction.indices}
     if "confidence" in layers:
-        out["confidence"] = _percent(answer.confidence)
+        out["confidence"] = _percent(prediction.confidence)
     if "probabilities" in layers:
-        out["probabilities"] = _percent(answer.probabilities)
+        out["probabilities"] = _percent(prediction.probabilities)
     if "masks" in layers:
-        out["masks"] = answer.masks
+        out["masks"] = prediction.masks
     if "height" in layers:
-        out["height"] = answer.height
+        out["height"] = prediction.height
     return out
 
 
-def _percent(share: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _percent(share: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Turn 0..1 into whole percent, NaN into 255."""
     return np.where(np.isnan(share), np.float32(255), np.rint(share * 100)).astype(np.uint8)

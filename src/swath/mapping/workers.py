@@ -1,7 +1,7 @@
-"""Who does the tiles: this process, several here, or a Ray cluster. The only file that imports Ray.
+"""Workers that predict tiles: this process, several here, or a Ray cluster.
 
-Workers share nothing but the folder of parts. Which worker does a tile, in what order and how often
-changes no byte of it.
+Workers share nothing but the folder of parts. Which worker predicts a tile, in what order and how
+often, changes no byte of the tile. This is the only module that imports Ray.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from importlib import import_module
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any, Protocol
 
@@ -30,25 +31,26 @@ import numpy as np
 
 from swath.errors import JobError, ModelError, SwathError
 from swath.inference.tiled import TilePrediction, predict_tiles
+from swath.io.work_folder import open_store
 from swath.mapping.plan import Plan, layers_of
-from swath.mapping.tile_store import TileStore, open_store
+from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
 from swath.progress import Task
 
-GROUP = 8
-"""Tiles that a worker is given at one time, so that it can read one while it computes another."""
+GROUP_SIZE = 8
+"""Tiles that a worker gets at one time: it reads one while it computes another."""
 
-TRIES = 4
-"""How often a group is given out, where the worker that had it died."""
+MAX_TRIES = 4
+"""How often a group is given out when the workers that have it die."""
 
 
 class Worker:
-    """One model and one image, open; does tiles, and puts their parts.
+    """Predicts tiles with an open model and image, and writes their parts.
 
     Args:
         plan: the frozen plan.
         root: folder or URL of the parts.
-        model: the plan's model where it is open already.
+        model: the model of the plan where it is open already.
 
     Raises:
         SwathError: this machine cannot run the plan.
@@ -59,9 +61,10 @@ class Worker:
         model = model or Model(plan.asked.model, tta=plan.asked.tta)
         if model.digest != plan.asked.model_sha256:
             raise ModelError(
-                "this is not the model of the plan",
+                "The model is not the one of the plan",
+                code="other-model",
                 file=model.path,
-                fix="Share one file with all machines",
+                fix="Share one file with all machines, and do not replace it meanwhile",
             )
         self._plan = plan
         self._engine = model.reopen(plan.setup, plan.read, plan.halo, plan.asked.zoom)
@@ -70,7 +73,9 @@ class Worker:
         self._layers = plan.asked.layers
 
     def work(self, indices: Iterable[int]) -> Iterator[int]:
-        """Do tiles; yield the pixels of each when its part is on the disk. Writing goes on beside computing.
+        """Predict tiles; yield the number of pixels of each when its part is on the disk.
+
+        A part is written while the next tile is computed.
 
         Raises:
             DataError: a tile cannot be read.
@@ -92,10 +97,9 @@ class Worker:
         with ThreadPoolExecutor(1, "swath-write") as writer:
             writing: deque[tuple[int, Future[None]]] = deque()
             try:
-                for answer in predict_tiles(self._image, self._engine, tiles()):
-                    writing.append(
-                        (answer.window.size, writer.submit(self._put, todo.popleft(), answer))
-                    )
+                for tile in predict_tiles(self._image, self._engine, tiles()):
+                    put = writer.submit(self._put, todo.popleft(), tile)
+                    writing.append((tile.window.size, put))
                     if len(writing) > 1:
                         size, put = writing.popleft()
                         put.result()
@@ -106,8 +110,9 @@ class Worker:
             for size, _ in writing:
                 yield size
 
-    def _put(self, index: int, answer: TilePrediction) -> None:
-        self._parts.put(index, layers_of(answer, self._image.wanted(answer.window), self._layers))
+    def _put(self, index: int, tile: TilePrediction) -> None:
+        wanted = self._image.wanted(tile.window)
+        self._parts.put(index, layers_of(tile, wanted, self._layers))
 
     def close(self) -> None:
         """Close the image."""
@@ -115,14 +120,14 @@ class Worker:
 
 
 class WorkerLost(Exception):
-    """A worker died, and with it what it was doing; not an error of what it was told to do."""
+    """A worker died, and its group is not done; the group itself need not be at fault."""
 
 
 class WorkerPool(Protocol):
-    """Workers that are given groups of tiles."""
+    """Workers that get groups of tiles."""
 
     slots: int
-    """How many groups they can take at one time."""
+    """Number of groups that they take at one time."""
 
     def give(self, group: Sequence[int]) -> Any:
         """Start a group; return a handle of it."""
@@ -131,25 +136,31 @@ class WorkerPool(Protocol):
         """Return handles of groups that have ended, at least one."""
 
     def result(self, handle: Any) -> None:
-        """Return if the group is done; raise `WorkerLost`, or the error that it met."""
+        """Return if the group is done; else raise `WorkerLost` or the error of the worker."""
 
     def close(self) -> None:
-        """Send them home."""
+        """End the workers."""
 
 
 def run_groups(
     pool: WorkerPool,
     missing: Iterable[int],
     done: Callable[[Sequence[int]], None],
-    group: int = GROUP,
+    group: int = GROUP_SIZE,
 ) -> None:
-    """Keep every worker busy until all tiles are done; a group whose worker died is given out again.
+    """Keep every worker busy until all tiles are done; give out again what a dead worker had.
 
-    Needs memory for the groups in flight only.
+    Only the groups in flight are in memory.
+
+    Args:
+        pool: the workers.
+        missing: indices of the tiles.
+        done: called with the indices of each group that is done.
+        group: number of tiles in a group.
 
     Raises:
-        JobError: workers died over the same group again and again.
-        SwathError: what a worker met.
+        JobError: `MAX_TRIES` workers died over one group.
+        SwathError: the error of a worker.
     """
     todo = iter(missing)
     again: deque[tuple[tuple[int, ...], int]] = deque()
@@ -167,10 +178,12 @@ def run_groups(
             try:
                 pool.result(handle)
             except WorkerLost as death:
-                if tries >= TRIES:
+                if tries >= MAX_TRIES:
                     raise JobError(
                         f"{tries} workers died over tiles {indices[0]} to {indices[-1]} ({death})",
-                        fix="They may lack memory: give fewer --workers or less --memory. All that is done is kept",
+                        code="workers-lost",
+                        fix="Workers may lack memory: give fewer --workers or less --memory. "
+                        "Finished tiles are kept",
                     ) from death
                 again.append((indices, tries))
             else:
@@ -183,7 +196,7 @@ class LocalPool:
     Args:
         plan: the frozen plan.
         root: folder of the parts.
-        count: how many.
+        count: number of processes.
     """
 
     def __init__(self, plan: Plan, root: str, count: int) -> None:
@@ -192,23 +205,23 @@ class LocalPool:
         self._pool = self._open()
 
     def _open(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.slots, get_context("spawn"), _begin, self._arguments)
+        return ProcessPoolExecutor(self.slots, get_context("spawn"), _start_worker, self._arguments)
 
     def give(self, group: Sequence[int]) -> Future[None]:
         """Start a group; see `WorkerPool`."""
         try:
-            return self._pool.submit(_do, group)
+            return self._pool.submit(_run_group, group)
         except BrokenProcessPool:
             self._pool.shutdown(wait=False)
             self._pool = self._open()
-            return self._pool.submit(_do, group)
+            return self._pool.submit(_run_group, group)
 
     def wait(self, handles: Iterable[Future[None]]) -> Iterable[Future[None]]:
         """Wait for a group; see `WorkerPool`."""
         return wait(handles, return_when=FIRST_COMPLETED).done
 
     def result(self, handle: Future[None]) -> None:
-        """Tell how a group ended; see `WorkerPool`."""
+        """Return or raise how a group ended; see `WorkerPool`."""
         try:
             handle.result()
         except BrokenProcessPool as error:
@@ -222,8 +235,8 @@ class LocalPool:
 _worker: Worker | SwathError | None = None
 
 
-def _begin(plan: str, root: str, parent: int) -> None:
-    """Open model and image in a new process; it leaves when the one that started it is gone."""
+def _start_worker(plan: str, root: str, parent: int) -> None:
+    """Open model and image in a new process, which ends with the process that started it."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -231,19 +244,18 @@ def _begin(plan: str, root: str, parent: int) -> None:
         os._exit(1)
 
     global _worker
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes of a terminal; the first one decides
+    # Ctrl-C reaches all processes of a terminal; the first one decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
     try:
         _worker = Worker(Plan.model_validate_json(plan), root)
-    except SwathError as error:  # a pool only says of a failed start that it is broken
+    except SwathError as error:  # a pool reports no more of a failed start than that it is broken
         _worker = error
 
 
-def _do(group: Sequence[int]) -> None:
+def _run_group(group: Sequence[int]) -> None:
     if not isinstance(_worker, Worker):
-        raise _worker or RuntimeError("not begun")
+        raise _worker or RuntimeError("not started")
     for _ in _worker.work(group):
         pass
 
@@ -253,13 +265,12 @@ class RayPool:
 
     Args:
         plan: the frozen plan.
-        root: folder or URL of the parts; all machines must see it, and the image, under the same
-            name.
+        root: folder or URL of the parts; parts and image have one name on all machines.
         address: of the cluster: `auto`, `HOST:PORT`, or `ray://HOST:PORT`.
-        count: how many; None for as many as the cluster has room for.
+        count: number of actors; None for as many as the cluster has room for.
 
     Raises:
-        JobError: Ray is not installed, or the cluster is not there.
+        JobError: Ray is not installed, or the cluster cannot be reached.
     """
 
     def __init__(self, plan: Plan, root: str, address: str, count: int | None = None) -> None:
@@ -267,7 +278,9 @@ class RayPool:
             ray: Any = import_module("ray")
         except ImportError as error:
             raise JobError(
-                "--cluster needs Ray", fix='Run `pip install "swath[cluster]"` on all machines'
+                "--cluster needs Ray",
+                code="missing-package",
+                fix='Run `pip install "swath[cluster]"` on all machines',
             ) from error
         self._ray = ray
         try:
@@ -279,8 +292,10 @@ class RayPool:
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise JobError(
-                f"the cluster at {address} does not answer ({' '.join(str(error).split())[:200]})",
-                fix="Start it with `ray start --head`, and name its address",
+                f"The cluster at {address} cannot be reached "
+                f"({' '.join(str(error).split())[:200]})",
+                code="no-cluster",
+                fix="Start the cluster with `ray start --head`, and name its address",
             ) from error
         threads = plan.setup.threads
         self._gpu = plan.setup.engine == "cuda"
@@ -290,7 +305,7 @@ class RayPool:
             num_cpus=0 if self._gpu else threads,
             num_gpus=1 if self._gpu else 0,
             max_restarts=-1,
-            max_task_retries=TRIES,
+            max_task_retries=MAX_TRIES,
         )(_Actor)
         self._actors = deque(actor.remote(plan.model_dump_json(), root) for _ in range(count))
         self._of: dict[Any, Any] = {}
@@ -299,7 +314,7 @@ class RayPool:
     def give(self, group: Sequence[int]) -> Any:
         """Start a group; see `WorkerPool`."""
         actor = self._actors.popleft()
-        handle = actor.do.remote(group)
+        handle = actor.run.remote(group)
         self._of[handle] = actor
         return handle
 
@@ -309,7 +324,7 @@ class RayPool:
         return ended
 
     def result(self, handle: Any) -> None:
-        """Tell how a group ended; see `WorkerPool`."""
+        """Return or raise how a group ended; see `WorkerPool`."""
         self._actors.append(self._of.pop(handle))
         try:
             self._ray.get(handle)
@@ -329,65 +344,61 @@ class _Actor:
     """A worker on Ray."""
 
     def __init__(self, plan: str, root: str) -> None:
-        _begin(plan, root, os.getppid())
+        _start_worker(plan, root, os.getppid())
 
-    def do(self, group: Sequence[int]) -> None:
-        _do(group)
+    def run(self, group: Sequence[int]) -> None:
+        _run_group(group)
 
 
-def run(
+def run_plan(
     plan: Plan, model: Model, root: str, workers: int | None, cluster: str | None, bar: Task
 ) -> None:
-    """Do all tiles of a plan whose parts are missing.
+    """Predict all tiles of a plan whose parts are missing.
 
     Args:
         plan: the frozen plan.
-        model: its model, for work in this process.
+        model: the model of the plan, for work in this process.
         root: folder or URL of the parts.
         workers: processes, or actors; None for this process alone, or for what the cluster has room
             for.
         cluster: address of a Ray cluster.
-        bar: told of every pixel that is done.
+        bar: advanced by the pixels of each tile that is done.
 
     Raises:
-        SwathError: what a worker met.
+        SwathError: the error of a worker.
     """
     tiling = plan.tiling
     missing = _counting(TileStore(open_store(root), plan.digest).missing(len(tiling)), plan, bar)
     first = next(missing, None)
     if first is None:
         return
-    todo = (i for part in ([first], missing) for i in part)
+    todo = chain([first], missing)
     if cluster is None and workers in (None, 1):
-        worker = Worker(plan, root, model)
-        try:
-            for size in worker.work(todo):
-                bar.advance(size)
-        finally:
-            worker.close()
-            if (
-                len(tiling) > 1
-            ):  # joining them needs its memory; the next of many small images needs the engine
-                model.close()
+        with closing(Worker(plan, root, model)) as worker:
+            try:
+                for size in worker.work(todo):
+                    bar.advance(size)
+            finally:
+                # Joining many tiles needs the memory of the engine, which the next of many small
+                # images uses again.
+                if len(tiling) > 1:
+                    model.close()
         return
     pool = RayPool(plan, root, cluster, workers) if cluster else LocalPool(plan, root, workers or 1)
-    group = max(1, min(GROUP, len(tiling) // (4 * pool.slots)))
-    try:
-        run_groups(
-            pool,
-            todo,
-            lambda indices: bar.advance(sum(tiling[i].core.size for i in indices)),
-            group,
-        )
-    finally:
-        pool.close()
+    group = max(1, min(GROUP_SIZE, len(tiling) // (4 * pool.slots)))
+
+    def advance(indices: Sequence[int]) -> None:
+        bar.advance(sum(tiling[i].core.size for i in indices))
+
+    with closing(pool):
+        run_groups(pool, todo, advance, group)
 
 
 def _counting(missing: Iterator[int], plan: Plan, bar: Task) -> Iterator[int]:
-    """Pass missing tiles on, and count those that were done before."""
+    """Pass missing tiles on, and advance the bar by those that were done before."""
     tiling, at = plan.tiling, 0
-    for i in missing:
+    for i in chain(missing, [len(plan.tiling)]):
         bar.advance(sum(tiling[k].core.size for k in range(at, i)))
         at = i + 1
-        yield i
-    bar.advance(sum(tiling[k].core.size for k in range(at, len(tiling))))
+        if i < len(tiling):
+            yield i

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.geo.tiling import Pixels, Window
+from swath.io.work_folder import open_store
 from swath.legend import Legend
 from swath.mapping.plan import Plan
-from swath.mapping.tile_store import TileStore, open_store
+from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
 from swath.server.layer import MapLayer
 from swath.server.web_mercator import Placement
