@@ -5,7 +5,7 @@ import shapely
 
 import swath
 from swath.errors import DataError
-from swath.mapping.review import CELL, LARGEST, uncertain_regions, write_review
+from swath.mapping.review import CELL, MAX_CELLS, uncertain_regions, write_review
 from tests.make import NORTH_UP, UTM, box, noise, write_raster
 
 
@@ -45,7 +45,7 @@ def test_large_doubtful_ground_is_cut_and_regions_do_not_overlap(tmp_path):
     percent = noise(1100, 1100, low=30, high=60)
     write_raster(tmp_path / "c.tif", percent, UTM, NORTH_UP, nodata=255)
     regions = uncertain_regions(tmp_path / "c.tif", 10)
-    assert all(0 < r.pixels <= LARGEST * CELL**2 for r in regions)
+    assert all(0 < r.pixels <= MAX_CELLS * CELL**2 for r in regions)
     assert shapely.union_all([r.shape for r in regions]).area == pytest.approx(
         sum(r.shape.area for r in regions)
     )

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from swath.errors import JobError
-from swath.mapping.tile_store import (
-    LocalFolder,
-    RemoteFolder,
-    TileStore,
-    decode,
-    encode,
-    open_store,
-)
+from swath.io.work_folder import LocalFolder
+from swath.mapping.tile_store import PARTS, TileStore, decode, encode
+from tests.errors import fails
 
 LAYERS = {
     "class": np.arange(12, dtype=np.uint8).reshape(3, 4),
@@ -41,34 +36,15 @@ def test_a_damaged_part_is_no_part(harm):
     assert decode("another plan", encode("plan", LAYERS)) is None
 
 
-@pytest.fixture(params=["folder", "url", "memory"])
-def store(request, tmp_path):
-    if request.param == "memory":
-        made = RemoteFolder(f"memory://{tmp_path}")
-        yield made
-        made.clear()
-    else:
-        yield open_store(
-            str(tmp_path / "parts") if request.param == "folder" else f"file://{tmp_path}/parts"
-        )
-
-
-def test_parts_are_found_again_and_the_rest_is_missing(store):
+def test_parts_are_found_again_and_the_rest_is_missing(tmp_path):
+    store = LocalFolder(str(tmp_path / "parts"))
     parts = TileStore(store, "plan")
-    assert not store.holds_parts() and list(parts.missing(3)) == [0, 1, 2]
+    assert not store.holds(PARTS) and list(parts.missing(3)) == [0, 1, 2]
     for i in (1, 123_456_789):
         parts.put(i, LAYERS)
         same(parts.get(i))
-    assert list(parts.missing(3)) == [0, 2] and store.holds_parts()
+    assert list(parts.missing(3)) == [0, 2] and store.holds(PARTS)
     assert list(TileStore(store, "changed").missing(2)) == [0, 1]
-    store.clear()
-    assert not store.holds_parts() and parts.get(1) is None
-    store.clear()
-
-
-def test_what_is_there_first_stays(store):
-    assert store.put_first("plan.json", b"first") == b"first"
-    assert store.put_first("plan.json", b"second") == b"first" == store.get("plan.json")
 
 
 def test_folders_hold_a_thousand_parts_each_and_nothing_else(tmp_path):
@@ -85,24 +61,7 @@ def test_what_cannot_be_written_leaves_nothing_and_is_told(tmp_path, monkeypatch
     monkeypatch.setattr(
         os, "replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
-    with pytest.raises(JobError, match=r"No space left.*All that is done is kept"):
+    with fails("not-writable", JobError, file=tmp_path) as caught:
         parts.put(1, LAYERS)
+    assert "No space left" in caught.value.message
     assert list(parts.missing(2)) == [1]
-
-
-def test_a_disk_without_links_freezes_a_plan_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        os, "link", lambda *a: (_ for _ in ()).throw(OSError(95, "Operation not supported"))
-    )
-    store = LocalFolder(str(tmp_path))
-    assert (
-        store.put_first("plan.json", b"first")
-        == b"first"
-        == store.put_first("plan.json", b"second")
-    )
-    assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
-
-
-def test_a_place_that_fsspec_does_not_know():
-    with pytest.raises(JobError, match="cannot be reached"):
-        open_store("nonsense://bucket/parts")

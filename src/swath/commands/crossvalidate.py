@@ -13,11 +13,11 @@ import numpy as np
 from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.data.folds import make_folds, resplit
-from swath.errors import JobError
 from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import EvaluateResult, summarize
 from swath.evaluation.scoring import AreaScore, ModelPredictor, score_areas
 from swath.io.atomic import atomic_file, exclusive
+from swath.io.work_folder import LocalFolder, WorkFolder
 from swath.models.model import Model
 from swath.options import CrossvalidateOptions, TrainingOptions
 from swath.progress import track
@@ -107,23 +107,14 @@ def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
 
 
 def _begin(folder: Path, present: str, folds: int) -> None:
-    """Make the folder, or go on with one whose work was begun in the same way; the models of any other are removed.
+    """Make the folder, or continue in it if its record matches; other work's models are removed.
 
     Raises:
-        JobError: it cannot be written.
+        JobError: the folder cannot be written.
     """
-    begun = folder / BEGUN
-    try:
-        if not begun.exists() or begun.read_text(encoding="utf-8") != present:
-            for number in range(1, folds + 1):
-                (folder / f"fold-{number}.swath").unlink(missing_ok=True)
-                shutil.rmtree(folder / f"fold-{number}.swath.training", ignore_errors=True)
-        with atomic_file(begun) as partial:
-            partial.write_text(present, encoding="utf-8")
-    except OSError as error:
-        raise JobError(
-            f"cannot be made ({error.strerror})", file=folder, fix="Choose a writable place"
-        ) from error
+    models = [f"fold-{number}.swath" for number in range(1, folds + 1)]
+    store = LocalFolder(str(folder), [BEGUN, *models, *(f"{name}.training" for name in models)])
+    WorkFolder(store, BEGUN).open(lambda: present)
 
 
 def _teach(data: Path, path: Path, how: dict[str, Any]) -> None:

@@ -27,7 +27,8 @@ from swath.data.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.inference.memory import freed_memory_kept
 from swath.inference.tiled import Engine
-from swath.io.atomic import atomic_file, exclusive
+from swath.io.atomic import exclusive
+from swath.io.work_folder import LocalFolder, WorkFolder
 from swath.models.model import Model
 from swath.models.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
@@ -341,7 +342,7 @@ def _first_lesson(budget: Budget, recipe: Recipe) -> tuple[int, float]:
 
 
 def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recipe: Recipe) -> Path:
-    """Make the folder of checkpoints beside the model file: a fresh one, or the interrupted training's own.
+    """Make the folder of checkpoints beside the model file, or reopen the interrupted training's.
 
     Raises:
         JobError: the interrupted training had other data or settings, or the folder cannot be made.
@@ -349,33 +350,24 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
     work = Path(f"{options.model}.training")
     if _follows():
         return work  # the first process made it
-    settings = work / "settings.json"
-    present = json.dumps(
-        [
-            dataset.manifest.digest,
-            dataclasses.asdict(spec),
-            dataclasses.asdict(recipe),
-            options.seed,
-        ]
-    )
-    try:
-        if not options.resume or not settings.exists():
-            shutil.rmtree(work, ignore_errors=True)
-        elif settings.read_text(encoding="utf-8") != present:
-            raise JobError(
-                "the interrupted training had other data, network, recipe or seed",
-                file=work,
-                fix="Give the same options, or start afresh without --resume",
-            )
-        if options.resume and not (work / "last.ckpt").exists():
-            log.warning("%s: nothing to resume here, so training starts afresh.", work)
-        work.mkdir(parents=True, exist_ok=True)
-        with atomic_file(settings) as partial:
-            partial.write_text(present, encoding="utf-8")
-    except OSError as error:
-        raise JobError(
-            f"cannot be written ({error.strerror})", file=work, fix="Choose a writable place"
-        ) from error
+    values = [dataclasses.asdict(spec), dataclasses.asdict(recipe), options.seed]
+    present = json.dumps([dataset.manifest.digest, *values])
+
+    def changes(old: str) -> list[str]:
+        names = ("data", "network", "recipe", "seed")
+        try:
+            pairs = zip(json.loads(old), json.loads(present), names, strict=True)
+            return [name for before, now, name in pairs if before != now]
+        except (ValueError, TypeError):
+            return ["settings"]
+
+    store = LocalFolder(str(work))
+    if not options.resume:
+        store.clear()
+    elif not (work / "last.ckpt").exists():
+        log.warning("%s: nothing to resume here, so training starts afresh.", work)
+    fix = "Give the same options, or start afresh without --resume"
+    WorkFolder(store, "settings.json", "*", fix).open(lambda: present, changes)
     return work
 
 

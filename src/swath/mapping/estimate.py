@@ -1,4 +1,4 @@
-"""What a prediction would take, before it starts."""
+"""Estimate of what a prediction takes in memory, disk and time, before it starts."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from swath.models.model import Model
 from swath.types import Tta
 
 MACHINES = (1, 10, 100, 1000)
-"""Numbers of machines that are spoken of."""
+"""Numbers of machines for which the time is estimated."""
 
 COPIES = 3
 """Parts, scratch file and map, each at most as large as the pixels themselves."""
 
 
 class Estimate(BaseModel):
-    """What a prediction would take.
+    """What a prediction takes.
 
     Attributes:
         read: rows and columns that are read for a tile, of the largest image.
         halo: pixels read around a tile's core.
         memory_bytes: of each worker, at most.
         disk_bytes: of parts, scratch files and maps together, at most.
-        pixels_per_second: read pixels of one tile, all its looks, timed just now.
+        pixels_per_second: pixels read per second for one tile with all its views, as timed.
         seconds: of computing, by number of machines like this one.
         threads: of a worker.
         tta: test-time augmentation.
-        views: how many times each tile is looked at for it.
-        zoom: scale at which the network sees the largest image; 0.5 where its pixels are half as
-            large as those that it knows.
+        views: number of views of each tile.
+        zoom: scale at which the largest image is shown to the network; 0.5 where its pixels are
+            half as large as those of the training data.
         cost: pixels that go through the network for each pixel read.
-        seam: share of labels that the model's own halo was found to change; None where that is not
-            known.
+        seam: share of labels that the halo of the model changes, as measured; None if unknown.
         context: `local`, or `global` where labels depend on all of a tile.
     """
 
@@ -58,7 +57,7 @@ class Estimate(BaseModel):
 
 
 def estimate(model: Model, plans: Sequence[Plan]) -> Estimate:
-    """Work out what plans would take; the network is timed on one tile of the largest image."""
+    """Estimate what plans take; the network is timed on one tile of the largest image."""
     largest = max(plans, key=lambda plan: plan.height * plan.width)
     engine = model.open(largest.setup, largest.read, zoom=largest.asked.zoom)
     raw = np.tile(np.asarray(engine.fill, np.float32)[None, :, None, None], (1, 1, *largest.read))
@@ -69,21 +68,16 @@ def estimate(model: Model, plans: Sequence[Plan]) -> Estimate:
     tiles = sum(len(p.tiling) for p in plans)
     views, work = model.views.at(largest.asked.zoom), 0.0
     for plan in plans:  # in pixels of the largest image
-        work += (
-            plan.tiling.overhead
-            * plan.height
-            * plan.width
-            * float(plan.asked.zoom / largest.asked.zoom) ** 2
-        )
+        scale = float(plan.asked.zoom / largest.asked.zoom) ** 2
+        work += plan.tiling.overhead * plan.height * plan.width * scale
     classes = len(model.card.legend.trained)
     sizes = {"class": 1, "confidence": 1, "probabilities": classes, "masks": classes, "height": 4}
+    bytes_per_pixel = COPIES * sum(sizes[layer] for layer in largest.asked.layers)
     return Estimate(
         read=largest.read,
         halo=largest.halo,
         memory_bytes=int(largest.asked.memory_gb * 1e9),
-        disk_bytes=COPIES
-        * sum(sizes[layer] for layer in largest.asked.layers)
-        * sum(p.height * p.width for p in plans),
+        disk_bytes=bytes_per_pixel * sum(p.height * p.width for p in plans),
         pixels_per_second=speed,
         seconds={n: work / speed / min(n, tiles) for n in MACHINES},
         threads=largest.setup.threads,

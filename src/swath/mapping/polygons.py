@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from swath.errors import JobError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
-from swath.geo.tiling import Window
 from swath.io.layers import VectorLayer, put_layer
 from swath.io.raster import gdal_env
 from swath.legend import Legend
@@ -31,7 +30,7 @@ class Polygons:
     Attributes:
         geometries: in the map's CRS, shape (n,).
         codes: class code of each.
-        areas: in m2, NaN where the map has no CRS that lies on the earth.
+        areas: in m2, NaN where the map has no CRS of the earth.
         confidence: mean percent of each, NaN without a map of it.
         crs: WKT, None where the map has none.
     """
@@ -48,7 +47,7 @@ def polygonize(
 ) -> Polygons:
     """Turn a map into polygons of equal class, joined at edges; pixels without data have none.
 
-    Areas are of the pixels' outline, before it is smoothed. Needs memory for all outlines.
+    Areas are of the outlines of pixels, before smoothing. All outlines are in memory.
 
     Args:
         path: the map.
@@ -63,25 +62,22 @@ def polygonize(
         pairs = [
             (shapely.geometry.shape(shape), int(value)) for shape, value in found if value != nodata
         ]
-    outlines, codes = (
-        np.array([p[0] for p in pairs], object),
-        np.array([p[1] for p in pairs], np.int64),
-    )
+    outlines = np.array([p[0] for p in pairs], object)
+    codes = np.array([p[1] for p in pairs], np.int64)
     outlines = shapely.transform(
         outlines, lambda xy: np.rint(np.column_stack(~grid.affine * (xy[:, 0], xy[:, 1])))
     )
-    outlines = shapely.transform(
-        shapely.segmentize(outlines, 1.0), np.rint
-    )  # every pixel's corner, so that neighbors match
+    # A vertex at every corner of a pixel, so that the edges of neighbors match.
+    outlines = shapely.transform(shapely.segmentize(outlines, 1.0), np.rint)
     areas = _areas(outlines, grid)
     means = np.full(len(codes), np.nan) if confidence is None else _means(outlines, confidence)
-    enough = np.where(np.isnan(areas), shapely.area(outlines), areas) >= min_area
-    outlines, codes, areas, means = outlines[enough], codes[enough], areas[enough], means[enough]
+    large = np.where(np.isnan(areas), shapely.area(outlines), areas) >= min_area
+    outlines, codes, areas, means = outlines[large], codes[large], areas[large], means[large]
     if simplify and len(outlines):
         outlines = shapely.coverage_simplify(outlines, simplify)
     else:
-        outlines = shapely.simplify(outlines, 0)  # no corners where the outline goes straight on
-    return Polygons(shapely.transform(outlines, _placed(grid)), codes, areas, means, grid.crs)
+        outlines = shapely.simplify(outlines, 0)  # removes vertices on straight edges
+    return Polygons(shapely.transform(outlines, _to_crs(grid)), codes, areas, means, grid.crs)
 
 
 def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path) -> None:
@@ -91,8 +87,8 @@ def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path)
         path: the file to write.
         polygons: what to write.
         legend: names of the classes.
-        target: the name it will have; its extension says GeoPackage (`.gpkg`) or GeoParquet 1.1
-            (`.parquet`).
+        target: the later name of the file, which sets the format: GeoPackage (`.gpkg`) or
+            GeoParquet 1.1 (`.parquet`).
 
     Raises:
         JobError: the package for GeoParquet is missing, or the file cannot be written.
@@ -106,10 +102,9 @@ def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path)
     }
     if target.suffix.lower() == ".parquet":
         _write_parquet(path, polygons, columns)
-        return
-    put_layer(
-        path, VectorLayer("Polygon", polygons.geometries, columns, polygons.crs, "classes"), target
-    )
+    else:
+        layer = VectorLayer("Polygon", polygons.geometries, columns, polygons.crs, "classes")
+        put_layer(path, layer, target)
 
 
 def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[Any]]) -> None:
@@ -119,6 +114,7 @@ def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[An
     except ImportError as error:
         raise JobError(
             "GeoParquet needs the package pyarrow",
+            code="missing-package",
             fix='Run `pip install "swath[parquet]"`, or write a .gpkg',
         ) from error
     column = {
@@ -127,48 +123,41 @@ def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[An
         "crs": pyproj.CRS(polygons.crs).to_json_dict() if polygons.crs else None,
     }
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-    table = pyarrow.table(
-        {
-            "geometry": list(shapely.to_wkb(polygons.geometries)),
-            **{k: list(v) for k, v in columns.items()},
-        }
-    )
+    geometry = {"geometry": list(shapely.to_wkb(polygons.geometries))}
+    table = pyarrow.table(geometry | {name: list(values) for name, values in columns.items()})
     pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
 
 
-def _placed(grid: GeoBox) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+def _to_crs(grid: GeoBox) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """Return a function from pixel coordinates (n, 2) to the CRS."""
-
-    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(grid.point(points[:, 0], points[:, 1]))  # type: ignore[arg-type]
-
-    return place
+    return lambda xy: np.column_stack(grid.point(xy[:, 0], xy[:, 1]))  # type: ignore[arg-type]
 
 
 def _areas(outlines: NDArray[Any], grid: GeoBox) -> NDArray[np.float64]:
-    """Return geodesic areas in m2 of outlines in pixel coordinates, whose edges are as short as a pixel.
+    """Return geodesic areas in m2 of outlines in pixel coordinates with edges of one pixel.
 
     Source: Karney 2013, "Algorithms for geodesics", as in pyproj.
     """
-    nowhere = np.full(len(outlines), np.nan)
+    unknown = np.full(len(outlines), np.nan)
     if grid.crs is None:
-        return nowhere
+        return unknown
     crs = pyproj.CRS(grid.crs)
     geod = crs.get_geod()
     if geod is None or crs.geodetic_crs is None:
-        return nowhere
+        return unknown
     try:
-        move = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+        to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     except pyproj.exceptions.ProjError:
-        return nowhere
-    placed = shapely.transform(outlines, _placed(grid))
-    turned = shapely.orient_polygons(shapely.transform(placed, move.transform, interleaved=False))
-    out = np.array([abs(geod.geometry_area_perimeter(g)[0]) for g in turned], np.float64)
+        return unknown
+    shapes = shapely.transform(outlines, _to_crs(grid))
+    shapes = shapely.transform(shapes, to_degrees.transform, interleaved=False)
+    oriented = shapely.orient_polygons(shapes)
+    out = np.array([abs(geod.geometry_area_perimeter(g)[0]) for g in oriented], np.float64)
     return np.where(np.isfinite(out), out, np.nan)
 
 
 def _means(outlines: NDArray[Any], confidence: Path) -> NDArray[np.float64]:
-    """Return the mean of a map of percent inside each outline, in pixel coordinates, window by window."""
+    """Return the mean of a map of percent inside each outline, in pixel coordinates."""
     totals, counts = np.zeros(len(outlines) + 1), np.zeros(len(outlines) + 1)
     tree = shapely.STRtree(outlines)
     with gdal_env(), rasterio.open(confidence) as made:
@@ -183,15 +172,11 @@ def _means(outlines: NDArray[Any], confidence: Path) -> NDArray[np.float64]:
                 dtype="int32",
                 transform=rasterio.Affine.translation(left, top),
             )
-            percent = made.read(1, window=_rasterio(window))
+            where = rasterio.windows.Window(left, top, window.width, window.height)
+            percent = made.read(1, window=where)
             known = percent != 255
             totals += np.bincount(owner[known], percent[known], len(totals))
             counts += np.bincount(owner[known], minlength=len(counts))
-    means: NDArray[np.float64] = np.divide(
-        totals, counts, out=np.full(len(totals), np.nan), where=counts > 0
-    )
+    unknown = np.full(len(totals), np.nan)
+    means: NDArray[np.float64] = np.divide(totals, counts, out=unknown, where=counts > 0)
     return means[1:]
-
-
-def _rasterio(window: Window) -> rasterio.windows.Window:
-    return rasterio.windows.Window(window.col, window.row, window.width, window.height)

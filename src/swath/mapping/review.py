@@ -1,7 +1,7 @@
-"""A map of doubt: where a person's look is worth most.
+"""Regions of a map to review: those with most pixels that are expected to be wrong.
 
-A pixel of confidence p is expected to be wrong with probability 1 - p, so a region's doubt is the
-sum of that over its pixels: how many of them a person is expected to mend.
+A pixel of confidence p is expected to be wrong with probability 1 - p. The sum over a region is the
+number of its pixels that a person is expected to correct.
 """
 
 from __future__ import annotations
@@ -19,26 +19,25 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
 from swath.io.layers import VectorLayer, write_layer
+from swath.io.map_writer import CONFIDENCE
 from swath.io.raster import gdal_env, open_raster, unreadable_error
 from swath.types import PathLike
 
 CELL = 16
-"""Side of the cells in which doubt is added up, in pixels."""
+"""Side of the cells in which expected errors are added up, in pixels."""
 
-LARGEST = 64
-"""Cells of a region, at most: what one can look at in one go; larger doubtful areas are cut."""
-
-NODATA = 255
+MAX_CELLS = 64
+"""Cells of a region, at most; larger uncertain areas are cut."""
 
 
 @dataclass(frozen=True)
-class Region:
-    """A region to look at.
+class ReviewRegion:
+    """A region to review.
 
     Attributes:
-        shape: its outline in the map's CRS.
-        wrong: number of its pixels that are expected to be wrong.
-        pixels: its pixels with data.
+        shape: outline in the CRS of the map.
+        wrong: expected number of wrong pixels.
+        pixels: number of pixels with data.
     """
 
     shape: shapely.Polygon
@@ -46,12 +45,12 @@ class Region:
     pixels: int
 
 
-def uncertain_regions(confidence: PathLike, n: int) -> list[Region]:
-    """Find the regions of a map where most pixels are expected to be wrong for the ground one has to look at.
+def uncertain_regions(confidence: PathLike, n: int) -> list[ReviewRegion]:
+    """Find the regions of a map with most wrong pixels to expect.
 
-    Cells of 16 pixels whose expected share of wrong pixels is far above the map's own are joined to
-    their neighbors, up to 64 cells, beginning with the most doubtful; regions are ranked by the
-    pixels that are expected to be wrong.
+    Cells of 16x16 pixels whose expected share of wrong pixels is in the upper tenth of the map are
+    joined to their neighbors, up to 64 cells, beginning with the most uncertain cell; regions are
+    ranked by their expected number of wrong pixels.
 
     Args:
         confidence: raster of percent, 0..100 and 255 for no data, as `swath predict --confidence`
@@ -59,7 +58,7 @@ def uncertain_regions(confidence: PathLike, n: int) -> list[Region]:
         n: number of regions, at most.
 
     Returns:
-        Regions, the most doubtful first; fewer than `n` where the map leaves no more doubt.
+        Regions, the most uncertain first; fewer than `n` where no more cells are uncertain.
 
     Raises:
         DataError: the raster is damaged, or not of that kind.
@@ -67,7 +66,8 @@ def uncertain_regions(confidence: PathLike, n: int) -> list[Region]:
     with open_raster(confidence) as dataset:
         if dataset.count != 1 or dataset.dtypes[0] != "uint8":
             raise DataError(
-                "it is no raster of confidence",
+                "The raster does not hold confidence (one band of uint8)",
+                code="not-confidence",
                 file=confidence,
                 fix="Give what `swath predict --confidence` wrote",
             )
@@ -75,14 +75,13 @@ def uncertain_regions(confidence: PathLike, n: int) -> list[Region]:
         wrong, pixels = _by_cell(dataset, grid, confidence)
     share = np.divide(wrong, pixels, out=np.zeros_like(wrong), where=pixels > 0)
     labels = _joined(share, _threshold(share, pixels), n)
-    return sorted(
-        (_region(grid, labels == k, wrong, pixels) for k in range(1, labels.max() + 1)),
-        key=lambda r: -r.wrong,
-    )[:n]
+    numbers = range(1, labels.max() + 1)
+    regions = [_region(grid, labels == number, wrong, pixels) for number in numbers]
+    return sorted(regions, key=lambda r: -r.wrong)[:n]
 
 
-def write_regions(path: PathLike, regions: Sequence[Region], crs: str | None) -> None:
-    """Write regions to a GeoPackage: rank, expected wrong pixels, pixels, and expected share of wrong ones.
+def write_regions(path: PathLike, regions: Sequence[ReviewRegion], crs: str | None) -> None:
+    """Write regions to a GeoPackage: rank, expected wrong pixels, pixels, and their share.
 
     Raises:
         JobError: the layer cannot be written.
@@ -97,7 +96,7 @@ def write_regions(path: PathLike, regions: Sequence[Region], crs: str | None) ->
 
 
 def write_review(confidence: PathLike, path: PathLike, n: int) -> int:
-    """Write the `n` most doubtful regions of a map to a GeoPackage, and return how many there are.
+    """Write the `n` most uncertain regions of a map to a GeoPackage; return their number.
 
     Raises:
         DataError: the raster of confidence is damaged.
@@ -113,7 +112,7 @@ def write_review(confidence: PathLike, path: PathLike, n: int) -> int:
 def _by_cell(
     dataset: rasterio.DatasetReader, grid: GeoBox, path: PathLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the expected number of wrong pixels, and the pixels with data, of each cell."""
+    """Return the expected number of wrong pixels, and of pixels with data, of each cell."""
     shape = (-(-grid.height // CELL), -(-grid.width // CELL))
     wrong, pixels = np.zeros(shape), np.zeros(shape)
     for window in chunks(grid):
@@ -123,42 +122,40 @@ def _by_cell(
                 percent = dataset.read(1, window=where)
         except rasterio.errors.RasterioError as error:
             raise unreadable_error(path, error) from error
-        known = percent != NODATA
-        doubt = np.where(known, 1 - np.minimum(percent, 100) / 100, 0)
-        at = Window(
-            window.row // CELL,
-            window.col // CELL,
-            -(-window.height // CELL),
-            -(-window.width // CELL),
-        ).slices
-        for into, what in ((wrong, doubt), (pixels, known)):
-            rows = np.add.reduceat(
-                what.astype(np.float64), np.arange(0, window.height, CELL), axis=0
-            )
-            into[at] = np.add.reduceat(rows, np.arange(0, window.width, CELL), axis=1)
+        known = percent != int(CONFIDENCE.nodata)
+        errors = np.where(known, 1 - np.minimum(percent, 100) / 100, 0)
+        rows, cols = np.arange(0, window.height, CELL), np.arange(0, window.width, CELL)
+        at = Window(window.row // CELL, window.col // CELL, len(rows), len(cols)).slices
+        for sums, values in ((wrong, errors), (pixels, known)):
+            by_row = np.add.reduceat(values.astype(np.float64), rows, axis=0)
+            sums[at] = np.add.reduceat(by_row, cols, axis=1)
     return wrong, pixels
 
 
 def _threshold(share: NDArray[np.float64], pixels: NDArray[np.float64]) -> float:
-    """Return the share of wrong pixels from which a cell is doubtful: the upper tenth of the map, and no less than its mean."""
+    """Return the share of wrong pixels from which a cell is uncertain.
+
+    It is the 0.9 quantile of the cells, and at least their mean and 0.01.
+    """
     known = share[pixels > 0]
     return float(max(np.quantile(known, 0.9), known.mean(), 0.01)) if known.size else 1.0
 
 
 def _joined(share: NDArray[np.float64], least: float, n: int) -> NDArray[np.int32]:
-    """Number the doubtful cells by region: each grows from its most doubtful cell over its most doubtful neighbors."""
+    """Number the uncertain cells by region: each grows from its most uncertain cell."""
+    height, width = share.shape
     labels = np.zeros(share.shape, np.int32)
     order = np.argsort(share, axis=None)[::-1]
     regions = 0
     for start in order:
-        seed = divmod(int(start), share.shape[1])
+        seed = divmod(int(start), width)
         if share[seed] < least or regions >= 4 * n:
             break
         if labels[seed]:
             continue
         regions += 1
         edge = [seed]
-        for _ in range(LARGEST):
+        for _ in range(MAX_CELLS):
             edge = [cell for cell in edge if not labels[cell] and share[cell] >= least]
             if not edge:
                 break
@@ -166,25 +163,20 @@ def _joined(share: NDArray[np.float64], least: float, n: int) -> NDArray[np.int3
             labels[cell] = regions
             row, col = cell
             around = ((row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1))
-            edge += [
-                (r, c) for r, c in around if 0 <= r < share.shape[0] and 0 <= c < share.shape[1]
-            ]
+            edge += [(r, c) for r, c in around if 0 <= r < height and 0 <= c < width]
     return labels
 
 
 def _region(
     grid: GeoBox, cells: NDArray[np.bool_], wrong: NDArray[np.float64], pixels: NDArray[np.float64]
-) -> Region:
-    """Draw the outline of cells, cut at the map's edge."""
+) -> ReviewRegion:
+    """Return the region of cells, cut at the edge of the map."""
     boxes = []
     for row, col in np.argwhere(cells):
         window = Window(int(row) * CELL, int(col) * CELL, CELL, CELL).within(grid.window)
-        stop_row, stop_col = window.stop
-        corners = (
-            (window.col, window.row),
-            (stop_col, window.row),
-            (stop_col, stop_row),
-            (window.col, stop_row),
-        )
+        (top, left), (bottom, right) = (window.row, window.col), window.stop
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
         boxes.append(shapely.Polygon([grid.point(*corner) for corner in corners]))
-    return Region(shapely.union_all(boxes), float(wrong[cells].sum()), int(pixels[cells].sum()))
+    return ReviewRegion(
+        shapely.union_all(boxes), float(wrong[cells].sum()), int(pixels[cells].sum())
+    )
