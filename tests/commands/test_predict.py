@@ -1,4 +1,8 @@
 import dataclasses
+import re
+import shutil
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyogrio
@@ -12,9 +16,13 @@ from swath.errors import DataError, JobError, UsageError
 from swath.geo.tiling import square_tiling
 from swath.inference import runtimes
 from swath.mapping import plan
+from swath.mapping.job import output_paths
+from swath.mapping.plan import OutputLayer
 from swath.mapping.polygons import polygonize
 from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
+from swath.options import PredictOptions
+from tests.errors import fails
 from tests.make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_raster
 
 
@@ -64,8 +72,9 @@ def test_nodata_stays_nodata(tiny_model, tmp_path):
 def test_an_older_map_is_replaced_only_by_a_whole_one(tiny_model, tmp_path):
     (tmp_path / "m.tif").write_text("old")
     image = truncate(write_raster(tmp_path / "i.tif", noise(3, 200, 200)))
-    with pytest.raises(DataError, match=r"i\.tif"):
+    with pytest.raises(DataError) as caught:
         swath.predict(tiny_model, image, tmp_path / "m.tif")
+    assert caught.value.file == str(image)
     assert (tmp_path / "m.tif").read_text() == "old"
     swath.predict(
         tiny_model, write_raster(tmp_path / "good.tif", noise(3, 40, 40)), tmp_path / "m.tif"
@@ -92,15 +101,17 @@ def test_bands_in_separate_files_are_found_by_name(tiny_model, tmp_path):
 def test_a_missing_band_is_named(tiny_model, tmp_path):
     name = Model(tiny_model).card.bands[0].name
     write_raster(tmp_path / "bands" / f"s_{name}.tif", noise(20, 20))
-    with pytest.raises(DataError, match="needs exactly one file"):
+    missing = Model(tiny_model).card.bands[1].name
+    with fails("band-missing", DataError, file=tmp_path / "bands") as caught:
         swath.predict(tiny_model, tmp_path / "m.tif", stack=tmp_path / "bands")
+    assert f"Band {missing} " in caught.value.message
 
 
 def test_another_number_of_bands_is_refused(tiny_model, tmp_path):
-    with pytest.raises(DataError, match=r"1 band\(s\), and the model takes 3"):
-        swath.predict(
-            tiny_model, write_raster(tmp_path / "i.tif", noise(20, 20)), tmp_path / "m.tif"
-        )
+    image = write_raster(tmp_path / "i.tif", noise(20, 20))
+    with fails("band-mismatch", DataError, file=image) as caught:
+        swath.predict(tiny_model, image, tmp_path / "m.tif")
+    assert re.findall(r"\d+", caught.value.message)[:2] == ["1", "3"]
 
 
 def test_another_type_of_pixel_is_warned_of(tiny_model, tmp_path, caplog):
@@ -114,21 +125,103 @@ def test_another_type_of_pixel_is_warned_of(tiny_model, tmp_path, caplog):
 
 def test_what_cannot_be_written_is_refused(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 20, 20))
-    with pytest.raises(JobError, match="this is a folder"):
+    with fails("is-a-folder", JobError, file=tmp_path):
         swath.predict(tiny_model, image, tmp_path)
-    with pytest.raises(UsageError, match="no MAP"):
+    with pytest.raises(UsageError) as caught:
         swath.predict(tiny_model, image)
-    with pytest.raises(DataError, match="no such file"):
+    assert "MAP" in caught.value.message
+    with pytest.raises(DataError) as caught:
         swath.predict(tiny_model, tmp_path / "absent.tif", tmp_path / "m.tif")
+    assert caught.value.file == str(tmp_path / "absent.tif")
 
 
 def test_a_map_never_replaces_its_own_input(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
     before = image.read_bytes(), tiny_model.read_bytes()
     for target in (image, tiny_model):
-        with pytest.raises(UsageError, match="replace its own input"):
+        with fails("output-is-input", UsageError, file=target):
             swath.predict(tiny_model, image, target)
     assert (image.read_bytes(), tiny_model.read_bytes()) == before
+
+
+OUTPUTS = {
+    "class": ("m.tif", {}),
+    "confidence": ("m_confidence.tif", {"confidence": True}),
+    "probabilities": ("m_probabilities.tif", {"probabilities": True}),
+    "masks": ("m_masks.tif", {"class_masks": True}),
+    "height": ("m_AGL.tif", {}),
+    "polygons": ("p.gpkg", {"polygons": "p.gpkg"}),
+    "review": ("m_review.gpkg", {"review": 3}),
+    "style": ("m.qml", {}),
+}
+
+
+@pytest.fixture
+def any_model(tiny_model, monkeypatch):
+    """A model that gives heights and masks, as far as its card says."""
+    begun = Model.__init__
+
+    def begin(self, *more, **named):
+        begun(self, *more, **named)
+        changes = {"heights": True, "thresholds": [0.5, 0.5, 0.5]}
+        self.card = self.card.model_copy(update=changes)
+
+    monkeypatch.setattr(Model, "__init__", begin)
+    return tiny_model
+
+
+def test_every_kind_of_output_is_in_the_table_above(any_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    everything = {name: value for _, options in OUTPUTS.values() for name, value in options.items()}
+    options = PredictOptions(any_model, "i.tif", "m.tif", **everything)
+    found = output_paths(options, Path("m.tif"), heights=True)
+    assert {kind: str(path) for kind, path in found.items()} == {k: v[0] for k, v in OUTPUTS.items()}
+    assert set(found) == set(get_args(OutputLayer)) | {"polygons", "review", "style"}
+
+
+@pytest.mark.parametrize("role", ["image", "source", "mask", "regions", "model"])
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_no_output_replaces_an_input(any_model, tmp_path, monkeypatch, kind, role):
+    """Each kind of output has the name of an input: the image, a source of a virtual raster, ..."""
+    monkeypatch.chdir(tmp_path)
+    taken, options = Path(OUTPUTS[kind][0]), dict(OUTPUTS[kind][1])
+    model, image = any_model, Path("i.tif")
+    write_raster(tmp_path / image, noise(3, 40, 40), UTM, NORTH_UP)
+    if role == "image":
+        image = image.rename(taken)
+    elif role == "mask":
+        shutil.copy(image, taken)
+    elif role == "source":
+        image.rename(taken)
+        bands = "".join(
+            f'<VRTRasterBand dataType="Byte" band="{n}"><SimpleSource>'
+            f'<SourceFilename relativeToVRT="1">{taken}</SourceFilename>'
+            f"<SourceBand>{n}</SourceBand></SimpleSource></VRTRasterBand>"
+            for n in (1, 2, 3)
+        )
+        image = Path("i.vrt")
+        image.write_text(f'<VRTDataset rasterXSize="40" rasterYSize="40">{bands}</VRTDataset>')
+    elif role == "regions":
+        write_layer(tmp_path / "r.gpkg", [box(0, 0, 9, 9)], {"name": ["here"]}).rename(taken)
+    else:
+        model = Path(shutil.copy(any_model, taken))
+    options |= {role: taken} if role in ("mask", "regions") else {}
+    before = taken.read_bytes()
+    with fails("output-is-input", UsageError, file=taken):
+        swath.predict(model, image, "m.tif", **options)
+    assert taken.read_bytes() == before
+
+
+def test_outputs_of_one_name_are_refused(tiny_model, tmp_path):
+    for name in ("a", "a_confidence"):
+        write_raster(tmp_path / "in" / f"{name}.tif", noise(3, 40, 40))
+    with fails("same-output", UsageError, file=tmp_path / "out" / "a_confidence.tif"):
+        swath.predict(tiny_model, tmp_path / "in", tmp_path / "out", confidence=True)
+    review = tmp_path / "m_review.gpkg"
+    with fails("same-output", UsageError, file=review):
+        image = tmp_path / "in" / "a.tif"
+        swath.predict(tiny_model, image, tmp_path / "m.tif", review=2, polygons=review)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
 def test_confidence_and_probabilities_belong_to_the_map(tiny_model, tmp_path):
@@ -219,8 +312,9 @@ def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, mon
         patched.setattr(TileStore, "put", stop_at_the_third)
         swath.predict(apart, image, tmp_path / "b.tif", **options)
     assert not (tmp_path / "b_masks.tif").exists() and undisturbed.tiles >= 3
-    with pytest.raises(JobError, match="layers has changed"):
+    with fails("other-work", JobError, file=tmp_path / "b.tif.parts") as caught:
         swath.predict(apart, image, tmp_path / "b.tif", **options | {"class_masks": False})
+    assert caught.value.message.endswith(": layers")
     swath.predict(apart, image, tmp_path / "b.tif", **options)
     swath.predict(apart, image, tmp_path / "c.tif", **options | {"memory": 4.0})
     names = [tmp_path / f"{name}_masks.tif" for name in "abc"]
@@ -231,7 +325,7 @@ def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, mon
 
 def test_a_model_without_masks_apart_is_told_so(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
-    with pytest.raises(UsageError, match=r"one softmax.*--heads per-class"):
+    with fails("no-class-masks", UsageError, file=tiny_model):
         swath.predict(tiny_model, image, tmp_path / "m.tif", class_masks=True)
     assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
 
@@ -289,8 +383,9 @@ def test_polygons_come_with_the_map(tiny_model, tmp_path):
     _, _, wkb, (names, codes, areas, confidence) = pyogrio.raw.read(tmp_path / "m.gpkg")
     assert shapely.area(shapely.from_wkb(wkb)).sum() == pytest.approx(64 * 64 * 100)
     assert areas.sum() == pytest.approx(64 * 64 * 100, rel=2e-3) and (confidence > 33).all()
-    with pytest.raises(UsageError, match=r"\*\.gpkg or \*\.parquet"):
+    with pytest.raises(UsageError) as caught:
         swath.predict(tiny_model, image, tmp_path / "m.tif", polygons=tmp_path / "m.shp")
+    assert caught.value.file == str(tmp_path / "m.shp") and ".parquet" in caught.value.message
 
 
 def test_small_patches_are_sieved_from_the_whole_map(tiny_model, tmp_path):
@@ -339,7 +434,7 @@ def test_many_images_make_many_maps_or_one(tiny_model, tmp_path):
         tmp_path / "whole.tif",
     )
     np.testing.assert_array_equal(read(tmp_path / "one.tif")[0], read(tmp_path / "whole.tif")[0])
-    with pytest.raises(UsageError, match="many images"):
+    with fails("option-conflict", UsageError):
         swath.predict(tiny_model, tmp_path / "in", tmp_path / "out", polygons=tmp_path / "x.gpkg")
 
 
@@ -351,10 +446,13 @@ def test_bands_in_another_order(tiny_model, tmp_path):
     np.testing.assert_array_equal(
         read(tmp_path / "m.tif")[0], Model(tiny_model).predict(pixels[[3, 1, 0]])
     )
-    with pytest.raises(DataError, match="band 6 is asked for, and it has 5"):
+    with pytest.raises(DataError) as caught:
         swath.predict(tiny_model, image, tmp_path / "m.tif", band_order=[6, 2, 1])
-    with pytest.raises(UsageError, match="counts the bands of one file from 1"):
+    assert caught.value.file == str(image)
+    assert re.findall(r"\d+", caught.value.message) == ["6", "5"]
+    with pytest.raises(UsageError) as caught:
         swath.predict(tiny_model, image, tmp_path / "m.tif", band_order=[0, 2, 1])
+    assert "--band-order" in caught.value.message
 
 
 def test_a_plan_says_what_it_would_take_and_does_nothing(tiny_model, tmp_path):
@@ -372,8 +470,11 @@ def test_a_plan_says_what_it_would_take_and_does_nothing(tiny_model, tmp_path):
 
 def test_too_little_memory_is_told_before_anything_is_done(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 2000, 96))
-    with pytest.raises(JobError, match=r"needs 0\.\d GB, and --memory is 0\.1.*Give --memory"):
+    with fails("memory-budget", JobError) as caught:
         swath.predict(tiny_model, image, tmp_path / "m.tif", memory=0.1)
+    assert "--memory is 0.1" in caught.value.message
+    need = float(re.search(r"--memory ([\d.]+)", caught.value.fix)[1])
+    assert swath.predict(tiny_model, image, tmp_path / "m.tif", memory=need, plan=True).tiles > 0
 
 
 def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):

@@ -6,12 +6,13 @@ import shapely
 import swath
 from swath.errors import DataError
 from swath.mapping.review import CELL, MAX_CELLS, uncertain_regions, write_review
+from tests.errors import fails
 from tests.make import NORTH_UP, UTM, box, noise, write_raster
 
 
 @pytest.fixture
 def confident(tmp_path):
-    """A sure map with three doubtful spots, the second of which is the largest, and one without data."""
+    """A certain map with three uncertain spots, the second of which is the largest, and a gap."""
     percent = np.full((700, 1200), 98, np.uint8)
     percent[32:64, 32:64] = 40
     percent[320:400, 480:560] = 55
@@ -20,7 +21,7 @@ def confident(tmp_path):
     return write_raster(tmp_path / "c.tif", percent, UTM, NORTH_UP, nodata=255)
 
 
-def test_regions_are_the_doubtful_spots_worst_first(confident):
+def test_regions_are_the_uncertain_spots_worst_first(confident):
     regions = uncertain_regions(confident, 3)
     spots = [box(320, 480, 80, 80), box(640, 1180, 60, 20), box(32, 32, 32, 32)]
     assert len(regions) == 3
@@ -34,14 +35,14 @@ def test_regions_are_the_doubtful_spots_worst_first(confident):
     assert regions[1].shape.bounds[2] <= NORTH_UP.c + 12_000  # cut at the map's edge
 
 
-def test_a_sure_map_leaves_little_to_look_at(tmp_path):
+def test_a_certain_map_has_no_regions_to_review(tmp_path):
     write_raster(tmp_path / "c.tif", np.full((200, 200), 100, np.uint8), UTM, NORTH_UP, nodata=255)
     assert uncertain_regions(tmp_path / "c.tif", 5) == []
     write_raster(tmp_path / "n.tif", np.full((200, 200), 255, np.uint8), UTM, NORTH_UP, nodata=255)
     assert uncertain_regions(tmp_path / "n.tif", 5) == []
 
 
-def test_large_doubtful_ground_is_cut_and_regions_do_not_overlap(tmp_path):
+def test_large_uncertain_areas_are_cut_and_regions_do_not_overlap(tmp_path):
     percent = noise(1100, 1100, low=30, high=60)
     write_raster(tmp_path / "c.tif", percent, UTM, NORTH_UP, nodata=255)
     regions = uncertain_regions(tmp_path / "c.tif", 10)
@@ -62,7 +63,7 @@ def test_the_layer_is_ranked(confident, tmp_path):
 
 
 def test_what_is_no_confidence_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no raster of confidence"):
+    with fails("not-confidence", DataError, file=tmp_path / "x.tif"):
         uncertain_regions(write_raster(tmp_path / "x.tif", noise(3, 9, 9)), 1)
 
 
