@@ -175,7 +175,9 @@ def test_every_kind_of_output_is_in_the_table_above(any_model, tmp_path, monkeyp
     everything = {name: value for _, options in OUTPUTS.values() for name, value in options.items()}
     options = PredictOptions(any_model, "i.tif", "m.tif", **everything)
     found = output_paths(options, Path("m.tif"), heights=True)
-    assert {kind: str(path) for kind, path in found.items()} == {k: v[0] for k, v in OUTPUTS.items()}
+    assert {kind: str(path) for kind, path in found.items()} == {
+        k: v[0] for k, v in OUTPUTS.items()
+    }
     assert set(found) == set(get_args(OutputLayer)) | {"polygons", "review", "style"}
 
 

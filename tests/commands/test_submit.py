@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -16,8 +17,8 @@ from swath.legend import IGNORE
 from swath.metrics.confusion import confusion_matrix
 from swath.metrics.dfc2019 import iou3, near_height_hits
 from swath.models.model import Model
-from tests.errors import fails
 from tests.data.layouts.test_dfc2019 import tile
+from tests.errors import fails
 
 LAS = (2, 5, 6, 9, 17)
 
@@ -132,7 +133,8 @@ def test_a_map_is_scored_on_the_image_of_its_name(folder, trained, tmp_path):
         (tmp_path / "JAX_002_001_CLS.tif").rename(tmp_path / name)
         with pytest.raises(swath.DataError) as caught:
             swath.evaluate(tmp_path / name, trained[1])
-        assert caught.value.file == str(tmp_path / name) and "2 image" in caught.value.message
+        assert caught.value.file == str(tmp_path / name)
+        assert re.search(r"\b2\b", caught.value.message)
         assert ("another split" in caught.value.message) == name.startswith("JAX_003")
         (tmp_path / name).rename(tmp_path / "JAX_002_001_CLS.tif")
     assert swath.compare(trained[0], tmp_path / "JAX_002_001_CLS.tif", trained[1]).groups == 1
@@ -147,7 +149,7 @@ def test_a_map_of_the_only_image_needs_no_name(stripes, tmp_path):
     (tmp_path / "map.tif").rename(tmp_path / "a1.tif")
     with pytest.raises(swath.DataError) as caught:
         swath.evaluate(tmp_path / "a1.tif", stripes)
-    assert caught.value.file == str(tmp_path / "a1.tif") and "split" in caught.value.message
+    assert caught.value.file == str(tmp_path / "a1.tif") and "another split" in caught.value.message
 
 
 def test_heights_that_follow_the_class_are_learnt(trained):
@@ -260,7 +262,9 @@ def test_a_broken_image_refuses_the_zip_and_the_same_command_goes_on(
         swath.submit(trained[0], tmp_path / "in", tmp_path / "out.zip")
     assert caught.value.file == str(tmp_path / "in" / "JAX_001_001_RGB.tif")
     assert "JAX_003_001_RGB.tif" in caught.value.message
-    assert "2 of 4 images" in caught.value.fix and str(tmp_path / "out.zip.maps") in caught.value.fix
+    assert (
+        "2 of 4 images" in caught.value.fix and str(tmp_path / "out.zip.maps") in caught.value.fix
+    )
     assert not (tmp_path / "out.zip").exists()
     for name, content in whole.items():
         (tmp_path / "in" / name).write_bytes(content)

@@ -131,7 +131,7 @@ class PredictionJob:
             if self._request(image).files != plan.asked.files:
                 raise JobError(
                     "An image, mask or regions file has changed while it was mapped",
-                    code="changed-input",
+                    code="file-changed",
                     file=image.name,
                     fix="Leave the files alone, and give the same command again with --restart",
                 )
