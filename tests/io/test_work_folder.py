@@ -3,14 +3,14 @@ import os
 import pytest
 
 from swath.errors import JobError
-from swath.io.work_folder import LocalFolder, RemoteFolder, WorkFolder, open_store
+from swath.io.work_folder import WorkFolder, open_store
 from tests.errors import fails
 
 
 @pytest.fixture(params=["folder", "url", "memory"])
 def store(request, tmp_path):
     if request.param == "memory":
-        made = RemoteFolder(f"memory://{tmp_path}")
+        made = open_store(f"memory://{tmp_path}")
         yield made
         made.clear()
     else:
@@ -44,7 +44,7 @@ def test_files_are_found_by_pattern_until_the_store_is_cleared(store):
 
 def test_a_disk_without_links_puts_a_file_first_too(tmp_path, monkeypatch):
     refuse(monkeypatch, "link", 95, "Operation not supported")
-    store = LocalFolder(str(tmp_path))
+    store = open_store(str(tmp_path))
     for content in (b"first", b"second"):
         assert store.put_first("plan.json", content) == b"first"
     assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
@@ -54,7 +54,7 @@ def test_a_folder_of_other_files_loses_its_own_alone(tmp_path):
     for name in ("mine.swath", "yours.swath"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "mine.training").mkdir()
-    LocalFolder(str(tmp_path), ["mine.swath", "mine.training", "absent"]).clear()
+    open_store(str(tmp_path), ["mine.swath", "mine.training", "absent"]).clear()
     assert [p.name for p in tmp_path.iterdir()] == ["yours.swath"]
 
 
@@ -96,5 +96,5 @@ def test_a_place_that_takes_no_record(tmp_path, monkeypatch):
     refuse(monkeypatch, "link", 28, "No space left on device")
     refuse(monkeypatch, "replace", 28, "No space left on device")
     with fails("not-writable", JobError, file=tmp_path) as caught:
-        WorkFolder(LocalFolder(str(tmp_path)), "plan.json").open(lambda: "a")
+        WorkFolder(open_store(str(tmp_path)), "plan.json").open(lambda: "a")
     assert "No space left" in caught.value.message

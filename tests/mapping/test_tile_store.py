@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from swath.errors import JobError
-from swath.io.work_folder import LocalFolder
+from swath.io.work_folder import open_store
 from swath.mapping.tile_store import PARTS, TileStore, decode, encode
 from tests.errors import fails
 
@@ -37,7 +37,7 @@ def test_a_damaged_part_is_no_part(harm):
 
 
 def test_parts_are_found_again_and_the_rest_is_missing(tmp_path):
-    store = LocalFolder(str(tmp_path / "parts"))
+    store = open_store(str(tmp_path / "parts"))
     parts = TileStore(store, "plan")
     assert not store.holds(PARTS) and list(parts.missing(3)) == [0, 1, 2]
     for i in (1, 123_456_789):
@@ -48,7 +48,7 @@ def test_parts_are_found_again_and_the_rest_is_missing(tmp_path):
 
 
 def test_folders_hold_a_thousand_parts_each_and_nothing_else(tmp_path):
-    parts = TileStore(LocalFolder(str(tmp_path)), "plan")
+    parts = TileStore(open_store(str(tmp_path)), "plan")
     for i in (0, 999, 1000):
         parts.put(i, LAYERS)
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
@@ -56,7 +56,7 @@ def test_folders_hold_a_thousand_parts_each_and_nothing_else(tmp_path):
 
 
 def test_what_cannot_be_written_leaves_nothing_and_is_told(tmp_path, monkeypatch):
-    parts = TileStore(LocalFolder(str(tmp_path)), "plan")
+    parts = TileStore(open_store(str(tmp_path)), "plan")
     parts.put(0, LAYERS)
     monkeypatch.setattr(
         os, "replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device"))

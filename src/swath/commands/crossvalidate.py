@@ -17,7 +17,7 @@ from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import EvaluateResult, summarize
 from swath.evaluation.scoring import AreaScore, ModelPredictor, score_areas
 from swath.io.atomic import atomic_file, exclusive
-from swath.io.work_folder import LocalFolder, WorkFolder
+from swath.io.work_folder import WorkFolder, open_store
 from swath.models.model import Model
 from swath.options import CrossvalidateOptions, TrainingOptions
 from swath.progress import track
@@ -113,7 +113,7 @@ def _begin(folder: Path, present: str, folds: int) -> None:
         JobError: the folder cannot be written.
     """
     models = [f"fold-{number}.swath" for number in range(1, folds + 1)]
-    store = LocalFolder(str(folder), [BEGUN, *models, *(f"{name}.training" for name in models)])
+    store = open_store(str(folder), [BEGUN, *models, *(f"{name}.training" for name in models)])
     WorkFolder(store, BEGUN).open(lambda: present)
 
 

@@ -71,25 +71,17 @@ def predict(options: PredictOptions) -> PredictResult:
     start = time.monotonic()
     model = Model(options.model, tta=options.tta)
     if options.class_masks and model.card.thresholds is None:
-        raise UsageError(
-            "The model has no masks: its classes share one softmax, without thresholds",
-            code="no-class-masks",
-            file=options.model,
-            fix="Train it with --heads per-class, or leave out --class-masks",
-        )
+        message = "The model has no masks: its classes share one softmax, without thresholds"
+        fix = "Train it with --heads per-class, or leave out --class-masks"
+        raise UsageError(message, code="no-class-masks", file=options.model, fix=fix)
     sources, many = _sources(options, model)
-    if not many and options.target.is_dir():
-        raise JobError(
-            "MAP is a folder, and a file is to be written",
-            code="is-a-folder",
-            file=options.target,
-            fix="Give a file name",
-        )
-    targets = [options.target / f"{s.name}.tif" if many else options.target for s in sources]
-    jobs = [
-        PredictionJob(options, model, source, target)
-        for source, target in zip(sources, targets, strict=True)
-    ]
+    target, jobs = options.target, []
+    if not many and target.is_dir():
+        message, fix = "MAP is a folder, and a file is to be written", "Give a file name"
+        raise JobError(message, code="is-a-folder", file=target, fix=fix)
+    for source in sources:
+        path = target / f"{source.name}.tif" if many else target
+        jobs.append(PredictionJob(options, model, source, path))
     check_outputs(jobs, Path(options.model))
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     return _result(options, model, mapped, start)
@@ -136,22 +128,18 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
     }
     if options.mosaic:
         if any(i.bands for i in found):
-            raise UsageError(
-                "--mosaic takes images of one file each",
-                code="option-conflict",
-                fix="Stack their bands first (gdalbuildvrt -separate)",
-            )
+            fix = "Stack their bands first (gdalbuildvrt -separate)"
+            message = "--mosaic takes images of one file each"
+            raise UsageError(message, code="option-conflict", fix=fix)
         files = tuple(f for i in found for f in i.files)
         return [ImageInput(name=options.target.stem, files=files, mosaic=True, **extras)], False
     image = str(options.image)
     folder = options.stack is None and Path(image).is_dir()
     many = len(found) > 1 or folder or image.endswith(".txt")
     if many and options.polygons is not None:
-        raise UsageError(
-            "--polygons names one file, and there are many images",
-            code="option-conflict",
-            fix="Map them one by one, or with --mosaic",
-        )
+        message = "--polygons names one file, and there are many images"
+        fix = "Map them one by one, or with --mosaic"
+        raise UsageError(message, code="option-conflict", fix=fix)
     return [i.model_copy(update=extras) for i in found], many
 
 
@@ -160,12 +148,9 @@ def _check_stack(options: PredictOptions, stack: ImageInput) -> None:
     if isinstance(options.image, (str, Path)) and Path(options.image).is_file():
         with Raster([options.image]) as image, Raster(stack.files, stack.bands) as bands:
             if not image.grid.same_as(bands.grid):
-                raise DataError(
-                    f"The grid of the image is not that of the bands in {options.stack}",
-                    code="grid-mismatch",
-                    file=options.image,
-                    fix="Leave IMAGE out, or name one of the bands",
-                )
+                message = f"The grid of the image is not that of the bands in {options.stack}"
+                fix = "Leave IMAGE out, or name one of the bands"
+                raise DataError(message, code="grid-mismatch", file=options.image, fix=fix)
 
 
 def _peak_rss_bytes() -> int:

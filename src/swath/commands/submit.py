@@ -7,6 +7,7 @@ import logging
 import time
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from swath.errors import DataError, ModelError
 from swath.inference.tiled import predict_window
 from swath.io.atomic import atomic_file, exclusive, file_stamps
 from swath.io.raster import Raster
-from swath.io.work_folder import LocalFolder, WorkFolder
+from swath.io.work_folder import WorkFolder, open_store
 from swath.models.model import Model
 from swath.options import SubmitOptions
 from swath.progress import track
@@ -76,7 +77,7 @@ def _submit(options: SubmitOptions) -> SubmitResult:
     kind, bands = _kind_of(model)
     images = _images(Path(options.images), kind)
     folder = Path(f"{options.archive}.maps")
-    work = WorkFolder(LocalFolder(str(folder)), "made-by.txt")
+    work = WorkFolder(open_store(str(folder)), "made-by.txt")
     work.open(lambda: f"{model.digest} {model.tta} {Path(options.images).resolve()}")
     made: list[Path] = []
     bad: list[DataError] = []
@@ -116,13 +117,10 @@ def _submit(options: SubmitOptions) -> SubmitResult:
 def _unmapped(bad: Sequence[DataError], images: int, folder: Path) -> DataError:
     """Return the first of several errors, with the names of the other files at fault."""
     first, names = bad[0], ", ".join(Path(str(error.file)).name for error in bad[1:])
-    return DataError(
-        first.message + (f"; {names} cannot be mapped either" if names else ""),
-        code=first.code,
-        file=first.file,
-        fix=f"{first.fix}, and give the same command again: maps of {images - len(bad)} of "
-        f"{images} images are kept in {folder}",
-    )
+    message = first.message + (f"; {names} cannot be mapped either" if names else "")
+    kept = f"maps of {images - len(bad)} of {images} images are kept in {folder}"
+    fix = f"{first.fix}, and give the same command again: {kept}"
+    return DataError(message, code=first.code, file=first.file, fix=fix)
 
 
 def _share_unlabeled(maps: Sequence[Path]) -> float:
@@ -144,40 +142,27 @@ def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:
         if names == bands and not codes:
             return kind, bands
     what = f"the codes {sorted(codes)}" if codes else f"the bands {', '.join(names)}"
-    raise ModelError(
-        f"The model has {what}, which the contest does not have",
-        code="not-a-contest-model",
-        file=model.path,
-        fix="Train it on a folder of the contest's Track 1",
-    )
+    message = f"The model has {what}, which the contest does not have"
+    fix = "Train it on a folder of the contest's Track 1"
+    raise ModelError(message, code="not-a-contest-model", file=model.path, fix=fix)
 
 
 def _images(folder: Path, kind: str) -> list[Path]:
     if not folder.is_dir():
-        raise DataError(
-            "IMAGES is not a folder" if folder.exists() else "The folder does not exist",
-            code="not-a-folder" if folder.exists() else "no-such-folder",
-            file=folder,
-            fix="Give the folder with the contest's images",
-        )
+        code = "not-a-folder" if folder.exists() else "no-such-folder"
+        message, fix = "IMAGES is not a folder", "Give the folder with the contest's images"
+        raise DataError(message, code=code, file=folder, fix=fix)
     ends = (f"_{kind.lower()}.tif", f"_{kind.lower()}.tiff")
     images = [p for p in files_below(folder) if p.name.lower().endswith(ends)]
     images.sort(key=lambda p: p.name)
     if not images:
-        raise DataError(
-            f"The folder holds no *_{kind}.tif",
-            code="no-images",
-            file=folder,
-            fix="Give the folder with the kind of image that the model takes",
-        )
-    for one, other in zip(images, images[1:], strict=False):
+        fix = "Give the folder with the kind of image that the model takes"
+        message = f"The folder holds no *_{kind}.tif"
+        raise DataError(message, code="no-images", file=folder, fix=fix)
+    for one, other in pairwise(images):
         if one.stem == other.stem:
-            raise DataError(
-                f"The image has the name of {one}",
-                code="same-name",
-                file=other,
-                fix="Keep one of them: the zip file is flat",
-            )
+            message, fix = f"The image has the name of {one}", "Keep one: the zip file is flat"
+            raise DataError(message, code="same-name", file=other, fix=fix)
     return images
 
 

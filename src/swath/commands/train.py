@@ -28,7 +28,7 @@ from swath.errors import DataError, JobError
 from swath.inference.memory import freed_memory_kept
 from swath.inference.tiled import Engine
 from swath.io.atomic import exclusive
-from swath.io.work_folder import LocalFolder, WorkFolder
+from swath.io.work_folder import WorkFolder, open_store
 from swath.models.model import Model
 from swath.models.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
@@ -361,7 +361,7 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
         except (ValueError, TypeError):
             return ["settings"]
 
-    store = LocalFolder(str(work))
+    store = open_store(str(work))
     if not options.resume:
         store.clear()
     elif not (work / "last.ckpt").exists():

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from swath.mapping.plan import Plan
 from swath.models.model import Model
@@ -19,7 +19,7 @@ COPIES = 3
 """Parts, scratch file and map, each at most as large as the pixels themselves."""
 
 
-class Estimate(BaseModel):
+class Estimate(BaseModel, frozen=True):
     """What a prediction takes.
 
     Attributes:
@@ -38,8 +38,6 @@ class Estimate(BaseModel):
         seam: share of labels that the halo of the model changes, as measured; None if unknown.
         context: `local`, or `global` where labels depend on all of a tile.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     read: tuple[int, int]
     halo: int

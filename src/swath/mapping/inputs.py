@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from glob import glob
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox
@@ -29,7 +28,7 @@ MAX_OPEN_FILES = 64
 """Files of a mosaic that are open at one time."""
 
 
-class ImageInput(BaseModel):
+class ImageInput(BaseModel, frozen=True):
     """An image to map, by the names of its files, so that every worker can open it.
 
     Attributes:
@@ -42,8 +41,6 @@ class ImageInput(BaseModel):
         regions: polygon layer outside of which nothing is mapped.
         latitude: whether the latitude of each pixel is a further band.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     files: tuple[str, ...]
@@ -75,31 +72,9 @@ class ImageInput(BaseModel):
         Raises:
             DataError: a file is damaged, or the files do not fit together.
         """
-        image: Raster | Mosaic = (
-            Mosaic(self.files, self.order)
-            if self.mosaic
-            else Raster(self.files, self.bands, self.order)
-        )
+        one, order = not self.mosaic, self.order
+        image = Raster(self.files, self.bands, order) if one else Mosaic(self.files, order)
         return InputImage(image, self.mask, self.regions, self.latitude)
-
-
-class _OpenImage(Protocol):
-    """What a raster and a mosaic share."""
-
-    grid: GeoBox
-    dtype: np.dtype[Any]
-    bands: tuple[str, ...]
-    paths: tuple[str, ...]
-
-    @property
-    def sources(self) -> list[str]: ...
-
-    @property
-    def extra_georeferencing(self) -> dict[str, Any]: ...
-
-    def read(self, window: Window) -> Pixels: ...
-
-    def close(self) -> None: ...
 
 
 class InputImage:
@@ -118,30 +93,23 @@ class InputImage:
 
     def __init__(
         self,
-        image: _OpenImage,
+        image: Raster | Mosaic,
         mask: Sequence[str] = (),
         regions: str | None = None,
         latitude: bool = False,
     ) -> None:
-        self.image = image
-        self.grid = image.grid
-        self._mask = tuple(Path(p) for p in mask)
-        self._latitude = latitude
+        self.image, self.grid = image, image.grid
+        self._mask, self._latitude = [Path(p) for p in mask], latitude
         if latitude:
             check_located(image.grid, image.bands, self.name, "take a model without latitude")
-        self._regions = (
-            None if regions is None else VectorLabels(read_geometries(regions), image.grid)
-        )
+        self._regions: VectorLabels | None = None
+        if regions is not None:
+            self._regions = VectorLabels(read_geometries(regions), image.grid)
 
     @property
     def name(self) -> str:
         """Path of the image, or of its first file."""
         return self.image.paths[0]
-
-    @property
-    def sources(self) -> list[str]:
-        """All files that pixels come from, masks and regions left out."""
-        return self.image.sources
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -170,12 +138,7 @@ class InputImage:
     def __enter__(self) -> InputImage:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -219,27 +182,18 @@ class Mosaic:
 
     def _place(self, i: int, grid: GeoBox) -> Window:
         """Return where an image lies, in pixels of the first."""
-        raster = self._raster(i)
-        a, b, c, d, e, f = grid.transform
-        x, y = raster.grid.point(0, 0)
-        det = a * e - b * d
-        col, row = (e * (x - c) - b * (y - f)) / det, (a * (y - f) - d * (x - c)) / det
+        raster, path, first = self._raster(i), self.paths[i], self.paths[0]
+        col, row = ~grid.affine * raster.grid.point(0, 0)
         place = Window(round(row), round(col), raster.grid.height, raster.grid.width)
         if not raster.grid.same_as(grid.part(place)):
-            raise DataError(
-                f"The pixels of the image do not lie on the grid of {self.paths[0]}",
-                code="grid-mismatch",
-                file=self.paths[i],
-                fix="Resample it first (gdalwarp -t_srs -tr -tap), or leave --mosaic out",
-            )
-        if len(raster.bands) != len(self.bands) or raster.dtype != self.dtype:
-            raise DataError(
-                f"The image has {len(raster.bands)} bands of {raster.dtype}, and "
-                f"{self.paths[0]} has {len(self.bands)} of {self.dtype}",
-                code="band-mismatch",
-                file=self.paths[i],
-                fix="Leave --mosaic out, or give images of the same bands and type",
-            )
+            message = f"The pixels of the image do not lie on the grid of {first}"
+            fix = "Resample it first (gdalwarp -t_srs -tr -tap), or leave --mosaic out"
+            raise DataError(message, code="grid-mismatch", file=path, fix=fix)
+        count, known = len(raster.bands), len(self.bands)
+        if count != known or raster.dtype != self.dtype:
+            message = f"The image has {count} bands of {raster.dtype}, and {first} has {known} of "
+            fix = "Leave --mosaic out, or give images of the same bands and type"
+            raise DataError(f"{message}{self.dtype}", code="band-mismatch", file=path, fix=fix)
         return place
 
     def read(self, window: Window) -> Pixels:
@@ -290,11 +244,8 @@ def find_inputs(
     out = [found for one in several for found in _expand(str(one), bands)]
     name, count = Counter(i.name for i in out).most_common(1)[0] if out else ("", 0)
     if count > 1:
-        raise UsageError(
-            f"{count} images are called {name}, and so would be their maps",
-            code="same-name",
-            fix="Map them one by one",
-        )
+        message = f"{count} images are called {name}, and so would be their maps"
+        raise UsageError(message, code="same-name", fix="Map them one by one")
     return out
 
 
@@ -308,12 +259,8 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(
-            "The folder of the bands does not exist",
-            code="no-such-folder",
-            file=folder,
-            fix="Give --stack the folder that holds the bands",
-        )
+        message, fix = "The folder of the bands does not exist", "Check the path after --stack"
+        raise DataError(message, code="no-such-folder", file=folder, fix=fix)
     files = sorted(filter(_has_raster_name, folder.iterdir()))
     found = []
     for band in bands:
@@ -322,12 +269,9 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
         matches = exact or [f for f in files if word.search(f.stem)]
         if len(matches) != 1:
             names = ", ".join(m.name for m in matches) or f"none among {len(files)} rasters"
-            raise DataError(
-                f"Band {band} needs exactly one file in the folder; found: {names}",
-                code="band-missing",
-                file=folder,
-                fix=f"Name the files after the model's bands ({', '.join(bands)})",
-            )
+            message = f"Band {band} needs exactly one file in the folder; found: {names}"
+            fix = f"Name the files after the model's bands ({', '.join(bands)})"
+            raise DataError(message, code="band-missing", file=folder, fix=fix)
         found += matches
     return found
 
@@ -362,12 +306,9 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
 def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
     found = [_single(p) for p in sorted(filter(_has_raster_name, paths))]
     if not found:
-        raise DataError(
-            "The folder holds no raster, or the pattern matches none",
-            code="no-images",
-            file=given,
-            fix="Name the images, or check the pattern",
-        )
+        message = "The folder holds no raster, or the pattern matches none"
+        fix = "Name the images, or check the pattern"
+        raise DataError(message, code="no-images", file=given, fix=fix)
     return found
 
 

@@ -8,35 +8,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from swath.errors import DataError, JobError, UsageError
 from swath.geo.latitude import latitude_range
 from swath.geo.scale import out_of_reach
+from swath.io import map_writer
 from swath.io.atomic import atomic_file, exclusive, hidden_path
-from swath.io.map_writer import (
-    CONFIDENCE,
-    HEIGHT,
-    MapKind,
-    MapWriter,
-    class_map,
-    mask_map,
-    probability_map,
-)
+from swath.io.map_writer import MapWriter
 from swath.io.qgis import style_path, write_style
 from swath.io.work_folder import open_store
-from swath.legend import Legend
+from swath.mapping import plan as plans
 from swath.mapping.inputs import ImageInput, InputImage
-from swath.mapping.plan import (
-    OutputLayer,
-    Plan,
-    PredictionRequest,
-    freeze_plan,
-    make_plan,
-    make_request,
-)
+from swath.mapping.plan import OutputLayer, Plan, PredictionRequest, freeze_plan
 from swath.mapping.polygons import polygonize, write_polygons
 from swath.mapping.review import write_review
 from swath.mapping.tile_store import PARTS, TileStore
@@ -88,12 +74,12 @@ class PredictionJob:
         self.source = source
         self.outputs = output_paths(options, target, model.card.heights)
         self._options, self._model, self._target = options, model, target
-        root = f"{target.resolve()}.parts"
+        self._root = f"{target.resolve()}.parts"
         if options.parts is not None:
             folder = str(options.parts)
             folder = folder if "://" in folder else str(Path(folder).resolve())
-            root = f"{folder}/{target.name}.parts"
-        self._root, self._store = root, open_store(root)
+            self._root = f"{folder}/{target.name}.parts"
+        self._store = open_store(self._root)
 
     def plan(self) -> Plan:
         """Return a new plan, which is not kept.
@@ -129,12 +115,9 @@ class PredictionJob:
                 if not store.holds(PARTS):
                     store.clear()
             if self._request(image).files != plan.asked.files:
-                raise JobError(
-                    "An image, mask or regions file has changed while it was mapped",
-                    code="file-changed",
-                    file=image.name,
-                    fix="Leave the files alone, and give the same command again with --restart",
-                )
+                message = "An image, mask or regions file has changed while it was mapped"
+                fix = "Leave the files alone, and give the same command again with --restart"
+                raise JobError(message, code="file-changed", file=image.name, fix=fix)
             mapped = self._join(plan, image)
             if not options.keep_parts:
                 store.clear()
@@ -142,14 +125,14 @@ class PredictionJob:
 
     def _make_plan(self, asked: PredictionRequest, image: InputImage) -> Plan:
         workers = 1 if self._options.cluster else self._options.workers or 1
-        return make_plan(asked, self._model, image, workers)
+        return plans.make_plan(asked, self._model, image, workers)
 
     def _request(self, image: InputImage) -> PredictionRequest:
         options, model = self._options, self._model
-        layers: list[OutputLayer] = [k for k in MAP_LAYERS if k in self.outputs]
+        layers: list[OutputLayer] = [k for k in get_args(OutputLayer) if k in self.outputs]
         if "confidence" not in layers and {"polygons", "review"} & set(self.outputs):
             layers.insert(1, "confidence")
-        settings: dict[str, Any] = {
+        settings = {
             "engine": options.engine,
             "precision": options.precision,
             "memory_gb": options.memory,
@@ -157,66 +140,54 @@ class PredictionJob:
             "threads": options.threads,
             "zoom": model.zoom(model.gsd_of(options.gsd, image.grid.gsd)),
         }
-        return make_request(model, self.source, image, layers, settings)
+        return plans.make_request(model, self.source, image, layers, settings)
 
     def _check(self, image: InputImage) -> None:
         """Refuse an image of other bands than the model's; warn of what makes a map worse."""
-        card, raster, name = self._model.card, image.image, image.name
-        if len(raster.bands) != len(card.image_bands):
-            raise DataError(
-                f"The image has {len(raster.bands)} band(s), and the model takes "
-                f"{len(card.image_bands)} ({', '.join(card.image_bands)})",
-                code="band-mismatch",
-                file=name,
-                fix="Give an image with these bands, --band-order, or --stack FOLDER where the "
-                "bands are separate files",
-            )
-        if str(raster.dtype) != card.dtype:
+        card, name, bands = self._model.card, image.name, image.image.bands
+        if len(bands) != len(card.image_bands):
+            wanted = f"{len(card.image_bands)} ({', '.join(card.image_bands)})"
+            message = f"The image has {len(bands)} band(s), and the model takes {wanted}"
+            fix = "Give these bands, --band-order, or --stack FOLDER for bands in separate files"
+            raise DataError(message, code="band-mismatch", file=name, fix=fix)
+        if str(dtype := image.image.dtype) != card.dtype:
+            log.warning(f"{name} is {dtype}, the model was trained with {card.dtype}: check scale.")
+        gsd, known_gsd = self._model.gsd_of(self._options.gsd, image.grid.gsd), card.mapped_gsd
+        if out_of_reach(gsd, known_gsd):
             log.warning(
-                "%s is %s, and the model was trained with %s: check the scale.",
-                name,
-                raster.dtype,
-                card.dtype,
-            )
-        gsd = self._model.gsd_of(self._options.gsd, image.grid.gsd)
-        if out_of_reach(gsd, card.mapped_gsd):
-            log.warning(
-                "%s has pixels of %.3g m, and the model was trained with %.3g m. The image is "
-                "rescaled by %s, which is the limit. Expect a worse map.",
-                name,
-                gsd,
-                card.mapped_gsd,
-                self._model.zoom(gsd),
+                f"{name} has pixels of {gsd:.3g} m, and the model was trained with {known_gsd:.3g} "
+                f"m. Scale {self._model.zoom(gsd)} is the limit. Expect a worse map."
             )
         if card.latitude:
             (low, high), known = latitude_range(image.grid), card.bands[-1]
             if low < known.min - LATITUDE_TOLERANCE or high > known.max + LATITUDE_TOLERANCE:
                 log.warning(
-                    "%s lies at latitudes of %.1f to %.1f degrees, and the model was trained with "
-                    "%.1f to %.1f: expect a worse map.",
-                    name,
-                    low,
-                    high,
-                    known.min,
-                    known.max,
+                    f"{name} lies at latitudes of {low:.1f} to {high:.1f} degrees, and the model "
+                    f"was trained with {known.min:.1f} to {known.max:.1f}: expect a worse map."
                 )
 
     def _join(self, plan: Plan, image: InputImage) -> MappedImage:
-        """Join the parts to maps."""
-        legend, outputs = self._model.card.legend, self.outputs
-        georeferencing = image.image.extra_georeferencing
+        legend, outputs, target = self._model.card.legend, self.outputs, self._target
+        kinds: dict[OutputLayer, map_writer.MapKind] = {
+            "class": map_writer.class_map(legend),
+            "confidence": map_writer.CONFIDENCE,
+            "probabilities": map_writer.probability_map(legend),
+            "masks": map_writer.mask_map(legend),
+            "height": map_writer.HEIGHT,
+        }
+        paths: dict[OutputLayer, Path] = {}
+        writers: dict[OutputLayer, MapWriter] = {}
         with ExitStack() as stack:
-            # The class map is opened first, so it is closed and put in place last.
-            paths: dict[OutputLayer, Path] = {}
-            writers: dict[OutputLayer, MapWriter] = {}
+            # The class map is opened first, so it is put in place last.
             for layer in plan.asked.layers:
                 if layer in outputs:
                     paths[layer] = stack.enter_context(atomic_file(outputs[layer]))
                 else:  # only polygons or review regions need the layer
-                    scratch = hidden_path(self._target, f"partial.{layer}.tif")
+                    scratch = hidden_path(target, f"partial.{layer}.tif")
                     paths[layer] = stack.enter_context(_removed_after(scratch))
             for layer, path in paths.items():
-                writer = MapWriter(path, image.grid, _map_kind(layer, legend), georeferencing)
+                extra = image.image.extra_georeferencing
+                writer = MapWriter(path, image.grid, kinds[layer], extra)
                 writers[layer] = stack.enter_context(closing(writer))
             counts = self._write_tiles(plan, writers)
             if self._options.sieve:
@@ -225,7 +196,7 @@ class PredictionJob:
             for writer in writers.values():
                 writer.finish()
             self._write_vectors(paths, stack)
-            write_style(self._target, legend)
+            write_style(target, legend)
         files = [str(path) for kind, path in outputs.items() if kind != "style"]
         return MappedImage(plan, files, counts)
 
@@ -236,36 +207,24 @@ class PredictionJob:
         for i, tile in enumerate(plan.tiling):
             part = parts.get(i)
             if part is None:
-                raise JobError(
-                    f"Part {i} was damaged after it was done",
-                    code="damaged-part",
-                    file=self._target,
-                    fix="Give the same command again, which computes the part anew",
-                )
+                message, fix = f"Part {i} was damaged after it was done", "Give the command again"
+                raise JobError(message, code="damaged-part", file=self._target, fix=fix)
             for layer, writer in writers.items():
                 values = legend.decode(part[layer]) if layer == "class" else part[layer]
                 writer.write(values, tile.core)
             counts += np.bincount(part["class"].ravel(), minlength=256)
-        codes = [c.map_code for c in legend.trained]
-        by_code: dict[int, int] = dict(zip(codes, counts.tolist(), strict=False))
-        return by_code | {legend.nodata: int(counts[len(codes) :].sum())}
+        by_code = {c.map_code: int(n) for c, n in zip(legend.trained, counts, strict=False)}
+        return by_code | {legend.nodata: int(counts[len(legend.trained) :].sum())}
 
     def _write_vectors(self, paths: dict[OutputLayer, Path], stack: ExitStack) -> None:
-        options, legend = self._options, self._model.card.legend
-        if "polygons" in self.outputs:
-            polygons = polygonize(
-                paths["class"],
-                paths["confidence"],
-                min_area=options.min_area,
-                simplify=options.simplify,
-            )
-            target = self.outputs["polygons"]
-            write_polygons(stack.enter_context(atomic_file(target)), polygons, legend, target)
-        if "review" in self.outputs:
-            write_review(paths["confidence"], self.outputs["review"], options.review)
-
-
-MAP_LAYERS: tuple[OutputLayer, ...] = ("class", "confidence", "probabilities", "masks", "height")
+        how, outputs, legend = self._options, self.outputs, self._model.card.legend
+        if "polygons" in outputs:
+            area, smooth, confidence = how.min_area, how.simplify, paths["confidence"]
+            polygons = polygonize(paths["class"], confidence, min_area=area, simplify=smooth)
+            partial = stack.enter_context(atomic_file(outputs["polygons"]))
+            write_polygons(partial, polygons, legend, outputs["polygons"])
+        if "review" in outputs:
+            write_review(paths["confidence"], outputs["review"], how.review)
 
 
 def output_paths(options: PredictOptions, target: Path, heights: bool) -> dict[OutputKind, Path]:
@@ -277,8 +236,8 @@ def output_paths(options: PredictOptions, target: Path, heights: bool) -> dict[O
         heights: whether the model predicts heights.
     """
 
-    def beside(word: str) -> Path:
-        return target.with_name(f"{target.stem}_{word}")
+    def beside(ending: str) -> Path:
+        return target.with_name(f"{target.stem}_{ending}")
 
     wanted: list[tuple[OutputKind, bool, Path]] = [
         ("class", True, target),
@@ -302,45 +261,23 @@ def check_outputs(jobs: Sequence[PredictionJob], model: Path) -> None:
     """
     outputs = [path for job in jobs for path in job.outputs.values()]
     path, count = Counter(path.resolve() for path in outputs).most_common(1)[0]
+    fix = "Give MAP or --polygons another name"
     if count > 1:
-        raise UsageError(
-            f"{count} outputs would be this one file",
-            code="same-output",
-            file=path,
-            fix="Give MAP or --polygons another name",
-        )
-    existing = [path for path in outputs if path.exists()]
+        raise UsageError(f"{count} outputs have one name", code="same-output", file=path, fix=fix)
+    existing = [path for path in outputs if path.is_file()]
     if not existing:
-        return  # and nothing has to be opened
-    read = {_file_id(Path(name)) for job in jobs for name in job.source.all_files()}
-    read.add(_file_id(model))
+        return  # and no image has to be opened
+    read = {str(model)}.union(*(job.source.all_files() for job in jobs))
+    inputs = {_file_id(Path(name)) for name in read if Path(name).is_file()}
     for path in existing:
-        if path.is_file() and _file_id(path) in read:
-            raise UsageError(
-                "An output would replace an input",
-                code="output-is-input",
-                file=path,
-                fix="Give MAP or --polygons another name",
-            )
+        if _file_id(path) in inputs:
+            message = "An output would replace an input"
+            raise UsageError(message, code="output-is-input", file=path, fix=fix)
 
 
-def _file_id(path: Path) -> tuple[int, int] | None:
-    """Return what two names of one file have in common; None where there is no such file."""
-    if not path.is_file():
-        return None
+def _file_id(path: Path) -> tuple[int, int]:
     stat = path.stat()
     return stat.st_dev, stat.st_ino
-
-
-def _map_kind(layer: OutputLayer, legend: Legend) -> MapKind:
-    kinds: dict[OutputLayer, MapKind] = {
-        "class": class_map(legend),
-        "confidence": CONFIDENCE,
-        "probabilities": probability_map(legend),
-        "masks": mask_map(legend),
-        "height": HEIGHT,
-    }
-    return kinds[layer]
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from swath.errors import JobError
 from swath.geo.tiling import Tiling
@@ -41,16 +42,8 @@ RESIDENT_BYTES = 500 * 2**20
 PROBE = 512
 """Side of the square on which the memory of a network is worked out."""
 
-NEEDS_RESTART = (
-    "Undo the change to continue, or give --restart to throw the parts away and start over"
-)
 
-
-class _PlanModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class PredictionRequest(_PlanModel):
+class PredictionRequest(BaseModel, frozen=True):
     """What the user asked for; if any of it has changed, old parts are of no use.
 
     Attributes:
@@ -82,7 +75,7 @@ class PredictionRequest(_PlanModel):
     zoom: Fraction = Fraction(1)
 
 
-class Plan(_PlanModel):
+class Plan(BaseModel, frozen=True):
     """What was asked for, and what followed from it on the machine that began.
 
     Attributes:
@@ -125,7 +118,8 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
         JobError: the smallest tile does not fit, or the engine is not installed.
     """
     card, views, grid = model.card, model.views.at(asked.zoom), image.grid
-    setup = choose_setup(asked.engine, asked.precision, asked.threads or max(1, cores() // workers))
+    threads = asked.threads or max(1, cores() // workers)
+    setup = choose_setup(asked.engine, asked.precision, threads)
     stride = views.stride(card.stride)
     if asked.halo is None:
         halo = views.halo(card.halo, card.stride)
@@ -148,20 +142,12 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
     rows, cols = tiling.read
     if rows * cols * per_pixel > max(budget, 0):
         least = (rows * cols * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9
-        raise JobError(
-            f"A tile of {cols}x{rows} pixels needs {least:.1f} GB; --memory is {asked.memory_gb:g}",
-            code="memory-budget",
-            fix=f"Give --memory {least + 0.05:.1f}, or a smaller --halo",
-        )
-    return Plan(
-        asked=asked,
-        setup=setup,
-        height=grid.height,
-        width=grid.width,
-        read=tiling.read,
-        halo=halo,
-        stride=stride,
-    )
+        needs = f"A tile of {cols}x{rows} pixels needs {least:.1f} GB"
+        fix = f"Give --memory {least + 0.05:.1f}, or a smaller --halo"
+        message = f"{needs}, and --memory is {asked.memory_gb:g}"
+        raise JobError(message, code="memory-budget", fix=fix)
+    shape = {"height": grid.height, "width": grid.width, "read": tiling.read}
+    return Plan(asked=asked, setup=setup, **shape, halo=halo, stride=stride)
 
 
 def freeze_plan(store: FileStore, asked: PredictionRequest, make: Callable[[], Plan]) -> Plan:
@@ -176,19 +162,17 @@ def freeze_plan(store: FileStore, asked: PredictionRequest, make: Callable[[], P
         try:
             return Plan.model_validate_json(text)
         except ValidationError as error:
-            raise JobError(
-                "The plan of the unfinished prediction is damaged, or of a newer version",
-                code="plan-unreadable",
-                file=store.root,
-                fix="Start over with --restart",
-            ) from error
+            message, root = "The plan of unfinished parts is damaged or newer", store.root
+            fix = "Start over with --restart"
+            raise JobError(message, code="plan-unreadable", file=root, fix=fix) from error
 
     def changes(text: str) -> list[str]:
         old = read(text).asked
         names = [n for n in PredictionRequest.model_fields if n != "model"]  # which may have moved
         return [name for name in names if getattr(old, name) != getattr(asked, name)]
 
-    work = WorkFolder(store, PLAN, PARTS, NEEDS_RESTART)
+    fix = "Undo the change to continue, or give --restart to remove the parts and start over"
+    work = WorkFolder(store, PLAN, PARTS, fix)
     plan = read(work.open(lambda: make().model_dump_json(indent=1), changes))
     plan.setup.check()
     return plan
@@ -202,15 +186,10 @@ def make_request(
     settings: dict[str, Any],
 ) -> PredictionRequest:
     """Describe a prediction of an open image; `settings` are further fields of the request."""
-    return PredictionRequest(
-        model=str(Path(model.path).resolve()),
-        model_sha256=model.digest,
-        input=source,
-        files=file_stamps([*image.sources, *source.context_files]),
-        layers=tuple(layers),
-        tta=model.tta,
-        **settings,
-    )
+    settings = settings | {"layers": tuple(layers), "tta": model.tta}
+    files = file_stamps([*image.image.sources, *source.context_files])
+    path, digest = str(Path(model.path).resolve()), model.digest
+    return PredictionRequest(model=path, model_sha256=digest, input=source, files=files, **settings)
 
 
 def layers_of(
@@ -218,8 +197,7 @@ def layers_of(
 ) -> LayerArrays:
     """Return what a part holds of a prediction; unwanted pixels as if they had no data."""
     if wanted is not None:
-        valid = prediction.valid & wanted
-        prediction = TilePrediction(prediction.window, valid, prediction.scores, prediction.engine)
+        prediction = replace(prediction, valid=prediction.valid & wanted)
     out: LayerArrays = {"class": prediction.indices}
     if "confidence" in layers:
         out["confidence"] = _percent(prediction.confidence)

@@ -112,11 +112,8 @@ def _write_parquet(path: Path, polygons: Polygons, columns: dict[str, NDArray[An
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise JobError(
-            "GeoParquet needs the package pyarrow",
-            code="missing-package",
-            fix='Run `pip install "swath[parquet]"`, or write a .gpkg',
-        ) from error
+        message, fix = "GeoParquet needs pyarrow", 'Run `pip install "swath[parquet]"`'
+        raise JobError(message, code="missing-package", fix=f"{fix}, or write a .gpkg") from error
     column = {
         "encoding": "WKB",
         "geometry_types": ["Polygon"],

@@ -65,12 +65,9 @@ def uncertain_regions(confidence: PathLike, n: int) -> list[ReviewRegion]:
     """
     with open_raster(confidence) as dataset:
         if dataset.count != 1 or dataset.dtypes[0] != "uint8":
-            raise DataError(
-                "The raster does not hold confidence (one band of uint8)",
-                code="not-confidence",
-                file=confidence,
-                fix="Give what `swath predict --confidence` wrote",
-            )
+            message = "The raster does not hold confidence (one band of uint8)"
+            fix = "Give what `swath predict --confidence` wrote"
+            raise DataError(message, code="not-confidence", file=confidence, fix=fix)
         grid = geobox_of(dataset)
         wrong, pixels = _by_cell(dataset, grid, confidence)
     share = np.divide(wrong, pixels, out=np.zeros_like(wrong), where=pixels > 0)

@@ -29,12 +29,8 @@ def find_assets(path: Path, bands: Sequence[str]) -> tuple[str, list[str]]:
     try:
         item = pystac.Item.from_file(str(path))
     except Exception as error:  # noqa: BLE001 - pystac raises what its parser meets
-        raise DataError(
-            f"The file is no STAC item ({type(error).__name__})",
-            code="not-a-stac-item",
-            file=path,
-            fix="Give a raster or an item",
-        ) from error
+        message, fix = f"The file is no STAC item ({type(error).__name__})", "Give a raster or item"
+        raise DataError(message, code="not-a-stac-item", file=path, fix=fix) from error
     assets = {key: asset for key, asset in item.assets.items() if _is_raster(asset)}
     by_band = {
         name: _href(asset) for key, asset in assets.items() for name in _band_names(key, asset)
@@ -43,13 +39,9 @@ def find_assets(path: Path, bands: Sequence[str]) -> tuple[str, list[str]]:
         return item.id, [by_band[band] for band in bands]
     data = [_href(a) for a in assets.values() if not a.roles or "data" in a.roles]
     if len(data) != 1:
-        raise DataError(
-            f"The item has no assets of the model's bands ({', '.join(bands)}), and "
-            f"{len(data)} rasters with data",
-            code="band-missing",
-            file=path,
-            fix="Name the raster itself",
-        )
+        wanted = f"The item has no assets of the model's bands ({', '.join(bands)})"
+        message, fix = f"{wanted}, and {len(data)} rasters with data", "Name the raster itself"
+        raise DataError(message, code="band-missing", file=path, fix=fix)
     return item.id, data
 
 

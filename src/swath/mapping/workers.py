@@ -60,12 +60,9 @@ class Worker:
         plan.setup.check()
         model = model or Model(plan.asked.model, tta=plan.asked.tta)
         if model.digest != plan.asked.model_sha256:
-            raise ModelError(
-                "The model is not the one of the plan",
-                code="other-model",
-                file=model.path,
-                fix="Share one file with all machines, and do not replace it meanwhile",
-            )
+            message = "The model is not the one of the plan"
+            fix = "Share one file with all machines, and do not replace it meanwhile"
+            raise ModelError(message, code="other-model", file=model.path, fix=fix)
         self._plan = plan
         self._engine = model.reopen(plan.setup, plan.read, plan.halo, plan.asked.zoom)
         self._image = plan.asked.input.open()
@@ -179,12 +176,10 @@ def run_groups(
                 pool.result(handle)
             except WorkerLost as death:
                 if tries >= MAX_TRIES:
-                    raise JobError(
-                        f"{tries} workers died over tiles {indices[0]} to {indices[-1]} ({death})",
-                        code="workers-lost",
-                        fix="Workers may lack memory: give fewer --workers or less --memory. "
-                        "Finished tiles are kept",
-                    ) from death
+                    tiles = f"tiles {indices[0]} to {indices[-1]}"
+                    message = f"{tries} workers died over {tiles} ({death})"
+                    fix = "Workers may lack memory: give fewer --workers or less --memory"
+                    raise JobError(message, code="workers-lost", fix=fix) from death
                 again.append((indices, tries))
             else:
                 done(indices)
@@ -277,26 +272,17 @@ class RayPool:
         try:
             ray: Any = import_module("ray")
         except ImportError as error:
-            raise JobError(
-                "--cluster needs Ray",
-                code="missing-package",
-                fix='Run `pip install "swath[cluster]"` on all machines',
-            ) from error
+            fix = 'Run `pip install "swath[cluster]"` on all machines'
+            raise JobError("--cluster needs Ray", code="missing-package", fix=fix) from error
         self._ray = ray
         try:
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                ignore_reinit_error=True,
-            )
+            quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+            ray.init(address=address, ignore_reinit_error=True, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise JobError(
-                f"The cluster at {address} cannot be reached "
-                f"({' '.join(str(error).split())[:200]})",
-                code="no-cluster",
-                fix="Start the cluster with `ray start --head`, and name its address",
-            ) from error
+            cause = " ".join(str(error).split())[:200]
+            message = f"The cluster at {address} cannot be reached ({cause})"
+            fix = "Start the cluster with `ray start --head`, and name its address"
+            raise JobError(message, code="no-cluster", fix=fix) from error
         threads = plan.setup.threads
         self._gpu = plan.setup.engine == "cuda"
         room = ray.cluster_resources().get("GPU" if self._gpu else "CPU", 1)
