@@ -1,4 +1,4 @@
-"""Every verb as a command on tiny data, what it writes, and ways to disturb it."""
+"""Every command on tiny data, what it writes, and ways to disturb it."""
 
 import hashlib
 import os
@@ -17,12 +17,12 @@ import swath
 from swath.models.model import Model
 
 PROGRAM = (sys.executable, "-m", "swath")
-TAUGHT = ("--encoder", "test_efficientnet", "--weights", "none")
+TRAIN_OPTIONS = ("--encoder", "test_efficientnet", "--weights", "none")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A verb: its words, what it writes, and what may lie beside that after an interruption, so that it can go on.
+    """A command: its words, what it writes, and what may lie beside that after an interruption.
 
     Words and outputs are relative to the folder it works in, and `{data}` in words is the folder of
     what it reads.
@@ -34,7 +34,7 @@ class Case:
     begins_with: dict[str, str] = field(default_factory=dict)
 
     def begin(self, data, folder, limit=None, memory=None):
-        """Start it in a folder, with a limit on the size of files or on its memory if that is wanted (bytes)."""
+        """Start it in a folder, with limits on the size of files and on its memory (bytes)."""
         for name, source in self.begins_with.items():
             if not (folder / name).exists():
                 shutil.copy(data / source, folder / name)
@@ -69,12 +69,12 @@ CASES = {
     "inspect": Case(("inspect", "{data}/source", "--report", "page"), ("page/index.html",)),
     "prepare": Case(("prepare", "{data}/source", "ds", "--test", "d", "--val", "c"), ("ds",)),
     "train": Case(
-        ("train", "{data}/dataset", "m.swath", "--steps", "45", "--resume", *TAUGHT),
+        ("train", "{data}/dataset", "m.swath", "--steps", "45", "--resume", *TRAIN_OPTIONS),
         ("m.swath",),
         ("m.swath.training",),
     ),
     "crossvalidate": Case(
-        ("crossvalidate", "{data}/dataset", "cv", "--folds", "2", "--steps", "2", *TAUGHT),
+        ("crossvalidate", "{data}/dataset", "cv", "--folds", "2", "--steps", "2", *TRAIN_OPTIONS),
         ("cv/crossvalidation.json", "cv/fold-1.swath", "cv/fold-2.swath"),
         ("cv",),
     ),
@@ -189,7 +189,7 @@ class World:
             )
 
     def finish(self, verb, folder):
-        """Give the command once more, and see it end as if nothing had happened, with nothing left over."""
+        """Give the command once more; expect the undisturbed result, with nothing left over."""
         known, run = self.undisturbed(verb), CASES[verb].begin(self.data, folder)
         _, errors = run.communicate()
         assert run.returncode == 0, f"{verb}: {errors}"
@@ -198,7 +198,10 @@ class World:
 
 
 def stopped(world, verb, folder, how, after):
-    """Start a verb, and send it a signal after some seconds; return how long it took if it had ended before, else None."""
+    """Start a command, and send it a signal after some seconds.
+
+    Return how long it took if it had ended before, else None.
+    """
     begun, run = time.monotonic(), CASES[verb].begin(world.data, folder)
     try:
         run.communicate(timeout=after)

@@ -1,4 +1,4 @@
-"""Kills, full and read-only disks, changed inputs, lost workers, clocks, company: nothing or a whole result, and on it goes."""
+"""Kills, full disks, changed inputs, lost workers, clocks, two runs: nothing or a whole result."""
 
 import os
 import random
@@ -90,12 +90,15 @@ def test_a_kill_leaves_nothing_or_a_whole_result_and_the_same_command_goes_on(wo
 )
 @pytest.mark.parametrize("verb", CASES)
 def test_twenty_kills_at_random_moments(world, verb, how):
-    """Twenty a verb: ten by SIGKILL, five each by SIGTERM and Ctrl-C. Training resumes to the same curve and weights."""
+    """Ten a command by SIGKILL, five each by SIGTERM and Ctrl-C.
+
+    Training resumes to the same curve and weights.
+    """
     disturb(world, verb, how, 10 if how == signal.SIGKILL else 5, random.Random(f"{verb} {how}"))
 
 
 def full_disk(world, verb, limit):
-    """Run a verb that may write no file larger than `limit`; see a plain error and no half output."""
+    """Run a command that may write no file larger than `limit`; expect an error, no half output."""
     folder = world.folder()
     run = CASES[verb].begin(world.data, folder, limit)
     _, errors = run.communicate(timeout=600)
@@ -442,7 +445,7 @@ def _ended(process):
 
 
 def _children(parent, word=b"spawn_main"):
-    """List the children of a process with a word in their command, by default those that multiprocessing has spawned."""
+    """List the children of a process with a word in their command, by default spawned workers."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -457,7 +460,7 @@ def _children(parent, word=b"spawn_main"):
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_too_little_memory_leaves_nothing_half(world, workers):
-    """Address space is limited further and further; where it does not suffice, no output is there, or the map is whole."""
+    """Where the address space does not suffice, no output is there, or the map is whole."""
     refused = 0
     for gib in (0.3, 0.6, 0.9, 1.2, 1.6, 2.0, 3.0):
         folder, case = world.folder(), CASES["predict"]

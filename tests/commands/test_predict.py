@@ -343,7 +343,7 @@ class ByColor:
 
 
 def test_sixty_four_tiles_and_one_make_the_same_polygons(tiny_model, tmp_path, monkeypatch):
-    """Patches of color lie across the tiles' borders; the layers are equal to the last vertex, class, area and confidence."""
+    """Patches of color cross the borders of tiles; the layers are equal to the last vertex."""
     image = write_raster(
         tmp_path / "i.tif",
         np.kron(noise(3, 37, 37), np.ones((1, 14, 14), np.uint8))[:, :512, :512],

@@ -24,7 +24,7 @@ LAS = (2, 5, 6, 9, 17)
 
 
 def by_the_definitions(tiles):
-    """Return IoU and IoU-3 of the five classes; `tiles` yields true and mapped LAS codes and heights."""
+    """Return IoU and IoU-3 of the five classes of true and mapped LAS codes and heights."""
     counts = {code: [0, 0, 0, 0] for code in LAS}
     for truth, mapped, true_heights, heights in tiles:
         for t, m, th, h in zip(

@@ -181,11 +181,12 @@ def test_twenty_kills_at_random_moments(model, image, undisturbed, tmp_path):
 
 
 def test_a_full_disk_stops_cleanly_and_loses_nothing(model, image, undisturbed, tmp_path):
-    """A limit on the size of files stands for the full disk: parts may be smaller, the map is not."""
+    """A limit on the size of files stands for the full disk: parts are smaller, the map is not."""
     target = tmp_path / "m.tif"
     code = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from swath.cli.main import main; main()"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+        "from swath.cli.main import main; main()"
     )
     words = ["predict", model, image, target, *WORDS]
     size = len(undisturbed[0])
@@ -269,7 +270,7 @@ def test_two_ray_nodes_and_a_killed_worker_make_the_same_bytes(model, image, und
 
 
 def _actors():
-    """List the processes of our own actors that are at work; Ray names a process after its actor."""
+    """List the processes of our actors that are at work; Ray names a process after its actor."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if b"ray::_Actor" in (process / "cmdline").read_bytes():

@@ -118,29 +118,33 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
     """List the images; return also whether MAP is a folder for their maps."""
     stack = None if options.stack is None else str(options.stack)
     found = find_inputs(options.image, model.card.image_bands, stack)
-    if options.stack is not None:
+    if stack is not None:
         _check_stack(options, found[0])
+    if options.mosaic:
+        found = [_mosaic(options, found)]
+    image, regions = str(options.image), options.regions
     extras = {
         "order": None if options.band_order is None else tuple(options.band_order),
         "mask": tuple(str(Path(p).resolve()) for p in options.mask),
-        "regions": None if options.regions is None else str(Path(options.regions).resolve()),
+        "regions": None if regions is None else str(Path(regions).resolve()),
         "latitude": model.card.latitude,
     }
-    if options.mosaic:
-        if any(i.bands for i in found):
-            fix = "Stack their bands first (gdalbuildvrt -separate)"
-            message = "--mosaic takes images of one file each"
-            raise UsageError(message, code="option-conflict", fix=fix)
-        files = tuple(f for i in found for f in i.files)
-        return [ImageInput(name=options.target.stem, files=files, mosaic=True, **extras)], False
-    image = str(options.image)
-    folder = options.stack is None and Path(image).is_dir()
-    many = len(found) > 1 or folder or image.endswith(".txt")
+    folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
+    many = len(found) > 1 or folder and not options.mosaic
     if many and options.polygons is not None:
         message = "--polygons names one file, and there are many images"
         fix = "Map them one by one, or with --mosaic"
         raise UsageError(message, code="option-conflict", fix=fix)
     return [i.model_copy(update=extras) for i in found], many
+
+
+def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:
+    if any(image.bands for image in images):
+        message = "--mosaic takes images of one file each"
+        fix = "Stack their bands first (gdalbuildvrt -separate)"
+        raise UsageError(message, code="option-conflict", fix=fix)
+    files = tuple(file for image in images for file in image.files)
+    return ImageInput(name=options.target.stem, files=files, mosaic=True)
 
 
 def _check_stack(options: PredictOptions, stack: ImageInput) -> None:

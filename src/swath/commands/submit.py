@@ -101,10 +101,8 @@ def _submit(options: SubmitOptions) -> SubmitResult:
     _zip(Path(options.archive), sorted(made))
     work.remove()
     if unlabeled:
-        log.warning(
-            "%.1f%% of the pixels are mapped as unlabeled, which the contest counts as wrong.",
-            100 * unlabeled,
-        )
+        share = f"{unlabeled:.1%} of the pixels are mapped as unlabeled"
+        log.warning(f"{share}, which the contest counts as wrong.")
     return SubmitResult(
         archive=str(options.archive),
         images=len(images),
@@ -125,13 +123,9 @@ def _unmapped(bad: Sequence[DataError], images: int, folder: Path) -> DataError:
 
 def _share_unlabeled(maps: Sequence[Path]) -> float:
     """Return the share of the pixels of all class maps that are unlabeled."""
-    unlabeled = pixels = 0
-    for path in maps:
-        if path.stem.endswith("CLS"):
-            codes = tifffile.imread(path)
-            unlabeled += int((codes == UNLABELED_CODE).sum())
-            pixels += codes.size
-    return unlabeled / pixels
+    codes = (tifffile.imread(path) for path in maps if path.stem.endswith("CLS"))
+    unlabeled, pixels = np.sum([((c == UNLABELED_CODE).sum(), c.size) for c in codes], axis=0)
+    return float(unlabeled / pixels)
 
 
 def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:

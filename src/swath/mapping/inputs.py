@@ -289,18 +289,22 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     if path.is_dir():
         return _rasters((p for p in path.iterdir() if not p.name.startswith(".")), given)
     if kind == ".txt" and path.is_file():
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
         named = [line for line in lines if line and not line.startswith("#")]
         return [found for line in named for found in _expand(line, bands)]
     if kind in (".json", ".geojson") and path.is_file():
-        name, assets = find_assets(path, bands)
-        files = tuple(map(absolute, assets))
-        if len(set(files)) > 1:
-            return [ImageInput(name=name, files=files, bands=tuple(bands))]
-        return [ImageInput(name=name, files=files[:1])]
-    if not path.exists() and "://" not in given and any(c in given for c in "*?["):
+        return [_of_item(path, bands)]
+    if not path.exists() and "://" not in given and set(given) & set("*?["):
         return _rasters(map(Path, glob(given, recursive=True)), given)
     return [_single(given)]
+
+
+def _of_item(path: Path, bands: Sequence[str]) -> ImageInput:
+    name, assets = find_assets(path, bands)
+    files = tuple(map(absolute, assets))
+    if len(set(files)) == 1:
+        return ImageInput(name=name, files=files[:1])
+    return ImageInput(name=name, files=files, bands=tuple(bands))
 
 
 def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:

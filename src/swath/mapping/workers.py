@@ -13,13 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from importlib import import_module
@@ -185,14 +179,8 @@ def run_groups(
                 done(indices)
 
 
-class LocalPool:
-    """Processes on this machine.
-
-    Args:
-        plan: the frozen plan.
-        root: folder of the parts.
-        count: number of processes.
-    """
+class _LocalPool:
+    """Processes on this machine."""
 
     def __init__(self, plan: Plan, root: str, count: int) -> None:
         self.slots = count
@@ -203,7 +191,6 @@ class LocalPool:
         return ProcessPoolExecutor(self.slots, get_context("spawn"), _start_worker, self._arguments)
 
     def give(self, group: Sequence[int]) -> Future[None]:
-        """Start a group; see `WorkerPool`."""
         try:
             return self._pool.submit(_run_group, group)
         except BrokenProcessPool:
@@ -212,18 +199,15 @@ class LocalPool:
             return self._pool.submit(_run_group, group)
 
     def wait(self, handles: Iterable[Future[None]]) -> Iterable[Future[None]]:
-        """Wait for a group; see `WorkerPool`."""
-        return wait(handles, return_when=FIRST_COMPLETED).done
+        return wait(handles, return_when="FIRST_COMPLETED").done
 
     def result(self, handle: Future[None]) -> None:
-        """Return or raise how a group ended; see `WorkerPool`."""
         try:
             handle.result()
         except BrokenProcessPool as error:
             raise WorkerLost("a process was killed") from error
 
     def close(self) -> None:
-        """End the processes; see `WorkerPool`."""
         self._pool.shutdown(cancel_futures=True)
 
 
@@ -255,17 +239,10 @@ def _run_group(group: Sequence[int]) -> None:
         pass
 
 
-class RayPool:
+class _RayPool:
     """Actors on a Ray cluster, one model each, with as many cores each as the plan has threads.
 
-    Args:
-        plan: the frozen plan.
-        root: folder or URL of the parts; parts and image have one name on all machines.
-        address: of the cluster: `auto`, `HOST:PORT`, or `ray://HOST:PORT`.
-        count: number of actors; None for as many as the cluster has room for.
-
-    Raises:
-        JobError: Ray is not installed, or the cluster cannot be reached.
+    Parts and image have one name on all machines.
     """
 
     def __init__(self, plan: Plan, root: str, address: str, count: int | None = None) -> None:
@@ -274,7 +251,7 @@ class RayPool:
         except ImportError as error:
             fix = 'Run `pip install "swath[cluster]"` on all machines'
             raise JobError("--cluster needs Ray", code="missing-package", fix=fix) from error
-        self._ray = ray
+        self._ray, gpu = ray, plan.setup.engine == "cuda"
         try:
             quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
             ray.init(address=address, ignore_reinit_error=True, **quiet)
@@ -283,34 +260,24 @@ class RayPool:
             message = f"The cluster at {address} cannot be reached ({cause})"
             fix = "Start the cluster with `ray start --head`, and name its address"
             raise JobError(message, code="no-cluster", fix=fix) from error
-        threads = plan.setup.threads
-        self._gpu = plan.setup.engine == "cuda"
-        room = ray.cluster_resources().get("GPU" if self._gpu else "CPU", 1)
-        count = count or max(1, int(room if self._gpu else room // threads))
-        actor = ray.remote(
-            num_cpus=0 if self._gpu else threads,
-            num_gpus=1 if self._gpu else 0,
-            max_restarts=-1,
-            max_task_retries=MAX_TRIES,
-        )(_Actor)
-        self._actors = deque(actor.remote(plan.model_dump_json(), root) for _ in range(count))
+        kind, share = ("GPU", 1) if gpu else ("CPU", plan.setup.threads)
+        needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": share, "num_gpus": 0}
+        self.slots = count or max(1, int(ray.cluster_resources().get(kind, 1) // share))
+        actor = ray.remote(**needs, max_restarts=-1, max_task_retries=MAX_TRIES)(_Actor)
+        self._actors = deque(actor.remote(plan.model_dump_json(), root) for _ in range(self.slots))
         self._of: dict[Any, Any] = {}
-        self.slots = count
 
     def give(self, group: Sequence[int]) -> Any:
-        """Start a group; see `WorkerPool`."""
         actor = self._actors.popleft()
         handle = actor.run.remote(group)
         self._of[handle] = actor
         return handle
 
     def wait(self, handles: Iterable[Any]) -> Iterable[Any]:
-        """Wait for a group; see `WorkerPool`."""
         ended: list[Any] = self._ray.wait(list(handles), num_returns=1)[0]
         return ended
 
     def result(self, handle: Any) -> None:
-        """Return or raise how a group ended; see `WorkerPool`."""
         self._actors.append(self._of.pop(handle))
         try:
             self._ray.get(handle)
@@ -320,7 +287,6 @@ class RayPool:
             raise WorkerLost(type(error).__name__) from error
 
     def close(self) -> None:
-        """End the actors, and leave the cluster; see `WorkerPool`."""
         for actor in self._actors:
             self._ray.kill(actor)
         self._ray.shutdown()
@@ -347,10 +313,11 @@ def run_plan(
         root: folder or URL of the parts.
         workers: processes, or actors; None for this process alone, or for what the cluster has room
             for.
-        cluster: address of a Ray cluster.
+        cluster: address of a Ray cluster: `auto`, `HOST:PORT`, or `ray://HOST:PORT`.
         bar: advanced by the pixels of each tile that is done.
 
     Raises:
+        JobError: Ray is not installed, or the cluster cannot be reached.
         SwathError: the error of a worker.
     """
     tiling = plan.tiling
@@ -370,7 +337,8 @@ def run_plan(
                 if len(tiling) > 1:
                     model.close()
         return
-    pool = RayPool(plan, root, cluster, workers) if cluster else LocalPool(plan, root, workers or 1)
+    count = workers or 1
+    pool = _RayPool(plan, root, cluster, workers) if cluster else _LocalPool(plan, root, count)
     group = max(1, min(GROUP_SIZE, len(tiling) // (4 * pool.slots)))
 
     def advance(indices: Sequence[int]) -> None:
