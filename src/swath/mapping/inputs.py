@@ -287,7 +287,7 @@ def absolute(path: str | Path) -> str:
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
-        return _rasters((p for p in path.iterdir() if not p.name.startswith(".")), given)
+        return _rasters(path.glob("[!.]*"), given)
     if kind == ".txt" and path.is_file():
         lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
         named = [line for line in lines if line and not line.startswith("#")]
