@@ -151,10 +151,11 @@ def _check_stack(options: PredictOptions, stack: ImageInput) -> None:
     """Refuse an image that is named with --stack and lies elsewhere."""
     if isinstance(options.image, (str, Path)) and Path(options.image).is_file():
         with Raster([options.image]) as image, Raster(stack.files, stack.bands) as bands:
-            if not image.grid.same_as(bands.grid):
-                message = f"The grid of the image is not that of the bands in {options.stack}"
-                fix = "Leave IMAGE out, or name one of the bands"
-                raise DataError(message, code="grid-mismatch", file=options.image, fix=fix)
+            same = image.grid.same_as(bands.grid)
+        if not same:
+            message = f"The grid of the image is not that of the bands in {options.stack}"
+            fix = "Leave IMAGE out, or name one of the bands"
+            raise DataError(message, code="grid-mismatch", file=options.image, fix=fix)
 
 
 def _peak_rss_bytes() -> int:

@@ -57,8 +57,9 @@ class ImageInput(BaseModel, frozen=True):
         return [*self.mask, *([self.regions] if self.regions else [])]
 
     def all_files(self) -> set[str]:
-        """Return all files that are read, also those that virtual rasters and side files name."""
-        found, todo = {*self.files, *self.context_files}, [*self.files, *self.mask]
+        """Return all files that are read, also sources of virtual rasters and side files."""
+        found = {*self.files, *self.context_files}
+        todo = [name for name in (*self.files, *self.mask) if "://" not in name]
         while todo:
             with suppress(DataError), open_raster(todo.pop()) as dataset:
                 new = set(dataset.files) - found

@@ -6,7 +6,6 @@ number of its pixels that a person is expected to correct.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,23 +76,10 @@ def uncertain_regions(confidence: PathLike, n: int) -> list[ReviewRegion]:
     return sorted(regions, key=lambda r: -r.wrong)[:n]
 
 
-def write_regions(path: PathLike, regions: Sequence[ReviewRegion], crs: str | None) -> None:
-    """Write regions to a GeoPackage: rank, expected wrong pixels, pixels, and their share.
-
-    Raises:
-        JobError: the layer cannot be written.
-    """
-    columns = {
-        "rank": np.arange(1, len(regions) + 1),
-        "wrong": np.array([round(r.wrong, 1) for r in regions], float),
-        "pixels": np.array([r.pixels for r in regions], np.int64),
-        "share": np.array([round(r.wrong / max(1, r.pixels), 3) for r in regions], float),
-    }
-    write_layer(path, VectorLayer("Polygon", [r.shape for r in regions], columns, crs, "polygons"))
-
-
 def write_review(confidence: PathLike, path: PathLike, n: int) -> int:
     """Write the `n` most uncertain regions of a map to a GeoPackage; return their number.
+
+    Columns: rank, expected number of wrong pixels, pixels, and the share of the former.
 
     Raises:
         DataError: the raster of confidence is damaged.
@@ -102,7 +88,13 @@ def write_review(confidence: PathLike, path: PathLike, n: int) -> int:
     with open_raster(confidence) as dataset:
         crs = geobox_of(dataset).crs
     regions = uncertain_regions(confidence, n)
-    write_regions(path, regions, crs)
+    columns = {
+        "rank": np.arange(1, len(regions) + 1),
+        "wrong": np.array([round(r.wrong, 1) for r in regions], float),
+        "pixels": np.array([r.pixels for r in regions], np.int64),
+        "share": np.array([round(r.wrong / max(1, r.pixels), 3) for r in regions], float),
+    }
+    write_layer(path, VectorLayer("Polygon", [r.shape for r in regions], columns, crs, "polygons"))
     return len(regions)
 
 
@@ -130,10 +122,7 @@ def _by_cell(
 
 
 def _threshold(share: NDArray[np.float64], pixels: NDArray[np.float64]) -> float:
-    """Return the share of wrong pixels from which a cell is uncertain.
-
-    It is the 0.9 quantile of the cells, and at least their mean and 0.01.
-    """
+    """Return the share of wrong pixels from which a cell is uncertain: the upper tenth."""
     known = share[pixels > 0]
     return float(max(np.quantile(known, 0.9), known.mean(), 0.01)) if known.size else 1.0
 
