@@ -61,15 +61,15 @@ def test_truth_is_read_by_code_by_color_or_by_a_models_classes(tmp_path, show, t
         colors[:, codes_of(40, 40) == code] = np.array(color)[:, None]
     painted = write_png(tmp_path / "p.png", colors)
     for truth, differing in ((by_code, True), (painted, False)):
-        scene = show(path, truth=truth)
+        scene = show(path, reference=truth)
         assert kinds(scene) == ["truth", "map"] and len(scene["differences"]) == 1
-        page = swath.view(path, truth=truth, open=False)
+        page = swath.view(path, reference=truth, open=False)
         with urlopen(
             f"{page.url}shares?url=m.tif&other={truth.name}&bbox=0,-0.0003,0.0003,0"
         ) as answer:
             assert (json.load(answer)["differing"] > 0) is differing
         page.close()
-    scene = show(path, truth=by_code, classes=tiny_model)
+    scene = show(path, reference=by_code, classes=tiny_model)
     assert [c["name"] for c in scene["layers"][0]["classes"]] == Model(tiny_model).card.legend.names
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_shown_is_refused(tmp_path, show):
     with pytest.raises(DataError, match="its classes are not known"):
         show(
             write_jpeg(tmp_path / "i.jpg", noise(3, 8, 8)),
-            truth=write_png(tmp_path / "t.png", noise(8, 8)),
+            reference=write_png(tmp_path / "t.png", noise(8, 8)),
         )
     page = swath.view(path, open=False)
     with pytest.raises(JobError, match="another --port"):

@@ -88,7 +88,7 @@ def test_a_restart_takes_up_what_ran_and_what_waited(queue, tmp_path):
 
 
 def test_the_queue_is_bounded(queue, monkeypatch):
-    monkeypatch.setattr(module, "MOST_WAITING", 2)
+    monkeypatch.setattr(module, "MAX_PENDING", 2)
     jobs = queue(start=False)
     submit(jobs, "works"), submit(jobs, "works")
     with pytest.raises(QueueFull):
@@ -109,7 +109,7 @@ def test_a_running_job_is_cancelled(queue, tmp_path):
 
 
 def test_old_jobs_go_with_their_files(queue, monkeypatch):
-    monkeypatch.setattr(module, "MOST_KEPT", 1)
+    monkeypatch.setattr(module, "MAX_FINISHED", 1)
     jobs = queue()
     old = submit(jobs, "works")
     until(jobs, old.id, "done")

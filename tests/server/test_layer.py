@@ -11,10 +11,10 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.io.raster import gdal_env
 from swath.legend import LandClass, Legend
-from swath.server.layer import Hint, MapLayer, driver_of
-from swath.server.questions import shares_in, value_at
+from swath.server.layer import Hint, RasterLayer, driver_of
 from swath.server.tile_images import colored, difference, stretched
-from swath.server.web_mercator import HALF, MercatorTile, to_lonlat
+from swath.server.viewer_api import class_shares, value_at
+from swath.server.web_mercator import HALF_EXTENT, MercatorTile, to_lonlat
 from tests.make import NORTH_UP, UTM, noise, write_jpeg, write_png, write_raster
 
 TABLE = {1: (0, 114, 178), 2: (230, 159, 0), 7: (0, 158, 115)}
@@ -40,10 +40,10 @@ def codes_of(height, width, seed=0):
 
 
 def tiles_of(layer, zoom):
-    west, south, east, north = layer.place.bounds
-    side = 2 * HALF / 2**zoom
-    columns = range(int((west + HALF) // side), int((east + HALF) // side) + 1)
-    rows = range(int((HALF - north) // side), int((HALF - south) // side) + 1)
+    west, south, east, north = layer.placement.bounds
+    side = 2 * HALF_EXTENT / 2**zoom
+    columns = range(int((west + HALF_EXTENT) // side), int((east + HALF_EXTENT) // side) + 1)
+    rows = range(int((HALF_EXTENT - north) // side), int((HALF_EXTENT - south) // side) + 1)
     return [MercatorTile(zoom, x, y) for x in columns for y in rows]
 
 
@@ -68,10 +68,10 @@ def test_kinds_are_found_from_what_swath_writes(tmp_path):
         ),
         "image": write_jpeg(tmp_path / "p.jpg", noise(3, 40, 40)),
     }
-    assert {kind: MapLayer(path).kind for kind, path in files.items()} == {
+    assert {kind: RasterLayer(path).kind for kind, path in files.items()} == {
         kind: kind for kind in files
     }
-    legend = MapLayer(files["map"]).legend
+    legend = RasterLayer(files["map"]).legend
     assert [(c.map_code, c.name, c.color) for c in legend.trained] == [
         (1, "water", "#0072B2"),
         (2, "town", "#E69F00"),
@@ -82,7 +82,7 @@ def test_kinds_are_found_from_what_swath_writes(tmp_path):
 @pytest.mark.parametrize("transform", [NORTH_UP, rasterio.Affine(8, 6, 500_000, 6, -8, 5_600_000)])
 def test_tiles_hold_what_gdals_warper_holds(tmp_path, transform):
     codes = codes_of(400, 360)
-    layer = MapLayer(
+    layer = RasterLayer(
         write_map(
             tmp_path / "m.tif",
             codes,
@@ -94,7 +94,7 @@ def test_tiles_hold_what_gdals_warper_holds(tmp_path, transform):
     )
     seen = wrong = 0
     with gdal_env(), rasterio.open(layer.path) as dataset:
-        for tile in tiles_of(layer, layer.place.zoom + 1):
+        for tile in tiles_of(layer, layer.placement.max_zoom + 1):
             ours = layer.tile(tile)
             place = from_bounds(*tile.bounds, 256, 256)
             with WarpedVRT(
@@ -107,7 +107,7 @@ def test_tiles_hold_what_gdals_warper_holds(tmp_path, transform):
 
 
 def test_a_tile_from_afar_is_a_picture_and_reads_little(tmp_path):
-    layer = MapLayer(
+    layer = RasterLayer(
         write_raster(tmp_path / "i.tif", np.full((3, 2000, 2000), 90, np.uint8), UTM, NORTH_UP)
     )
     read = []
@@ -115,13 +115,13 @@ def test_a_tile_from_afar_is_a_picture_and_reads_little(tmp_path):
     layer._fetch = lambda window, shape, nearest: (
         read.append(shape) or plain(window, shape, nearest)
     )
-    values, valid = layer.tile(tiles_of(layer, layer.place.zoom - 3)[0])
+    values, valid = layer.tile(tiles_of(layer, layer.placement.max_zoom - 3)[0])
     assert (values[:, valid] == 90).all() and valid.any() and max(read[0]) < 300
 
 
 def test_a_photograph_is_drawn_pixel_by_pixel(tmp_path):
     pixels = noise(3, 300, 280)
-    layer = MapLayer(write_png(tmp_path / "p.png", pixels))
+    layer = RasterLayer(write_png(tmp_path / "p.png", pixels))
     values, valid = layer.tile(MercatorTile(18, 2**17, 2**17))
     assert valid.all()
     np.testing.assert_array_equal(values, pixels[:, :256, :256])
@@ -131,7 +131,7 @@ def test_a_photograph_is_drawn_pixel_by_pixel(tmp_path):
 
 
 def test_beside_the_raster_nothing_is_read(tmp_path):
-    layer = MapLayer(write_map(tmp_path / "m.tif", codes_of(40, 40)))
+    layer = RasterLayer(write_map(tmp_path / "m.tif", codes_of(40, 40)))
     layer._fetch = None
     assert not layer.tile(MercatorTile(3, 0, 0)).valid.any()
 
@@ -145,7 +145,7 @@ def test_a_truth_is_read_as_the_codes_of_the_map(tmp_path):
         )
     )
     labels = np.array([[1, 4, 9, 5, 77]], np.uint8)
-    layer = MapLayer(write_png(tmp_path / "t.png", labels), Hint("truth", legend))
+    layer = RasterLayer(write_png(tmp_path / "t.png", labels), Hint("reference", legend))
     values, valid = layer.read(layer.grid.window)
     assert valid.tolist() == [[True, True, True, False, False]] and values[0][valid].tolist() == [
         1,
@@ -157,7 +157,7 @@ def test_a_truth_is_read_as_the_codes_of_the_map(tmp_path):
         "color",
     )
     colors = np.array([[[0x11, 0x44, 0]], [[0x22, 0x55, 0]], [[0x33, 0x66, 0]]], np.uint8)
-    layer = MapLayer(write_png(tmp_path / "c.png", colors), Hint("truth", painted))
+    layer = RasterLayer(write_png(tmp_path / "c.png", colors), Hint("reference", painted))
     values, valid = layer.read(layer.grid.window)
     assert values[0][valid].tolist() == [1, 2] and valid.tolist() == [[True, True, False]]
 
@@ -172,7 +172,7 @@ def test_a_map_of_sixteen_bits_takes_its_colors_from_its_style(tmp_path):
         path,
         Legend((LandClass("sea", (2,), 2, "#123456"), LandClass("town", (300,), 300, "#654321"))),
     )
-    layer = MapLayer(path)
+    layer = RasterLayer(path)
     assert layer.colors == {2: (0x12, 0x34, 0x56, 255), 300: (0x65, 0x43, 0x21, 255)}
     drawn = png(
         colored(np.array([[300, 2, 5]], np.uint16), np.array([[True, True, True]]), layer.colors)
@@ -186,7 +186,7 @@ def test_a_map_of_sixteen_bits_takes_its_colors_from_its_style(tmp_path):
 def test_no_format_is_opened_that_could_reach_further(tmp_path, content):
     (tmp_path / "x.tif").write_bytes(content)
     with pytest.raises(DataError, match="no image of a kind"):
-        MapLayer(tmp_path / "x.tif")
+        RasterLayer(tmp_path / "x.tif")
 
 
 def test_each_format_has_its_driver(tmp_path):
@@ -213,8 +213,8 @@ def test_a_huge_file_without_overviews_is_not_read_from_afar(tmp_path):
         ),
     ):
         pass
-    layer = MapLayer(path)
-    assert 0 < layer.shallowest < layer.place.zoom
+    layer = RasterLayer(path)
+    assert 0 < layer.min_zoom < layer.placement.max_zoom
     with pytest.raises(DataError, match="no overviews"):
         layer.tile(MercatorTile(0, 0, 0))
     assert layer.tile(MercatorTile(18, 2**17, 2**17)).valid.all()
@@ -222,7 +222,7 @@ def test_a_huge_file_without_overviews_is_not_read_from_afar(tmp_path):
 
 def test_stretching_is_the_same_for_all_tiles(tmp_path):
     pixels = noise(2, 64, 64, low=0, high=4000, dtype="uint16")
-    layer = MapLayer(write_raster(tmp_path / "i.tif", pixels))
+    layer = RasterLayer(write_raster(tmp_path / "i.tif", pixels))
     low, high = layer.stretch[0]
     assert 20 < low < 200 and 3800 < high < 3990
     drawn = stretched(np.array([[[0, 2000, 4000]]], np.uint16), [(0.0, 4000.0)])
@@ -231,8 +231,10 @@ def test_stretching_is_the_same_for_all_tiles(tmp_path):
 
 
 def test_differences_are_drawn_where_both_are_known(tmp_path):
-    one = MapLayer(write_map(tmp_path / "a.tif", np.array([[1, 1, 0, 7]], np.uint8), None, None))
-    other = MapLayer(write_map(tmp_path / "b.tif", np.array([[1, 2, 2, 0]], np.uint8), None, None))
+    one = RasterLayer(write_map(tmp_path / "a.tif", np.array([[1, 1, 0, 7]], np.uint8), None, None))
+    other = RasterLayer(
+        write_map(tmp_path / "b.tif", np.array([[1, 2, 2, 0]], np.uint8), None, None)
+    )
     drawn = png(difference(one.read(one.grid.window), other.read(other.grid.window)))[0]
     assert (
         drawn[0, 3] == 70 and drawn[1].tolist() == [214, 40, 57, 255] and (drawn[2:, 3] == 0).all()
@@ -241,7 +243,7 @@ def test_differences_are_drawn_where_both_are_known(tmp_path):
 
 def test_a_value_is_the_one_that_rasterio_reads(tmp_path):
     codes = codes_of(200, 200)
-    layer = MapLayer(write_map(tmp_path / "m.tif", codes))
+    layer = RasterLayer(write_map(tmp_path / "m.tif", codes))
     with rasterio.open(layer.path) as dataset:
         for x, y in ((500_005.0, 5_599_995.0), (501_234.0, 5_598_766.0), (501_999.0, 5_598_001.0)):
             (lon,), (lat,) = transform(UTM, "EPSG:4326", [x], [y])
@@ -260,24 +262,24 @@ def test_shares_count_ground_and_not_pixels_of_the_web_map(tmp_path):
     """Codes 1 north of 60 degrees and 2 south of it: by ground area the north has 13.4% of a hemisphere."""
     codes = np.full((900, 1800), 2, np.uint8)
     codes[:150] = 1
-    layer = MapLayer(
+    layer = RasterLayer(
         write_map(
             tmp_path / "m.tif", codes, "EPSG:4326", rasterio.Affine(0.2, 0, -180, 0, -0.1, 90)
         )
     )
-    found = shares_in(layer, (-180, 0, 180, 85))["shares"]
+    found = class_shares(layer, (-180, 0, 180, 85))["shares"]
     sine = np.sin(np.radians([60, 75, 85]))
     assert found["1"] == pytest.approx((sine[2] - sine[1]) / sine[2], abs=0.01)
     assert found["1"] + found["2"] == pytest.approx(1)
 
 
 def test_shares_of_another_map_are_compared(tmp_path):
-    one = MapLayer(write_map(tmp_path / "a.tif", np.full((64, 64), 1, np.uint8), None, None))
+    one = RasterLayer(write_map(tmp_path / "a.tif", np.full((64, 64), 1, np.uint8), None, None))
     half = np.full((64, 64), 1, np.uint8)
     half[:16] = 2
-    other = MapLayer(write_map(tmp_path / "b.tif", half, None, None))
-    box = (*to_lonlat(*one.place.bounds[:2]), *to_lonlat(*one.place.bounds[2:]))
-    found = shares_in(one, box, other)
+    other = RasterLayer(write_map(tmp_path / "b.tif", half, None, None))
+    box = (*to_lonlat(*one.placement.bounds[:2]), *to_lonlat(*one.placement.bounds[2:]))
+    found = class_shares(one, box, other)
     assert found["shares"] == {"1": pytest.approx(1)} and found["differing"] == pytest.approx(
         0.25, abs=0.01
     )
@@ -289,9 +291,9 @@ def test_what_differs_is_counted_on_the_files_own_pixels(tmp_path):
     path = write_map(tmp_path / "a.tif", codes, None, None, tiled=True)
     with gdal_env(), rasterio.open(path, "r+") as dataset:
         dataset.build_overviews([3], rasterio.enums.Resampling.nearest)
-    one, other = MapLayer(path), MapLayer(write_map(tmp_path / "b.tif", codes, None, None))
-    box = (*to_lonlat(*one.place.bounds[:2]), *to_lonlat(*one.place.bounds[2:]))
-    assert shares_in(one, box, other)["differing"] == 0
+    one, other = RasterLayer(path), RasterLayer(write_map(tmp_path / "b.tif", codes, None, None))
+    box = (*to_lonlat(*one.placement.bounds[:2]), *to_lonlat(*one.placement.bounds[2:]))
+    assert class_shares(one, box, other)["differing"] == 0
     pictures = (layer.tile(MercatorTile(16, 2**15, 2**15)) for layer in (one, other))
     assert np.not_equal(*(p.values for p in pictures)).any()
     assert (
@@ -306,5 +308,5 @@ def test_what_differs_is_counted_on_the_files_own_pixels(tmp_path):
 
 def test_a_layer_borrows_a_grid(tmp_path):
     grid = GeoBox(20, 30, tuple(NORTH_UP)[:6], UTM)
-    layer = MapLayer(write_jpeg(tmp_path / "p.jpg", noise(3, 20, 30)), Hint(grid=grid))
-    assert layer.grid == grid and not layer.place.in_pixels
+    layer = RasterLayer(write_jpeg(tmp_path / "p.jpg", noise(3, 20, 30)), Hint(grid=grid))
+    assert layer.grid == grid and not layer.placement.in_pixels

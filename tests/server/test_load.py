@@ -14,8 +14,8 @@ import rasterio
 from rio_cogeo.cogeo import cog_translate
 from rio_cogeo.profiles import cog_profiles
 
-from swath.server.layer import MapLayer
-from swath.server.web_mercator import HALF, MercatorTile
+from swath.server.layer import RasterLayer
+from swath.server.web_mercator import HALF_EXTENT, MercatorTile
 from tests.load import press
 from tests.make import NORTH_UP, UTM
 from tests.server.test_layer import codes_of, write_map
@@ -60,12 +60,14 @@ def server(cog):
 
 def tile_paths(path: Path, name: str) -> list[str]:
     """Return the addresses of the tiles that a person who looks around would see, over five zooms."""
-    layer, out = MapLayer(path), []
-    west, south, east, north = layer.place.bounds
-    for zoom in range(layer.place.zoom - 4, layer.place.zoom + 1):
-        side = 2 * HALF / 2**zoom
-        for x in range(int((west + HALF) // side), int((east + HALF) // side) + 1):
-            for y in range(int((HALF - north) // side), int((HALF - south) // side) + 1):
+    layer, out = RasterLayer(path), []
+    west, south, east, north = layer.placement.bounds
+    for zoom in range(layer.placement.max_zoom - 4, layer.placement.max_zoom + 1):
+        side = 2 * HALF_EXTENT / 2**zoom
+        for x in range(int((west + HALF_EXTENT) // side), int((east + HALF_EXTENT) // side) + 1):
+            for y in range(
+                int((HALF_EXTENT - north) // side), int((HALF_EXTENT - south) // side) + 1
+            ):
                 assert MercatorTile(zoom, x, y).exists
                 out.append(f"/cog/tiles/WebMercatorQuad/{zoom}/{x}/{y}?url={name}")
     return out
@@ -118,19 +120,23 @@ def test_a_large_cog_opens_at_once_and_only_what_is_seen_is_read(tmp_path):
     with rasterio.Env(SPARSE_OK_OVERVIEW=True), rasterio.open(path, "r+") as out:
         out.build_overviews([2, 4, 8, 16, 32, 64, 128, 256], rasterio.enums.Resampling.nearest)
     begun = time.process_time()
-    layer = MapLayer(path)
-    assert layer.shallowest == 0
-    side = 2 * HALF / 2**layer.place.zoom
-    x, y = layer.place.mercator(np.array([51_300.0]), np.array([51_300.0]))
+    layer = RasterLayer(path)
+    assert layer.min_zoom == 0
+    side = 2 * HALF_EXTENT / 2**layer.placement.max_zoom
+    x, y = layer.placement.mercator(np.array([51_300.0]), np.array([51_300.0]))
     near = layer.tile(
-        MercatorTile(layer.place.zoom, int((x[0] + HALF) // side), int((HALF - y[0]) // side))
+        MercatorTile(
+            layer.placement.max_zoom,
+            int((x[0] + HALF_EXTENT) // side),
+            int((HALF_EXTENT - y[0]) // side),
+        )
     )
     far = [
         layer.tile(
             MercatorTile(
                 zoom,
-                int((x[0] + HALF) // (2 * HALF / 2**zoom)),
-                int((HALF - y[0]) // (2 * HALF / 2**zoom)),
+                int((x[0] + HALF_EXTENT) // (2 * HALF_EXTENT / 2**zoom)),
+                int((HALF_EXTENT - y[0]) // (2 * HALF_EXTENT / 2**zoom)),
             )
         )
         for zoom in range(5, 14)

@@ -21,7 +21,7 @@ ARGUMENTS = (
     "--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
 ).split()
 
-GREY = (200, 200, 200)
+GRAY = (200, 200, 200)
 RED = (214, 40, 57)
 
 HEIGHT, WIDTH = 300, 400
@@ -71,7 +71,7 @@ def ground(tmp_path_factory):
         nodata=255,
         descriptions=["water", "town", "wood"],
     )
-    running = swath.view(path, image, truth=truth, open=False)
+    running = swath.view(path, image, reference=truth, open=False)
     yield running, path
     running.close()
 
@@ -180,11 +180,11 @@ def test_each_layer_is_drawn(visit, ground):
             and share(page, TABLE[7]) > 0.01
         )
     )
-    assert share(page, GREY) < 0.001 and share(page, TABLE[1]) == pytest.approx(
+    assert share(page, GRAY) < 0.001 and share(page, TABLE[1]) == pytest.approx(
         share(page, TABLE[2]), abs=0.02
     )
     page = visit(ground[0].url + only("i.tif"))
-    until(lambda: share(page, GREY) > 0.3)
+    until(lambda: share(page, GRAY) > 0.3)
     page = visit(ground[0].url + only("m.tif | t.tif"))
     until(lambda: share(page, RED) > 0.03)
     page = visit(ground[0].url + only("m_confidence.tif"))
@@ -216,13 +216,13 @@ def test_the_swipe_line_parts_two_layers(visit, ground):
     page = visit(ground[0].url + only("i.tif", "m.tif") + "&swipe=i.tif&swipe=m.tif&swipe=0.7")
     until(
         lambda: (
-            share(page, GREY, np.s_[:, 380:690]) > 0.3
+            share(page, GRAY, np.s_[:, 380:690]) > 0.3
             and share(page, TABLE[2], np.s_[:, 712:]) > 0.3
         )
     )
     assert (
         share(page, TABLE[1], np.s_[:, 380:690]) < 0.001
-        and share(page, GREY, np.s_[:, 712:]) < 0.001
+        and share(page, GRAY, np.s_[:, 712:]) < 0.001
     )
     line = page.locator("#divider")
     box = line.bounding_box()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from swath.geo.geobox import GeoBox
 from swath.server.web_mercator import (
-    HALF,
+    HALF_EXTENT,
     PIXEL_ZOOM,
     MercatorTile,
     Placement,
@@ -25,8 +25,10 @@ PHOTO = Placement(GeoBox(400, 300))
 
 
 def test_tiles_partition_the_square():
-    assert MercatorTile(0, 0, 0).bounds == pytest.approx((-HALF, -HALF, HALF, HALF))
-    assert MercatorTile(1, 1, 0).bounds == pytest.approx((0, 0, HALF, HALF))
+    assert MercatorTile(0, 0, 0).bounds == pytest.approx(
+        (-HALF_EXTENT, -HALF_EXTENT, HALF_EXTENT, HALF_EXTENT)
+    )
+    assert MercatorTile(1, 1, 0).bounds == pytest.approx((0, 0, HALF_EXTENT, HALF_EXTENT))
     assert MercatorTile(24, 2**24 - 1, 0).exists
     assert not any(
         MercatorTile(*t).exists
@@ -49,10 +51,12 @@ def test_pixels_come_back(place, col, row):
 @pytest.mark.parametrize("place", [WORLD, SCENE, TURNED, PHOTO])
 def test_interpolated_coordinates_are_the_exact_ones_to_an_eighth_of_a_pixel(place):
     west, south, east, north = place.bounds
-    for zoom in (2, place.zoom - 2, place.zoom, place.zoom + 2):
-        side = 2 * HALF / 2**zoom
+    for zoom in (2, place.max_zoom - 2, place.max_zoom, place.max_zoom + 2):
+        side = 2 * HALF_EXTENT / 2**zoom
         tile = MercatorTile(
-            zoom, int(((west + east) / 2 + HALF) // side), int((HALF - (south + north) / 2) // side)
+            zoom,
+            int(((west + east) / 2 + HALF_EXTENT) // side),
+            int((HALF_EXTENT - (south + north) / 2) // side),
         )
         middles = (np.arange(256) + 0.5) / 256
         x = tile.bounds[0] + middles * side
@@ -71,7 +75,7 @@ def test_what_no_crs_reaches_is_not_inside():
 
 
 def test_a_photograph_lies_pixel_on_pixel_with_tiles_of_its_zoom():
-    assert PHOTO.in_pixels and PHOTO.zoom == PIXEL_ZOOM
+    assert PHOTO.in_pixels and PHOTO.max_zoom == PIXEL_ZOOM
     col, row = PHOTO.coordinates(MercatorTile(PIXEL_ZOOM, 2**17, 2**17))
     np.testing.assert_allclose(np.broadcast_arrays(col, row)[0][0], np.arange(256) + 0.5, atol=1e-6)
     np.testing.assert_allclose(row[:, 0], np.arange(256) + 0.5, atol=1e-6)
@@ -82,6 +86,6 @@ def test_bounds_and_zoom_fit_the_ground():
     west, south, east, north = SCENE.bounds
     lon, lat = to_lonlat((west + east) / 2, (south + north) / 2)
     assert (lon, lat) == pytest.approx((9.02, 50.53), abs=0.03)
-    meters = 2 * HALF / 256 / 2**SCENE.zoom * math.cos(math.radians(lat))
+    meters = 2 * HALF_EXTENT / 256 / 2**SCENE.max_zoom * math.cos(math.radians(lat))
     assert 5 < meters <= 10
-    assert WORLD.bounds == pytest.approx((-HALF, -HALF, HALF, HALF))
+    assert WORLD.bounds == pytest.approx((-HALF_EXTENT, -HALF_EXTENT, HALF_EXTENT, HALF_EXTENT))

@@ -1,4 +1,4 @@
-"""`swath area`: hectares of each class, corrected for the map's errors, with their own."""
+"""`swath area`: hectares of each class, corrected for the map's errors, with intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swath.errors import DataError
 from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import known
 from swath.evaluation.sampling import measure_strata
-from swath.evaluation.scoring import MapPredictor, count
+from swath.evaluation.scoring import MapPredictor, score_areas
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
@@ -27,6 +27,10 @@ from swath.progress import track
 from swath.types import Result
 
 HECTARE = 10_000.0
+"""Square meters of a hectare."""
+
+MIN_CHECKED = 2
+"""Reference units that the variance of a mapped class needs."""
 
 
 class ClassArea(Result):
@@ -34,14 +38,13 @@ class ClassArea(Result):
 
     Attributes:
         name: of the class.
-        code: that the map holds for it.
-        mapped: what counting pixels gives.
+        code: its map code.
+        mapped: area by counting pixels.
         area: error-adjusted estimate.
-        interval: 95% interval of it; None where it cannot be told.
-        users: share of what is mapped as the class that is of it.
-        producers: share of the class that is mapped as it.
-        checked: units of the reference that the map shows as the class (points, or labeled
-            pixels).
+        interval: 95% interval of the estimate; None where it is unknown.
+        users: share of the area mapped as the class that is of it (precision).
+        producers: share of the class's area that is mapped as it (recall).
+        checked: units of the reference that are mapped as the class (points, or labeled pixels).
     """
 
     name: str
@@ -55,7 +58,7 @@ class ClassArea(Result):
 
 
 class AreaResult(Result):
-    """Areas with errors.
+    """Areas with confidence intervals.
 
     Attributes:
         classes: each class.
@@ -63,8 +66,8 @@ class AreaResult(Result):
         overall_interval: 95% interval of it.
         unit: always hectares.
         method: where the estimates come from.
-        assumes: what must hold for them to be right.
-        matrix: units by mapped (rows) and true class (columns).
+        assumes: what must hold for the estimates to be right.
+        matrix: units by mapped (rows) and reference class (columns).
     """
 
     classes: list[ClassArea]
@@ -78,81 +81,77 @@ class AreaResult(Result):
 
 @command(AreaOptions)
 def area(options: AreaOptions) -> AreaResult:
-    """Estimate the area of each mapped class from checked points or from held-out labels.
+    """Estimate the area of each mapped class from labeled points or from held-out labels.
 
     Raises:
         DataError: the map or the reference is damaged, they do not fit each other, or a mapped
-            class was hardly checked.
+            class has too few reference units.
     """
-    with MapFile(options.map) as mapped:
-        strata = measure_strata(mapped, PixelAreas(mapped.grid, options.pixel))
+    with MapFile(options.map) as source:
+        strata = measure_strata(source, PixelAreas(source.grid, options.pixel))
         if Path(options.reference).is_dir():
-            return _from_labels(options, mapped, strata.legend, strata.areas)
-        features = read_features(options.reference, options.field)
-        matrix = _count_points(features, mapped, strata.legend)
+            return _estimate_from_labels(options, source, strata.legend, strata.areas)
+        points = read_features(options.reference, options.field)
+        matrix = _count_points(points, source, strata.legend)
     estimate = _estimate(strata.areas, matrix, strata.legend, options)
-    spread = CONFIDENCE * estimate.area_error / HECTARE
-    intervals = [
-        (max(0.0, a / HECTARE - s), a / HECTARE + s)
-        for a, s in zip(estimate.area, spread, strict=True)
-    ]
+    center, spread = estimate.area / HECTARE, CONFIDENCE * estimate.area_error / HECTARE
+    intervals = np.stack([np.maximum(0, center - spread), center + spread], axis=1).tolist()
     edge = CONFIDENCE * estimate.overall_error
+    overall = (max(0.0, estimate.overall - edge), min(1.0, estimate.overall + edge))
     return _result(
         strata.legend,
         estimate,
         matrix,
-        intervals,
-        (max(0.0, estimate.overall - edge), min(1.0, estimate.overall + edge)),
+        [*intervals, overall],
         f"stratified estimator on {int(matrix.sum())} checked points (Olofsson et al. 2014)",
-        "The points were drawn at random within each mapped class, as `swath sample` draws them from this very map, all of "
-        "them were checked, and what the person saw is true.",
+        "The points were drawn at random within each mapped class, as `swath sample` draws them "
+        "from this very map, all of them were checked, and what the person saw is true.",
     )
 
 
-def _from_labels(
-    options: AreaOptions, mapped: MapFile, legend: Legend, areas: NDArray[np.float64]
+def _estimate_from_labels(
+    options: AreaOptions, source: MapFile, legend: Legend, areas: NDArray[np.float64]
 ) -> AreaResult:
     """Estimate from a split of a dataset; the interval comes from a bootstrap over its groups."""
-    reference = DatasetReference(Dataset(options.reference), options.split, [mapped])
-    if [c.map_code for c in reference.legend.trained] != [c.map_code for c in legend.trained]:
-        theirs, ours = (
-            [f"{c.map_code} {c.name}" for c in x.trained] for x in (reference.legend, legend)
-        )
+    reference = DatasetReference(Dataset(options.reference), options.split, [source])
+    ours, theirs = ([(c.map_code, c.name) for c in x.trained] for x in (legend, reference.legend))
+    if [code for code, _ in theirs] != [code for code, _ in ours]:
+        mine, other = (", ".join(f"{code} {name}" for code, name in x) for x in (ours, theirs))
         raise DataError(
-            f"its classes are {', '.join(theirs)}, and the map's are {', '.join(ours)}",
+            f"The dataset's classes are {other}, and the map's are {mine}",
+            code="classes-differ",
             file=options.reference,
             fix="Prepare the dataset with the map's classes",
         )
-    mapper = MapPredictor(mapped, reference.legend)
-    counts = [
-        count(reference, place, mapper.look(reference, place))
-        for place in track(reference.places, "comparing", len(reference.places))
-    ]
-    groups = by_group([c.place.group for c in counts], [c.matrix.T for c in counts])
+    scored = score_areas(reference, MapPredictor(source, reference.legend))
+    scores = list(track(scored, "comparing", len(reference.places)))
+    groups = by_group([s.place.group for s in scores], [s.matrix.T for s in scores])
     matrix = groups.sum(axis=0)
     estimate = _estimate(areas, matrix, legend, options)
-    intervals: list[Any] = [None] * len(areas)
-    overall = None
+    intervals: list[Any] = [None] * (len(areas) + 1)
+    method = (
+        f"held-out labels: {int(matrix.sum())} labeled pixels of {len(groups)} group(s) "
+        f"of the {options.split} split"
+    )
     if len(groups) >= FEWEST:
-        draws = resampled(
-            groups, lambda drawn: np.stack([_drawn(areas, matrix) for matrix in drawn])
-        )
-        *intervals, overall = (interval(column) for column in draws.T)
+        draws = resampled(groups, lambda drawn: np.stack([_draw_areas(areas, m) for m in drawn]))
+        intervals = [interval(column) for column in draws.T]
+    else:
+        method += f"; no interval, for which {FEWEST} groups are needed"
     return _result(
         legend,
         estimate,
         matrix,
         intervals,
-        overall,
-        f"held-out labels: {int(matrix.sum())} labeled pixels of {len(groups)} group(s) of the {options.split} split"
-        + ("" if len(groups) >= FEWEST else f"; no interval, for which {FEWEST} groups are needed"),
-        "Within each mapped class, the labeled ground is like all ground that the map covers: no rarer, easier or harder. "
-        "Labels were chosen by people, not drawn at random, so nothing guarantees that; a sample (`swath sample`) would.",
+        method,
+        "Within each mapped class, the labeled area is like the whole area that the map covers: no "
+        "rarer, easier or harder. Labels were chosen by people, not drawn at random, so nothing "
+        "guarantees that; a sample (`swath sample`) would.",
     )
 
 
-def _drawn(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return areas in hectares and overall accuracy of one bootstrap draw; NaN where a mapped class was not drawn."""
+def _draw_areas(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return hectares and overall accuracy of one bootstrap draw; NaN if it lacks a class."""
     size = matrix.sum(axis=1)
     if ((areas > 0) & (size == 0)).any():
         return np.full(len(areas) + 1, np.nan)
@@ -164,54 +163,51 @@ def _estimate(
     areas: NDArray[np.float64], matrix: NDArray[Any], legend: Legend, options: AreaOptions
 ) -> AreaEstimate:
     for c, meters, checked in zip(legend.trained, areas, matrix.sum(axis=1), strict=True):
-        if meters > 0 and checked < 2:
+        if meters > 0 and checked < MIN_CHECKED:
             raise DataError(
-                f"{checked} of its units lie where the map shows {c.name}, and two are needed at least",
+                f"The reference has {checked} unit(s) where the map shows {c.name}, "
+                f"and needs {MIN_CHECKED}",
+                code="too-few-points",
                 file=options.reference,
-                fix="Check more points there (`swath sample` draws some in every class)",
+                fix="Label more points there (`swath sample` draws some in every class)",
             )
     return estimate_areas(areas, matrix)
 
 
-def _count_points(features: Features, mapped: MapFile, legend: Legend) -> NDArray[np.int64]:
-    """Count points by mapped (rows) and true class (columns)."""
+def _count_points(points: Features, source: MapFile, legend: Legend) -> NDArray[np.int64]:
+    """Count points by mapped (rows) and reference class (columns)."""
     n = len(legend.trained)
     matrix = np.zeros((n, n), np.int64)
-    back = ~mapped.grid.affine
-    for point, value in zip(features.moved_to(mapped.grid.crs), features.values, strict=True):
+    to_pixels = ~source.grid.affine
+
+    def fault(message: str, code: str, fix: str) -> DataError:
+        return DataError(message, code=code, file=points.path, fix=fix)
+
+    for point, value in zip(points.moved_to(source.grid.crs), points.values, strict=True):
         if point.geom_type != "Point":
-            raise DataError(
-                "it holds other shapes than points",
-                file=features.path,
-                fix="Give the layer of `swath sample`",
-            )
-        col, row = (int(np.floor(v)) for v in back @ (point.x, point.y))
-        if not (0 <= row < mapped.grid.height and 0 <= col < mapped.grid.width):
-            raise DataError(
-                f"the point at {point.x:g}, {point.y:g} lies outside the map",
-                file=features.path,
-                fix="Delete it",
-            )
-        shown = int(legend.encode(mapped.codes(Window(row, col, 1, 1)))[0, 0])
+            message = f"The layer holds a {point.geom_type}, and must hold points alone"
+            raise fault(message, "geometry-type", "Give the layer that `swath sample` wrote")
+        where = f"The point at {point.x:g}, {point.y:g} lies"
+        col, row = (int(np.floor(v)) for v in to_pixels @ (point.x, point.y))
+        if not (0 <= row < source.grid.height and 0 <= col < source.grid.width):
+            raise fault(f"{where} outside the map", "point-outside-map", "Delete that point")
+        shown = int(legend.encode(source.codes(Window(row, col, 1, 1)))[0, 0])
         if shown == IGNORE:
-            raise DataError(
-                f"the map has no data at {point.x:g}, {point.y:g}",
-                file=features.path,
-                fix="Delete that point",
-            )
-        matrix[shown, _class_of(value, legend, features)] += 1
+            raise fault(f"{where} where the map has no data", "no-data", "Delete that point")
+        matrix[shown, _class_index(value, legend, points)] += 1
     return matrix
 
 
-def _class_of(value: Any, legend: Legend, features: Features) -> int:
+def _class_index(value: Any, legend: Legend, points: Features) -> int:
     """Return the class that a person wrote: its name or its code."""
     for i, c in enumerate(legend.trained):
         if str(value).strip().lower() in (c.name.lower(), str(c.map_code)):
             return i
     listed = ", ".join(f"{c.map_code} ({c.name})" for c in legend.trained)
     raise DataError(
-        f"column {features.field!r} holds {value!r}, which is no class of the map",
-        file=features.path,
+        f"Column {points.field!r} holds {value!r}, which is no class of the map",
+        code="unknown-class",
+        file=points.path,
         fix=f"Write one of {listed}; a class that the map never shows cannot be estimated",
     )
 
@@ -221,26 +217,27 @@ def _result(
     estimate: AreaEstimate,
     matrix: NDArray[Any],
     intervals: list[Any],
-    overall: Any,
     method: str,
     assumes: str,
 ) -> AreaResult:
+    """Collect the result; the last interval is that of the overall accuracy."""
+    classes = [
+        ClassArea(
+            name=c.name,
+            code=c.map_code,
+            mapped=float(estimate.mapped[i] / HECTARE),
+            area=float(estimate.area[i] / HECTARE),
+            interval=intervals[i],
+            users=known(estimate.users[i]),
+            producers=known(estimate.producers[i]),
+            checked=int(matrix[i].sum()),
+        )
+        for i, c in enumerate(legend.trained)
+    ]
     return AreaResult(
-        classes=[
-            ClassArea(
-                name=c.name,
-                code=c.map_code,
-                mapped=float(estimate.mapped[i] / HECTARE),
-                area=float(estimate.area[i] / HECTARE),
-                interval=intervals[i],
-                users=known(estimate.users[i]),
-                producers=known(estimate.producers[i]),
-                checked=int(matrix[i].sum()),
-            )
-            for i, c in enumerate(legend.trained)
-        ],
+        classes=classes,
         overall=estimate.overall,
-        overall_interval=overall,
+        overall_interval=intervals[-1],
         method=method,
         assumes=assumes,
         matrix=matrix.tolist(),

@@ -1,4 +1,4 @@
-"""How a verb becomes a Python function with the signature of its options."""
+"""How a command becomes a Python function with the signature of its options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from swath.errors import JobError, UsageError, job_error_of
+from swath.errors import JobError, UsageError, job_error_of, out_of_memory
 from swath.options import make_options
 from swath.types import Result
 
@@ -29,19 +29,19 @@ def command(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P,
 
         @functools.wraps(work)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            name = work.__name__
             try:
                 given = signature.bind_partial(*args, **kwargs).arguments
             except TypeError as error:
                 raise UsageError(
-                    f"{work.__name__}: {error}", fix=f"See help(swath.{work.__name__})"
+                    f"Arguments of {name}: {error}",
+                    code="unknown-option",
+                    fix=f"See help(swath.{name})",
                 ) from None
             try:
                 return work(make_options(options, given))
             except MemoryError as error:
-                raise JobError(
-                    "there is not enough memory",
-                    fix="Close other programs, or use a machine with more",
-                ) from error
+                raise out_of_memory() from error
             except OSError as error:  # such as a full disk for temporary files
                 raise job_error_of(error) from error
 
@@ -50,3 +50,12 @@ def command(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P,
         return call
 
     return decorate
+
+
+def missing_report_package(error: ImportError) -> JobError:
+    """Return the error for a report whose packages are not installed."""
+    return JobError(
+        f"The report needs the package {error.name}",
+        code="missing-package",
+        fix='Run `pip install "swath[report]"`',
+    )

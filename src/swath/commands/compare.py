@@ -1,13 +1,17 @@
-"""`swath compare`: which of two models or maps is better, by how much, and where they disagree."""
+"""`swath compare`: which of two models or maps is better, by how much, and where they differ."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.commands.base import command
-from swath.commands.evaluate import mapper_of, open_judged, open_reference, warn_of_other_data
-from swath.errors import JobError
+from swath.commands.base import command, missing_report_package
+from swath.commands.evaluate import (
+    make_predictor,
+    open_model_or_map,
+    open_reference,
+    warn_of_other_dataset,
+)
 from swath.evaluation.reference import LabeledArea
 from swath.evaluation.results import headline, known, tallies_by_group
 from swath.evaluation.scoring import AreaScore, count
@@ -39,7 +43,7 @@ class Difference(Result):
 
 
 class Disagreement(Result):
-    """How much of one image both map differently, and whose class is right there, as shares of its labeled pixels."""
+    """Shares of an image's labeled pixels where both differ, and where one of them is right."""
 
     name: str
     group: str
@@ -54,11 +58,11 @@ class CompareResult(Result):
     Attributes:
         a: the first.
         b: the second.
-        split: that was scored.
+        split: the split that was scored.
         groups: number of groups.
         differences: mIoU, accuracy, and the IoU of each class.
-        images: where they disagree, most first.
-        report: path of the page, if one was asked for.
+        images: shares of disagreement, largest first.
+        report: path of the page, if requested.
     """
 
     a: str
@@ -72,35 +76,35 @@ class CompareResult(Result):
 
 @command(CompareOptions)
 def compare(options: CompareOptions) -> CompareResult:
-    """Score two models or maps on the same ground, and compare them in pairs.
+    """Score two models or maps on the same areas, and compare them in pairs.
 
     Raises:
         DataError: the dataset or a map is damaged, or they do not fit each other.
         ModelError: a model is damaged, or its classes or bands are not the dataset's.
         JobError: the report cannot be written, or its packages are missing.
     """
-    both = [open_judged(path) for path in (options.a, options.b)]
-    reference = open_reference(
-        EvaluateOptions(options.a, options.dataset, split=options.split), *both
-    )
-    mappers = [mapper_of(judged, reference) for judged in both]
-    for judged in both:
-        if isinstance(judged, Model) and options.split != "train":
-            warn_of_other_data(judged, reference)
-    counts: tuple[list[AreaScore], list[AreaScore]] = ([], [])
+    sources = [open_model_or_map(path) for path in (options.a, options.b)]
+    scored = EvaluateOptions(options.a, options.dataset, split=options.split)
+    reference = open_reference(scored, *sources)
+    predictors = [make_predictor(source, reference) for source in sources]
+    for source in sources:
+        if isinstance(source, Model) and options.split != "train":
+            warn_of_other_dataset(source, reference)
+    scores: tuple[list[AreaScore], list[AreaScore]] = ([], [])
     images = []
-    for place in track(reference.places, "comparing", len(reference.places), "images"):
-        a, b = (mapper.look(reference, place) for mapper in mappers)
-        for into, mapped in zip(counts, (a, b), strict=True):
-            into.append(count(reference, place, mapped))
-        images.append(_disagreement(place, reference.labels(place), a.classes, b.classes))
+    for area in track(reference.places, "comparing", len(reference.places), "images"):
+        predictions = [predictor.look(reference, area) for predictor in predictors]
+        for into, prediction in zip(scores, predictions, strict=True):
+            into.append(count(reference, area, prediction))
+        classes = [prediction.classes for prediction in predictions]
+        images.append(_disagreement(area, reference.labels(area), *classes))
     images.sort(key=lambda image: -image.differ)
     result = CompareResult(
         a=str(options.a),
         b=str(options.b),
         split=options.split,
-        groups=len({place.group for place in reference.places}),
-        differences=paired_differences(*counts, reference.legend),
+        groups=len({area.group for area in reference.places}),
+        differences=paired_differences(*scores, reference.legend),
         images=images,
     )
     if options.report is None:
@@ -108,17 +112,14 @@ def compare(options: CompareOptions) -> CompareResult:
     try:
         from swath.reports.evaluation import write_comparison
     except ImportError as error:
-        raise JobError(
-            f"the report needs {error.name}", fix='Run `pip install "swath[report]"`'
-        ) from error
-    page = write_comparison(options.report, reference, mappers, result.model_dump(mode="json"))
+        raise missing_report_package(error) from error
+    page = write_comparison(options.report, reference, predictors, result.model_dump(mode="json"))
     return result.model_copy(update={"report": str(page)})
 
 
 def paired_differences(a: list[AreaScore], b: list[AreaScore], legend: Legend) -> list[Difference]:
-    """Return the differences of scores; each draw of the bootstrap takes the same groups for both."""
-    names = ["mIoU", "accuracy", *legend.names]
-    counts = [tallies_by_group(judged, legend) for judged in (a, b)]
+    """Return the differences of scores; each bootstrap draw takes the same groups for both."""
+    counts = [tallies_by_group(scores, legend) for scores in (a, b)]
     of_a, of_b = (headline(c.sum(axis=0)[None], legend)[0] for c in counts)
     draws = None
     if len(counts[0]) >= FEWEST:
@@ -132,19 +133,19 @@ def paired_differences(a: list[AreaScore], b: list[AreaScore], legend: Legend) -
             difference=known(of_b[i] - of_a[i]),
             interval=None if draws is None else interval(draws[:, i]),
         )
-        for i, name in enumerate(names)
+        for i, name in enumerate(["mIoU", "accuracy", *legend.names])
     ]
 
 
 def _disagreement(
-    place: LabeledArea, labels: NDArray[np.uint8], a: NDArray[np.uint8], b: NDArray[np.uint8]
+    area: LabeledArea, labels: NDArray[np.uint8], a: NDArray[np.uint8], b: NDArray[np.uint8]
 ) -> Disagreement:
     labeled = labels != IGNORE
     total = max(1, int(labeled.sum()))
     differ = labeled & (a != b)
     return Disagreement(
-        name=place.name,
-        group=place.group,
+        name=area.name,
+        group=area.group,
         differ=float(differ.sum() / total),
         only_a_right=float((differ & (a == labels)).sum() / total),
         only_b_right=float((differ & (b == labels)).sum() / total),

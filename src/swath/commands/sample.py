@@ -1,4 +1,4 @@
-"""`swath sample`: points on a map for a person to check."""
+"""`swath sample`: points on a map for a person to label."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from swath.types import Result
 
 
 class SampleResult(Result):
-    """What was drawn: the layer, its number of points, and how many of them lie in each mapped class."""
+    """The layer that was written, its number of points, and their number in each mapped class."""
 
     points: str
     n: int
@@ -30,9 +30,9 @@ class SampleResult(Result):
 def sample(options: SampleOptions) -> SampleResult:
     """Draw a stratified random sample of a map's pixels, and write their centers as a GeoPackage.
 
-    The layer has a column `reference`, empty, for the class code or name that a person sees there.
-    It does not tell the mapped class: whoever checks should not know what the map says. `swath area
-    --reference` reads it back.
+    The layer has an empty column `reference`, for the class code or name that a person sees at each
+    point. It does not hold the mapped class, which would bias that person. `swath area --reference`
+    reads the completed layer.
 
     Raises:
         DataError: the map is damaged or no map, or has no CRS.
@@ -41,34 +41,26 @@ def sample(options: SampleOptions) -> SampleResult:
     """
     if Path(options.points).exists():
         raise UsageError(
-            "it exists, and may hold points that somebody checked",
+            "The file exists, and may hold points that somebody labeled",
+            code="file-exists",
             file=options.points,
             fix="Give another name",
         )
-    with MapFile(options.map) as mapped:
-        areas = PixelAreas(mapped.grid, options.pixel)
-        places = draw_points(mapped, areas, options.n, options.seed)
-        xy = [mapped.grid.point(col + 0.5, row + 0.5) for row, col in places]
-        legend = mapped.legend.of_maps()
-        codes = np.array(
-            [mapped.codes(Window(int(row), int(col), 1, 1))[0, 0] for row, col in places]
-        )
+    with MapFile(options.map) as source:
+        grid, legend = source.grid, source.legend.of_maps()
+        drawn = draw_points(source, PixelAreas(grid, options.pixel), options.n, options.seed)
+        windows = [Window(int(row), int(col), 1, 1) for row, col in drawn]
+        codes = np.array([source.codes(window)[0, 0] for window in windows])
+        centers = shapely.points([grid.point(col + 0.5, row + 0.5) for row, col in drawn])
         columns = {
-            "id": np.arange(1, len(places) + 1),
-            "row": places[:, 0],
-            "column": places[:, 1],
-            "reference": np.array([None] * len(places), object),
+            "id": np.arange(1, len(drawn) + 1),
+            "row": drawn[:, 0],
+            "column": drawn[:, 1],
+            "reference": np.array([None] * len(drawn), object),
         }
-        facts = {
-            "classes": ", ".join(f"{c.map_code} {c.name}" for c in legend.trained),
-            "map": mapped.path,
-        }
-        write_layer(
-            options.points,
-            VectorLayer("Point", shapely.points(xy), columns, mapped.grid.crs, "points", facts),
-        )
-    return SampleResult(
-        points=str(options.points),
-        n=len(places),
-        classes={c.name: int((codes == c.map_code).sum()) for c in legend.trained},
-    )
+        listed = ", ".join(f"{c.map_code} {c.name}" for c in legend.trained)
+        facts = {"classes": listed, "map": source.path}
+        layer = VectorLayer("Point", centers, columns, grid.crs, "points", facts)
+        write_layer(options.points, layer)
+    counts = {c.name: int((codes == c.map_code).sum()) for c in legend.trained}
+    return SampleResult(points=str(options.points), n=len(drawn), classes=counts)

@@ -1,4 +1,4 @@
-"""`swath serve`: maps, tiles and predictions for others."""
+"""`swath serve`: maps, tiles and predictions over the network."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from swath.server.uvicorn_server import Server, is_loopback, new_token, wait_for
 from swath.types import Result
 
 TOKEN = "SWATH_TOKEN"
-"""Environment variable that holds the token; a flag would show it to everybody on the machine."""
+"""Environment variable of the token; an option would show it to every user of the machine."""
+
+MIN_TOKEN_LENGTH = 16
 
 
 class ServeResult(Result):
-    """A server that runs, until `close` is called or the program ends.
+    """A server that runs until `close` is called or the program ends.
 
     Attributes:
         url: its address.
-        token: what requests must show; None where only this machine can ask.
-        files: how many rasters it serves now (at most 1000 are counted).
+        token: what requests must carry; None where only this machine can send requests.
+        files: number of rasters served now (at most 1000 are counted).
     """
 
     url: str
@@ -37,12 +39,12 @@ class ServeResult(Result):
     _jobs: Jobs | None = PrivateAttr(default=None)
 
     def wait(self) -> None:
-        """Serve until someone presses Ctrl-C or ends the process."""
+        """Serve until Ctrl-C or SIGTERM."""
         wait_for_signal()
         self.close()
 
     def close(self) -> None:
-        """Stop serving; a prediction that runs is begun again next time."""
+        """Stop serving; a running prediction starts again next time."""
         self._server.close()
         if self._jobs:
             self._jobs.stop()
@@ -50,10 +52,10 @@ class ServeResult(Result):
 
 @command(ServeOptions)
 def serve(options: ServeOptions) -> ServeResult:
-    """Serve the files under some folders, and nothing else; return while they are being served.
+    """Serve the files under some folders, and nothing else; return while they are served.
 
     Raises:
-        DataError: a folder or file does not exist.
+        DataError: a folder or file does not exist, or the token is too short.
         JobError: the port is taken, or the folder for predictions cannot be used.
     """
     registry = Registry([Path(p) for p in options.paths])
@@ -61,25 +63,21 @@ def serve(options: ServeOptions) -> ServeResult:
     if options.jobs is not None:
         jobs = Jobs(Path(options.jobs).resolve())
         registry.add_folder(jobs.work, "predictions")
-    local = is_loopback(options.host)
-    token = os.environ.get(TOKEN) or (None if local else new_token())
-    if token is not None and len(token) < 16:
+    token = os.environ.get(TOKEN) or (None if is_loopback(options.host) else new_token())
+    if token is not None and len(token) < MIN_TOKEN_LENGTH:
         raise DataError(
-            f"the token in {TOKEN} has fewer than 16 characters",
-            fix="Leave it out, and one is made",
+            f"The token in {TOKEN} has fewer than {MIN_TOKEN_LENGTH} characters",
+            code="token-too-short",
+            fix=f"Unset {TOKEN}, so that a token is generated",
         )
     rules = AccessRules(token=token, origins=frozenset(options.allow_origin))
-    server = Server(
-        create_app(registry, rules, jobs=jobs, upload=options.upload_mb * 10**6),
-        options.host,
-        options.port,
-    )
+    app = create_app(registry, rules, jobs=jobs, upload=options.upload_mb * 10**6)
+    server = Server(app, options.host, options.port)
     server.start()
     if jobs:
         jobs.start()
-    shown = f"[{options.host}]" if ":" in options.host else options.host
-    result = ServeResult(
-        url=f"http://{shown}:{server.port}/", token=token, files=len(registry.names())
-    )
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    url = f"http://{host}:{server.port}/"
+    result = ServeResult(url=url, token=token, files=len(registry.names()))
     result._server, result._jobs = server, jobs
     return result

@@ -22,16 +22,16 @@ from swath.server.layer import Hint, MapLayer, driver_of
 from swath.server.registry import Registry
 from swath.server.security import AccessRules
 from swath.server.uvicorn_server import Server, wait_for_signal
-from swath.server.viewer_api import belonging, describe
+from swath.server.viewer_api import describe_scene, sidecars
 from swath.types import Result
 
 
 class ViewResult(Result):
-    """A page that is being served, until `close` is called or the program ends.
+    """A page that is served until `close` is called or the program ends.
 
     Attributes:
         url: its address, on this machine.
-        layers: names of what it shows, from the ground up.
+        layers: names of its layers, from bottom to top.
     """
 
     url: str
@@ -39,7 +39,7 @@ class ViewResult(Result):
     _server: Server = PrivateAttr()
 
     def wait(self) -> None:
-        """Serve until someone presses Ctrl-C."""
+        """Serve until Ctrl-C."""
         wait_for_signal()
         self.close()
 
@@ -50,15 +50,15 @@ class ViewResult(Result):
 
 @command(ViewOptions)
 def view(options: ViewOptions) -> ViewResult:
-    """Serve a page that shows a map, its image and what belongs to them; return while it is being served.
+    """Serve a page with a map, its image and what belongs to them; return while it is served.
 
     Raises:
-        DataError: a file cannot be read, or lies nowhere near the map.
+        DataError: a file cannot be read, or only some of the files have a CRS.
         UsageError: the class file is wrong.
         JobError: the port is taken.
     """
-    registry, names = _shelve(options)
-    layers = [str(row["name"]) for row in describe(registry, names)["layers"]]
+    registry, names = _register_files(options)
+    layers = [str(row["name"]) for row in describe_scene(registry, names)["layers"]]
     server = Server(create_app(registry, AccessRules(), first=names), "127.0.0.1", options.port)
     server.start()
     result = ViewResult(url=f"http://127.0.0.1:{server.port}/", layers=layers)
@@ -68,29 +68,23 @@ def view(options: ViewOptions) -> ViewResult:
     return result
 
 
-def _shelve(options: ViewOptions) -> tuple[Registry, list[str]]:
-    """Put the files on a shelf: the first as a map if it can be one, with what `predict` wrote beside it, then the others."""
-    registry = Registry()
-    path = Path(options.map)
-    legend = _legend(options)
+def _register_files(options: ViewOptions) -> tuple[Registry, list[str]]:
+    """Register the map, the files given, what `predict` wrote beside the map, and the reference."""
+    registry, path, legend = Registry(), Path(options.map), _read_classes(options)
     names = [registry.add(path, Hint(legend=legend))]
     first = registry.layer(names[0])
     given = [Path(p) for p in (options.image, *options.more) if p is not None]
-    beside = [path.with_name(name) for name in belonging(path.name)]
+    beside = [path.with_name(name) for name in sidecars(path.name)]
     for other in [*given, *(p for p in beside if p.is_file() and p not in given)]:
-        names.append(registry.add(other, Hint(grid=_borrowed(other, first))))
+        names.append(registry.add(other, Hint(grid=_grid_of_map(other, first))))
     if options.reference is not None:
-        reference = Path(options.reference)
-        names.append(
-            registry.add(
-                reference,
-                Hint("truth", legend or _own(first, reference), _borrowed(reference, first)),
-            )
-        )
+        labels = Path(options.reference)
+        classes = legend or _classes_of_map(first, labels)
+        names.append(registry.add(labels, Hint("reference", classes, _grid_of_map(labels, first))))
     return registry, list(dict.fromkeys(names))
 
 
-def _legend(options: ViewOptions) -> Legend | None:
+def _read_classes(options: ViewOptions) -> Legend | None:
     """Read the classes of the labels, from a class file or a model."""
     if options.classes is None:
         return None
@@ -98,39 +92,33 @@ def _legend(options: ViewOptions) -> Legend | None:
     return Model(path).card.legend if path.suffix == ".swath" else read_legend(path)
 
 
-def _own(first: MapLayer, reference: Path) -> Legend:
-    """Return the map's own classes for the labels: told apart by their colors where the labels are colors."""
+def _classes_of_map(first: MapLayer, reference: Path) -> Legend:
+    """Return the map's classes for the labels: by color where the labels have three bands."""
     if first.legend is None:
         raise DataError(
-            "it is not a map, so its classes are not known",
+            "The first file is not a map, so the classes of the reference are unknown",
+            code="classes-missing",
             file=first.path,
             fix="Give --classes FILE",
         )
     with open_raster(reference, driver_of(reference)) as dataset:
-        painted = dataset.count >= 3
-    if not painted:
-        return first.legend
-    return Legend(
-        tuple(replace(c, codes=(pack_rgb(c.color),)) for c in first.legend.trained),
-        "color",
-        str(first.path),
-    )
+        if dataset.count < 3:
+            return first.legend
+    classes = tuple(replace(c, codes=(pack_rgb(c.color),)) for c in first.legend.trained)
+    return Legend(classes, "color", str(first.path))
 
 
-def _borrowed(path: Path, first: MapLayer) -> GeoBox | None:
-    """Return the map's grid for a file of the same size that has no CRS, such as a photograph of the same scene."""
+def _grid_of_map(path: Path, first: MapLayer) -> GeoBox | None:
+    """Return the map's grid for a file of the same size without CRS, such as a photograph."""
     if first.grid.crs is None or not path.is_file():
         return None
     with open_raster(path, driver_of(path)) as dataset:
         own = geobox_of(dataset)
-    return (
-        first.grid
-        if own.crs is None and (own.height, own.width) == (first.grid.height, first.grid.width)
-        else None
-    )
+    same_size = (own.height, own.width) == (first.grid.height, first.grid.width)
+    return first.grid if own.crs is None and same_size else None
 
 
 def _has_screen() -> bool:
-    """Tell whether a browser could be seen; one for terminals must not take over this one."""
+    """Return whether a browser can open a window; one for terminals would block this terminal."""
     names = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in names)

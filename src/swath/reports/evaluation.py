@@ -1,4 +1,4 @@
-"""The report of a score: one page that says how good a map is, where it is wrong, and what it was made from."""
+"""The pages of `swath evaluate` and `swath compare`: scores, pictures, and the origin of a map."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from swath.reports.html import points, write_page
 from swath.reports.split_map import draw_split
 from swath.types import PathLike
 
-LONGEST = 420
+PICTURE_SIDE = 420
 """Longest side of a picture, in pixels."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a score comes from: the command that made it, and the model's card, None for a map file."""
+    """The command that made a score, and the model's card; None for a map file."""
 
     command: str
     card: Card | None
@@ -37,7 +37,7 @@ class Origin:
 def write_report(
     folder: PathLike,
     reference: Reference,
-    mapper: Predictor,
+    predictor: Predictor,
     scores: dict[str, Any],
     origin: Origin,
 ) -> Path:
@@ -45,16 +45,19 @@ def write_report(
 
     Args:
         folder: for `index.html`.
-        reference: what was scored against.
-        mapper: what was scored.
-        scores: what `swath evaluate` returns, as JSON object.
-        origin: where they come from.
+        reference: the labels.
+        predictor: the model or map that was scored.
+        scores: result of `swath evaluate`, as JSON object.
+        origin: where the scores come from.
 
     Raises:
         JobError: the page cannot be written.
     """
     dataset = reference.dataset if isinstance(reference, DatasetReference) else None
-    curve = origin.card.training.curve if origin.card else []
+    rows = [
+        {"title": title, "group": area.group, "pictures": _pictures(reference, predictor, area)}
+        for title, area in _choose_areas(reference.places, scores["per_image"])
+    ]
     return write_page(
         folder,
         "report.html",
@@ -62,12 +65,9 @@ def write_report(
         command=origin.command,
         legend=reference.legend,
         scores=scores,
-        shares=_row_shares(scores["confusion"]),
-        rows=[
-            {"title": title, "group": place.group, "pictures": _pictures(reference, mapper, place)}
-            for title, place in _choose(reference.places, scores["per_image"])
-        ],
-        curve=_curve(curve),
+        shares=[[count / max(1, sum(row)) for count in row] for row in scores["confusion"]],
+        rows=rows,
+        curve=_training_curve(origin.card.training.curve if origin.card else []),
         reliability=_reliability(scores["reliability"]),
         split=draw_split(dataset) if dataset else None,
         findings=_findings(dataset) if dataset else None,
@@ -75,63 +75,65 @@ def write_report(
 
 
 def write_comparison(
-    folder: PathLike, reference: Reference, mappers: Sequence[Predictor], scores: dict[str, Any]
+    folder: PathLike, reference: Reference, predictors: Sequence[Predictor], scores: dict[str, Any]
 ) -> Path:
     """Write the page of `swath compare`.
 
     Args:
         folder: for `index.html`.
-        reference: what both were scored against.
-        mappers: the two.
-        scores: what `swath compare` returns, as JSON object.
+        reference: the labels.
+        predictors: the two models or maps.
+        scores: result of `swath compare`, as JSON object.
 
     Raises:
         JobError: the page cannot be written.
     """
-    of = {place.name: place for place in reference.places}
-    shown = [image for image in scores["images"][:6] if image["differ"]]
+    areas = {area.name: area for area in reference.places}
     rows = [
-        {"image": image, "pictures": _both(reference, mappers, of[image["name"]])}
-        for image in shown
+        {"image": image, "pictures": _both_pictures(reference, predictors, areas[image["name"]])}
+        for image in scores["images"][:6]
+        if image["differ"]
     ]
     return write_page(folder, "compare.html", scores=scores, rows=rows, legend=reference.legend)
 
 
-def _choose(
-    places: Sequence[LabeledArea], per_image: Sequence[dict[str, Any]]
+def _choose_areas(
+    areas: Sequence[LabeledArea], per_image: Sequence[dict[str, Any]]
 ) -> list[tuple[str, LabeledArea]]:
-    """Pick up to three of the worst images, one in the middle and two of the best."""
-    of = {place.name: place for place in places}
+    """Return up to three of the worst images, one in the middle and two of the best."""
+    by_name = {area.name: area for area in areas}
     scored = [row for row in per_image if row["miou"] is not None]
     picks = {0: "worst", 1: "second worst", 2: "third worst", len(scored) // 2: "middle"}
     picks |= {len(scored) - 2: "second best", len(scored) - 1: "best"}
+    chosen = [(title, scored[i]) for i, title in sorted(picks.items()) if 0 <= i < len(scored)]
     return [
-        (f"{title}: {scored[i]['name']}, mIoU {scored[i]['miou']:.3f}", of[scored[i]["name"]])
-        for i, title in sorted(picks.items())
-        if 0 <= i < len(scored)
+        (f"{title}: {row['name']}, mIoU {row['miou']:.3f}", by_name[row["name"]])
+        for title, row in chosen
     ]
 
 
-def _pictures(reference: Reference, mapper: Predictor, place: LabeledArea) -> list[tuple[str, str]]:
-    """Draw image, truth, map, and where the map is wrong: captions and addresses."""
-    small = _thinned(place)
-    labels, mapped = reference.labels(place)[small], mapper.look(reference, place).classes[small]
+def _pictures(
+    reference: Reference, predictor: Predictor, area: LabeledArea
+) -> list[tuple[str, str]]:
+    """Draw image, reference, map, and errors: captions and addresses."""
+    small = _decimated(area)
+    labels, mapped = reference.labels(area)[small], predictor.look(reference, area).classes[small]
     wrong = (labels != IGNORE) & (labels != mapped)
     return [
-        *_seen(reference, place, small),
-        ("truth", data_url(colorize(labels, reference.legend))),
+        *_draw_image(reference, area, small),
+        ("reference", data_url(colorize(labels, reference.legend))),
         ("map", data_url(colorize(mapped, reference.legend))),
-        ("wrong, in red", data_url(_marked(labels, {"red": wrong}))),
+        ("wrong, in red", data_url(_mark(labels, {"red": wrong}))),
     ]
 
 
-def _both(
-    reference: Reference, mappers: Sequence[Predictor], place: LabeledArea
+def _both_pictures(
+    reference: Reference, predictors: Sequence[Predictor], area: LabeledArea
 ) -> list[tuple[str, str]]:
-    """Draw image, truth, both maps, and who is right where they differ."""
-    small = _thinned(place)
-    labels = reference.labels(place)[small]
-    a, b = (mapper.look(reference, place).classes[small] for mapper in mappers)
+    """Draw image, reference, both maps, and which of them is right where they differ."""
+    small = _decimated(area)
+    labels = reference.labels(area)[small]
+    a, b = (predictor.look(reference, area).classes[small] for predictor in predictors)
     differ = (labels != IGNORE) & (a != b)
     marks = {
         "orange": differ & (a == labels),
@@ -139,11 +141,11 @@ def _both(
         "gray": differ & (a != labels) & (b != labels),
     }
     return [
-        *_seen(reference, place, small),
-        ("truth", data_url(colorize(labels, reference.legend))),
+        *_draw_image(reference, area, small),
+        ("reference", data_url(colorize(labels, reference.legend))),
         ("A", data_url(colorize(a, reference.legend))),
         ("B", data_url(colorize(b, reference.legend))),
-        ("only A right (orange), only B (blue), neither (gray)", data_url(_marked(labels, marks))),
+        ("only A right (orange), only B (blue), neither (gray)", data_url(_mark(labels, marks))),
     ]
 
 
@@ -155,8 +157,8 @@ _INKS = {
 }
 
 
-def _marked(labels: NDArray[np.uint8], marks: dict[str, NDArray[np.bool_]]) -> NDArray[np.uint8]:
-    """Return labeled ground in pale gray with marks on it, (rows, columns, 3)."""
+def _mark(labels: NDArray[np.uint8], marks: dict[str, NDArray[np.bool_]]) -> NDArray[np.uint8]:
+    """Return marks on the labeled area in pale gray, (rows, columns, 3)."""
     out = np.full((*labels.shape, 3), 255, np.uint8)
     out[labels != IGNORE] = (224, 228, 232)
     for ink, where in marks.items():
@@ -164,39 +166,31 @@ def _marked(labels: NDArray[np.uint8], marks: dict[str, NDArray[np.bool_]]) -> N
     return out
 
 
-def _thinned(place: LabeledArea) -> tuple[slice, slice]:
-    step = decimation(place.window.height, place.window.width, LONGEST)
+def _decimated(area: LabeledArea) -> tuple[slice, slice]:
+    step = decimation(area.window.height, area.window.width, PICTURE_SIDE)
     return np.s_[::step, ::step]
 
 
-def _seen(
-    reference: Reference, place: LabeledArea, small: tuple[slice, slice]
+def _draw_image(
+    reference: Reference, area: LabeledArea, small: tuple[slice, slice]
 ) -> list[tuple[str, str]]:
-    image = reference.image(place)
+    image = reference.image(area)
     if image is None or not isinstance(reference, DatasetReference):
         return []
-    values, valid = image.read_stored(place.window)
-    names = reference.dataset.manifest.stored_bands
-    return [("image", data_url(to_rgb(Pixels(values[(slice(None), *small)], valid[small]), names)))]
+    values, valid = image.read_stored(area.window)
+    pixels = Pixels(values[(slice(None), *small)], valid[small])
+    return [("image", data_url(to_rgb(pixels, reference.dataset.manifest.stored_bands)))]
 
 
-def _row_shares(confusion: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Return each row of a confusion matrix as shares of the truth, 0..1."""
-    return [[count / max(1, sum(row)) for count in row] for row in confusion]
-
-
-def _curve(rows: Sequence[tuple[int, float, float, float | None]]) -> dict[str, Any]:
+def _training_curve(rows: Sequence[tuple[int, float, float, float | None]]) -> dict[str, Any]:
     """Return the training curve as coordinates of a 600 x 200 drawing."""
     if not rows:
         return {"loss": "", "miou": [], "steps": 0, "top": 0.0, "minutes": 0.0}
     steps, top = rows[-1][0], max(row[2] for row in rows) or 1.0
+    validated = [(step, miou) for step, _, _, miou in rows if miou is not None]
     return {
         "loss": points([(row[0] / steps, row[2] / top) for row in rows], 600, 200),
-        "miou": [
-            (round(600 * row[0] / steps, 1), round(200 - 200 * row[3], 1), row[3])
-            for row in rows
-            if row[3] is not None
-        ],
+        "miou": [(round(600 * s / steps, 1), round(200 - 200 * m, 1), m) for s, m in validated],
         "steps": steps,
         "top": top,
         "minutes": rows[-1][1] / 60,
@@ -207,18 +201,16 @@ def _reliability(scores: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the reliability plot as coordinates of a 260 x 260 drawing."""
     if scores is None:
         return None
-    lines = {
+    out: dict[str, Any] = {
         name: points([(c, r) for c, r, _ in scores[name]], 260, 260)
         for name in ("bins", "bins_before")
     }
-    bars = [
-        (round(260 * c, 1), round(60 * share, 1), c, r, share) for c, r, share in scores["bins"]
-    ]
-    return lines | {"bars": bars}
+    bars = [(round(260 * c, 1), round(60 * s, 1), c, r, s) for c, r, s in scores["bins"]]
+    return out | {"bars": bars}
 
 
 def _findings(dataset: Dataset) -> list[dict[str, str]] | None:
-    """Return what the doctor found when the dataset was prepared; None for a dataset that an older Swath made."""
+    """Return the findings of `swath prepare`; None for a dataset without them."""
     path = dataset.folder / FINDINGS
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Web pages: self-contained, from a template, with pictures and drawings inside."""
+"""Self-contained web pages from templates, with pictures and drawings inside."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def write_page(folder: PathLike, template: str, **values: Any) -> Path:
     """Write `index.html` into a folder.
 
     Args:
-        folder: made if it is absent; an older page in it is replaced.
+        folder: created if absent; an older page in it is replaced.
         template: name of the template.
-        values: what it shows.
+        values: variables of the template.
 
     Returns:
         Path of the page.
@@ -30,7 +30,8 @@ def write_page(folder: PathLike, template: str, **values: Any) -> Path:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise JobError(
-            "this is a file, and a folder is to be written here",
+            "The report is a folder, and this path is a file",
+            code="not-a-folder",
             file=folder,
             fix="Give another --report",
         )
@@ -41,12 +42,12 @@ def write_page(folder: PathLike, template: str, **values: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
-    environment.filters["signed"] = lambda value: "–" if value is None else f"{value:+.3f}"
-    environment.filters["span"] = lambda pair: (
-        "" if pair is None else f"{pair[0]:.3f} – {pair[1]:.3f}"
-    )
-    environment.filters["number"] = lambda value: f"{value:,}"
+    environment.filters |= {
+        "score": lambda value: "–" if value is None else f"{value:.3f}",
+        "signed": lambda value: "–" if value is None else f"{value:+.3f}",
+        "span": lambda pair: "" if pair is None else f"{pair[0]:.3f} – {pair[1]:.3f}",
+        "number": lambda value: f"{value:,}",
+    }
     page = environment.get_template(template).render(**values)
     with atomic_file(folder / "index.html") as partial:
         partial.write_text(page, encoding="utf-8")
@@ -54,5 +55,5 @@ def write_page(folder: PathLike, template: str, **values: Any) -> Path:
 
 
 def points(pairs: Sequence[tuple[float, float]], width: float, height: float) -> str:
-    """Return points of the unit square, y upwards, as coordinates of a drawing."""
+    """Return points of the unit square, y upwards, as SVG coordinates."""
     return " ".join(f"{width * x:.1f},{height - height * y:.1f}" for x, y in pairs)

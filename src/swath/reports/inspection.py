@@ -1,4 +1,4 @@
-"""The page of findings: what is wrong with a source folder, with small pictures of what is meant."""
+"""The page of findings on a source folder, with small pictures of the samples."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from swath.legend import Legend
 from swath.reports.html import write_page
 from swath.types import Finding, PathLike
 
-LONGEST = 180
+FINDING_SIDE = 180
 """Longest side of a picture, in pixels."""
 
-PICTURED = 60
-"""Findings that get pictures, at most."""
+MAX_PICTURED = 60
+"""Findings that get pictures."""
 
 
 def write_findings(folder: PathLike, found: Survey, result: dict[str, Any]) -> Path:
@@ -41,7 +41,7 @@ def write_findings(folder: PathLike, found: Survey, result: dict[str, Any]) -> P
     listed = []
     for number, finding in enumerate(found.findings):
         sample = samples.get(finding.sample or "")
-        shown = _pictures(sample, found.legend) if sample and number < PICTURED else []
+        shown = _pictures(sample, found.legend) if sample and number < MAX_PICTURED else []
         listed.append(finding.as_json() | {"pictures": shown})
     classes = _classes(found.legend, result["classes"])
     return write_page(
@@ -73,36 +73,28 @@ def _classes(legend: Legend | None, counted: Sequence[dict[str, Any]]) -> list[d
 def _groups(found: Survey) -> list[dict[str, Any]]:
     """Return each group with its images and the shares of the classes in its labels."""
     assert found.legend is not None  # noqa: S101 - asked by the caller
-    out = []
-    of: dict[str, list[Facts]] = {}
+    by_group: dict[str, list[Facts]] = {}
     for sample in found.catalog.samples:
         if sample.group is not None:
-            of.setdefault(sample.group, []).extend(
-                [found.facts[sample.name]] if sample.name in found.facts else []
-            )
-    for name, facts in sorted(of.items()):
+            facts = by_group.setdefault(sample.group, [])
+            facts += [found.facts[sample.name]] if sample.name in found.facts else []
+    out = []
+    for name, facts in sorted(by_group.items()):
         codes = sum((fact.labels.codes for fact in facts), Counter[int]())
-        pixels = np.array(
-            [sum(codes[code] for code in c.codes) for c in found.legend.classes], float
-        )
-        out.append(
-            {
-                "name": name,
-                "images": len(facts),
-                "shares": (pixels / max(1.0, pixels.sum())).tolist(),
-            }
-        )
+        counts = [sum(codes[code] for code in c.codes) for c in found.legend.classes]
+        pixels = np.array(counts, float)
+        shares = (pixels / max(1.0, pixels.sum())).tolist()
+        out.append({"name": name, "images": len(facts), "shares": shares})
     return out
 
 
 def _pictures(sample: SourceSample, legend: Legend | None) -> list[tuple[str, str]]:
-    """Draw an image and its labels, as far as they can be read."""
+    """Draw an image and its labels, unless they cannot be read."""
     out = []
     try:
         with sample.open_image() as raster:
-            step = decimation(raster.grid.height, raster.grid.width, LONGEST)
-            # Row by row of chunks would be kinder to memory; a page is for looking, so large
-            # rasters show their corner.
+            step = decimation(raster.grid.height, raster.grid.width, FINDING_SIDE)
+            # Large rasters show their corner, to save memory.
             window = Window(0, 0, 8192, 8192).within(raster.grid.window)
             values, valid = raster.read(window)
             small = Pixels(values[:, ::step, ::step], valid[::step, ::step])
@@ -112,5 +104,5 @@ def _pictures(sample: SourceSample, legend: Legend | None) -> list[tuple[str, st
                     codes = labels.read(window, legend.kind)[::step, ::step]
                 out.append(("labels", data_url(colorize(legend.encode(codes), legend))))
     except SwathError:
-        pass  # the finding itself says what cannot be read
+        pass  # the finding itself reports it
     return out

@@ -1,8 +1,8 @@
-"""Predictions asked for over the network: a queue of bounded length that outlives the server.
+"""Predictions requested over the network: a queue of bounded length that survives a restart.
 
-Their list is a SQLite database in the jobs folder; each has a folder of its own below `work/` with
-its upload and its map. One runs at a time, in a process of its own. What ran when the server
-stopped runs again when it starts.
+The list is a SQLite database in the jobs folder; each job has a folder of its own below `work/`
+with its upload and its map. One job runs at a time, in a process of its own. A job that was running
+when the server stopped runs again when the server starts.
 """
 
 from __future__ import annotations
@@ -17,31 +17,36 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from swath.errors import JobError
 
-MOST_WAITING = 20
+MAX_PENDING = 20
 """Jobs that may wait or run at once."""
 
-MOST_KEPT = 100
-"""Finished jobs that are kept; older ones go, with their files."""
+MAX_FINISHED = 100
+"""Finished jobs that are kept; older ones are deleted, with their files."""
 
-MOST_TRIES = 3
-"""A job that took the worker down so often has failed."""
+MAX_TRIES = 3
+"""A job whose worker died so often has failed."""
 
 IMAGE, MAP = "image", "map.tif"
 
 WORKER = "swath.cli.worker"
-"""Module that does one job; a door of its own, above this floor."""
+"""Module that runs one job; it is started by name, as this package must not import it."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, state TEXT NOT NULL, model TEXT NOT NULL, image TEXT NOT NULL, name TEXT NOT NULL,
-    created REAL NOT NULL, ended REAL, progress REAL NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0, error TEXT
+    id TEXT PRIMARY KEY, state TEXT NOT NULL, model TEXT NOT NULL, image TEXT NOT NULL,
+    name TEXT NOT NULL, created REAL NOT NULL, ended REAL, progress REAL NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0, error TEXT
 )
+"""
+
+_INSERT = """
+INSERT INTO jobs (id, state, model, image, name, created) VALUES (?, 'queued', ?, ?, ?, ?)
 """
 
 
@@ -49,7 +54,11 @@ class QueueFull(JobError):
     """There are too many jobs."""
 
     def __init__(self) -> None:
-        super().__init__(f"{MOST_WAITING} predictions are waiting already", fix="Try again later")
+        super().__init__(
+            f"{MAX_PENDING} predictions are waiting already",
+            code="queue-full",
+            fix="Try again later",
+        )
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,12 @@ class Job:
         state: queued, running, done, failed or cancelled.
         model: path of the model file.
         image: path of the image.
-        name: what people call the image.
-        created: when it was asked for, in seconds since 1970.
-        ended: when it ended, or None.
+        name: the client's name for the image.
+        created: time of the request, in seconds since 1970.
+        ended: time of the end, or None.
         progress: 0 to 1.
-        tries: how often it was begun.
-        error: why it failed, or None.
+        tries: how often the job was started.
+        error: why the job failed, or None.
     """
 
     id: str
@@ -81,11 +90,9 @@ class Job:
     error: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a client may know."""
-        public = {
-            key: getattr(self, key)
-            for key in ("id", "state", "name", "created", "ended", "progress", "error")
-        }
+        """Return the public fields: no path of this machine."""
+        public = asdict(self)
+        del public["image"], public["tries"]
         return public | {"model": Path(self.model).name}
 
 
@@ -108,12 +115,12 @@ class Jobs:
         self._thread: threading.Thread | None = None
         try:
             self.work.mkdir(parents=True, exist_ok=True)
-            with self._database() as database:
-                database.execute(_TABLE)
-                database.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
+            self._execute(_TABLE)
+            self._execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
         except (OSError, sqlite3.Error) as error:
             raise JobError(
-                f"the folder for predictions cannot be used ({error})",
+                f"The folder for predictions cannot be used ({error})",
+                code="folder-unusable",
                 file=folder,
                 fix="Give another --jobs",
             ) from error
@@ -128,35 +135,36 @@ class Jobs:
         finally:
             database.close()
 
+    def _execute(self, statement: str, *values: Any) -> None:
+        with self._database() as database:
+            database.execute(statement, values)
+
     def new_folder(self) -> tuple[str, Path]:
-        """Make the folder of a job to come; returns its name and path."""
+        """Make the folder of a future job; return the name of the job and the path."""
         name = secrets.token_hex(8)
         folder = self.work / name
         folder.mkdir()
         return name, folder
 
-    def room(self) -> None:
+    def check_capacity(self) -> None:
         """Check that one more job may wait.
 
         Raises:
             QueueFull: none may.
         """
-        if sum(self.counts().get(state, 0) for state in ("queued", "running")) >= MOST_WAITING:
+        counts = self.counts()
+        if counts.get("queued", 0) + counts.get("running", 0) >= MAX_PENDING:
             raise QueueFull
 
     def submit(self, id: str, model: Path, image: Path, name: str) -> Job:
-        """Put a job at the end of the queue.
+        """Append a job to the queue.
 
         Raises:
             QueueFull: there are too many.
         """
         with self._lock:
-            self.room()
-            with self._database() as database:
-                database.execute(
-                    "INSERT INTO jobs (id, state, model, image, name, created) VALUES (?, 'queued', ?, ?, ?, ?)",
-                    (id, str(model), str(image), name[:200], time.time()),
-                )
+            self.check_capacity()
+            self._execute(_INSERT, id, str(model), str(image), name[:200], time.time())
         self._wake.set()
         job = self.get(id)
         assert job is not None
@@ -171,25 +179,22 @@ class Jobs:
         return self._select("ORDER BY created DESC, rowid DESC")
 
     def counts(self) -> dict[str, int]:
-        """Return how many jobs are in each state."""
+        """Return the number of jobs by state."""
         with self._database() as database:
-            return dict(
-                map(tuple, database.execute("SELECT state, count(*) FROM jobs GROUP BY state"))
-            )
+            rows = database.execute("SELECT state, count(*) FROM jobs GROUP BY state")
+            return dict(map(tuple, rows))
 
     def _select(self, rest: str, *values: Any) -> list[Job]:
         with self._database() as database:
-            return [
-                Job(**dict(row)) for row in database.execute(f"SELECT * FROM jobs {rest}", values)
-            ]
+            rows = database.execute(f"SELECT * FROM jobs {rest}", values)
+            return [Job(**dict(row)) for row in rows]
 
     def _set(self, id: str, **values: Any) -> None:
         names = ", ".join(f"{key} = ?" for key in values)
-        with self._database() as database:
-            database.execute(f"UPDATE jobs SET {names} WHERE id = ?", (*values.values(), id))
+        self._execute(f"UPDATE jobs SET {names} WHERE id = ?", *values.values(), id)
 
     def cancel(self, id: str) -> bool:
-        """Stop a job, or take it off the list if it has ended; returns whether there was one. Its files go."""
+        """Stop a job, or delete one that has ended, with its files; return whether it existed."""
         job = self.get(id)
         if job is None:
             return False
@@ -199,18 +204,17 @@ class Jobs:
                 if self._running and self._running[0] == id:
                     self._running[1].kill()
         else:
-            with self._database() as database:
-                database.execute("DELETE FROM jobs WHERE id = ?", (id,))
+            self._execute("DELETE FROM jobs WHERE id = ?", id)
         shutil.rmtree(self.work / id, ignore_errors=True)
         return True
 
     def start(self) -> None:
-        """Begin to work through the queue, in a thread."""
-        self._thread = threading.Thread(target=self._run, name="swath-jobs", daemon=True)
+        """Start to work through the queue, in a thread."""
+        self._thread = threading.Thread(target=self._run_queue, name="swath-jobs", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; what runs is begun again next time."""
+        """Stop; a running job starts again next time."""
         self._stopping = True
         self._wake.set()
         with self._lock:
@@ -219,37 +223,27 @@ class Jobs:
         if self._thread:
             self._thread.join(timeout=10)
 
-    def _run(self) -> None:
+    def _run_queue(self) -> None:
         while not self._stopping:
             waiting = self._select("WHERE state = 'queued' ORDER BY created, rowid LIMIT 1")
             if not waiting:
                 self._wake.wait(timeout=5)
                 self._wake.clear()
-            elif waiting[0].tries >= MOST_TRIES:
-                self._end(
-                    waiting[0],
-                    "the worker died each time it was tried; look at the image and at the machine's memory",
-                )
+            elif waiting[0].tries >= MAX_TRIES:
+                fix = "check the image, and the memory of the machine"
+                self._end(waiting[0], f"The worker died in each of {MAX_TRIES} tries; {fix}")
             else:
-                self._work(waiting[0])
+                self._run_job(waiting[0])
 
-    def _work(self, job: Job) -> None:
-        """Run one job to its end."""
+    def _run_job(self, job: Job) -> None:
         self._set(job.id, state="running", tries=job.tries + 1)
-        command = [
-            sys.executable,
-            "-m",
-            WORKER,
-            job.model,
-            job.image,
-            str(self.work / job.id / MAP),
-        ]
+        target = str(self.work / job.id / MAP)
         with self._lock:
             if self._stopping:
                 self._set(job.id, state="queued", tries=job.tries)
                 return
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", WORKER, job.model, job.image, target],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -277,11 +271,8 @@ class Jobs:
             self._set(job.id, state="queued")  # the worker died: another try
 
     def _end(self, job: Job, error: str | None) -> None:
-        state = "failed" if error else "done"
-        self._set(
-            job.id, state=state, error=error, ended=time.time(), progress=0.0 if error else 1.0
-        )
-        for old in self._select(
-            "WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT -1 OFFSET ?", MOST_KEPT
-        ):
+        state, progress = ("failed", 0.0) if error else ("done", 1.0)
+        self._set(job.id, state=state, error=error, ended=time.time(), progress=progress)
+        oldest = "WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT -1 OFFSET ?"
+        for old in self._select(oldest, MAX_FINISHED):
             self.cancel(old.id)

@@ -1,8 +1,8 @@
-"""What is served, and the only way from a name in a request to a file.
+"""The files that are served, and the only way from a name in a request to a file.
 
-A name is a file's own, or its path below a folder that was given. It must lead to a regular file
-with an allowed ending that lies inside that folder when all links are followed, and no part of it
-may be hidden.
+A name is a file's own, or its path below a served folder. It must lead to a regular file with an
+allowed ending that lies inside that folder when all links are followed, and no part of it may be
+hidden.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from swath.errors import DataError
-from swath.server.layer import Hint, MapLayer
+from swath.server.layer import Hint, MapLayer, RasterLayer
 from swath.server.live_layer import LiveLayer, is_live, parts_folder
 
 RASTERS = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".webp", ".bmp"})
-"""Endings of what can be a layer."""
+"""Endings of files that can be a layer."""
 
 MODELS = frozenset({".swath"})
 """Endings of model files."""
 
-MOST_LISTED = 1000
-"""Files that are listed at most; others can still be named."""
+MAX_LISTED = 1000
+"""Files that are listed; others can still be named."""
 
-MOST_OPEN = 128
-"""Layers that are kept open at most."""
+MAX_OPEN = 128
+"""Layers that are kept open."""
 
 
 class NotServed(DataError):
-    """There is no such file here, or it must not be served; a request is not told which."""
+    """There is no such file, or it must not be served; the client cannot tell which."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            "there is no such file on this server",
+            "There is no such file on this server",
+            code="no-such-file",
             file=PurePosixPath(name).name[:100],
             fix="See the list of files",
         )
@@ -57,30 +58,29 @@ class Registry:
         self._hints: dict[str, Hint] = {}
         self._open: OrderedDict[str, tuple[tuple[int, ...], MapLayer]] = OrderedDict()
         self._lock = threading.Lock()
-        alone = len(paths) == 1
         for path in paths:
             if path.is_dir():
-                self.add_folder(path, "" if alone else path.resolve().name)
+                self.add_folder(path, "" if len(paths) == 1 else path.resolve().name)
             else:
                 self.add(path)
 
     def add(self, path: Path, hint: Hint | None = None) -> str:
-        """Put a file on the shelf.
-
-        Returns:
-            Its name.
+        """Register a file; return its name.
 
         Raises:
-            DataError: there is no such file, or it is of a kind that is not served.
+            DataError: there is no such file, or its format is not supported.
         """
         path = Path(os.path.abspath(path))
         if not path.is_file() and not is_live(path):
-            raise DataError("there is no such file", file=path, fix="Check the path")
+            raise DataError(
+                "There is no such file", code="no-such-file", file=path, fix="Check the path"
+            )
         if path.suffix.lower() not in RASTERS | MODELS:
             raise DataError(
-                "files of this kind are not shown",
+                "Files of this format are not shown",
+                code="unsupported-format",
                 file=path,
-                fix="Convert it: gdal_translate -of COG IN.vrt OUT.tif",
+                fix=f"Convert it: `rio convert {path.name} OUT.tif --driver COG`",
             )
         known = next((name for name, other in self._files.items() if other == path), None)
         name = known or _unused(path.name, self._files)
@@ -90,7 +90,7 @@ class Registry:
         return name
 
     def add_folder(self, path: Path, prefix: str) -> None:
-        """Put a folder on the shelf; names below it begin with the prefix."""
+        """Register a folder; names below it begin with the prefix."""
         if prefix or self._folders:
             prefix = _unused(prefix or path.resolve().name, self._folders)
         self._folders[prefix] = path.resolve()
@@ -102,38 +102,32 @@ class Registry:
             NotServed: there is none, or it must not be served.
         """
         try:
-            found = self._files.get(name) or self._below(name)
-            live = name in self._files and found is not None and is_live(found)
-            if (
-                found is None
-                or found.suffix.lower() not in endings
-                or not (live or found.is_file())
-            ):
-                raise NotServed(name)
+            found = self._files.get(name) or self._find_below(name)
+            if found is not None and found.suffix.lower() in endings:
+                if found.is_file() or (name in self._files and is_live(found)):
+                    return found
         except (OSError, ValueError):  # too long, a NUL, a loop of links
             raise NotServed(name) from None
-        return found
+        raise NotServed(name)
 
-    def _below(self, name: str) -> Path | None:
+    def _find_below(self, name: str) -> Path | None:
         parts = name.split("/")
         if "\\" in name or any(not part or part.startswith(".") for part in parts):
             return None
         for prefix, folder in self._folders.items():
-            inner = parts[1:] if prefix and parts[0] == prefix else parts if not prefix else []
-            if not inner:
+            if prefix and parts[0] != prefix:
                 continue
-            try:
-                found = folder.joinpath(*inner).resolve(strict=True)
-            except FileNotFoundError:
+            inner = parts[1:] if prefix else parts
+            found = folder.joinpath(*inner)
+            if not inner or not found.exists():
                 continue
-            if found.is_relative_to(folder) and not any(
-                p.startswith(".") for p in found.relative_to(folder).parts
-            ):
+            found = found.resolve(strict=True)
+            if found.is_relative_to(folder) and not _is_hidden(found.relative_to(folder)):
                 return found
         return None
 
     def has(self, name: str, endings: Collection[str] = RASTERS) -> bool:
-        """Tell whether there is such a file."""
+        """Return whether there is such a file."""
         try:
             self.path(name, endings)
         except NotServed:
@@ -141,11 +135,11 @@ class Registry:
         return True
 
     def names(self, endings: Collection[str] = RASTERS) -> list[str]:
-        """List names, in order, at most `MOST_LISTED`."""
+        """List names, in order, at most `MAX_LISTED`."""
         out = [name for name, path in self._files.items() if path.suffix.lower() in endings]
         for prefix, folder in self._folders.items():
             for inner in _walk(folder, endings):
-                if len(out) >= MOST_LISTED:
+                if len(out) >= MAX_LISTED:
                     return out
                 name = f"{prefix}/{inner}" if prefix else inner
                 if self.has(name, endings):
@@ -153,11 +147,11 @@ class Registry:
         return out
 
     def layer(self, name: str) -> MapLayer:
-        """Return the layer of a name; one whose file has changed is opened anew.
+        """Return the layer of a name; one whose file has changed is opened again.
 
         Raises:
             NotServed: there is no such file.
-            DataError: it cannot be read.
+            DataError: the file cannot be read.
         """
         path = self.path(name)
         live = is_live(path)
@@ -168,11 +162,11 @@ class Registry:
             if known and known[0] == stamp:
                 self._open.move_to_end(name)
                 return known[1]
-        layer = LiveLayer(path) if live else MapLayer(path, self._hints.get(name))
+        layer = LiveLayer(path) if live else RasterLayer(path, self._hints.get(name))
         with self._lock:
             gone = [self._open.pop(name)] if name in self._open else []
             self._open[name] = (stamp, layer)
-            while len(self._open) > MOST_OPEN:
+            while len(self._open) > MAX_OPEN:
                 gone.append(self._open.popitem(last=False)[1])
         for _, old in gone:
             old.close()
@@ -195,6 +189,10 @@ def _unused(name: str, taken: Collection[str]) -> str:
     while new in taken:
         new, number = f"{path.stem}-{number}{path.suffix}", number + 1
     return new
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _walk(folder: Path, endings: Collection[str]) -> Iterator[str]:

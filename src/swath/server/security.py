@@ -1,7 +1,7 @@
-"""What every request passes before it is answered: host, origin, token, and limits on time; and what every answer carries.
+"""Checks on each request (host, origin, token, size, time) and headers on each response.
 
 On loopback there is no token; then the `Host` header must name this machine, so that no foreign
-page reaches the server by a name of its own that leads here (DNS rebinding).
+page reaches the server under a name of its own (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -19,35 +19,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "swath-token"
 
-LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 SEND_SECONDS = 30
-"""A client that takes no byte of an answer for so long is let go."""
+"""Longest time for one chunk of a response to be sent, before the connection is closed."""
 
-MOST_HEAD = 16_384
-"""Bytes of a request's headers and query at most."""
+MAX_REQUEST_HEAD = 16_384
+"""Largest size of a request's headers and query in bytes."""
 
-KNOWN = (
-    "cog",
-    "differ",
-    "scene",
-    "files",
-    "values",
-    "shares",
-    "progress",
-    "predict",
-    "jobs",
-    "static",
-    "health",
-    "metrics",
-    "docs",
+METRIC_PATHS = frozenset(
+    "cog differ scene files values shares progress predict jobs static health metrics docs".split()
 )
-"""First parts of paths, as metrics name them."""
+"""First parts of paths that metrics name."""
 
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; connect-src 'self'; worker-src 'self' blob:; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -57,16 +46,14 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class AccessRules:
-    """Who may ask.
+    """Who may send requests.
 
     Attributes:
-        token: what a request must show; None where only this machine can ask.
-        hosts: names that `Host` may have besides this machine's where there is no token.
+        token: secret that a request must carry; None where only this machine can send requests.
         origins: origins of foreign pages that may read tiles and values.
     """
 
     token: str | None = None
-    hosts: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
 
 
@@ -74,15 +61,13 @@ class Metrics:
     """Counts for Prometheus."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        names = ["path"]
-        self.requests = Counter(
-            "swath_requests", "Requests answered", [*names, "status"], registry=self.registry
-        )
+        self.registry = own = CollectorRegistry()
+        labels = ["path", "status"]
+        self.requests = Counter("swath_requests", "Requests answered", labels, registry=own)
         self.seconds = Histogram(
-            "swath_request_seconds", "Time to answer", names, registry=self.registry
+            "swath_request_seconds", "Time to answer", labels[:1], registry=own
         )
-        self.jobs = Gauge("swath_jobs", "Predictions by state", ["state"], registry=self.registry)
+        self.jobs = Gauge("swath_jobs", "Predictions by state", ["state"], registry=own)
 
 
 @dataclass
@@ -100,36 +85,35 @@ class SecurityMiddleware:
                 await self.app(scope, receive, send)
             return
         begun, status = time.perf_counter(), 500
-        headers = {
-            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
-        }
-        extra = self._extra(scope, headers)
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        extra = self._extra_headers(headers)
 
-        async def patient(message: Message) -> None:
+        async def send_in_time(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                had = {key.lower() for key, _ in message["headers"]}
-                more = extra | _caching(scope, status)
+                present = {key.lower() for key, _ in message["headers"]}
+                added = {
+                    k.encode(): v.encode() for k, v in (extra | _caching(scope, status)).items()
+                }
                 message["headers"] = [
                     *message["headers"],
-                    *((k.encode(), v.encode()) for k, v in more.items() if k.encode() not in had),
+                    *(row for row in added.items() if row[0] not in present),
                 ]
             await asyncio.wait_for(send(message), SEND_SECONDS)
 
         try:
-            answer = self._refusal(scope, headers)
-            await (answer or self.app)(scope, receive, patient)
+            await (self._refusal(scope, headers) or self.app)(scope, receive, send_in_time)
         except TimeoutError:
             status = 408
             raise
         finally:
             first = scope["path"].split("/")[1]
-            path = first if first in KNOWN else "other"
+            path = first if first in METRIC_PATHS else "other"
             self.metrics.requests.labels(path, str(status)).inc()
             self.metrics.seconds.labels(path).observe(time.perf_counter() - begun)
 
-    def _extra(self, scope: Scope, headers: dict[str, str]) -> dict[str, str]:
+    def _extra_headers(self, headers: dict[str, str]) -> dict[str, str]:
         origin = headers.get("origin", "")
         if origin not in self.rules.origins:
             return {**HEADERS, "cross-origin-resource-policy": "same-origin"}
@@ -141,77 +125,66 @@ class SecurityMiddleware:
         }
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> Response | None:
-        """Return the answer to a request that goes no further."""
-        if (
-            len(scope["query_string"])
-            + sum(len(key) + len(value) for key, value in scope["headers"])
-            > MOST_HEAD
-        ):
+        """Return the response to a request that must not reach the application."""
+        size = sum(len(key) + len(value) for key, value in scope["headers"])
+        if len(scope["query_string"]) + size > MAX_REQUEST_HEAD:
             return PlainTextResponse("The head of this request is too long.", 431)
-        host = headers.get("host", "")
-        if self.rules.token is None and _name(host) not in LOCAL | self.rules.hosts:
+        if self.rules.token is None and _host_name(headers.get("host", "")) not in LOCAL_HOSTS:
             return PlainTextResponse("This server answers to its own name only.", 421)
-        origin = headers.get("origin")
-        if scope["method"] == "OPTIONS" and origin in self.rules.origins:
-            return Response(
-                status_code=204, headers={"access-control-allow-headers": "authorization"}
-            )
-        foreign = origin is not None and urlsplit(origin).netloc != host
-        if scope["method"] not in ("GET", "HEAD") and (
-            foreign or headers.get("sec-fetch-site") == "cross-site"
-        ):
+        if scope["method"] == "OPTIONS" and headers.get("origin") in self.rules.origins:
+            return Response(None, 204, {"access-control-allow-headers": "authorization"})
+        if scope["method"] not in ("GET", "HEAD") and _is_cross_site(headers):
             return PlainTextResponse("This request comes from a page of another server.", 403)
         if self.rules.token is None or scope["path"] == "/health":
             return None
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        shown = dict(query).get("token")
-        if not any(
-            _same(self.rules.token, given) for given in (_bearer(headers), _cookie(headers), shown)
-        ):
-            return PlainTextResponse("A token is needed here.", 401, {"www-authenticate": "Bearer"})
-        if scope["path"] == "/" and shown is not None:
-            rest = urlencode([pair for pair in query if pair[0] != "token"])
-            answer = RedirectResponse("/" + (f"?{rest}" if rest else ""), 303)
-            answer.set_cookie(
-                COOKIE,
-                self.rules.token,
-                httponly=True,
-                samesite="strict",
-                secure=scope["scheme"] == "https",
-            )
-            return answer
+        return _check_token(self.rules.token, scope, headers)
+
+
+def _check_token(token: str, scope: Scope, headers: dict[str, str]) -> Response | None:
+    """Refuse a request without the token; move a token in the page's address into a cookie."""
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    in_query = dict(query).get("token")
+    given = (_bearer_token(headers), _cookie_token(headers), in_query)
+    if not any(g is not None and hmac.compare_digest(token.encode(), g.encode()) for g in given):
+        return PlainTextResponse("A token is needed here.", 401, {"www-authenticate": "Bearer"})
+    if scope["path"] != "/" or in_query is None:
         return None
+    rest = urlencode([pair for pair in query if pair[0] != "token"])
+    response = RedirectResponse("/" + (f"?{rest}" if rest else ""), 303)
+    secure = scope["scheme"] == "https"
+    response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
+    return response
 
 
 def _caching(scope: Scope, status: int) -> dict[str, str]:
-    """Let a tile whose address holds the version of its file be kept; all else is asked for again."""
-    lasting = (
-        status == 200
-        and b"v=" in scope["query_string"]
-        and scope["path"].startswith(("/cog/tiles/", "/differ/"))
-    )
-    return {"cache-control": "private, max-age=86400, immutable" if lasting else "no-cache"}
+    """Let clients keep a tile whose address holds the version of the file, and nothing else."""
+    versioned = b"v=" in scope["query_string"]
+    kept = status == 200 and versioned and scope["path"].startswith(("/cog/tiles/", "/differ/"))
+    return {"cache-control": "private, max-age=86400, immutable" if kept else "no-cache"}
 
 
-def _name(host: str) -> str:
-    """Return a `Host` header without its port."""
-    return (
-        (urlsplit(f"//{host}").hostname or "")
-        if host.isprintable() and "@" not in host and "/" not in host
-        else ""
-    )
+def _host_name(host: str) -> str:
+    """Return a `Host` header without its port; empty for a malformed one."""
+    if not host.isprintable() or "@" in host or "/" in host:
+        return ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # brackets that do not match
+        return ""
 
 
-def _same(token: str, given: str | None) -> bool:
-    return given is not None and hmac.compare_digest(token.encode(), given.encode())
+def _is_cross_site(headers: dict[str, str]) -> bool:
+    origin = headers.get("origin")
+    foreign = origin is not None and origin.partition("://")[2] != headers.get("host", "")
+    return foreign or headers.get("sec-fetch-site") == "cross-site"
 
 
-def _bearer(headers: dict[str, str]) -> str | None:
+def _bearer_token(headers: dict[str, str]) -> str | None:
     kind, _, value = headers.get("authorization", "").partition(" ")
     return value.strip() if kind.lower() == "bearer" else None
 
 
-def _cookie(headers: dict[str, str]) -> str | None:
+def _cookie_token(headers: dict[str, str]) -> str | None:
     try:
         found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:

@@ -1,4 +1,4 @@
-"""The page's own files: read once, sent small. A name that is not in the table is not a file."""
+"""The page's own files, read once and sent compressed; names outside the table are refused."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-TYPES = {
-    "index.html": "text/html; charset=utf-8",
-    "docs.html": "text/html; charset=utf-8",
-    "viewer.css": "text/css; charset=utf-8",
-    "viewer.js": "text/javascript; charset=utf-8",
-    "maps.js": "text/javascript; charset=utf-8",
-    "panel.js": "text/javascript; charset=utf-8",
-    "link.js": "text/javascript; charset=utf-8",
-    "docs.css": "text/css; charset=utf-8",
-    "docs.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-    "maplibre/maplibre-gl.mjs": "text/javascript; charset=utf-8",
-    "maplibre/maplibre-gl-worker.mjs": "text/javascript; charset=utf-8",
-    "maplibre/maplibre-gl.css": "text/css; charset=utf-8",
-    "maplibre/LICENSE.txt": "text/plain; charset=utf-8",
+_MEDIA_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "mjs": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
 }
+
+_NAMES = (
+    "index.html docs.html viewer.css viewer.js maps.js panel.js link.js docs.css docs.js icon.svg "
+    "maplibre/maplibre-gl.mjs maplibre/maplibre-gl-worker.mjs maplibre/maplibre-gl.css "
+    "maplibre/LICENSE.txt"
+).split()
+
+TYPES = {name: _MEDIA_TYPES[name.rsplit(".")[-1]] for name in _NAMES}
+"""Media types by name of file."""
 
 
 class _StaticFile(NamedTuple):
     content: bytes
-    small: bytes
+    compressed: bytes
     tag: str
 
 
 @cache
 def _read(name: str) -> _StaticFile:
     content = (files("swath.server") / "static" / name).read_bytes()
-    return _StaticFile(
-        content, gzip.compress(content, 6, mtime=0), f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-    )
+    tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
+    return _StaticFile(content, gzip.compress(content, 6, mtime=0), tag)
 
 
 def send(name: str, request: Request) -> Response:
@@ -52,7 +52,6 @@ def send(name: str, request: Request) -> Response:
     if request.headers.get("if-none-match") == file.tag:
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(
-            file.small, headers=headers | {"content-encoding": "gzip"}, media_type=TYPES[name]
-        )
+        headers["content-encoding"] = "gzip"
+        return Response(file.compressed, headers=headers, media_type=TYPES[name])
     return Response(file.content, headers=headers, media_type=TYPES[name])

@@ -1,12 +1,12 @@
-"""The endpoints of titiler.core for what is on the shelf: tiles, TileJSON, WMTS, points, statistics.
+"""titiler.core's endpoints for the served files: tiles, TileJSON, WMTS, points, statistics.
 
-They are titiler's own, for its clients; what is cut off is what lets a request ask for boundless
-work (expressions, algorithms, free sizes). Tiles are read by `MapLayer`, everything else by rio-tiler.
+What lets a request ask for unlimited work is left out: expressions, algorithms, free sizes. Tiles
+are read by `MapLayer`, everything else by rio-tiler.
 """
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from affine import Affine
@@ -26,23 +26,39 @@ from titiler.extensions.wmts import wmtsExtension
 
 from swath.errors import DataError
 from swath.io.raster import open_raster
-from swath.server.layer import PERCENT, MapLayer
-from swath.server.live_layer import LiveLayer
+from swath.server.layer import PERCENT, MapLayer, RasterLayer
 from swath.server.registry import Registry
-from swath.server.tile_images import Rgb, colored, stretched
-from swath.server.web_mercator import PIXEL, SIZE, MercatorTile
+from swath.server.tile_images import Rgba, colored, stretched
+from swath.server.web_mercator import PIXEL_SIZE, TILE_SIZE, MercatorTile
 
-MERCATOR = CRS.from_epsg(3857)
+MERCATOR_CRS = CRS.from_epsg(3857)
 
-LAID_OUT = Affine(PIXEL, 0, 0, 0, -PIXEL, 0)
-"""Transform of a raster without CRS, which is laid out in pixels."""
+PIXEL_TRANSFORM = Affine(PIXEL_SIZE, 0, 0, 0, -PIXEL_SIZE, 0)
+"""Transform of a raster without CRS on the web map."""
 
-LARGEST = 1024
-"""Largest side of a tile or of the picture that statistics are made from, in pixels."""
+MAX_IMAGE_SIDE = 1024
+"""Largest side in pixels of a tile, and of the decimated image for statistics."""
+
+Name: TypeAlias = Annotated[str, Query(max_length=1000, description="Name of a served file.")]
+BandIndexes: TypeAlias = Annotated[
+    list[int] | None, Query(alias="bidx", max_length=4, description="Bands, counted from 1.")
+]
+TileSide: TypeAlias = Annotated[
+    int, Query(gt=0, le=MAX_IMAGE_SIDE, description="Side of the tile in pixels.")
+]
+PreviewSide: TypeAlias = Annotated[
+    int, Query(gt=0, le=MAX_IMAGE_SIDE, description="Longest side of the image in pixels.")
+]
+Bins: TypeAlias = Annotated[
+    int, Query(alias="histogram_bins", gt=0, le=1000, description="Number of bins.")
+]
+HiddenCodes: TypeAlias = Annotated[
+    str, Query(description="Codes of classes not to draw, separated by commas.", max_length=2000)
+]
 
 
 class LayerReader(Reader):
-    """rio-tiler's reader of one of our layers.
+    """rio-tiler's reader of a layer.
 
     Raises:
         DataError: the map is still being predicted.
@@ -50,17 +66,19 @@ class LayerReader(Reader):
 
     def __init__(self, layer: MapLayer, tms: Any = WEB_MERCATOR_TMS, **_: Any) -> None:
         self.layer = layer
-        if isinstance(layer, LiveLayer):
+        if not isinstance(layer, RasterLayer):
             raise DataError(
-                "it is still being predicted", file=layer.path, fix="Ask again when it is whole"
+                "The map is still being predicted",
+                code="map-unfinished",
+                file=layer.path,
+                fix="Try again when the prediction is complete",
             )
         with ExitStack() as stack:
             dataset = stack.enter_context(open_raster(layer.path, layer.driver))
             if dataset.crs is None:
-                in_pixels = layer.place.in_pixels
-                crs, transform = (
-                    (MERCATOR, LAID_OUT) if in_pixels else (layer.grid.crs, layer.grid.affine)
-                )
+                crs, transform = layer.grid.crs, layer.grid.affine
+                if layer.placement.in_pixels:
+                    crs, transform = MERCATOR_CRS, PIXEL_TRANSFORM
                 placed = WarpedVRT(
                     dataset,
                     src_crs=crs,
@@ -75,23 +93,23 @@ class LayerReader(Reader):
             self._ctx_stack.push(stack.pop_all())
 
     def preview(self, *args: Any, **options: Any) -> ImageData:
-        """Read a picture of all of it, for statistics.
+        """Read the whole raster, decimated, for statistics.
 
         Raises:
             HTTPException: 400 for a large file without overviews.
         """
-        if self.layer.shallowest > 0:
-            raise HTTPException(400, "It has no overviews, and is too large without them.")
+        if self.layer.min_zoom > 0:
+            raise HTTPException(400, "The file has no overviews, and is too large without them.")
         return super().preview(*args, **options)
 
 
 def read_tile(
     layer: MapLayer, tile: MercatorTile, size: int, indexes: list[int] | None = None
 ) -> ImageData:
-    """Read a tile as rio-tiler has it; without `indexes` (from 1), the bands that are shown.
+    """Read a tile as rio-tiler's type; without `indexes` (from 1), the bands that are shown.
 
     Raises:
-        HTTPException: 400 for a band that is not there.
+        HTTPException: 400 for a missing band.
     """
     if indexes and not all(1 <= i <= len(layer.bands) for i in indexes):
         raise HTTPException(400, f"Bands are 1 to {len(layer.bands)}.")
@@ -101,14 +119,14 @@ def read_tile(
     return ImageData(
         np.ma.MaskedArray(values[chosen], np.broadcast_to(~valid, (len(chosen), size, size))),
         bounds=tile.bounds,
-        crs=MERCATOR,
+        crs=MERCATOR_CRS,
         band_names=[f"b{i + 1}" for i in chosen],
         dataset_statistics=ends or None,
     )
 
 
 def checked_tile(z: int, x: int, y: int) -> MercatorTile:
-    """Return a tile that exists.
+    """Return a tile of the pyramid.
 
     Raises:
         HTTPException: 404 where there is no such tile.
@@ -119,22 +137,20 @@ def checked_tile(z: int, x: int, y: int) -> MercatorTile:
     return tile
 
 
-def draw(
+def render(
     image: ImageData, output_format: ImageType | None = None, colormap: Any = None, **options: Any
 ) -> tuple[bytes, str]:
-    """Render an image: color tables here, all else by titiler, which picks JPEG where everything is valid, else PNG."""
+    """Encode an image: color tables here, all else by titiler.
+
+    Without a format, titiler picks JPEG where all pixels are valid, else PNG.
+    """
+    mask = np.ma.getmaskarray(image.array)
     if colormap and image.count == 1 and output_format in (None, ImageType.png):
-        valid = ~np.ma.getmaskarray(image.array)[0]
-        return colored(image.array.data[0], valid, colormap), "image/png"
-    if (
-        not colormap
-        and image.dataset_statistics
-        and output_format in (None, ImageType.png, ImageType.jpeg, ImageType.webp)
-    ):
-        mask = np.ma.getmaskarray(image.array)
-        image.array = np.ma.MaskedArray(
-            stretched(image.array.data, list(image.dataset_statistics)), mask
-        )
+        return colored(image.array.data[0], ~mask[0], colormap), "image/png"
+    eight_bits = (None, ImageType.png, ImageType.jpeg, ImageType.webp)
+    if not colormap and image.dataset_statistics and output_format in eight_bits:
+        values = stretched(image.array.data, list(image.dataset_statistics))
+        image.array = np.ma.MaskedArray(values, mask)
     return render_image(image, output_format=output_format, colormap=colormap, **options)
 
 
@@ -142,9 +158,7 @@ def draw(
 class BandSelection(DefaultDependency):
     """Which bands are drawn."""
 
-    indexes: Annotated[
-        list[int] | None, Query(alias="bidx", max_length=4, description="Bands, counted from 1.")
-    ] = None
+    indexes: BandIndexes = None
 
 
 @dataclass
@@ -154,48 +168,40 @@ class NoOptions(DefaultDependency):
 
 @dataclass
 class PreviewOptions(DefaultDependency):
-    """The picture that statistics are made from."""
+    """The decimated image that statistics are made from."""
 
-    max_size: Annotated[int, Query(gt=0, le=LARGEST, description="Its longest side in pixels.")] = (
-        LARGEST
-    )
+    max_size: PreviewSide = MAX_IMAGE_SIDE
 
 
 @dataclass
 class HistogramOptions(DefaultDependency):
     """The histogram of statistics."""
 
-    bins: Annotated[
-        int, Query(alias="histogram_bins", gt=0, le=1000, description="Number of its bins.")
-    ] = 10
+    bins: Bins = 10
 
 
-Name = Annotated[str, Query(max_length=1000, description="Name of a served file.")]
+def make_tiler(registry: Registry, prefix: str) -> TilerFactory:
+    """Make titiler's endpoints for the files of a registry."""
 
-
-def build(registry: Registry, prefix: str) -> TilerFactory:
-    """Make the endpoints."""
-
-    def layer(url: Name) -> MapLayer:
+    def layer_of(url: Name) -> MapLayer:
         return registry.layer(url)
 
-    def colors(
-        layer: Annotated[MapLayer, Depends(layer)],
-        hide: Annotated[
-            str, Query(description="Codes of classes not to draw, by comma.", max_length=2000)
-        ] = "",
-    ) -> dict[int, Rgb] | None:
+    def colors_of(
+        layer: Annotated[MapLayer, Depends(layer_of)], hide: HiddenCodes = ""
+    ) -> dict[int, Rgba] | None:
         hidden = {part for part in hide.split(",") if part}
         if not hidden or layer.kind in PERCENT:
             return None
-        return {code: c for code, c in layer.colors.items() if str(code) not in hidden} or {
-            -1: (0, 0, 0, 0)
-        }
+        shown = {code: color for code, color in layer.colors.items() if str(code) not in hidden}
+        return shown or {-1: (0, 0, 0, 0)}
 
-    return _Factory(
+    wmts = wmtsExtension(
+        tile_dependencies=[BandSelection], layer_identifier_provider=lambda layer: layer.path.name
+    )
+    return _LayerTilerFactory(
         reader=LayerReader,
         router_prefix=prefix,
-        path_dependency=layer,
+        path_dependency=layer_of,
         layer_dependency=BandSelection,
         dataset_dependency=NoOptions,
         tile_dependency=NoOptions,
@@ -203,69 +209,57 @@ def build(registry: Registry, prefix: str) -> TilerFactory:
         stats_dependency=StatisticsParams,
         histogram_dependency=HistogramOptions,
         process_dependency=_nothing,
-        colormap_dependency=colors,
+        colormap_dependency=colors_of,
         render_dependency=NoOptions,
-        render_func=draw,
+        render_func=render,
         supported_tms=TileMatrixSets({"WebMercatorQuad": WEB_MERCATOR_TMS}),
         add_viewer=False,
         add_preview=False,
         add_part=False,
         route_dependencies=[
-            ([{"path": "/point/{lon},{lat}", "method": "GET"}], [Depends(on_earth)])
+            ([{"path": "/point/{lon},{lat}", "method": "GET"}], [Depends(check_point)])
         ],
-        extensions=[
-            wmtsExtension(
-                tile_dependencies=[BandSelection],
-                layer_identifier_provider=lambda layer: layer.path.name,
-            )
-        ],
+        extensions=[wmts],
     )
 
 
-class _Factory(TilerFactory):
+class _LayerTilerFactory(TilerFactory):
     def register_routes(self) -> None:
-        """Register titiler's routes, less those that take work of any size in a body."""
+        """Register titiler's routes, less those that accept work of any size in a body."""
         super().register_routes()  # type: ignore[no-untyped-call]
         self.router.routes[:] = [
             r for r in self.router.routes if "POST" not in (getattr(r, "methods", None) or ())
         ]
 
     def tile(self) -> None:
-        """Register `/tiles`, without titiler's opening of the file anew for each."""
+        """Register `/tiles`; titiler's own opens the file again for each tile."""
         colors = self.colormap_dependency
+        path = "/tiles/{tileMatrixSetId}/{z}/{x}/{y}"
 
-        @self.router.get(
-            "/tiles/{tileMatrixSetId}/{z}/{x}/{y}", operation_id="tile", **img_endpoint_params
-        )
-        @self.router.get(
-            "/tiles/{tileMatrixSetId}/{z}/{x}/{y}.{format}",
-            operation_id="tileWithFormat",
-            **img_endpoint_params,
-        )
-        def tile(  # noqa: PLR0913 - what titiler's own takes
+        @self.router.get(path, operation_id="tile", **img_endpoint_params)
+        @self.router.get(path + ".{format}", operation_id="tileWithFormat", **img_endpoint_params)
+        def tile(  # noqa: PLR0913 - the parameters of titiler's own
             tileMatrixSetId: Literal["WebMercatorQuad"],  # noqa: N803 - titiler's name
             z: int,
             x: int,
             y: int,
             layer: Annotated[MapLayer, Depends(self.path_dependency)],
             bands: Annotated[BandSelection, Depends(BandSelection)],
-            colormap: Annotated[dict[int, Rgb] | None, Depends(colors)],
+            colormap: Annotated[dict[int, Rgba] | None, Depends(colors)],
             format: ImageType | None = None,
-            tilesize: Annotated[
-                int, Query(gt=0, le=LARGEST, description="Side of the tile in pixels.")
-            ] = SIZE,
+            tilesize: TileSide = TILE_SIZE,
         ) -> Response:
-            """Return a tile as a picture; JPEG or PNG, as fits, where no format is given."""
+            """Return a tile as an image; JPEG or PNG where no format is given."""
             image = read_tile(layer, checked_tile(z, x, y), tilesize, bands.indexes)
-            content, kind = draw(image, format, colormap or layer.colors)
+            content, kind = render(image, format, colormap or layer.colors)
             return Response(content, media_type=kind)
 
 
-def on_earth(lon: float, lat: float) -> None:
-    """Check the place of a `/point`.
+def check_point(lon: float, lat: float) -> None:
+    """Check the coordinates of a `/point`.
 
     Raises:
-        HTTPException: 400 where it is not on the earth.
+        HTTPException: 400 where they are not on the earth.
     """
     if not (-360 <= lon <= 360 and -90 <= lat <= 90):
         raise HTTPException(400, "Longitude is -360 to 360, latitude -90 to 90.")

@@ -21,19 +21,19 @@ from swath.server.registry import MODELS, Registry
 from swath.server.tiles import Name
 
 CHUNK_SECONDS = 20
-"""An upload that brings nothing for so long is let go."""
+"""Longest wait for the next bytes of an upload."""
 
-LEAST_RATE = 16_384
-"""Bytes a second that an upload must bring on the whole, after the first half minute."""
+MIN_UPLOAD_RATE = 16_384
+"""Lowest mean rate of an upload in bytes a second, after the first half minute."""
 
-MOST_UPLOADS = 4
+MAX_UPLOADS = 4
 """Uploads at once."""
 
-MOST_PIXELS = 4_000_000_000
+MAX_IMAGE_PIXELS = 4_000_000_000
 """Images with more pixels are not predicted for a client."""
 
-MOST_IN_PAGES = 100_000_000
-"""Pixels of a TIFF of several pages, which is read whole."""
+MAX_PAGED_PIXELS = 100_000_000
+"""Most pixels of a TIFF of several pages, which is read whole."""
 
 ENDINGS = {
     "GTiff": ".tif",
@@ -43,16 +43,19 @@ ENDINGS = {
     "WEBP": ".webp",
     "BMP": ".bmp",
 }
-"""Endings of uploads by driver, under which they can be shown."""
+"""Endings of uploads by driver, so that a layer can show them."""
+
+ImageName = Annotated[str | None, Query(max_length=1000, description="Name of a served image.")]
+UploadName = Annotated[str, Query(max_length=200, description="Name for an uploaded image.")]
 
 
-def router(registry: Registry, jobs: Jobs | None, most: int) -> APIRouter:
+def make_router(registry: Registry, jobs: Jobs | None, max_bytes: int) -> APIRouter:
     """Make `/predict` and `/jobs`.
 
     Args:
-        registry: where models and images are looked up.
-        jobs: the queue; without one everything here is refused.
-        most: most bytes of an upload.
+        registry: models and images that are served.
+        jobs: the queue; without one all requests are refused.
+        max_bytes: largest size of an upload.
     """
     routes = APIRouter()
     if jobs is None:
@@ -61,29 +64,22 @@ def router(registry: Registry, jobs: Jobs | None, most: int) -> APIRouter:
         @routes.get("/jobs")
         def refuse() -> None:
             """Refuse: this server was started without a folder for predictions."""
-            raise HTTPException(403, "This server predicts nothing; start it with --jobs FOLDER.")
+            raise HTTPException(403, "This server predicts only if started with --jobs FOLDER.")
 
         return routes
-    uploads = Uploads(most)
+    uploads = Uploads(max_bytes)
 
     @routes.post("/predict", status_code=202)
     async def predict(
-        request: Request,
-        model: Name,
-        image: Annotated[
-            str | None, Query(max_length=1000, description="Name of a served image.")
-        ] = None,
-        name: Annotated[
-            str, Query(max_length=200, description="What to call an uploaded image.")
-        ] = "upload",
+        request: Request, model: Name, image: ImageName = None, name: UploadName = "upload"
     ) -> dict[str, Any]:
-        """Map an image that is served (`image`), or the one that is the body of this request; returns the job."""
+        """Map a served image (`image`), or the body of this request; return the job."""
         path = registry.path(model, MODELS)
         served = registry.path(image) if image is not None else None
-        await run_in_threadpool(jobs.room)
+        await run_in_threadpool(jobs.check_capacity)
         id, folder = await run_in_threadpool(jobs.new_folder)
         try:
-            source = served or await uploads.take(request, folder / IMAGE)
+            source = served or await uploads.receive(request, folder / IMAGE)
             await run_in_threadpool(check_image, source)
             return _public(await run_in_threadpool(jobs.submit, id, path, source, image or name))
         except BaseException:
@@ -97,7 +93,7 @@ def router(registry: Registry, jobs: Jobs | None, most: int) -> APIRouter:
 
     @routes.get("/jobs/{id}")
     def one(id: str) -> dict[str, Any]:
-        """Return one prediction: `state`, `progress`, and when it is done the name of its `map`."""
+        """Return a prediction: `state`, `progress`, and the name of the `map` of a finished one."""
         job = jobs.get(id)
         if job is None:
             raise HTTPException(404, "There is no such prediction.")
@@ -105,7 +101,7 @@ def router(registry: Registry, jobs: Jobs | None, most: int) -> APIRouter:
 
     @routes.delete("/jobs/{id}", status_code=204)
     def cancel(id: str) -> None:
-        """Stop a prediction, or forget one that has ended; its files go."""
+        """Stop a prediction, or delete one that has ended, with its files."""
         if not jobs.cancel(id):
             raise HTTPException(404, "There is no such prediction.")
 
@@ -120,30 +116,28 @@ def _public(job: Job) -> dict[str, Any]:
 
 
 class Uploads:
-    """Takes in what clients send, a few at once, none too large or too slow.
+    """Receives files from clients: a few at once, none too large or too slow.
 
     Args:
-        most: most bytes of one.
+        max_bytes: largest size of one.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._room = asyncio.Semaphore(MOST_UPLOADS)
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._slots = asyncio.Semaphore(MAX_UPLOADS)
 
-    async def take(self, request: Request, target: Path) -> Path:
+    async def receive(self, request: Request, target: Path) -> Path:
         """Write the body of a request to a file, and give it the ending of its format.
 
         Raises:
-            HTTPException: 413 too large, 408 too slow, 400 cut off, 503 too many at once, 507 no
-                room on the disk.
-            DataError: it is no image.
+            HTTPException: 413 too large, 408 too slow, 400 cut off, 503 too many at once, 507 disk
+                full.
+            DataError: the file is not an image.
         """
-        declared = request.headers.get("content-length", "0")
-        if int(declared) > self._most:
-            raise HTTPException(413, f"An upload has at most {self._most} bytes.")
-        if self._room.locked():
+        self._check_size(int(request.headers.get("content-length", "0")))
+        if self._slots.locked():
             raise HTTPException(503, "Too many uploads at once.", {"retry-after": "10"})
-        async with self._room:
+        async with self._slots:
             try:
                 await self._write(request, target)
             except TimeoutError:
@@ -151,43 +145,53 @@ class Uploads:
             except ClientDisconnect:
                 raise HTTPException(400, "The upload was cut off.") from None
             except OSError:
-                raise HTTPException(507, "There is no room for it.") from None
-        return await run_in_threadpool(
-            lambda: target.rename(target.with_suffix(ENDINGS[driver_of(target)]))
-        )
+                raise HTTPException(507, "The disk of the server is full.") from None
+        ending = ENDINGS[await run_in_threadpool(driver_of, target)]
+        return await run_in_threadpool(target.rename, target.with_suffix(ending))
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise HTTPException(413, f"An upload has at most {self._max_bytes} bytes.")
 
     async def _write(self, request: Request, target: Path) -> None:
         begun, size, chunks = time.monotonic(), 0, request.stream().__aiter__()
         with target.open("wb") as file:
             while (chunk := await asyncio.wait_for(anext(chunks, None), CHUNK_SECONDS)) is not None:
                 size += len(chunk)
-                if size > self._most:
-                    raise HTTPException(413, f"An upload has at most {self._most} bytes.")
-                if size < (time.monotonic() - begun - 30) * LEAST_RATE:
+                self._check_size(size)
+                if size < (time.monotonic() - begun - 30) * MIN_UPLOAD_RATE:
                     raise TimeoutError
                 await run_in_threadpool(file.write, chunk)
 
 
 def check_image(path: Path) -> None:
-    """Refuse what is no image or too large.
+    """Check that a file is an image, and not too large.
 
     Raises:
-        DataError: it is.
+        DataError: the image is damaged or too large.
     """
     try:
         with gdal_env(), rasterio.open(path, driver=driver_of(path)) as dataset:
             pixels = dataset.height * dataset.width
             pages = len(dataset.subdatasets)
     except (RasterioError, CPLE_BaseError) as error:
-        raise DataError("it is damaged, or no image", file=path, fix="Export it again") from error
-    if pages * pixels > MOST_IN_PAGES:
         raise DataError(
-            "it has too many pages, which are held in memory",
+            "The file is damaged, or not an image",
+            code="damaged-image",
             file=path,
-            fix="Write its bands into one page",
-        )
-    if pixels > MOST_PIXELS:
+            fix="Export it again",
+        ) from error
+    if pages * pixels > MAX_PAGED_PIXELS:
         raise DataError(
-            f"it has {pixels} pixels, and at most {MOST_PIXELS} are mapped here",
-            fix="Use `swath predict` itself",
+            f"The {pages} pages have more than {MAX_PAGED_PIXELS} pixels, which are held in memory",
+            code="too-large",
+            file=path,
+            fix="Write the bands into one page",
+        )
+    if pixels > MAX_IMAGE_PIXELS:
+        raise DataError(
+            f"The image has {pixels} pixels, and this server maps at most {MAX_IMAGE_PIXELS}",
+            code="too-large",
+            file=path,
+            fix="Run `swath predict` on your machine",
         )

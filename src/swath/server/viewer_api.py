@@ -1,4 +1,4 @@
-"""What a page shows: a map and what belongs to it, as layers from the ground up.
+"""What the viewer page asks for: its layers, values at a point, and class shares in a view.
 
 Beside a map `x.tif` lie, where `predict` was asked for them, `x_confidence.tif` and
 `x_probabilities.tif`.
@@ -6,84 +6,99 @@ Beside a map `x.tif` lie, where `predict` was asked for them, `x_confidence.tif`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from swath.errors import DataError
-from swath.server.layer import PERCENT, MapLayer, hex_color
+from swath.geo.tiling import Window
+from swath.server.layer import PERCENT, MapLayer
 from swath.server.live_layer import LiveLayer
 from swath.server.registry import Registry
-from swath.server.web_mercator import DEEPEST, PIXEL, to_lonlat
+from swath.server.tile_images import hex_color
+from swath.server.web_mercator import MAX_ZOOM, PIXEL_SIZE, to_lonlat, to_mercator
 
-BESIDE = ("_confidence", "_probabilities")
+SIDECARS = ("_confidence", "_probabilities")
 """Ends of the names of files that belong to a map."""
 
-MOST_NEIGHBOURS = 40
+MAX_NEIGHBORS = 40
 """Files of a folder that are opened to find the image of a map."""
 
-_ORDER = ("image", "truth", "map", "probabilities", "confidence")
+MAX_DIFFERENCES = 3
+"""Pairs of classified layers whose differences a page offers."""
+
+SAMPLES_PER_SIDE = 384
+"""Shares are counted at no more points a side than this."""
+
+MAX_COMPARED = 32_000_000
+"""A view with more raster pixels is not compared: decimated reads of equal rasters may differ."""
+
+EARTH_RADIUS = 6_378_137.0
+"""Radius of the sphere of web Mercator in meters."""
+
+_ORDER = ("image", "reference", "map", "probabilities", "confidence")
 
 
-def belonging(name: str) -> list[str]:
+def sidecars(name: str) -> list[str]:
     """Return the names that files belonging to a map have."""
     path = PurePosixPath(name)
-    return [str(path.with_name(path.stem + end + path.suffix)) for end in BESIDE]
+    return [str(path.with_name(path.stem + end + path.suffix)) for end in SIDECARS]
 
 
-def choose(registry: Registry, name: str) -> list[str]:
-    """Return a map, what belongs to it, and the image beside it that lies pixel on pixel, if there is one.
+def choose_layers(registry: Registry, name: str) -> list[str]:
+    """Return a map, the files that belong to it, and the first image of its folder on its grid.
 
     Raises:
         NotServed, DataError: the map cannot be read.
     """
     first = registry.layer(name)
-    names = [name, *(n for n in belonging(name) if registry.has(n))]
-    if first.kind == "map":
-        folder = PurePosixPath(name).parent
-        neighbors = [
-            n for n in registry.names() if PurePosixPath(n).parent == folder and n not in names
-        ]
-        for other in neighbors[:MOST_NEIGHBOURS]:
-            try:
-                layer = registry.layer(other)
-            except DataError:
-                continue
-            if layer.kind == "image" and layer.grid.same_as(first.grid):
-                names.append(other)
-                break
+    names = [name, *(n for n in sidecars(name) if registry.has(n))]
+    if first.kind != "map":
+        return names
+    folder = PurePosixPath(name).parent
+    files = [n for n in registry.names() if PurePosixPath(n).parent == folder and n not in names]
+    for other in files[:MAX_NEIGHBORS]:
+        try:
+            layer = registry.layer(other)
+        except DataError:
+            continue
+        if layer.kind == "image" and layer.grid.same_as(first.grid):
+            return [*names, other]
     return names
 
 
-def describe(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
-    """Describe a page as a JSON object: its layers from the ground up, where they lie, and where maps and truth differ.
+def describe_scene(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
+    """Describe a page as a JSON object: layers from bottom to top, bounds, and differences.
 
     Raises:
-        NotServed, DataError: a layer cannot be read, or lies nowhere near the first one.
+        NotServed, DataError: a layer cannot be read, or only some of the layers have a CRS.
     """
     layers = [(name, registry.layer(name)) for name in names]
-    first = layers[0][1]
+    first = layers[0][1].placement
     for name, layer in layers[1:]:
-        if layer.place.in_pixels != first.place.in_pixels:
-            without = name if layer.place.in_pixels else names[0]
+        if layer.placement.in_pixels != first.in_pixels:
             raise DataError(
-                "it has no CRS, and the others have one",
-                file=without,
-                fix="Show it alone, or give it a CRS (gdal_edit.py -a_srs)",
+                "The raster has no CRS, and others on the page have one",
+                code="crs-missing",
+                file=name if layer.placement.in_pixels else names[0],
+                fix="Show it alone, or set its CRS: `rio edit-info --crs EPSG:CODE FILE`",
             )
-    ordered = sorted(layers, key=lambda pair: _ORDER.index(pair[1].kind))
-    rows = [_row(registry, name, layer) for name, layer in ordered]
-    coded = [(name, layer) for name, layer in layers if layer.classified]
-    pairs = [
-        ((a, one), (b, other)) for i, (a, one) in enumerate(coded) for b, other in coded[i + 1 :]
-    ][:3]
+    classified = [row for row in layers if row[1].classified]
+    pairs = list(combinations(classified, 2))[:MAX_DIFFERENCES]
     return {
         "title": PurePosixPath(names[0]).name,
-        "pixel": PIXEL if first.place.in_pixels else None,
+        "pixel": PIXEL_SIZE if first.in_pixels else None,
         "size": [first.grid.width, first.grid.height],
-        "bounds": _degrees(first),
-        "zoom": first.place.zoom,
-        "layers": rows,
+        "bounds": _degrees(layers[0][1]),
+        "max_zoom": first.max_zoom,
+        "layers": [
+            _describe_layer(registry, name, layer)
+            for name, layer in sorted(layers, key=lambda row: _ORDER.index(row[1].kind))
+        ],
         "differences": [
             {
                 "name": f"{a} | {b}",
@@ -92,36 +107,121 @@ def describe(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
                 "other": b,
                 "version": registry.version(a) + registry.version(b),
                 "bounds": _degrees(one),
-                "zoom": min(max(one.place.zoom, other.place.zoom), DEEPEST),
-                "shallowest": max(one.shallowest, other.shallowest),
+                "max_zoom": min(max(one.placement.max_zoom, other.placement.max_zoom), MAX_ZOOM),
+                "min_zoom": max(one.min_zoom, other.min_zoom),
             }
             for (a, one), (b, other) in pairs
         ],
     }
 
 
-def _row(registry: Registry, name: str, layer: MapLayer) -> dict[str, Any]:
-    legend = layer.legend
-    live = isinstance(layer, LiveLayer)
+def _describe_layer(registry: Registry, name: str, layer: MapLayer) -> dict[str, Any]:
+    classes = layer.legend.trained if layer.legend else ()
+    stops = (0, 25, 50, 75, 100) if layer.kind in PERCENT else ()
     return {
-        "live": live,
+        "live": isinstance(layer, LiveLayer),
         "name": name,
         "title": PurePosixPath(name).name,
         "kind": layer.kind,
         "version": registry.version(name),
         "bounds": _degrees(layer),
-        "zoom": layer.place.zoom,
-        "shallowest": layer.shallowest,
-        "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in legend.trained]
-        if legend
-        else [],
+        "max_zoom": layer.placement.max_zoom,
+        "min_zoom": layer.min_zoom,
+        "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in classes],
         "bands": list(layer.bands) if layer.kind == "probabilities" else [],
-        "ramp": [hex_color(layer.colors[v]) for v in (0, 25, 50, 75, 100)]
-        if layer.kind in PERCENT
-        else [],
+        "ramp": [hex_color(layer.colors[percent]) for percent in stops],
     }
 
 
 def _degrees(layer: MapLayer) -> list[float]:
-    west, south, east, north = layer.place.bounds
+    west, south, east, north = layer.placement.bounds
     return [*to_lonlat(west, south), *to_lonlat(east, north)]
+
+
+def value_at(layer: MapLayer, lon: float, lat: float) -> dict[str, Any]:
+    """Read the pixel that holds a point.
+
+    Args:
+        layer: any layer.
+        lon: longitude in degrees (of the web map, for a layer without CRS).
+        lat: latitude in degrees.
+
+    Returns:
+        `inside`; and if so `row`, `col`, `x`, `y` (of the point, in the layer's CRS), `values`
+        (None without data), and `class` and `code` of a classified layer.
+    """
+    x, y = to_mercator(lon, lat)
+    cols, rows = layer.placement.pixels(np.array([x]), np.array([y]))
+    col, row = float(cols[0]), float(rows[0])
+    if not (0 <= col < layer.grid.width and 0 <= row < layer.grid.height):  # nor is a NaN inside
+        return {"inside": False}
+    values, valid = layer.read(Window(int(row), int(col), 1, 1))
+    x, y = layer.grid.point(col, row)
+    numbers = [_as_json_number(v) for v in values[:, 0, 0]] if valid[0, 0] else None
+    names = ["class"] if layer.classified else layer.bands
+    found: dict[str, Any] = {
+        "inside": True,
+        "row": int(row),
+        "col": int(col),
+        "x": x,
+        "y": y,
+        "values": dict(zip(names, numbers, strict=True)) if numbers else None,
+    }
+    if layer.legend:
+        by_code: dict[Any, str] = {c.map_code: c.name for c in layer.legend.trained}
+        code = numbers[0] if numbers else None
+        found |= {"code": code, "class": by_code.get(code)}
+    return found
+
+
+def class_shares(
+    layer: MapLayer, bounds: tuple[float, float, float, float], other: MapLayer | None = None
+) -> dict[str, Any]:
+    """Return the share of each class in a view, by area on the ground, from a lattice of points.
+
+    A pixel of web Mercator at latitude b covers cos(b)^2 of the area of one at the equator.
+
+    Args:
+        layer: a classified layer, or one of percent.
+        bounds: west, south, east, north in degrees.
+        other: another classified layer, to compare with.
+
+    Returns:
+        `shares` by code (0..1 of the area with data); for percent `mean`; with `other`,
+        `differing` (0..1 of the area where both have data; None without such an area, or where the
+        view is too large).
+    """
+    west, south = to_mercator(bounds[0], bounds[1])
+    east, north = to_mercator(bounds[2], bounds[3])
+    width, height = east - west, north - south
+    side = max(width, height, 1e-9) / SAMPLES_PER_SIDE
+    columns, rows = max(1, round(width / side)), max(1, round(height / side))
+    x, y = np.meshgrid(
+        west + (np.arange(columns) + 0.5) / columns * width,
+        north - (np.arange(rows) + 0.5) / rows * height,
+    )
+    weights = np.ones(x.shape) if layer.placement.in_pixels else 1 / np.cosh(y / EARTH_RADIUS) ** 2
+    compared = other is not None and max(layer.extent(x, y), other.extent(x, y)) <= MAX_COMPARED
+    exact = MAX_COMPARED if compared else 0
+    values, valid = layer.sample(x, y, exact=exact)
+    areas = weights * valid
+    total = float(areas.sum())
+    if layer.kind in PERCENT:
+        return {"mean": float((values[0] * areas).sum() / total) if total else None}
+    codes, inverse = np.unique(values[0], return_inverse=True)
+    sums = np.bincount(inverse.ravel(), areas.ravel(), len(codes))
+    shares = {str(c): float(s / total) for c, s in zip(codes, sums, strict=True) if s > 0}
+    out: dict[str, Any] = {"shares": shares}
+    if other is not None:
+        out["differing"] = None
+    if other is not None and compared:
+        others, known = other.sample(x, y, exact=exact)
+        both = weights * (valid & known)
+        differing = (values[0].astype(np.int64) != others[0]) * both
+        out["differing"] = float(differing.sum() / both.sum()) if both.any() else None
+    return out
+
+
+def _as_json_number(value: Any) -> int | float | None:
+    number = value.item()
+    return number if isinstance(number, int) or math.isfinite(number) else None

@@ -1,8 +1,8 @@
-"""Where the pixels of a raster lie on a web map: between tiles of web Mercator and rows and columns.
+"""Transforms between tiles of web Mercator and the rows and columns of a raster.
 
 Web Mercator is EPSG:3857, tiles are those of the OGC's WebMercatorQuad (256 pixels, row 0 in the
-north). A raster without CRS is laid on the map pixel by pixel, its corner at longitude and latitude
-0, so that one program shows both kinds.
+north). A raster without CRS is drawn pixel by pixel, with its upper left corner at longitude and
+latitude 0, so that one program shows both kinds.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from pyproj import CRS, Transformer
 
 from swath.geo.geobox import GeoBox
 
-SIZE = 256
+TILE_SIZE = 256
 """Side of a tile in pixels."""
 
-HALF = math.pi * 6_378_137.0
-"""Half the side of the web Mercator square, in its meters."""
+HALF_EXTENT = math.pi * 6_378_137.0
+"""Half the side of the web Mercator square in meters."""
 
-DEEPEST = 24
-"""Tiles have no higher zoom than this."""
+MAX_ZOOM = 24
+"""Highest zoom of a tile."""
 
 PIXEL_ZOOM = 18
 """Zoom at which one pixel of a raster without CRS is one pixel of a tile."""
 
-PIXEL = 2 * HALF / SIZE / 2**PIXEL_ZOOM
-"""Side of such a pixel in meters of web Mercator."""
+PIXEL_SIZE = 2 * HALF_EXTENT / TILE_SIZE / 2**PIXEL_ZOOM
+"""Side of that pixel in meters of web Mercator."""
 
 NODES = 33
 """Places a side that are transformed exactly; those between are interpolated."""
 
 TOLERANCE = 0.125
-"""Largest error of that in pixels, as in GDAL's own warper; a tile that would have more is transformed exactly."""
+"""Largest error of that in pixels, as in GDAL's warper; beyond it all pixels are transformed."""
 
 TINY = 1e-6
 """Columns and rows that differ by less are the same, in pixels."""
 
 Floats = NDArray[np.float64]
 
-_mine = threading.local()
+_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -58,28 +58,28 @@ class MercatorTile:
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a tile."""
-        return 0 <= self.z <= DEEPEST and 0 <= self.x < 2**self.z and 0 <= self.y < 2**self.z
+        """Whether the pyramid has the tile."""
+        return 0 <= self.z <= MAX_ZOOM and 0 <= self.x < 2**self.z and 0 <= self.y < 2**self.z
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north in meters of web Mercator."""
-        side = 2 * HALF / 2**self.z
-        west, north = self.x * side - HALF, HALF - self.y * side
+        side = 2 * HALF_EXTENT / 2**self.z
+        west, north = self.x * side - HALF_EXTENT, HALF_EXTENT - self.y * side
         return west, north - side, west + side, north
 
 
 def to_lonlat(x: float, y: float) -> tuple[float, float]:
-    """Return longitude and latitude in degrees of a place in web Mercator."""
-    return x / HALF * 180, math.degrees(2 * math.atan(math.exp(y / HALF * math.pi)) - math.pi / 2)
+    """Return longitude and latitude in degrees of a point in web Mercator."""
+    lat = 2 * math.atan(math.exp(y / HALF_EXTENT * math.pi)) - math.pi / 2
+    return x / HALF_EXTENT * 180, math.degrees(lat)
 
 
 def to_mercator(lon: float, lat: float) -> tuple[float, float]:
-    """Return x and y in web Mercator of a longitude and latitude; the poles are cut off at the edge of the square."""
-    lat = min(max(lat, -85.0511287798066), 85.0511287798066)
-    return lon / 180 * HALF, math.log(
-        math.tan(math.pi / 4 + math.radians(lat) / 2)
-    ) / math.pi * HALF
+    """Return x and y in web Mercator of a longitude and latitude, clipped to the square."""
+    lat = math.radians(min(max(lat, -85.0511287798066), 85.0511287798066))
+    north = math.log(math.tan(math.pi / 4 + lat / 2)) / math.pi
+    return lon / 180 * HALF_EXTENT, north * HALF_EXTENT
 
 
 @dataclass(frozen=True)
@@ -90,31 +90,31 @@ class Placement:
 
     @property
     def in_pixels(self) -> bool:
-        """Whether it has no CRS and is laid out by its pixels."""
+        """Whether the raster has no CRS and is drawn by its pixels."""
         return self.grid.crs is None
 
     def pixels(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Return columns and rows (fractions; 0.5 is the middle of the first pixel) of places in web Mercator.
+        """Return columns and rows (0.5 is the middle of the first pixel) of points in web Mercator.
 
-        They are infinite or NaN where the raster's CRS has no such place.
+        They are infinite or NaN where the raster's CRS has no such point.
         """
         if self.in_pixels:
-            return x / PIXEL, -y / PIXEL
+            return x / PIXEL_SIZE, -y / PIXEL_SIZE
         east, north = self._transformer("EPSG:3857", self.grid.crs).transform(x, y)
         a, b, c, d, e, f = tuple(~self.grid.affine)[:6]
         with np.errstate(invalid="ignore"):
             return a * east + b * north + c, d * east + e * north + f
 
     def mercator(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
-        """Return places in web Mercator of columns and rows."""
+        """Return points in web Mercator of columns and rows."""
         if self.in_pixels:
-            return col * PIXEL, -row * PIXEL
+            return col * PIXEL_SIZE, -row * PIXEL_SIZE
         a, b, c, d, e, f = self.grid.transform
         x, y = a * col + b * row + c, d * col + e * row + f
         found: tuple[Floats, Floats] = self._transformer(self.grid.crs, "EPSG:3857").transform(x, y)
         return found
 
-    def coordinates(self, tile: MercatorTile, size: int = SIZE) -> tuple[Floats, Floats]:
+    def coordinates(self, tile: MercatorTile, size: int = TILE_SIZE) -> tuple[Floats, Floats]:
         """Return the columns and rows that the middles of a tile's pixels fall on.
 
         Both are (size, size), or (1, size) and (size, 1) where the raster's sides are those of the
@@ -149,12 +149,12 @@ class Placement:
         )
         known = np.isfinite(x) & np.isfinite(y)
         if not known.any():
-            return -HALF, -HALF, HALF, HALF
-        x, y = (np.clip(v[known], -HALF, HALF) for v in (x, y))
+            return -HALF_EXTENT, -HALF_EXTENT, HALF_EXTENT, HALF_EXTENT
+        x, y = (np.clip(v[known], -HALF_EXTENT, HALF_EXTENT) for v in (x, y))
         return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
     @cached_property
-    def zoom(self) -> int:
+    def max_zoom(self) -> int:
         """Lowest zoom at which a tile's pixel is no larger than one of the raster's."""
         if self.in_pixels:
             return PIXEL_ZOOM
@@ -162,13 +162,14 @@ class Placement:
         x, y = self.mercator(np.array([col, col + 1, col]), np.array([row, row, row + 1]))
         side = min(math.hypot(x[i] - x[0], y[i] - y[0]) for i in (1, 2))
         if not math.isfinite(side) or side <= 0:
-            return DEEPEST
-        return min(DEEPEST, max(0, math.ceil(math.log2(2 * HALF / SIZE / side) - 1e-9)))
+            return MAX_ZOOM
+        zoom = math.ceil(math.log2(2 * HALF_EXTENT / TILE_SIZE / side) - 1e-9)
+        return min(MAX_ZOOM, max(0, zoom))
 
     @staticmethod
     def _transformer(source: Any, target: Any) -> Transformer:
-        """Return this thread's own transformer, as one must not be shared."""
-        cache: dict[tuple[Any, Any], Transformer] = _mine.__dict__.setdefault("transformers", {})
+        """Return a transformer of this thread: pyproj's must not be shared."""
+        cache: dict[tuple[Any, Any], Transformer] = _thread.__dict__.setdefault("transformers", {})
         if (source, target) not in cache:
             if len(cache) > 64:
                 cache.clear()
@@ -177,7 +178,7 @@ class Placement:
 
 
 def _smooth(coarse: Floats, size: int) -> bool:
-    """Tell whether linear interpolation between nodes keeps within the tolerance, in pixels or in steps of the tile."""
+    """Return whether interpolation keeps within the tolerance, in pixels or steps of the tile."""
     if not np.isfinite(coarse).all():
         return False
     bend = max(float(np.abs(np.diff(coarse, 2, axis=axis)).max()) for axis in (0, 1)) / 8

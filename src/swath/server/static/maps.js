@@ -1,4 +1,4 @@
-// One map, and a second one over it that the swipe line cuts: both show the same place.
+// The map, and a second one over it for the swipe: both show the same view.
 
 import * as gl from "/static/maplibre/maplibre-gl.mjs";
 
@@ -32,7 +32,7 @@ class One {
       const tiles = address(layer, hidden);
       if (on && !this.known.has(layer.name)) {
         this.map.addSource(layer.name, {
-          type: "raster", tiles: [tiles], tileSize: sharp, minzoom: layer.shallowest, maxzoom: layer.zoom, bounds: layer.bounds,
+          type: "raster", tiles: [tiles], tileSize: sharp, minzoom: layer.min_zoom, maxzoom: layer.max_zoom, bounds: layer.bounds,
         });
         const above = layers.slice(layers.indexOf(layer) + 1).find((other) => this.known.has(other.name));
         this.map.addLayer({ id: layer.name, type: "raster", source: layer.name, paint: { "raster-resampling": "nearest" } }, above?.name);
@@ -55,8 +55,8 @@ export class Stage {
     const [west, south, east, north] = scene.bounds;
     this.bounds = [[west, south], [east, north]];
     const start = view.at ? { center: view.at.slice(0, 2), zoom: view.at[2] } : { bounds: this.bounds, fitBoundsOptions: { padding: this.padding() } };
-    this.left = new One(document.getElementById("left"), { ...start, maxZoom: Math.min(24, scene.zoom + 5), minZoom: 0 });
-    this.options = { maxZoom: Math.min(24, scene.zoom + 5), minZoom: 0 };
+    this.left = new One(document.getElementById("left"), { ...start, maxZoom: Math.min(24, scene.max_zoom + 5), minZoom: 0 });
+    this.options = { maxZoom: Math.min(24, scene.max_zoom + 5), minZoom: 0 };
     this.right = null;
     this.swiped = swiped;
     this.divider = document.getElementById("divider");

@@ -1,4 +1,4 @@
-// The panel: layers, swipe, legend, and what is known of a place.
+// The panel: layers, swipe, legend, and the values at a point.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -8,7 +8,7 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
-const NOUNS = { image: "image", map: "map", truth: "truth", confidence: "confidence", probabilities: "probability", difference: "where they differ" };
+const NOUNS = { image: "image", map: "map", reference: "reference", confidence: "confidence", probabilities: "probability", difference: "differences" };
 
 export function labels(layers) {
   const count = {};
@@ -84,8 +84,8 @@ export function drawLegend(state, change) {
   $("classes").replaceChildren(...rows);
   if (at !== undefined) $("classes").querySelector(`[data-code="${at}"]`)?.focus();
   const { differing } = state;
-  const told = typeof differing === "number" ? `${percent(differing)} of this view differs from the truth` : "Zoom in to count what differs from the truth";
-  $("differing").textContent = differing === undefined ? "" : told;
+  const text = typeof differing === "number" ? `${percent(differing)} of this view differs from the reference` : "Zoom in to count what differs from the reference";
+  $("differing").textContent = differing === undefined ? "" : text;
 }
 
 export function drawCard(state, values, close) {
@@ -110,7 +110,7 @@ export function drawCard(state, values, close) {
       const ranked = Object.entries(found.values || {}).sort((a, b) => b[1] - a[1]);
       for (const [name, value] of ranked) rows.push([name, gauge(value)]);
     } else {
-      if (layer === first) title = "Here";
+      if (layer === first) title = "Values";
       rows.push([layer.label, found.values ? Object.values(found.values).map(round).join(", ") : "no data"]);
     }
   }

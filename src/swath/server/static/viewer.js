@@ -1,4 +1,4 @@
-// The page: its state, what changes it, and what follows from a change.
+// The page: its state, the actions that change it, and redrawing.
 
 import { read, write } from "/static/link.js";
 import { Stage } from "/static/maps.js";
@@ -11,7 +11,7 @@ let values = {};
 async function ask(path, query = {}) {
   const answer = await fetch(`${path}?${new URLSearchParams(query)}`);
   const content = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(typeof content.detail === "string" ? content.detail : `The server said ${answer.status}.`);
+  if (!answer.ok) throw new Error(typeof content.detail === "string" ? content.detail : `The server answered with status ${answer.status}.`);
   return content;
 }
 
@@ -71,12 +71,13 @@ async function count() {
   const number = ++counting;
   const bounds = stage.map.getBounds();
   const box = [Math.max(-180, bounds.getWest()), Math.max(-90, bounds.getSouth()), Math.min(180, bounds.getEast()), Math.min(90, bounds.getNorth())];
-  const truth = state.layers.find((one) => one.kind === "truth" && one !== layer) || state.layers.find((one) => one.kind === "map" && one !== layer && layer.kind === "truth");
+  const other = (kind) => state.layers.find((one) => one.kind === kind && one !== layer);
+  const compared = other("reference") || (layer.kind === "reference" ? other("map") : undefined);
   try {
-    const found = await ask("/shares", { url: layer.name, bbox: box, ...(truth ? { other: truth.name } : {}) });
+    const found = await ask("/shares", { url: layer.name, bbox: box, ...(compared ? { other: compared.name } : {}) });
     if (number !== counting) return;
     state.shares = found.shares;
-    state.differing = truth ? found.differing : undefined;
+    state.differing = compared ? found.differing : undefined;
     drawLegend(state, change);
   } catch (error) {
     toast(error.message);
@@ -121,7 +122,7 @@ function swap() {
     if (state.swipe) { state.swipe = null; return; }
     const last = (kind) => [...state.layers].reverse().find((layer) => layer.kind === kind)?.name;
     const right = last("map") || state.layers.at(-1).name;
-    const left = [last("image"), last("truth"), state.layers[0].name, state.layers[1].name].find((name) => name && name !== right);
+    const left = [last("image"), last("reference"), state.layers[0].name, state.layers[1].name].find((name) => name && name !== right);
     state.swipe = { left, right, at: 0.6 };
     choose(state, "left", left);
     choose(state, "right", right);
@@ -195,7 +196,7 @@ async function watch() {
     const now = await ask("/progress", { url: layer.name });
     if (now.whole) {
       take(await ask("/scene", location.search));
-      toast("The map is whole.");
+      toast("The map is complete.");
       change(() => {});
     } else {
       $("running").querySelector("span").textContent = `Predicting: ${now.done} of ${now.total} parts`;
