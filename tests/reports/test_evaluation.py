@@ -1,4 +1,4 @@
-"""The pages as a browser shows them: at desktop and phone width, light and dark, complete and without the network."""
+"""The pages in a browser: at desktop and phone width, light and dark, without the network."""
 
 from __future__ import annotations
 

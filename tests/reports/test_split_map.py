@@ -4,7 +4,7 @@ from rasterio.transform import from_origin
 
 import swath
 from swath.data.dataset import Dataset
-from swath.reports.split_map import WIDTH, draw_split
+from swath.reports.split_map import DRAWING_WIDTH, draw_split
 from tests.make import UTM, noise, write_png, write_raster
 
 
@@ -20,7 +20,7 @@ def test_blocks_lie_on_their_image(tmp_path):
     write_png(tmp_path / "s" / "masks" / "x.png", noise(128, 256, high=3))
     swath.prepare(tmp_path / "s", tmp_path / "d", block=128, test="1", val="none")
     drawn = draw_split(Dataset(tmp_path / "d"))
-    assert (drawn["kind"], drawn["height"]) == ("image", WIDTH / 2)
+    assert (drawn["kind"], drawn["height"]) == ("image", DRAWING_WIDTH / 2)
     assert [(shape, split) for shape, split, _ in drawn["shapes"]] == [
         ("0.0,0.0 320.0,0.0 320.0,320.0 0.0,320.0", "train"),
         ("320.0,0.0 640.0,0.0 640.0,320.0 320.0,320.0", "test"),
@@ -42,4 +42,4 @@ def test_georeferenced_images_lie_on_the_globe(tmp_path):
     assert drawn["kind"] == "map" and drawn["picture"] is None
     west = [min(float(xy.split(",")[0]) for xy in shape.split()) for shape, _, _ in drawn["shapes"]]
     assert [split for _, split, _ in drawn["shapes"]] == ["train", "val", "test"]
-    assert west[0] < west[1] < west[2] < WIDTH
+    assert west[0] < west[1] < west[2] < DRAWING_WIDTH

@@ -1,4 +1,4 @@
-"""The page in a real browser: what is drawn, swiped, clicked, typed, and that nothing leaves the machine."""
+"""The page in a real browser: drawing, swipe, clicks, keys; no request leaves the machine."""
 
 import re
 import time
@@ -17,8 +17,9 @@ from tests.server.test_layer import TABLE, write_map
 CHROMIUM = Path("/usr/bin/chromium")
 
 ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run "
-    "--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run --use-gl=angle --use-angle=swiftshader "
+    "--enable-unsafe-swiftshader"
 ).split()
 
 GRAY = (200, 200, 200)
@@ -39,7 +40,7 @@ def browser():
 
 
 def codes():
-    """Water in the west, town in the east, wood in a block in the middle, no data in the north-west corner."""
+    """Water in the west, town in the east, wood in the middle, no data in the north-west corner."""
     out = np.full((HEIGHT, WIDTH), 1, np.uint8)
     out[:, WIDTH // 2 :] = 2
     out[120:180, 160:240] = 7
@@ -49,7 +50,7 @@ def codes():
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):
-    """A page with image, map, truth, confidence and probabilities on the ground; yields its result and the map's path."""
+    """A page with image, map, reference, confidence and probabilities, all with a CRS."""
     folder = tmp_path_factory.mktemp("ground")
     path = write_map(folder / "m.tif", codes(), tiled=True, blockxsize=256, blockysize=256)
     image = write_raster(
@@ -57,7 +58,7 @@ def ground(tmp_path_factory):
     )
     labels = codes()
     labels[200:, 250:] = 1
-    truth = write_raster(folder / "t.tif", labels, UTM, NORTH_UP, nodata=0)
+    reference = write_raster(folder / "t.tif", labels, UTM, NORTH_UP, nodata=0)
     percent = np.full((HEIGHT, WIDTH), 83, np.uint8)
     write_raster(
         folder / "m_confidence.tif", percent, UTM, NORTH_UP, nodata=255, descriptions=["confidence"]
@@ -71,7 +72,7 @@ def ground(tmp_path_factory):
         nodata=255,
         descriptions=["water", "town", "wood"],
     )
-    running = swath.view(path, image, reference=truth, open=False)
+    running = swath.view(path, image, reference=reference, open=False)
     yield running, path
     running.close()
 
@@ -90,7 +91,7 @@ def photo(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser):
-    """Open pages; at the end nothing may have gone wrong on them, and no request may have left the machine."""
+    """Open pages; at the end there must be no error on them, and no request to another machine."""
     contexts, wrong, asked = [], [], []
 
     def open_(url, size=(1000, 700), **options):
@@ -309,10 +310,13 @@ def test_a_link_restores_the_view(visit, ground):
     link = page.evaluate("() => location.href")
     again = visit(link)
     again.wait_for_timeout(500)
-    describe = """() => JSON.stringify([[...document.querySelectorAll('#layers input')].map(i => [i.checked, i.value]),
-        document.querySelector('#divider').getAttribute('aria-valuenow'), document.querySelector('#pair-left').value,
-        [...document.querySelectorAll('#classes button')].map(b => b.getAttribute('aria-pressed')),
-        document.querySelector('#card').innerText, document.querySelector('#scale').innerText])"""
+    describe = """() => {
+        const $ = (text) => document.querySelector(text);
+        const all = (text) => [...document.querySelectorAll(text)];
+        return JSON.stringify([all('#layers input').map(i => [i.checked, i.value]),
+            $('#divider').getAttribute('aria-valuenow'), $('#pair-left').value,
+            all('#classes button').map(b => b.getAttribute('aria-pressed')),
+            $('#card').innerText, $('#scale').innerText]); }"""
     assert again.evaluate(describe) == page.evaluate(describe)
     assert "zoom" not in link and "town" not in page.evaluate("() => document.title")
 

@@ -114,7 +114,7 @@ def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Refer
     if isinstance(sources[0], Model):
         raise UsageError(
             "A model is scored on a dataset, and this file holds labels without images",
-            code="images-missing",
+            code="no-images",
             file=path,
             fix="Give a folder that `swath prepare` wrote, or a map instead of the model",
         )

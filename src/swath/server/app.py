@@ -34,12 +34,15 @@ Box: TypeAlias = Annotated[
 ]
 
 MAX_EXACT = 4_000_000
-"""A tile of differences shows undecimated pixels of rasters with no more than this in the tile."""
+"""A tile of differences is read undecimated up to so many raster pixels."""
 
 MAX_TRIED = 200
 """Files that are opened to find the first map."""
 
-_DESCRIPTION = "Maps, tiles and predictions. `url` is always the name of a served file, as `/files` lists them."
+_DESCRIPTION = (
+    "Maps, tiles and predictions. "
+    "`url` is always the name of a served file, as `/files` lists them."
+)
 
 
 def create_app(

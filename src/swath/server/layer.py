@@ -307,7 +307,7 @@ class RasterLayer(MapLayer):
         if fault:
             raise DataError(
                 f"The raster is not a map: {fault}",
-                code="not-a-map",
+                code="not-a-class-map",
                 file=self.path,
                 fix="Give the map as the first file",
             )

@@ -177,7 +177,7 @@ def check_image(path: Path) -> None:
     except (RasterioError, CPLE_BaseError) as error:
         raise DataError(
             "The file is damaged, or not an image",
-            code="damaged-image",
+            code="unreadable",
             file=path,
             fix="Export it again",
         ) from error
