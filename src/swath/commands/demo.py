@@ -190,20 +190,11 @@ def make_source(folder: Path, data: Path) -> Path:
     with atomic_folder(folder, names) as partial, gdal_env():
         with rasterio.open(data / IMAGE) as image:
             height, width = image.shape
-            profile = {
-                "driver": "GTiff",
-                "height": height,
-                "width": width,
-                "count": 3,
-                "dtype": "uint8",
-                "crs": "EPSG:4326",
-                "transform": rasterio.transform.from_bounds(-180, -90, 180, 90, width, height),
-                "tiled": True,
-                "blockxsize": 512,
-                "blockysize": 512,
-                "compress": "deflate",
-                "photometric": "rgb",
-            }
+            size = {"height": height, "width": width, "count": 3, "dtype": "uint8"}
+            transform = rasterio.transform.from_bounds(-180, -90, 180, 90, width, height)
+            layout = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
+            profile = {"crs": "EPSG:4326", "transform": transform, "photometric": "rgb"}
+            profile |= {"driver": "GTiff", **size, **layout}
             with rasterio.open(partial / "world.tif", "w", **profile) as world:
                 world.write(image.read())
         (partial / "landcover.tif").write_bytes((data / LABELS).read_bytes())

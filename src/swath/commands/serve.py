@@ -14,8 +14,7 @@ from swath.server.app import create_app
 from swath.server.jobs import Jobs
 from swath.server.registry import Registry
 from swath.server.security import AccessRules
-from swath.server.uvicorn_server import Server, is_loopback, new_token, wait_for_signal
-from swath.types import Result
+from swath.server.uvicorn_server import ServedResult, Server, is_loopback, new_token
 
 TOKEN = "SWATH_TOKEN"
 """Environment variable of the token; an option would show it to every user of the machine."""
@@ -23,29 +22,21 @@ TOKEN = "SWATH_TOKEN"
 MIN_TOKEN_LENGTH = 16
 
 
-class ServeResult(Result):
+class ServeResult(ServedResult):
     """A server that runs until `close` is called or the program ends.
 
     Attributes:
-        url: its address.
         token: what requests must carry; None where only this machine can send requests.
         files: number of rasters served now (at most 1000 are counted).
     """
 
-    url: str
     token: str | None
     files: int
-    _server: Server = PrivateAttr()
     _jobs: Jobs | None = PrivateAttr(default=None)
-
-    def wait(self) -> None:
-        """Serve until Ctrl-C or SIGTERM."""
-        wait_for_signal()
-        self.close()
 
     def close(self) -> None:
         """Stop serving; a running prediction starts again next time."""
-        self._server.close()
+        super().close()
         if self._jobs:
             self._jobs.stop()
 

@@ -8,8 +8,6 @@ import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import PrivateAttr
-
 from swath.commands.base import command
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox, geobox_of
@@ -21,31 +19,18 @@ from swath.server.app import create_app
 from swath.server.layer import Hint, MapLayer, driver_of
 from swath.server.registry import Registry
 from swath.server.security import AccessRules
-from swath.server.uvicorn_server import Server, wait_for_signal
+from swath.server.uvicorn_server import ServedResult, Server
 from swath.server.viewer_api import describe_scene, sidecars
-from swath.types import Result
 
 
-class ViewResult(Result):
-    """A page that is served until `close` is called or the program ends.
+class ViewResult(ServedResult):
+    """A page that is served on this machine until `close` is called or the program ends.
 
     Attributes:
-        url: its address, on this machine.
         layers: names of its layers, from bottom to top.
     """
 
-    url: str
     layers: list[str]
-    _server: Server = PrivateAttr()
-
-    def wait(self) -> None:
-        """Serve until Ctrl-C."""
-        wait_for_signal()
-        self.close()
-
-    def close(self) -> None:
-        """Stop serving."""
-        self._server.close()
 
 
 @command(ViewOptions)

@@ -55,7 +55,7 @@ def write_report(
     """
     dataset = reference.dataset if isinstance(reference, DatasetReference) else None
     rows = [
-        {"title": title, "group": area.group, "pictures": _pictures(reference, predictor, area)}
+        {"title": title, "group": area.group, "pictures": _pictures(reference, [predictor], area)}
         for title, area in _choose_areas(reference.places, scores["per_image"])
     ]
     return write_page(
@@ -90,7 +90,7 @@ def write_comparison(
     """
     areas = {area.name: area for area in reference.places}
     rows = [
-        {"image": image, "pictures": _both_pictures(reference, predictors, areas[image["name"]])}
+        {"image": image, "pictures": _pictures(reference, predictors, areas[image["name"]])}
         for image in scores["images"][:6]
         if image["differ"]
     ]
@@ -113,40 +113,34 @@ def _choose_areas(
 
 
 def _pictures(
-    reference: Reference, predictor: Predictor, area: LabeledArea
-) -> list[tuple[str, str]]:
-    """Draw image, reference, map, and errors: captions and addresses."""
-    small = _decimated(area)
-    labels, mapped = reference.labels(area)[small], predictor.look(reference, area).classes[small]
-    wrong = (labels != IGNORE) & (labels != mapped)
-    return [
-        *_draw_image(reference, area, small),
-        ("reference", data_url(colorize(labels, reference.legend))),
-        ("map", data_url(colorize(mapped, reference.legend))),
-        ("wrong, in red", data_url(_mark(labels, {"red": wrong}))),
-    ]
-
-
-def _both_pictures(
     reference: Reference, predictors: Sequence[Predictor], area: LabeledArea
 ) -> list[tuple[str, str]]:
-    """Draw image, reference, both maps, and which of them is right where they differ."""
-    small = _decimated(area)
+    """Draw image, reference, maps, and errors or differences: captions and addresses."""
+    step = decimation(area.window.height, area.window.width, PICTURE_SIDE)
+    small = np.s_[::step, ::step]
     labels = reference.labels(area)[small]
-    a, b = (predictor.look(reference, area).classes[small] for predictor in predictors)
-    differ = (labels != IGNORE) & (a != b)
-    marks = {
-        "orange": differ & (a == labels),
-        "blue": differ & (b == labels),
-        "gray": differ & (a != labels) & (b != labels),
-    }
-    return [
-        *_draw_image(reference, area, small),
-        ("reference", data_url(colorize(labels, reference.legend))),
-        ("A", data_url(colorize(a, reference.legend))),
-        ("B", data_url(colorize(b, reference.legend))),
-        ("only A right (orange), only B (blue), neither (gray)", data_url(_mark(labels, marks))),
-    ]
+    maps = [predictor.look(reference, area).classes[small] for predictor in predictors]
+    known, a, b = labels != IGNORE, maps[0], maps[-1]
+    if len(maps) == 1:
+        names, caption = ["map"], "wrong, in red"
+        marks = {"red": known & (a != labels)}
+    else:
+        names, caption = ["A", "B"], "only A right (orange), only B (blue), neither (gray)"
+        differ = known & (a != b)
+        marks = {
+            "orange": differ & (a == labels),
+            "blue": differ & (b == labels),
+            "gray": differ & (a != labels) & (b != labels),
+        }
+    drawn = zip(["reference", *names], [labels, *maps], strict=True)
+    pictures = [(name, data_url(colorize(classes, reference.legend))) for name, classes in drawn]
+    image = reference.image(area)
+    if image is not None and isinstance(reference, DatasetReference):
+        values, valid = image.read_stored(area.window)
+        pixels = Pixels(values[(slice(None), *small)], valid[small])
+        bands = reference.dataset.manifest.stored_bands
+        pictures.insert(0, ("image", data_url(to_rgb(pixels, bands))))
+    return [*pictures, (caption, data_url(_mark(labels, marks)))]
 
 
 _INKS = {
@@ -164,22 +158,6 @@ def _mark(labels: NDArray[np.uint8], marks: dict[str, NDArray[np.bool_]]) -> NDA
     for ink, where in marks.items():
         out[where] = _INKS[ink]
     return out
-
-
-def _decimated(area: LabeledArea) -> tuple[slice, slice]:
-    step = decimation(area.window.height, area.window.width, PICTURE_SIDE)
-    return np.s_[::step, ::step]
-
-
-def _draw_image(
-    reference: Reference, area: LabeledArea, small: tuple[slice, slice]
-) -> list[tuple[str, str]]:
-    image = reference.image(area)
-    if image is None or not isinstance(reference, DatasetReference):
-        return []
-    values, valid = image.read_stored(area.window)
-    pixels = Pixels(values[(slice(None), *small)], valid[small])
-    return [("image", data_url(to_rgb(pixels, reference.dataset.manifest.stored_bands)))]
 
 
 def _training_curve(rows: Sequence[tuple[int, float, float, float | None]]) -> dict[str, Any]:

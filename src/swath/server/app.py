@@ -1,6 +1,6 @@
 """The web application: the page and its queries, titiler's endpoints, and predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -120,17 +120,14 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    @app.get("/", include_in_schema=False)
-    def page(request: Request) -> Response:
-        return static_files.send("index.html", request)
+    def sender(name: str) -> Callable[[Request], Response]:
+        def send(request: Request) -> Response:
+            return static_files.send(name, request)
 
-    @app.get("/docs", include_in_schema=False)
-    def docs(request: Request) -> Response:
-        return static_files.send("docs.html", request)
+        return send
 
-    @app.get("/favicon.ico", include_in_schema=False)
-    def icon(request: Request) -> Response:
-        return static_files.send("icon.svg", request)
+    for path, name in (("/", "index.html"), ("/docs", "docs.html"), ("/favicon.ico", "icon.svg")):
+        app.add_api_route(path, sender(name), include_in_schema=False)
 
     @app.get("/static/{name:path}", include_in_schema=False)
     def static(name: str, request: Request) -> Response:

@@ -32,15 +32,15 @@ LayerKind: TypeAlias = Literal["map", "reference", "confidence", "probabilities"
 """What a layer shows: classes of a map, labels, percent of one band or of one band a class, or
 measurements."""
 
-FORMATS = {
-    "GTiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "PNG": (b"\x89PNG\r\n\x1a\n",),
-    "JPEG": (b"\xff\xd8\xff",),
-    "JP2OpenJPEG": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
-    "WEBP": (b"RIFF",),
-    "BMP": (b"BM",),
+FORMATS: dict[str, tuple[Any, ...]] = {
+    "GTiff": (".tif", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "PNG": (".png", b"\x89PNG\r\n\x1a\n"),
+    "JPEG": (".jpg", b"\xff\xd8\xff"),
+    "JP2OpenJPEG": (".jp2", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+    "WEBP": (".webp", b"RIFF"),
+    "BMP": (".bmp", b"BM"),
 }
-"""First bytes by driver. Unlike VRT, none of these can make GDAL open another file or address."""
+"""Ending and first bytes by driver. Unlike VRT, none of these can make GDAL open another file."""
 
 MAX_IDLE = 4
 """Idle handles of one file that are kept open."""
@@ -342,8 +342,8 @@ def driver_of(path: Path) -> str:
     """
     with path.open("rb") as file:
         start = file.read(16)
-    for driver, beginnings in FORMATS.items():
-        if start.startswith(beginnings):
+    for driver, (_, *beginnings) in FORMATS.items():
+        if start.startswith(tuple(beginnings)):
             return driver
     raise DataError(
         "The file is not an image of a supported format",

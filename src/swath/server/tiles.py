@@ -208,7 +208,7 @@ def make_tiler(registry: Registry, prefix: str) -> TilerFactory:
         img_preview_dependency=PreviewOptions,
         stats_dependency=StatisticsParams,
         histogram_dependency=HistogramOptions,
-        process_dependency=_nothing,
+        process_dependency=lambda: None,
         colormap_dependency=colors_of,
         render_dependency=NoOptions,
         render_func=render,
@@ -263,7 +263,3 @@ def check_point(lon: float, lat: float) -> None:
     """
     if not (-360 <= lon <= 360 and -90 <= lat <= 90):
         raise HTTPException(400, "Longitude is -360 to 360, latitude -90 to 90.")
-
-
-def _nothing() -> None:
-    return None

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from swath.errors import DataError
 from swath.io.raster import gdal_env
 from swath.server.jobs import IMAGE, Job, Jobs
-from swath.server.layer import driver_of
+from swath.server.layer import FORMATS, driver_of
 from swath.server.registry import MODELS, Registry
 from swath.server.tiles import Name
 
@@ -34,16 +34,6 @@ MAX_IMAGE_PIXELS = 4_000_000_000
 
 MAX_PAGED_PIXELS = 100_000_000
 """Most pixels of a TIFF of several pages, which is read whole."""
-
-ENDINGS = {
-    "GTiff": ".tif",
-    "PNG": ".png",
-    "JPEG": ".jpg",
-    "JP2OpenJPEG": ".jp2",
-    "WEBP": ".webp",
-    "BMP": ".bmp",
-}
-"""Endings of uploads by driver, so that a layer can show them."""
 
 ImageName = Annotated[str | None, Query(max_length=1000, description="Name of a served image.")]
 UploadName = Annotated[str, Query(max_length=200, description="Name for an uploaded image.")]
@@ -146,7 +136,7 @@ class Uploads:
                 raise HTTPException(400, "The upload was cut off.") from None
             except OSError:
                 raise HTTPException(507, "The disk of the server is full.") from None
-        ending = ENDINGS[await run_in_threadpool(driver_of, target)]
+        ending = FORMATS[await run_in_threadpool(driver_of, target)][0]
         return await run_in_threadpool(target.rename, target.with_suffix(ending))
 
     def _check_size(self, size: int) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 import anyio.to_thread
 import h11
 import uvicorn
+from pydantic import PrivateAttr
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from swath.errors import JobError
+from swath.types import Result
 
 HEAD_SECONDS = 10.0
 """Longest wait for the complete head of a request."""
@@ -152,13 +154,28 @@ class Server:
         self._socket.close()
 
 
-def wait_for_signal() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
-    ended = threading.Event()
-    with contextlib.suppress(ValueError):  # signals belong to the main thread
-        signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    with contextlib.suppress(KeyboardInterrupt):
-        ended.wait()
+class ServedResult(Result):
+    """A running server, until `close` is called or the program ends.
+
+    Attributes:
+        url: its address.
+    """
+
+    url: str
+    _server: Server = PrivateAttr()
+
+    def wait(self) -> None:
+        """Serve until Ctrl-C or SIGTERM."""
+        ended = threading.Event()
+        with contextlib.suppress(ValueError):  # signals belong to the main thread
+            signal.signal(signal.SIGTERM, lambda *_: ended.set())
+        with contextlib.suppress(KeyboardInterrupt):
+            ended.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.close()
 
 
 def new_token() -> str:
