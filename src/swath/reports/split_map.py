@@ -15,7 +15,7 @@ from swath.io.render import data_url, decimation, to_rgb
 DRAWING_WIDTH = 640
 """Width of a drawing in its own units."""
 
-THUMBNAIL_SIDE = 56
+MOSAIC_SIDE = 56
 """Longest side of a picture in the mosaic, in pixels."""
 
 MAX_THUMBNAILS = 240
@@ -49,7 +49,8 @@ def _draw_on_image(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any
         corners = ((left, top), (right, top), (right, bottom), (left, bottom))
         shapes.append((_points([(scale * x, scale * y) for x, y in corners]), s.split, s.name))
     picture = _thumbnail(dataset, samples[0].image, grid.window, DRAWING_WIDTH)
-    return _drawing("image", shapes, scale * grid.height, picture)
+    height = round(scale * grid.height, 1)
+    return {"kind": "image", "shapes": shapes, "height": height, "picture": picture}
 
 
 def _draw_on_map(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any] | None:
@@ -69,23 +70,18 @@ def _draw_on_map(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any] 
         corners = outline.convex_hull.exterior.coords
         drawn = [((x - west) * flat * scale, (north - y) * scale) for x, y in corners]
         shapes.append((_points(drawn), s.split, s.name))
-    return _drawing("map", shapes, float(north - south) * scale, None)
+    height = round(float(north - south) * scale, 1)
+    return {"kind": "map", "shapes": shapes, "height": height, "picture": None}
 
 
 def _points(pairs: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in pairs)
 
 
-def _drawing(
-    kind: str, shapes: Sequence[tuple[str, ...]], height: float, picture: str | None
-) -> dict[str, Any]:
-    return {"kind": kind, "shapes": shapes, "height": round(height, 1), "picture": picture}
-
-
 def _draw_mosaic(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Any]:
     ordered = sorted(samples, key=lambda s: (SPLITS.index(s.split), s.group, s.name))
     shown = ordered[:: -(-len(ordered) // MAX_THUMBNAILS)]
-    pictures = [_thumbnail(dataset, s.image, s.window, THUMBNAIL_SIDE) for s in shown]
+    pictures = [_thumbnail(dataset, s.image, s.window, MOSAIC_SIDE) for s in shown]
     tiles = [(picture, s.split, s.name) for picture, s in zip(pictures, shown, strict=True)]
     return {"kind": "mosaic", "tiles": tiles}
 

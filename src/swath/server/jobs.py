@@ -29,7 +29,7 @@ MAX_PENDING = 20
 MAX_FINISHED = 100
 """Finished jobs that are kept; older ones are deleted, with their files."""
 
-MAX_TRIES = 3
+MAX_JOB_TRIES = 3
 """A job whose worker died so often has failed."""
 
 IMAGE, MAP = "image", "map.tif"
@@ -229,9 +229,9 @@ class Jobs:
             if not waiting:
                 self._wake.wait(timeout=5)
                 self._wake.clear()
-            elif waiting[0].tries >= MAX_TRIES:
+            elif waiting[0].tries >= MAX_JOB_TRIES:
                 fix = "check the image, and the memory of the machine"
-                self._end(waiting[0], f"The worker died in each of {MAX_TRIES} tries; {fix}")
+                self._end(waiting[0], f"The worker died in each of {MAX_JOB_TRIES} tries; {fix}")
             else:
                 self._run_job(waiting[0])
 

@@ -24,7 +24,7 @@ from swath.geo.tiling import Pixels, Window
 from swath.io.qgis import read_style
 from swath.io.raster import Raster, band_tags, descriptions, open_raster
 from swath.io.render import visible_bands
-from swath.legend import IGNORE, LandClass, Legend, default_color, rgb
+from swath.legend import IGNORE, MAX_CLASSES, LandClass, Legend, default_color, rgb
 from swath.server.tile_images import PERCENT_COLORS, Rgba, hex_color
 from swath.server.web_mercator import TILE_SIZE, Floats, MercatorTile, Placement
 
@@ -295,23 +295,19 @@ class RasterLayer(MapLayer):
 
     def _find_codes(self) -> list[int]:
         """Return the codes in an overview of a map that does not name its classes."""
-        fault = None
-        codes = np.empty(0, np.int64)
-        if len(self.bands) != 1 or self.dtype.kind not in "iu":
-            fault = "a map has one band of integers"
-        else:
+        integers = len(self.bands) == 1 and self.dtype.kind in "iu"
+        codes: list[int] = []
+        if integers:
             values, valid = self.overview(nearest=True)
-            codes = np.unique(values[0][valid])
-            if len(codes) > 254:
-                fault = "a map has at most 254 different codes"
-        if fault:
+            codes = np.unique(values[0][valid]).tolist()
+        if not integers or len(codes) > MAX_CLASSES:
             raise DataError(
-                f"The raster is not a map: {fault}",
+                f"The raster is not a map, which has one band of at most {MAX_CLASSES} codes",
                 code="not-a-class-map",
                 file=self.path,
                 fix="Give the map as the first file",
             )
-        return [int(code) for code in codes]
+        return codes
 
     def _fetch(self, window: Window, shape: tuple[int, int] | None, nearest: bool) -> Pixels:
         with self._opened() as raster:

@@ -117,12 +117,8 @@ class SecurityMiddleware:
         origin = headers.get("origin", "")
         if origin not in self.rules.origins:
             return {**HEADERS, "cross-origin-resource-policy": "same-origin"}
-        return {
-            **HEADERS,
-            "access-control-allow-origin": origin,
-            "vary": "origin",
-            "cross-origin-resource-policy": "cross-origin",
-        }
+        shared = {"access-control-allow-origin": origin, "vary": "origin"}
+        return {**HEADERS, **shared, "cross-origin-resource-policy": "cross-origin"}
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> Response | None:
         """Return the response to a request that must not reach the application."""

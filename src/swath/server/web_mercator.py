@@ -139,14 +139,9 @@ class Placement:
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north in meters of web Mercator, inside its square."""
-        height, width = self.grid.height, self.grid.width
         along = np.linspace(0, 1, 22)
-        col = np.concatenate([along * width, along * width, 0 * along, 0 * along + width])
-        row = np.concatenate([0 * along, 0 * along + height, along * height, along * height])
-        inner_col, inner_row = np.meshgrid(along * width, along * height)
-        x, y = self.mercator(
-            np.concatenate([col, inner_col.ravel()]), np.concatenate([row, inner_row.ravel()])
-        )
+        col, row = np.meshgrid(along * self.grid.width, along * self.grid.height)
+        x, y = self.mercator(col.ravel(), row.ravel())
         known = np.isfinite(x) & np.isfinite(y)
         if not known.any():
             return -HALF_EXTENT, -HALF_EXTENT, HALF_EXTENT, HALF_EXTENT
