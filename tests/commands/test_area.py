@@ -143,6 +143,32 @@ def test_what_cannot_be_estimated_is_refused(tmp_path):
         swath.sample(tmp_path / "m.tif", tmp_path / "m.tif")
 
 
+@pytest.mark.parametrize(
+    ("code", "shape"),
+    [
+        ("geometry-type", shapely.box(500_000, 5_599_900, 500_100, 5_600_000)),
+        ("point-outside-map", shapely.Point(499_995, 5_599_995)),
+        ("no-data", shapely.Point(500_005, 5_599_995)),
+    ],
+)
+def test_points_that_cannot_be_counted_are_refused(tmp_path, code, shape):
+    _, mapped = truth_and_map()
+    mapped[0, 0] = 0
+    write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
+    path = tmp_path / "p.gpkg"
+    pyogrio.raw.write(
+        path,
+        shapely.to_wkb(np.array([shape])),
+        [np.array(["1"], object)],
+        ["reference"],
+        crs=UTM,
+        geometry_type=shape.geom_type,
+        driver="GPKG",
+    )
+    with fails(code, DataError, path):
+        swath.area(tmp_path / "m.tif", reference=path)
+
+
 def test_class_names_are_understood_as_well_as_codes(tmp_path):
     truth, mapped = truth_and_map()
     path = write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)

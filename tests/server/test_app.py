@@ -294,6 +294,7 @@ def test_only_this_machines_own_names_are_answered(ask):
         "127.0.0.1@evil.example",
         "",
         "evil.example:80",
+        "[::1",
     ):
         assert ask.get("/files", headers={"host": host}).status_code in (400, 421)
     for host in ("localhost:1234", "127.0.0.1", "[::1]:80"):

