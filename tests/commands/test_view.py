@@ -54,19 +54,19 @@ def test_what_predict_wrote_beside_a_map_comes_with_it(tmp_path, show):
     assert kinds(show(path)) == ["map", "probabilities", "confidence"]
 
 
-def test_truth_is_read_by_code_by_color_or_by_a_models_classes(tmp_path, show, tiny_model):
+def test_a_reference_is_read_by_code_by_color_or_by_a_models_classes(tmp_path, show, tiny_model):
     path = write_map(tmp_path / "m.tif", codes_of(40, 40), None, None)
     by_code = write_png(tmp_path / "t.png", codes_of(40, 40, seed=1))
     colors = np.zeros((3, 40, 40), np.uint8)
     for code, color in TABLE.items():
         colors[:, codes_of(40, 40) == code] = np.array(color)[:, None]
     painted = write_png(tmp_path / "p.png", colors)
-    for truth, differing in ((by_code, True), (painted, False)):
-        scene = show(path, reference=truth)
+    for reference, differing in ((by_code, True), (painted, False)):
+        scene = show(path, reference=reference)
         assert kinds(scene) == ["reference", "map"] and len(scene["differences"]) == 1
-        page = swath.view(path, reference=truth, open=False)
+        page = swath.view(path, reference=reference, open=False)
         with urlopen(
-            f"{page.url}shares?url=m.tif&other={truth.name}&bbox=0,-0.0003,0.0003,0"
+            f"{page.url}shares?url=m.tif&other={reference.name}&bbox=0,-0.0003,0.0003,0"
         ) as answer:
             assert (json.load(answer)["differing"] > 0) is differing
         page.close()

@@ -137,7 +137,7 @@ def test_beside_the_raster_nothing_is_read(tmp_path):
     assert not layer.tile(MercatorTile(3, 0, 0)).valid.any()
 
 
-def test_a_truth_is_read_as_the_codes_of_the_map(tmp_path):
+def test_a_reference_is_read_as_the_codes_of_the_map(tmp_path):
     legend = Legend(
         (
             LandClass("dry", (1, 4), 1, "#112233"),
