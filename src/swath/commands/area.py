@@ -14,7 +14,7 @@ from swath.errors import DataError
 from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import known
 from swath.evaluation.sampling import measure_strata
-from swath.evaluation.scoring import MapPredictor, count
+from swath.evaluation.scoring import MapPredictor, score_area
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
@@ -125,10 +125,10 @@ def _from_labels(
         )
     mapper = MapPredictor(mapped, reference.legend)
     counts = [
-        count(reference, place, mapper.look(reference, place))
-        for place in track(reference.places, "comparing", len(reference.places))
+        score_area(reference, place, mapper.predict(reference, place))
+        for place in track(reference.areas, "comparing", len(reference.areas))
     ]
-    groups = by_group([c.place.group for c in counts], [c.matrix.T for c in counts])
+    groups = by_group([c.area.group for c in counts], [c.matrix.T for c in counts])
     matrix = groups.sum(axis=0)
     estimate = _estimate(areas, matrix, legend, options)
     intervals: list[Any] = [None] * len(areas)

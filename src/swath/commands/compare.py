@@ -10,7 +10,7 @@ from swath.commands.evaluate import mapper_of, open_judged, open_reference, warn
 from swath.errors import JobError
 from swath.evaluation.reference import LabeledArea
 from swath.evaluation.results import headline, known, tallies_by_group
-from swath.evaluation.scoring import AreaScore, count
+from swath.evaluation.scoring import AreaScore, score_area
 from swath.legend import IGNORE, Legend
 from swath.metrics.bootstrap import FEWEST, interval, resampled
 from swath.models.model import Model
@@ -89,17 +89,17 @@ def compare(options: CompareOptions) -> CompareResult:
             warn_of_other_data(judged, reference)
     counts: tuple[list[AreaScore], list[AreaScore]] = ([], [])
     images = []
-    for place in track(reference.places, "comparing", len(reference.places), "images"):
-        a, b = (mapper.look(reference, place) for mapper in mappers)
+    for place in track(reference.areas, "comparing", len(reference.areas), "images"):
+        a, b = (mapper.predict(reference, place) for mapper in mappers)
         for into, mapped in zip(counts, (a, b), strict=True):
-            into.append(count(reference, place, mapped))
+            into.append(score_area(reference, place, mapped))
         images.append(_disagreement(place, reference.labels(place), a.classes, b.classes))
     images.sort(key=lambda image: -image.differ)
     result = CompareResult(
         a=str(options.a),
         b=str(options.b),
         split=options.split,
-        groups=len({place.group for place in reference.places}),
+        groups=len({place.group for place in reference.areas}),
         differences=paired_differences(*counts, reference.legend),
         images=images,
     )

@@ -43,7 +43,7 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     model = judged_by if isinstance(judged_by, Model) else None
     if model and options.split != "train":
         warn_of_other_data(model, reference)
-    counts = list(track(score_areas(reference, mapper), "scoring", len(reference.places), "images"))
+    counts = list(track(score_areas(reference, mapper), "scoring", len(reference.areas), "images"))
     split = options.split if isinstance(reference, DatasetReference) else "labels"
     result = summarize(reference.legend, split, counts, model.card.temperature if model else 1.0)
     if result.unmapped:

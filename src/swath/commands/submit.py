@@ -197,7 +197,7 @@ def _map(model: Model, image: Path, bands: Sequence[str], maps: Sequence[Path]) 
         shape = raster.grid.height, raster.grid.width
         codes = np.full(shape, UNLABELED, np.uint8)
         heights = np.full(shape, np.nan, np.float32) if card.heights else None
-        for answer in predict_window(raster, model.engine):
+        for answer in predict_window(raster, model.predictor):
             at = answer.window.slices
             codes[at] = np.where(answer.valid, card.legend.decode(answer.indices), UNLABELED)
             if heights is not None:

@@ -26,7 +26,7 @@ from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.inference.memory import freed_memory_kept
-from swath.inference.tiled import Engine
+from swath.inference.tiled import TiledPredictor
 from swath.io.atomic import atomic_file, exclusive
 from swath.models.model import Model
 from swath.models.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
@@ -390,7 +390,7 @@ def _checkpoints(work: Path) -> Checkpoints:
 
 
 def _validation(
-    dataset: Dataset, engine: Engine, budget: Budget, recipe: Recipe, seed: int
+    dataset: Dataset, engine: TiledPredictor, budget: Budget, recipe: Recipe, seed: int
 ) -> Validation:
     """Set up validation; where steps are given, their time is guessed at three times that of predicting their pixels."""
     seconds = budget.seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -128,7 +129,9 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
         + (8 * channels if len(asked.layers) > 1 else 0)
     )
     own += views.bytes_per_pixel(bands, channels)
-    per_pixel = own + views.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
+    per_pixel = own + views.peak_cost * bytes_per_pixel(
+        model.network(setup.precision), setup, PROBE
+    )
     networks = len(model.network()) + (
         len(model.network("int8")) if setup.precision == "int8" else 0
     )
@@ -239,7 +242,7 @@ def layers_of(
 ) -> LayerArrays:
     """Return what a part holds of an answer; unwanted pixels as if they had no data."""
     if wanted is not None:
-        answer = TilePrediction(answer.window, answer.valid & wanted, answer.scores, answer.engine)
+        answer = replace(answer, valid=answer.valid & wanted)
     out: LayerArrays = {"class": answer.indices}
     if "confidence" in layers:
         out["confidence"] = _percent(answer.confidence)

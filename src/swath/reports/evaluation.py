@@ -65,7 +65,7 @@ def write_report(
         shares=_row_shares(scores["confusion"]),
         rows=[
             {"title": title, "group": place.group, "pictures": _pictures(reference, mapper, place)}
-            for title, place in _choose(reference.places, scores["per_image"])
+            for title, place in _choose(reference.areas, scores["per_image"])
         ],
         curve=_curve(curve),
         reliability=_reliability(scores["reliability"]),
@@ -88,7 +88,7 @@ def write_comparison(
     Raises:
         JobError: the page cannot be written.
     """
-    of = {place.name: place for place in reference.places}
+    of = {place.name: place for place in reference.areas}
     shown = [image for image in scores["images"][:6] if image["differ"]]
     rows = [
         {"image": image, "pictures": _both(reference, mappers, of[image["name"]])}
@@ -115,7 +115,7 @@ def _choose(
 def _pictures(reference: Reference, mapper: Predictor, place: LabeledArea) -> list[tuple[str, str]]:
     """Draw image, truth, map, and where the map is wrong: captions and addresses."""
     small = _thinned(place)
-    labels, mapped = reference.labels(place)[small], mapper.look(reference, place).classes[small]
+    labels, mapped = reference.labels(place)[small], mapper.predict(reference, place).classes[small]
     wrong = (labels != IGNORE) & (labels != mapped)
     return [
         *_seen(reference, place, small),
@@ -131,7 +131,7 @@ def _both(
     """Draw image, truth, both maps, and who is right where they differ."""
     small = _thinned(place)
     labels = reference.labels(place)[small]
-    a, b = (mapper.look(reference, place).classes[small] for mapper in mappers)
+    a, b = (mapper.predict(reference, place).classes[small] for mapper in mappers)
     differ = (labels != IGNORE) & (a != b)
     marks = {
         "orange": differ & (a == labels),
