@@ -20,7 +20,8 @@ import numpy.testing  # else it begins while it is watched, and starts a process
 from swath.errors import SwathError
 from swath.legend import legend_of_codes
 from swath.models.card import Card, CardBand, NetworkShape, Training
-from swath.models.model import CARD, NETWORK, WEIGHTS, Model, pack_model_file
+from swath.models.model import Model
+from swath.models.model_file import CARD, NETWORK, WEIGHTS, pack_model_file
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (3, 40, 50)).astype(np.uint8)
 

@@ -130,7 +130,7 @@ def test_names_from_data_cannot_become_markup(stripes, tmp_path, tiny_model):
     scores = swath.evaluate(tiny_model, stripes).model_dump(mode="json")
     scores["classes"][0]["name"] = "<script>alert(1)</script>"
     truth, model = DatasetReference(Dataset(stripes), "test"), Model(tiny_model)
-    mapper = ModelPredictor(model.engine, model.card.temperature)
+    mapper = ModelPredictor(model.predictor, model.card.temperature)
     path = write_report(tmp_path, truth, mapper, scores, Origin("swath <script>", model.card))
     assert "<script>" not in path.read_text(encoding="utf-8")
 

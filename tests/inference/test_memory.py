@@ -1,4 +1,4 @@
-"""Peak memory does not depend on the size of the image; and freed memory stays while a network is taught."""
+"""Peak memory does not depend on the size of the image; freed memory is kept in training."""
 
 import json
 import os
@@ -22,15 +22,15 @@ from itertools import islice
 from swath.mapping.workers import Worker
 from swath.inference.memory import peak_memory
 from swath.models.model import Model
-from swath.mapping.inputs import Input
-from swath.mapping.plan import ask, freeze, make_plan
+from swath.mapping.inputs import ImageInput
+from swath.mapping.plan import freeze_plan, make_plan, make_request
 from swath.mapping.tile_store import open_store
 model, image, root, count, precision = sys.argv[1:]
-found = Input(name="i", files=(image,))
+found = ImageInput(name="i", files=(image,))
 with found.open() as view:
     opened = Model(model)
-    asked = ask(opened, found, view, ["class"], {"halo": 128, "precision": precision})
-    plan = freeze(open_store(root), asked, lambda: make_plan(asked, opened, view))
+    asked = make_request(opened, found, view, ["class"], {"halo": 128, "precision": precision})
+    plan = freeze_plan(open_store(root), asked, lambda: make_plan(asked, opened, view))
 for _ in Worker(plan, root).work(range(min(int(count), len(plan.tiling)))):
     pass
 print(json.dumps([peak_memory(), len(plan.tiling), plan.tiling.overhead]))

@@ -20,8 +20,8 @@ from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
 from swath.io.vector import Features, read_features
 from swath.legend import IGNORE, Legend
-from swath.metrics.area_estimation import CONFIDENCE, AreaEstimate, estimate_areas
-from swath.metrics.bootstrap import FEWEST, by_group, interval, resampled
+from swath.metrics.area_estimation import Z_95, AreaEstimate, estimate_areas
+from swath.metrics.bootstrap import MIN_GROUPS, by_group, interval, resampled
 from swath.options import AreaOptions
 from swath.progress import track
 from swath.types import Result
@@ -91,12 +91,12 @@ def area(options: AreaOptions) -> AreaResult:
         features = read_features(options.reference, options.field)
         matrix = _count_points(features, mapped, strata.legend)
     estimate = _estimate(strata.areas, matrix, strata.legend, options)
-    spread = CONFIDENCE * estimate.area_error / HECTARE
+    spread = Z_95 * estimate.area_error / HECTARE
     intervals = [
         (max(0.0, a / HECTARE - s), a / HECTARE + s)
         for a, s in zip(estimate.area, spread, strict=True)
     ]
-    edge = CONFIDENCE * estimate.overall_error
+    edge = Z_95 * estimate.overall_error
     return _result(
         strata.legend,
         estimate,
@@ -133,7 +133,7 @@ def _from_labels(
     estimate = _estimate(areas, matrix, legend, options)
     intervals: list[Any] = [None] * len(areas)
     overall = None
-    if len(groups) >= FEWEST:
+    if len(groups) >= MIN_GROUPS:
         draws = resampled(
             groups, lambda drawn: np.stack([_drawn(areas, matrix) for matrix in drawn])
         )
@@ -145,7 +145,11 @@ def _from_labels(
         intervals,
         overall,
         f"held-out labels: {int(matrix.sum())} labeled pixels of {len(groups)} group(s) of the {options.split} split"
-        + ("" if len(groups) >= FEWEST else f"; no interval, for which {FEWEST} groups are needed"),
+        + (
+            ""
+            if len(groups) >= MIN_GROUPS
+            else f"; no interval, for which {MIN_GROUPS} groups are needed"
+        ),
         "Within each mapped class, the labeled ground is like all ground that the map covers: no rarer, easier or harder. "
         "Labels were chosen by people, not drawn at random, so nothing guarantees that; a sample (`swath sample`) would.",
     )

@@ -60,7 +60,7 @@ class OutputSpec:
     def probabilities(
         self, scores: NDArray[np.float32] | None, valid: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
-        """Return calibrated probabilities (classes, rows, columns), NaN where a pixel is invalid."""
+        """Return calibrated probabilities (classes, rows, columns), NaN where invalid."""
         if scores is None:
             return np.full((self.classes or 1, *valid.shape), np.nan, np.float32)
         out = probabilities(self.class_scores(scores), self.temperature)

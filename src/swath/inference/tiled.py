@@ -170,7 +170,7 @@ class ScalableNetwork:
 
 
 def make_tiling(grid: GeoBox, stride: int, halo: int, side: int | None, max_pixels: int) -> Tiling:
-    """Cut an image into squares of `side`, or if None, what fits best with `max_pixels` a window."""
+    """Cut an image into squares of `side`, or into windows of at most `max_pixels`."""
     if side is not None:
         return square_tiling(grid.height, grid.width, side=side, halo=halo, stride=stride)
     return fit_tiling(grid.height, grid.width, most=max_pixels, halo=halo, stride=stride)

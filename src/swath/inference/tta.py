@@ -80,7 +80,7 @@ class Views:
         return stride * lcm(*(zoom.denominator for zoom in self.zooms))
 
     def halo(self, halo: int, stride: int) -> int:
-        """Return the halo of read windows that gives a network `halo` of its own pixels in all views.
+        """Return the halo of read windows in which all views have `halo` pixels of the network.
 
         It is a multiple of half the stride of read windows. The pixel or two more that
         interpolation needs are within the tolerance of a measured halo; a network without context

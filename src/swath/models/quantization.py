@@ -1,4 +1,4 @@
-"""A network in 8-bit numbers: weights and activations on ranges that are found on real patches.
+"""Static quantization of a network to 8 bits, with ranges from real patches.
 
 Source: Jacob et al. 2018, "Quantization and training of neural networks for efficient
 integer-arithmetic-only inference", in the form of ONNX Runtime's static quantization (QDQ), which
@@ -19,17 +19,20 @@ from numpy.typing import NDArray
 
 from swath.errors import JobError
 
-FEW = 1500
-"""Weights of a convolution that is too small to gain: in EfficientNet-Lite the first block and the first depthwise layers."""
+MIN_WEIGHTS = 1500
+"""Weights of the smallest quantized convolution.
+
+In EfficientNet-Lite, the first block and the first depthwise layers have fewer.
+"""
 
 
 def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
-    """Return a network whose inner convolutions work in 8 bits.
+    """Quantize the inner convolutions of a network to 8 bits.
 
-    Layers that see raw pixels, single pixels only, or give the scores are left as they are, and
-    those of few weights: they decide doubtful pixels and gain little. Weights have 7 bits, so that
-    processors without VNNI do not overflow. Only what a convolution takes is rounded, not what it
-    gives, which an activation function then cuts.
+    Layers of raw pixels, of single pixels, of the scores, and of few weights stay float32: they
+    decide uncertain pixels and gain little. Weights have 7 bits, so that processors without VNNI do
+    not overflow. Inputs of convolutions are rounded, and outputs, which an activation function then
+    clips, are not.
 
     Args:
         onnx: the network.
@@ -49,9 +52,11 @@ def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> byt
         )
     except ImportError as error:
         raise JobError(
-            f"this needs the package {error.name}", fix='Run `pip install "swath[train]"`'
+            f"Quantization needs the package {error.name}",
+            code="missing-package",
+            fix='Run `pip install "swath[train]"`',
         ) from error
-    logging.getLogger().addFilter(_unasked)
+    logging.getLogger().addFilter(_is_not_advice)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(onnx)
@@ -62,7 +67,7 @@ def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> byt
                 _CalibrationPatches(patches),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
-                nodes_to_exclude=_left_as_they_are(format_.load_from_string(onnx)),
+                nodes_to_exclude=_excluded_layers(format_.load_from_string(onnx)),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
@@ -75,12 +80,12 @@ def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> byt
                 },
             )
         finally:
-            logging.getLogger().removeFilter(_unasked)
+            logging.getLogger().removeFilter(_is_not_advice)
         return target.read_bytes()
 
 
 class _CalibrationPatches:
-    """What ONNX Runtime takes for a reader of calibration data."""
+    """A reader of calibration data for ONNX Runtime."""
 
     def __init__(self, patches: Sequence[NDArray[np.float32]]) -> None:
         self._left: Iterator[NDArray[np.float32]] = iter(patches)
@@ -90,12 +95,12 @@ class _CalibrationPatches:
         return None if patch is None else {"raw": patch}
 
 
-def _unasked(record: logging.LogRecord) -> bool:
+def _is_not_advice(record: logging.LogRecord) -> bool:
     return "pre-processing" not in record.getMessage()
 
 
-def _left_as_they_are(model: Any) -> list[str]:
-    """Name the convolutions of raw or single pixels, of scores, and of few weights."""
+def _excluded_layers(model: Any) -> list[str]:
+    """Return the names of convolutions of raw or single pixels, scores, or few weights."""
     graph = model.graph
     sizes = {w.name: list(w.dims) for w in graph.initializer}
     bands = graph.input[0].type.tensor_type.shape.dim[1].dim_value
@@ -106,6 +111,6 @@ def _left_as_they_are(model: Any) -> list[str]:
             size = sizes.get(node.input[1], [0, 0])
             group = next((a.i for a in node.attribute if a.name == "group"), 1)
             first, last = group == 1 and size[1] == bands, size[0] == channels
-            if first or last or prod(size) < FEW or "/pixel/" in node.name:
+            if first or last or prod(size) < MIN_WEIGHTS or "/pixel/" in node.name:
                 names.append(node.name)
     return names
