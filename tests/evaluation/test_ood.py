@@ -17,7 +17,7 @@ SIDE = 256
 
 
 class Scores:
-    """A network that scores the first band high where it is bright, and the second where it is not."""
+    """A network of two classes: first band bright, and first band dark."""
 
     def __call__(self, raw):
         return np.stack([raw[:, 0] / 50, 3 - raw[:, 0] / 50], axis=1).astype(np.float32)
@@ -27,7 +27,7 @@ PREDICTOR = TiledPredictor(Scores(), OutputSpec(2), [80.0, 120.0, 60.0], 32, 0)
 
 
 def city(seed, tones=(80, 120, 60), patch=16, dtype=np.uint8):
-    """Return an image (3, rows, columns) of patches whose bands go together as in vegetation: green is brightest."""
+    """Return an image (3, rows, columns) of patches with correlated bands, green the brightest."""
     rng = np.random.default_rng(seed)
     lot = np.kron(rng.uniform(0.7, 1.3, (SIDE // patch, SIDE // patch)), np.ones((patch, patch)))
     light = rng.uniform(0.9, 1.1)

@@ -57,7 +57,7 @@ class Array:
 
 
 def slanted(raw):
-    """A network that looks to one side: three classes and a height, by smoothing and by differences along rows and columns."""
+    """A network without symmetry: three classes and a height, by smoothing and differences."""
     plane = raw[0, 0].astype(np.float64)
     smooth = uniform_filter(plane, 5, mode="constant")
     right = correlate(plane, np.array([[0, -1, 1]]), mode="nearest")
@@ -274,9 +274,9 @@ def test_scores_of_another_shape_are_refused(shape):
 
 
 def test_very_large_scores_stay_numbers():
-    far = lambda raw: np.stack([np.full(raw.shape[2:], v, np.float32) for v in (3e38, -3e38, 0)])[
-        None
-    ]  # noqa: E731
+    def far(raw):
+        return np.stack([np.full(raw.shape[2:], v, np.float32) for v in (3e38, -3e38, 0)])[None]
+
     found = merged(FULL, far, temperature=0.01)(pixels(1, 1, 128, 128))
     assert np.isfinite(found).all() and (found[0].argmax(axis=0) == 0).all()
 
@@ -291,7 +291,7 @@ def by_hand(tmp_path_factory):
 
 
 def shares_by_hand(values):
-    """Mean probability of the classes of `by_hand` (3, rows, columns) over scales; a network of one pixel turns with it."""
+    """Mean probability of the classes of `by_hand` (3, rows, columns) over scales."""
     height, width = values.shape[1:]
     raw = np.zeros((1, 3, -(-height // 128) * 128, -(-width // 128) * 128), np.float32)
     raw[0, :, :height, :width] = values

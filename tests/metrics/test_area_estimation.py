@@ -22,7 +22,7 @@ def test_the_published_example():
 
 
 def test_the_example_by_hand():
-    """The first class, from the formulas: p_.1 = sum of W_i n_i1 / n_i, S^2 = sum of (W_i p_i1 - p_i1^2) / (n_i - 1)."""
+    """The first class: p = sum of W_i n_i1 / n_i, S^2 = sum of (W_i p_i1 - p_i1^2) / (n_i - 1)."""
     w, n = MAPPED / MAPPED.sum(), SAMPLE.sum(axis=1)
     p = [w[i] * SAMPLE[i, 0] / n[i] for i in range(4)]
     variance = sum((w[i] * p[i] - p[i] ** 2) / (n[i] - 1) for i in range(4))
@@ -32,7 +32,7 @@ def test_the_example_by_hand():
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """A thousand stratified samples of 300 from a known map and truth: 93 to 97 in 100 intervals hold the true area."""
+    """Of a thousand stratified samples of 300, 93 to 97 in 100 intervals hold the true area."""
     truth_of_mapped = np.array([[0.80, 0.12, 0.08], [0.10, 0.80, 0.10], [0.05, 0.10, 0.85]])
     mapped = np.array([2_000.0, 3_000.0, 5_000.0])
     true = mapped @ truth_of_mapped

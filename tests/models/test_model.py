@@ -142,16 +142,18 @@ import sys
 for name in ("torch", "lightning", "timm", "segmentation_models_pytorch", "torchvision"):
     sys.modules[name] = None
 import numpy as np, rasterio, swath
-with rasterio.open({str(tmp_path / "i.tif")!r}, "w", driver="GTiff", width=40, height=30, count=3, dtype="uint8") as out:
+model, image, target = {[str(p) for p in (tiny_model, tmp_path / "i.tif", tmp_path / "m.tif")]!r}
+profile = dict(driver="GTiff", width=40, height=30, count=3, dtype="uint8")
+with rasterio.open(image, "w", **profile) as out:
     out.write(np.full((3, 30, 40), 100, np.uint8))
-print(swath.predict({str(tiny_model)!r}, {str(tmp_path / "i.tif")!r}, {str(tmp_path / "m.tif")!r}).pixels)
+print(swath.predict(model, image, target).pixels)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.strip() == "1200", done.stderr
 
 
 def test_a_signal_is_heard_when_models_have_been_dropped(tiny_model):
-    """OpenVINO gives the thread that uses it a stack for signals; with one core a model, this process crashed."""
+    """OpenVINO gives its thread a stack for signals; with one core a model, the process crashes."""
     code = f"""
 import gc, os, signal
 import numpy as np, swath

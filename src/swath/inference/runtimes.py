@@ -23,9 +23,9 @@ class Runtime(Protocol):
     """A network that runs."""
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return scores (batch, classes, height, width) of raw pixels (batch, bands, height, width).
+        """Return scores (batch, channels, rows, columns) of pixels (batch, bands, rows, columns).
 
-        Height and width are multiples of the network's stride. Input and output are float32.
+        Rows and columns are multiples of the network's stride. Input and output are float32.
         """
 
 
@@ -375,7 +375,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def _has_gpu() -> bool:
-    """Return whether torch has a CUDA device; torch is slow to import, so a driver is found first."""
+    """Return whether torch has a CUDA device; slow torch is imported only if a driver is there."""
     if not any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/nvidiactl"))):
         return False
     try:

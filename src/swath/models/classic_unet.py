@@ -1,8 +1,9 @@
 """The classic network: a U-Net of 31 million weights on images scaled to 128 pixels a side.
 
-Source: Ronneberger et al. 2015, as in a published entry to the 2019 IEEE Data Fusion Contest: 64 to 1024 channels, two 3x3 convolutions a level, batch norm, dropout at the two
-deepest levels, nearest-neighbor upsampling followed by a 2x2 convolution, and a third convolution
-of 16 channels before the output.
+Source: Ronneberger et al. 2015, as in an entry to the 2019 IEEE Data Fusion Contest: 64 to 1024
+channels, two 3x3 convolutions a level, batch norm, dropout at the two deepest levels,
+nearest-neighbor upsampling followed by a 2x2 convolution, and a third convolution of 16 channels
+before the output.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class ModelFile:
         for name in sorted(files.keys() | self.card.files.keys()):
             if hashlib.sha256(files.get(name, b"")).hexdigest() != self.card.files.get(name):
                 raise ModelError(
-                    f"{name} in the model file is not that of the card",
+                    f"The model file has another {name} than its card",
                     code="digest-mismatch",
                     file=self.path,
                     fix=RETRY,

@@ -128,7 +128,7 @@ class Network(nn.Module):
         return [first, *norm, *(["pixel.1.weight"] if norm else [])]
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Return scores (batch, channels, rows, columns) of pixels (batch, bands, rows, columns)."""
+        """Return scores (batch, channels, rows, cols) of raw pixels (batch, bands, rows, cols)."""
         x = (raw - self.mean) / self.std
         out: Tensor = self.body(x)
         if self.pixel is not None:
