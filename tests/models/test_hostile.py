@@ -68,11 +68,7 @@ ZIPS = {
         "missing-entry",
         NETWORK,
     ),
-    "wrong hash": (
-        lambda f: zipped(f | {NETWORK: f[NETWORK] + b"\0"}),
-        "digest-mismatch",
-        NETWORK,
-    ),
+    "wrong hash": (lambda f: zipped(f | {NETWORK: f[NETWORK] + b"\0"}), "digest-mismatch", NETWORK),
     "not vouched for": (
         lambda f: zipped(f | {"model-int8.onnx": f[NETWORK]}),
         "digest-mismatch",
@@ -176,11 +172,7 @@ CARDS = {
         "network-output",
         "(any, 3, any, any)",
     ),
-    "codes no map holds": (
-        setting(legend__classes__0__map_code=-1),
-        "damaged-card",
-        "-1",
-    ),
+    "codes no map holds": (setting(legend__classes__0__map_code=-1), "damaged-card", "-1"),
     "one code twice": (setting(legend__classes__0__map_code=2), "damaged-card", "map code [2]"),
     "color": (setting(legend__classes__0__color="red"), "damaged-card", "color"),
     "heights that are not there": (setting(heights=True), "network-output", "(any, 4, any, any)"),

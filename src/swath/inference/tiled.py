@@ -78,36 +78,24 @@ class TiledPredictor:
         return replace(scaled, gsd=None)
 
     def scores(self, batch: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
-        """Run the network on the read window of a tile.
+        """Return the scores (channels, rows, columns) of a tile's core.
 
         Args:
-            batch: raw pixels of the read window (1, bands, rows, columns).
+            batch: raw pixels of its read window (1, bands, rows, columns).
             tile: the tile.
-
-        Returns:
-            Scores of the core (channels, rows, columns), float32.
 
         Raises:
             ModelError: the network fails, or its scores have another shape or are not finite.
         """
-        try:
-            found = self.runtime(batch)
-        except ModelError as error:
-            raise ModelError(
-                f"{error.message}, {_place(tile.read)}",
-                code=error.code,
-                file=self.origin,
-                fix=error.fix,
-            ) from error
+        found = self.runtime(batch)
         channels = self.output.channels
         if channels is None and found.ndim == 4:
             channels = found.shape[1]
         if found.shape != (1, channels, *batch.shape[2:]):
+            shapes = f"{found.shape} of pixels {batch.shape}, not {channels} channels"
             raise ModelError(
-                f"The network gives scores {found.shape} of pixels {batch.shape}, "
-                f"not {channels} channels of their size",
+                f"The network gives scores {shapes}",
                 code="score-shape",
-                file=self.origin,
                 fix="Fetch or train the model again",
             )
         with np.errstate(over="ignore"):
@@ -115,9 +103,8 @@ class TiledPredictor:
             suspicious = not np.isfinite(np.vdot(found, found))
         if suspicious and not np.isfinite(found).all():
             raise ModelError(
-                f"The scores are NaN or infinite {_place(tile.read)}",
+                "The scores are NaN or infinite",
                 code="scores-not-finite",
-                file=self.origin,
                 fix="Look there for extreme pixel values (nodata that is not declared); "
                 "else fetch or train the model again",
             )
@@ -264,12 +251,8 @@ def predict_window(
 ) -> Iterator[TilePrediction]:
     """Yield predictions whose windows partition `area`, all of the source by default.
 
-    What surrounds the area is read as context. The source is shown to the network at its scale
-    (see `TiledPredictor.for_gsd`).
-
-    Raises:
-        DataError: a tile cannot be read.
-        ModelError: see `TiledPredictor.scores`.
+    Pixels around the area are context, and all are scaled to the network's ground sampling
+    distance. Raises as `predict_tiles`.
     """
     scaled = predictor.for_gsd(source.grid.gsd)
     for prediction in predict_tiles(source, scaled, plan_tiles(source.grid, scaled, area)):
@@ -350,13 +333,13 @@ def _place(window: Window) -> str:
 def _scores(
     source: PixelSource, predictor: TiledPredictor, batch: NDArray[np.float32], tile: Tile
 ) -> NDArray[np.float32]:
-    """Return the scores of a tile's core; an error names the image too, where it has a name."""
+    """Return the scores of a tile's core; errors name model, tile, and image if it has a name."""
     try:
         return predictor.scores(batch, tile)
     except ModelError as error:
-        name = getattr(source, "name", None)
-        message = f"{error.message} of {name}" if name else error.message
-        raise ModelError(message, code=error.code, file=error.file, fix=error.fix) from error
+        image = f" of {source.name}" if hasattr(source, "name") else ""
+        message = f"{error.message}, {_place(tile.read)}{image}"
+        raise ModelError(message, code=error.code, file=predictor.origin, fix=error.fix) from error
 
 
 _Batch: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.float32] | None]
@@ -368,10 +351,7 @@ def _read_batch(source: PixelSource, predictor: TiledPredictor, tile: Tile) -> _
         values, valid = source.read(tile.read)
     except DataError as error:
         raise DataError(
-            f"{error.message}, {_place(tile.read)}",
-            code=error.code,
-            file=error.file,
-            fix=error.fix,
+            f"{error.message}, {_place(tile.read)}", code=error.code, file=error.file, fix=error.fix
         ) from error
     core = valid[tile.core.relative_to(tile.read).slices]
     return core, _padded(values, valid, predictor) if core.any() else None

@@ -25,19 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(gt=0, le=65536)]
 Width = Annotated[int, Field(gt=0, le=4096)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Dtype = Literal[
-    "uint8",
-    "int8",
-    "uint16",
-    "int16",
-    "uint32",
-    "int32",
-    "uint64",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-]
+Dtype = Annotated[str, Field(pattern="^(u?int(8|16|32|64)|float(16|32|64))$")]
 
 
 class _CardModel(BaseModel):
@@ -239,77 +227,59 @@ class Card(_CardModel):
     def to_stac(self) -> dict[str, Any]:
         """Return the card as a STAC item (JSON object) with MLM properties."""
         import pystac
+        from pystac.extensions import mlm
         from pystac.extensions.classification import Classification
-        from pystac.extensions.mlm import (
-            InputStructure,
-            MLMExtension,
-            ModelBand,
-            ModelInput,
-            ModelOutput,
-            ResultStructure,
-            TaskType,
-        )
         from pystac.extensions.raster import DataType
 
         # STAC needs an interval, and that of the training images is not known.
-        item = pystac.Item(
-            id=self.name,
-            geometry=None,
-            bbox=None,
-            datetime=None,
-            properties={
-                "start_datetime": "1970-01-01T00:00:00Z",
-                "end_datetime": "9999-12-31T23:59:59Z",
-            },
-        )
-        shape = ["batch", "bands", "height", "width"]
+        interval = {
+            "start_datetime": "1970-01-01T00:00:00Z",
+            "end_datetime": "9999-12-31T23:59:59Z",
+        }
+        item = pystac.Item(self.name, geometry=None, bbox=None, datetime=None, properties=interval)
         description = (
             "Scaling is part of the network; invalid pixels are replaced by the fill of their band."
         )
         if self.latitude:
             description += " The last band is each pixel's absolute latitude in degrees."
-        mlm = MLMExtension.ext(item, add_if_missing=True)
-        mlm.apply(
+        tasks = [mlm.TaskType.SEMANTIC_SEGMENTATION]
+        pixels = mlm.ModelInput.create(
+            name="raw pixel values",
+            bands=[mlm.ModelBand.create(b.name) for b in self.bands],
+            input=mlm.InputStructure.create(
+                [-1, len(self.bands), -1, -1],
+                ["batch", "bands", "height", "width"],
+                DataType.FLOAT32,
+            ),
+            description=description,
+        )
+        scores = mlm.ModelOutput.create(
+            name="class scores",
+            tasks=tasks,
+            result=mlm.ResultStructure.create(
+                [-1, self.channels, -1, -1],
+                ["batch", "classes", "height", "width"],
+                DataType.FLOAT32,
+            ),
+            classes=[
+                Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:])
+                for c in self.legend.trained
+            ],
+        )
+        mlm.MLMExtension.ext(item, add_if_missing=True).apply(
             name=self.name,
             architecture=f"{self.decoder}, encoder {self.encoder}",
-            tasks=[TaskType.SEMANTIC_SEGMENTATION],
+            tasks=tasks,
             framework="ONNX",
             total_parameters=self.parameters,
             pretrained=self.training.first_weights != "none",
             pretrained_source=self.training.first_weights,
-            input=[
-                ModelInput.create(
-                    name="raw pixel values",
-                    bands=[ModelBand.create(b.name) for b in self.bands],
-                    input=InputStructure.create(
-                        [-1, len(self.bands), -1, -1], shape, DataType.FLOAT32
-                    ),
-                    description=description,
-                )
-            ],
-            output=[
-                ModelOutput.create(
-                    name="class scores",
-                    tasks=[TaskType.SEMANTIC_SEGMENTATION],
-                    result=ResultStructure.create(
-                        [-1, self.channels, -1, -1],
-                        ["batch", "classes", "height", "width"],
-                        DataType.FLOAT32,
-                    ),
-                    classes=[
-                        Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:])
-                        for c in self.legend.trained
-                    ],
-                )
-            ],
+            input=[pixels],
+            output=[scores],
         )
         item.properties["swath:card"] = self.model_dump(mode="json", by_alias=True)
-        asset = pystac.Asset(
-            "model.onnx",
-            title="The network",
-            media_type="application/octet-stream",
-            roles=["mlm:model"],
-        )
+        media_type = "application/octet-stream"
+        asset = pystac.Asset("model.onnx", "The network", None, media_type, ["mlm:model"])
         item.add_asset("model", asset)
         return item.to_dict(include_self_link=False)
 

@@ -19,13 +19,7 @@ from swath.geo.geobox import GeoBox
 from swath.geo.scale import zoom_for
 from swath.geo.tiling import Pixels, Window
 from swath.inference.output import OutputSpec
-from swath.inference.runtimes import (
-    Runtime,
-    RuntimeSetup,
-    TorchRuntime,
-    choose_setup,
-    open_runtime,
-)
+from swath.inference.runtimes import Runtime, RuntimeSetup, TorchRuntime, choose_setup, open_runtime
 from swath.inference.tiled import ScalableNetwork, TiledPredictor, classify
 from swath.inference.tta import views_of
 from swath.models.model_file import ModelFile

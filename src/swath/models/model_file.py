@@ -25,7 +25,7 @@ from swath.models.onnx_check import check_onnx
 from swath.types import PathLike
 
 CARD, NETWORK, WEIGHTS, INT8 = "card.json", "model.onnx", "weights.safetensors", "model-int8.onnx"
-_WRITTEN_BY_TRAIN = "Give a file that `swath train` wrote"
+_GIVE_MODEL = "Give a file that `swath train` wrote"
 
 MAX_BYTES = 4 * 2**30
 """Largest model file, and largest size that one may unpack to."""
@@ -36,15 +36,8 @@ MAX_RATIO = 100
 MAX_CARD_BYTES = 64 * 2**20
 
 UNPACKING_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    OverflowError,
-    RuntimeError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
+    *(OSError, EOFError, ValueError, OverflowError, RuntimeError, NotImplementedError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
 )
 """What Python's zipfile raises at damaged files."""
 
@@ -154,16 +147,10 @@ class ModelFile:
                 file=self.path,
                 fix=RETRY,
             )
+        mismatch = RuntimeError, ValueError, TypeError, KeyError, SafetensorError, SwathError
         try:
             return self._build_in_torch()
-        except (
-            RuntimeError,
-            ValueError,
-            TypeError,
-            KeyError,
-            SafetensorError,
-            SwathError,
-        ) as error:
+        except mismatch as error:
             reason = " ".join(str(error).split())[:200].rstrip(".")
             raise ModelError(
                 f"The weights are not those of the network ({reason})",
@@ -204,31 +191,16 @@ def _read(path: Path) -> bytes:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            raise ModelError(
-                "The model is not a file", code="not-a-file", file=path, fix=_WRITTEN_BY_TRAIN
-            )
+            raise ModelError("The model is not a file", code="not-a-file", file=path, fix=_GIVE_MODEL)
         if facts.st_size > MAX_BYTES:
-            raise ModelError(
-                "The model file is larger than 4 GiB",
-                code="too-large",
-                file=path,
-                fix=_WRITTEN_BY_TRAIN,
-            )
+            fault = f"The model file has {facts.st_size} bytes, more than {MAX_BYTES}"
+            raise ModelError(fault, code="too-large", file=path, fix=_GIVE_MODEL)
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise ModelError(
-            "There is no such model file",
-            code="no-such-file",
-            file=path,
-            fix="Check the path, or train the model first",
-        ) from None
+        code, fault, fix = "no-such-file", "There is no such model file", "Check the path"
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The model file cannot be read ({error})",
-            code="unreadable-file",
-            file=path,
-            fix="Check the path",
-        ) from error
+        code, fault, fix = "file-access", f"The model file cannot be read ({error})", "Check access"
+    raise ModelError(fault, code=code, file=path, fix=fix)
 
 
 def _unpack(data: bytes, path: PathLike) -> dict[str, bytes]:
@@ -276,7 +248,7 @@ def _check_zip(entries: Sequence[zipfile.ZipInfo], size: int, path: PathLike) ->
     )
     for code, holds, fault in faults:
         if holds:
-            raise ModelError(f"The model file {fault}", code=code, file=path, fix=_WRITTEN_BY_TRAIN)
+            raise ModelError(f"The model file {fault}", code=code, file=path, fix=_GIVE_MODEL)
 
 
 def _parse_json(data: bytes, path: str) -> Any:

@@ -368,10 +368,7 @@ def _load_file(network: Network, weights: str) -> str:
         state = load_file(weights)
     except FileNotFoundError:
         raise UsageError(
-            "There is no such weights file",
-            code="no-such-file",
-            file=weights,
-            fix="Check the path",
+            "There is no such weights file", code="no-such-file", file=weights, fix="Check the path"
         ) from None
     except (OSError, SafetensorError) as error:
         raise ModelError(
