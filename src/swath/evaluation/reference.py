@@ -58,12 +58,14 @@ class Reference(Protocol):
 
     def heights(self, area: LabeledArea) -> NDArray[np.float32] | None:
         """Return heights in meters (rows, columns), NaN where unknown; None if all are."""
+        return None
 
     def grid(self, area: LabeledArea) -> GeoBox:
         """Return the grid of the area's whole image."""
 
     def image(self, area: LabeledArea) -> StoredImage | None:
         """Return the pixels of the area's whole image, None where only labels are known."""
+        return None
 
 
 class DatasetReference:
@@ -152,7 +154,7 @@ def _name_match(path: str, name: str) -> int:
     return 0
 
 
-class LabelReference:
+class LabelReference(Reference):
     """A label raster or vector layer on the grid of a map; its blocks are areas and groups.
 
     Args:
@@ -202,17 +204,9 @@ class LabelReference:
         """Return class indices of an area; see `Reference`."""
         return self.legend.encode(self._labels.read(area.window, self.legend.kind))
 
-    def heights(self, area: LabeledArea) -> NDArray[np.float32] | None:
-        """Return None: only labels are known."""
-        return None
-
     def grid(self, area: LabeledArea) -> GeoBox:
         """Return the grid of the map."""
         return self._grid
-
-    def image(self, area: LabeledArea) -> StoredImage | None:
-        """Return None: only labels are known."""
-        return None
 
     def _joined(self, legend: Legend) -> Legend:
         """Return a legend with the codes that only the labels hold."""

@@ -183,24 +183,20 @@ def _class_scores(
     iou_intervals: Sequence[Interval | None],
 ) -> list[ClassScores]:
     """Return the scores of each class; those of unlabeled pixels are `with_unlabeled`."""
-    out = []
-    for i, c in enumerate(legend.trained):
-        scores = with_unlabeled if c.unlabeled else total
-        out.append(
-            ClassScores(
-                name=c.name,
-                code=c.map_code,
-                iou=known(scores.iou[i]),
-                iou_interval=None if c.unlabeled else iou_intervals[i],
-                f1=known(scores.f1[i]),
-                precision=known(scores.precision[i]),
-                recall=known(scores.recall[i]),
-                boundary_iou=known(edges[i]),
-                pixels=int(scores.pixels[i]),
-                iou3=None if with_height is None else known(with_height[i]),
-            )
+    names = ("iou", "f1", "precision", "recall")
+    of_class = [with_unlabeled if c.unlabeled else total for c in legend.trained]
+    return [
+        ClassScores(
+            name=c.name,
+            code=c.map_code,
+            iou_interval=None if c.unlabeled else iou_intervals[i],
+            boundary_iou=known(edges[i]),
+            pixels=int(scores.pixels[i]),
+            iou3=None if with_height is None else known(with_height[i]),
+            **{name: known(getattr(scores, name)[i]) for name in names},
         )
-    return out
+        for i, (c, scores) in enumerate(zip(legend.trained, of_class, strict=True))
+    ]
 
 
 def tallies_by_group(scored: Sequence[AreaScore], legend: Legend) -> NDArray[Any]:

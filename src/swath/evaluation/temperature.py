@@ -17,7 +17,7 @@ from swath.metrics.calibration import (
 )
 from swath.models.card import Calibration
 
-SAMPLED_PIXELS = 2**23
+MAX_TEMPERATURE_PIXELS = 2**23
 """Pixels of the validation split that are predicted, about; all may take longer than training."""
 
 
@@ -47,10 +47,10 @@ def calibrate_scores(dataset: Dataset, predictor: TiledPredictor) -> Calibration
 
 
 def _some(samples: Sequence[Sample]) -> list[Sample]:
-    """Return samples in a fixed random order, until they have `SAMPLED_PIXELS`."""
+    """Return samples in a fixed random order, until they have `MAX_TEMPERATURE_PIXELS`."""
     chosen: list[Sample] = []
     for i in np.random.default_rng(0).permutation(len(samples)):
-        if sum(s.window.size for s in chosen) >= SAMPLED_PIXELS:
+        if sum(s.window.size for s in chosen) >= MAX_TEMPERATURE_PIXELS:
             break
         chosen.append(samples[i])
     return chosen

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.legend import IGNORE
 from swath.metrics.calibration import probabilities
+
+MaybeScores: TypeAlias = NDArray[np.float32] | None
+Valid: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,7 @@ class OutputSpec:
         """Return the class scores (classes, rows, columns)."""
         return scores[: self.classes]
 
-    def indices(
-        self, scores: NDArray[np.float32] | None, valid: NDArray[np.bool_]
-    ) -> NDArray[np.uint8]:
+    def indices(self, scores: MaybeScores, valid: Valid) -> NDArray[np.uint8]:
         """Return the class of each pixel (rows, columns), `IGNORE` where it is invalid."""
         out = np.full(valid.shape, IGNORE, np.uint8)
         if scores is not None:
@@ -57,9 +59,7 @@ class OutputSpec:
             np.copyto(out, best, where=valid)
         return out
 
-    def probabilities(
-        self, scores: NDArray[np.float32] | None, valid: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
+    def probabilities(self, scores: MaybeScores, valid: Valid) -> NDArray[np.float32]:
         """Return calibrated probabilities (classes, rows, columns), NaN where invalid."""
         if scores is None:
             return np.full((self.classes or 1, *valid.shape), np.nan, np.float32)
@@ -67,9 +67,7 @@ class OutputSpec:
         out[:, ~valid] = np.nan
         return out
 
-    def masks(
-        self, scores: NDArray[np.float32] | None, valid: NDArray[np.bool_]
-    ) -> NDArray[np.uint8]:
+    def masks(self, scores: MaybeScores, valid: Valid) -> NDArray[np.uint8]:
         """Return the mask of each class (classes, rows, columns): 1, 0, or `IGNORE` if invalid.
 
         A mask holds the pixels whose probability reaches its threshold, so that masks may overlap.
@@ -83,9 +81,7 @@ class OutputSpec:
         out[:, ~valid] = IGNORE
         return out
 
-    def height(
-        self, scores: NDArray[np.float32] | None, valid: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
+    def height(self, scores: MaybeScores, valid: Valid) -> NDArray[np.float32]:
         """Return the height in meters (rows, columns), NaN where invalid or not predicted."""
         if scores is None or not self.heights:
             return np.full(valid.shape, np.nan, np.float32)

@@ -110,11 +110,9 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
+            # The fallback prints, and is the same provider.
             self._session = onnxruntime.InferenceSession(
-                onnx,
-                options,
-                providers=["CPUExecutionProvider"],
-                enable_fallback=False,  # which prints, and is the same provider
+                onnx, options, providers=["CPUExecutionProvider"], enable_fallback=False
             )
         except Exception as error:  # noqa: BLE001 - its own errors share no public base
             raise _refused("ONNX Runtime", error) from error
@@ -130,11 +128,8 @@ class OnnxRuntime:
 
 
 def _refused(engine: str, error: Exception) -> ModelError:
-    return ModelError(
-        f"{engine} refuses the network ({error})",
-        code="network-refused",
-        fix="Fetch or train the model again",
-    )
+    fault = f"{engine} refuses the network ({error})"
+    return ModelError(fault, code="network-refused", fix="Fetch or train the model again")
 
 
 def _failed(engine: str, error: Exception) -> ModelError:
@@ -166,10 +161,8 @@ class TorchRuntime:
         self._module.eval()
         try:
             device = next(self._module.parameters()).device
-            with (
-                torch.inference_mode(),
-                torch.autocast(device.type, torch.bfloat16, enabled=self._bf16),
-            ):
+            autocast = torch.autocast(device.type, torch.bfloat16, enabled=self._bf16)
+            with torch.inference_mode(), autocast:
                 batch = torch.from_numpy(raw).to(device, memory_format=torch.channels_last)
                 scores: NDArray[np.float32] = self._module(batch).float().cpu().numpy()
                 return scores
@@ -177,10 +170,7 @@ class TorchRuntime:
             self._module.train(training)
 
 
-ENGINES: dict[str, type[OpenVinoRuntime] | type[OnnxRuntime]] = {
-    "openvino": OpenVinoRuntime,
-    "onnxruntime": OnnxRuntime,
-}
+ENGINES = {"openvino": OpenVinoRuntime, "onnxruntime": OnnxRuntime}
 """Engines that read ONNX. `cuda` is a `TorchRuntime` and needs the weights (see `Model.open`)."""
 
 
@@ -208,11 +198,11 @@ class RuntimeSetup:
         """
         found = _version(self.engine)
         if found != self.version:
-            raise JobError(
-                f"The run began with {self.engine} {self.version}, and {found or 'none'} is here",
-                code="engine-version",
-                fix="Install that version, or start over with --restart",
+            fault = (
+                f"The run began with {self.engine} {self.version}, and here is {found or 'none'}"
             )
+            fix = "Install that version, or start over with --restart"
+            raise JobError(fault, code="engine-version", fix=fix)
 
 
 def choose_setup(engine: str = "auto", precision: str = "auto", threads: int = 0) -> RuntimeSetup:
@@ -234,11 +224,9 @@ def choose_setup(engine: str = "auto", precision: str = "auto", threads: int = 0
         has_bf16 = name == "cuda" or (name == "openvino" and _cpu_has_bf16())
         precision = "bf16" if has_bf16 else "float32"
     if (name, precision) in (("onnxruntime", "bf16"), ("cuda", "int8")):
-        raise JobError(
-            f"{name} does not compute in {precision}",
-            code="engine-precision",
-            fix="Choose another --engine or --precision",
-        )
+        fault = f"The engine {name} does not compute in {precision}"
+        fix = "Choose another --engine or --precision"
+        raise JobError(fault, code="engine-precision", fix=fix)
     return RuntimeSetup(name, found, precision, threads or cores())  # type: ignore[arg-type]
 
 
@@ -249,13 +237,9 @@ def _find_engine(engine: str, gpu: bool) -> tuple[str, str]:
         found = _version(name)
         if found and (name != "cuda" or _has_gpu()):
             return name, found
-    raise JobError(
-        "No engine to run the model is installed"
-        if engine in groups
-        else f"The engine {engine} is not here",
-        code="no-engine",
-        fix="Run `pip install openvino` or `pip install onnxruntime`, or leave --engine out",
-    )
+    fault = "No engine is installed" if engine in groups else f"The engine {engine} is not here"
+    fix = "Run `pip install openvino` or `pip install onnxruntime`, or leave --engine out"
+    raise JobError(fault, code="no-engine", fix=fix)
 
 
 def cores() -> int:
@@ -343,10 +327,8 @@ def _compiled(
     core = _openvino()
     # With int8 it is for the layers that are not quantized.
     half = precision == "bf16" or (precision == "int8" and _cpu_has_bf16())
-    config: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+    hint = "bf16" if half else "f32"
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
     try:

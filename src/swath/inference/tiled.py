@@ -93,21 +93,14 @@ class TiledPredictor:
             channels = found.shape[1]
         if found.shape != (1, channels, *batch.shape[2:]):
             shapes = f"{found.shape} of pixels {batch.shape}, not {channels} channels"
-            raise ModelError(
-                f"The network gives scores {shapes}",
-                code="score-shape",
-                fix="Fetch or train the model again",
-            )
+            fault, fix = f"The network gives scores {shapes}", "Fetch or train the model again"
+            raise ModelError(fault, code="score-shape", fix=fix)
         with np.errstate(over="ignore"):
             # One pass; NaN and infinity stay in the sum, and scores above 1e19 overflow it.
             suspicious = not np.isfinite(np.vdot(found, found))
         if suspicious and not np.isfinite(found).all():
-            raise ModelError(
-                "The scores are NaN or infinite",
-                code="scores-not-finite",
-                fix="Look there for extreme pixel values (nodata that is not declared); "
-                "else fetch or train the model again",
-            )
+            fix = "Check the pixels for undeclared nodata; else fetch or train the model again"
+            raise ModelError("The scores are NaN or infinite", code="scores-not-finite", fix=fix)
         rows, cols = tile.core.relative_to(tile.read).slices
         core: NDArray[np.float32] = found[0][:, rows, cols]
         return core

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from math import ceil, lcm
+from operator import iadd
 from typing import TypeAlias
 
 import numpy as np
@@ -182,20 +184,20 @@ class MergedRuntime:
         Raises:
             ModelError: scores have another shape than pixels.
         """
-        out: NDArray[np.float32] | None = None
-        for zoom, runtime in self._runtimes:
-            mean = resample(self._mean_of_flips(runtime, resample(raw, zoom)), 1 / zoom)
-            if len(self._runtimes) > 1 and isinstance(runtime, OpenVinoRuntime):
-                # Else each scale keeps its tensors, and tiles have to be half as large.
-                runtime.release()
-            if out is None:
-                out = mean
-            else:
-                out += mean
-        assert out is not None  # noqa: S101 - there is a scale
+        out = reduce(iadd, (self._at_zoom(raw, *each) for each in self._runtimes))
         out /= np.float32(len(self._runtimes))
         self._to_scores(out[:, : self._output.classes])
         return out
+
+    def _at_zoom(
+        self, raw: NDArray[np.float32], zoom: Fraction, runtime: Runtime
+    ) -> NDArray[np.float32]:
+        """Return the mean of the views of one scale, at the scale of the tile."""
+        mean = resample(self._mean_of_flips(runtime, resample(raw, zoom)), 1 / zoom)
+        if len(self._runtimes) > 1 and isinstance(runtime, OpenVinoRuntime):
+            # Else each scale keeps its tensors, and tiles have to be half as large.
+            runtime.release()
+        return mean
 
     def _mean_of_flips(self, runtime: Runtime, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return mean probabilities, and heights, of the flips of an image, flipped back."""
@@ -204,11 +206,8 @@ class MergedRuntime:
         for down, across in self._views.flips:
             found = runtime(np.ascontiguousarray(raw[..., ::down, ::across]))
             if found.ndim != 4 or (len(found), *found.shape[2:]) != (1, *raw.shape[2:]):
-                raise ModelError(
-                    f"The network gives scores {found.shape} of pixels {raw.shape}",
-                    code="score-shape",
-                    fix="Fetch or train the model again",
-                )
+                fault = f"The network gives scores {found.shape} of pixels {raw.shape}"
+                raise ModelError(fault, code="score-shape", fix="Fetch or train the model again")
             if out is None:
                 out = np.zeros(found.shape, np.float32)
             part = out[..., ::down, ::across]

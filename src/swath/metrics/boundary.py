@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from swath.legend import IGNORE
 
-WIDTH = 5
+BOUNDARY_WIDTH = 5
 """Pixels on each side of a boundary."""
 
 
 def boundary_counts(
-    reference: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int, width: int = WIDTH
+    reference: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int, width: int = BOUNDARY_WIDTH
 ) -> NDArray[np.int64]:
     """Count what `boundary_iou` needs; counts of several images add up.
 
@@ -57,14 +57,12 @@ def _near_boundary(classes: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
 
     The square around a pixel holds one class alone if no two neighbors in it differ.
     """
-    down, right = _changes(classes), _changes(classes.T).T
-    return _any_near(down, (width, width - 1), (width, width)) | _any_near(
-        right, (width, width), (width, width - 1)
-    )
+    near = _any_near(_changes(classes), (width, width - 1), (width, width))
+    return near | _any_near(_changes(classes.T).T, (width, width), (width, width - 1))
 
 
 def _changes(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return 1 where a pixel and the one below it are of two classes, same shape."""
+    """Return 1 where a pixel and the one below it are of two classes."""
     out = np.zeros(classes.shape, np.int32)
     here, below = classes[:-1], classes[1:]
     out[:-1] = (here != below) & (here != IGNORE) & (below != IGNORE)
@@ -75,11 +73,8 @@ def _any_near(
     marks: NDArray[np.int32], rows: tuple[int, int], cols: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Return where a window, of rows and columns before and after a pixel, has a mark."""
-    sums = (
-        np.pad(marks, ((rows[0] + 1, rows[1]), (cols[0] + 1, cols[1])))
-        .cumsum(axis=0)
-        .cumsum(axis=1)
-    )
+    padded = np.pad(marks, ((rows[0] + 1, rows[1]), (cols[0] + 1, cols[1])))
+    sums = padded.cumsum(axis=0).cumsum(axis=1)
     high, wide = sum(rows) + 1, sum(cols) + 1
     found: NDArray[np.bool_] = (
         sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide] > 0

@@ -90,26 +90,22 @@ class Scores:
     @property
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union: TP / (TP + FP + FN)."""
-        out: NDArray[np.float64] = _ratio(self._hits, self.mapped + self.pixels - self._hits)
-        return out
+        return np.asarray(_ratio(self._hits, self.mapped + self.pixels - self._hits))
 
     @property
     def f1(self) -> NDArray[np.float64]:
         """F1, also called Dice: 2 TP / (2 TP + FP + FN)."""
-        out: NDArray[np.float64] = _ratio(2 * self._hits, self.mapped + self.pixels)
-        return out
+        return np.asarray(_ratio(2 * self._hits, self.mapped + self.pixels))
 
     @property
     def precision(self) -> NDArray[np.float64]:
         """Share of the predicted pixels that are right (user's accuracy): TP / (TP + FP)."""
-        out: NDArray[np.float64] = _ratio(self._hits, self.mapped)
-        return out
+        return np.asarray(_ratio(self._hits, self.mapped))
 
     @property
     def recall(self) -> NDArray[np.float64]:
         """Share of the true pixels that were found (producer's accuracy): TP / (TP + FN)."""
-        out: NDArray[np.float64] = _ratio(self._hits, self.pixels)
-        return out
+        return np.asarray(_ratio(self._hits, self.pixels))
 
     @property
     def miou(self) -> float:

@@ -16,7 +16,7 @@ from swath.geo.latitude import LATITUDE
 from swath.legend import Legend, rgb
 from swath.types import Decoder, Heads
 
-FORMAT_VERSION = 1
+CARD_VERSION = 1
 RETRY = "Fetch or train the model again"
 
 Positive = Annotated[float, Field(gt=0)]
@@ -33,15 +33,9 @@ class _CardModel(BaseModel):
 
 
 class CardBand(_CardModel):
-    """An input band.
+    """An input band, with statistics of the training images.
 
-    Attributes:
-        name: its name.
-        fill: value of invalid pixels: the training mean.
-        mean: subtracted by the network.
-        std: the network then divides by it.
-        min: smallest training value.
-        max: largest training value.
+    `fill` replaces invalid pixels; the network subtracts `mean` and divides by `std`.
     """
 
     name: str
@@ -147,7 +141,7 @@ class Card(_CardModel):
         files: SHA-256 of the other files in the model file.
     """
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = CARD_VERSION
     swath_version: str
     name: str
     legend: Legend
@@ -293,16 +287,12 @@ class Card(_CardModel):
         try:
             content = item["properties"]["swath:card"]
             version = content["format_version"]
-            if version <= FORMAT_VERSION:
+            if version <= CARD_VERSION:
                 return cls.model_validate(content)
         except (KeyError, TypeError, ValueError, SwathError) as error:
             raise card_error(error, file) from error
-        raise ModelError(
-            f"The model's format {version} is newer than this Swath reads ({FORMAT_VERSION})",
-            code="newer-format",
-            file=file,
-            fix="Update Swath",
-        )
+        fault = f"The model's format {version} is newer than this Swath reads ({CARD_VERSION})"
+        raise ModelError(fault, code="newer-format", file=file, fix="Update Swath")
 
 
 def card_error(error: Exception, file: str) -> ModelError:
@@ -311,9 +301,5 @@ def card_error(error: Exception, file: str) -> ModelError:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
-    return ModelError(
-        f"The card of the model is damaged ({reason[:300]})",
-        code="damaged-card",
-        file=file,
-        fix=RETRY,
-    )
+    fault = f"The card of the model is damaged ({reason[:300]})"
+    return ModelError(fault, code="damaged-card", file=file, fix=RETRY)

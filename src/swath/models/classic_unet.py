@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIZE = 128
+INPUT_SIDE = 128
 WIDTHS = (64, 128, 256, 512, 1024)
 DROPOUT = 0.5
 LAST = 16
@@ -42,7 +42,7 @@ class ClassicNetwork(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         """Return scores of raw pixels."""
         size = raw.shape[-2:]
-        x = F.interpolate(raw, (SIZE, SIZE), mode="bilinear", align_corners=False)
+        x = F.interpolate(raw, (INPUT_SIDE, INPUT_SIDE), mode="bilinear", align_corners=False)
         seen: list[Tensor] = []
         for level, block in enumerate(self.down):
             x = block(F.max_pool2d(x, 2) if level else x)

@@ -67,12 +67,9 @@ class Model(ModelFile):
         if given is None or given == "none":
             return own if given is None else None
         if self.card.mapped_gsd is None:
-            raise UsageError(
-                "The model has no ground sampling distance to scale images to",
-                code="model-gsd-unknown",
-                file=self.path,
-                fix="Leave --gsd out",
-            )
+            fault = "The model has no ground sampling distance to scale images to"
+            code, fix = "model-gsd-unknown", "Leave --gsd out"
+            raise UsageError(fault, code=code, file=self.path, fix=fix)
         return given
 
     def zoom(self, gsd: float | None) -> Fraction:
@@ -97,9 +94,11 @@ class Model(ModelFile):
         Raises:
             ModelError: the engine refuses the network.
         """
-        on_gpu = self._on_gpu(setup) if setup.engine == "cuda" else None
-        onnx = b"" if on_gpu else self.network(setup.precision)
-        card = self.card
+        card, on_gpu, onnx = self.card, None, b""
+        if setup.engine == "cuda":
+            on_gpu = TorchRuntime(self.in_torch().to("cuda"), setup.precision)
+        else:
+            onnx = self.network(setup.precision)
 
         @cache  # one that takes any shape is for all scales
         def start(shape: tuple[int, int] | None) -> Runtime:
@@ -154,9 +153,6 @@ class Model(ModelFile):
         """Drop the predictor that `reopen` keeps."""
         self._last = None
 
-    def _on_gpu(self, setup: RuntimeSetup) -> Runtime:
-        return TorchRuntime(self.in_torch().to("cuda"), setup.precision)
-
     def predict(self, array: Any, gsd: float | None = None) -> Any:
         """Map an array in memory.
 
@@ -177,11 +173,8 @@ class Model(ModelFile):
             UsageError: `gsd` is not a distance.
         """
         if gsd is not None and not 0 < gsd < math.inf:
-            raise UsageError(
-                f"The ground sampling distance {gsd} is not a distance",
-                code="invalid-gsd",
-                fix="Give meters, above 0, or None",
-            )
+            fault = f"The ground sampling distance {gsd} is not a distance"
+            raise UsageError(fault, code="invalid-gsd", fix="Give meters, above 0, or None")
         if not hasattr(array, "dims"):
             return self._map(np.ma.asanyarray(array), gsd)
         named = next((d for d in array.dims if str(d).lower() in _BAND_DIMENSIONS), array.dims[0])
@@ -196,18 +189,14 @@ class Model(ModelFile):
             values = values[None]
         bands, legend = self.card.bands, self.card.legend
         if values.ndim != 3 or values.shape[0] != len(bands):
-            raise DataError(
-                f"The array has shape {values.shape}, and the model takes "
-                f"({len(bands)}, rows, columns)",
-                code="band-count",
-                fix=f"Give the bands {', '.join(b.name for b in bands)} as the first dimension",
-            )
+            wanted = f"({len(bands)}, rows, columns)"
+            fault = f"The array has shape {values.shape}, and the model takes {wanted}"
+            fix = f"Give the bands {', '.join(b.name for b in bands)} as the first dimension"
+            raise DataError(fault, code="band-count", fix=fix)
         if values.dtype.kind not in "iuf" or not values.size:
-            raise DataError(
-                f"The array is of type {values.dtype} and shape {values.shape}",
-                code="array-type",
-                fix="Give real numbers, at least one pixel",
-            )
+            fault = f"The array is of type {values.dtype} and shape {values.shape}"
+            fix = "Give real numbers, at least one pixel"
+            raise DataError(fault, code="array-type", fix=fix)
         out = np.full(values.shape[1:], legend.nodata, legend.dtype)
         for window, indices in classify(_ArraySource(values), self.predictor.for_gsd(gsd)):
             out[window.slices] = legend.decode(indices)

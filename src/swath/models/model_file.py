@@ -100,11 +100,8 @@ class ModelFile:
         files = {name: data for name, data in self._contents.items() if name != CARD}
         for name in sorted(files.keys() | self.card.files.keys()):
             if hashlib.sha256(files.get(name, b"")).hexdigest() != self.card.files.get(name):
-                raise ModelError(
-                    f"The model file has another {name} than its card",
-                    code="digest-mismatch",
-                    file=self.path,
-                    fix=RETRY,
+                raise self._error(
+                    "digest-mismatch", f"The model file has another {name} than its card"
                 )
         for name in sorted(files.keys() & {NETWORK, INT8}):
             check_onnx(files[name], len(self.card.bands), self.card.channels, self.path)
@@ -123,12 +120,8 @@ class ModelFile:
         if precision != "int8":
             return self._contents[NETWORK]
         if INT8 not in self._contents:
-            raise ModelError(
-                "The model has no network in int8",
-                code="no-int8-network",
-                file=self.path,
-                fix="Make one with `swath quantize MODEL DATASET`, or choose another --precision",
-            )
+            fix = "Make one with `swath quantize MODEL DATASET`, or choose another --precision"
+            raise self._error("no-int8-network", "The model has no network in int8", fix)
         return self._contents[INT8]
 
     def in_torch(self) -> Any:
@@ -141,23 +134,18 @@ class ModelFile:
 
         # timm would fetch `hf-hub:...`, and read `local-dir:...`.
         if not re.fullmatch(r"[\w.-]+", self.card.encoder):
-            raise ModelError(
-                f"The encoder {self.card.encoder[:80]!r} is not a name in timm",
-                code="unknown-encoder",
-                file=self.path,
-                fix=RETRY,
-            )
+            fault = f"The encoder {self.card.encoder[:80]!r} is not a name in timm"
+            raise self._error("unknown-encoder", fault)
         mismatch = RuntimeError, ValueError, TypeError, KeyError, SafetensorError, SwathError
         try:
             return self._build_in_torch()
         except mismatch as error:
             reason = " ".join(str(error).split())[:200].rstrip(".")
-            raise ModelError(
-                f"The weights are not those of the network ({reason})",
-                code="weights-mismatch",
-                file=self.path,
-                fix=RETRY,
-            ) from error
+            fault = f"The weights are not those of the network ({reason})"
+            raise self._error("weights-mismatch", fault) from error
+
+    def _error(self, code: str, message: str, fix: str = RETRY) -> ModelError:
+        return ModelError(message, code=code, file=self.path, fix=fix)
 
     def _build_in_torch(self) -> Any:
         from safetensors.torch import load
@@ -165,16 +153,10 @@ class ModelFile:
         from swath.models.network import Network, NetworkSpec
 
         card = self.card
-        spec = NetworkSpec(
-            card.encoder,
-            card.decoder,
-            len(card.legend.trained),
-            tuple(b.mean for b in card.bands),
-            tuple(b.std for b in card.bands),
-            heights=card.heights,
-            **card.network.model_dump(),
-        )
-        network = Network(spec)
+        scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
+        names, shape = (card.encoder, card.decoder), card.network.model_dump()
+        classes = len(card.legend.trained)
+        network = Network(NetworkSpec(*names, classes, *scaling, heights=card.heights, **shape))
         outer = {"encoder", "decoder", "head"}  # names of the first models
         state = {
             f"body.{name}" if name.split(".")[0] in outer else name: tensor
@@ -191,7 +173,9 @@ def _read(path: Path) -> bytes:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            raise ModelError("The model is not a file", code="not-a-file", file=path, fix=_GIVE_MODEL)
+            raise ModelError(
+                "The model is not a file", code="not-a-file", file=path, fix=_GIVE_MODEL
+            )
         if facts.st_size > MAX_BYTES:
             fault = f"The model file has {facts.st_size} bytes, more than {MAX_BYTES}"
             raise ModelError(fault, code="too-large", file=path, fix=_GIVE_MODEL)
@@ -210,12 +194,8 @@ def _unpack(data: bytes, path: PathLike) -> dict[str, bytes]:
             _check_zip(archive.infolist(), len(data), path)
             return {entry.filename: archive.read(entry) for entry in archive.infolist()}
     except UNPACKING_ERRORS as error:
-        raise ModelError(
-            f"The model file is damaged or not a model ({error})",
-            code="damaged-model",
-            file=path,
-            fix=RETRY,
-        ) from error
+        fault = f"The model file is damaged or not a model ({error})"
+        raise ModelError(fault, code="damaged-model", file=path, fix=RETRY) from error
 
 
 def _check_zip(entries: Sequence[zipfile.ZipInfo], size: int, path: PathLike) -> None:

@@ -97,9 +97,8 @@ class Network(nn.Module):
         self.register_buffer("offset", torch.zeros(1, spec.channels, 1, 1))
         if spec.heights:
             self.gain[:, -1] = HEIGHT_UNIT
-        self.pixel = (
-            _pixel_branch(bands, spec.pixel_width, spec.channels) if spec.pixel_width else None
-        )
+        width = spec.pixel_width
+        self.pixel = _pixel_branch(bands, width, spec.channels) if width else None
         if spec.decoder == CLASSIC:
             self.body: nn.Module = ClassicNetwork(bands, spec.channels)
             self.stride = 1
@@ -160,12 +159,10 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
             **extra,
         )
     except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"The encoder {spec.encoder!r} does not work with the decoder {spec.decoder!r} "
-            f"({_first_line(error)})",
-            code="unknown-encoder",
-            fix="Choose one of `timm.list_models()` that gives feature maps, such as resnet34",
-        ) from error
+        pair = f"The encoder {spec.encoder!r} does not work with the decoder {spec.decoder!r}"
+        fault = f"{pair} ({_first_line(error)})"
+        fix = "Choose one of `timm.list_models()` that gives feature maps, such as resnet34"
+        raise UsageError(fault, code="unknown-encoder", fix=fix) from error
     body = _EncoderDecoder(built.encoder, built.decoder, built.segmentation_head)
     if spec.decoder == "unet":
         built.decoder.blocks = built.decoder.blocks[:-1]
@@ -348,15 +345,10 @@ def _packaged(encoder: str) -> Path | None:
 def _renamed(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
     """Give the tensors the names of timm, which are in the same order of layers."""
     theirs = timm.create_model(encoder, pretrained=False).state_dict()
-    fits = len(theirs) == len(state) and all(
-        a.shape == b.shape for a, b in zip(theirs.values(), state.values(), strict=True)
-    )
-    if not fits:
-        raise ModelError(
-            f"The installed weights are not those of {encoder}",
-            code="weights-mismatch",
-            fix="Use --weights none or another encoder",
-        )
+    if [t.shape for t in theirs.values()] != [t.shape for t in state.values()]:
+        fault = f"The installed weights are not those of {encoder}"
+        fix = "Use --weights none or another encoder"
+        raise ModelError(fault, code="weights-mismatch", fix=fix)
     return dict(zip(theirs, state.values(), strict=True))
 
 
@@ -371,12 +363,9 @@ def _load_file(network: Network, weights: str) -> str:
             "There is no such weights file", code="no-such-file", file=weights, fix="Check the path"
         ) from None
     except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"The weights are not a safetensors file ({_first_line(error)})",
-            code="not-safetensors",
-            file=weights,
-            fix="Convert them with `safetensors.torch.save_file`",
-        ) from error
+        fault = f"The weights are not a safetensors file ({_first_line(error)})"
+        fix = "Convert them with `safetensors.torch.save_file`"
+        raise ModelError(fault, code="not-safetensors", file=weights, fix=fix) from error
     _fill(network, state, weights)
     return Path(weights).name
 
@@ -388,17 +377,12 @@ def _fill(network: Network, state: dict[str, Tensor], origin: str) -> None:
     given = state.get(first)
     if given is not None and given.ndim == 4 and given.shape[1] == 3 != wanted[first].shape[1]:
         state = state | {first: timm.models.adapt_input_conv(wanted[first].shape[1], given)}
-    missing = [
-        name for name in wanted if name not in state or state[name].shape != wanted[name].shape
-    ]
+    missing = [n for n in wanted if n not in state or state[n].shape != wanted[n].shape]
     if missing:
-        raise ModelError(
-            f"{len(missing)} of {len(wanted)} tensors of the encoder are missing or of another "
-            f"shape ({missing[0]})",
-            code="weights-mismatch",
-            file=origin,
-            fix="Give weights of the same encoder, with timm's names",
-        )
+        count = f"{len(missing)} of {len(wanted)} tensors of the encoder"
+        fault = f"{count} are missing or of another shape ({missing[0]})"
+        fix = "Give weights of the same encoder, with timm's names"
+        raise ModelError(fault, code="weights-mismatch", file=origin, fix=fix)
     model.load_state_dict({name: state[name] for name in wanted})
 
 

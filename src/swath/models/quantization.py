@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,35 +45,29 @@ def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> byt
     """
     try:
         import onnx as format_
-        from onnxruntime.quantization import (
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_static,
-        )
+        from onnxruntime import quantization as ort
     except ImportError as error:
-        raise JobError(
-            f"Quantization needs the package {error.name}",
-            code="missing-package",
-            fix='Run `pip install "swath[train]"`',
-        ) from error
+        fault = f"Quantization needs the package {error.name}"
+        fix = 'Run `pip install "swath[train]"`'
+        raise JobError(fault, code="missing-package", fix=fix) from error
+    feeds = ({"raw": patch} for patch in patches)
     logging.getLogger().addFilter(_is_not_advice)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(onnx)
         try:
-            quantize_static(
+            ort.quantize_static(
                 source,
                 target,
-                _CalibrationPatches(patches),
-                quant_format=QuantFormat.QDQ,
+                SimpleNamespace(get_next=lambda: next(feeds, None)),
+                quant_format=ort.QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
                 nodes_to_exclude=_excluded_layers(format_.load_from_string(onnx)),
                 per_channel=True,
                 reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
+                activation_type=ort.QuantType.QUInt8,
+                weight_type=ort.QuantType.QInt8,
+                calibrate_method=ort.CalibrationMethod.MinMax,
                 extra_options={
                     "WeightSymmetric": True,
                     "OpTypesToExcludeOutputQuantization": ["Conv"],
@@ -82,17 +77,6 @@ def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> byt
         finally:
             logging.getLogger().removeFilter(_is_not_advice)
         return target.read_bytes()
-
-
-class _CalibrationPatches:
-    """A reader of calibration data for ONNX Runtime."""
-
-    def __init__(self, patches: Sequence[NDArray[np.float32]]) -> None:
-        self._left: Iterator[NDArray[np.float32]] = iter(patches)
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        patch = next(self._left, None)
-        return None if patch is None else {"raw": patch}
 
 
 def _is_not_advice(record: logging.LogRecord) -> bool:
