@@ -11,7 +11,7 @@ from swath.data.dataset import Dataset
 from swath.errors import JobError, ModelError
 from swath.inference.runtimes import OpenVinoRuntime, RuntimeSetup, bytes_per_pixel, choose_setup
 from swath.models.model import Model
-from swath.models.quantization import FEW
+from swath.models.quantization import MIN_WEIGHTS
 from tests.make import noise, write_raster
 
 
@@ -138,7 +138,8 @@ def test_small_layers_stay_and_only_what_convolutions_take_is_rounded(quantized)
         given_by[name].op_type == "DequantizeLinear" for c in in_8_bits for name in c.input[:2]
     )
     assert all(
-        np.prod(_stored(graph, given_by[c.input[1]].input[0]).dims) >= FEW for c in in_8_bits
+        np.prod(_stored(graph, given_by[c.input[1]].input[0]).dims) >= MIN_WEIGHTS
+        for c in in_8_bits
     )
     rounded = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     assert rounded == {name for c in in_8_bits for name in c.input}

@@ -12,16 +12,19 @@ Sources: Lee et al. 2018, "A simple unified framework for detecting out-of-distr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.data.dataset import Dataset
-from swath.geo.geobox import GeoBox
 from swath.geo.scale import zoom_for
 from swath.geo.tiling import Pixels, Window, iter_blocks
-from swath.inference.tiled import PixelSource, TiledPredictor, predict_window, read_scaled
+from swath.inference.tiled import (
+    ArraySource,
+    PixelSource,
+    TiledPredictor,
+    predict_window,
+    read_scaled,
+)
 from swath.models.card import OodStatistics
 
 PATCH_SIDE = 128
@@ -34,18 +37,6 @@ MIN_IMAGES = 8
 
 SHRINKAGE = 0.1
 """Weight of the diagonal in the covariance, for few images."""
-
-
-@dataclass(frozen=True)
-class _PatchSource:
-    """A patch as a source of pixels of its own."""
-
-    grid: GeoBox
-    pixels: Pixels
-
-    def read(self, window: Window) -> Pixels:
-        rows, cols = window.slices
-        return Pixels(self.pixels.values[:, rows, cols], self.pixels.valid[rows, cols])
 
 
 def fit_ood(dataset: Dataset, predictor: TiledPredictor) -> OodStatistics | None:
@@ -159,9 +150,8 @@ def _describe_patches(
 
 def _class_scores(pixels: Pixels, predictor: TiledPredictor) -> NDArray[np.float32]:
     """Return the class scores of a patch, zero where no pixel is valid."""
-    patch = _PatchSource(GeoBox(*pixels.valid.shape), pixels)
     scores = np.zeros((predictor.output.classes or 1, *pixels.valid.shape), np.float32)
-    for tile in predict_window(patch, predictor):
+    for tile in predict_window(ArraySource(pixels), predictor):
         if tile.scores is not None:
             rows, cols = tile.window.slices
             scores[:, rows, cols] = tile.output.class_scores(tile.scores)

@@ -40,7 +40,9 @@ class OutputSpec:
     @property
     def channels(self) -> int | None:
         """Number of channels; None for any."""
-        return None if self.classes is None else self.classes + self.heights
+        if self.classes is None:
+            return None
+        return self.classes + (1 if self.heights else 0)
 
     def class_scores(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores (classes, rows, columns)."""

@@ -41,6 +41,23 @@ class PixelSource(Protocol):
 
 
 @dataclass(frozen=True)
+class ArraySource:
+    """Pixels in memory as a source, on a grid without CRS."""
+
+    pixels: Pixels
+
+    @property
+    def grid(self) -> GeoBox:
+        """Its grid."""
+        return GeoBox(*self.pixels.valid.shape)
+
+    def read(self, window: Window) -> Pixels:
+        """Return a part of the pixels."""
+        rows, cols = window.slices
+        return Pixels(self.pixels.values[:, rows, cols], self.pixels.valid[rows, cols])
+
+
+@dataclass(frozen=True)
 class TiledPredictor:
     """A running network, and how images are cut into tiles for it.
 

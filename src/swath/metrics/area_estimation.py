@@ -104,7 +104,7 @@ def allocate_sample(
     """
     present = available > 0
     shares = np.where(present, 0.5 / present.sum() + 0.5 * weights / weights.sum(), 0)
-    wanted = np.maximum(shares * n, 2 * present)
+    wanted = np.maximum(shares * n, np.where(present, 2, 0))
     whole: NDArray[np.int64] = np.minimum(np.floor(wanted).astype(np.int64), available)
     for i in np.argsort(-(wanted - np.floor(wanted)), kind="stable"):
         if whole.sum() < n and present[i]:

@@ -170,7 +170,6 @@ class Card(_CardModel):
 
     @model_validator(mode="after")
     def _fits_itself(self) -> Card:
-        """Refuse a card that contradicts itself."""
         classes, bands = len(self.legend.trained), len(self.bands)
         codes = Counter(c.map_code for c in self.legend.trained)
         for c in self.legend.trained:
@@ -198,12 +197,13 @@ class Card(_CardModel):
     @property
     def channels(self) -> int:
         """Channels of the output: class scores, and the height if it has one."""
-        return len(self.legend.trained) + self.heights
+        return len(self.legend.trained) + (1 if self.heights else 0)
 
     @property
     def image_bands(self) -> list[str]:
         """Names of the bands that an image has."""
-        return [band.name for band in self.bands[: len(self.bands) - self.latitude]]
+        names = [band.name for band in self.bands]
+        return names[:-1] if self.latitude else names
 
     @property
     def side(self) -> int | None:
@@ -236,14 +236,12 @@ class Card(_CardModel):
         )
         if self.latitude:
             description += " The last band is each pixel's absolute latitude in degrees."
-        tasks = [mlm.TaskType.SEMANTIC_SEGMENTATION]
+        tasks, float32 = [mlm.TaskType.SEMANTIC_SEGMENTATION], DataType.FLOAT32
         pixels = mlm.ModelInput.create(
             name="raw pixel values",
             bands=[mlm.ModelBand.create(b.name) for b in self.bands],
             input=mlm.InputStructure.create(
-                [-1, len(self.bands), -1, -1],
-                ["batch", "bands", "height", "width"],
-                DataType.FLOAT32,
+                [-1, len(self.bands), -1, -1], ["batch", "bands", "height", "width"], float32
             ),
             description=description,
         )
@@ -251,9 +249,7 @@ class Card(_CardModel):
             name="class scores",
             tasks=tasks,
             result=mlm.ResultStructure.create(
-                [-1, self.channels, -1, -1],
-                ["batch", "classes", "height", "width"],
-                DataType.FLOAT32,
+                [-1, self.channels, -1, -1], ["batch", "classes", "height", "width"], float32
             ),
             classes=[
                 Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:])

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import DataError, ModelError, UsageError
-from swath.geo.geobox import GeoBox
 from swath.geo.scale import zoom_for
-from swath.geo.tiling import Pixels, Window
+from swath.geo.tiling import Pixels
 from swath.inference.output import OutputSpec
 from swath.inference.runtimes import Runtime, RuntimeSetup, TorchRuntime, choose_setup, open_runtime
-from swath.inference.tiled import ScalableNetwork, TiledPredictor, classify
+from swath.inference.tiled import ArraySource, ScalableNetwork, TiledPredictor, classify
 from swath.inference.tta import views_of
 from swath.models.model_file import ModelFile
 from swath.types import Gsd, PathLike, Tta
@@ -197,24 +196,13 @@ class Model(ModelFile):
             fault = f"The array is of type {values.dtype} and shape {values.shape}"
             fix = "Give real numbers, at least one pixel"
             raise DataError(fault, code="array-type", fix=fix)
-        out = np.full(values.shape[1:], legend.nodata, legend.dtype)
-        for window, indices in classify(_ArraySource(values), self.predictor.for_gsd(gsd)):
+        valid = np.logical_not(np.ma.getmaskarray(values).any(axis=0))
+        values = np.ma.getdata(values)
+        if values.dtype.kind == "f":
+            for band in values:
+                valid &= np.isfinite(band)
+        source = ArraySource(Pixels(values, valid))
+        out = np.full(valid.shape, legend.nodata, legend.dtype)
+        for window, indices in classify(source, self.predictor.for_gsd(gsd)):
             out[window.slices] = legend.decode(indices)
         return out
-
-
-class _ArraySource:
-    """An array (bands, rows, columns), masked or not, as a source of pixels."""
-
-    def __init__(self, values: NDArray[Any]) -> None:
-        self.grid = GeoBox(values.shape[1], values.shape[2])
-        self._values = np.ma.getdata(values)
-        self._masked = np.ma.getmaskarray(values)
-
-    def read(self, window: Window) -> Pixels:
-        rows, cols = window.slices
-        values = self._values[:, rows, cols]
-        valid = np.logical_not(self._masked[:, rows, cols].any(axis=0))
-        if values.dtype.kind == "f":
-            valid = valid & np.isfinite(values).all(axis=0)
-        return Pixels(values, valid)

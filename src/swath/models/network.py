@@ -65,7 +65,7 @@ class NetworkSpec:
     @property
     def channels(self) -> int:
         """Channels of the output."""
-        return self.classes + self.heights
+        return self.classes + (1 if self.heights else 0)
 
 
 class Network(nn.Module):
@@ -136,8 +136,6 @@ class Network(nn.Module):
 
 
 class _EncoderDecoder(nn.Module):
-    """A decoder over a pretrained encoder."""
-
     def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
