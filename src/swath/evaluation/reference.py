@@ -123,20 +123,19 @@ class DatasetReference:
 def _areas_of(mapped: MapFile, dataset: Dataset, areas: list[Sample]) -> list[Sample]:
     """Return the areas that a map may show: all by CRS, else those of one image, by its name."""
     images = {area.image for area in areas}
-    if mapped.grid.crs is not None and all(dataset.images[i].grid.crs is not None for i in images):
-        return areas
+    has_crs = all(grid.crs is not None for grid in (dataset.images[i].grid for i in images))
     matches = [_name_match(mapped.path, image.name) for image in dataset.images]
     best = [i for i, length in enumerate(matches) if length and length == max(matches)]
-    if not best and len(images) == 1:
+    if (has_crs and mapped.grid.crs is not None) or (not best and len(images) == 1):
         return areas
-    if len(best) == 1 and best[0] in images:
-        return [area for area in areas if area.image == best[0]]
-    if len(best) > 1:
-        code, fault = "map-ambiguous", "several images have its name"
-    elif best:
-        code, fault = "map-other-split", "the image of its name is in another split"
-    else:
-        code, fault = "map-unmatched", "no image has its name"
+    found = [area for area in areas if best == [area.image]]
+    if found:
+        return found
+    code, fault = (
+        ("map-unmatched", "no image has its name"),
+        ("map-other-split", "the image of its name is in another split"),
+        ("map-ambiguous", "several images have its name"),
+    )[min(len(best), 2)]
     raise DataError(
         f"The map has no CRS to find its image among {len(images)} of the split, and {fault}",
         code=code,
