@@ -79,7 +79,7 @@ from swath.commands.demo import fetch, make_dataset, make_source, yardstick
 from swath.commands.train import has_bf16
 from swath.data.dataset import Dataset, Sample
 from swath.data.folds import resplit
-from swath.evaluation.scoring import score
+from swath.evaluation.scoring import score_samples
 from swath.io.atomic import atomic_file
 from swath.io.raster import gdal_env
 from swath.metrics.confusion import Scores
@@ -346,7 +346,10 @@ class Benchmark:
                 )
         model = Model(path, tta=trial.tta)
         taught = model.card.training
-        matrices = {sample.name: matrix for sample, matrix in score(dataset, samples, model.engine)}
+        matrices = {
+            sample.name: matrix
+            for sample, matrix in score_samples(dataset, samples, model.predictor)
+        }
         return matrices, {
             "steps": taught.steps,
             "seconds": round(taught.seconds),

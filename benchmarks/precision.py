@@ -24,7 +24,7 @@ from torch import nn
 from swath.data.dataset import Dataset
 from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import summarize
-from swath.evaluation.scoring import ModelPredictor, count
+from swath.evaluation.scoring import ModelPredictor, score_area
 from swath.inference.runtimes import Runtime, TorchRuntime, choose_setup
 from swath.models.model import Model
 
@@ -70,10 +70,10 @@ def scored(
     """Return mIoU with a runtime, print it with the share of labels unlike those of `base`, and return the labels."""
     engine = replace(model.open(choose_setup(precision="float32")), runtime=runtime)
     mapper, maps, judged = ModelPredictor(engine, 1.0), [], []
-    for place in truth.places:
-        mapped = mapper.look(truth, place)
+    for place in truth.areas:
+        mapped = mapper.predict(truth, place)
         maps.append(mapped.classes)
-        judged.append(count(truth, place, mapped))
+        judged.append(score_area(truth, place, mapped))
     miou = summarize(truth.legend, "", judged).miou
     changed = sum(int((a != b).sum()) for a, b in zip(maps, base or maps, strict=True)) / sum(
         m.size for m in maps

@@ -42,7 +42,7 @@ from trials import (
 
 import swath
 from swath.data.dataset import Dataset
-from swath.evaluation.scoring import score
+from swath.evaluation.scoring import score_samples
 from swath.metrics.confusion import Scores
 from swath.models.model import Model
 
@@ -116,10 +116,10 @@ def result(dataset: Path, work: Path, one: tuple[str, int]) -> dict[str, Any]:
     model = model_of(row, seed, work)
     started = time.strftime("%Y-%m-%d")
     taught = swath.train(dataset, model, seed=seed, resume=True, **options)
-    data, engine = Dataset(dataset), Model(model).engine
+    data, engine = Dataset(dataset), Model(model).predictor
     confusion = {
         split: np.sum(
-            [matrix for _, matrix in score(data, data.manifest.of(split), engine)], axis=0
+            [matrix for _, matrix in score_samples(data, data.manifest.of(split), engine)], axis=0
         )
         for split in ("test", "train")
     }

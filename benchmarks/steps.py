@@ -38,7 +38,7 @@ from trials import Ledger, dubai, processor
 import swath
 from swath.commands import train as module
 from swath.data.dataset import Dataset
-from swath.evaluation.scoring import score
+from swath.evaluation.scoring import score_samples
 from swath.inference.memory import freed_memory_kept
 from swath.inference.runtimes import cores
 from swath.metrics.confusion import Scores
@@ -175,7 +175,7 @@ def run(dataset: Path, work: Path, steps: int) -> None:
                 _: Any, opened: Dataset, taught: TrainedNetwork, into: list[float] = scored
             ) -> Any:
                 """Score in place of packing."""
-                matrices = score(
+                matrices = score_samples(
                     opened, opened.manifest.of("val"), engine_of(taught.network, opened)
                 )
                 into.append(

@@ -1,4 +1,4 @@
-"""Model files from a stranger: a small honest one, ways to spoil it, and a process of its own that opens spoilt ones.
+"""Model files from a stranger: a small one, ways to damage it, and a process that opens them.
 
 `python -m tests.hostile MODEL FIRST LAST` tries the spoilt files of these seeds, and prints a line
 before and after each.
@@ -20,7 +20,8 @@ import numpy.testing  # else it begins while it is watched, and starts a process
 from swath.errors import SwathError
 from swath.legend import legend_of_codes
 from swath.models.card import Card, CardBand, NetworkShape, Training
-from swath.models.model import CARD, NETWORK, WEIGHTS, Model, pack_model_file
+from swath.models.model import Model
+from swath.models.model_file import CARD, NETWORK, WEIGHTS, pack_model_file
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (3, 40, 50)).astype(np.uint8)
 
@@ -59,7 +60,7 @@ VALUES = (
 
 
 def small_model(path, codes=(1, 2, 3), bands=("red", "green", "blue"), seed=0):
-    """Write an honest model file of some 0.7 MB: three bands, three classes, a network of random weights."""
+    """Write a model file of some 0.7 MB: three bands, three classes, random weights."""
     import torch
     from safetensors.torch import save
 
@@ -125,7 +126,7 @@ def zipped(files, **more):
 
 
 def vouched(files, change=lambda card: None, **replaced):
-    """Return a zip whose card vouches for its files, after `change` and with some files replaced (`model_onnx=...`)."""
+    """Return a zip with the right digests, after `change` and with `model_onnx=...` replaced."""
     files = {name: replaced.get(name.replace(".", "_"), data) for name, data in files.items()}
     item = json.loads(files[CARD])
     card = item["properties"]["swath:card"]
@@ -150,7 +151,7 @@ def spoil(files, dice):
 
 
 def _bitten(data, dice):
-    """Change, insert, delete, repeat or cut off some bytes; the first and last kilobyte, where heads are, more often."""
+    """Change, insert, delete, repeat or cut off some bytes, more often in headers."""
     data = bytearray(data)
     for _ in range(dice.choice((1, 1, 2, 8, 64))):
         at = dice.choice(

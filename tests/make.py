@@ -19,7 +19,7 @@ from swath.geo.geobox import GeoBox
 from swath.io.raster import gdal_env
 from swath.legend import LandClass, Legend
 from swath.models.card import Card, CardBand, NetworkShape, Training
-from swath.models.model import pack_model_file
+from swath.models.model_file import pack_model_file
 
 UTM = "EPSG:32632"
 """CRS of most small rasters here."""

@@ -287,7 +287,7 @@ def test_masks_of_each_class_follow_their_thresholds(apart, tmp_path):
     raw = np.where(
         pixels == 0, np.reshape([b.fill for b in model.card.bands], (3, 1, 1)), pixels
     ).astype(np.float32)
-    shares = 1 / (1 + np.exp(-model.engine.runtime(raw[None])[0]))
+    shares = 1 / (1 + np.exp(-model.predictor.runtime(raw[None])[0]))
     margin = np.abs(shares - np.reshape(model.card.thresholds, (3, 1, 1)))[:, 10:] > 1e-4
     assert (masks[:, :10] == 255).all() and margin.mean() > 0.9
     expected = shares >= np.reshape(model.card.thresholds, (3, 1, 1))

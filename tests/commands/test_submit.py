@@ -96,7 +96,7 @@ def test_evaluate_scores_by_the_contests_definitions(trained):
     for sample in dataset.manifest.of("test"):
         image = dataset.images[sample.image]
         values = image.read(image.grid.window).values.astype(np.float32)[None]
-        heights = model.engine.runtime(values)[0, 5]
+        heights = model.predictor.runtime(values)[0, 5]
         mapped = model.predict(values[0])
         truth = np.array([*LAS, *[0] * 250, 65])[image.read_labels(sample.window)]
         tiles.append((truth, mapped, image.read_heights(sample.window), heights))
@@ -155,9 +155,9 @@ def test_a_map_of_the_only_image_needs_no_name(stripes, tmp_path):
 def test_heights_that_follow_the_class_are_learnt(trained):
     model, dataset = Model(trained[0]), Dataset(trained[1])
     image = dataset.images[0]
-    heights = model.engine.runtime(image.read(image.grid.window).values.astype(np.float32)[None])[
-        0, -1
-    ]
+    heights = model.predictor.runtime(
+        image.read(image.grid.window).values.astype(np.float32)[None]
+    )[0, -1]
     truth = image.read_heights(image.grid.window)
     known = ~np.isnan(truth)
     assert np.corrcoef(heights[known], truth[known])[0, 1] > 0.3
@@ -207,7 +207,7 @@ def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
         and all(0 < t < 1 for t in card.thresholds)
     )
     assert Model(trained[0]).card.thresholds is None
-    dataset, engine = Dataset(folder / "d"), Model(folder / "p.swath").engine
+    dataset, engine = Dataset(folder / "d"), Model(folder / "p.swath").predictor
     image = dataset.images[2]
     scores = engine.runtime(image.read(image.grid.window).values.astype(np.float32)[None])[
         0
@@ -239,7 +239,7 @@ def test_a_folder_becomes_the_contests_zip(folder, trained, tmp_path):
             assert (codes.dtype, heights.dtype, codes.shape) == (np.uint8, np.float32, (192, 192))
             np.testing.assert_array_equal(codes, model.predict(image))
             np.testing.assert_array_equal(
-                heights, model.engine.runtime(image.astype(np.float32)[None])[0, 5]
+                heights, model.predictor.runtime(image.astype(np.float32)[None])[0, 5]
             )
             with Image.open(io.BytesIO(archive.read(f"JAX_00{number}_001_CLS.tif"))) as seen:
                 np.testing.assert_array_equal(np.asarray(seen), codes)

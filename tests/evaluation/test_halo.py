@@ -5,16 +5,18 @@ from scipy.ndimage import uniform_filter
 import swath
 from swath.data.dataset import Dataset
 from swath.evaluation.halo import (
-    TOLERATED,
-    UNMEASURED,
+    DEFAULT_HALO,
+    MAX_SEAM,
+    MIN_STRIP,
     changes_by_distance,
     find_context,
     measure_halo,
-    share,
+    seam_share,
 )
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels
-from swath.inference.tiled import Engine, classify
+from swath.inference.output import OutputSpec
+from swath.inference.tiled import TiledPredictor, classify
 from tests.make import noise, write_png, write_raster
 
 
@@ -34,8 +36,8 @@ def overall(raw):
     return np.concatenate([raw[:, :1] - mean, mean - raw[:, :1]], axis=1)
 
 
-def engine(runtime):
-    return Engine(runtime, [100.0, 100.0, 100.0], 32, 0, classes=2)
+def predictor(runtime):
+    return TiledPredictor(runtime, OutputSpec(2), [100.0, 100.0, 100.0], 32, 0)
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +56,16 @@ def large(tmp_path_factory):
 
 def test_labels_differ_as_far_as_the_network_looks_and_no_further():
     rates = changes_by_distance(
-        engine(blur(81)), [noise(3, 512, 256, low=0, high=200).astype(np.float32)]
+        predictor(blur(81)), [noise(3, 512, 256, low=0, high=200).astype(np.float32)]
     )
     assert rates[:20].min() > 0.02 and (rates[40:] == 0).all() and len(rates) == 256
-    assert share(rates, 0, 1024) == pytest.approx(4 * rates.sum() / 1024)
+    assert seam_share(rates, 0, 1024) == pytest.approx(4 * rates.sum() / 1024)
 
 
 @pytest.mark.parametrize("side", [21, 81, 161])
 def test_the_measured_halo_keeps_what_it_promises(large, side):
-    found = measure_halo(engine(blur(side)), large)
-    assert found.context == "local" and found.halo % 32 == 0 and found.seam <= TOLERATED
+    found = measure_halo(predictor(blur(side)), large)
+    assert found.context == "local" and found.halo % 32 == 0 and found.seam <= MAX_SEAM
     assert found.halo <= -(-(side // 2) // 32) * 32
 
     class Image:
@@ -78,19 +80,21 @@ def test_the_measured_halo_keeps_what_it_promises(large, side):
 
     image = Image()
     whole = blur(side)(image.values[None].astype(np.float32))[0].argmax(0)
-    chosen = Engine(blur(side), [0.0] * 3, 32, found.halo)
+    chosen = TiledPredictor(blur(side), OutputSpec(), [0.0] * 3, 32, found.halo)
     wrong = sum(
         (labels != whole[window.slices]).sum() for window, labels in classify(image, chosen)
     )
-    assert wrong / whole.size <= 2 * TOLERATED
+    assert wrong / whole.size <= 2 * MAX_SEAM
 
 
 def test_without_a_large_image_it_is_said(stripes, caplog):
-    found = measure_halo(engine(blur(21)), Dataset(stripes))
-    assert (found.halo, found.seam) == (UNMEASURED, None) and "No image has" in caplog.text
+    found = measure_halo(predictor(blur(21)), Dataset(stripes))
+    assert (found.halo, found.seam) == (DEFAULT_HALO, None) and [
+        r.args for r in caplog.records
+    ] == [(*MIN_STRIP, DEFAULT_HALO)]
 
 
 def test_what_looks_at_everything_is_found_out(large):
-    assert find_context(engine(overall), 3) == "global"
-    assert find_context(engine(blur(161)), 3) == "local"
-    assert measure_halo(engine(overall), large).context == "global"
+    assert find_context(predictor(overall), 3) == "global"
+    assert find_context(predictor(blur(161)), 3) == "local"
+    assert measure_halo(predictor(overall), large).context == "global"

@@ -9,24 +9,25 @@ from swath.errors import ModelError
 from swath.evaluation.ood import describe_image, fit_ood, ood_distance
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels
-from swath.inference.tiled import Engine
+from swath.inference.output import OutputSpec
+from swath.inference.tiled import TiledPredictor
 from tests.make import noise, write_png, write_raster
 
 SIDE = 256
 
 
 class Scores:
-    """A network that scores the first band high where it is bright, and the second where it is not."""
+    """A network of two classes: first band bright, and first band dark."""
 
     def __call__(self, raw):
         return np.stack([raw[:, 0] / 50, 3 - raw[:, 0] / 50], axis=1).astype(np.float32)
 
 
-ENGINE = Engine(Scores(), [80.0, 120.0, 60.0], 32, 0, 2)
+PREDICTOR = TiledPredictor(Scores(), OutputSpec(2), [80.0, 120.0, 60.0], 32, 0)
 
 
 def city(seed, tones=(80, 120, 60), patch=16, dtype=np.uint8):
-    """Return an image (3, rows, columns) of patches whose bands go together as in vegetation: green is brightest."""
+    """Return an image (3, rows, columns) of patches with correlated bands, green the brightest."""
     rng = np.random.default_rng(seed)
     lot = np.kron(rng.uniform(0.7, 1.3, (SIDE // patch, SIDE // patch)), np.ones((patch, patch)))
     light = rng.uniform(0.9, 1.1)
@@ -55,12 +56,12 @@ def known(tmp_path_factory):
             noise(SIDE, SIDE, seed=k, low=1, high=3),
         )
     swath.prepare(root / "s", root / "d", test="none", val="none")
-    return fit_ood(Dataset(root / "d"), ENGINE)
+    return fit_ood(Dataset(root / "d"), PREDICTOR)
 
 
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_more_of_the_same_city_is_familiar(known, seed):
-    far, _ = ood_distance(Image(city(seed)), ENGINE, known)
+    far, _ = ood_distance(Image(city(seed)), PREDICTOR, known)
     assert far <= known.threshold
 
 
@@ -84,7 +85,7 @@ def test_more_of_the_same_city_is_familiar(known, seed):
     ],
 )
 def test_what_is_unlike_the_training_data_is_told(known, strange):
-    far, _ = ood_distance(Image(strange), ENGINE, known)
+    far, _ = ood_distance(Image(strange), PREDICTOR, known)
     assert far > 1.5 * known.threshold
 
 
@@ -93,8 +94,8 @@ def test_nodata_does_not_count(known):
     valid = np.ones((SIDE, SIDE), bool)
     valid[:, :100] = False
     spoilt = np.where(valid, image, 255).astype(np.uint8)
-    assert ood_distance(Image(spoilt, valid), ENGINE, known)[0] <= known.threshold
-    assert ood_distance(Image(spoilt, ~np.ones_like(valid)), ENGINE, known)[0] == float("inf")
+    assert ood_distance(Image(spoilt, valid), PREDICTOR, known)[0] <= known.threshold
+    assert ood_distance(Image(spoilt, ~np.ones_like(valid)), PREDICTOR, known)[0] == float("inf")
 
 
 def test_data_that_are_mostly_nodata_are_not_described(tmp_path):
@@ -106,7 +107,7 @@ def test_data_that_are_mostly_nodata_are_not_described(tmp_path):
             tmp_path / "s" / f"g{k}" / "masks" / "x.png", noise(SIDE, SIDE, seed=k, low=1, high=3)
         )
     swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none")
-    assert fit_ood(Dataset(tmp_path / "d"), ENGINE) is None
+    assert fit_ood(Dataset(tmp_path / "d"), PREDICTOR) is None
 
 
 def test_description_of_a_patch_by_hand():

@@ -25,13 +25,15 @@ from swath.evaluation.ood import _describe_patches
 from swath.geo.geobox import GeoBox
 from swath.geo.scale import LARGEST, NEAR, SMALLEST, TOLERATED, out_of_reach, zoom_for
 from swath.geo.tiling import fit_tiling, square_tiling
-from swath.inference.tiled import Engine, predict_tiles, predict_window
+from swath.inference.output import OutputSpec
+from swath.inference.tiled import ScalableNetwork, TiledPredictor, predict_tiles, predict_window
 from swath.inference.tta import VIEWS, Views, resample
 from swath.legend import IGNORE
 from swath.mapping.inputs import ImageInput
 from swath.mapping.plan import PredictionRequest, make_plan
 from swath.mapping.tile_store import TileStore
-from swath.models.model import Model, pack_model_file
+from swath.models.model import Model
+from swath.models.model_file import pack_model_file
 from swath.options import EvaluateOptions
 from swath.training.export import engine_of
 from swath.training.patches import Patches
@@ -118,7 +120,9 @@ def test_tiles_and_the_whole_image_say_the_same_at_any_scale(kind: str, zoom: st
     valid[side // 2 : side // 2 + 9, side // 3 :] = False
     source = Array(pixels(1, side + 7, side), valid)
     stride, halo = views.stride(8), views.halo(24, 8)
-    engine = Engine(views.runtime(lambda _: coarse, 3), [0.0], stride, halo, 3, views=views)
+    output = OutputSpec(3)
+    runtime = views.runtime(lambda _: coarse, output)
+    engine = TiledPredictor(runtime, output, [0.0], stride, halo, views=views)
     most = max((stride + 2 * halo) ** 2, valid.size // 3)
     one, many = (
         fit_tiling(*valid.shape, most=most, halo=halo, stride=stride) for most in (10**7, most)
@@ -155,7 +159,7 @@ def test_windows_are_whole_in_pixels_of_image_and_network(
 
 
 def test_what_is_read_at_one_time_keeps_the_network_as_busy() -> None:
-    assert [Views((Fraction(z),)).area(2**20) for z in ("1", "2", "1/2", "1/8")] == [
+    assert [Views((Fraction(z),)).read_pixels(2**20) for z in ("1", "2", "1/2", "1/8")] == [
         2**20,
         2**18,
         2**22,
@@ -170,24 +174,11 @@ def test_an_engine_shows_sources_at_the_scale_it_knows(zoom: str) -> None:
     """The network says the mean of what it is shown; shown at another scale, it says what it would of the scaled image."""
     scale = Fraction(zoom)
 
-    def at_scale(zoom: Fraction) -> Engine:
-        views = Views((zoom,))
-        return Engine(
-            views.runtime(lambda _: coarse, 3),
-            [0.0],
-            views.stride(8),
-            views.halo(24, 8),
-            3,
-            views=views,
-            gsd=10.0,
-            rescaled=at_scale,
-        )
-
     source = Array(pixels(1, 192, 192))
     source.grid = GeoBox(
         192, 192, tuple(at(10 * scale))[:6], rasterio.CRS.from_string(UTM).to_wkt()
     )
-    engine = at_scale(ONE)
+    engine = ScalableNetwork(lambda _: coarse, OutputSpec(3), [0.0], 8, 24, gsd=10.0).at_zoom(ONE)
     (answer,) = predict_window(source, engine)
     seen = resample(source.values[None], scale)
     expected = resample(softmaxed(coarse(seen)), 1 / scale)[0]
@@ -528,7 +519,7 @@ def test_likeness_is_judged_at_the_scale_that_is_known(by_hand: Path) -> None:
     """An image of twice as many pixels is described as the ground that it shows, where its resolution is known."""
     ground = np.kron(noise(3, 32, 32), np.ones((1, 8, 8))).astype(np.float32)
     fine = np.kron(ground, np.ones((1, 2, 2), np.float32))
-    engine, rows = Model(by_hand).engine, {}
+    engine, rows = Model(by_hand).predictor, {}
     for name, values, meters in (("coarse", ground, 10), ("known", fine, 5), ("unknown", fine, 10)):
         source = Array(values)
         source.grid = replace(
@@ -583,4 +574,4 @@ def test_a_network_is_judged_and_packed_at_the_scale_it_learns(
     assert made.validation_miou is not None
     model = Model(tmp_path / "m.swath")
     assert model.card.gsd == pytest.approx(10, rel=0.01)
-    assert model.card.familiarity is not None and model.card.calibration is not None
+    assert model.card.ood is not None and model.card.calibration is not None

@@ -1,4 +1,4 @@
-"""Peak memory does not depend on the size of the image; and freed memory stays while a network is taught."""
+"""Peak memory does not depend on the size of the image; freed memory is kept in training."""
 
 import json
 import os
@@ -44,9 +44,11 @@ def repeated(path, image, times):
     bands = ""
     for band in (1, 2, 3):
         sources = "".join(
-            f'<SimpleSource><SourceFilename relativeToVRT="0">{image}</SourceFilename><SourceBand>{band}</SourceBand>'
+            f'<SimpleSource><SourceFilename relativeToVRT="0">{image}</SourceFilename>'
+            f"<SourceBand>{band}</SourceBand>"
             f'<SrcRect xOff="0" yOff="0" xSize="{side}" ySize="{side}"/>'
-            f'<DstRect xOff="{col * side}" yOff="{row * side}" xSize="{side}" ySize="{side}"/></SimpleSource>'
+            f'<DstRect xOff="{col * side}" yOff="{row * side}" xSize="{side}" ySize="{side}"/>'
+            "</SimpleSource>"
             for row in range(times)
             for col in range(times)
         )
@@ -54,7 +56,8 @@ def repeated(path, image, times):
     size = f'rasterXSize="{times * side}" rasterYSize="{times * side}"'
     place = "500000, 10, 0, 5600000, 0, -10"
     path.write_text(
-        f"<VRTDataset {size}><SRS>{UTM}</SRS><GeoTransform>{place}</GeoTransform>{bands}</VRTDataset>"
+        f"<VRTDataset {size}><SRS>{UTM}</SRS><GeoTransform>{place}</GeoTransform>{bands}"
+        "</VRTDataset>"
     )
     return path
 
@@ -72,7 +75,7 @@ def photographs(folder, side=4096):
 def test_peak_memory_is_below_two_gigabytes_and_equal_for_any_size(
     tiny_model, shared_data, tmp_path, precision, times
 ):
-    """In bf16 an image of 4096 or 8192 pixels a side is cut into few tiles, which fit it with less than the budget."""
+    """In bf16 an image of 4096 or 8192 pixels a side is cut into few tiles below the budget."""
     small = write_raster(
         tmp_path / "i.tif",
         photographs(shared_data),
@@ -114,7 +117,8 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 def resident():
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+    lines = open("/proc/self/status")
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 usual = faults()
 with freed_memory_kept():

@@ -25,13 +25,16 @@ from swath.data.layouts.dfc2019 import KINDS
 from swath.errors import JobError, ModelError, UsageError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Tiling, fit_tiling, square_tiling
-from swath.inference.tiled import Engine, predict_tiles
+from swath.inference.output import OutputSpec
+from swath.inference.tiled import TiledPredictor, predict_tiles
 from swath.inference.tta import VIEWS, MergedRuntime, resample, views_of
 from swath.legend import LandClass, Legend
 from swath.mapping.inputs import ImageInput
 from swath.mapping.plan import PredictionRequest, make_plan
 from swath.mapping.tile_store import TileStore
-from swath.models.model import Model, pack_model_file
+from swath.models.model import Model
+from swath.models.model_file import pack_model_file
+from tests.errors import fails
 from tests.geo.test_tiling import check_tiling
 from tests.make import NORTH_UP, UTM, noise, write_model, write_raster
 
@@ -54,7 +57,7 @@ class Array:
 
 
 def slanted(raw):
-    """A network that looks to one side: three classes and a height, by smoothing and by differences along rows and columns."""
+    """A network without symmetry: three classes and a height, by smoothing and differences."""
     plane = raw[0, 0].astype(np.float64)
     smooth = uniform_filter(plane, 5, mode="constant")
     right = correlate(plane, np.array([[0, -1, 1]]), mode="nearest")
@@ -91,8 +94,10 @@ def scaled(image, shape):
     ).numpy()
 
 
-def merged(views, network, classes=3, temperature=1.0, apart=False):
-    return MergedRuntime(views, lambda zoom: network, classes, temperature, apart)
+def merged(views, network, classes=3, temperature=1.0, multilabel=False):
+    return MergedRuntime(
+        views, lambda zoom: network, OutputSpec(classes, temperature, multilabel=multilabel)
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +127,7 @@ def test_a_network_that_turns_with_the_image_says_the_same_of_all_its_flips():
         return np.stack([smooth, raw[0, 0], -smooth, 5 + smooth])[None]
 
     raw = pixels(1, 1, 64, 96)
-    engines = [Engine(upright, [0.0], 32, 0, 3, 1.7, heights=True)]
+    engines = [TiledPredictor(upright, OutputSpec(3, 1.7, heights=True), [0.0], 32, 0)]
     engines.append(dataclasses.replace(engines[0], runtime=merged(FLIPS, upright, temperature=1.7)))
     plain, flipped = (
         next(predict_tiles(Array(raw[0]), e, e.tiling(GeoBox(64, 96)))) for e in engines
@@ -145,26 +150,26 @@ def test_flips_are_averaged_as_probabilities_and_meters(temperature):
     assert np.abs(share - softmax(views[0][:, :3] / temperature, axis=1)).max() > 0.1
 
 
-def test_masks_apart_are_averaged_each_for_itself_and_stay_log_odds():
+def test_masks_multilabel_are_averaged_each_for_itself_and_stay_log_odds():
     raw = pixels(1, 1, 32, 64) * 4
     share = np.mean(
         [expit(turned(slanted, raw, axes)[:, :3].astype(np.float64)) for axes in EVERY_WAY], axis=0
     )
-    odds = merged(FLIPS, slanted, temperature=3.0, apart=True)(raw)[:, :3]
+    odds = merged(FLIPS, slanted, temperature=3.0, multilabel=True)(raw)[:, :3]
     np.testing.assert_allclose(expit(odds), share, rtol=1e-4, atol=1e-6)
     assert np.isfinite(odds).all() and np.abs(share.sum(axis=1) - 1).max() > 0.5
-    low = merged(FLIPS, lambda raw: np.full((1, 3, *raw.shape[2:]), -40, np.float32), apart=True)(
-        raw
-    )[:, :3]
+    low = merged(
+        FLIPS, lambda raw: np.full((1, 3, *raw.shape[2:]), -40, np.float32), multilabel=True
+    )(raw)[:, :3]
     np.testing.assert_allclose(
         low, -40, rtol=1e-5
     )  # far outside all masks the order of classes is kept
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_scales_are_averaged_where_pixels_lie(apart):
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_scales_are_averaged_where_pixels_lie(multilabel):
     raw = pixels(1, 1, 128, 256)
-    to_share = expit if apart else lambda scores: softmax(scores / 1.3, axis=1)
+    to_share = expit if multilabel else lambda scores: softmax(scores / 1.3, axis=1)
     share, meters = np.zeros((1, 3, 128, 256)), np.zeros((1, 1, 128, 256))
     for zoom in ZOOMS:
         small = scaled(raw, (int(128 * zoom), int(256 * zoom)))
@@ -172,8 +177,8 @@ def test_scales_are_averaged_where_pixels_lie(apart):
             scores = turned(slanted, small, axes)
             share += scaled(to_share(scores[:, :3]), (128, 256)) / 12
             meters += scaled(scores[:, 3:], (128, 256)) / 12
-    found = merged(FULL, slanted, temperature=1.3, apart=apart)(raw)
-    np.testing.assert_allclose(to_share(found[:, :3]), share, atol=2e-4 if apart else 5e-5)
+    found = merged(FULL, slanted, temperature=1.3, multilabel=multilabel)(raw)
+    np.testing.assert_allclose(to_share(found[:, :3]), share, atol=2e-4 if multilabel else 5e-5)
     np.testing.assert_allclose(found[:, 3:], meters, atol=1e-4)
 
 
@@ -191,7 +196,8 @@ def test_tiles_and_the_whole_image_say_the_same(kind, halo):
     views, valid = VIEWS[kind], np.ones((270, 333), bool)
     valid[100:120, 90:200] = False
     source = Array(pixels(1, 270, 333), valid)
-    engine = Engine(merged(views, coarse), [0.0], views.stride(8), views.halo(halo, 8), 3)
+    runtime, output = merged(views, coarse), OutputSpec(3)
+    engine = TiledPredictor(runtime, output, [0.0], views.stride(8), views.halo(halo, 8))
     one, many = (
         fit_tiling(270, 333, most=most, halo=engine.halo, stride=engine.stride)
         for most in (10**6, 150**2)
@@ -246,29 +252,31 @@ def test_one_score_that_is_no_number_is_not_averaged_away(kind, bad):
         scores[0, 1, 5, 7] = bad
         return scores
 
-    engine = Engine(merged(VIEWS[kind], wild), [0.0], 128, 0, 3, origin="m.swath")
-    with pytest.raises(ModelError, match=r"m\.swath.*no numbers in rows 0 to 128"):
+    runtime = merged(VIEWS[kind], wild)
+    engine = TiledPredictor(runtime, OutputSpec(3), [0.0], 128, 0, origin="m.swath")
+    with fails("scores-not-finite", ModelError, file="m.swath") as caught:
         list(predict_tiles(Array(pixels(1, 128, 128)), engine, engine.tiling(GeoBox(128, 128))))
+    assert "in rows 0 to 128" in caught.value.message
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 96), (2, 3, 96, 96), (1, 96, 96)])
 def test_scores_of_another_shape_are_refused(shape):
-    engine = Engine(
-        merged(FULL, lambda raw: np.zeros(shape, np.float32)), [0.0], 128, 0, 3, origin="m.swath"
-    )
-    with pytest.raises(
-        ModelError, match=r"m\.swath.*gives scores.*of pixels \(1, 1, 96, 96\), in rows 0 to 128"
-    ):
+    runtime = merged(FULL, lambda raw: np.zeros(shape, np.float32))
+    engine = TiledPredictor(runtime, OutputSpec(3), [0.0], 128, 0, origin="m.swath")
+    with fails("score-shape", ModelError, file="m.swath") as caught:
         list(predict_tiles(Array(pixels(1, 128, 128)), engine, engine.tiling(GeoBox(128, 128))))
-    other = Engine(merged(FLIPS, slanted), [0.0], 128, 0, classes=5)
-    with pytest.raises(ModelError, match="it has 5 channels"):
+    assert f"{shape} of pixels (1, 1, 96, 96)" in caught.value.message
+    assert "in rows 0 to 128" in caught.value.message
+    other = TiledPredictor(merged(FLIPS, slanted), OutputSpec(5), [0.0], 128, 0)
+    with fails("score-shape", ModelError) as caught:
         list(predict_tiles(Array(pixels(1, 128, 128)), other, other.tiling(GeoBox(128, 128))))
+    assert "not 5 channels" in caught.value.message
 
 
 def test_very_large_scores_stay_numbers():
-    far = lambda raw: np.stack([np.full(raw.shape[2:], v, np.float32) for v in (3e38, -3e38, 0)])[
-        None
-    ]  # noqa: E731
+    def far(raw):
+        return np.stack([np.full(raw.shape[2:], v, np.float32) for v in (3e38, -3e38, 0)])[None]
+
     found = merged(FULL, far, temperature=0.01)(pixels(1, 1, 128, 128))
     assert np.isfinite(found).all() and (found[0].argmax(axis=0) == 0).all()
 
@@ -283,7 +291,7 @@ def by_hand(tmp_path_factory):
 
 
 def shares_by_hand(values):
-    """Mean probability of the classes of `by_hand` (3, rows, columns) over scales; a network of one pixel turns with it."""
+    """Mean probability of the classes of `by_hand` (3, rows, columns) over scales."""
     height, width = values.shape[1:]
     raw = np.zeros((1, 3, -(-height // 128) * 128, -(-width // 128) * 128), np.float32)
     raw[0, :, :height, :width] = values
@@ -365,8 +373,9 @@ def test_parts_of_another_augmentation_are_refused(by_hand, tmp_path, monkeypatc
         json.loads((tmp_path / "m.tif.parts" / "plan.json").read_text())["asked"]["tta"] == "flips"
     )
     for other in ("none", "full"):
-        with pytest.raises(JobError, match="tta has changed"):
+        with pytest.raises(JobError) as caught:
             swath.predict(by_hand, image, tmp_path / "m.tif", **options | {"tta": other})
+        assert "tta" in caught.value.message
     swath.predict(by_hand, image, tmp_path / "m.tif", **options)
     assert (tmp_path / "m.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
 
@@ -428,8 +437,9 @@ def test_a_report_says_how_it_was_made_and_a_map_is_not_augmented(by_hand, tmp_p
     assert "--tta full" in _command(EvaluateOptions("m.swath", "d", report="r", tta="full"))
     assert "--tta" not in _command(EvaluateOptions("m.swath", "d", report="r"))
     codes = write_raster(tmp_path / "codes.tif", noise(1, 20, 20, high=4))
-    with pytest.raises(UsageError, match=r"codes\.tif.*--tta is for models"):
+    with pytest.raises(UsageError) as caught:
         swath.evaluate(codes, codes, tta="flips")
+    assert caught.value.file == str(codes) and "--tta" in caught.value.message
 
 
 def test_a_network_that_sees_all_of_a_tile_knows_no_other_scale(by_hand, tmp_path):
@@ -442,14 +452,12 @@ def test_a_network_that_sees_all_of_a_tile_knows_no_other_scale(by_hand, tmp_pat
     )
     assert Model(tmp_path / "all.swath", tta="flips").predict(noise(3, 40, 40)).shape == (40, 40)
     for kind in ("scales", "full"):
-        with pytest.raises(
-            UsageError, match=rf"all\.swath.*one scale only.*--tta flips instead of {kind}"
-        ):
+        with fails("one-scale-only", UsageError, file=tmp_path / "all.swath") as caught:
             Model(tmp_path / "all.swath", tta=kind)
-    with pytest.raises(
-        UsageError, match=r"no test-time augmentation 'flip'.*none, scales, flips, full"
-    ):
+        assert f"--tta flips instead of {kind}" in caught.value.fix
+    with fails("unknown-tta", UsageError) as caught:
         views_of("flip", False, "m.swath")
+    assert "'flip'" in caught.value.message and "none, scales, flips, full" in caught.value.fix
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "submit"])

@@ -29,7 +29,7 @@ def test_draws_are_the_same_however_many_are_held_at_a_time(monkeypatch):
     counts = np.random.default_rng(0).integers(0, 99, (5, 4))
     whole = resampled(counts, as_they_are)
     held = []
-    monkeypatch.setattr("swath.metrics.bootstrap.PART", 40)
+    monkeypatch.setattr("swath.metrics.bootstrap.MAX_COUNTS", 40)
     parts = resampled(counts, lambda c: held.append(len(c)) or c)
     assert (parts == whole).all() and max(held) == 10 and sum(held) == len(whole)
 

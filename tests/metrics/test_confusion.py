@@ -107,5 +107,6 @@ def test_perfect_is_one():
     [([1, 2], [1, IGNORE], "outside 0..2"), ([3, 2], [1, 1], "outside"), ([1, 2], [1], "shape")],
 )
 def test_what_cannot_be_counted_is_refused(truth, predicted, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError) as caught:
         confusion_matrix(np.array(truth, np.uint8), np.array(predicted, np.uint8), 3)
+    assert words in str(caught.value)

@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 
 from swath.errors import JobError, ModelError, UsageError
 from swath.evaluation.halo import find_context
+from swath.inference.output import OutputSpec
 from swath.inference.runtimes import OnnxRuntime, OpenVinoRuntime, TorchRuntime
-from swath.inference.tiled import Engine
+from swath.inference.tiled import TiledPredictor
 from swath.models.network import (
     Conv2dSame,
     Network,
@@ -22,6 +23,7 @@ from swath.models.network import (
     load_encoder_weights,
     to_onnx,
 )
+from tests.errors import fails
 
 
 def make(encoder="tf_efficientnet_lite0", decoder="unet", bands=3, classes=4):
@@ -42,8 +44,9 @@ def test_every_decoder_gives_a_score_a_class_and_pixel(decoder):
 
 
 def test_an_unknown_encoder_is_refused_by_name():
-    with pytest.raises(UsageError, match="no_such_encoder"):
+    with fails("unknown-encoder", UsageError) as caught:
         make("no_such_encoder")
+    assert "no_such_encoder" in caught.value.message
 
 
 def test_packaged_weights_are_loaded_under_timms_names():
@@ -100,12 +103,13 @@ def test_own_weights_come_from_a_safetensors_file(tmp_path):
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     save_file({"conv1.weight": torch.zeros(2)}, tmp_path / "odd.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(ModelError, match="missing or of another shape"):
-        load_encoder_weights(make("resnet18"), "resnet18", str(tmp_path / "odd.safetensors"))
-    with pytest.raises(ModelError, match="no safetensors"):
-        load_encoder_weights(make("resnet18"), "resnet18", str(tmp_path / "text.safetensors"))
-    with pytest.raises(UsageError, match="no such"):
-        load_encoder_weights(make("resnet18"), "resnet18", str(tmp_path / "absent.safetensors"))
+    for name, code, kind in (
+        ("odd.safetensors", "weights-mismatch", ModelError),
+        ("text.safetensors", "not-safetensors", ModelError),
+        ("absent.safetensors", "no-such-file", UsageError),
+    ):
+        with fails(code, kind, file=tmp_path / name):
+            load_encoder_weights(make("resnet18"), "resnet18", str(tmp_path / name))
 
 
 def test_weights_that_cannot_be_fetched_are_an_error_not_a_random_start(monkeypatch):
@@ -115,9 +119,9 @@ def test_weights_that_cannot_be_fetched_are_an_error_not_a_random_start(monkeypa
         raise OSError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", refuse)
-    with pytest.raises(JobError, match="--weights none"):
-        network = object.__new__(Network)
-        load_encoder_weights(network, "resnet18", "auto")
+    with fails("no-pretrained-weights", JobError) as caught:
+        load_encoder_weights(object.__new__(Network), "resnet18", "auto")
+    assert "--weights none" in caught.value.fix
 
 
 def test_scaling_is_what_the_weights_expect():
@@ -135,7 +139,7 @@ def test_onnx_takes_any_batch_and_size_and_agrees_with_torch(engine):
 
 
 def test_scores_stay_while_any_part_of_them_is_held_and_then_lend_their_memory():
-    """On a fixed shape the engine writes them where they are to lie; a view is enough to keep them."""
+    """On a fixed shape the engine writes scores into a buffer, which a view keeps."""
     network = to_onnx(make(), 3)
     fixed, free = OpenVinoRuntime(network, shape=(64, 96)), OpenVinoRuntime(network)
     images = np.random.default_rng(0).uniform(0, 255, (4, 1, 3, 64, 96)).astype(np.float32)
@@ -203,15 +207,16 @@ def test_pooling_in_cells_is_that_of_torch():
 
 @pytest.mark.parametrize("decoder", ["unet", "fpn", "upernet", "deeplabv3plus"])
 def test_decoders_that_look_at_all_of_an_image_are_found_out(decoder):
-    """Tiles of theirs cannot fit together exactly, so all are read in windows of one size (see `halo`)."""
+    """Their tiles cannot fit together exactly, so all are read in windows of one size."""
     network = make("resnet18", decoder)
-    engine = Engine(TorchRuntime(network), [127.5] * 3, network.stride, 0, classes=4)
-    assert find_context(engine, 3) == ("local" if decoder == "unet" else "global")
+    runtime = TorchRuntime(network)
+    predictor = TiledPredictor(runtime, OutputSpec(4), [127.5] * 3, network.stride, 0)
+    assert find_context(predictor, 3) == ("local" if decoder == "unet" else "global")
 
 
 def test_engines_refuse_what_is_no_network():
     for engine in (OpenVinoRuntime, OnnxRuntime):
-        with pytest.raises(ModelError, match="refuses"):
+        with fails("network-refused", ModelError):
             engine(b"not a network")
 
 
@@ -233,7 +238,11 @@ def in_fresh_python(code):
 
 
 def test_the_guard_lets_torchvision_be_imported_where_its_operators_do_not_load():
-    code = "import swath.models.network, torchvision; from swath._torchvision_shim import declared; print(declared is not None)"
+    code = """
+import swath.models.network, torchvision
+from swath._torchvision_shim import declared
+print(declared is not None)
+"""
     done = in_fresh_python(code)
     assert done.returncode == 0, done.stderr
     plain = in_fresh_python("import torchvision")

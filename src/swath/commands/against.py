@@ -103,7 +103,7 @@ def compare_with_training(options: InspectOptions) -> tuple[OodResult, list[str]
             )
         )
     with InputImage(Raster(images, names), latitude=card.latitude) as image:
-        far, _ = ood_distance(image, model.engine, card.ood)
+        far, _ = ood_distance(image, model.predictor, card.ood)
     if far > card.ood.threshold:
         findings.append(
             Finding(

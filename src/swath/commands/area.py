@@ -20,8 +20,8 @@ from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
 from swath.io.vector import Features, read_features
 from swath.legend import IGNORE, Legend
-from swath.metrics.area_estimation import CONFIDENCE, AreaEstimate, estimate_areas
-from swath.metrics.bootstrap import FEWEST, by_group, interval, resampled
+from swath.metrics.area_estimation import Z_95, AreaEstimate, estimate_areas
+from swath.metrics.bootstrap import MIN_GROUPS, by_group, interval, resampled
 from swath.options import AreaOptions
 from swath.progress import track
 from swath.types import Result

@@ -14,9 +14,9 @@ from swath.commands.evaluate import (
 )
 from swath.evaluation.reference import LabeledArea
 from swath.evaluation.results import headline, known, tallies_by_group
-from swath.evaluation.scoring import AreaScore, count
+from swath.evaluation.scoring import AreaScore, score_area
 from swath.legend import IGNORE, Legend
-from swath.metrics.bootstrap import FEWEST, interval, resampled
+from swath.metrics.bootstrap import MIN_GROUPS, interval, resampled
 from swath.models.model import Model
 from swath.options import CompareOptions, EvaluateOptions
 from swath.progress import track
@@ -122,7 +122,7 @@ def paired_differences(a: list[AreaScore], b: list[AreaScore], legend: Legend) -
     counts = [tallies_by_group(scores, legend) for scores in (a, b)]
     of_a, of_b = (headline(c.sum(axis=0)[None], legend)[0] for c in counts)
     draws = None
-    if len(counts[0]) >= FEWEST:
+    if len(counts[0]) >= MIN_GROUPS:
         a_draws, b_draws = (resampled(c, lambda t: headline(t, legend)) for c in counts)
         draws = b_draws - a_draws
     return [

@@ -90,7 +90,7 @@ def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
                 _teach(data, path, how)
             reference, model = DatasetReference(Dataset(data), "test"), Model(path)
             counts = list(
-                score_areas(reference, ModelPredictor(model.engine, model.card.temperature))
+                score_areas(reference, ModelPredictor(model.predictor, model.card.temperature))
             )
         finally:
             shutil.rmtree(data, ignore_errors=True)

@@ -13,10 +13,10 @@ from swath.commands.base import command
 from swath.commands.evaluate import check_fit
 from swath.data.dataset import Dataset, Sample
 from swath.errors import DataError
-from swath.geo.tiling import Window
 from swath.inference.runtimes import choose_setup, open_runtime
-from swath.inference.tta import resample
-from swath.models.model import Model, pack_model_file
+from swath.inference.tiled import centered_window, read_scaled
+from swath.models.model import Model
+from swath.models.model_file import pack_model_file
 from swath.models.quantization import quantize_network
 from swath.options import QuantizeOptions
 from swath.progress import track
@@ -96,23 +96,13 @@ def _patches(
     model: Model, dataset: Dataset, samples: list[Sample], count: int
 ) -> Iterator[NDArray[np.float32]]:
     """Yield patches from the middle of evenly chosen samples, cut to the stride, at the scale at which they would be mapped."""
-    stride = model.card.stride
-    fill = np.array([b.fill for b in model.card.bands], np.float32)[:, None, None]
+    fill = [b.fill for b in model.card.bands]
     for i in np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int):
-        window, image = samples[i].window, dataset.images[samples[i].image]
+        image = dataset.images[samples[i].image]
         zoom = model.zoom(image.grid.gsd)
-        unit = stride * zoom.denominator
-        height, width = (
-            min(n, int(SIDE / zoom)) // unit * unit for n in (window.height, window.width)
-        )
-        if not height or not width:
-            continue
-        row, col = (
-            window.row + (window.height - height) // 2,
-            window.col + (window.width - width) // 2,
-        )
-        values, valid = image.read(Window(row, col, height, width))
-        yield resample(np.where(valid, values.astype(np.float32), fill)[None], zoom)
+        window = centered_window(samples[i].window, (SIDE, SIDE), model.card.stride, zoom)
+        if window is not None:
+            yield read_scaled(image, window, zoom, fill).values[None]
 
 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:

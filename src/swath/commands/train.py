@@ -382,7 +382,7 @@ def _checkpoints(work: Path) -> Checkpoints:
 
 
 def _validation(
-    dataset: Dataset, engine: Engine, budget: Budget, recipe: Recipe, seed: int
+    dataset: Dataset, engine: TiledPredictor, budget: Budget, recipe: Recipe, seed: int
 ) -> Validation:
     """Set up validation; where steps are given, their time is guessed at three times that of predicting their pixels."""
     seconds = budget.seconds

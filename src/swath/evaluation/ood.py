@@ -1,10 +1,9 @@
-"""How unlike the ground a model was taught on an image is, by the statistics of its bands and by what the network makes of it.
+"""Out-of-distribution distance: how far an image is from the training images.
 
-Patches are described by a few numbers each, and an image by their mean: how bright it is, the steps
-from band to band, how much each band varies and how rough it is, how neighboring bands go
-together, and of every class the network's mean score, with the energy of all. How far that is from
-the training images is their Mahalanobis distance; how far is too far is learnt from how far each
-training group is from all others.
+Patches are described by statistics of their bands and of the network's scores, and an image by the
+mean of its patches: brightness, steps from band to band, deviation and roughness of each band,
+correlation of neighboring bands, mean score of each class, and energy. The distance is that of
+Mahalanobis; the threshold is the largest distance of a training group from all others.
 
 Sources: Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples"
 (Mahalanobis distance of features); Liu et al. 2020, "Energy-based out-of-distribution detection"
@@ -13,101 +12,91 @@ Sources: Lee et al. 2018, "A simple unified framework for detecting out-of-distr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.data.dataset import Dataset
-from swath.geo.geobox import GeoBox
 from swath.geo.scale import zoom_for
 from swath.geo.tiling import Pixels, Window, iter_blocks
-from swath.inference.tiled import Engine, PixelSource, predict_window
-from swath.inference.tta import resample
+from swath.inference.tiled import (
+    ArraySource,
+    PixelSource,
+    TiledPredictor,
+    predict_window,
+    read_scaled,
+)
 from swath.models.card import OodStatistics
 
-SIDE = 128
-"""Side of a patch, in pixels."""
+PATCH_SIDE = 128
+"""Side of a patch, in pixels of the network."""
 
-PATCHES = 96
-"""Patches that are looked at, at most."""
+MAX_PATCHES = 96
 
-FEWEST = 8
-"""Where there are fewer training images, patches stand for themselves."""
+MIN_IMAGES = 8
+"""With fewer training images, their patches are used one by one."""
 
-SHRINK = 0.1
-"""How far the covariance is drawn towards its diagonal: few images know little of how descriptions go together."""
-
-
-@dataclass(frozen=True)
-class _PatchSource:
-    """A patch as a source of pixels of its own."""
-
-    grid: GeoBox
-    pixels: Pixels
-
-    def read(self, window: Window) -> Pixels:
-        """Return a part of the patch."""
-        rows, cols = window.slices
-        return Pixels(self.pixels.values[:, rows, cols], self.pixels.valid[rows, cols])
+SHRINKAGE = 0.1
+"""Weight of the diagonal in the covariance, for few images."""
 
 
-def fit_ood(dataset: Dataset, engine: Engine) -> OodStatistics | None:
-    """Describe the training split, and measure how far its groups are from each other; None where nearly all of it is nodata.
+def fit_ood(dataset: Dataset, predictor: TiledPredictor) -> OodStatistics | None:
+    """Describe the training split; None where nearly all of it is nodata.
 
     Args:
-        dataset: the data that the network was taught with.
-        engine: the network.
+        dataset: the training data.
+        predictor: the network.
     """
     samples = [s for s in dataset.manifest.of("train") if sum(s.counts)]
-    samples = samples[:: -(-len(samples) // PATCHES)]
-    most = max(1, PATCHES // len(samples))
-    described = [
-        (s.group, _describe_patches(dataset.images[s.image], s.window, engine, most))
-        for s in samples
-    ]
-    each = len(samples) < FEWEST
-    found = [
-        (group, row)
-        for group, rows in described
-        if len(rows)
-        for row in (rows if each else [rows.mean(axis=0)])
-    ]
-    if not found:
+    samples = samples[:: -(-len(samples) // MAX_PATCHES)]
+    each = max(1, MAX_PATCHES // len(samples))
+    rows: list[NDArray[np.float64]] = []
+    names: list[str] = []
+    for sample in samples:
+        source = dataset.images[sample.image]
+        found = _describe_patches(source, sample.window, predictor, each)
+        if len(found) and len(samples) >= MIN_IMAGES:
+            found = found.mean(axis=0, keepdims=True)
+        rows.extend(found)
+        names.extend([sample.group] * len(found))
+    if not rows:
         return None
-    rows, groups = np.stack([row for _, row in found]), np.array([group for group, _ in found])
-    if len(set(groups)) == 1:
+    return _statistics(np.stack(rows), np.array(names), len(samples))
+
+
+def _statistics(rows: NDArray[np.float64], groups: NDArray[np.str_], images: int) -> OodStatistics:
+    """Return the statistics of descriptions (patches, numbers) and their groups."""
+    names = sorted(set(groups))
+    if len(names) == 1:
         groups = np.arange(len(rows)).astype(str)
-    apart = [
-        float(np.median(_distances(rows[groups == g], *_fit(rows[groups != g]))))
-        for g in sorted(set(groups))
+        names = sorted(set(groups))
+    far = [
+        float(np.median(_distances(rows[groups == g], *_mean_and_precision(rows[groups != g]))))
+        for g in names
         if len(rows) > 1
     ]
-    mean, precision = _fit(rows)
+    mean, precision = _mean_and_precision(rows)
     return OodStatistics(
         mean=[float(f"{v:.7g}") for v in mean],
         precision=[[float(f"{v:.7g}") for v in row] for row in precision],
-        threshold=max([1.0, *apart]),
-        images=len(samples),
+        threshold=max([1.0, *far]),
+        images=images,
     )
 
 
 def ood_distance(
-    source: PixelSource, engine: Engine, known: OodStatistics
+    source: PixelSource, predictor: TiledPredictor, known: OodStatistics
 ) -> tuple[float, NDArray[np.float64]]:
-    """Return how far an image is from the training data, 1 being usual, and its mean description (see `describe_image`).
+    """Return the distance of an image from the training images, and its mean description.
 
-    An image without enough valid pixels is infinitely far.
+    1 is usual in training; an image without enough valid pixels is infinitely far. For the
+    description see `describe_image`.
     """
-    rows = _describe_patches(source, source.grid.window, engine, PATCHES)
+    rows = _describe_patches(source, source.grid.window, predictor, MAX_PATCHES)
     if not len(rows):
         return float("inf"), np.asarray(known.mean)
     mean = rows.mean(axis=0)
-    return float(
-        _distances(mean[None], np.asarray(known.mean), np.asarray(known.precision))[0]
-    ), mean
+    far = _distances(mean[None], np.asarray(known.mean), np.asarray(known.precision))
+    return float(far[0]), mean
 
 
 def describe_image(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -128,79 +117,64 @@ def describe_image(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.fl
     both = valid[:, 1:] & valid[:, :-1]
     changes = np.abs(np.diff(pixels.values.astype(np.float64), axis=2))[:, both]
     rough = np.log1p(changes.mean(axis=1) if changes.shape[1] else np.zeros(len(mean)))
-    centerd = (values - mean[:, None]) / np.maximum(deviation, 1e-9)[:, None]
-    together = (centerd[1:] * centerd[:-1]).mean(axis=1)
-    own = scores[:, valid].astype(np.float64)
-    top = own.max(axis=0)
-    energy = (top + np.log(np.exp(own - top).sum(axis=0))).mean()
+    centered = (values - mean[:, None]) / np.maximum(deviation, 1e-9)[:, None]
+    correlation = (centered[1:] * centered[:-1]).mean(axis=1)
+    of_classes = scores[:, valid].astype(np.float64)
+    top = of_classes.max(axis=0)
+    energy = (top + np.log(np.exp(of_classes - top).sum(axis=0))).mean()
     steps = np.diff(mean) / max(float(deviation.mean()), 1e-9)
+    mean_scores = of_classes.mean(axis=1)
     return np.concatenate(
-        [[mean.mean()], steps, deviation, rough, together, own.mean(axis=1), [energy]]
+        [[mean.mean()], steps, deviation, rough, correlation, mean_scores, [energy]]
     )
 
 
 def _describe_patches(
-    source: PixelSource, area: Window, engine: Engine, most: int
+    source: PixelSource, area: Window, predictor: TiledPredictor, count: int
 ) -> NDArray[np.float64]:
-    """Describe patches evenly spread over an area, at most so many: (patches, numbers); mostly nodata ones are left out.
-
-    They are described as the network sees them, at the scale that it knows.
-    """
-    zoom = zoom_for(source.grid.gsd, engine.gsd)
-    side = SIDE // zoom.numerator * zoom.denominator
-    every = [
+    """Describe at most `count` patches of an area (patches, numbers) at the network's scale."""
+    zoom = zoom_for(source.grid.gsd, predictor.gsd)
+    side = PATCH_SIDE // zoom.numerator * zoom.denominator
+    windows = [
         Window(w.row + area.row, w.col + area.col, w.height, w.width)
         for _, w in iter_blocks(area.height, area.width, side)
     ]
-    whole = [w for w in every if min(w.height, w.width) >= side // 2] or every
+    windows = [w for w in windows if min(w.height, w.width) >= side // 2] or windows
     rows = []
-    for window in whole[:: -(-len(whole) // most)]:
-        pixels = _scaled(source.read(window), zoom, engine.fill)
-        if not pixels.valid.size or pixels.valid.mean() < 0.5:
-            continue
-        patch = _PatchSource(GeoBox(*pixels.valid.shape), pixels)
-        scores = np.zeros((engine.classes or 1, *pixels.valid.shape), np.float32)
-        for answer in predict_window(patch, engine):
-            if answer.scores is not None:
-                rows_at, cols_at = answer.window.slices
-                scores[:, rows_at, cols_at] = answer.scores[: engine.classes]
-        rows.append(describe_image(pixels, scores))
+    for window in windows[:: -(-len(windows) // count)]:
+        pixels = read_scaled(source, window, zoom, predictor.fill)
+        if pixels.valid.size and pixels.valid.mean() >= 0.5:
+            rows.append(describe_image(pixels, _class_scores(pixels, predictor)))
     return np.array(rows)
 
 
-def _scaled(pixels: Pixels, zoom: Fraction, fill: Sequence[float]) -> Pixels:
-    """Return pixels at another scale, without the last few rows and columns that make no whole one."""
-    if zoom == 1:
-        return pixels
-    height, width = (n // zoom.denominator * zoom.denominator for n in pixels.valid.shape)
-    valid = pixels.valid[:height, :width]
-    values = np.where(
-        valid,
-        pixels.values[:, :height, :width].astype(np.float32),
-        np.asarray(fill, np.float32)[:, None, None],
-    )
-    rows, cols = (
-        ((np.arange(int(n * zoom)) + 0.5) / float(zoom)).astype(np.intp) for n in (height, width)
-    )
-    return Pixels(
-        resample(values[None], zoom)[0] if valid.size else values, valid[np.ix_(rows, cols)]
-    )
+def _class_scores(pixels: Pixels, predictor: TiledPredictor) -> NDArray[np.float32]:
+    """Return the class scores of a patch, zero where no pixel is valid."""
+    scores = np.zeros((predictor.output.classes or 1, *pixels.valid.shape), np.float32)
+    for tile in predict_window(ArraySource(pixels), predictor):
+        if tile.scores is not None:
+            rows, cols = tile.window.slices
+            scores[:, rows, cols] = tile.output.class_scores(tile.scores)
+    return scores
 
 
-def _fit(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean and the precision matrix (inverse covariance) of descriptions (images, numbers)."""
+def _mean_and_precision(
+    rows: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and precision matrix (inverse covariance) of descriptions (images, numbers)."""
     mean = rows.mean(axis=0)
     spread = np.maximum(rows.std(axis=0), 0.02 * np.abs(mean) + 1e-6)
     scaled = (rows - mean) / spread
     covariance = scaled.T @ scaled / len(rows)
-    covariance = (1 - SHRINK) * covariance + SHRINK * np.diag(np.maximum(np.diag(covariance), 0.1))
+    diagonal = np.diag(np.maximum(np.diag(covariance), 0.1))
+    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * diagonal
     return mean, np.linalg.inv(covariance) / np.outer(spread, spread)
 
 
 def _distances(
     rows: NDArray[np.float64], mean: NDArray[np.float64], precision: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the Mahalanobis distance of each description, divided by the root of its length: 1 is usual."""
+    """Return the Mahalanobis distance of each description over the root of its length."""
     off = rows - mean
     squared = np.einsum("pi,ij,pj->p", off, precision, off) / rows.shape[1]
     found: NDArray[np.float64] = np.sqrt(np.maximum(squared, 0))

@@ -1,4 +1,4 @@
-"""Masks apart: each class's score becomes a calibrated probability, and gets the threshold of its mask."""
+"""Platt scaling of independent masks, and the threshold of each mask."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch.nn import functional as F
 
 from swath.data.dataset import Dataset, Sample
 from swath.evaluation.scoring import labeled_scores
-from swath.inference.tiled import Engine
+from swath.inference.tiled import TiledPredictor
 
 
 def fit_platt(
-    dataset: Dataset, samples: Sequence[Sample], engine: Engine
+    dataset: Dataset, samples: Sequence[Sample], predictor: TiledPredictor
 ) -> tuple[Tensor, Tensor, list[float]]:
-    """Fit a line to each class's score that makes it the log-odds of the class, and find the threshold of the best F1.
+    """Fit a line from each class's score to its log-odds, and the threshold of the best F1.
 
     Args:
         dataset: the data.
-        samples: ground that was not learnt from, if there is any.
-        engine: gives uncalibrated scores.
+        samples: those that were not trained on, if there are any.
+        predictor: gives uncalibrated scores.
 
     Returns:
         Gain and offset of each class (classes,), float32, and the thresholds, 0..1.
 
     Source: Platt 1999, "Probabilistic outputs for support vector machines".
     """
-    scores, labels = labeled_scores(dataset, samples, engine)
+    scores, labels = labeled_scores(dataset, samples, predictor)
     reference = F.one_hot(torch.from_numpy(labels.astype(np.int64)), scores.shape[1]).double()
     raw = torch.from_numpy(scores).double()
     log_gain, offset = (
@@ -40,7 +40,7 @@ def fit_platt(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        # The small term keeps a class that these samples lack where it was.
+        # The small term keeps a class that the samples lack at its initial line.
         loss = F.binary_cross_entropy_with_logits(raw * log_gain.exp() + offset, reference)
         loss = loss + 1e-4 * (log_gain.square().mean() + offset.square().mean())
         loss.backward()  # type: ignore[no-untyped-call]
@@ -54,7 +54,7 @@ def fit_platt(
 
 
 def best_threshold(shares: NDArray[np.float64], reference: NDArray[np.bool_]) -> float:
-    """Return the probability from which on calling a pixel the class gives the best F1; 0.5 where no pixel has the class."""
+    """Return the least probability for which F1 is best; 0.5 where no pixel has the class."""
     if not reference.any():
         return 0.5
     order = np.argsort(-shares)

@@ -1,4 +1,4 @@
-"""What a map is held against: a split of a dataset, or labels that lie beside a map."""
+"""Reference labels of a map: a split of a dataset, or a label raster or layer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from swath.types import PathLike, SplitName
 
 
 class LabeledArea(Protocol):
-    """A window of an image that is judged as a whole, and its group."""
+    """A window of an image that is scored as a whole, and its group."""
 
     @property
     def name(self) -> str:
@@ -32,7 +32,7 @@ class LabeledArea(Protocol):
 
     @property
     def group(self) -> str:
-        """Group of all places that see the same ground, or neighbor it."""
+        """Group of all areas that overlap or neighbor it."""
 
     @property
     def image(self) -> int:
@@ -40,30 +40,32 @@ class LabeledArea(Protocol):
 
     @property
     def window(self) -> Window:
-        """Where it lies in its image."""
+        """Its rows and columns in the image."""
 
 
 class Reference(Protocol):
-    """Labels to hold a map against."""
+    """Labels to score a map with."""
 
     legend: Legend
     origin: str
 
     @property
-    def places(self) -> Sequence[LabeledArea]:
-        """Where it is known."""
+    def areas(self) -> Sequence[LabeledArea]:
+        """The areas that have labels."""
 
-    def labels(self, place: LabeledArea) -> NDArray[np.uint8]:
-        """Return class indices (rows, columns) of a place, `IGNORE` where there is no label."""
+    def labels(self, area: LabeledArea) -> NDArray[np.uint8]:
+        """Return class indices (rows, columns) of an area, `IGNORE` where there is no label."""
 
-    def heights(self, place: LabeledArea) -> NDArray[np.float32] | None:
-        """Return heights above ground in meters (rows, columns), NaN where unknown; None where none are known."""
+    def heights(self, area: LabeledArea) -> NDArray[np.float32] | None:
+        """Return heights in meters (rows, columns), NaN where unknown; None if all are."""
+        return None
 
-    def grid(self, place: LabeledArea) -> GeoBox:
-        """Return the grid of the place's whole image."""
+    def grid(self, area: LabeledArea) -> GeoBox:
+        """Return the grid of the area's whole image."""
 
-    def image(self, place: LabeledArea) -> StoredImage | None:
-        """Return the pixels of the place's whole image, None where only labels are known."""
+    def image(self, area: LabeledArea) -> StoredImage | None:
+        """Return the pixels of the area's whole image, None where only labels are known."""
+        return None
 
 
 class DatasetReference:
@@ -72,11 +74,10 @@ class DatasetReference:
     Args:
         dataset: the dataset.
         split: the split.
-        maps: what is judged, if it is maps; where no CRS says which images one shows, it is that of
-            its name.
+        maps: maps to score; without a CRS, one is of the image of its name.
 
     Raises:
-        DataError: the split is empty, or no CRS and no name says which image a map shows.
+        DataError: the split is empty, or neither CRS nor name gives the image of a map.
     """
 
     def __init__(self, dataset: Dataset, split: SplitName, maps: Iterable[MapFile] = ()) -> None:
@@ -84,78 +85,76 @@ class DatasetReference:
         self.legend = dataset.manifest.legend
         self.origin = str(dataset.folder)
         self._has_heights = any(image.heights for image in dataset.manifest.images)
-        self._places = dataset.manifest.of(split)
-        if not self._places:
+        self._areas = dataset.manifest.of(split)
+        if not self._areas:
             raise DataError(
-                f"the {split} split is empty",
+                f"The {split} split is empty",
+                code="empty-split",
                 file=dataset.folder,
                 fix="Choose another --split, or prepare with groups for it",
             )
         for mapped in maps:
-            self._places = _shown(mapped, dataset, self._places)
+            self._areas = _areas_of(mapped, dataset, self._areas)
 
     @property
-    def places(self) -> list[Sample]:
-        """The samples of the split that are judged."""
-        return self._places
+    def areas(self) -> list[Sample]:
+        """The samples of the split that are scored."""
+        return self._areas
 
-    def labels(self, place: LabeledArea) -> NDArray[np.uint8]:
-        """Return class indices of a place; see `Reference`."""
-        return self.dataset.images[place.image].read_labels(place.window)
+    def labels(self, area: LabeledArea) -> NDArray[np.uint8]:
+        """Return class indices of an area; see `Reference`."""
+        return self.dataset.images[area.image].read_labels(area.window)
 
-    def heights(self, place: LabeledArea) -> NDArray[np.float32] | None:
-        """Return heights above ground of a place; see `Reference`."""
-        return (
-            self.dataset.images[place.image].read_heights(place.window)
-            if self._has_heights
-            else None
-        )
+    def heights(self, area: LabeledArea) -> NDArray[np.float32] | None:
+        """Return heights of an area; see `Reference`."""
+        if not self._has_heights:
+            return None
+        return self.dataset.images[area.image].read_heights(area.window)
 
-    def grid(self, place: LabeledArea) -> GeoBox:
-        """Return the grid of the place's whole image."""
-        return self.dataset.images[place.image].grid
+    def grid(self, area: LabeledArea) -> GeoBox:
+        """Return the grid of the area's whole image."""
+        return self.dataset.images[area.image].grid
 
-    def image(self, place: LabeledArea) -> StoredImage | None:
-        """Return the pixels of the place's whole image."""
-        return self.dataset.images[place.image]
+    def image(self, area: LabeledArea) -> StoredImage | None:
+        """Return the pixels of the area's whole image."""
+        return self.dataset.images[area.image]
 
 
-def _shown(mapped: MapFile, dataset: Dataset, places: list[Sample]) -> list[Sample]:
-    """Return the places that a map may show: all if CRSs tell, else those of the image of its name, or of the only image."""
-    images = {place.image for place in places}
-    if mapped.grid.crs is not None and all(dataset.images[i].grid.crs is not None for i in images):
-        return places
-    likeness = [_likeness(mapped.path, image.name) for image in dataset.images]
-    best = [i for i, like in enumerate(likeness) if like and like == max(likeness)]
-    if not best and len(images) == 1:
-        return places
-    if len(best) == 1 and best[0] in images:
-        return [place for place in places if place.image == best[0]]
-    named = (
-        "several images have"
-        if len(best) > 1
-        else "one of another split has"
-        if best
-        else "none has"
-    )
+def _areas_of(mapped: MapFile, dataset: Dataset, areas: list[Sample]) -> list[Sample]:
+    """Return the areas that a map may show: all by CRS, else those of one image, by its name."""
+    images = {area.image for area in areas}
+    has_crs = all(grid.crs is not None for grid in (dataset.images[i].grid for i in images))
+    matches = [_name_match(mapped.path, image.name) for image in dataset.images]
+    best = [i for i, length in enumerate(matches) if length and length == max(matches)]
+    if (has_crs and mapped.grid.crs is not None) or (not best and len(images) == 1):
+        return areas
+    found = [area for area in areas if best == [area.image]]
+    if found:
+        return found
+    code, fault = (
+        ("map-unmatched", "no image has its name"),
+        ("map-other-split", "the image of its name is in another split"),
+        ("map-ambiguous", "several images have its name"),
+    )[min(len(best), 2)]
     raise DataError(
-        f"no CRS says which of {len(images)} image(s) of the split it shows, and {named} its name",
+        f"The map has no CRS to find its image among {len(images)} of the split, and {fault}",
+        code=code,
         file=mapped.path,
         fix="Begin the map's name with that of its image, and choose the --split that holds it",
     )
 
 
-def _likeness(path: str, name: str) -> int:
-    """Return how many letters of an image's name, its folders if they tell, a map's path begins its last part with."""
-    where = Path(path).with_suffix("").as_posix()
+def _name_match(path: str, name: str) -> int:
+    """Return the length of the image's name that the last part of a map's path begins with."""
+    stem = Path(path).with_suffix("").as_posix()
     for word in (name, name.replace("/", "_"), name.rpartition("/")[2]):
-        if re.search(rf"(?:^|/){re.escape(word)}(?![A-Za-z0-9])[^/]*$", where, re.IGNORECASE):
+        if re.search(rf"(?:^|/){re.escape(word)}(?![A-Za-z0-9])[^/]*$", stem, re.IGNORECASE):
             return len(word)
     return 0
 
 
-class LabelReference:
-    """A label raster or vector layer on the grid of a map; its blocks are the places, each a group.
+class LabelReference(Reference):
+    """A label raster or vector layer on the grid of a map; its blocks are areas and groups.
 
     Args:
         path: the labels, in any CRS.
@@ -165,7 +164,7 @@ class LabelReference:
         field: the class column of a vector layer.
 
     Raises:
-        DataError: the labels cannot be read onto the map's grid, or none of them lies there.
+        DataError: the labels cannot be read onto the map's grid, or do not overlap it.
     """
 
     def __init__(
@@ -186,35 +185,30 @@ class LabelReference:
         self.legend = legend or self._joined(mapped.legend)
         block = default_block([mapped.grid])
         every = areas(0, "", mapped.grid, None, block, prefix=False)
-        self._places = [place for place in every if (self.labels(place) != IGNORE).any()]
-        if not self._places:
+        self._areas = [area for area in every if (self.labels(area) != IGNORE).any()]
+        if not self._areas:
             raise DataError(
-                "no label lies on the map", file=path, fix="Check that both see the same ground"
+                "The labels do not overlap the map",
+                code="no-overlap",
+                file=path,
+                fix="Check the CRS and extent of both",
             )
 
     @property
-    def places(self) -> list[Block]:
+    def areas(self) -> list[Block]:
         """The blocks that hold labels."""
-        return self._places
+        return self._areas
 
-    def labels(self, place: LabeledArea) -> NDArray[np.uint8]:
-        """Return class indices of a place; see `Reference`."""
-        return self.legend.encode(self._labels.read(place.window, self.legend.kind))
+    def labels(self, area: LabeledArea) -> NDArray[np.uint8]:
+        """Return class indices of an area; see `Reference`."""
+        return self.legend.encode(self._labels.read(area.window, self.legend.kind))
 
-    def heights(self, place: LabeledArea) -> NDArray[np.float32] | None:
-        """Return None: only labels are known."""
-        return None
-
-    def grid(self, place: LabeledArea) -> GeoBox:
+    def grid(self, area: LabeledArea) -> GeoBox:
         """Return the grid of the map."""
         return self._grid
 
-    def image(self, place: LabeledArea) -> StoredImage | None:
-        """Return None: only labels are known."""
-        return None
-
     def _joined(self, legend: Legend) -> Legend:
-        """Add the codes that only the labels hold."""
+        """Return a legend with the codes that only the labels hold."""
         found: set[int] = set()
         for window in chunks(self._grid):
             found |= set(np.unique(self._labels.read(window, "code")).tolist())

@@ -1,4 +1,4 @@
-"""What scores look like as a verb's result, and how the counts of places become them."""
+"""Scores as a command's result, computed from the counts of areas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from swath.evaluation.scoring import AreaScore
 from swath.legend import Legend
-from swath.metrics.bootstrap import by_group, intervals
+from swath.metrics.bootstrap import Interval, by_group, intervals
 from swath.metrics.boundary import boundary_iou
 from swath.metrics.calibration import expected_calibration_error
 from swath.metrics.confusion import Scores, mean_known, tallies
@@ -25,14 +25,13 @@ class ClassScores(Result):
         name: of the class.
         code: that a map holds for it.
         iou: intersection over union.
-        iou_interval: 95% interval of it, by bootstrap over groups; None where there are fewer than
-            three.
+        iou_interval: 95% interval of it, by bootstrap over groups; None with fewer than three.
         f1: also called Dice.
         precision: user's accuracy.
         recall: producer's accuracy.
         boundary_iou: IoU of the pixels within five pixels of a boundary.
-        pixels: its labeled pixels.
-        iou3: its IoU with heights.
+        pixels: number of labeled pixels.
+        iou3: IoU-3, with heights.
     """
 
     name: str
@@ -57,10 +56,10 @@ class ImageScore(Result):
 
 
 class Reliability(Result):
-    """How far confidence can be believed.
+    """Confidence against the share of right pixels.
 
     Attributes:
-        temperature: that scores are divided by.
+        temperature: scores are divided by it.
         error_before: expected calibration error, 0..1, with temperature 1.
         error: with the temperature.
         bins: rows (mean confidence, share of right pixels, share of all pixels) after calibration,
@@ -76,17 +75,16 @@ class Reliability(Result):
 
 
 class EvaluateResult(Result):
-    """How a map scored.
+    """Scores of a map or model.
 
-    A class that neither truth nor map holds has no score and is left out of means; one that is
-    mapped but absent from the truth has IoU 0 and counts. Intervals (95%) come from a bootstrap
-    over groups, and are None where there are fewer than three.
+    A class that neither reference nor map holds has no score and is left out of means; one that is
+    mapped but absent from the reference has IoU 0 and counts. Intervals (95%) are by bootstrap over
+    groups, and None with fewer than three.
 
     Attributes:
-        miou: mean IoU over the classes that truth or map hold; where unlabeled ground was learnt
-            as a class, without it.
+        miou: mean IoU over the classes of reference or map, without unlabeled pixels as a class.
         miou_interval: of it.
-        miou_with_unlabeled: with it; None where it was not learnt.
+        miou_with_unlabeled: mean IoU with that class; None where it was not trained.
         miou3: mean IoU-3, for which a true positive also needs its height; None without heights.
         heights_known: share of the labeled pixels whose true height is known; at the others any
             height is right for IoU-3.
@@ -100,8 +98,8 @@ class EvaluateResult(Result):
         images: number of images or blocks.
         groups: those that were scored.
         unmapped: labeled pixels where the map has no data; they are not scored.
-        per_image: their own mean IoU, worst first.
-        reliability: how far confidence can be believed; None for a map file.
+        per_image: mean IoU of each image or block, worst first.
+        reliability: confidence against the share of right pixels; None for a map file.
         report: path of the page, if one was asked for.
     """
 
@@ -126,92 +124,114 @@ class EvaluateResult(Result):
 
 
 def summarize(
-    legend: Legend, split: str, judged: Sequence[AreaScore], temperature: float = 1.0
+    legend: Legend, split: str, scored: Sequence[AreaScore], temperature: float = 1.0
 ) -> EvaluateResult:
-    """Turn the counts of places into scores."""
-    every = np.sum([j.matrix for j in judged], axis=0)
+    """Turn the counts of areas into scores."""
+    every = np.sum([area.matrix for area in scored], axis=0)
     matrix = labeled_only(every, legend)
     total, with_unlabeled = Scores.of(matrix), Scores.of(every)
-    unlabeled = np.array([c.unlabeled for c in legend.trained])
-    edges = boundary_iou(np.sum([j.boundary for j in judged], axis=0))
-    columns = {
-        name: np.where(unlabeled, getattr(with_unlabeled, name), getattr(total, name))
-        for name in ("iou", "f1", "precision", "recall", "pixels")
-    } | {"boundary_iou": edges}
-    near = [j.near for j in judged if j.near is not None] if any(j.heights for j in judged) else []
-    if near:
-        hits = np.sum(near, axis=0)
-        columns["iou3"] = np.where(unlabeled, iou3(every, hits), iou3(matrix, hits))
-    groups = tallies_by_group(judged, legend)
+    has_unlabeled = any(c.unlabeled for c in legend.trained)
+    edges = boundary_iou(np.sum([area.boundary for area in scored], axis=0))
+    with_height = _iou3(legend, every, scored)
+    groups = tallies_by_group(scored, legend)
     miou_interval, accuracy_interval, *iou_intervals = intervals(
         groups, lambda drawn: headline(drawn, legend)
     )
-    sure = [j.reliability for j in judged if j.reliability is not None]
-    return EvaluateResult(
+    per_image = [_image_score(area, legend) for area in scored]
+    bins = [area.reliability for area in scored if area.reliability is not None]
+    result = EvaluateResult(
         miou=known(mean_over_labeled(total.iou, legend)),
         miou_interval=miou_interval,
-        miou3=known(mean_over_labeled(columns["iou3"], legend)) if near else None,
-        heights_known=sum(j.heights for j in judged) / max(1, int(every.sum())) if near else None,
-        miou_with_unlabeled=known(with_unlabeled.miou) if unlabeled.any() else None,
+        miou_with_unlabeled=known(with_unlabeled.miou) if has_unlabeled else None,
         accuracy=known(total.accuracy),
         accuracy_interval=accuracy_interval,
         kappa=known(total.kappa),
         boundary_miou=known(mean_over_labeled(edges, legend)),
-        classes=[
-            ClassScores(
-                name=c.name,
-                code=c.map_code,
-                pixels=int(columns["pixels"][i]),
-                iou_interval=None if c.unlabeled else iou_intervals[i],
-                **{name: known(values[i]) for name, values in columns.items() if name != "pixels"},
-            )
-            for i, c in enumerate(legend.trained)
-        ],
+        classes=_class_scores(legend, total, with_unlabeled, edges, with_height, iou_intervals),
         confusion=every.tolist(),
         split=split,
-        images=len(judged),
-        groups=sorted({j.place.group for j in judged}),
-        unmapped=sum(j.unmapped for j in judged),
-        per_image=sorted(
-            (_image_score(j, legend) for j in judged), key=lambda s: (s.miou is None, s.miou)
-        ),
-        reliability=_reliability(np.sum(sure, axis=0), temperature) if sure else None,
+        images=len(scored),
+        groups=sorted({area.area.group for area in scored}),
+        unmapped=sum(area.unmapped for area in scored),
+        per_image=sorted(per_image, key=lambda s: (s.miou is None, s.miou)),
+        reliability=_reliability(np.sum(bins, axis=0), temperature) if bins else None,
     )
+    if with_height is None:
+        return result
+    share = sum(area.heights for area in scored) / max(1, int(every.sum()))
+    miou3 = known(mean_over_labeled(with_height, legend))
+    return result.model_copy(update={"miou3": miou3, "heights_known": share})
 
 
-def tallies_by_group(judged: Sequence[AreaScore], legend: Legend) -> NDArray[Any]:
-    """Return the tallies of each group's labeled ground, (groups, 3, classes)."""
-    return by_group(
-        [j.place.group for j in judged], [tallies(labeled_only(j.matrix, legend)) for j in judged]
-    )
+def _iou3(
+    legend: Legend, every: NDArray[np.int64], scored: Sequence[AreaScore]
+) -> NDArray[np.float64] | None:
+    """Return IoU-3 of each class; None where no height is known."""
+    if not any(area.heights for area in scored):
+        return None
+    hits = np.sum([a.height_hits for a in scored if a.height_hits is not None], axis=0)
+    unlabeled = np.array([c.unlabeled for c in legend.trained])
+    return np.where(unlabeled, iou3(every, hits), iou3(labeled_only(every, legend), hits))
+
+
+def _class_scores(
+    legend: Legend,
+    total: Scores,
+    with_unlabeled: Scores,
+    edges: NDArray[np.float64],
+    with_height: NDArray[np.float64] | None,
+    iou_intervals: Sequence[Interval | None],
+) -> list[ClassScores]:
+    """Return the scores of each class; those of unlabeled pixels are `with_unlabeled`."""
+    names = ("iou", "f1", "precision", "recall")
+    of_class = [with_unlabeled if c.unlabeled else total for c in legend.trained]
+    return [
+        ClassScores(
+            name=c.name,
+            code=c.map_code,
+            iou_interval=None if c.unlabeled else iou_intervals[i],
+            boundary_iou=known(edges[i]),
+            pixels=int(scores.pixels[i]),
+            iou3=None if with_height is None else known(with_height[i]),
+            **{name: known(getattr(scores, name)[i]) for name in names},
+        )
+        for i, (c, scores) in enumerate(zip(legend.trained, of_class, strict=True))
+    ]
+
+
+def tallies_by_group(scored: Sequence[AreaScore], legend: Legend) -> NDArray[Any]:
+    """Return the tallies of each group's labeled pixels, (groups, 3, classes)."""
+    tallied = [tallies(labeled_only(area.matrix, legend)) for area in scored]
+    return by_group([area.area.group for area in scored], tallied)
 
 
 def headline(drawn: NDArray[Any], legend: Legend) -> NDArray[np.float64]:
-    """Turn tallies (draws, 3, classes) into mean IoU, accuracy and the IoU of each class, (draws, 2 + classes)."""
+    """Return mean IoU, accuracy and the IoU of each class, (draws, 2 + classes).
+
+    Args:
+        drawn: tallies (draws, 3, classes).
+        legend: the classes.
+    """
     scores = Scores(drawn)
     mean = np.asarray(mean_over_labeled(scores.iou, legend))
     return np.concatenate([mean[:, None], np.asarray(scores.accuracy)[:, None], scores.iou], axis=1)
 
 
-def _image_score(judged: AreaScore, legend: Legend) -> ImageScore:
-    matrix = labeled_only(judged.matrix, legend)
-    miou = known(mean_over_labeled(Scores.of(matrix).iou, legend))
+def _image_score(scored: AreaScore, legend: Legend) -> ImageScore:
+    matrix = labeled_only(scored.matrix, legend)
     return ImageScore(
-        name=judged.place.name, group=judged.place.group, miou=miou, pixels=int(matrix.sum())
+        name=scored.area.name,
+        group=scored.area.group,
+        miou=known(mean_over_labeled(Scores.of(matrix).iou, legend)),
+        pixels=int(matrix.sum()),
     )
 
 
 def _reliability(counts: NDArray[np.float64], temperature: float) -> Reliability:
     rows = []
-    for pixels, confidence, right in counts:
-        total = max(1.0, pixels.sum())
-        rows.append(
-            [
-                (c / p, r / p, p / total)
-                for p, c, r in zip(pixels, confidence, right, strict=True)
-                if p
-            ]
-        )
+    for bins in counts:
+        total = max(1.0, bins[0].sum())
+        rows.append([(c / p, r / p, p / total) for p, c, r in bins.T if p])
     errors = [known(expected_calibration_error(c)) for c in counts]
     return Reliability(
         temperature=temperature,
@@ -223,14 +243,14 @@ def _reliability(counts: NDArray[np.float64], temperature: float) -> Reliability
 
 
 def labeled_only(matrix: NDArray[Any], legend: Legend) -> NDArray[Any]:
-    """Return confusion matrices (..., n, n) without the truth that means no label; to map that on labeled ground is wrong."""
+    """Return confusion matrices (..., n, n) without the row of unlabeled pixels as a class."""
     out = matrix.copy()
     out[..., [i for i, c in enumerate(legend.trained) if c.unlabeled], :] = 0
     return out
 
 
 def mean_over_labeled(values: NDArray[np.float64], legend: Legend) -> Any:
-    """Return the mean of a score (..., n) over the classes that have one, but unlabeled ground; NaN where none has."""
+    """Return the mean of a score (..., n) over the labeled classes that have one, else NaN."""
     return mean_known(values[..., [i for i, c in enumerate(legend.trained) if not c.unlabeled]])
 
 

@@ -1,4 +1,4 @@
-"""Drawing points from a map: a stratified random sample, in one pass and little memory."""
+"""Stratified random sample of points of a map, in one pass and little memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Strata:
 
 
 def measure_strata(mapped: MapFile, areas: PixelAreas) -> Strata:
-    """Measure how much of each class a map shows."""
+    """Measure the pixels and the area of each mapped class."""
     legend = mapped.legend.of_maps()
     n = len(legend.trained)
     pixels, meters = np.zeros(n, np.int64), np.zeros(n)
@@ -37,15 +37,15 @@ def measure_strata(mapped: MapFile, areas: PixelAreas) -> Strata:
 
 
 def draw_points(mapped: MapFile, areas: PixelAreas, n: int, seed: int) -> NDArray[np.int64]:
-    """Draw pixels at random within each mapped class, in proportion to the ground they cover.
+    """Draw pixels at random within each mapped class, in proportion to their area.
 
-    Every pixel gets an exponential random number divided by its area, and the smallest of each
-    class win.
+    Every pixel gets an exponential random number divided by its area, and those with the smallest
+    numbers of each class are drawn.
 
     Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir".
 
     Returns:
-        Rows and columns (points, 2), shuffled, so that their order does not tell the class.
+        Rows and columns (points, 2), int64, shuffled across classes.
 
     Raises:
         UsageError: `n` is less than two for each class.
@@ -54,7 +54,9 @@ def draw_points(mapped: MapFile, areas: PixelAreas, n: int, seed: int) -> NDArra
     classes = int((strata.pixels > 0).sum())
     if n < 2 * classes:
         raise UsageError(
-            f"{n} points are too few for {classes} classes", fix="Draw two a class at least"
+            f"{n} points are too few for {classes} classes",
+            code="too-few-points",
+            fix="Draw two a class at least",
         )
     wanted = allocate_sample(strata.areas, strata.pixels, n)
     rng = np.random.default_rng(seed)
@@ -65,15 +67,9 @@ def draw_points(mapped: MapFile, areas: PixelAreas, n: int, seed: int) -> NDArra
         for i, count in enumerate(wanted):
             rows, cols = np.nonzero(indices == i)
             if len(rows) and count:
-                own = keys[rows, cols]
-                least = (
-                    np.argpartition(own, count - 1)[:count]
-                    if len(own) > count
-                    else np.arange(len(own))
-                )
-                found = np.stack(
-                    [own[least], rows[least] + window.row, cols[least] + window.col], axis=1
-                )
+                found = np.stack([keys[rows, cols], rows + window.row, cols + window.col], axis=1)
+                if len(found) > count:
+                    found = found[np.argpartition(found[:, 0], count - 1)[:count]]
                 merged = np.concatenate([best[i], found])
                 best[i] = merged[np.argsort(merged[:, 0])[:count]]
     points = np.concatenate(best)[:, 1:].astype(np.int64)

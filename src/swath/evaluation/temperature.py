@@ -1,4 +1,4 @@
-"""Calibrating a network when it has been taught: its temperature, from ground that it was not taught on."""
+"""Temperature scaling of a trained network, on the validation split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from swath.data.dataset import Dataset, Sample
 from swath.evaluation.scoring import labeled_scores
-from swath.inference.tiled import Engine
+from swath.inference.tiled import TiledPredictor
 from swath.metrics.calibration import (
     expected_calibration_error,
     fit_temperature,
@@ -17,30 +17,26 @@ from swath.metrics.calibration import (
 )
 from swath.models.card import Calibration
 
-SAMPLED_PIXELS = 2**23
-"""Pixels of the validation split that are looked at, about; a large one would take longer than the training."""
+MAX_TEMPERATURE_PIXELS = 2**23
+"""Pixels of the validation split that are predicted, about; all may take longer than training."""
 
 
-def calibrate_scores(dataset: Dataset, engine: Engine) -> Calibration | None:
-    """Fit the temperature on the validation split.
+def calibrate_scores(dataset: Dataset, predictor: TiledPredictor) -> Calibration | None:
+    """Fit the temperature on the validation split; return None without one.
 
-    Without one, nothing is fitted: on ground that it has learnt, a network is right more often than
-    elsewhere, so a temperature from there would promise too much; and to hold ground back from
-    teaching is the user's choice (`swath prepare --val`).
+    On training data a network is right more often than elsewhere, so that a temperature fitted
+    there would make it overconfident.
     """
     samples = _some([s for s in dataset.manifest.of("val") if sum(s.counts)])
     if not samples:
         return None
-    scores, reference = labeled_scores(dataset, samples, engine)
+    scores, reference = labeled_scores(dataset, samples, predictor)
     temperature = fit_temperature(scores, reference)
     errors = []
     for t in (1.0, temperature):
-        chances = probabilities(scores, t, axis=1)
-        errors.append(
-            expected_calibration_error(
-                reliability(chances.max(axis=1), chances.argmax(axis=1) == reference)
-            )
-        )
+        shares = probabilities(scores, t, axis=1)
+        counts = reliability(shares.max(axis=1), shares.argmax(axis=1) == reference)
+        errors.append(expected_calibration_error(counts))
     return Calibration(
         temperature=temperature,
         groups=sorted({s.group for s in samples}),
@@ -51,10 +47,10 @@ def calibrate_scores(dataset: Dataset, engine: Engine) -> Calibration | None:
 
 
 def _some(samples: Sequence[Sample]) -> list[Sample]:
-    """Return samples in an order that is random but always the same, until they have enough pixels."""
+    """Return samples in a fixed random order, until they have `MAX_TEMPERATURE_PIXELS`."""
     chosen: list[Sample] = []
     for i in np.random.default_rng(0).permutation(len(samples)):
-        if sum(s.window.size for s in chosen) >= SAMPLED_PIXELS:
+        if sum(s.window.size for s in chosen) >= MAX_TEMPERATURE_PIXELS:
             break
         chosen.append(samples[i])
     return chosen

@@ -1,4 +1,4 @@
-"""Memory of this process: how much it has held, and what becomes of what is freed."""
+"""Memory of this process: its peak, and reuse of what is freed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 _STATUS = Path("/proc/self/status")
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
-"""Numbers of glibc's settings (malloc.h). As soon as one is set it stops to fit its thresholds to the program, so at the end
-they are left where that would have brought them."""
+"""Numbers of glibc's settings (malloc.h).
+
+Once one is set, glibc no longer fits its thresholds to the program, so they are set at the end to
+where that would have brought them.
+"""
 
 
 def peak_memory() -> int:
-    """Return the most resident memory that this process has held so far, in bytes.
+    """Return the peak of the resident memory of this process, in bytes.
 
-    Linux keeps it as VmHWM; `ru_maxrss` begins there at what the parent held when it started this
-    process.
+    On Linux it is VmHWM; `ru_maxrss` begins there at the memory of the parent process.
     """
     if _STATUS.exists():
         return next(
@@ -39,10 +41,10 @@ def peak_memory() -> int:
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Keep freed memory for what comes next, instead of giving it back to the system; without glibc nothing changes.
+    """Keep freed memory for later blocks, and give it back at the end; without glibc do nothing.
 
     glibc maps each large block anew, and the system fills it with zeros, page by page: with batches
-    of a megapixel a third of a training step. What is kept is given back at the end.
+    of a megapixel that is a third of a training step.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
@@ -62,24 +64,23 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 class BufferPool:
-    """Memory of large arrays that nobody holds any more, for the next ones of their shape.
+    """Reuses the memory of large arrays that are no longer referenced, for others of their shape.
 
-    The system zeroes the pages of new memory, which takes time. Whoever takes memory must be one
-    thread; arrays may be dropped in any.
+    The system zeroes the pages of new memory, which takes time. One thread may take memory; arrays
+    may be dropped in any.
     """
 
     def __init__(self) -> None:
         self._free: list[NDArray[np.float32]] = []
 
     def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return memory of a shape that nobody reads, its values undefined."""
+        """Return unused memory of a shape, its values undefined."""
         self._free[:] = [memory for memory in self._free if memory.shape == shape]
         return self._free.pop() if self._free else np.empty(shape, np.float32)
 
     def lend(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return an array on memory that was taken; when it and all its views are gone, the memory can be taken again."""
-        lent = np.asarray(
-            memory.data
-        )  # through a buffer, so that views refer to this array and not to what lies behind it
+        """Return an array on taken memory, which is free again when its last view is gone."""
+        # Through a buffer, so that views refer to this array and not to `memory`.
+        lent = np.asarray(memory.data)
         finalize(lent, self._free.append, memory)
         return lent

@@ -16,16 +16,16 @@ from swath.errors import JobError, ModelError
 from swath.inference.memory import BufferPool
 
 Precision: TypeAlias = Literal["float32", "bf16", "int8"]
-"""In what numbers a network computes; scores come out as float32 from all."""
+"""Arithmetic of a network; scores are float32 with all."""
 
 
 class Runtime(Protocol):
     """A network that runs."""
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return scores (batch, classes, height, width) of raw pixels (batch, bands, height, width).
+        """Return scores (batch, channels, rows, columns) of pixels (batch, bands, rows, columns).
 
-        Height and width are multiples of the network's stride. Input and output are float32.
+        Rows and columns are multiples of the network's stride. Input and output are float32.
         """
 
 
@@ -34,11 +34,10 @@ class OpenVinoRuntime:
 
     Args:
         onnx: the network.
-        threads: how many to use, 0 for all cores.
-        precision: `float32`, or `bf16` (which a CPU without it emulates by float32). A network of
-            int8 says so itself; its other layers are in bf16 where the CPU has it.
-        shape: rows and columns of all that will be asked, which needs less than half the memory;
-            None for any.
+        threads: number of threads, 0 for all cores.
+        precision: `float32`, or `bf16` (which a CPU without it emulates by float32). An int8
+            network is quantized itself; its other layers are in bf16 where the CPU has it.
+        shape: rows and columns of all inputs, which halves the memory; None for any.
 
     Raises:
         ModelError: OpenVINO does not understand the network.
@@ -51,51 +50,46 @@ class OpenVinoRuntime:
         precision: Precision = "float32",
         shape: tuple[int, int] | None = None,
     ) -> None:
-        self._made_from = onnx, threads, precision
-        self._changes = (
-            precision == "int8" and shape is None
-        )  # OpenVINO 2026.4 computes nonsense in int8 on free shapes
+        self._network = onnx, threads, precision
+        # OpenVINO 2026.4 computes wrong results in int8 on free shapes.
+        self._compiles_each_shape = precision == "int8" and shape is None
         self._shape = shape
-        self._request: Any = (
-            None
-            if self._changes
-            else _compiled(onnx, threads, precision, shape).create_infer_request()
-        )
-        self._spare = BufferPool()
-        self._one_at_a_time = Lock()  # scores lie in the request until they are taken out of it
+        self._request: Any = None
+        if not self._compiles_each_shape:
+            self._request = _compiled(*self._network, shape).create_infer_request()
+        self._buffers = BufferPool()
+        self._lock = Lock()  # scores are in the request until they are taken out of it
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
         rows, cols = raw.shape[2:]
-        with self._one_at_a_time:
-            if self._changes and self._shape != (rows, cols):
+        with self._lock:
+            if self._compiles_each_shape and self._shape != (rows, cols):
                 self._shape = rows, cols
-                self._request = _compiled(*self._made_from, self._shape).create_infer_request()
+                self._request = _compiled(*self._network, self._shape).create_infer_request()
             try:
                 return self._infer(raw)
             except (RuntimeError, ValueError) as error:
                 raise _failed("OpenVINO", error) from error
 
     def _infer(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Let the engine write scores of a known shape where they are to lie, and copy others."""
+        """Let the engine write scores of a known shape into a buffer, and copy others."""
         output = self._request.model_outputs[0]
-        if (
-            output.get_partial_shape().is_dynamic
-            or output.get_element_type().to_dtype() != np.float32
-        ):
+        is_float32 = output.get_element_type().to_dtype() == np.float32
+        if output.get_partial_shape().is_dynamic or not is_float32:
             scores: NDArray[np.float32] = self._request.infer({0: raw}, share_inputs=True)[0]
             return scores
-        memory = self._spare.take(tuple(output.get_shape()))
+        memory = self._buffers.take(tuple(output.get_shape()))
         self._request.set_output_tensor(0, _tensor(memory))
         self._request.infer({0: raw}, share_inputs=True, share_outputs=True)
-        return self._spare.lend(memory)
+        return self._buffers.lend(memory)
 
     def release(self) -> None:
-        """Give back the memory of tensors between the layers, and spare memory of scores; the next call takes it again."""
-        with self._one_at_a_time:
+        """Free the memory between layers and unused buffers, until the next call."""
+        with self._lock:
             if self._request is not None:
                 self._request.get_compiled_model().release_memory()
-            self._spare = BufferPool()
+            self._buffers = BufferPool()
 
 
 class OnnxRuntime:
@@ -103,7 +97,7 @@ class OnnxRuntime:
 
     Args:
         onnx: the network.
-        threads: how many to use, 0 for all cores.
+        threads: number of threads, 0 for all cores.
 
     Raises:
         ModelError: ONNX Runtime does not understand the network.
@@ -116,16 +110,12 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
+            # The fallback prints, and is the same provider.
             self._session = onnxruntime.InferenceSession(
-                onnx,
-                options,
-                providers=["CPUExecutionProvider"],
-                enable_fallback=False,  # which prints, and is the same again
+                onnx, options, providers=["CPUExecutionProvider"], enable_fallback=False
             )
         except Exception as error:  # noqa: BLE001 - its own errors share no public base
-            raise ModelError(
-                f"ONNX Runtime refuses the network ({error})", fix="Fetch or train the model again"
-            ) from error
+            raise _refused("ONNX Runtime", error) from error
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
@@ -137,18 +127,25 @@ class OnnxRuntime:
         return scores
 
 
+def _refused(engine: str, error: Exception) -> ModelError:
+    fault = f"{engine} refuses the network ({error})"
+    return ModelError(fault, code="network-refused", fix="Fetch or train the model again")
+
+
 def _failed(engine: str, error: Exception) -> ModelError:
     return ModelError(
         f"{engine} cannot run the network ({' '.join(str(error).split())[:300].rstrip('.')})",
-        fix="Where memory is short, give less --memory or fewer --workers; else fetch or train the model again",
+        code="inference-failed",
+        fix="Where memory is short, give less --memory or fewer --workers; "
+        "else fetch or train the model again",
     )
 
 
 class TorchRuntime:
-    """A torch module as it stands, channels last: for validation while it learns, to check the others against, and on GPUs.
+    """A torch module, channels last: for validation in training, for checks, and on GPUs.
 
     Args:
-        module: the network, on its device; it is put into evaluation mode for each call, and back.
+        module: the network, on its device; each call puts it into evaluation mode, and back.
         precision: `float32`, or `bf16` by autocast.
     """
 
@@ -164,10 +161,8 @@ class TorchRuntime:
         self._module.eval()
         try:
             device = next(self._module.parameters()).device
-            with (
-                torch.inference_mode(),
-                torch.autocast(device.type, torch.bfloat16, enabled=self._bf16),
-            ):
+            autocast = torch.autocast(device.type, torch.bfloat16, enabled=self._bf16)
+            with torch.inference_mode(), autocast:
                 batch = torch.from_numpy(raw).to(device, memory_format=torch.channels_last)
                 scores: NDArray[np.float32] = self._module(batch).float().cpu().numpy()
                 return scores
@@ -175,16 +170,13 @@ class TorchRuntime:
             self._module.train(training)
 
 
-ENGINES: dict[str, type[OpenVinoRuntime] | type[OnnxRuntime]] = {
-    "openvino": OpenVinoRuntime,
-    "onnxruntime": OnnxRuntime,
-}
+ENGINES = {"openvino": OpenVinoRuntime, "onnxruntime": OnnxRuntime}
 """Engines that read ONNX. `cuda` is a `TorchRuntime` and needs the weights (see `Model.open`)."""
 
 
 @dataclass(frozen=True)
 class RuntimeSetup:
-    """How a network is run. The bytes of a map depend on all of it.
+    """Engine and arithmetic of a run. The bytes of a map depend on all of it.
 
     Attributes:
         engine: `openvino`, `onnxruntime` or `cuda`.
@@ -199,55 +191,59 @@ class RuntimeSetup:
     threads: int
 
     def check(self) -> None:
-        """Refuse to run where this setup is not to be had.
+        """Refuse to run where the engine is missing or of another version.
 
         Raises:
-            JobError: the engine is missing or of another version.
+            JobError: it is.
         """
         found = _version(self.engine)
         if found != self.version:
-            raise JobError(
-                f"this run was begun with {self.engine} {self.version}, and here is {found or 'none'}",
-                fix="Install that version, or start over with --restart",
+            fault = (
+                f"The run began with {self.engine} {self.version}, and here is {found or 'none'}"
             )
+            fix = "Install that version, or start over with --restart"
+            raise JobError(fault, code="engine-version", fix=fix)
 
 
 def choose_setup(engine: str = "auto", precision: str = "auto", threads: int = 0) -> RuntimeSetup:
-    """Pick the fastest setup of this machine.
+    """Choose the fastest setup of this machine.
 
     A GPU first, then OpenVINO, then ONNX Runtime; bf16 where the hardware multiplies it; one thread
-    a core. int8 is never picked, only asked for, and computed on the processor. `cpu` as an engine
-    leaves the GPU out.
+    a core. int8 has to be asked for, and is computed on the processor.
+
+    Args:
+        engine: its name, `auto`, or `cpu` for any but a GPU.
+        precision: its name, or `auto`.
+        threads: for one request, 0 for all cores.
 
     Raises:
-        JobError: the engine that is asked for is not here, or has no such precision.
+        JobError: the engine is not here, or has no such precision.
     """
-    any_of = {
-        "auto": [*(["cuda"] if precision != "int8" and _has_gpu() else []), *ENGINES],
-        "cpu": list(ENGINES),
-    }
-    names = any_of.get(engine, [engine])
-    found = next((name for name in names if _version(name)), None)
-    if found is None or (found == "cuda" and not _has_gpu()):
-        raise JobError(
-            "no engine to run the model is installed"
-            if engine in any_of
-            else f"the engine {engine} is not to be had here",
-            fix="Run `pip install openvino` or `pip install onnxruntime`, or leave --engine out",
-        )
+    name, found = _find_engine(engine, gpu=precision != "int8")
     if precision == "auto":
-        precision = (
-            "bf16" if found == "cuda" or (found == "openvino" and _cpu_has_bf16()) else "float32"
-        )
-    if (found, precision) in (("onnxruntime", "bf16"), ("cuda", "int8")):
-        raise JobError(
-            f"{found} does not compute in {precision}", fix="Choose another --engine or --precision"
-        )
-    return RuntimeSetup(found, _version(found) or "", precision, threads or cores())  # type: ignore[arg-type]
+        has_bf16 = name == "cuda" or (name == "openvino" and _cpu_has_bf16())
+        precision = "bf16" if has_bf16 else "float32"
+    if (name, precision) in (("onnxruntime", "bf16"), ("cuda", "int8")):
+        fault = f"The engine {name} does not compute in {precision}"
+        fix = "Choose another --engine or --precision"
+        raise JobError(fault, code="engine-precision", fix=fix)
+    return RuntimeSetup(name, found, precision, threads or cores())  # type: ignore[arg-type]
+
+
+def _find_engine(engine: str, gpu: bool) -> tuple[str, str]:
+    """Return name and version of the first installed engine that is meant."""
+    groups = {"auto": [*(["cuda"] if gpu and _has_gpu() else []), *ENGINES], "cpu": list(ENGINES)}
+    for name in groups.get(engine, [engine]):
+        found = _version(name)
+        if found and (name != "cuda" or _has_gpu()):
+            return name, found
+    fault = "No engine is installed" if engine in groups else f"The engine {engine} is not here"
+    fix = "Run `pip install openvino` or `pip install onnxruntime`, or leave --engine out"
+    raise JobError(fault, code="no-engine", fix=fix)
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -257,7 +253,7 @@ def open_runtime(onnx: bytes, setup: RuntimeSetup, shape: tuple[int, int] | None
     Args:
         onnx: the network; where the precision is int8, the one that was quantized.
         setup: what to run it with.
-        shape: rows and columns of all that will be asked, None for any.
+        shape: rows and columns of all inputs, None for any.
 
     Raises:
         ModelError: the engine does not understand the network.
@@ -267,13 +263,12 @@ def open_runtime(onnx: bytes, setup: RuntimeSetup, shape: tuple[int, int] | None
     return OnnxRuntime(onnx, setup.threads)
 
 
-@lru_cache(maxsize=2)  # it takes seconds, and many small images may ask
+@lru_cache(maxsize=2)  # it takes seconds, and each of many small images needs it
 def bytes_per_pixel(onnx: bytes, setup: RuntimeSetup, side: int) -> float:
-    """Return the memory that a network needs for each pixel of its input, weights not counted.
+    """Return the memory that a network needs for each pixel of its input, without weights.
 
-    It is the largest sum of all tensors that are alive at one time, in the graph as OpenVINO runs
-    it on a square of `side` pixels. OpenVINO itself needs that; ONNX Runtime, which plans less,
-    about three times as much.
+    It is the largest sum of the tensors that are alive at one time, in the graph as OpenVINO runs
+    it on a square of `side` pixels. ONNX Runtime, which plans less, needs about three times it.
     """
     try:
         graph = _compiled(onnx, setup.threads, setup.precision, (side, side)).get_runtime_model()
@@ -285,7 +280,7 @@ def bytes_per_pixel(onnx: bytes, setup: RuntimeSetup, side: int) -> float:
         for n, op in enumerate(steps)
         for i in op.inputs()
     }
-    alive = most = 0
+    alive = peak = 0
     ends: dict[int, int] = {}
     for n, op in enumerate(steps):
         if op.get_rt_info()["layerType"].astype(str) == "Const":
@@ -294,22 +289,22 @@ def bytes_per_pixel(onnx: bytes, setup: RuntimeSetup, side: int) -> float:
         end = last_use.get(op.get_friendly_name(), n)
         ends[end] = ends.get(end, 0) + size
         alive += size
-        most = max(most, alive)
+        peak = max(peak, alive)
         alive -= ends.pop(n, 0)
-    return (1.1 if setup.engine == "openvino" else 3.0) * most / side**2
+    return (1.1 if setup.engine == "openvino" else 3.0) * peak / side**2
 
 
-_ONE_CORE = Lock()
+_CORE_LOCK = Lock()
 
 
 def _openvino() -> Any:
-    """Return OpenVINO's core, the only one of this process, which lasts as long.
+    """Return OpenVINO's core, which is the only one of this process and lasts as long.
 
     A core gives the thread that first uses it a stack for signals, and frees it when it is dropped.
-    Where there are several, or another thread drops it, the first goes on with a stack that is
-    gone: the next Ctrl-C would be a crash.
+    With several cores, or where another thread drops one, the first thread keeps a freed stack, and
+    the next Ctrl-C crashes.
     """
-    with _ONE_CORE:
+    with _CORE_LOCK:
         return _core()
 
 
@@ -330,13 +325,10 @@ def _compiled(
     onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None
 ) -> Any:
     core = _openvino()
-    half = precision == "bf16" or (
-        precision == "int8" and _cpu_has_bf16()
-    )  # for the layers that are not in int8
-    config: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+    # With int8 it is for the layers that are not quantized.
+    half = precision == "bf16" or (precision == "int8" and _cpu_has_bf16())
+    hint = "bf16" if half else "f32"
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
     try:
@@ -345,20 +337,14 @@ def _compiled(
             bands = model.inputs[0].get_partial_shape()[1].get_length()
             model.reshape([1, bands, *shape])
         return core.compile_model(model, "CPU", config)
-    except (
-        RuntimeError,
-        ValueError,
-    ) as error:  # the latter where its message quotes a name that is no text
-        raise ModelError(
-            f"OpenVINO refuses the network ({error})", fix="Fetch or train the model again"
-        ) from error
+    except (RuntimeError, ValueError) as error:  # the latter where a name in it is no UTF-8
+        raise _refused("OpenVINO", error) from error
 
 
 def _version(engine: str) -> str | None:
     """Return the version of an engine's package, None where it is not installed."""
-    for package in {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "cuda": ("torch",)}.get(
-        engine, (engine,)
-    ):
+    packages = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "cuda": ("torch",)}
+    for package in packages.get(engine, (engine,)):
         try:
             return version(package)
         except PackageNotFoundError:
@@ -371,7 +357,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def _has_gpu() -> bool:
-    """Tell whether torch sees a CUDA device; torch is asked only where a driver is installed, for its import takes seconds."""
+    """Return whether torch has a CUDA device; slow torch is imported only if a driver is there."""
     if not any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/nvidiactl"))):
         return False
     try:

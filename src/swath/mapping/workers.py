@@ -80,7 +80,7 @@ class Worker:
                 wanted = self._image.wanted(tile.core)
                 if wanted is not None and not wanted.any():
                     empty = np.zeros((tile.core.height, tile.core.width), bool)
-                    self._put(i, TilePrediction(tile.core, empty, None, self._engine))
+                    self._put(i, TilePrediction(tile.core, empty, None, self._engine.output))
                     continue
                 todo.append(i)
                 yield tile

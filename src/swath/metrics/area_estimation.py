@@ -1,4 +1,4 @@
-"""Areas with errors: how much of each class there is, corrected by what a sample of the truth says of the map.
+"""Areas of classes with standard errors, from a map and a sample of reference labels.
 
 Counting a map's pixels is biased wherever the map confuses classes. The estimators here use the map
 only to stratify.
@@ -14,20 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CONFIDENCE = 1.959963984540054
+Z_95 = 1.959963984540054
 """Standard errors on each side of a 95% interval."""
 
 
 @dataclass(frozen=True)
 class AreaEstimate:
-    """Areas and accuracies of `n` classes; every array has shape (n,), float64, and `*_error` are standard errors.
+    """Areas and accuracies of `n` classes; arrays (n,), float64; `*_error` are standard errors.
 
     Attributes:
-        mapped: area that the map shows, in the unit that was given.
+        mapped: mapped area, in the unit that was given.
         area: error-adjusted estimate, in the same unit.
         area_error: of it.
-        users: share of what is mapped as a class that is of it (precision); NaN where the sample
-            has none mapped so.
+        users: share of a class's mapped area that is of it (precision); NaN without samples.
         users_error: of it.
         producers: share of a class's true area that is mapped as it (recall).
         producers_error: of it.
@@ -62,7 +61,7 @@ def estimate_areas(mapped: NDArray[np.float64], sample: NDArray[np.float64]) -> 
     short = np.flatnonzero((mapped > 0) & (size < 2))
     if len(short):
         raise ValueError(
-            f"mapped class {short[0]} has {size[short[0]]:.0f} sample units, and needs two at least"
+            f"mapped class {short[0]} has {size[short[0]]:.0f} sample units, and needs at least two"
         )
     weight = mapped / mapped.sum()
     share = sample / np.maximum(size, 1)[:, None]
@@ -94,9 +93,9 @@ def allocate_sample(
 ) -> NDArray[np.int64]:
     """Divide a sample over the mapped classes.
 
-    Half of it is divided equally, so that rare classes are judged too, and half by area, which
-    keeps the error of the whole small; the source (5.1.1) recommends such a compromise. No class
-    gets more units than it has pixels.
+    Half of it is divided equally, for rare classes, and half by area, which keeps the error of the
+    whole small; the source (5.1.1) recommends such a compromise. No class gets more units than it
+    has pixels.
 
     Args:
         weights: area of each class, shape (n,).
@@ -105,7 +104,7 @@ def allocate_sample(
     """
     present = available > 0
     shares = np.where(present, 0.5 / present.sum() + 0.5 * weights / weights.sum(), 0)
-    wanted = np.maximum(shares * n, 2 * present)
+    wanted = np.maximum(shares * n, np.where(present, 2, 0))
     whole: NDArray[np.int64] = np.minimum(np.floor(wanted).astype(np.int64), available)
     for i in np.argsort(-(wanted - np.floor(wanted)), kind="stable"):
         if whole.sum() < n and present[i]:

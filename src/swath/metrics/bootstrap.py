@@ -1,7 +1,7 @@
-"""Intervals by bootstrap over groups: how far a score would move had other places been drawn.
+"""Confidence intervals by bootstrap over groups.
 
-Pixels of one place are alike, so an interval over pixels would be far too narrow. Groups are drawn
-with replacement, and the score is computed anew from the sum of their counts.
+Pixels of one group are correlated, so that an interval over pixels would be far too narrow. Groups
+are drawn with replacement, and the score is computed from the sum of their counts.
 
 Source: Efron and Tibshirani 1993, "An introduction to the bootstrap" (percentile intervals).
 """
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 DRAWS = 2000
 LEVEL = 0.95
 
-PART = 2**22
-"""Counts that are held at a time: of two hundred classes a few dozen draws."""
+MAX_COUNTS = 2**22
+"""Counts that are held at a time: with two hundred classes, a few dozen draws."""
 
-FEWEST = 3
+MIN_GROUPS = 3
 """Groups that an interval needs; with fewer than ten it is rough, and tends to be too narrow."""
 
 Interval: TypeAlias = tuple[float, float]
@@ -45,9 +45,8 @@ def resampled(
 
     Args:
         counts: shape (groups, ...).
-        score: turns counts (draws, ...) into scores (draws, scores); it gets some of the draws at a
-            time.
-        seed: of the draw; equal seeds draw equal groups, so that two maps can be compared in pairs.
+        score: turns counts (draws, ...) into scores (draws, scores); called for parts of the draws.
+        seed: of the draws; equal seeds draw equal groups, so that two maps can be compared.
         draws: how many.
 
     Returns:
@@ -58,7 +57,7 @@ def resampled(
         np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
     )
     flat = counts.reshape(n, -1)
-    each = max(1, PART // flat.shape[1])
+    each = max(1, MAX_COUNTS // flat.shape[1])
     sums = (
         (times[i : i + each] @ flat).reshape(-1, *counts.shape[1:]) for i in range(0, draws, each)
     )
@@ -84,6 +83,6 @@ def intervals(
         score: turns counts (draws, ...) into scores (draws, scores).
         seed: of the draw.
     """
-    if len(counts) < FEWEST:
+    if len(counts) < MIN_GROUPS:
         return [None] * score(counts[:1]).shape[1]
     return [interval(column) for column in resampled(counts, score, seed).T]

@@ -1,4 +1,4 @@
-"""Boundary IoU: how well the outlines of a map lie, which IoU hardly sees where areas are large."""
+"""Boundary IoU: accuracy of the outlines of a map, which IoU hardly measures in large areas."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from numpy.typing import NDArray
 
 from swath.legend import IGNORE
 
-WIDTH = 5
-"""Pixels on each side of a boundary that are looked at."""
+BOUNDARY_WIDTH = 5
+"""Pixels on each side of a boundary."""
 
 
 def boundary_counts(
-    reference: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int, width: int = WIDTH
+    reference: NDArray[np.uint8], predicted: NDArray[np.uint8], n: int, width: int = BOUNDARY_WIDTH
 ) -> NDArray[np.int64]:
     """Count what `boundary_iou` needs; counts of several images add up.
 
     A class's boundary region is its pixels with a pixel of another class within `width` rows and
-    columns. Boundaries to unlabeled pixels and to the image's edge are none, for the ground goes
-    on there. Only labeled pixels count.
+    columns. Unlabeled pixels and the image's edge make no boundaries. Only labeled pixels count.
 
     Args:
         reference: class indices (rows, columns), `IGNORE` where there is no label.
@@ -40,10 +39,10 @@ def boundary_counts(
 
 
 def boundary_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the boundary IoU of each class, shape (..., n), NaN where neither truth nor map has a boundary.
+    """Return the boundary IoU of each class (..., n), NaN where it has no boundary.
 
-    Source: Cheng et al. 2021, "Boundary IoU". They take a width of 2% of the image's diagonal; here
-    it is fixed in pixels, because images of one data set differ in size and boundaries do not.
+    Source: Cheng et al. 2021, "Boundary IoU". There the width is 2% of the image's diagonal; here
+    it is fixed in pixels, because the images of a dataset differ in size and boundaries do not.
 
     Args:
         counts: shape (..., 2, n), see `boundary_counts`.
@@ -54,18 +53,16 @@ def boundary_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _near_boundary(classes: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
-    """Tell which pixels have a change between two classes within `width` rows and columns.
+    """Return which pixels have a boundary within `width` rows and columns.
 
     The square around a pixel holds one class alone if no two neighbors in it differ.
     """
-    down, right = _changes(classes), _changes(classes.T).T
-    return _any_near(down, (width, width - 1), (width, width)) | _any_near(
-        right, (width, width), (width, width - 1)
-    )
+    near = _any_near(_changes(classes), (width, width - 1), (width, width))
+    return near | _any_near(_changes(classes.T).T, (width, width), (width, width - 1))
 
 
 def _changes(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return 1 where a pixel and the one below it are of two classes, same shape."""
+    """Return 1 where a pixel and the one below it are of two classes."""
     out = np.zeros(classes.shape, np.int32)
     here, below = classes[:-1], classes[1:]
     out[:-1] = (here != below) & (here != IGNORE) & (below != IGNORE)
@@ -75,12 +72,9 @@ def _changes(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
 def _any_near(
     marks: NDArray[np.int32], rows: tuple[int, int], cols: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Tell where the window of so many rows and columns before and after a pixel holds a mark."""
-    sums = (
-        np.pad(marks, ((rows[0] + 1, rows[1]), (cols[0] + 1, cols[1])))
-        .cumsum(axis=0)
-        .cumsum(axis=1)
-    )
+    """Return where a window, of rows and columns before and after a pixel, has a mark."""
+    padded = np.pad(marks, ((rows[0] + 1, rows[1]), (cols[0] + 1, cols[1])))
+    sums = padded.cumsum(axis=0).cumsum(axis=1)
     high, wide = sum(rows) + 1, sum(cols) + 1
     found: NDArray[np.bool_] = (
         sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide] > 0

@@ -1,7 +1,7 @@
-"""Calibration: probabilities that come true as often as they say.
+"""Calibration of probabilities by temperature scaling.
 
-A network's scores are divided by one number, the temperature, before softmax; it is fitted on
-ground that neither taught nor tests. The map does not change by it, only how sure it claims to be.
+Class scores are divided by one number, the temperature, before softmax; it is fitted on validation
+data. It changes the confidence of a map, and not its classes.
 
 Source: Guo et al. 2017, "On calibration of modern neural networks".
 """
@@ -16,8 +16,8 @@ BINS = 15
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 
-_PART = 2**18
-"""Scores that are looked at at a time: with what is worked out from them they fit into a processor's cache."""
+_CHUNK_SCORES = 2**18
+"""Scores that are processed at a time: with intermediate results they fit into a CPU's cache."""
 
 
 def probabilities(
@@ -32,13 +32,13 @@ def probabilities(
 
 
 def fit_temperature(scores: NDArray[np.float32], reference: NDArray[np.uint8]) -> float:
-    """Return the temperature, 0.05 to 20, under which the truth is most likely, to a thousandth of it.
+    """Fit the temperature of the largest likelihood, 0.05 to 20, to a thousandth of it.
 
-    In its inverse the likelihood has one top, which Newton's method finds, or halving where that
-    would leave the bounds.
+    The likelihood has one maximum in the inverse of the temperature, which Newton's method finds,
+    or bisection where that would leave the bounds.
 
     Args:
-        scores: class scores (pixels, classes) of ground that did not teach.
+        scores: class scores (pixels, classes), not of training data.
         reference: class indices (pixels,).
     """
     low, high = 1 / _HIGHEST, 1 / _LOWEST
@@ -57,18 +57,16 @@ def fit_temperature(scores: NDArray[np.float32], reference: NDArray[np.uint8]) -
 def _slope_and_curvature(
     scores: NDArray[np.float32], reference: NDArray[np.uint8], inverse: float
 ) -> tuple[float, float]:
-    """Return the first two derivatives of -log p(truth), summed over pixels, by the inverse of the temperature."""
+    """Return two derivatives, by inverse temperature, of the sum of -log p(reference)."""
     slope = curvature = 0.0
-    each = max(1, _PART // scores.shape[1])
+    each = max(1, _CHUNK_SCORES // scores.shape[1])
     for start in range(0, len(scores), each):
         part = scores[start : start + each]
         part = part - part.max(axis=1, keepdims=True)
         weights = np.exp(part * np.float32(inverse))
         weights /= weights.sum(axis=1, keepdims=True)
-        mean, square = (
-            np.einsum("ij,ij->i", weights, part),
-            np.einsum("ij,ij,ij->i", weights, part, part),
-        )
+        mean = np.einsum("ij,ij->i", weights, part)
+        square = np.einsum("ij,ij,ij->i", weights, part, part)
         true = part[np.arange(len(part)), reference[start : start + each]]
         slope += float((mean - true).sum(dtype=np.float64))
         curvature += float((square - mean**2).sum(dtype=np.float64))
@@ -92,10 +90,10 @@ def reliability(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> ND
 
 
 def expected_calibration_error(counts: NDArray[np.float64]) -> float:
-    """Return the mean distance, 0..1, between confidence and share of right pixels, weighted by pixels; NaN without any.
+    """Return the mean distance, 0..1, of confidence and share of right pixels; NaN without any.
 
     Args:
-        counts: see `reliability`; leading axes are kept apart.
+        counts: see `reliability`, (3, bins); bins are weighted by their pixels.
     """
     pixels, confidence, right = counts
     total = pixels.sum()

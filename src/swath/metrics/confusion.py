@@ -1,8 +1,8 @@
-"""Scores, all from one confusion matrix.
+"""Scores from one confusion matrix.
 
-Rows of a matrix are truth, columns are prediction. Classes that neither truth nor prediction holds
-have no score (NaN, null in JSON) and are left out of means; a class that is predicted but absent
-from the truth has IoU 0 and counts.
+Rows of a matrix are the reference, columns the prediction. Classes of neither have no score (NaN,
+null in JSON) and are left out of means; a class that is predicted but absent from the reference has
+IoU 0 and counts.
 """
 
 from __future__ import annotations
@@ -23,35 +23,33 @@ def confusion_matrix(
 
     Args:
         reference: class indices, any shape, `IGNORE` where there is no label.
-        predicted: class indices, same shape; all below `n` where truth is labeled.
+        predicted: class indices, same shape; all below `n` where the reference is labeled.
         n: number of classes.
 
     Returns:
-        Matrix (n, n), int64, rows truth.
+        Matrix (n, n), int64, rows reference.
 
     Raises:
         ValueError: a labeled pixel has no prediction, or shapes differ.
     """
     if reference.shape != predicted.shape:
-        raise ValueError(f"truth has shape {reference.shape}, prediction {predicted.shape}")
+        raise ValueError(f"reference has shape {reference.shape}, prediction {predicted.shape}")
     labeled = reference != IGNORE
     rows, columns = reference[labeled].astype(np.int64), predicted[labeled].astype(np.int64)
     if rows.size and (rows.max() >= n or columns.max() >= n):
         raise ValueError(f"a class index is outside 0..{n - 1}")
-    matrix: NDArray[np.int64] = (
-        np.bincount(rows * n + columns, minlength=n * n).astype(np.int64).reshape(n, n)
-    )
-    return matrix
+    counts = np.bincount(rows * n + columns, minlength=n * n)
+    return counts.astype(np.int64).reshape(n, n)
 
 
 def tallies(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Return all that scores need of confusion matrices, which add up as they do, and are three rows however many classes.
+    """Return the row sums, column sums and diagonals of confusion matrices, which add up.
 
     Args:
         matrix: (..., n, n).
 
     Returns:
-        Labeled pixels of each class, those mapped as it, and those that are both: (..., 3, n).
+        Labeled pixels of each class, those mapped as it, and those of both: (..., 3, n).
     """
     return np.stack(
         [matrix.sum(axis=-1), matrix.sum(axis=-2), np.diagonal(matrix, axis1=-2, axis2=-1)], axis=-2
@@ -60,9 +58,9 @@ def tallies(matrix: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of the tallies of a confusion matrix: by class (n,), of all one number; float64, NaN where there is no score.
+    """Scores of the tallies (3, n) of a confusion matrix, float64, NaN where there is none.
 
-    Tallies may be stacked (..., 3, n); each score is then an array (..., n) or (...,).
+    A score is an array (n,) or a number; of stacked tallies (..., 3, n) it is (..., n) or (...,).
 
     Source: Everingham et al. 2010 (PASCAL VOC) for IoU, Cohen 1960 for kappa; the rest are the
     textbook definitions.
@@ -92,26 +90,22 @@ class Scores:
     @property
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union: TP / (TP + FP + FN)."""
-        out: NDArray[np.float64] = _ratio(self._hits, self.mapped + self.pixels - self._hits)
-        return out
+        return np.asarray(_ratio(self._hits, self.mapped + self.pixels - self._hits))
 
     @property
     def f1(self) -> NDArray[np.float64]:
         """F1, also called Dice: 2 TP / (2 TP + FP + FN)."""
-        out: NDArray[np.float64] = _ratio(2 * self._hits, self.mapped + self.pixels)
-        return out
+        return np.asarray(_ratio(2 * self._hits, self.mapped + self.pixels))
 
     @property
     def precision(self) -> NDArray[np.float64]:
         """Share of the predicted pixels that are right (user's accuracy): TP / (TP + FP)."""
-        out: NDArray[np.float64] = _ratio(self._hits, self.mapped)
-        return out
+        return np.asarray(_ratio(self._hits, self.mapped))
 
     @property
     def recall(self) -> NDArray[np.float64]:
         """Share of the true pixels that were found (producer's accuracy): TP / (TP + FN)."""
-        out: NDArray[np.float64] = _ratio(self._hits, self.pixels)
-        return out
+        return np.asarray(_ratio(self._hits, self.pixels))
 
     @property
     def miou(self) -> float:
@@ -127,7 +121,7 @@ class Scores:
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa: (accuracy - chance) / (1 - chance), chance being what the two marginals would agree on by luck."""
+        """Cohen's kappa: (accuracy - chance) / (1 - chance), chance by the two marginals."""
         total = np.maximum(self.pixels.sum(axis=-1, keepdims=True), 1).astype(np.float64)
         chance = (self.pixels / total * (self.mapped / total)).sum(axis=-1)
         kappa: float = _ratio(self.accuracy - chance, 1 - chance)
@@ -141,7 +135,7 @@ def mean_known(scores: NDArray[np.float64]) -> Any:
 
 
 def _ratio(part: Any, of: Any) -> Any:
-    """Divide; NaN where the divisor is not positive. Numbers come out as numbers."""
+    """Divide; NaN where the divisor is not positive."""
     out = np.full(np.shape(part), np.nan)
     np.divide(part, of, out=out, where=np.asarray(of) > 0)
     return out[()]

@@ -1,4 +1,4 @@
-"""The rules of Track 1 of the 2019 IEEE GRSS Data Fusion Contest: how heights count in its scores.
+"""IoU-3 of Track 1 of the 2019 IEEE GRSS Data Fusion Contest, which includes heights.
 
 Source: Le Saux et al. 2019, "2019 IEEE GRSS Data Fusion Contest: Large-Scale Semantic 3D
 Reconstruction" (IEEE GRSM).
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from swath.legend import IGNORE
 
-NEAR = 1.0
-"""Meters: a height that errs by less is right."""
+HEIGHT_TOLERANCE = 1.0
+"""Meters: largest error of a right height."""
 
 
 def near_height_hits(
@@ -22,7 +22,7 @@ def near_height_hits(
     heights: NDArray[np.float32],
     n: int,
 ) -> NDArray[np.int64]:
-    """Count the pixels of each class whose class is right and whose height errs by less than a metre, or is not known.
+    """Count the pixels of each class with the right class and a right or unknown height.
 
     Args:
         reference: class indices, any shape, `IGNORE` where there is no label.
@@ -35,9 +35,8 @@ def near_height_hits(
         Counts (n,), int64.
     """
     error = np.abs(heights.astype(np.float64) - true_heights)
-    right = (
-        (reference != IGNORE) & (reference == predicted) & (np.isnan(true_heights) | (error < NEAR))
-    )
+    right = (reference != IGNORE) & (reference == predicted)
+    right &= np.isnan(true_heights) | (error < HEIGHT_TOLERANCE)
     counts: NDArray[np.int64] = np.bincount(reference[right], minlength=n)[:n].astype(np.int64)
     return counts
 
@@ -45,11 +44,11 @@ def near_height_hits(
 def iou3(matrix: NDArray[np.int64], near: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return IoU-3 of each class, NaN where it has none.
 
-    A true positive also needs its height (`near_height_hits`); false positives and negatives come from the
-    classes alone, so a pixel of the right class with a wrong height counts nowhere.
+    A true positive also needs its height (`near_height_hits`); false positives and negatives are by
+    class alone, so that a pixel of the right class with a wrong height does not count.
 
     Args:
-        matrix: confusion (n, n), rows truth.
+        matrix: confusion (n, n), rows reference.
         near: true positives with their height (n,).
     """
     wrong = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diag(matrix)

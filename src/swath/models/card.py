@@ -1,7 +1,7 @@
-"""The card of a model: all that must be known to use it, and to judge it.
+"""The model card: what a model takes and gives, its network, and its training.
 
-On disk it is a STAC item with the MLM extension (https://github.com/stac-extensions/mlm), so
-catalogs can list it; Swath's own fields are whole in its property `swath:card`.
+On disk it is a STAC item with the MLM extension (https://github.com/stac-extensions/mlm), so that
+catalogs can list it; all fields of Swath are in its property `swath:card`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from swath.geo.latitude import LATITUDE
 from swath.legend import Legend, rgb
 from swath.types import Decoder, Heads
 
-FORMAT_VERSION = 1
+CARD_VERSION = 1
+RETRY = "Fetch or train the model again"
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -24,19 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(gt=0, le=65536)]
 Width = Annotated[int, Field(gt=0, le=4096)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Dtype = Literal[
-    "uint8",
-    "int8",
-    "uint16",
-    "int16",
-    "uint32",
-    "int32",
-    "uint64",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-]
+Dtype = Annotated[str, Field(pattern="^(u?int(8|16|32|64)|float(16|32|64))$")]
 
 
 class _CardModel(BaseModel):
@@ -44,7 +33,10 @@ class _CardModel(BaseModel):
 
 
 class CardBand(_CardModel):
-    """An input band: `fill` (the training mean) replaces invalid pixels; the network subtracts `mean` and divides by `std`."""
+    """An input band, with statistics of the training images.
+
+    `fill` replaces invalid pixels; the network subtracts `mean` and divides by `std`.
+    """
 
     name: str
     fill: float
@@ -55,7 +47,7 @@ class CardBand(_CardModel):
 
 
 class NetworkShape(_CardModel):
-    """What else the network is built from: channels of the decoder from deep to shallow, and those of the pixel branch."""
+    """Channels of the decoder, from deep to shallow, and of the pixel branch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,7 +56,7 @@ class NetworkShape(_CardModel):
 
 
 class Training(_CardModel):
-    """How a model came to be; `curve` has one row (step, seconds, loss, validation mIoU or null) a stretch."""
+    """How a model was trained; `curve` has rows (step, seconds, loss, validation mIoU or null)."""
 
     data: str
     data_digest: str
@@ -82,12 +74,12 @@ class Training(_CardModel):
 
 
 class Calibration(_CardModel):
-    """How the temperature was fitted: on which validation groups, on how many pixels, and what it changed there.
+    """How the temperature was fitted on the validation split.
 
     Attributes:
         temperature: class scores are divided by it.
         groups: validation groups.
-        pixels: labeled pixels that were looked at.
+        pixels: number of labeled pixels.
         error_before: expected calibration error on them before, 0..1.
         error_after: after.
     """
@@ -100,12 +92,12 @@ class Calibration(_CardModel):
 
 
 class OodStatistics(_CardModel):
-    """What the training data are like, to tell how unlike them an image is (see `swath.evaluation.ood`).
+    """Statistics of the training images, for out-of-distribution distances (`evaluation.ood`).
 
     Attributes:
         mean: mean description of the training images.
         precision: inverse covariance of descriptions.
-        threshold: distance from which an image is called unlike them; 1 is usual among themselves.
+        threshold: distance above which an image is out of distribution; 1 is usual in training.
         images: number of images, or blocks, that were described.
     """
 
@@ -116,47 +108,40 @@ class OodStatistics(_CardModel):
 
 
 class Card(_CardModel):
-    """What a model is: input, output, network, and training.
+    """Input, output, network and training of a model.
 
     Attributes:
-        format_version: of this card; every version up to the present one can be read.
+        format_version: of the card; this version and older ones can be read.
         swath_version: of the program that wrote it.
         name: of the model.
         legend: its classes, with colors and codes.
         bands: its input, in order.
-        dtype: type of the images it was taught with.
-        gsd: ground sampling distance of those images, in meters; None where they had no CRS.
+        dtype: type of the training images.
+        gsd: their ground sampling distance in meters; None where they had no CRS.
         encoder: timm name.
         decoder: name.
-        network: everything else the network is built from.
+        network: widths of the network.
         stride: height and width of an input are multiples of it.
         halo: pixels around a tile's core that are read with it.
-        seam: share of labels that tiles with this halo changed against whole images; None where
-            that was not measured.
-        context: `global` where a pixel's class depends on all of its read window, however far, else
-            `local`.
-        int8: how the network in 8-bit numbers was made and how far it differs; None where the file
-            has none.
-        latitude: whether the last band is latitude, worked out from where a pixel lies and not read
-            from an image.
-        heights: whether the network's last channel, after the class scores, is the height above
-            ground in meters.
-        heads: `softmax`, or `per-class` where the scores are calibrated log-odds of masks apart.
-        thresholds: per-class heads: probability from which on a pixel belongs to the mask of a
-            class.
-        core: side of a tile's core where the result depends on it, for a network with global
-            context; None for any.
-        temperature: class scores are divided by it before they are turned into probabilities
-            (softmax).
-        calibration: how the temperature was fitted; None where there was no validation split, and
-            it is 1.
-        ood: what the training data are like; None for models of an older Swath.
+        seam: share of labels that tiles with this halo change against whole images; None if it was
+            not measured.
+        context: `global` where a pixel's class depends on all of its read window, else `local`.
+        int8: how the int8 network was made and how much it differs; None without one.
+        latitude: whether the last band is latitude, computed from the position of pixels.
+        heights: whether the last channel, after the class scores, is the height above ground in
+            meters.
+        heads: `softmax`, or `per-class` where scores are calibrated log-odds of independent masks.
+        thresholds: least probability in the mask of each class, for per-class heads.
+        core: side of a tile's core, for a network with global context; None for any.
+        temperature: class scores are divided by it before softmax.
+        calibration: how the temperature was fitted; None without a validation split, where it is 1.
+        ood: statistics of the training images; None for models of an older Swath.
         parameters: number of weights.
-        training: how it was made.
+        training: how it was trained.
         files: SHA-256 of the other files in the model file.
     """
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = CARD_VERSION
     swath_version: str
     name: str
     legend: Legend
@@ -185,42 +170,40 @@ class Card(_CardModel):
 
     @model_validator(mode="after")
     def _fits_itself(self) -> Card:
-        """Refuse a card whose facts contradict each other."""
         classes, bands = len(self.legend.trained), len(self.bands)
+        codes = Counter(c.map_code for c in self.legend.trained)
         for c in self.legend.trained:
             rgb(c.color)
-        twice = [
-            code
-            for code, count in Counter(c.map_code for c in self.legend.trained).items()
-            if count > 1
-        ]
-        known = self.ood
+        twice = [code for code, count in codes.items() if count > 1]
+        thresholds, ood = self.thresholds, self.ood
         described = 4 * bands + classes  # see `evaluation.ood.describe_image`
-        reasons = {
-            f"two classes share the map code {twice[:1]}": bool(twice),
-            "the halo is no multiple of the stride": self.halo % self.stride != 0,
-            "its last band is no latitude": self.latitude
+        faults = {
+            f"two classes have the map code {twice[:1]}": bool(twice),
+            "the halo is not a multiple of the stride": self.halo % self.stride != 0,
+            "the last band is not latitude": self.latitude
             and (bands < 2 or self.bands[-1].name != LATITUDE),
-            "tiles are smaller than the stride": self.core is not None and self.core < self.stride,
-            "the thresholds are not one a class": self.thresholds is not None
-            and len(self.thresholds) != classes,
-            "the familiarity is of other bands or classes": known is not None
-            and {len(known.mean), len(known.precision), *map(len, known.precision)} != {described},
+            "the core is smaller than the stride": self.core is not None
+            and self.core < self.stride,
+            "the thresholds are not one a class": thresholds is not None
+            and len(thresholds) != classes,
+            "the ood statistics are of other bands or classes": ood is not None
+            and {len(ood.mean), len(ood.precision), *map(len, ood.precision)} != {described},
         }
-        for reason, holds in reasons.items():
+        for fault, holds in faults.items():
             if holds:
-                raise ValueError(reason)
+                raise ValueError(fault)
         return self
 
     @property
     def channels(self) -> int:
-        """Channels of the network's output: class scores, and heights where it gives them."""
-        return len(self.legend.trained) + self.heights
+        """Channels of the output: class scores, and the height if it has one."""
+        return len(self.legend.trained) + (1 if self.heights else 0)
 
     @property
     def image_bands(self) -> list[str]:
-        """Names of the bands that an image brings."""
-        return [band.name for band in self.bands[: len(self.bands) - self.latitude]]
+        """Names of the bands that an image has."""
+        names = [band.name for band in self.bands]
+        return names[:-1] if self.latitude else names
 
     @property
     def side(self) -> int | None:
@@ -229,117 +212,90 @@ class Card(_CardModel):
 
     @property
     def mapped_gsd(self) -> float | None:
-        """Ground sampling distance that images are brought to, in meters; None where they are mapped as they are.
+        """Ground sampling distance that images are scaled to, in meters; None if they are not.
 
-        The classic network brings all images to one size itself.
+        The classic network scales all images to one size itself.
         """
         return None if self.decoder == "classic" else self.gsd
 
     def to_stac(self) -> dict[str, Any]:
         """Return the card as a STAC item (JSON object) with MLM properties."""
         import pystac
+        from pystac.extensions import mlm
         from pystac.extensions.classification import Classification
-        from pystac.extensions.mlm import (
-            InputStructure,
-            MLMExtension,
-            ModelBand,
-            ModelInput,
-            ModelOutput,
-            ResultStructure,
-            TaskType,
-        )
         from pystac.extensions.raster import DataType
 
-        # A model was made at no place and time that it knows of; STAC wants an interval, and the
-        # data's would be a guess.
-        item = pystac.Item(
-            id=self.name,
-            geometry=None,
-            bbox=None,
-            datetime=None,
-            properties={
-                "start_datetime": "1970-01-01T00:00:00Z",
-                "end_datetime": "9999-12-31T23:59:59Z",
-            },
+        # STAC needs an interval, and that of the training images is not known.
+        interval = {
+            "start_datetime": "1970-01-01T00:00:00Z",
+            "end_datetime": "9999-12-31T23:59:59Z",
+        }
+        item = pystac.Item(self.name, geometry=None, bbox=None, datetime=None, properties=interval)
+        description = (
+            "Scaling is part of the network; invalid pixels are replaced by the fill of their band."
         )
-        shape = ["batch", "bands", "height", "width"]
-        mlm = MLMExtension.ext(item, add_if_missing=True)
-        mlm.apply(
+        if self.latitude:
+            description += " The last band is each pixel's absolute latitude in degrees."
+        tasks, float32 = [mlm.TaskType.SEMANTIC_SEGMENTATION], DataType.FLOAT32
+        pixels = mlm.ModelInput.create(
+            name="raw pixel values",
+            bands=[mlm.ModelBand.create(b.name) for b in self.bands],
+            input=mlm.InputStructure.create(
+                [-1, len(self.bands), -1, -1], ["batch", "bands", "height", "width"], float32
+            ),
+            description=description,
+        )
+        scores = mlm.ModelOutput.create(
+            name="class scores",
+            tasks=tasks,
+            result=mlm.ResultStructure.create(
+                [-1, self.channels, -1, -1], ["batch", "classes", "height", "width"], float32
+            ),
+            classes=[
+                Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:])
+                for c in self.legend.trained
+            ],
+        )
+        mlm.MLMExtension.ext(item, add_if_missing=True).apply(
             name=self.name,
             architecture=f"{self.decoder}, encoder {self.encoder}",
-            tasks=[TaskType.SEMANTIC_SEGMENTATION],
+            tasks=tasks,
             framework="ONNX",
             total_parameters=self.parameters,
             pretrained=self.training.first_weights != "none",
             pretrained_source=self.training.first_weights,
-            input=[
-                ModelInput.create(
-                    name="raw pixel values",
-                    bands=[ModelBand.create(b.name) for b in self.bands],
-                    input=InputStructure.create(
-                        [-1, len(self.bands), -1, -1], shape, DataType.FLOAT32
-                    ),
-                    description="Scaling is part of the network; invalid pixels are replaced by the fill of their band."
-                    + " The last band is each pixel's absolute latitude in degrees."
-                    * self.latitude,
-                )
-            ],
-            output=[
-                ModelOutput.create(
-                    name="class scores",
-                    tasks=[TaskType.SEMANTIC_SEGMENTATION],
-                    result=ResultStructure.create(
-                        [-1, self.channels, -1, -1],
-                        ["batch", "classes", "height", "width"],
-                        DataType.FLOAT32,
-                    ),
-                    classes=[
-                        Classification.create(value=c.map_code, name=c.name, color_hint=c.color[1:])
-                        for c in self.legend.trained
-                    ],
-                )
-            ],
+            input=[pixels],
+            output=[scores],
         )
         item.properties["swath:card"] = self.model_dump(mode="json", by_alias=True)
-        asset = pystac.Asset(
-            "model.onnx",
-            title="The network",
-            media_type="application/octet-stream",
-            roles=["mlm:model"],
-        )
+        media_type = "application/octet-stream"
+        asset = pystac.Asset("model.onnx", "The network", None, media_type, ["mlm:model"])
         item.add_asset("model", asset)
         return item.to_dict(include_self_link=False)
 
     @classmethod
     def from_stac(cls, item: Any, file: str) -> Card:
-        """Read a card back from its STAC item.
+        """Read a card from its STAC item.
 
         Raises:
-            ModelError: the item has no card, or one that is damaged or newer than this Swath reads.
+            ModelError: the item has no card, or one that is damaged or of a newer format.
         """
         try:
             content = item["properties"]["swath:card"]
-            if content["format_version"] > FORMAT_VERSION:
-                raise ModelError(
-                    f"the model's format {content['format_version']} is newer than this Swath reads ({FORMAT_VERSION})",
-                    file=file,
-                    fix="Update Swath",
-                )
-            return cls.model_validate(content)
-        except ModelError:
-            raise
+            version = content["format_version"]
+            if version <= CARD_VERSION:
+                return cls.model_validate(content)
         except (KeyError, TypeError, ValueError, SwathError) as error:
-            raise damaged(error, file) from error
+            raise card_error(error, file) from error
+        fault = f"The model's format {version} is newer than this Swath reads ({CARD_VERSION})"
+        raise ModelError(fault, code="newer-format", file=file, fix="Update Swath")
 
 
-def damaged(error: Exception, file: str) -> ModelError:
+def card_error(error: Exception, file: str) -> ModelError:
     """Make the error for a card that cannot be read."""
     reason = error.message if isinstance(error, SwathError) else f"{type(error).__name__}: {error}"
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
-    return ModelError(
-        f"the model's card is damaged ({reason[:300]})",
-        file=file,
-        fix="Fetch or train the model again",
-    )
+    fault = f"The card of the model is damaged ({reason[:300]})"
+    return ModelError(fault, code="damaged-card", file=file, fix=RETRY)

@@ -1,9 +1,9 @@
-"""The classic recipe's network: a plain U-Net of 31 million weights that sees each image rescaled to 128 pixels a side.
+"""The classic network: a U-Net of 31 million weights on images scaled to 128 pixels a side.
 
-Source: Ronneberger et al. 2015, in the form of the entry to the 2019 IEEE Data Fusion Contest that
-Swath began with: 64 to 1024 channels, two 3x3 convolutions a level, batch norm, dropout at the two
-deepest levels, nearest-neighbor upsampling followed by a 2x2 convolution, and a third convolution
-of 16 channels before the output.
+Source: Ronneberger et al. 2015, as in an entry to the 2019 IEEE Data Fusion Contest: 64 to 1024
+channels, two 3x3 convolutions a level, batch norm, dropout at the two deepest levels,
+nearest-neighbor upsampling followed by a 2x2 convolution, and a third convolution of 16 channels
+before the output.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIZE = 128
+INPUT_SIDE = 128
 WIDTHS = (64, 128, 256, 512, 1024)
 DROPOUT = 0.5
 LAST = 16
 INITIAL = 0.05
-"""Standard deviation of the first weights: the source says random normal, and this is its library's default."""
+"""Standard deviation of initial weights: that of Keras' random normal, as in the source."""
 
 
 class ClassicNetwork(nn.Module):
-    """Raw pixel values, 0 to 255 as they are, in; scores (batch, `channels`, rows, columns) out.
+    """Raw pixel values, 0 to 255, in; scores (batch, `channels`, rows, columns) out.
 
-    Whatever the size of the input, it is rescaled to 128 by 128 (bilinear) and the scores are
-    brought back (nearest).
+    Any input is scaled to 128 by 128 (bilinear), and the scores back to its size (nearest).
     """
 
     def __init__(self, bands: int, channels: int) -> None:
@@ -43,7 +42,7 @@ class ClassicNetwork(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         """Return scores of raw pixels."""
         size = raw.shape[-2:]
-        x = F.interpolate(raw, (SIZE, SIZE), mode="bilinear", align_corners=False)
+        x = F.interpolate(raw, (INPUT_SIDE, INPUT_SIDE), mode="bilinear", align_corners=False)
         seen: list[Tensor] = []
         for level, block in enumerate(self.down):
             x = block(F.max_pool2d(x, 2) if level else x)

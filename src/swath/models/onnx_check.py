@@ -1,98 +1,115 @@
-"""What an ONNX file says of itself, read before an engine is given a stranger's one.
+"""Checks of an ONNX file from an unknown source, before an engine runs it.
 
-An engine would follow a path to external data, and would run a loop for ever. A map needs neither,
-so files with them are refused here. Only messages are walked, so that nothing but the standard
-library is needed.
+An engine would follow a path to external data, and run a loop for ever. A map needs neither, so
+files with them are refused. Only messages are parsed, with the standard library.
 
-Source: the protocol buffers' wire format, and `onnx.proto` (numbers of fields).
+Source: the wire format of protocol buffers, and `onnx.proto` (numbers of fields).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import TypeAlias
 
-Field = tuple[int, int, memoryview | int]
+from swath.errors import ModelError
+
+ProtoField: TypeAlias = tuple[int, int, memoryview | int]
 """Number, wire type, and content of a field."""
 
-MOST = 200_000
-"""Nodes and tensors of a network; more is no network that Swath makes."""
+MAX_PARTS = 200_000
+"""Most nodes and tensors of a network."""
 
 FLOAT = 1
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 
 
-def refusal(onnx: bytes, bands: int, channels: int) -> str | None:
-    """Say why a network is not to be run, None where nothing speaks against it.
+class _Refused(Exception):
+    """A network is not to be run: a code, and what the network is or has."""
+
+
+def check_onnx(onnx: bytes, bands: int, channels: int, file: str) -> None:
+    """Refuse a network that is damaged, dangerous, or not as its card describes it.
 
     Args:
-        onnx: the file.
-        bands: that its one input (batch, bands, height, width) must have.
-        channels: that its one output (batch, channels, height, width) must have, if it says.
+        onnx: the network.
+        bands: channels of its one input (batch, bands, height, width).
+        channels: those of its one output (batch, channels, height, width), where it has a size.
+        file: the model file, for errors.
+
+    Raises:
+        ModelError: the network is refused.
     """
     try:
-        return _model(memoryview(onnx), bands, channels)
+        _check_model(memoryview(onnx), bands, channels)
     except (ValueError, IndexError) as error:
-        return f"it is no ONNX file ({error})"
-
-
-def _model(data: memoryview, bands: int, channels: int) -> str | None:
-    graphs = [_message(f) for f in _fields(data) if f[0] == 7]
-    if len(graphs) != 1:
-        return "it is no ONNX file"
-    if any(number in (20, 25) for number, *_ in _fields(data)):
-        return "it has functions or training steps, which no map needs"
-    parts = list(islice(_fields(graphs[0]), MOST + 1))
-    if len(parts) > MOST:
-        return f"it has more than {MOST} parts"
-    if any(number == 15 for number, *_ in parts):
-        return "it has sparse weights"
-    check = {1: _node, 5: _tensor}
-    reasons = (check[part[0]](_message(part)) for part in parts if part[0] in check)
-    found = next((reason for reason in reasons if reason), None)
-    return (
-        found or _side(parts, 11, "input", (bands,)) or _side(parts, 12, "output", (channels, None))
+        code, reason = "not-onnx", f"is not ONNX ({error})"
+    except _Refused as error:
+        code, reason = error.args
+    else:
+        return
+    raise ModelError(
+        f"The network {reason}", code=code, file=file, fix="Fetch or train the model again"
     )
 
 
-def _side(
-    parts: Sequence[Field], number: int, what: str, wanted: tuple[int | None, ...]
-) -> str | None:
-    """Refuse other than one input, or output, of (any, wanted, any, any) float32; exporters leave some outputs' sizes free."""
+def _check_model(data: memoryview, bands: int, channels: int) -> None:
+    graphs = [_message(f) for f in _fields(data) if f[0] == 7]
+    if len(graphs) != 1:
+        raise ValueError(f"{len(graphs)} graphs")
+    if any(number in (20, 25) for number, *_ in _fields(data)):
+        raise _Refused("onnx-functions", "has functions or training steps")
+    parts = list(islice(_fields(graphs[0]), MAX_PARTS + 1))
+    if len(parts) > MAX_PARTS:
+        raise _Refused("onnx-size", f"has more than {MAX_PARTS} parts")
+    for part in parts:
+        if part[0] == 15:
+            raise _Refused("onnx-sparse-weights", "has sparse weights")
+        if part[0] == 1:
+            _check_node(_message(part))
+        elif part[0] == 5:
+            _check_tensor(_message(part))
+    _check_end(parts, 11, "input", (bands,))
+    _check_end(parts, 12, "output", (channels, None))  # exporters leave some sizes free
+
+
+def _check_end(
+    parts: Sequence[ProtoField], number: int, end: str, wanted: tuple[int | None, ...]
+) -> None:
+    """Refuse other than one input, or output, of (any, wanted, any, any) float32."""
     values = [_message(part) for part in parts if part[0] == number]
     if len(values) != 1:
-        return f"it has {len(values)} {what}s, and one is needed"
+        raise _Refused(f"network-{end}s", f"has {len(values)} {end}s, not one")
     kind, sizes = _shape(values[0])
-    if kind == FLOAT and len(sizes) == 4 and sizes[1] in wanted:
-        return None
-    shown = ", ".join("any" if size is None else str(size) for size in sizes)
-    return f"its {what} is ({shown}) of type {kind}, and by its card it is (any, {wanted[0]}, any, any) of type {FLOAT}"
+    if kind != FLOAT or len(sizes) != 4 or sizes[1] not in wanted:
+        shown = ", ".join("any" if size is None else str(size) for size in sizes)
+        raise _Refused(
+            f"network-{end}",
+            f"has an {end} ({shown}) of type {kind}, and by the card it is "
+            f"(any, {wanted[0]}, any, any) of type {FLOAT}",
+        )
 
 
-def _node(data: memoryview) -> str | None:
-    """Refuse what is not of the standard, or holds a graph of its own (Loop, Scan, If)."""
+def _check_node(data: memoryview) -> None:
+    """Refuse operators that are not of the standard, or hold a graph (Loop, Scan, If)."""
     for field in _fields(data):
         if field[0] == 7 and bytes(_message(field)) not in (b"", b"ai.onnx"):
-            return f"it has an operator of {_text(field)}, which is not of the standard"
+            domain = bytes(_message(field)[:40]).decode("utf-8", "replace")
+            raise _Refused("onnx-operator", f"has an operator of {domain!r}, not of the standard")
         if field[0] == 5:
             for inner in _fields(_message(field)):
                 if inner[0] in (6, 11):
-                    return "it has a loop or a branch, which no map needs"
+                    raise _Refused("onnx-control-flow", "has a loop or a branch")
                 if inner[0] in (22, 23):
-                    return "it has sparse weights"
-                reason = _tensor(_message(inner)) if inner[0] in (5, 10) else None
-                if reason:
-                    return reason
-    return None
+                    raise _Refused("onnx-sparse-weights", "has sparse weights")
+                if inner[0] in (5, 10):
+                    _check_tensor(_message(inner))
 
 
-def _tensor(data: memoryview) -> str | None:
-    if any(
-        number in (_EXTERNAL_DATA, _DATA_LOCATION) and content not in (0, b"")
-        for number, _, content in _fields(data)
-    ):
-        return "it has weights in other files"
-    return None
+def _check_tensor(data: memoryview) -> None:
+    for number, _, content in _fields(data):
+        if number in (_EXTERNAL_DATA, _DATA_LOCATION) and content not in (0, b""):
+            raise _Refused("onnx-external-data", "has weights in other files")
 
 
 def _shape(value: memoryview) -> tuple[int, list[int | None]]:
@@ -104,9 +121,8 @@ def _shape(value: memoryview) -> tuple[int, list[int | None]]:
                 if field[0] == 1:
                     kind = _number(field)
                 elif field[0] == 2:
-                    sizes += [
-                        _size(_message(dim)) for dim in _fields(_message(field)) if dim[0] == 1
-                    ]
+                    dims = (dim for dim in _fields(_message(field)) if dim[0] == 1)
+                    sizes += [_size(_message(dim)) for dim in dims]
     return kind, sizes
 
 
@@ -114,12 +130,8 @@ def _size(dim: memoryview) -> int | None:
     return next((_number(f) for f in _fields(dim) if f[0] == 1), None)
 
 
-def _fields(data: memoryview) -> Iterator[Field]:
-    """Yield the fields of a message.
-
-    Raises:
-        ValueError: it is none.
-    """
+def _fields(data: memoryview) -> Iterator[ProtoField]:
+    """Yield the fields of a message; raise ValueError if it is not one."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
@@ -133,9 +145,9 @@ def _fields(data: memoryview) -> Iterator[Field]:
         elif wire in (1, 5):
             length = 8 if wire == 1 else 4
         else:
-            raise ValueError(f"a field of kind {wire}")
+            raise ValueError(f"a field of wire type {wire}")
         if at + length > len(data):
-            raise ValueError("it is cut off")
+            raise ValueError("truncated")
         yield number, wire, data[at : at + length]
         at += length
 
@@ -151,19 +163,13 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     raise ValueError("a number is too long")
 
 
-def _message(field: Field) -> memoryview:
-    content = field[2]
-    if isinstance(content, int):
+def _message(field: ProtoField) -> memoryview:
+    if isinstance(field[2], int):
         raise ValueError("a message is a number")
-    return content
+    return field[2]
 
 
-def _number(field: Field) -> int:
-    content = field[2]
-    if not isinstance(content, int):
+def _number(field: ProtoField) -> int:
+    if not isinstance(field[2], int):
         raise ValueError("a number is a message")
-    return content
-
-
-def _text(field: Field) -> str:
-    return repr(bytes(_message(field)[:40]).decode("utf-8", "replace"))
+    return field[2]

@@ -1,4 +1,4 @@
-"""A network in 8-bit numbers: weights and activations on ranges that are found on real patches.
+"""Static quantization of a network to 8 bits, with ranges from real patches.
 
 Source: Jacob et al. 2018, "Quantization and training of neural networks for efficient
 integer-arithmetic-only inference", in the form of ONNX Runtime's static quantization (QDQ), which
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,20 @@ from numpy.typing import NDArray
 
 from swath.errors import JobError
 
-FEW = 1500
-"""Weights of a convolution that is too small to gain: in EfficientNet-Lite the first block and the first depthwise layers."""
+MIN_WEIGHTS = 1500
+"""Weights of the smallest quantized convolution.
+
+In EfficientNet-Lite, the first block and the first depthwise layers have fewer.
+"""
 
 
 def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> bytes:
-    """Return a network whose inner convolutions work in 8 bits.
+    """Quantize the inner convolutions of a network to 8 bits.
 
-    Layers that see raw pixels, single pixels only, or give the scores are left as they are, and
-    those of few weights: they decide doubtful pixels and gain little. Weights have 7 bits, so that
-    processors without VNNI do not overflow. Only what a convolution takes is rounded, not what it
-    gives, which an activation function then cuts.
+    Layers of raw pixels, of single pixels, of the scores, and of few weights stay float32: they
+    decide uncertain pixels and gain little. Weights have 7 bits, so that processors without VNNI do
+    not overflow. Inputs of convolutions are rounded, and outputs, which an activation function then
+    clips, are not.
 
     Args:
         onnx: the network.
@@ -41,33 +45,29 @@ def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> byt
     """
     try:
         import onnx as format_
-        from onnxruntime.quantization import (
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_static,
-        )
+        from onnxruntime import quantization as ort
     except ImportError as error:
-        raise JobError(
-            f"this needs the package {error.name}", fix='Run `pip install "swath[train]"`'
-        ) from error
-    logging.getLogger().addFilter(_unasked)
+        fault = f"Quantization needs the package {error.name}"
+        fix = 'Run `pip install "swath[train]"`'
+        raise JobError(fault, code="missing-package", fix=fix) from error
+    feeds = ({"raw": patch} for patch in patches)
+    logging.getLogger().addFilter(_is_not_advice)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(onnx)
         try:
-            quantize_static(
+            ort.quantize_static(
                 source,
                 target,
-                _CalibrationPatches(patches),
-                quant_format=QuantFormat.QDQ,
+                SimpleNamespace(get_next=lambda: next(feeds, None)),
+                quant_format=ort.QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
-                nodes_to_exclude=_left_as_they_are(format_.load_from_string(onnx)),
+                nodes_to_exclude=_excluded_layers(format_.load_from_string(onnx)),
                 per_channel=True,
                 reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
+                activation_type=ort.QuantType.QUInt8,
+                weight_type=ort.QuantType.QInt8,
+                calibrate_method=ort.CalibrationMethod.MinMax,
                 extra_options={
                     "WeightSymmetric": True,
                     "OpTypesToExcludeOutputQuantization": ["Conv"],
@@ -75,27 +75,16 @@ def quantize_network(onnx: bytes, patches: Sequence[NDArray[np.float32]]) -> byt
                 },
             )
         finally:
-            logging.getLogger().removeFilter(_unasked)
+            logging.getLogger().removeFilter(_is_not_advice)
         return target.read_bytes()
 
 
-class _CalibrationPatches:
-    """What ONNX Runtime takes for a reader of calibration data."""
-
-    def __init__(self, patches: Sequence[NDArray[np.float32]]) -> None:
-        self._left: Iterator[NDArray[np.float32]] = iter(patches)
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        patch = next(self._left, None)
-        return None if patch is None else {"raw": patch}
-
-
-def _unasked(record: logging.LogRecord) -> bool:
+def _is_not_advice(record: logging.LogRecord) -> bool:
     return "pre-processing" not in record.getMessage()
 
 
-def _left_as_they_are(model: Any) -> list[str]:
-    """Name the convolutions of raw or single pixels, of scores, and of few weights."""
+def _excluded_layers(model: Any) -> list[str]:
+    """Return the names of convolutions of raw or single pixels, scores, or few weights."""
     graph = model.graph
     sizes = {w.name: list(w.dims) for w in graph.initializer}
     bands = graph.input[0].type.tensor_type.shape.dim[1].dim_value
@@ -106,6 +95,6 @@ def _left_as_they_are(model: Any) -> list[str]:
             size = sizes.get(node.input[1], [0, 0])
             group = next((a.i for a in node.attribute if a.name == "group"), 1)
             first, last = group == 1 and size[1] == bands, size[0] == channels
-            if first or last or prod(size) < FEW or "/pixel/" in node.name:
+            if first or last or prod(size) < MIN_WEIGHTS or "/pixel/" in node.name:
                 names.append(node.name)
     return names

@@ -19,15 +19,15 @@ from safetensors.torch import save
 
 from swath.data.dataset import Dataset
 from swath.errors import JobError
-from swath.evaluation.halo import GLOBAL_SIDE, Measured, measure_halo
+from swath.evaluation.halo import GLOBAL_SIDE, MeasuredHalo, measure_halo
 from swath.evaluation.ood import fit_ood
 from swath.evaluation.platt import fit_platt
 from swath.evaluation.temperature import calibrate_scores
+from swath.inference.output import OutputSpec
 from swath.inference.runtimes import ENGINES, Runtime, TorchRuntime, choose_setup, open_runtime
-from swath.inference.tiled import Engine
-from swath.inference.tta import Views
+from swath.inference.tiled import ScalableNetwork, TiledPredictor
 from swath.models.card import Card, CardBand, NetworkShape, Training
-from swath.models.model import pack_model_file
+from swath.models.model_file import pack_model_file
 from swath.models.network import CLASSIC, Network, to_onnx
 from swath.options import TrainOptions
 from swath.training.recipes import Recipe
@@ -75,7 +75,7 @@ class TrainedNetwork:
 
 def engine_of(
     network: Network, dataset: Dataset, apart: bool = False, runtime: Runtime | None = None
-) -> Engine:
+) -> TiledPredictor:
     """Return a network as an engine, with the tiles that its packed form will have.
 
     Args:
@@ -87,23 +87,15 @@ def engine_of(
     manifest, whole = dataset.manifest, network.spec.decoder == CLASSIC
     halo, side = (0, WHOLE) if whole else (HALO, None)
     running, classes = runtime or TorchRuntime(network), len(manifest.legend.trained)
-
-    def at(zoom: Fraction) -> Engine:
-        views = Views((zoom,))
-        return Engine(
-            views.runtime(lambda _: running, classes, apart=apart),
-            [b.mean for b in manifest.bands],
-            views.stride(network.stride),
-            views.halo(halo, network.stride),
-            classes,
-            heights=network.spec.heights,
-            side=side,
-            views=views,
-            gsd=None if whole else manifest.gsd,
-            rescaled=at,
-        )
-
-    return at(Fraction(1))
+    return ScalableNetwork(
+        lambda _: running,
+        OutputSpec(classes, heights=network.spec.heights, multilabel=apart),
+        [b.mean for b in manifest.bands],
+        network.stride,
+        halo,
+        side,
+        gsd=None if whole else manifest.gsd,
+    ).at_zoom(Fraction(1))
 
 
 def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork) -> Card:
@@ -123,7 +115,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
     onnx = to_onnx(network, len(manifest.bands))
     _check_engines(onnx, network, trained.sample, options.model)
     engine = engine_of(network, dataset, apart, _fast(onnx, network))
-    tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
+    tiles = MeasuredHalo(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
     calibration = calibrate_scores(dataset, engine)
     splits: tuple[SplitName, ...] = ("train", "val", "test")
@@ -174,7 +166,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
     return pack_model_file(options.model, card, onnx, weights)
 
 
-def _merge_masks(network: Network, dataset: Dataset, engine: Engine) -> list[float]:
+def _merge_masks(network: Network, dataset: Dataset, engine: TiledPredictor) -> list[float]:
     """Calibrate masks apart on the validation split, or on the training split without one; return their thresholds."""
     samples = [s for s in dataset.manifest.of("val") if sum(s.counts)] or dataset.manifest.of(
         "train"

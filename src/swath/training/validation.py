@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from swath.data.dataset import Dataset, Sample
-from swath.evaluation.scoring import score
-from swath.inference.tiled import Engine, plan
+from swath.evaluation.scoring import score_samples
+from swath.inference.tiled import TiledPredictor, plan_tiles
 from swath.metrics.confusion import Scores
 
 SHARE = 0.1
@@ -32,7 +32,7 @@ class Validation:
         reserve: expected seconds of one look.
     """
 
-    def __init__(self, dataset: Dataset, engine: Engine, seconds: float, seed: int) -> None:
+    def __init__(self, dataset: Dataset, engine: TiledPredictor, seconds: float, seed: int) -> None:
         self._dataset = dataset
         self._engine = engine
         self.samples: list[Sample] = []
@@ -47,7 +47,7 @@ class Validation:
             grid = dataset.images[every[i].image].grid
             cost = (
                 engine.for_gsd(grid.gsd).views.cost
-                * sum(t.read.size for t in plan(grid, engine, every[i].window))
+                * sum(t.read.size for t in plan_tiles(grid, engine, every[i].window))
                 / speed
             )
             if self.samples and self.reserve + cost > SHARE * seconds:
@@ -68,13 +68,15 @@ class Validation:
         """Return the mean IoU of the network as it is; None without a validation split."""
         if not self.samples:
             return None
-        matrices = [matrix for _, matrix in score(self._dataset, self.samples, self._engine)]
+        matrices = [
+            matrix for _, matrix in score_samples(self._dataset, self.samples, self._engine)
+        ]
         return float(
             Scores.of(np.sum(matrices, axis=0)).miou
         )  # NumPy's own number would be no number in a checkpoint
 
 
-def pixels_per_second(engine: Engine) -> float:
+def pixels_per_second(engine: TiledPredictor) -> float:
     """Time the network on one small input, after a first run that does not count."""
     side = 8 * engine.stride
     raw = np.tile(np.asarray(engine.fill, np.float32)[None, :, None, None], (1, 1, side, side))
