@@ -134,7 +134,7 @@ def test_names_from_data_cannot_become_markup(stripes, tmp_path, tiny_model):
     scores = swath.evaluate(tiny_model, stripes).model_dump(mode="json")
     scores["classes"][0]["name"] = "<script>alert(1)</script>"
     reference, model = DatasetReference(Dataset(stripes), "test"), Model(tiny_model)
-    predictor = ModelPredictor(model.engine, model.card.temperature)
+    predictor = ModelPredictor(model.predictor, model.card.temperature)
     origin = Origin("swath <script>", model.card)
     path = write_report(tmp_path, reference, predictor, scores, origin)
     assert "<script>" not in path.read_text(encoding="utf-8")

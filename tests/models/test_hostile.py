@@ -354,8 +354,8 @@ def test_nothing_is_loaded_by_pickle():
 
 def test_names_of_a_stranger_do_not_command_the_terminal(capsys):
     with pytest.raises(SystemExit):
-        fail(ModelError("its class is \x1b[31m\x9bred", file="a\nb"))
-    assert capsys.readouterr().err == "Error: a b: its class is ?[31m?red. [unreadable]\n"
+        fail(ModelError("The class is \x1b[31m\x9bred", code="x", file="a\nb"))
+    assert capsys.readouterr().err == "Error: a b: The class is ?[31m?red. [x]\n"
 
 
 def tried(small, first, last):

@@ -94,9 +94,9 @@ def area(options: AreaOptions) -> AreaResult:
         points = read_features(options.reference, options.field)
         matrix = _count_points(points, source, strata.legend)
     estimate = _estimate(strata.areas, matrix, strata.legend, options)
-    center, spread = estimate.area / HECTARE, CONFIDENCE * estimate.area_error / HECTARE
+    center, spread = estimate.area / HECTARE, Z_95 * estimate.area_error / HECTARE
     intervals = np.stack([np.maximum(0, center - spread), center + spread], axis=1).tolist()
-    edge = CONFIDENCE * estimate.overall_error
+    edge = Z_95 * estimate.overall_error
     overall = (max(0.0, estimate.overall - edge), min(1.0, estimate.overall + edge))
     return _result(
         strata.legend,
@@ -124,8 +124,8 @@ def _estimate_from_labels(
             fix="Prepare the dataset with the map's classes",
         )
     scored = score_areas(reference, MapPredictor(source, reference.legend))
-    scores = list(track(scored, "comparing", len(reference.places)))
-    groups = by_group([s.place.group for s in scores], [s.matrix.T for s in scores])
+    scores = list(track(scored, "comparing", len(reference.areas)))
+    groups = by_group([s.area.group for s in scores], [s.matrix.T for s in scores])
     matrix = groups.sum(axis=0)
     estimate = _estimate(areas, matrix, legend, options)
     intervals: list[Any] = [None] * (len(areas) + 1)
@@ -133,11 +133,11 @@ def _estimate_from_labels(
         f"held-out labels: {int(matrix.sum())} labeled pixels of {len(groups)} group(s) "
         f"of the {options.split} split"
     )
-    if len(groups) >= FEWEST:
+    if len(groups) >= MIN_GROUPS:
         draws = resampled(groups, lambda drawn: np.stack([_draw_areas(areas, m) for m in drawn]))
         intervals = [interval(column) for column in draws.T]
     else:
-        method += f"; no interval, for which {FEWEST} groups are needed"
+        method += f"; no interval, for which {MIN_GROUPS} groups are needed"
     return _result(
         legend,
         estimate,

@@ -92,10 +92,10 @@ def compare(options: CompareOptions) -> CompareResult:
             warn_of_other_dataset(source, reference)
     scores: tuple[list[AreaScore], list[AreaScore]] = ([], [])
     images = []
-    for area in track(reference.places, "comparing", len(reference.places), "images"):
-        predictions = [predictor.look(reference, area) for predictor in predictors]
+    for area in track(reference.areas, "comparing", len(reference.areas), "images"):
+        predictions = [predictor.predict(reference, area) for predictor in predictors]
         for into, prediction in zip(scores, predictions, strict=True):
-            into.append(count(reference, area, prediction))
+            into.append(score_area(reference, area, prediction))
         classes = [prediction.classes for prediction in predictions]
         images.append(_disagreement(area, reference.labels(area), *classes))
     images.sort(key=lambda image: -image.differ)
@@ -103,7 +103,7 @@ def compare(options: CompareOptions) -> CompareResult:
         a=str(options.a),
         b=str(options.b),
         split=options.split,
-        groups=len({area.group for area in reference.places}),
+        groups=len({area.group for area in reference.areas}),
         differences=paired_differences(*scores, reference.legend),
         images=images,
     )

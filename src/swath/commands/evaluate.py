@@ -43,7 +43,7 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     if model and options.split != "train":
         warn_of_other_dataset(model, reference)
     scores = score_areas(reference, predictor)
-    scored = list(track(scores, "scoring", len(reference.places), "images"))
+    scored = list(track(scores, "scoring", len(reference.areas), "images"))
     split = options.split if isinstance(reference, DatasetReference) else "labels"
     result = summarize(reference.legend, split, scored, model.card.temperature if model else 1.0)
     if result.unmapped:

@@ -167,7 +167,7 @@ def _map(model: Model, image: Path, bands: Sequence[str], maps: Sequence[Path]) 
         shape = raster.grid.height, raster.grid.width
         codes = np.full(shape, UNLABELED_CODE, np.uint8)
         heights = np.full(shape, np.nan, np.float32) if card.heights else None
-        for tile in predict_window(raster, model.engine):
+        for tile in predict_window(raster, model.predictor):
             at, mapped = tile.window.slices, card.legend.decode(tile.indices)
             codes[at] = np.where(tile.valid, mapped, UNLABELED_CODE)
             if heights is not None:

@@ -26,7 +26,7 @@ from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.errors import DataError, JobError
 from swath.inference.memory import freed_memory_kept
-from swath.inference.tiled import Engine
+from swath.inference.tiled import TiledPredictor
 from swath.io.atomic import exclusive
 from swath.io.work_folder import WorkFolder, open_store
 from swath.models.model import Model

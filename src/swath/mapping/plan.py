@@ -132,7 +132,7 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
     if len(asked.layers) > 1:
         per_pixel += 8 * channels
     per_pixel += views.bytes_per_pixel(bands, channels)
-    per_pixel += views.most * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
+    per_pixel += views.peak_cost * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
     networks = len(model.network())
     if setup.precision == "int8":
         networks += len(model.network("int8"))

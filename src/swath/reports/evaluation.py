@@ -56,7 +56,7 @@ def write_report(
     dataset = reference.dataset if isinstance(reference, DatasetReference) else None
     rows = [
         {"title": title, "group": area.group, "pictures": _pictures(reference, [predictor], area)}
-        for title, area in _choose_areas(reference.places, scores["per_image"])
+        for title, area in _choose_areas(reference.areas, scores["per_image"])
     ]
     return write_page(
         folder,
@@ -88,7 +88,7 @@ def write_comparison(
     Raises:
         JobError: the page cannot be written.
     """
-    areas = {area.name: area for area in reference.places}
+    areas = {area.name: area for area in reference.areas}
     rows = [
         {"image": image, "pictures": _pictures(reference, predictors, areas[image["name"]])}
         for image in scores["images"][:6]
@@ -119,7 +119,7 @@ def _pictures(
     step = decimation(area.window.height, area.window.width, PICTURE_SIDE)
     small = np.s_[::step, ::step]
     labels = reference.labels(area)[small]
-    maps = [predictor.look(reference, area).classes[small] for predictor in predictors]
+    maps = [predictor.predict(reference, area).classes[small] for predictor in predictors]
     known, a, b = labels != IGNORE, maps[0], maps[-1]
     if len(maps) == 1:
         names, caption = ["map"], "wrong, in red"
