@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import rasterio.errors
 import shapely
-from rasterio._err import CPLE_BaseError
-from rasterio.warp import transform as warp_points
 
 from swath.geo.geobox import GeoBox
 
@@ -57,13 +54,9 @@ def footprint(grid: GeoBox) -> shapely.Polygon | None:
         for a, b in zip(corners, corners[1:] + corners[:1], strict=True)
         for t in steps
     ]
-    try:
-        lon, lat = warp_points(
-            grid.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points]
-        )[:2]
-    except (rasterio.errors.RasterioError, CPLE_BaseError):
+    found = grid.lonlat(points)
+    if found is None:
         return None
-    if not np.isfinite([*lon, *lat]).all():
-        return None
+    lon, lat = found
     shape = shapely.make_valid(shapely.Polygon(zip(np.unwrap(lon, period=360), lat, strict=True)))
     return shape if shape.area else None

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import rasterio
-import rasterio.errors
-from rasterio._err import CPLE_BaseError
 from rasterio.warp import transform as warp_points
 
+from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.tiling import Window, full_window
 
 CHUNK = 1024
@@ -54,6 +53,17 @@ class GeoBox:
         a, b, c, d, e, f = self.transform
         return a * col + b * row + c, d * col + e * row + f
 
+    def lonlat(
+        self, points: Sequence[tuple[float, float]]
+    ) -> tuple[list[float], list[float]] | None:
+        """Return longitudes and latitudes (WGS 84) of points in the CRS; None where one has none."""
+        x, y = zip(*points, strict=True)
+        try:
+            lon, lat = warp_points(self.crs, "EPSG:4326", x, y)[:2]
+        except GDAL_ERRORS:
+            return None
+        return (lon, lat) if np.isfinite([*lon, *lat]).all() else None
+
     def part(self, window: Window) -> GeoBox:
         """Return the grid of a window."""
         a, b, _, d, e, _ = self.transform
@@ -84,14 +94,10 @@ class GeoBox:
             return None
         col, row = self.width / 2, self.height / 2
         points = [self.point(col, row), self.point(col + 1, row), self.point(col, row + 1)]
-        try:
-            lon, lat = warp_points(
-                self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points]
-            )[:2]
-        except (rasterio.errors.RasterioError, CPLE_BaseError):
+        found = self.lonlat(points)
+        if found is None:
             return None
-        if not np.isfinite([*lon, *lat]).all():
-            return None
+        lon, lat = found
         meters = 111_320.0
         narrow = math.cos(math.radians(lat[0]))
         sides = [

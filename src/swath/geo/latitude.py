@@ -18,6 +18,7 @@ from pyproj.exceptions import ProjError
 
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
+from swath.geo.interpolation import interpolate
 from swath.geo.tiling import Pixels, Window
 from swath.types import PathLike
 
@@ -60,8 +61,8 @@ def latitudes(grid: GeoBox, window: Window) -> NDArray[np.float32]:
     net = _degrees(
         grid, *np.ix_(np.arange(top, bottom + 1, STEP), np.arange(left, right + 1, STEP))
     )
-    down = _between(net.T, inside.row, inside.height)
-    out = _between(down.T, inside.col, inside.width)
+    rows, cols = inside.row + np.arange(inside.height), inside.col + np.arange(inside.width)
+    out = interpolate(interpolate(net, rows / STEP, 0), cols / STEP, 1)
     bent = _is_bent(net)
     if bent.any():
         at = np.nonzero(bent.repeat(SIDE, 0).repeat(SIDE, 1)[inside.slices])
@@ -129,14 +130,6 @@ def latitude_range(grid: GeoBox) -> tuple[float, float]:
     found = np.abs(_degrees(grid, *np.ix_(rows, cols)))
     found = found[np.isfinite(found)]
     return (float(found.min()), float(found.max())) if found.size else (math.nan, math.nan)
-
-
-def _between(net: NDArray[np.float64], first: int, count: int) -> NDArray[np.float64]:
-    """Interpolate each row of a net between its nodes; return `count` pixels from pixel `first` on."""
-    share = np.arange(STEP) / STEP
-    out = np.diff(net)[:, :, None] * share
-    out += net[:, :-1, None]
-    return np.ascontiguousarray(out.reshape(len(net), -1)[:, first : first + count])
 
 
 def _is_bent(net: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
+from swath.geo.interpolation import interpolate
 from swath.geo.tiling import Window
 
 NODES = 65
@@ -57,13 +58,7 @@ class PixelAreas:
             return np.broadcast_to(self._between_parallels(window)[:, None], shape)
         rows = (window.row + np.arange(window.height) + 0.5) / self._grid.height * (NODES - 1)
         cols = (window.col + np.arange(window.width) + 0.5) / self._grid.width * (NODES - 1)
-        at = np.minimum(rows.astype(int), NODES - 2)
-        share = (rows - at)[:, None]
-        by_row = self._net[at] * (1 - share) + self._net[at + 1] * share
-        at = np.minimum(cols.astype(int), NODES - 2)
-        share = cols - at
-        areas: NDArray[np.float64] = by_row[:, at] * (1 - share) + by_row[:, at + 1] * share
-        return areas
+        return interpolate(interpolate(self._net, rows, 0), cols, 1)
 
     def _between_parallels(self, window: Window) -> NDArray[np.float64]:
         """Source: Snyder 1987, "Map projections: a working manual", equation 3-12 (authalic latitude)."""

@@ -11,6 +11,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
+import rasterio.windows
 from numpy.typing import NDArray
 
 
@@ -44,6 +45,10 @@ class Window:
     def slices(self) -> tuple[slice, slice]:
         """Index of an array (rows, columns) of the whole raster."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+    def to_rasterio(self) -> rasterio.windows.Window:
+        """Return this window as rasterio takes it, columns before rows."""
+        return rasterio.windows.Window(self.col, self.row, self.width, self.height)
 
     def grow(self, margin: int) -> Window:
         """Return this window with `margin` more pixels on every side."""

@@ -13,14 +13,13 @@ import numpy as np
 import rasterio
 import rasterio.errors
 import rasterio.features
-import rasterio.windows
 import shapely
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 from swath.errors import DataError
+from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
 from swath.io.raster import gdal_env, open_raster, unreadable_error
@@ -119,7 +118,7 @@ class RasterLabels:
                     add_alpha=self._source.nodata is None
                     and ColorInterp.alpha not in self._source.colorinterp,
                 )
-        except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+        except GDAL_ERRORS as error:
             raise DataError(
                 f"from its CRS ({_name(own.crs)}) no way leads to the image's ({_name(grid.crs)})",
                 file=self._path,
@@ -137,7 +136,7 @@ class RasterLabels:
             DataError: the file is damaged, has two bands, holds numbers that are not whole, or
                 colors where codes are wanted.
         """
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        where = window.to_rasterio()
         try:
             with gdal_env():
                 bands = self._dataset.read(window=where)

@@ -8,7 +8,6 @@ from types import TracebackType
 
 import numpy as np
 import rasterio.errors
-import rasterio.windows
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
@@ -63,7 +62,7 @@ class MapFile:
         Raises:
             DataError: the file is damaged.
         """
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        where = window.to_rasterio()
         try:
             with gdal_env():
                 codes: NDArray[np.int64] = self._dataset.read(1, window=where).astype(np.int64)

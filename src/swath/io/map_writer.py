@@ -11,11 +11,10 @@ import rasterio
 import rasterio.errors
 import rasterio.features
 import rasterio.shutil
-import rasterio.windows
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 
 from swath.errors import JobError
+from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 from swath.io.raster import gdal_env
@@ -118,7 +117,7 @@ class MapWriter:
 
     def write(self, values: NDArray[Any], window: Window) -> None:
         """Write values (rows, columns), or (bands, rows, columns), to a window."""
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        where = window.to_rasterio()
         with gdal_env():
             self._dataset.write(values if values.ndim == 3 else values[None], window=where)
 
@@ -169,7 +168,7 @@ class MapWriter:
                         raise rasterio.errors.RasterioIOError(
                             "what was written is not what is there"
                         )
-        except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+        except GDAL_ERRORS as error:
             raise JobError(
                 f"the map cannot be written ({error})",
                 file=self._path.parent,
@@ -184,6 +183,6 @@ class MapWriter:
         """Remove the scratch file."""
         try:
             self._dataset.close()
-        except (rasterio.errors.RasterioError, CPLE_BaseError):
+        except GDAL_ERRORS:
             pass  # what could not be written is of no use any more
         self._scratch.unlink(missing_ok=True)

@@ -20,12 +20,11 @@ import numpy as np
 import rasterio
 import rasterio.enums
 import rasterio.errors
-import rasterio.windows
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 
 from swath.errors import DataError
+from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import geobox_of
 from swath.geo.tiling import Pixels, Window
 from swath.io.orientation import ORIENTATION, apply_orientation
@@ -231,7 +230,7 @@ class Raster:
         Raises:
             DataError: the file is damaged.
         """
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        where = window.to_rasterio()
         values = []
         rows, cols = shape or (window.height, window.width)
         valid = np.ones((rows, cols), bool)
@@ -282,7 +281,7 @@ class Raster:
 
     def count_veiled(self, window: Window) -> int:
         """Count pixels of a window whose alpha is neither 0 nor the largest value of its type; 0 without an alpha band."""
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        where = window.to_rasterio()
         count = 0
         for file in self._files:
             if file.alpha:
@@ -344,9 +343,7 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
             # A list of pages that is cut off with the end of the file is an error of the call after
             # the one that reads it.
             _ = dataset.subdatasets, dataset.colorinterp
-        except CPLE_BaseError as error:
-            raise unreadable_error(path, error) from error
-        except rasterio.errors.RasterioError as error:
+        except GDAL_ERRORS as error:
             if Path(path).is_dir():
                 raise DataError(
                     "this is a folder, and a raster is wanted", file=path, fix="Name the file in it"
@@ -373,7 +370,7 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
         with gdal_env():
             check_limits(str(path), dataset)
             return apply_orientation(str(path), join_pages(str(path), dataset))
-    except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+    except GDAL_ERRORS as error:
         dataset.close()
         raise unreadable_error(path, error) from error
     except DataError:

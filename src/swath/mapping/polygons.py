@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from swath.errors import JobError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
-from swath.geo.tiling import Window
-from swath.io.layers import VectorLayer, put_layer
 from swath.io.raster import gdal_env
+from swath.io.vector import VectorLayer, put_layer
 from swath.legend import Legend
 
 
@@ -183,7 +182,7 @@ def _means(outlines: NDArray[Any], confidence: Path) -> NDArray[np.float64]:
                 dtype="int32",
                 transform=rasterio.Affine.translation(left, top),
             )
-            percent = made.read(1, window=_rasterio(window))
+            percent = made.read(1, window=window.to_rasterio())
             known = percent != 255
             totals += np.bincount(owner[known], percent[known], len(totals))
             counts += np.bincount(owner[known], minlength=len(counts))
@@ -191,7 +190,3 @@ def _means(outlines: NDArray[Any], confidence: Path) -> NDArray[np.float64]:
         totals, counts, out=np.full(len(totals), np.nan), where=counts > 0
     )
     return means[1:]
-
-
-def _rasterio(window: Window) -> rasterio.windows.Window:
-    return rasterio.windows.Window(window.col, window.row, window.width, window.height)

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio.errors
-import rasterio.windows
 import shapely
 from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
-from swath.io.layers import VectorLayer, write_layer
 from swath.io.raster import gdal_env, open_raster, unreadable_error
+from swath.io.vector import VectorLayer, write_layer
 from swath.types import PathLike
 
 CELL = 16
@@ -117,7 +116,7 @@ def _by_cell(
     shape = (-(-grid.height // CELL), -(-grid.width // CELL))
     wrong, pixels = np.zeros(shape), np.zeros(shape)
     for window in chunks(grid):
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        where = window.to_rasterio()
         try:
             with gdal_env():
                 percent = dataset.read(1, window=where)

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import rasterio
 from fastapi import APIRouter, HTTPException, Query
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from swath.errors import DataError
+from swath.geo.gdal import GDAL_ERRORS
 from swath.io.raster import gdal_env
 from swath.server.jobs import IMAGE, Job, Jobs
 from swath.server.layer import driver_of
@@ -178,7 +177,7 @@ def check_image(path: Path) -> None:
         with gdal_env(), rasterio.open(path, driver=driver_of(path)) as dataset:
             pixels = dataset.height * dataset.width
             pages = len(dataset.subdatasets)
-    except (RasterioError, CPLE_BaseError) as error:
+    except GDAL_ERRORS as error:
         raise DataError("it is damaged, or no image", file=path, fix="Export it again") from error
     if pages * pixels > MOST_IN_PAGES:
         raise DataError(
