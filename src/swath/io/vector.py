@@ -18,7 +18,7 @@ from swath.errors import DataError, JobError
 from swath.io.atomic import atomic_file
 from swath.types import PathLike
 
-EXTENSIONS = frozenset({".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".kml"})
+VECTOR_EXTENSIONS = frozenset({".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".kml"})
 """File names that are taken for vector layers."""
 
 NO_DATE = "1970-01-01T00:00:00.000Z"
