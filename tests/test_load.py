@@ -113,9 +113,9 @@ def test_images_of_one_place_are_told_of_a_few_times_each():
 def test_a_layer_is_moved_once_for_all_images(tmp_path):
     path = write_layer(tmp_path / "l.gpkg", [box(0, 0, 5, 5)], {"class": [1]})
     features, target = read_features(path), GeoBox(1, 1, crs="EPSG:4326").crs
-    assert features.placed(target)[1] is features.placed(target)[1]
-    assert features.placed(UTM)[0][0].equals_exact(box(0, 0, 5, 5), 1e-6)
-    assert not features.placed(target)[0][0].equals_exact(box(0, 0, 5, 5), 1)
+    assert features.to_crs_indexed(target)[1] is features.to_crs_indexed(target)[1]
+    assert features.to_crs_indexed(UTM)[0][0].equals_exact(box(0, 0, 5, 5), 1e-6)
+    assert not features.to_crs_indexed(target)[0][0].equals_exact(box(0, 0, 5, 5), 1)
 
 
 def test_blocks_of_large_rasters_fit_into_memory():

@@ -178,7 +178,7 @@ def _count_points(features: Features, mapped: MapFile, legend: Legend) -> NDArra
     n = len(legend.trained)
     matrix = np.zeros((n, n), np.int64)
     back = ~mapped.grid.affine
-    for point, value in zip(features.moved_to(mapped.grid.crs), features.values, strict=True):
+    for point, value in zip(features.to_crs(mapped.grid.crs), features.values, strict=True):
         if point.geom_type != "Point":
             raise DataError(
                 "it holds other shapes than points",

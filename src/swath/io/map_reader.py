@@ -1,4 +1,4 @@
-"""Maps that any tool made: rasters of class codes, read back to be scored, measured and sampled."""
+"""Maps of class codes, of Swath or any other tool, read to be scored, measured and sampled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from types import TracebackType
 
 import numpy as np
-import rasterio.errors
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
@@ -15,13 +14,13 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
 from swath.io.labels import UNLABELED, RasterLabels
-from swath.io.raster import band_tags, gdal_env, open_raster, unreadable_error
+from swath.io.raster import band_tags, gdal_errors, open_raster
 from swath.legend import LandClass, Legend, default_color, legend_of_codes, unpack_rgb
 from swath.progress import track
 from swath.types import PathLike
 
-MAX_FOUND = 254
-"""A raster with more different values than this is no map of classes."""
+MAX_MAP_CODES = 254
+"""A raster with more distinct values is no map of classes."""
 
 
 class MapFile:
@@ -33,8 +32,8 @@ class MapFile:
     Attributes:
         path: the same, as text.
         grid: its grid.
-        legend: its classes: those that its tags name (`class_CODE`, as Swath writes them), else all
-            codes that it holds.
+        legend: its classes: those that its tags name (`class_CODE`, as Swath writes them), else
+            all codes that it holds.
 
     Raises:
         DataError: the file is damaged, or is no map of classes.
@@ -47,42 +46,41 @@ class MapFile:
         try:
             if self._dataset.count != 1 or not np.issubdtype(self._dataset.dtypes[0], np.integer):
                 raise DataError(
-                    f"it has {self._dataset.count} band(s) of {self._dataset.dtypes[0]}, and a map of classes has one of codes",
+                    f"The map has {self._dataset.count} band(s) of {self._dataset.dtypes[0]}, "
+                    "and a map of classes has one of integers",
+                    code="not-a-class-map",
                     file=path,
                     fix="Give a map that holds class codes",
                 )
-            self.legend = self._named() or self._found()
+            self.legend = self._legend_of_tags() or self._legend_of_values()
         except BaseException:
             self.close()
             raise
 
     def codes(self, window: Window) -> NDArray[np.int64]:
-        """Return codes (rows, columns) of a window of the map's own grid, `UNLABELED` where it has no data.
+        """Return the codes (rows, columns) of a window, `UNLABELED` where the map has no data.
 
         Raises:
             DataError: the file is damaged.
         """
-        where = window.to_rasterio()
-        try:
-            with gdal_env():
-                codes: NDArray[np.int64] = self._dataset.read(1, window=where).astype(np.int64)
-        except rasterio.errors.RasterioError as error:
-            raise unreadable_error(self.path, error) from error
+        with gdal_errors(self.path):
+            codes: NDArray[np.int64] = self._dataset.read(1, window=window.to_rasterio())
+        codes = codes.astype(np.int64)
         if self._dataset.nodata is not None:
             codes[codes == self._dataset.nodata] = UNLABELED
         return codes
 
     def chunks(self, title: str) -> Iterator[tuple[Window, NDArray[np.int64]]]:
-        """Yield windows that cover the map, with their codes, and tell of the progress under a title."""
+        """Yield windows that cover the map, with their codes, and report progress under a title."""
         windows = list(chunks(self.grid))
         for window in track(windows, title, len(windows), "chunks"):
             yield window, self.codes(window)
 
     def on(self, grid: GeoBox) -> RasterLabels:
-        """Open the map on another grid (nearest), where both have a CRS, or are of one size.
+        """Open the map on another grid (nearest), if both have a CRS or the same size.
 
         Raises:
-            DataError: it cannot be moved there.
+            DataError: the map cannot be warped to the grid.
         """
         return RasterLabels(self.path, grid, warp=True)
 
@@ -101,7 +99,7 @@ class MapFile:
     ) -> None:
         self.close()
 
-    def _named(self) -> Legend | None:
+    def _legend_of_tags(self) -> Legend | None:
         tags = band_tags(self._dataset, 1)
         names = {
             int(m[1]): name
@@ -123,18 +121,24 @@ class MapFile:
             origin=self.path,
         )
 
-    def _found(self) -> Legend:
+    def _legend_of_values(self) -> Legend:
         found: set[int] = set()
         for _, codes in self.chunks("looking for classes"):
             found |= set(np.unique(codes).tolist()) - {UNLABELED}
-            if len(found) > MAX_FOUND:
+            if len(found) > MAX_MAP_CODES:
                 raise DataError(
-                    "it holds more values than a map has classes",
+                    f"The map holds more than {MAX_MAP_CODES} distinct values",
+                    code="not-a-class-map",
                     file=self.path,
                     fix="Give a map of class codes",
                 )
         if not found:
-            raise DataError("it holds no class", file=self.path, fix="Give a map of class codes")
+            raise DataError(
+                "The map holds no class",
+                code="empty-map",
+                file=self.path,
+                fix="Give a map of class codes",
+            )
         return legend_of_codes(sorted(found), "code")
 
 

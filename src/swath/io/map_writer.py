@@ -27,7 +27,7 @@ class MapKind:
 
     Attributes:
         dtype: of its values.
-        nodata: what stands where there are none.
+        nodata: value where there are none.
         bands: a description of each band.
         resampling: of its overviews.
         colors: color table of an 8-bit map, value to red, green, blue, alpha.
@@ -122,21 +122,19 @@ class MapWriter:
             self._dataset.write(values if values.ndim == 3 else values[None], window=where)
 
     def sieve(self, smallest: int) -> dict[int, int]:
-        """Give patches of fewer than `smallest` pixels (joined at edges) to their largest neighbor; nodata stays.
+        """Merge patches of fewer than `smallest` pixels (4-connected) into their largest neighbor.
 
-        Works on the whole map, so no tile shows; needs four bytes of memory a pixel, and that for
-        the outlines of all patches.
+        Nodata stays. The whole map is sieved at once, so tiles leave no trace; it takes four bytes
+        of memory a pixel, and that of the outlines of all patches.
 
         Returns:
-            Pixels by value, as they are then.
+            Number of pixels by value, after sieving.
         """
         with gdal_env():
             sieved = self._dataset.read(1)
             data, before = sieved != self._kind.nodata, None
             while before is None or not np.array_equal(before, sieved):
-                before = (
-                    sieved  # one pass leaves patches whose neighbors were all small until it ended
-                )
+                before = sieved  # a pass leaves patches whose neighbors all were small before it
                 sieved = rasterio.features.sieve(before, smallest, mask=data)
             self._dataset.write(sieved, 1)
         found, counts = np.unique(sieved, return_counts=True)
@@ -164,13 +162,12 @@ class MapWriter:
                     NUM_THREADS="ALL_CPUS",
                 )
                 with rasterio.open(self._path) as made:
-                    if self._checksums(made) != wanted:  # GDAL says nothing of a full disk here
-                        raise rasterio.errors.RasterioIOError(
-                            "what was written is not what is there"
-                        )
+                    if self._checksums(made) != wanted:  # GDAL reports no full disk here
+                        raise rasterio.errors.RasterioIOError("The checksums differ")
         except GDAL_ERRORS as error:
             raise JobError(
-                f"the map cannot be written ({error})",
+                f"The map cannot be written ({error})",
+                code="not-writable",
                 file=self._path.parent,
                 fix="Make room, and give the same command again",
             ) from error
@@ -184,5 +181,5 @@ class MapWriter:
         try:
             self._dataset.close()
         except GDAL_ERRORS:
-            pass  # what could not be written is of no use any more
+            pass  # the file is removed anyway
         self._scratch.unlink(missing_ok=True)

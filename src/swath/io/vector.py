@@ -1,4 +1,4 @@
-"""Polygons on disk: a layer with a class column, in any CRS."""
+"""Vector layers: polygons with a class column in any CRS, and GeoPackages that are written."""
 
 from __future__ import annotations
 
@@ -19,22 +19,13 @@ from swath.io.atomic import atomic_file
 from swath.types import PathLike
 
 VECTOR_EXTENSIONS = frozenset({".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".kml"})
-"""File names that are taken for vector layers."""
+"""Endings of file names that are taken for vector layers."""
 
-NO_DATE = "1970-01-01T00:00:00.000Z"
-"""Date in GeoPackages: equal content makes equal files."""
+GPKG_DATE = "1970-01-01T00:00:00.000Z"
+"""Date in GeoPackages, always the same, so that equal content makes equal files."""
 
-_USUAL_FIELDS = (
-    "class",
-    "label",
-    "landcover",
-    "land_cover",
-    "category",
-    "code",
-    "classname",
-    "class_name",
-    "type",
-    "id",
+_CLASS_FIELDS = (
+    "class label landcover land_cover category code classname class_name type id".split()
 )
 
 
@@ -45,9 +36,9 @@ class Features:
     Attributes:
         path: the file.
         crs: its CRS as WKT, None where it has none.
-        geometries: shapely geometries, shape (n,).
-        values: the class of each, shape (n,): all text, or all whole numbers.
-        field: the column they came from.
+        geometries: shapely geometries (n,).
+        values: the class of each (n,): all text, or all integers.
+        field: the column that the classes are from.
     """
 
     path: str
@@ -61,37 +52,39 @@ class Features:
         """Whether classes are given as text."""
         return self.values.dtype.kind not in "iu"
 
-    def moved_to(self, crs: str | None) -> NDArray[Any]:
+    def to_crs(self, crs: str | None) -> NDArray[Any]:
         """Return the geometries in another CRS (WKT).
 
         Raises:
-            DataError: one side has a CRS and the other has none.
+            DataError: only one of both sides has a CRS.
         """
-        return self.placed(crs)[0]
+        return self.to_crs_indexed(crs)[0]
 
-    def placed(self, crs: str | None) -> tuple[NDArray[Any], shapely.STRtree]:
-        """Return the geometries in another CRS, with their tree; made once a CRS, for thousands of images may share a layer.
+    def to_crs_indexed(self, crs: str | None) -> tuple[NDArray[Any], shapely.STRtree]:
+        """Return the geometries in another CRS (WKT) and their spatial index.
+
+        Both are computed once a CRS, since thousands of images may share a layer.
 
         Raises:
-            DataError: see `moved_to`.
+            DataError: see `to_crs`.
         """
-        if crs not in self._placed:
-            geometries = self._move(crs)
-            self._placed[crs] = geometries, shapely.STRtree(geometries)
-        return self._placed[crs]
+        if crs not in self._by_crs:
+            geometries = self._transformed(crs)
+            self._by_crs[crs] = geometries, shapely.STRtree(geometries)
+        return self._by_crs[crs]
 
     @cached_property
-    def _placed(self) -> dict[str | None, tuple[NDArray[Any], shapely.STRtree]]:
+    def _by_crs(self) -> dict[str | None, tuple[NDArray[Any], shapely.STRtree]]:
         return {}
 
-    def _move(self, crs: str | None) -> NDArray[Any]:
+    def _transformed(self, crs: str | None) -> NDArray[Any]:
         if crs is None and self.crs is None:
             return self.geometries
         if crs is None or self.crs is None:
+            has, lacks = ("image", "layer") if self.crs is None else ("layer", "image")
             raise DataError(
-                "it has no CRS and the image has one"
-                if self.crs is None
-                else "it has a CRS and the image has none",
+                f"The {has} has a CRS and the {lacks} has none",
+                code="crs-missing",
                 file=self.path,
                 fix="Assign the right CRS first (ogr2ogr -a_srs, gdal_edit.py -a_srs)",
             )
@@ -104,7 +97,7 @@ def read_features(path: PathLike, field: str | None = None) -> Features:
 
     Args:
         path: a file of one vector layer.
-        field: the class column; without it, the only column, or the first with a usual name (class,
+        field: the class column; by default the only column, or the first with a usual name (class,
             label, ...).
 
     Raises:
@@ -121,7 +114,7 @@ def read_features(path: PathLike, field: str | None = None) -> Features:
 
 
 def read_geometries(path: PathLike) -> Features:
-    """Read a layer whose columns do not matter; every value is 1.
+    """Read a layer without its columns; the value of every feature is 1.
 
     Raises:
         DataError: the file is damaged, has several layers, or no geometry.
@@ -133,32 +126,35 @@ def read_geometries(path: PathLike) -> Features:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]:
-    """Read a layer: facts, geometries as WKB, columns."""
+    """Return the metadata of a layer, its geometries as WKB, and its columns."""
     import pyogrio  # here, because it loads pandas where that is installed
-    import pyogrio.errors
+    from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 
     if not path.exists():
-        raise DataError("there is no such file", file=path, fix="Check the path")
+        raise DataError(
+            "There is no such file", code="no-such-file", file=path, fix="Check the path"
+        )
     try:
         layers = pyogrio.list_layers(path)
         if len(layers) != 1:
             raise DataError(
-                f"it has {len(layers)} layers ({', '.join(map(str, layers[:, 0]))})",
+                f"The file has {len(layers)} layers ({', '.join(map(str, layers[:, 0]))})",
+                code="layer-count",
                 file=path,
                 fix="Save the one with the labels to a file of its own",
             )
         meta, _, wkb, columns = pyogrio.raw.read(path)
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        pyogrio.errors.FieldError,
-    ) as error:
+    except (DataSourceError, DataLayerError, FieldError) as error:
         raise DataError(
-            f"the layer cannot be read ({error})", file=path, fix="Export it again"
+            f"The layer cannot be read ({error})",
+            code="unreadable",
+            file=path,
+            fix="Export it again",
         ) from error
     if wkb is None or all(w is None for w in wkb):
         raise DataError(
-            "the layer has no features with a geometry",
+            "The layer has no features with a geometry",
+            code="no-geometry",
             file=path,
             fix="Export it with its geometry",
         )
@@ -174,18 +170,20 @@ def _choose(fields: list[str], wanted: str | None, path: Path) -> str:
         if wanted in fields:
             return wanted
         raise DataError(
-            f"it has no column {wanted!r}",
+            f"The layer has no column {wanted!r}",
+            code="no-such-column",
             file=path,
-            fix=f"Its columns are: {', '.join(fields) or 'none'}",
+            fix=f"Choose one of its columns: {', '.join(fields) or 'none'}",
         )
     if len(fields) == 1:
         return fields[0]
     lower = {f.lower(): f for f in reversed(fields)}
-    for usual in _USUAL_FIELDS:
+    for usual in _CLASS_FIELDS:
         if usual in lower:
             return lower[usual]
     raise DataError(
-        f"no column is evidently the class (columns: {', '.join(fields) or 'none'})",
+        f"No column is evidently the class (columns: {', '.join(fields) or 'none'})",
+        code="no-class-column",
         file=path,
         fix="Name it with --label-field",
     )
@@ -198,14 +196,16 @@ def _class_values(values: NDArray[Any], field: str, path: Path) -> NDArray[Any]:
         if np.isfinite(values).all() and (values == np.round(values)).all():
             return values.astype(np.int64)
         raise DataError(
-            f"column {field!r} holds numbers that are not whole, or are missing",
+            f"Column {field!r} holds numbers that are not whole, or are missing",
+            code="fractional-code",
             file=path,
             fix="Give --label-field a column of class codes or names",
         )
     empty = np.array([v is None or not str(v).strip() for v in values])
     if empty.any():
         raise DataError(
-            f"column {field!r} is empty in {int(empty.sum())} of {len(values)} features",
+            f"Column {field!r} is empty in {int(empty.sum())} of {len(values)} features",
+            code="empty-class",
             file=path,
             fix="Fill in their class, or delete them",
         )
@@ -214,15 +214,15 @@ def _class_values(values: NDArray[Any], field: str, path: Path) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class VectorLayer:
-    """A vector layer.
+    """A vector layer to be written.
 
     Attributes:
-        kind: of all shapes.
+        kind: geometry type of all shapes.
         shapes: shapely geometries.
         columns: name to values, one a shape.
         crs: of the shapes as WKT, None where they have none.
         name: of the layer.
-        facts: about the layer, kept in its metadata.
+        facts: metadata of the layer.
     """
 
     kind: Literal["Point", "Polygon"]
@@ -244,14 +244,20 @@ def write_layer(path: PathLike, layer: VectorLayer) -> None:
 
 
 def put_layer(path: PathLike, layer: VectorLayer, target: PathLike) -> None:
-    """Write a layer to a GeoPackage at `path`, which becomes `target` when it is whole.
+    """Write a layer to a GeoPackage that is renamed later.
+
+    Args:
+        path: where to write.
+        layer: the layer.
+        target: the later name, for errors.
 
     Raises:
         JobError: the file cannot be written.
     """
     import pyogrio  # here, because it loads pandas where that is installed
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NO_DATE})
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": GPKG_DATE})
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")  # photographs have none
@@ -266,13 +272,12 @@ def put_layer(path: PathLike, layer: VectorLayer, target: PathLike) -> None:
                 layer=layer.name,
                 layer_metadata=dict(layer.facts) or None,
             )
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        pyogrio.errors.FeatureError,
-    ) as error:
+    except (DataSourceError, DataLayerError, FeatureError) as error:
         raise JobError(
-            f"the layer cannot be written ({error})", file=target, fix="Check that there is room"
+            f"The layer cannot be written ({error})",
+            code="not-writable",
+            file=target,
+            fix="Check that there is room",
         ) from error
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
