@@ -19,7 +19,13 @@ from swath.data.dataset import Dataset
 from swath.data.folds import resplit
 from swath.errors import DataError, ModelError
 from swath.geo.geobox import GeoBox
-from swath.geo.latitude import TOLERANCE, check_located, latitude_range, latitudes, with_latitude
+from swath.geo.latitude import (
+    MAX_LATITUDE_ERROR,
+    check_located,
+    latitude_range,
+    latitudes,
+    with_latitude,
+)
 from swath.geo.tiling import Pixels, Window
 from swath.models.card import Card
 from swath.models.model import Model
@@ -59,7 +65,7 @@ def test_every_pixel_has_the_latitude_that_proj_gives_it(name: str) -> None:
     where = grid(crs, transform)
     found, wanted = latitudes(where, where.window), by_point(crs, where)
     assert found.dtype == np.float32 and found.max() <= 90
-    assert np.abs(found - wanted).max() < TOLERANCE
+    assert np.abs(found - wanted).max() < MAX_LATITUDE_ERROR
     low, high = latitude_range(where)
     assert low == pytest.approx(wanted.min(), abs=0.5) and high == pytest.approx(
         wanted.max(), abs=0.5
@@ -81,7 +87,7 @@ def test_degrees_are_what_the_transform_says() -> None:
 def test_degrees_from_a_moved_pole_are_not_taken_for_latitude() -> None:
     crs = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +to_meter=0.0174532925199433 +type=crs"
     model = grid(crs, (0.1, 0, -5.05, 0, -0.1, 5.05), 101, 101)
-    assert latitudes(model, model.window)[50, 50] == pytest.approx(50.75, abs=TOLERANCE)
+    assert latitudes(model, model.window)[50, 50] == pytest.approx(50.75, abs=MAX_LATITUDE_ERROR)
 
 
 @pytest.mark.parametrize("name", ["UTM, turned", "at the pole", "UTM, over the equator"])

@@ -23,7 +23,7 @@ from swath.data.dataset import Dataset
 from swath.errors import JobError, UsageError
 from swath.evaluation.ood import _describe_patches
 from swath.geo.geobox import GeoBox
-from swath.geo.scale import LARGEST, NEAR, SMALLEST, TOLERATED, out_of_reach, zoom_for
+from swath.geo.scale import MAX_ZOOM, MIN_ZOOM, NEAR_RATIO, TOLERATED_RATIO, out_of_reach, zoom_for
 from swath.geo.tiling import fit_tiling, square_tiling
 from swath.inference.tiled import Engine, predict_tiles, predict_window
 from swath.inference.tta import VIEWS, Views, resample
@@ -53,8 +53,8 @@ def test_scales_are_near_what_is_wanted_and_have_small_denominators(
     gsd: float, known: float
 ) -> None:
     zoom = zoom_for(gsd, known)
-    wanted = min(max(gsd / known, SMALLEST), LARGEST)
-    if 1 / TOLERATED <= wanted <= TOLERATED:
+    wanted = min(max(gsd / known, MIN_ZOOM), MAX_ZOOM)
+    if 1 / TOLERATED_RATIO <= wanted <= TOLERATED_RATIO:
         assert zoom == 1
     else:
         simpler = [
@@ -62,10 +62,10 @@ def test_scales_are_near_what_is_wanted_and_have_small_denominators(
             for below in range(1, zoom.denominator)
             for above in range(1, 5 * below)
         ]
-        assert 1 / NEAR <= zoom / wanted <= NEAR and zoom.denominator <= 9
-        assert not any(1 / NEAR <= other / wanted <= NEAR for other in simpler)
+        assert 1 / NEAR_RATIO <= zoom / wanted <= NEAR_RATIO and zoom.denominator <= 9
+        assert not any(1 / NEAR_RATIO <= other / wanted <= NEAR_RATIO for other in simpler)
     assert out_of_reach(gsd, known) == (
-        not SMALLEST / TOLERATED <= gsd / known <= LARGEST * TOLERATED
+        not MIN_ZOOM / TOLERATED_RATIO <= gsd / known <= MAX_ZOOM * TOLERATED_RATIO
     )
 
 
