@@ -186,7 +186,8 @@ def test_negative_codes_need_a_class_list():
 def test_read_codes(tmp_path):
     read = from_text(
         tmp_path,
-        "- {name: dry, code: 0}\n- {code: [1, 5], color: '#0000ff'}\n- {name: none, code: -1, ignore: true}",
+        "- {name: dry, code: 0}\n- {code: [1, 5], color: '#0000ff'}\n"
+        "- {name: none, code: -1, ignore: true}",
     )
     assert read.kind == "code"
     assert [(c.name, c.codes, c.map_code, c.ignore) for c in read.classes] == [
@@ -199,7 +200,10 @@ def test_read_codes(tmp_path):
 
 
 def test_read_colors_counts_ignored_classes(tmp_path):
-    text = "classes:\n- {name: a, color: '#000001'}\n- {color: '#000002', ignore: true}\n- {name: c, color: '#000003'}"
+    text = (
+        "classes:\n- {name: a, color: '#000001'}\n- {color: '#000002', ignore: true}\n"
+        "- {name: c, color: '#000003'}"
+    )
     read = from_text(tmp_path, text)
     assert read.kind == "color"
     assert [(c.name, c.map_code) for c in read.trained] == [("a", 1), ("c", 3)]

@@ -91,12 +91,9 @@ class Legend:
         shown = list(map(str if self.kind == "code" else unpack_rgb, codes))
         self._check_distinct(shown, self.kind, "duplicate-code")
         if not self.trained:
-            raise UsageError(
-                "No class is left to train",
-                code="no-classes",
-                file=self.origin,
-                fix="List at least one without `ignore`",
-            )
+            message = "No class is left to train"
+            fix = "List at least one without `ignore`"
+            raise UsageError(message, code="no-classes", file=self.origin, fix=fix)
         if len(self.trained) > MAX_CLASSES:
             raise UsageError(
                 f"There are {len(self.trained)} classes, and at most {MAX_CLASSES} can be trained",
@@ -113,23 +110,18 @@ class Legend:
                     fix=f"Ignore it, or put a code from 0 to {MAX_CODE} first in its list",
                 )
         if self._used.issuperset(_NODATA_CODES):
-            raise UsageError(
+            message = (
                 f"Classes use the codes {', '.join(map(str, _NODATA_CODES))}, "
-                "so a map has none left for nodata",
-                code="no-nodata-code",
-                file=self.origin,
-                fix="Leave one of them out, and declare it as the nodata value of the masks",
+                "so a map has none left for nodata"
             )
+            fix = "Leave one of them out, and declare it as the nodata value of the masks"
+            raise UsageError(message, code="no-nodata-code", file=self.origin, fix=fix)
 
     def _check_distinct(self, values: list[str], what: str, code: str) -> None:
         twice = sorted(value for value, count in Counter(values).items() if count > 1)
         if twice:
-            raise UsageError(
-                f"Two classes share the {what} {twice[0]}",
-                code=code,
-                file=self.origin,
-                fix="Give each its own",
-            )
+            message = f"Two classes share the {what} {twice[0]}"
+            raise UsageError(message, code=code, file=self.origin, fix="Give each its own")
 
     @cached_property
     def trained(self) -> tuple[LandClass, ...]:
@@ -252,11 +244,8 @@ def pack_rgb(color: str) -> int:
         UsageError: the text is no such color.
     """
     if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
-        raise UsageError(
-            f"The text {color!r} is not a color",
-            code="not-a-color",
-            fix='Write it as "#RRGGBB", in quotes',
-        )
+        fix = 'Write it as "#RRGGBB", in quotes'
+        raise UsageError(f"The text {color!r} is not a color", code="not-a-color", fix=fix)
     return int(color[1:], 16)
 
 
@@ -296,11 +285,8 @@ def legend_of_codes(
         DataError: a code is negative, which needs a class list from the user.
     """
     if codes and min(codes) < 0:
-        raise DataError(
-            f"The masks hold the negative code {min(codes)}",
-            code="negative-code",
-            fix="Name the classes with --classes FILE",
-        )
+        message = f"The masks hold the negative code {min(codes)}"
+        raise DataError(message, code="negative-code", fix="Name the classes with --classes FILE")
     color = kind == "color"
     return Legend(
         tuple(
@@ -318,7 +304,7 @@ def legend_of_codes(
 
 
 def read_legend(path: PathLike) -> Legend:
-    """Read a class file: YAML with a list of `{name, code, color, ignore}`, below `classes:` or bare.
+    """Read a class file: YAML with a list of `{name, code, color, ignore}`, bare or as `classes`.
 
     `code` may be a list, which merges codes. If every class has a `code`, masks hold codes and
     `color` is only for pictures; otherwise every class must have a `color`, and a map holds 1, 2,
@@ -331,27 +317,17 @@ def read_legend(path: PathLike) -> Legend:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(
-            "There is no such class file",
-            code="no-such-file",
-            file=path,
-            fix="Check the path given to --classes",
-        ) from None
+        message = "There is no such class file"
+        fix = "Check the path given to --classes"
+        raise UsageError(message, code="no-such-file", file=path, fix=fix) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"The class file is not readable YAML ({error})",
-            code="unreadable",
-            file=path,
-            fix="Mend the file",
-        ) from error
+        message = f"The class file is not readable YAML ({error})"
+        raise UsageError(message, code="unreadable", file=path, fix="Mend the file") from error
     rows = content.get("classes") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not rows:
-        raise UsageError(
-            "The class file holds no list of classes",
-            code="no-class-list",
-            file=path,
-            fix="Write `classes:` and one `- {name, code}` a line",
-        )
+        message = "The class file holds no list of classes"
+        fix = "Write `classes:` and one `- {name, code}` a line"
+        raise UsageError(message, code="no-class-list", file=path, fix=fix)
     by_code = all(isinstance(row, dict) and row.get("code") is not None for row in rows)
     try:
         classes = tuple(_class_of(row, i, by_code) for i, row in enumerate(rows))
@@ -362,29 +338,20 @@ def read_legend(path: PathLike) -> Legend:
 
 def _class_of(row: object, position: int, by_code: bool) -> LandClass:
     if not isinstance(row, dict):
-        raise UsageError(
-            f"Class {position + 1} is not a mapping",
-            code="class-format",
-            fix="Write it as {name: water, code: 1}",
-        )
+        fix = "Write it as {name: water, code: 1}"
+        raise UsageError(f"Class {position + 1} is not a mapping", code="class-format", fix=fix)
     extra = sorted(set(row) - {"name", "code", "color", "ignore"})
     if extra:
-        raise UsageError(
-            f"Class {position + 1} has the unknown key {extra[0]!r}",
-            code="unknown-key",
-            fix="Use name, code, color, ignore",
-        )
+        message = f"Class {position + 1} has the unknown key {extra[0]!r}"
+        raise UsageError(message, code="unknown-key", fix="Use name, code, color, ignore")
     color = row.get("color")
     if color is not None:
         color = unpack_rgb(pack_rgb(str(color)))
     if by_code:
         given = row["code"] if isinstance(row["code"], list) else [row["code"]]
         if not given or not all(type(code) is int for code in given):
-            raise UsageError(
-                f"The code of class {position + 1} is no whole number",
-                code="class-code",
-                fix="Write it as 3 or [3, 4]",
-            )
+            message = f"The code of class {position + 1} is no whole number"
+            raise UsageError(message, code="class-code", fix="Write it as 3 or [3, 4]")
         codes, map_code = tuple(given), given[0]
     elif color is not None:
         codes, map_code = (pack_rgb(color),), position + 1

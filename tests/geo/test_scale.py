@@ -1,4 +1,4 @@
-"""Images of another ground sampling distance than the model's: at what scale they are shown, and that it shows no seam."""
+"""Images of another ground sampling distance than the model's: their scales, and no seams."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ONE = Fraction(1)
 
 
 def at(meters: float, row: int = 0) -> rasterio.Affine:
-    """Return the transform of a raster with pixels of a size; its center is near the middle of the zone."""
+    """Return the transform of a raster near the middle of the zone with pixels of a size."""
     return from_origin(500_000, 5_600_000 + 100_000 * row, meters, meters)
 
 
@@ -167,7 +167,7 @@ def test_what_is_read_at_one_time_keeps_the_network_as_busy() -> None:
 
 @pytest.mark.parametrize("zoom", ["1/2", "2"])
 def test_an_engine_shows_sources_at_the_scale_it_knows(zoom: str) -> None:
-    """The network says the mean of what it is shown; shown at another scale, it says what it would of the scaled image."""
+    """The network predicts means; at another scale, it predicts those of the scaled image."""
     scale = Fraction(zoom)
 
     def at_scale(zoom: Fraction) -> Engine:
@@ -212,7 +212,7 @@ def softmaxed(scores: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Return a dataset of images of 5, 10 and 20 m, whose values rise by one a metre to the east."""
+    """Return a dataset of images of 5, 10 and 20 m, whose values rise by one a meter to the east."""
     folder = tmp_path_factory.mktemp("mixed")
     for row, (name, size) in enumerate((("a", 5), ("b", 10), ("c", 20), ("d", 10), ("e", 20))):
         side = 2560 // size
@@ -266,8 +266,9 @@ def test_pictures_can_be_told_their_resolution_and_files_that_tell_it_cannot(
         )
     swath.prepare(tmp_path / "s", tmp_path / "d", gsd=0.5)
     assert Dataset(tmp_path / "d").manifest.gsd == 0.5
-    with pytest.raises(UsageError, match=r"i\.tif.* 5 m .*--gsd"):
+    with pytest.raises(UsageError) as caught:
         swath.prepare(mixed.folder.parent / "s", tmp_path / "e", gsd=0.5)
+    assert all(word in str(caught.value) for word in ("i.tif", " 5 m", "--gsd"))
     assert not (tmp_path / "e").exists()
 
 
@@ -309,7 +310,7 @@ def known(path: Path, gsd: float | None, **card: object) -> Path:
 
 
 def shares(values: np.ndarray, zoom: Fraction) -> np.ndarray:
-    """Work out the probabilities (3, rows, columns) that the network of one pixel gives of an image at a scale."""
+    """Compute the probabilities (3, rows, columns) of the network of one pixel at a scale."""
     unit = 32 * zoom.denominator
     raw = np.zeros((1, 3, *(-(-n // unit) * unit for n in values.shape[1:])), np.float32)
     raw[0, :, : values.shape[1], : values.shape[2]] = values
@@ -377,10 +378,11 @@ def test_the_user_knows_better(
     ) and "scale" not in COMMAND.summarize(made["plain"])
     assert not caplog.records
     for gsd in (-1, "0", "inf", "ten"):
-        with pytest.raises(UsageError, match="gsd"):
+        with pytest.raises(UsageError) as caught:
             swath.predict(by_hand, bare, tmp_path / "m.tif", gsd=gsd)
+        assert "gsd" in str(caught.value)
     for gsd in (-1, 0, math.nan, math.inf):
-        with pytest.raises(UsageError, match="ground sampling distance"):
+        with pytest.raises(UsageError):
             Model(by_hand).predict(np.zeros((3, 8, 8)), gsd=gsd)
 
 
@@ -389,8 +391,9 @@ def test_a_model_that_knows_no_resolution_maps_images_as_they_are(tmp_path: Path
     image = write_raster(tmp_path / "i.tif", noise(3, 50, 40), UTM, at(5))
     assert swath.predict(model, image, tmp_path / "m.tif").zooms == [1.0]
     assert swath.predict(model, image, tmp_path / "m.tif", gsd="none").zooms == [1.0]
-    with pytest.raises(UsageError, match=r"m\.swath.*no ground sampling distance.*--gsd"):
+    with pytest.raises(UsageError) as caught:
         swath.predict(model, image, tmp_path / "m.tif", gsd=5)
+    assert caught.value.file == str(model) and "--gsd" in caught.value.fix
     known(model, 10.0, decoder="classic")
     assert swath.predict(model, image, tmp_path / "m.tif").zooms == [
         1.0
@@ -475,8 +478,9 @@ def test_parts_at_another_scale_are_refused(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(TileStore, "put", stop)
         swath.predict(by_hand, image, tmp_path / "m.tif", threads=1)
-    with pytest.raises(JobError, match="the scale at which the image is mapped has changed"):
+    with pytest.raises(JobError) as caught:
         swath.predict(by_hand, image, tmp_path / "m.tif", threads=1, gsd="none")
+    assert "scale" in caught.value.message
     swath.predict(by_hand, image, tmp_path / "m.tif", threads=1)
 
 
@@ -520,12 +524,13 @@ def test_scores_are_those_of_the_maps(by_hand: Path, mixed: Dataset, tmp_path: P
     assert confusions[0] != confusions[1] != confusions[2]
     assert "--gsd 20" in _command(EvaluateOptions("m.swath", "d", report="r", gsd=20))
     codes = write_raster(tmp_path / "codes.tif", noise(1, 20, 20, high=4))
-    with pytest.raises(UsageError, match=r"codes\.tif.*--gsd is for models"):
+    with pytest.raises(UsageError) as caught:
         swath.evaluate(codes, codes, gsd="none")
+    assert caught.value.file == str(codes) and "--gsd" in str(caught.value)
 
 
 def test_likeness_is_judged_at_the_scale_that_is_known(by_hand: Path) -> None:
-    """An image of twice as many pixels is described as the ground that it shows, where its resolution is known."""
+    """An image of twice as many pixels has equal features where its resolution is known."""
     ground = np.kron(noise(3, 32, 32), np.ones((1, 8, 8))).astype(np.float32)
     fine = np.kron(ground, np.ones((1, 2, 2), np.float32))
     engine, rows = Model(by_hand).engine, {}

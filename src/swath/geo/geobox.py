@@ -56,7 +56,7 @@ class GeoBox:
     def lonlat(
         self, points: Sequence[tuple[float, float]]
     ) -> tuple[list[float], list[float]] | None:
-        """Return longitudes and latitudes (WGS 84) of points in the CRS; None where one has none."""
+        """Return longitudes and latitudes (WGS 84) of points in the CRS; None if any is unknown."""
         x, y = zip(*points, strict=True)
         try:
             lon, lat = warp_points(self.crs, "EPSG:4326", x, y)[:2]

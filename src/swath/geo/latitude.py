@@ -31,7 +31,7 @@ BLOCK_SIDE = 2 * NODE_STEP
 """Side of the blocks in which the interpolation is checked: their middles are nodes, too."""
 
 MAX_LATITUDE_ERROR = 1e-4
-"""Degrees (11 m) that the middles of a block may be off; PROJ computes all pixels of worse blocks."""
+"""Degrees (11 m) that the middles of a block may be off; worse blocks are not interpolated."""
 
 RANGE_POINTS = 33
 """Rows and columns of the points that give the range of latitudes of an image."""
@@ -107,29 +107,21 @@ def check_located(grid: GeoBox, bands: Sequence[str], file: PathLike, otherwise:
         DataError: the image has a band `latitude`, no transform, or no CRS that lies on the earth.
     """
     if LATITUDE in bands:
-        raise DataError(
-            f"The image has a band called {LATITUDE}, which is computed from the grid instead",
-            code="latitude-band",
-            file=file,
-            fix=f"Leave that band out (gdal_translate -b 1 -b 2 ...), or {otherwise}",
-        )
+        message = f"The image has a band called {LATITUDE}, which is computed from the grid instead"
+        fix = f"Leave that band out (gdal_translate -b 1 -b 2 ...), or {otherwise}"
+        raise DataError(message, code="latitude-band", file=file, fix=fix)
     if grid.crs is None or grid.transform == GeoBox(1, 1).transform:
-        raise DataError(
-            "The image has no CRS or no transform, so the latitude of its pixels is unknown",
-            code="not-georeferenced",
-            file=file,
-            fix="Give it a CRS and a transform (gdal_edit.py -a_srs EPSG:... -a_ullr ...; gdalwarp), "
-            f"or {otherwise}",
+        message = "The image has no CRS or no transform, so the latitude of its pixels is unknown"
+        fix = (
+            "Give it a CRS and a transform (gdal_edit.py -a_srs EPSG:... -a_ullr ...; gdalwarp), "
+            f"or {otherwise}"
         )
+        raise DataError(message, code="not-georeferenced", file=file, fix=fix)
     try:
         _from_crs(grid.crs)
     except DataError as error:
-        raise DataError(
-            error.message,
-            code=error.code,
-            file=file,
-            fix=f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}",
-        ) from error
+        fix = f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}"
+        raise DataError(error.message, code=error.code, file=file, fix=fix) from error
 
 
 def latitude_range(grid: GeoBox) -> tuple[float, float]:
@@ -169,10 +161,8 @@ def _from_crs(crs: str) -> tuple[pyproj.Transformer, float]:
         if geodetic is not None and geodetic.is_derived:  # of rotated poles, as in climate models
             geodetic = geodetic.source_crs
         if geodetic is None or not (own.is_geographic or own.is_projected):
-            raise DataError(
-                "The CRS does not lie on the earth, so the latitude of the pixels is unknown",
-                code="crs-not-on-earth",
-            )
+            message = "The CRS does not lie on the earth, so the latitude of the pixels is unknown"
+            raise DataError(message, code="crs-not-on-earth")
         north = next(axis for axis in geodetic.axis_info if axis.direction == "north")
         transformer = pyproj.Transformer.from_crs(own, geodetic, always_xy=True)
         return transformer, math.degrees(north.unit_conversion_factor)

@@ -37,19 +37,13 @@ class PixelAreas:
         self._side = side
         if grid.crs is None:
             if side is None:
-                raise DataError(
-                    "The raster has no CRS, so the size of its pixels is unknown",
-                    code="crs-missing",
-                    fix="Give --pixel METRES",
-                )
+                message = "The raster has no CRS, so the size of its pixels is unknown"
+                raise DataError(message, code="crs-missing", fix="Give --pixel METRES")
             return
         self._crs = pyproj.CRS(grid.crs)
         if not (self._crs.is_geographic or self._crs.is_projected) or self._crs.ellipsoid is None:
-            raise DataError(
-                "The CRS does not lie on the earth",
-                code="crs-not-on-earth",
-                fix="Assign the right CRS first (gdal_edit.py -a_srs)",
-            )
+            fix = "Assign the right CRS first (gdal_edit.py -a_srs)"
+            raise DataError("The CRS does not lie on the earth", code="crs-not-on-earth", fix=fix)
 
     def of(self, window: Window) -> NDArray[np.float64]:
         """Return the areas of a window's pixels (rows, columns), in square meters."""
@@ -96,11 +90,9 @@ class PixelAreas:
         cross: NDArray[np.float64] = np.abs(down[0] * right[1] - down[1] * right[0])
         areas = cross * self._square_meters(lat)
         if not (np.isfinite(areas).all() and (areas > 0).all()):
-            raise DataError(
-                "A part of the raster lies where its projection is not defined",
-                code="outside-projection",
-                fix="Cut it to the land first (gdal_translate)",
-            )
+            message = "A part of the raster lies where its projection is not defined"
+            fix = "Cut it to the land first (gdal_translate)"
+            raise DataError(message, code="outside-projection", fix=fix)
         return areas
 
     def _on_earth(

@@ -15,8 +15,7 @@ NEAR_RATIO = 1.1
 """A scale is taken if it differs from the wanted one by no more than this factor."""
 
 MIN_ZOOM, MAX_ZOOM = Fraction(1, 8), Fraction(4)
-"""Range of scales. Below it, tiles would be mostly halo; above it, each pixel of an image would cost
-more than sixteen of the network, and show nothing."""
+"""Range of scales: below it, tiles would be mostly halo; above it, cost grows without detail."""
 
 
 def ratio(gsd: float | None, known: float | None) -> float:

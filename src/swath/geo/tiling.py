@@ -196,7 +196,7 @@ def _count(length: int, side: int, halo: int, stride: int) -> int:
 
 
 def _sides(length: int, halo: int, stride: int, most: int) -> Iterator[int]:
-    """Yield sides, up to `most`, that cover a length evenly: longest first, the shortest if none."""
+    """Yield sides, up to `most`, that cover a length evenly, longest first; else the shortest."""
     padded, shortest = _padded(length, stride), stride + 2 * halo
     if padded <= max(most, shortest):
         yield padded

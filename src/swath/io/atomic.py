@@ -49,12 +49,8 @@ def atomic_file(path: PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     if path.is_dir():
-        raise JobError(
-            "A file is to be written, and there is a folder of this name",
-            code="is-a-folder",
-            file=path,
-            fix="Give a file name",
-        )
+        message = "A file is to be written, and there is a folder of this name"
+        raise JobError(message, code="is-a-folder", file=path, fix="Give a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path, "lock", MAX_WRITERS) as token:
@@ -109,22 +105,17 @@ def atomic_folder(
 
 def _check_replaceable(path: Path, owned: set[str], optional: set[str]) -> None:
     if path.exists() and not path.is_dir():
-        raise JobError(
-            "A folder is to be written, and there is a file of this name",
-            code="not-a-folder",
-            file=path,
-            fix="Give another name",
-        )
+        message = "A folder is to be written, and there is a file of this name"
+        raise JobError(message, code="not-a-folder", file=path, fix="Give another name")
     found = {p.name for p in path.iterdir()} if path.is_dir() else set()
     foreign, absent = sorted(found - owned - optional), sorted(owned - found)
     if found and (foreign or absent):
-        raise JobError(
+        message = (
             f"The folder holds other files ({(foreign + [f'no {n}' for n in absent])[0]}), "
-            "so Swath does not replace it",
-            code="foreign-folder",
-            file=path,
-            fix="Give a new folder, or empty this one",
+            "so Swath does not replace it"
         )
+        fix = "Give a new folder, or empty this one"
+        raise JobError(message, code="foreign-folder", file=path, fix=fix)
 
 
 @contextmanager
@@ -158,12 +149,9 @@ def _lock(path: Path, kind: str, holders: int = 1) -> Iterator[str]:
         if lock is not None:
             break
     else:
-        raise JobError(
-            "Another run of Swath is writing this output",
-            code="output-in-use",
-            file=path,
-            fix="Wait until it has ended, or give another name",
-        )
+        message = "Another run of Swath is writing this output"
+        fix = "Wait until it has ended, or give another name"
+        raise JobError(message, code="output-in-use", file=path, fix=fix)
     try:
         yield token if lock.is_locked else secrets.token_hex(4)
     finally:
@@ -246,9 +234,6 @@ def allocate_npy(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> ND
 
 
 def _write_error(path: Path, error: OSError) -> JobError:
-    return JobError(
-        f"The output cannot be written ({error.strerror or error})",
-        code="not-writable",
-        file=path,
-        fix="Check that the folder exists, is writable and has room",
-    )
+    message = f"The output cannot be written ({error.strerror or error})"
+    fix = "Check that the folder exists, is writable and has room"
+    return JobError(message, code="not-writable", file=path, fix=fix)

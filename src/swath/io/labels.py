@@ -78,27 +78,18 @@ class RasterLabels:
         shape, wanted = (own.height, own.width), (grid.height, grid.width)
         size = f"The labels are {own.width}x{own.height} pixels and the image"
         if not warp and shape == wanted:
-            raise DataError(
-                "The labels have another CRS or transform than the image",
-                code="grid-mismatch",
-                file=self._path,
-                fix="Mend it, or use --layout scene, which moves labels onto the image's grid",
-            )
+            message = "The labels have another CRS or transform than the image"
+            fix = "Mend it, or use --layout scene, which moves labels onto the image's grid"
+            raise DataError(message, code="grid-mismatch", file=self._path, fix=fix)
         if shape == wanted[::-1] and own.crs is None and grid.crs is None:
-            raise DataError(
-                f"{size}, as viewers show it, {grid.width}x{grid.height}: one of them lies sideways",
-                code="labels-sideways",
-                file=self._path,
-                fix="Turn one of them; an EXIF orientation, where a file has one, is applied already",
-            )
+            message = f"{size}, as viewers show it, {grid.width}x{grid.height}: one lies sideways"
+            fix = "Turn one of them; EXIF orientations are applied already"
+            raise DataError(message, code="labels-sideways", file=self._path, fix=fix)
         if not warp or own.crs is None or grid.crs is None:
             other = "give both a CRS" if warp else "use --layout scene if both have a CRS"
-            raise DataError(
-                f"{size} {grid.width}x{grid.height}",
-                code="size-mismatch",
-                file=self._path,
-                fix=f"Make the labels on the image's own pixels, or {other}",
-            )
+            message = f"{size} {grid.width}x{grid.height}"
+            fix = f"Make the labels on the image's own pixels, or {other}"
+            raise DataError(message, code="size-mismatch", file=self._path, fix=fix)
         alpha = ColorInterp.alpha in self._source.colorinterp
         try:
             with gdal_env():
@@ -112,13 +103,12 @@ class RasterLabels:
                     add_alpha=self._source.nodata is None and not alpha,
                 )
         except GDAL_ERRORS as error:
-            raise DataError(
+            message = (
                 f"The labels' CRS ({_name(own.crs)}) cannot be transformed to the image's "
-                f"({_name(grid.crs)})",
-                code="crs-mismatch",
-                file=self._path,
-                fix="Assign the CRS that the labels are in (gdal_edit.py -a_srs)",
-            ) from error
+                f"({_name(grid.crs)})"
+            )
+            fix = "Assign the CRS that the labels are in (gdal_edit.py -a_srs)"
+            raise DataError(message, code="crs-mismatch", file=self._path, fix=fix) from error
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window.
@@ -137,12 +127,9 @@ class RasterLabels:
         count = _data_bands(self._source)
         data, alpha = bands[:count], bands[count:]
         if count == 2:
-            raise DataError(
-                "The labels have two bands instead of one or three",
-                code="band-count",
-                file=self._path,
-                fix="Extract the one that holds them (gdal_translate -b)",
-            )
+            message = "The labels have two bands instead of one or three"
+            fix = "Extract the one that holds them (gdal_translate -b)"
+            raise DataError(message, code="band-count", file=self._path, fix=fix)
         if count >= 3:
             if kind == "code":
                 raise self._not_codes(data)
@@ -160,19 +147,15 @@ class RasterLabels:
     def _not_codes(self, data: NDArray[Any]) -> DataError:
         distinct = len(np.unique(data[:3].reshape(3, -1), axis=1).T)
         if distinct > MAX_DISTINCT:
-            return DataError(
+            message = (
                 f"The mask has more than {MAX_DISTINCT} colors, as a photograph has, "
-                "and the classes have codes",
-                code="mask-photograph",
-                file=self._path,
-                fix="Give the right mask, or leave the pair out (--skip-bad does)",
+                "and the classes have codes"
             )
-        return DataError(
-            "The mask holds colors, and the classes have codes",
-            code="mask-colors",
-            file=self._path,
-            fix="Give the classes colors in --classes, or make masks of codes",
-        )
+            fix = "Give the right mask, or leave the pair out (--skip-bad does)"
+            return DataError(message, code="mask-photograph", file=self._path, fix=fix)
+        message = "The mask holds colors, and the classes have codes"
+        fix = "Give the classes colors in --classes, or make masks of codes"
+        return DataError(message, code="mask-colors", file=self._path, fix=fix)
 
     def _as_colors(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         table = np.arange(256, dtype=np.int64) * 0x010101
@@ -220,11 +203,8 @@ class VectorLabels:
             DataError: colors are wanted.
         """
         if kind == "color":
-            raise DataError(
-                "The polygons have codes or names, and the classes have colors",
-                code="labels-codes",
-                fix="Give the classes codes",
-            )
+            message = "The polygons have codes or names, and the classes have colors"
+            raise DataError(message, code="labels-codes", fix="Give the classes codes")
         part = self._grid.part(window)
         xs, ys = zip(
             *(part.point(col, row) for col in (0, part.width) for row in (0, part.height)),
@@ -302,12 +282,8 @@ def _on_grid(labels: GeoBox, image: GeoBox) -> bool:
 
 def _packed(bands: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:
     if bands.dtype != np.uint8:
-        raise DataError(
-            f"The mask of colors is {bands.dtype} instead of uint8",
-            code="mask-dtype",
-            file=path,
-            fix="Export it as 8-bit",
-        )
+        message = f"The mask of colors is {bands.dtype} instead of uint8"
+        raise DataError(message, code="mask-dtype", file=path, fix="Export it as 8-bit")
     packed: NDArray[np.int64] = bands[0].astype(np.int64)
     for band in bands[1:]:
         packed <<= 8
@@ -325,13 +301,12 @@ def _whole_numbers(values: NDArray[Any], nodata: float | None, path: str) -> NDA
         missing |= ~np.isfinite(values)
         odd = ~missing & (values != np.round(values))
         if odd.any():
-            raise DataError(
+            message = (
                 f"The labels hold {values[odd][0]:g}, which is no class code, "
-                f"in {int(odd.sum())} pixels",
-                code="fractional-code",
-                file=path,
-                fix="Give a file whose labels are whole numbers",
+                f"in {int(odd.sum())} pixels"
             )
+            fix = "Give a file whose labels are whole numbers"
+            raise DataError(message, code="fractional-code", file=path, fix=fix)
     if nodata is not None and not np.isnan(nodata):
         missing |= values == nodata
     return np.where(missing, UNLABELED, np.where(missing, 0, values).astype(np.int64))
@@ -345,10 +320,7 @@ def _codes_of_names(features: Features, legend: Legend | None) -> dict[str, int]
     for name in names:
         if name not in known:
             count = int((features.values == name).sum())
-            raise DataError(
-                f"Class {name!r} of {count} features is not among the classes",
-                code="unknown-class",
-                file=features.path,
-                fix=f"Add it to {legend.origin}, with `ignore: true` if it is not to be trained",
-            )
+            message = f"Class {name!r} of {count} features is not among the classes"
+            fix = f"Add it to {legend.origin}, with `ignore: true` if it is not to be trained"
+            raise DataError(message, code="unknown-class", file=features.path, fix=fix)
     return {name: known[name] for name in names}

@@ -45,13 +45,12 @@ class MapFile:
         self.grid: GeoBox = geobox_of(self._dataset)
         try:
             if self._dataset.count != 1 or not np.issubdtype(self._dataset.dtypes[0], np.integer):
-                raise DataError(
+                message = (
                     f"The map has {self._dataset.count} band(s) of {self._dataset.dtypes[0]}, "
-                    "and a map of classes has one of integers",
-                    code="not-a-class-map",
-                    file=path,
-                    fix="Give a map that holds class codes",
+                    "and a map of classes has one of integers"
                 )
+                fix = "Give a map that holds class codes"
+                raise DataError(message, code="not-a-class-map", file=path, fix=fix)
             self.legend = self._legend_of_tags() or self._legend_of_values()
         except BaseException:
             self.close()
@@ -126,19 +125,12 @@ class MapFile:
         for _, codes in self.chunks("looking for classes"):
             found |= set(np.unique(codes).tolist()) - {UNLABELED}
             if len(found) > MAX_MAP_CODES:
-                raise DataError(
-                    f"The map holds more than {MAX_MAP_CODES} distinct values",
-                    code="not-a-class-map",
-                    file=self.path,
-                    fix="Give a map of class codes",
-                )
+                message = f"The map holds more than {MAX_MAP_CODES} distinct values"
+                fix = "Give a map of class codes"
+                raise DataError(message, code="not-a-class-map", file=self.path, fix=fix)
         if not found:
-            raise DataError(
-                "The map holds no class",
-                code="empty-map",
-                file=self.path,
-                fix="Give a map of class codes",
-            )
+            fix = "Give a map of class codes"
+            raise DataError("The map holds no class", code="empty-map", file=self.path, fix=fix)
         return legend_of_codes(sorted(found), "code")
 
 

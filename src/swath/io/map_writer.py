@@ -165,12 +165,9 @@ class MapWriter:
                     if self._checksums(made) != wanted:  # GDAL reports no full disk here
                         raise rasterio.errors.RasterioIOError("The checksums differ")
         except GDAL_ERRORS as error:
-            raise JobError(
-                f"The map cannot be written ({error})",
-                code="not-writable",
-                file=self._path.parent,
-                fix="Make room, and give the same command again",
-            ) from error
+            message = f"The map cannot be written ({error})"
+            fix = "Make room, and give the same command again"
+            raise JobError(message, code="not-writable", file=self._path.parent, fix=fix) from error
 
     @staticmethod
     def _checksums(dataset: Any) -> list[int]:

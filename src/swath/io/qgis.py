@@ -1,4 +1,4 @@
-"""QGIS styles: a `.qml` file beside a map, by which QGIS shows its classes by name and color without being asked."""
+"""QGIS styles: a `.qml` file beside a map, from which QGIS takes class names and colors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from swath.io.atomic import atomic_file
 from swath.legend import Legend
 
-OURS = "swath"
-"""Who wrote a style, in its root element; QGIS leaves the mark out when it saves one of its user's."""
+STYLE_AUTHOR = "swath"
+"""Mark in the root element of a style; QGIS leaves it out when it saves one."""
 
 
 def style_path(path: Path) -> Path:
@@ -25,16 +25,17 @@ def write_style(path: Path, legend: Legend) -> bool:
         legend: its classes.
 
     Returns:
-        Whether it was written; a style that is not ours, which a user has saved from QGIS, is left
-        alone.
+        Whether it was written; a style that a user has saved from QGIS is left alone.
 
     Raises:
         JobError: the folder does not take the file.
     """
     target = style_path(path)
-    if target.exists() and _author(target) != OURS:
+    if target.exists() and _author(target) != STYLE_AUTHOR:
         return False
-    root = ET.Element("qgis", {"version": "3.22", "styleCategories": "Symbology", "author": OURS})
+    root = ET.Element(
+        "qgis", {"version": "3.22", "styleCategories": "Symbology", "author": STYLE_AUTHOR}
+    )
     pipe = ET.SubElement(root, "pipe")
     renderer = ET.SubElement(
         pipe,
@@ -56,7 +57,7 @@ def write_style(path: Path, legend: Legend) -> bool:
 
 
 def read_style(path: Path) -> dict[int, tuple[str, str]]:
-    """Return name and color (`#RRGGBB`) by code from the style beside a map; empty without a style that has them."""
+    """Return name and color (`#RRGGBB`) by code from the style beside a map, empty without one."""
     try:
         entries = ET.parse(style_path(path)).iter("paletteEntry")
         return {int(e.attrib["value"]): (e.attrib["label"], e.attrib["color"][:7]) for e in entries}

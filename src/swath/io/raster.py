@@ -175,12 +175,9 @@ class Raster:
         grid, *others = (geobox_of(file.dataset) for file in self._files)
         for other, path in zip(others, self.paths[1:], strict=True):
             if not other.same_as(grid):
-                raise DataError(
-                    f"The grid (size, CRS or transform) is not that of {self.paths[0]}",
-                    code="grid-mismatch",
-                    file=path,
-                    fix="Resample it first (gdalwarp -tr -te), so that the bands lie pixel on pixel",
-                )
+                message = f"The grid (size, CRS or transform) is not that of {self.paths[0]}"
+                fix = "Resample it first (gdalwarp -tr -te), so that the grids are equal"
+                raise DataError(message, code="grid-mismatch", file=path, fix=fix)
         return grid
 
     def _band_names(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -195,13 +192,12 @@ class Raster:
             else:
                 own += [f"{stem}-{name}" for name in file.names]
         if wanted and len(wanted) != len(own):
-            raise DataError(
+            message = (
                 f"The image has {len(own)} band(s), and {len(wanted)} are wanted "
-                f"({', '.join(wanted)})",
-                code="band-mismatch",
-                file=self.paths[0],
-                fix="Give a file with these bands",
+                f"({', '.join(wanted)})"
             )
+            fix = "Give a file with these bands"
+            raise DataError(message, code="band-mismatch", file=self.paths[0], fix=fix)
         numbers = [str(i) for i in range(1, len(own) + 1)]
         return tuple(wanted or (own if len(set(own)) == len(own) else numbers))
 
@@ -267,7 +263,7 @@ class Raster:
 
     @property
     def extra_georeferencing(self) -> dict[str, Any]:
-        """GCPs (in a CRS) and RPCs of the first file, as keyword arguments of a rasterio profile."""
+        """GCPs (in a CRS) and RPCs of the first file, as keywords of a rasterio profile."""
         dataset = self._files[0].dataset
         points, crs = dataset.gcps
         out: dict[str, Any] = {"gcps": points, "crs": crs} if points and crs else {}
@@ -310,20 +306,13 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
     except GDAL_ERRORS as error:
         raise _opening_error(path, error) from error
     except UnicodeEncodeError as error:
-        raise DataError(
-            "GDAL takes no file name that is not UTF-8",
-            code="file-name",
-            file=ascii(str(path)),
-            fix="Rename it",
-        ) from error
+        message = "GDAL takes no file name that is not UTF-8"
+        fix = "Rename it"
+        raise DataError(message, code="file-name", file=ascii(str(path)), fix=fix) from error
     try:
         if dataset.count == 0:
-            raise DataError(
-                "The file is a container without bands of its own",
-                code="no-bands",
-                file=path,
-                fix="Name one of its subdatasets",
-            )
+            message = "The file is a container without bands of its own"
+            raise DataError(message, code="no-bands", file=path, fix="Name one of its subdatasets")
         with gdal_errors(path):
             check_limits(str(path), dataset)
             return apply_orientation(str(path), join_pages(str(path), dataset))
@@ -335,12 +324,8 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
 def _opening_error(path: PathLike, error: Exception) -> DataError:
     local = "://" not in str(path) and not str(path).startswith("/vsi")
     if Path(path).is_dir():
-        return DataError(
-            "A raster is wanted, and this is a folder",
-            code="is-a-folder",
-            file=path,
-            fix="Name the file in it",
-        )
+        message = "A raster is wanted, and this is a folder"
+        return DataError(message, code="is-a-folder", file=path, fix="Name the file in it")
     if local and not Path(path).exists():
         return DataError(
             "There is no such file", code="no-such-file", file=path, fix="Check the path"
@@ -352,12 +337,9 @@ def unreadable_error(path: PathLike, error: Exception) -> DataError:
     """Return the error for a file that GDAL refuses."""
     reason = re.sub(rf"'?{re.escape(str(path))}'?:?\s*", "", str(error.__cause__ or error))
     reason = reason.strip().rstrip(".").replace("\n", " ")
-    return DataError(
-        f"The file is damaged or not a raster ({reason})",
-        code="unreadable",
-        file=path,
-        fix="Fetch or export it again, or leave it out",
-    )
+    message = f"The file is damaged or not a raster ({reason})"
+    fix = "Fetch or export it again, or leave it out"
+    return DataError(message, code="unreadable", file=path, fix=fix)
 
 
 def descriptions(dataset: rasterio.DatasetReader) -> Sequence[str | None]:
@@ -379,10 +361,9 @@ def band_tags(dataset: rasterio.DatasetReader, index: int) -> dict[str, str]:
 
 
 def distinct_name_parts(stems: Sequence[str]) -> list[str]:
-    """Return the part of each name in which names differ: `lsat7_2000_10`, `lsat7_2000_20` become `10`, `20`.
+    """Return the part of each name in which names differ: `10`, `20` of `lsat7_10`, `lsat7_20`.
 
-    Names are cut at everything that is not a letter or digit, and equal heads and tails are
-    dropped.
+    Names are split at all but letters and digits, and equal heads and tails are dropped.
     """
     words = [re.split(r"[^0-9A-Za-z]+", stem) for stem in stems]
     while min(map(len, words)) > 1 and len({w[0] for w in words}) == 1:
@@ -396,12 +377,8 @@ def _source_file(
     dataset: rasterio.DatasetReader, path: str, order: Sequence[int] | None, raw: bool
 ) -> _SourceFile:
     if any("complex" in dtype for dtype in dataset.dtypes):
-        raise DataError(
-            "The file holds complex numbers",
-            code="complex-values",
-            file=path,
-            fix="Convert it to amplitude or decibels first",
-        )
+        fix = "Convert it to amplitude or decibels first"
+        raise DataError("The file holds complex numbers", code="complex-values", file=path, fix=fix)
     interp = list(dataset.colorinterp)
     alphas = [i for i, color in enumerate(interp, 1) if color == ColorInterp.alpha]
     indexes = [i for i in dataset.indexes if i not in alphas]
@@ -414,12 +391,8 @@ def _source_file(
     names = _own_names(dataset, indexes) if palette is None else list(PALETTE_BANDS)
     if order is not None:
         if max(order) > len(names):
-            raise DataError(
-                f"Band {max(order)} is wanted, and the file has {len(names)}",
-                code="band-missing",
-                file=path,
-                fix="Count its bands from 1",
-            )
+            message = f"Band {max(order)} is wanted, and the file has {len(names)}"
+            raise DataError(message, code="band-missing", file=path, fix="Count its bands from 1")
         chosen = [i - 1 for i in order]
         names = [names[i] for i in chosen]
         if palette is None:

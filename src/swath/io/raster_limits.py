@@ -13,7 +13,7 @@ from swath.errors import DataError
 from swath.io.tiff import Tag, read_tags
 
 MAX_BLOCK_BYTES = 2**29
-"""Bytes of one block, which is unpacked as a whole; with more, memory would grow with the raster."""
+"""Bytes of one block, which is unpacked as a whole."""
 
 MAX_BANDS = 4096
 """Bands of one file. GDAL's time grows by the square of their number: minutes for 20,000."""
@@ -38,12 +38,9 @@ def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
             not invertible, or it declares `MAX_EXPANSION` times the bytes of its file.
     """
     if dataset.count > MAX_BANDS:
-        raise DataError(
-            f"The file has {dataset.count} bands, and at most {MAX_BANDS} are read",
-            code="too-large",
-            file=path,
-            fix="Split it (gdal_translate -b), or leave it out, if it has not really so many",
-        )
+        message = f"The file has {dataset.count} bands, and at most {MAX_BANDS} are read"
+        fix = "Split it (gdal_translate -b), or leave it out, if it has not really so many"
+        raise DataError(message, code="too-large", file=path, fix=fix)
     widths = value_bytes(dataset)
     bands = len(widths) if dataset.interleaving == Interleaving.pixel else 1
     rows, cols = dataset.block_shapes[0]
@@ -63,24 +60,20 @@ def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
         return
     held = sum(Path(name).stat().st_size for name in {*dataset.files, path} if Path(name).is_file())
     if held and declared > MAX_EXPANSION * held:
-        raise DataError(
+        message = (
             f"The file has {held} bytes and declares {dataset.width}x{dataset.height} pixels in "
-            f"{dataset.count} band(s), {declared / 2**30:.0f} GiB: nearly nothing of that is there",
-            code="too-large",
-            file=path,
-            fix="Fetch or export it again, or leave it out",
+            f"{dataset.count} band(s), {declared / 2**30:.0f} GiB: nearly nothing of that is there"
         )
+        fix = "Fetch or export it again, or leave it out"
+        raise DataError(message, code="too-large", file=path, fix=fix)
 
 
 def _check_transform(path: str, dataset: rasterio.DatasetReader) -> None:
     a, b, _, d, e, _ = transform = tuple(dataset.transform)[:6]
     if not np.isfinite(transform).all() or a * e == b * d:
-        raise DataError(
-            f"The transform ({', '.join(f'{n:g}' for n in transform)}) is not invertible",
-            code="bad-transform",
-            file=path,
-            fix="Mend it (gdal_edit.py -a_ullr), or take it away (gdal_edit.py -unsetgt)",
-        )
+        message = f"The transform ({', '.join(f'{n:g}' for n in transform)}) is not invertible"
+        fix = "Mend it (gdal_edit.py -a_ullr), or take it away (gdal_edit.py -unsetgt)"
+        raise DataError(message, code="bad-transform", file=path, fix=fix)
 
 
 def value_bytes(dataset: rasterio.DatasetReader) -> list[int]:
@@ -102,9 +95,6 @@ def _check_index(path: str) -> None:
     declared = -(-height // rows) * -(-width // cols) * (planes or 1)
     index = tags.get("TileOffsets") or tags.get("StripOffsets") or Tag(0, None)
     if index.count < declared:
-        raise DataError(
-            f"The file has {declared} blocks, and its index holds the places of {index.count}",
-            code="unreadable",
-            file=path,
-            fix="Fetch or export it again, or leave it out",
-        )
+        message = f"The file has {declared} blocks, and its index holds the places of {index.count}"
+        fix = "Fetch or export it again, or leave it out"
+        raise DataError(message, code="unreadable", file=path, fix=fix)

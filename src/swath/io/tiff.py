@@ -30,10 +30,10 @@ MAX_PAGE_BYTES = 2**30
 """Bytes of pages that are read whatever their file is like."""
 
 MAX_PACKING = 1100
-"""Bytes that one byte of a file can hold (DEFLATE's limit); pages that declare more are not there."""
+"""Bytes that one byte of a file can hold (DEFLATE's limit)."""
 
 MAX_TAG_BYTES = 2**24
-"""Bytes that tifffile may read of a page's tags: it loads the values of some, wherever they point."""
+"""Bytes that tifffile may read of a page's tags: it loads what some of them point to."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,9 @@ def join_pages(path: str, first: rasterio.DatasetReader) -> rasterio.DatasetRead
     except Exception as error:  # noqa: BLE001 - the parser raises what it meets
         first.close()
         reason = " ".join(str(error).split()).rstrip(".")
-        raise DataError(
-            f"The pages of the file cannot be read ({reason})",
-            code="unreadable",
-            file=path,
-            fix="Fetch or export it again, or leave it out",
-        ) from error
+        message = f"The pages of the file cannot be read ({reason})"
+        fix = "Fetch or export it again, or leave it out"
+        raise DataError(message, code="unreadable", file=path, fix=fix) from error
     with first:
         pixels = array.transpose(2, 0, 1) if array.shape[2] < array.shape[0] else array
         located = first.shape == pixels.shape[1:] and first.crs is not None

@@ -82,12 +82,9 @@ class Features:
             return self.geometries
         if crs is None or self.crs is None:
             has, lacks = ("image", "layer") if self.crs is None else ("layer", "image")
-            raise DataError(
-                f"The {has} has a CRS and the {lacks} has none",
-                code="crs-missing",
-                file=self.path,
-                fix="Assign the right CRS first (ogr2ogr -a_srs, gdal_edit.py -a_srs)",
-            )
+            message = f"The {has} has a CRS and the {lacks} has none"
+            fix = "Assign the right CRS first (ogr2ogr -a_srs, gdal_edit.py -a_srs)"
+            raise DataError(message, code="crs-missing", file=self.path, fix=fix)
         move = pyproj.Transformer.from_crs(self.crs, crs, always_xy=True)
         return np.asarray(shapely.transform(self.geometries, move.transform, interleaved=False))
 
@@ -137,27 +134,16 @@ def _read(path: Path) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]
     try:
         layers = pyogrio.list_layers(path)
         if len(layers) != 1:
-            raise DataError(
-                f"The file has {len(layers)} layers ({', '.join(map(str, layers[:, 0]))})",
-                code="layer-count",
-                file=path,
-                fix="Save the one with the labels to a file of its own",
-            )
+            message = f"The file has {len(layers)} layers ({', '.join(map(str, layers[:, 0]))})"
+            fix = "Save the one with the labels to a file of its own"
+            raise DataError(message, code="layer-count", file=path, fix=fix)
         meta, _, wkb, columns = pyogrio.raw.read(path)
     except (DataSourceError, DataLayerError, FieldError) as error:
-        raise DataError(
-            f"The layer cannot be read ({error})",
-            code="unreadable",
-            file=path,
-            fix="Export it again",
-        ) from error
+        message = f"The layer cannot be read ({error})"
+        raise DataError(message, code="unreadable", file=path, fix="Export it again") from error
     if wkb is None or all(w is None for w in wkb):
-        raise DataError(
-            "The layer has no features with a geometry",
-            code="no-geometry",
-            file=path,
-            fix="Export it with its geometry",
-        )
+        message = "The layer has no features with a geometry"
+        raise DataError(message, code="no-geometry", file=path, fix="Export it with its geometry")
     return meta, wkb, columns
 
 
@@ -169,24 +155,17 @@ def _choose(fields: list[str], wanted: str | None, path: Path) -> str:
     if wanted is not None:
         if wanted in fields:
             return wanted
-        raise DataError(
-            f"The layer has no column {wanted!r}",
-            code="no-such-column",
-            file=path,
-            fix=f"Choose one of its columns: {', '.join(fields) or 'none'}",
-        )
+        message = f"The layer has no column {wanted!r}"
+        fix = f"Choose one of its columns: {', '.join(fields) or 'none'}"
+        raise DataError(message, code="no-such-column", file=path, fix=fix)
     if len(fields) == 1:
         return fields[0]
     lower = {f.lower(): f for f in reversed(fields)}
     for usual in _CLASS_FIELDS:
         if usual in lower:
             return lower[usual]
-    raise DataError(
-        f"No column is evidently the class (columns: {', '.join(fields) or 'none'})",
-        code="no-class-column",
-        file=path,
-        fix="Name it with --label-field",
-    )
+    message = f"No column is evidently the class (columns: {', '.join(fields) or 'none'})"
+    raise DataError(message, code="no-class-column", file=path, fix="Name it with --label-field")
 
 
 def _class_values(values: NDArray[Any], field: str, path: Path) -> NDArray[Any]:
@@ -195,20 +174,14 @@ def _class_values(values: NDArray[Any], field: str, path: Path) -> NDArray[Any]:
     if values.dtype.kind == "f":
         if np.isfinite(values).all() and (values == np.round(values)).all():
             return values.astype(np.int64)
-        raise DataError(
-            f"Column {field!r} holds numbers that are not whole, or are missing",
-            code="fractional-code",
-            file=path,
-            fix="Give --label-field a column of class codes or names",
-        )
+        message = f"Column {field!r} holds numbers that are not whole, or are missing"
+        fix = "Give --label-field a column of class codes or names"
+        raise DataError(message, code="fractional-code", file=path, fix=fix)
     empty = np.array([v is None or not str(v).strip() for v in values])
     if empty.any():
-        raise DataError(
-            f"Column {field!r} is empty in {int(empty.sum())} of {len(values)} features",
-            code="empty-class",
-            file=path,
-            fix="Fill in their class, or delete them",
-        )
+        message = f"Column {field!r} is empty in {int(empty.sum())} of {len(values)} features"
+        fix = "Fill in their class, or delete them"
+        raise DataError(message, code="empty-class", file=path, fix=fix)
     return np.array([str(v).strip() for v in values], dtype=object)
 
 
@@ -273,11 +246,8 @@ def put_layer(path: PathLike, layer: VectorLayer, target: PathLike) -> None:
                 layer_metadata=dict(layer.facts) or None,
             )
     except (DataSourceError, DataLayerError, FeatureError) as error:
-        raise JobError(
-            f"The layer cannot be written ({error})",
-            code="not-writable",
-            file=target,
-            fix="Check that there is room",
-        ) from error
+        message = f"The layer cannot be written ({error})"
+        fix = "Check that there is room"
+        raise JobError(message, code="not-writable", file=target, fix=fix) from error
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
