@@ -215,7 +215,7 @@ LEVEL = 100.0
 
 
 def looked_up(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the map (rows, columns) of `write_model`'s network for pixels (bands, rows, columns)."""
+    """Return the map (rows, columns) of `write_model`'s network for pixels."""
     first, last = values[0].astype(np.float32), values[-1].astype(np.float32)
     scores = np.stack([first, last if len(values) > 1 else -first, np.full_like(first, LEVEL)])
     return np.where(valid, scores.argmax(axis=0) + 1, 0).astype(np.uint8)

@@ -212,7 +212,7 @@ def softmaxed(scores: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Return a dataset of images of 5, 10 and 20 m, whose values rise by one a meter to the east."""
+    """Return a dataset of images of 5, 10 and 20 m, whose values rise by one per meter east."""
     folder = tmp_path_factory.mktemp("mixed")
     for row, (name, size) in enumerate((("a", 5), ("b", 10), ("c", 20), ("d", 10), ("e", 20))):
         side = 2560 // size

@@ -283,12 +283,12 @@ def test_landsat_labels_in_another_crs(shared_data):
     folder = shared_data / "landsat"
     with (
         open_raster(folder / "lsat7_2000_10.tif") as image,
-        rasterio.open(folder / "landsat96_labeled_pixels.tif") as source,
+        rasterio.open(folder / "landsat96_labelled_pixels.tif") as source,
     ):
         grid = geobox_of(image)
         counts = np.unique(source.read(1), return_counts=True)
         assert str(source.crs) != str(image.crs)
-    labels = read(folder / "landsat96_labeled_pixels.tif", grid, warp=True)
+    labels = read(folder / "landsat96_labelled_pixels.tif", grid, warp=True)
     codes, found = np.unique(labels[labels != UNLABELED], return_counts=True)
     given = {int(c): int(n) for c, n in zip(*counts, strict=True) if c > -9999}
     assert given.keys() == set(codes.tolist())

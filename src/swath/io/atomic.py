@@ -25,11 +25,10 @@ from numpy.typing import NDArray
 from swath.errors import JobError
 from swath.types import PathLike
 
-MAX_WRITERS = 16
-"""Processes that may write one file at the same time."""
+MAX_WRITERS = 16  # processes that may write one file at the same time
 
 NO_LOCKS = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
-"""Errors of file systems without locks; runs are not told apart there, and nothing is swept."""
+"""Errors of file systems without locks: there no run is refused, and nothing is swept."""
 
 
 def hidden_path(path: Path, kind: str) -> Path:
@@ -144,11 +143,9 @@ def _lock(path: Path, kind: str, holders: int = 1) -> Iterator[str]:
     names = {token: _beside(path, token, kind) for token in map("{:08x}".format, range(holders))}
     if any(name.exists() for name in names.values()):
         _sweep(path)
-    for token, name in names.items():
-        lock = _acquired(name)
-        if lock is not None:
-            break
-    else:
+    held = ((token, _acquired(name)) for token, name in names.items())
+    token, lock = next((pair for pair in held if pair[1] is not None), ("", None))
+    if lock is None:
         message = "Another run of Swath is writing this output"
         fix = "Wait until it has ended, or give another name"
         raise JobError(message, code="output-in-use", file=path, fix=fix)

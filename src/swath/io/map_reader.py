@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ from swath.legend import LandClass, Legend, default_color, legend_of_codes, unpa
 from swath.progress import track
 from swath.types import PathLike
 
-MAX_MAP_CODES = 254
-"""A raster with more distinct values is no map of classes."""
+MAX_MAP_CODES = 254  # a raster with more distinct values is no map of classes
 
 
 class MapFile:
@@ -90,12 +88,7 @@ class MapFile:
     def __enter__(self) -> MapFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _legend_of_tags(self) -> Legend | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 from swath.io.raster import gdal_env
 from swath.legend import Legend, rgb
+
+SCRATCH_PROFILE: dict[str, Any] = dict(driver="GTiff", interleave="band", BIGTIFF="IF_SAFER")
+SCRATCH_PROFILE |= dict(tiled=True, blockxsize=512, blockysize=512, compress="packbits")
+COG_OPTIONS = dict(driver="COG", COMPRESS="DEFLATE", LEVEL="5", BLOCKSIZE="512")
+COG_OPTIONS |= dict(BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS")
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,8 @@ class MapKind:
 
 def class_map(legend: Legend) -> MapKind:
     """Describe a map of class codes."""
-    colors = (
-        {c.map_code: (*rgb(c.color), 255) for c in legend.trained}
-        if legend.dtype == "uint8"
-        else {}
-    )
+    trained = legend.trained if legend.dtype == "uint8" else ()
+    colors = {c.map_code: (*rgb(c.color), 255) for c in trained}
     tags = {f"class_{c.map_code}": c.name for c in legend.trained}
     return MapKind(legend.dtype, legend.nodata, ("class",), colors=colors, tags=tags)
 
@@ -88,20 +91,8 @@ class MapWriter:
         self._path = path
         self._kind = kind
         self._scratch = path.with_name(path.name + ".tiles.tif")
-        profile: dict[str, Any] = {
-            "driver": "GTiff",
-            "height": grid.height,
-            "width": grid.width,
-            "count": len(kind.bands),
-            "dtype": kind.dtype,
-            "nodata": kind.nodata,
-            "tiled": True,
-            "blockxsize": 512,
-            "blockysize": 512,
-            "compress": "packbits",
-            "interleave": "band",
-            "BIGTIFF": "IF_SAFER",
-        }
+        profile = SCRATCH_PROFILE | {"height": grid.height, "width": grid.width}
+        profile |= {"count": len(kind.bands), "dtype": kind.dtype, "nodata": kind.nodata}
         if grid.crs is not None:
             profile["crs"] = grid.crs
         if grid.crs is not None or grid.transform != GeoBox(1, 1).transform:
@@ -117,9 +108,9 @@ class MapWriter:
 
     def write(self, values: NDArray[Any], window: Window) -> None:
         """Write values (rows, columns), or (bands, rows, columns), to a window."""
-        where = window.to_rasterio()
+        values = values if values.ndim == 3 else values[None]
         with gdal_env():
-            self._dataset.write(values if values.ndim == 3 else values[None], window=where)
+            self._dataset.write(values, window=window.to_rasterio())
 
     def sieve(self, smallest: int) -> dict[int, int]:
         """Merge patches of fewer than `smallest` pixels (4-connected) into their largest neighbor.
@@ -150,17 +141,8 @@ class MapWriter:
             with gdal_env():
                 wanted = self._checksums(self._dataset)
                 self._dataset.close()
-                rasterio.shutil.copy(
-                    self._scratch,
-                    self._path,
-                    driver="COG",
-                    COMPRESS="DEFLATE",
-                    LEVEL="5",
-                    BLOCKSIZE="512",
-                    OVERVIEW_RESAMPLING=self._kind.resampling,
-                    BIGTIFF="IF_SAFER",
-                    NUM_THREADS="ALL_CPUS",
-                )
+                options = COG_OPTIONS | {"OVERVIEW_RESAMPLING": self._kind.resampling}
+                rasterio.shutil.copy(self._scratch, self._path, **options)
                 with rasterio.open(self._path) as made:
                     if self._checksums(made) != wanted:  # GDAL reports no full disk here
                         raise rasterio.errors.RasterioIOError("The checksums differ")
@@ -175,8 +157,6 @@ class MapWriter:
 
     def close(self) -> None:
         """Remove the scratch file."""
-        try:
+        with suppress(*GDAL_ERRORS):
             self._dataset.close()
-        except GDAL_ERRORS:
-            pass  # the file is removed anyway
         self._scratch.unlink(missing_ok=True)

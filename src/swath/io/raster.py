@@ -11,9 +11,8 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Pixels, Window
 from swath.io.orientation import ORIENTATION, apply_orientation
 from swath.io.raster_limits import check_limits
-from swath.io.tiff import join_pages
+from swath.io.tiff import FETCH_AGAIN, join_pages
 from swath.types import PathLike
 
 EXTENSIONS = frozenset(
@@ -37,11 +36,8 @@ EXTENSIONS = frozenset(
 )
 """Endings of file names that are taken for rasters."""
 
-GDAL_CACHE_BYTES = 64 * 2**20
-"""Memory of GDAL's block cache; its default is a share of the machine's memory."""
-
+GDAL_CACHE_BYTES = 64 * 2**20  # the default is a share of the machine's memory
 PALETTE_BANDS = ("red", "green", "blue")
-"""Names of the bands of a palette image."""
 
 
 def gdal_env() -> rasterio.Env:
@@ -91,6 +87,18 @@ class _SourceFile:
     def nodata(self) -> list[float | None]:
         """Declared nodata values of the bands that are read: of a palette image, one."""
         return [self.dataset.nodatavals[i - 1] for i in self.indexes]
+
+    def select(self, order: Sequence[int]) -> _SourceFile:
+        """Return the file with some of its bands, which are counted from 1."""
+        if max(order) > len(self.names):
+            message = f"Band {max(order)} is wanted, and the file has {len(self.names)}"
+            fix = "Count its bands from 1"
+            raise DataError(message, code="band-missing", file=self.path, fix=fix)
+        chosen = [i - 1 for i in order]
+        names = [self.names[i] for i in chosen]
+        if self.palette is not None:
+            return replace(self, names=names, palette=self.palette[:, [*chosen, -1]])
+        return replace(self, names=names, indexes=[self.indexes[i] for i in chosen])
 
     def read(
         self, window: Window, shape: tuple[int, int], nearest: bool
@@ -278,12 +286,7 @@ class Raster:
     def __enter__(self) -> Raster:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -338,26 +341,23 @@ def unreadable_error(path: PathLike, error: Exception) -> DataError:
     reason = re.sub(rf"'?{re.escape(str(path))}'?:?\s*", "", str(error.__cause__ or error))
     reason = reason.strip().rstrip(".").replace("\n", " ")
     message = f"The file is damaged or not a raster ({reason})"
-    fix = "Fetch or export it again, or leave it out"
-    return DataError(message, code="unreadable", file=path, fix=fix)
+    return DataError(message, code="unreadable", file=path, fix=FETCH_AGAIN)
 
 
 def descriptions(dataset: rasterio.DatasetReader) -> Sequence[str | None]:
     """Return the descriptions of all bands; None for all if one of them is not in UTF-8."""
     try:
-        texts: Sequence[str | None] = dataset.descriptions
+        return list(dataset.descriptions)
     except UnicodeDecodeError:
         return [None] * dataset.count
-    return texts
 
 
 def band_tags(dataset: rasterio.DatasetReader, index: int) -> dict[str, str]:
     """Return the tags of a band, none where one of them is not in UTF-8."""
     try:
-        tags: dict[str, str] = dataset.tags(index)
+        return dict(dataset.tags(index))
     except UnicodeDecodeError:
         return {}
-    return tags
 
 
 def distinct_name_parts(stems: Sequence[str]) -> list[str]:
@@ -386,28 +386,12 @@ def _source_file(
         raise DataError(
             "The file has no band of data", code="no-bands", file=path, fix="Leave it out"
         )
-    flags = dataset.mask_flag_enums[indexes[0] - 1]
+    shared_mask = MaskFlags.per_dataset in dataset.mask_flag_enums[indexes[0] - 1] and not alphas
     palette = _palette(dataset) if interp == [ColorInterp.palette] and not raw else None
     names = _own_names(dataset, indexes) if palette is None else list(PALETTE_BANDS)
-    if order is not None:
-        if max(order) > len(names):
-            message = f"Band {max(order)} is wanted, and the file has {len(names)}"
-            raise DataError(message, code="band-missing", file=path, fix="Count its bands from 1")
-        chosen = [i - 1 for i in order]
-        names = [names[i] for i in chosen]
-        if palette is None:
-            indexes = [indexes[i] for i in chosen]
-        else:
-            palette = palette[:, [*chosen, -1]]
-    return _SourceFile(
-        path,
-        dataset,
-        indexes,
-        alpha=alphas[0] if alphas else None,
-        shared_mask=MaskFlags.per_dataset in flags and not alphas,
-        palette=palette,
-        names=names,
-    )
+    alpha = alphas[0] if alphas else None
+    file = _SourceFile(path, dataset, indexes, alpha, shared_mask, palette, names)
+    return file if order is None else file.select(order)
 
 
 def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[str]:

@@ -10,19 +10,12 @@ import tifffile
 from rasterio.enums import Interleaving
 
 from swath.errors import DataError
-from swath.io.tiff import Tag, read_tags
+from swath.io.tiff import FETCH_AGAIN, Tag, read_tags
 
-MAX_BLOCK_BYTES = 2**29
-"""Bytes of one block, which is unpacked as a whole."""
-
-MAX_BANDS = 4096
-"""Bands of one file. GDAL's time grows by the square of their number: minutes for 20,000."""
-
-MIN_CHECKED_BYTES = 2**32
-"""Rasters of fewer bytes are read whatever the size of their files."""
-
-MAX_EXPANSION = 2**20
-"""Bytes of pixels for each byte of the file: sparse files of large blocks reach that much."""
+MAX_BLOCK_BYTES = 2**29  # blocks are unpacked as a whole
+MAX_BANDS = 4096  # GDAL's time grows by the square of the bands: minutes for 20,000
+MIN_CHECKED_BYTES = 2**32  # smaller rasters are read whatever the size of their files
+MAX_EXPANSION = 2**20  # bytes of pixels a byte of the file, as in sparse files of large blocks
 
 
 def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
@@ -46,12 +39,9 @@ def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
     rows, cols = dataset.block_shapes[0]
     block = min(rows, dataset.height) * min(cols, dataset.width) * bands * max(widths)
     if block > MAX_BLOCK_BYTES:
-        raise DataError(
-            f"One block of the file unpacks to {block / 2**30:.1f} GiB, and blocks are read whole",
-            code="too-large",
-            file=path,
-            fix="Rewrite it in tiles (gdal_translate -co TILED=YES -co BIGTIFF=IF_SAFER)",
-        )
+        message = f"One block of the file takes {block / 2**30:.1f} GiB, and blocks are read whole"
+        fix = "Rewrite it in tiles (gdal_translate -co TILED=YES -co BIGTIFF=IF_SAFER)"
+        raise DataError(message, code="too-large", file=path, fix=fix)
     if dataset.driver == "GTiff" and Path(path).is_file():
         _check_index(path)
     _check_transform(path, dataset)
@@ -60,12 +50,9 @@ def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
         return
     held = sum(Path(name).stat().st_size for name in {*dataset.files, path} if Path(name).is_file())
     if held and declared > MAX_EXPANSION * held:
-        message = (
-            f"The file has {held} bytes and declares {dataset.width}x{dataset.height} pixels in "
-            f"{dataset.count} band(s), {declared / 2**30:.0f} GiB: nearly nothing of that is there"
-        )
-        fix = "Fetch or export it again, or leave it out"
-        raise DataError(message, code="too-large", file=path, fix=fix)
+        size = f"{dataset.width}x{dataset.height} pixels in {dataset.count} band(s)"
+        message = f"The file has {held} bytes and declares {size}, {declared / 2**30:.0f} GiB"
+        raise DataError(message, code="too-large", file=path, fix=FETCH_AGAIN)
 
 
 def _check_transform(path: str, dataset: rasterio.DatasetReader) -> None:
@@ -88,13 +75,11 @@ def _check_index(path: str) -> None:
     if not height or not width or number.get("Compression") == tifffile.COMPRESSION.OJPEG:
         return
     planes = number.get("SamplesPerPixel") if number.get("PlanarConfiguration") == 2 else 1
-    if "TileWidth" in tags:
-        rows, cols = number.get("TileLength") or height, number.get("TileWidth") or width
-    else:
-        rows, cols = number.get("RowsPerStrip") or height, width
+    tiled = "TileWidth" in tags
+    rows = number.get("TileLength" if tiled else "RowsPerStrip") or height
+    cols = number.get("TileWidth") or width
     declared = -(-height // rows) * -(-width // cols) * (planes or 1)
     index = tags.get("TileOffsets") or tags.get("StripOffsets") or Tag(0, None)
     if index.count < declared:
         message = f"The file has {declared} blocks, and its index holds the places of {index.count}"
-        fix = "Fetch or export it again, or leave it out"
-        raise DataError(message, code="unreadable", file=path, fix=fix)
+        raise DataError(message, code="unreadable", file=path, fix=FETCH_AGAIN)

@@ -26,14 +26,12 @@ from swath.types import PathLike
 # What tifffile logs is raised as an error, or concerns tags that nobody needs.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-MAX_PAGE_BYTES = 2**30
-"""Bytes of pages that are read whatever their file is like."""
+MAX_PAGE_BYTES = 2**30  # bytes of pages that are read whatever the size of their file
+MAX_PACKING = 1100  # bytes that one byte of a file can hold (DEFLATE's limit)
+MAX_TAG_BYTES = 2**24  # bytes that tifffile may read for the tags of a page
 
-MAX_PACKING = 1100
-"""Bytes that one byte of a file can hold (DEFLATE's limit)."""
-
-MAX_TAG_BYTES = 2**24
-"""Bytes that tifffile may read of a page's tags: it loads what some of them point to."""
+FETCH_AGAIN = "Fetch or export it again, or leave it out"
+"""What to do about a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,7 @@ def join_pages(path: str, first: rasterio.DatasetReader) -> rasterio.DatasetRead
         first.close()
         reason = " ".join(str(error).split()).rstrip(".")
         message = f"The pages of the file cannot be read ({reason})"
-        fix = "Fetch or export it again, or leave it out"
-        raise DataError(message, code="unreadable", file=path, fix=fix) from error
+        raise DataError(message, code="unreadable", file=path, fix=FETCH_AGAIN) from error
     with first:
         pixels = array.transpose(2, 0, 1) if array.shape[2] < array.shape[0] else array
         located = first.shape == pixels.shape[1:] and first.crs is not None
