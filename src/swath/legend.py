@@ -95,25 +95,17 @@ class Legend:
             fix = "List at least one without `ignore`"
             raise UsageError(message, code="no-classes", file=self.origin, fix=fix)
         if len(self.trained) > MAX_CLASSES:
-            raise UsageError(
-                f"There are {len(self.trained)} classes, and at most {MAX_CLASSES} can be trained",
-                code="too-many-classes",
-                file=self.origin,
-                fix="Merge classes by giving `code` a list",
-            )
+            message = f"There are {len(self.trained)} classes; at most {MAX_CLASSES} can be trained"
+            fix = "Merge classes by giving `code` a list"
+            raise UsageError(message, code="too-many-classes", file=self.origin, fix=fix)
         for c in self.trained:
             if not 0 <= c.map_code <= MAX_CODE:
-                raise UsageError(
-                    f"Class {c.name} has code {c.map_code}, which no map of 8 or 16 bits can hold",
-                    code="code-range",
-                    file=self.origin,
-                    fix=f"Ignore it, or put a code from 0 to {MAX_CODE} first in its list",
-                )
+                message = f"Class {c.name} has code {c.map_code}, and maps hold 0 to {MAX_CODE}"
+                fix = f"Ignore it, or put a code from 0 to {MAX_CODE} first in its list"
+                raise UsageError(message, code="code-range", file=self.origin, fix=fix)
         if self._used.issuperset(_NODATA_CODES):
-            message = (
-                f"Classes use the codes {', '.join(map(str, _NODATA_CODES))}, "
-                "so a map has none left for nodata"
-            )
+            used = ", ".join(map(str, _NODATA_CODES))
+            message = f"Classes use the codes {used}, so a map has none left for nodata"
             fix = "Leave one of them out, and declare it as the nodata value of the masks"
             raise UsageError(message, code="no-nodata-code", file=self.origin, fix=fix)
 
@@ -185,9 +177,8 @@ class Legend:
 
     def of_maps(self) -> Legend:
         """Return the trained classes, each with its map code as its only code."""
-        return Legend(
-            tuple(replace(c, codes=(c.map_code,)) for c in self.trained), origin=self.origin
-        )
+        classes = tuple(replace(c, codes=(c.map_code,)) for c in self.trained)
+        return Legend(classes, origin=self.origin)
 
     def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of `codes` (any shape) belong to a class."""
@@ -287,20 +278,15 @@ def legend_of_codes(
     if codes and min(codes) < 0:
         message = f"The masks hold the negative code {min(codes)}"
         raise DataError(message, code="negative-code", fix="Name the classes with --classes FILE")
-    color = kind == "color"
-    return Legend(
-        tuple(
-            LandClass(
-                name=unpack_rgb(code) if color else (names or {}).get(code, str(code)),
-                codes=(code,),
-                map_code=i + 1 if color else code,
-                color=unpack_rgb(code) if color else default_color(i),
-            )
-            for i, code in enumerate(sorted(codes))
-        ),
-        kind,
-        snap=snap,
-    )
+    names, classes = names or {}, []
+    for i, code in enumerate(sorted(codes)):
+        if kind == "color":
+            color = unpack_rgb(code)
+            classes.append(LandClass(color, (code,), i + 1, color))
+        else:
+            name = names.get(code, str(code))
+            classes.append(LandClass(name, (code,), code, default_color(i)))
+    return Legend(tuple(classes), kind, snap=snap)
 
 
 def read_legend(path: PathLike) -> Legend:

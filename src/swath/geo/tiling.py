@@ -52,9 +52,8 @@ class Window:
 
     def grow(self, margin: int) -> Window:
         """Return this window with `margin` more pixels on every side."""
-        return Window(
-            self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin
-        )
+        height, width = self.height + 2 * margin, self.width + 2 * margin
+        return Window(self.row - margin, self.col - margin, height, width)
 
     def within(self, outer: Window) -> Window:
         """Return the intersection with `outer`; its size is 0 where they do not meet."""
@@ -148,10 +147,8 @@ class Tiling:
 
     def _place(self, pixel: int, length: int, side: int) -> int:
         """Return the index of the core that holds a pixel, along one axis."""
-        step = max(1, side - 2 * self.halo)
-        return min(
-            max(0, (pixel - self.halo) // step), _count(length, side, self.halo, self.stride) - 1
-        )
+        step, last = max(1, side - 2 * self.halo), _count(length, side, self.halo, self.stride) - 1
+        return min(max(0, (pixel - self.halo) // step), last)
 
     def _span(self, place: int, length: int, side: int) -> tuple[int, int, int]:
         """Return start and stop of a core, and start of its read window, along one axis."""
@@ -169,10 +166,8 @@ def fit_tiling(height: int, width: int, *, most: int, halo: int, stride: int) ->
     best: tuple[tuple[int, int, int], tuple[int, int]] | None = None
     for rows in _sides(height, halo, stride, most):
         cols = next(_sides(width, halo, stride, most // rows))
-        amount = (
-            rows * cols * _count(height, rows, halo, stride) * _count(width, cols, halo, stride)
-        )
-        rank = max(0, rows * cols - most), amount, abs(rows - cols)
+        count = _count(height, rows, halo, stride) * _count(width, cols, halo, stride)
+        rank = max(0, rows * cols - most), rows * cols * count, abs(rows - cols)
         if best is None or rank < best[0]:
             best = rank, (rows, cols)
     assert best is not None  # noqa: S101 - there is always a shortest side

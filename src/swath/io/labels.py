@@ -7,6 +7,7 @@ have none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
@@ -103,10 +104,8 @@ class RasterLabels:
                     add_alpha=self._source.nodata is None and not alpha,
                 )
         except GDAL_ERRORS as error:
-            message = (
-                f"The labels' CRS ({_name(own.crs)}) cannot be transformed to the image's "
-                f"({_name(grid.crs)})"
-            )
+            pair = f"({_name(own.crs)}) cannot be transformed to the image's ({_name(grid.crs)})"
+            message = f"The labels' CRS {pair}"
             fix = "Assign the CRS that the labels are in (gdal_edit.py -a_srs)"
             raise DataError(message, code="crs-mismatch", file=self._path, fix=fix) from error
 
@@ -147,10 +146,7 @@ class RasterLabels:
     def _not_codes(self, data: NDArray[Any]) -> DataError:
         distinct = len(np.unique(data[:3].reshape(3, -1), axis=1).T)
         if distinct > MAX_DISTINCT:
-            message = (
-                f"The mask has more than {MAX_DISTINCT} colors, as a photograph has, "
-                "and the classes have codes"
-            )
+            message = f"The mask has more than {MAX_DISTINCT} colors, and the classes have codes"
             fix = "Give the right mask, or leave the pair out (--skip-bad does)"
             return DataError(message, code="mask-photograph", file=self._path, fix=fix)
         message = "The mask holds colors, and the classes have codes"
@@ -206,10 +202,8 @@ class VectorLabels:
             message = "The polygons have codes or names, and the classes have colors"
             raise DataError(message, code="labels-codes", fix="Give the classes codes")
         part = self._grid.part(window)
-        xs, ys = zip(
-            *(part.point(col, row) for col in (0, part.width) for row in (0, part.height)),
-            strict=True,
-        )
+        corners = [part.point(col, row) for col in (0, part.width) for row in (0, part.height)]
+        xs, ys = zip(*corners, strict=True)
         found = np.sort(self._tree.query(shapely.box(min(xs), min(ys), max(xs), max(ys))))
         out = np.full((window.height, window.width), UNLABELED, np.int64)
         if len(found):
@@ -249,11 +243,8 @@ def read_ignore_mask(paths: Sequence[PathLike], grid: GeoBox, window: Window) ->
     """
     out = np.zeros((window.height, window.width), bool)
     for path in paths:
-        mask = RasterLabels(path, grid, warp=True)
-        try:
+        with closing(RasterLabels(path, grid, warp=True)) as mask:
             values = mask.read(window, "code")
-        finally:
-            mask.close()
         out |= (values != 0) & (values != UNLABELED)
     return out
 
@@ -301,10 +292,8 @@ def _whole_numbers(values: NDArray[Any], nodata: float | None, path: str) -> NDA
         missing |= ~np.isfinite(values)
         odd = ~missing & (values != np.round(values))
         if odd.any():
-            message = (
-                f"The labels hold {values[odd][0]:g}, which is no class code, "
-                f"in {int(odd.sum())} pixels"
-            )
+            found = f"{values[odd][0]:g} in {int(odd.sum())} pixels"
+            message = f"The labels hold numbers that are not whole, such as {found}"
             fix = "Give a file whose labels are whole numbers"
             raise DataError(message, code="fractional-code", file=path, fix=fix)
     if nodata is not None and not np.isnan(nodata):

@@ -92,26 +92,19 @@ class MapFile:
         self.close()
 
     def _legend_of_tags(self) -> Legend | None:
-        tags = band_tags(self._dataset, 1)
-        names = {
-            int(m[1]): name
-            for tag, name in tags.items()
-            if (m := re.fullmatch(r"(?:class|CLASS)_(\d+)", tag))
-        }
+        names = {}
+        for tag, name in band_tags(self._dataset, 1).items():
+            if found := re.fullmatch(r"(?:class|CLASS)_(\d+)", tag):
+                names[int(found[1])] = name
         if not names:
             return None
-        colors = (
-            self._dataset.colormap(1) if self._dataset.colorinterp[0] == ColorInterp.palette else {}
-        )
-        return Legend(
-            tuple(
-                LandClass(
-                    name, (code,), code, _hex(colors[code]) if code in colors else default_color(i)
-                )
-                for i, (code, name) in enumerate(sorted(names.items()))
-            ),
-            origin=self.path,
-        )
+        palette = self._dataset.colorinterp[0] == ColorInterp.palette
+        colors = self._dataset.colormap(1) if palette else {}
+        classes = []
+        for i, (code, name) in enumerate(sorted(names.items())):
+            color = _hex(colors[code]) if code in colors else default_color(i)
+            classes.append(LandClass(name, (code,), code, color))
+        return Legend(tuple(classes), origin=self.path)
 
     def _legend_of_values(self) -> Legend:
         found: set[int] = set()

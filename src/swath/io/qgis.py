@@ -37,22 +37,17 @@ def write_style(path: Path, legend: Legend) -> bool:
         "qgis", {"version": "3.22", "styleCategories": "Symbology", "author": STYLE_AUTHOR}
     )
     pipe = ET.SubElement(root, "pipe")
-    renderer = ET.SubElement(
-        pipe,
-        "rasterrenderer",
-        {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""},
-    )
+    paletted = {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1"}
+    renderer = ET.SubElement(pipe, "rasterrenderer", paletted | {"nodataColor": ""})
     palette = ET.SubElement(renderer, "colorPalette")
     for c in legend.trained:
         entry = {"value": str(c.map_code), "label": c.name, "color": c.color, "alpha": "255"}
         ET.SubElement(palette, "paletteEntry", entry)
     ET.indent(root)
     with atomic_file(target) as partial:
-        text = ET.tostring(root, encoding="unicode")
-        partial.write_text(
-            f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{text}\n",
-            encoding="utf-8",
-        )
+        doctype = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
+        text = f"{doctype}\n{ET.tostring(root, encoding='unicode')}\n"
+        partial.write_text(text, encoding="utf-8")
     return True
 
 
