@@ -102,12 +102,10 @@ def read_features(path: PathLike, field: str | None = None) -> Features:
             usable class.
     """
     path = Path(path)
-    meta, wkb, columns = _read(path)
-    fields = [str(f) for f in meta["fields"]]
-    name = _choose(fields, field, path)
-    keep = np.array([w is not None for w in wkb])
-    values = _class_values(np.asarray(columns[fields.index(name)])[keep], name, path)
-    return Features(str(path), _crs(meta), np.asarray(shapely.from_wkb(wkb[keep])), values, name)
+    crs, geometries, columns = _read(path)
+    name = _choose(list(columns), field, path)
+    values = _class_values(columns[name], name, path)
+    return Features(str(path), crs, geometries, values, name)
 
 
 def read_geometries(path: PathLike) -> Features:
@@ -116,21 +114,18 @@ def read_geometries(path: PathLike) -> Features:
     Raises:
         DataError: the file is damaged, has several layers, or no geometry.
     """
-    path = Path(path)
-    meta, wkb, _ = _read(path)
-    geometries = np.asarray(shapely.from_wkb([w for w in wkb if w is not None]))
-    return Features(str(path), _crs(meta), geometries, np.ones(len(geometries), np.int64), "")
+    crs, geometries, _ = _read(Path(path))
+    return Features(str(path), crs, geometries, np.ones(len(geometries), np.int64), "")
 
 
-def _read(path: Path) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]:
-    """Return the metadata of a layer, its geometries as WKB, and its columns."""
+def _read(path: Path) -> tuple[str | None, NDArray[Any], dict[str, NDArray[Any]]]:
+    """Return CRS (WKT), geometries and columns of the features that have a geometry."""
     import pyogrio  # here, because it loads pandas where that is installed
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 
     if not path.exists():
-        raise DataError(
-            "There is no such file", code="no-such-file", file=path, fix="Check the path"
-        )
+        fix = "Check the path"
+        raise DataError("There is no such file", code="no-such-file", file=path, fix=fix)
     try:
         layers = pyogrio.list_layers(path)
         if len(layers) != 1:
@@ -144,11 +139,11 @@ def _read(path: Path) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]
     if wkb is None or all(w is None for w in wkb):
         message = "The layer has no features with a geometry"
         raise DataError(message, code="no-geometry", file=path, fix="Export it with its geometry")
-    return meta, wkb, columns
-
-
-def _crs(meta: dict[str, Any]) -> str | None:
-    return pyproj.CRS.from_user_input(meta["crs"]).to_wkt() if meta["crs"] else None
+    keep = np.array([w is not None for w in wkb])
+    crs = pyproj.CRS.from_user_input(meta["crs"]).to_wkt() if meta["crs"] else None
+    named = zip(map(str, meta["fields"]), columns, strict=True)
+    kept = {name: np.asarray(column)[keep] for name, column in named}
+    return crs, np.asarray(shapely.from_wkb(wkb[keep])), kept
 
 
 def _choose(fields: list[str], wanted: str | None, path: Path) -> str:
