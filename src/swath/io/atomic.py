@@ -157,7 +157,7 @@ def _lock(path: Path, kind: str, holders: int = 1) -> Iterator[str]:
 
 def _acquired(name: Path) -> BaseFileLock | None:
     """Return a held lock, None if another holds it; not held where the file system has no locks."""
-    lock = FileLock(name)
+    lock = FileLock(name, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
