@@ -358,7 +358,7 @@ def tiffs(folder: Path, arrays: list[Any], how: dict[str, Any]) -> Reader:
         opened.append([rasterio.open(p) for p in pair])
 
     def read(i: int, window: Window) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        where = window.to_rasterio()
         return opened[i][0].read(window=where).transpose(1, 2, 0), opened[i][1].read(
             1, window=where
         )

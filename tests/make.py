@@ -1,4 +1,4 @@
-"""Tiny files for tests: rasters, pictures, vector layers, folders of pairs, and a model that can be worked out by hand."""
+"""Tiny files for tests: rasters, pictures, vector layers, folders of pairs, a simple model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,7 +128,7 @@ def noise(
 
 
 def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int = 3) -> Path:
-    """Write `images/NAME.tif` (3 bands) and `masks/NAME.png` (codes 1..classes in stripes that it shows) below a folder.
+    """Write `images/NAME.tif` (3 bands) and `masks/NAME.png` (codes in stripes) below a folder.
 
     Each image has blotches of its own, as ground has, so that no two are taken for the same.
     """
@@ -146,7 +146,7 @@ def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int =
 
 
 def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool = False) -> Path:
-    """Write a model file of a network that can be worked out by hand (see `looked_up`): a 1x1 convolution, classes 1, 2, 3.
+    """Write a model of a 1x1 convolution with classes 1, 2, 3 (see `looked_up`).
 
     With `latitude`, that is the last band, and the third class scores nothing.
     """
@@ -215,7 +215,7 @@ LEVEL = 100.0
 
 
 def looked_up(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the map (rows, columns) that the network of `write_model` makes of pixels (bands, rows, columns)."""
+    """Return the map (rows, columns) of `write_model`'s network for pixels."""
     first, last = values[0].astype(np.float32), values[-1].astype(np.float32)
     scores = np.stack([first, last if len(values) > 1 else -first, np.full_like(first, LEVEL)])
     return np.where(valid, scores.argmax(axis=0) + 1, 0).astype(np.uint8)

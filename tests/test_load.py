@@ -14,7 +14,7 @@ import swath
 from swath.checks.duplicates import near_duplicates
 from swath.data.layouts import pairs
 from swath.data.splits import LARGEST_BLOCK, Area, assign_splits, buffered, default_block
-from swath.geo.footprints import PARTNERS, overlaps
+from swath.geo.footprints import MAX_PARTNERS, overlaps
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Tiling, Window, fit_tiling
 from swath.io.vector import read_features
@@ -103,7 +103,7 @@ def test_a_thousand_images_of_one_look_make_a_thousand_pairs():
 def test_images_of_one_place_are_told_of_a_few_times_each():
     grids = [GeoBox(10, 10, tuple(NORTH_UP)[:6], UTM)] * 200
     found = list(overlaps(grids, [str(i) for i in range(200)]))
-    assert np.bincount([j for _, j, _ in found]).max() == PARTNERS
+    assert np.bincount([j for _, j, _ in found]).max() == MAX_PARTNERS
     assert {j for _, j, _ in found} == set(range(1, 200)) and all(
         share > 0.99 for *_, share in found
     )
@@ -113,9 +113,9 @@ def test_images_of_one_place_are_told_of_a_few_times_each():
 def test_a_layer_is_moved_once_for_all_images(tmp_path):
     path = write_layer(tmp_path / "l.gpkg", [box(0, 0, 5, 5)], {"class": [1]})
     features, target = read_features(path), GeoBox(1, 1, crs="EPSG:4326").crs
-    assert features.placed(target)[1] is features.placed(target)[1]
-    assert features.placed(UTM)[0][0].equals_exact(box(0, 0, 5, 5), 1e-6)
-    assert not features.placed(target)[0][0].equals_exact(box(0, 0, 5, 5), 1)
+    assert features.to_crs_indexed(target)[1] is features.to_crs_indexed(target)[1]
+    assert features.to_crs_indexed(UTM)[0][0].equals_exact(box(0, 0, 5, 5), 1e-6)
+    assert not features.to_crs_indexed(target)[0][0].equals_exact(box(0, 0, 5, 5), 1)
 
 
 def test_blocks_of_large_rasters_fit_into_memory():

@@ -1,7 +1,7 @@
-"""Land-cover classes: names, the codes or colors that stand for them in the user's files, and what a map holds.
+"""Land-cover classes: their names, their codes or colors in source files, and their map codes.
 
-Inside the program a class is an index 0..n-1 of the learnt classes, and `IGNORE` marks pixels that
-have no label. The user's own codes and colors are met only here.
+Inside the program a class is an index 0..n-1 of the trained classes, and `IGNORE` marks pixels
+without label. Only this module converts from and to the user's codes and colors.
 """
 
 from __future__ import annotations
@@ -24,50 +24,36 @@ IGNORE = 255
 """Index of a pixel without label."""
 
 MASKS = "the masks"
-"""Origin of classes that nobody named."""
+"""Origin of classes that are found in the masks rather than named."""
 
 MAX_CLASSES = 254
 MAX_CODE = 65535
-MAX_SPREAD = 1 << 24
-"""Codes that lie no further apart, as all colors do, are looked up in a table; others are searched for."""
-_NODATA = (0, 255, MAX_CODE)
+MAX_TABLE = 1 << 24
+"""Range of codes, such as all colors, that is looked up in a table instead of searched."""
+
+_NODATA_CODES = (0, 255, MAX_CODE)
 
 Kind: TypeAlias = Literal["code", "color"]
 
-# Okabe and Ito (2008), told apart by color-blind people, then a few more of matplotlib's tab20.
+# Okabe and Ito (2008), distinct for color-blind people, then a few more of matplotlib's tab20.
 _PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#D55E00",
-    "#56B4E9",
-    "#F0E442",
-    "#999999",
-    "#8C564B",
-    "#98DF8A",
-    "#C5B0D5",
-    "#FF9896",
-    "#17BECF",
-    "#BCBD22",
-    "#7F7F7F",
-    "#C49C94",
-)
+    "#0072B2 #E69F00 #009E73 #CC79A7 #D55E00 #56B4E9 #F0E442 #999999 "
+    "#8C564B #98DF8A #C5B0D5 #FF9896 #17BECF #BCBD22 #7F7F7F #C49C94"
+).split()
 
 
 @dataclass(frozen=True)
 class LandClass:
-    """One class of the user's.
+    """One land-cover class.
 
     Attributes:
-        name: what people call it.
-        codes: what the source files hold: one or several label codes, or packed colors (red *
+        name: of the class.
+        codes: its values in source files: one or several label codes, or packed colors (red *
             65536 + green * 256 + blue).
-        map_code: what a map holds for it, 0..65535.
+        map_code: its value in a map, 0..65535.
         color: `#RRGGBB`, for pictures and color tables.
-        ignore: True where the class must not be learnt nor scored.
-        unlabeled: True where the class stands for the absence of a label and is learnt all the
-            same.
+        ignore: whether the class is neither trained nor scored.
+        unlabeled: whether the class stands for the absence of a label, and is trained.
     """
 
     name: str
@@ -80,14 +66,18 @@ class LandClass:
 
 @dataclass(frozen=True)
 class Legend:
-    """All classes in the user's order, and whether source files hold `code`s or `color`s.
+    """All classes in the user's order.
 
-    With `snap`, a value of no class is taken for the class whose value is nearest (in RGB); a
-    color that is nearest to black has no label where no class is black.
+    Attributes:
+        classes: all classes, the ignored ones too.
+        kind: whether source files hold `code`s or `color`s.
+        origin: file that names the classes, or `MASKS`.
+        snap: take a value of no class for the class whose value is nearest (in RGB); a color that
+            is nearest to black has no label where no class is black.
 
     Raises:
-        UsageError: two classes share a name or code, there are too many, or a learnt class has a
-            code no map can hold.
+        UsageError: two classes share a name or code, there are too many, or a trained class has a
+            code that no map can hold.
     """
 
     classes: tuple[LandClass, ...]
@@ -96,76 +86,66 @@ class Legend:
     snap: bool = False
 
     def __post_init__(self) -> None:
-        names = [c.name for c in self.classes]
+        self._check_distinct([c.name for c in self.classes], "name", "duplicate-name")
         codes = [code for c in self.classes for code in c.codes]
-        shown = [str(code) if self.kind == "code" else unpack_rgb(code) for code in codes]
-        for values, what in ((names, "name"), (shown, self.kind)):
-            twice = sorted(v for v, count in Counter(values).items() if count > 1)
-            if twice:
-                raise UsageError(
-                    f"two classes share the {what} {twice[0]}",
-                    file=self.origin,
-                    fix="Give each its own",
-                )
+        shown = list(map(str if self.kind == "code" else unpack_rgb, codes))
+        self._check_distinct(shown, self.kind, "duplicate-code")
         if not self.trained:
-            raise UsageError(
-                "no class is left to learn",
-                file=self.origin,
-                fix="List at least one without `ignore`",
-            )
+            message = "No class is left to train"
+            fix = "List at least one without `ignore`"
+            raise UsageError(message, code="no-classes", file=self.origin, fix=fix)
         if len(self.trained) > MAX_CLASSES:
-            raise UsageError(
-                f"{len(self.trained)} classes, and at most {MAX_CLASSES} can be learnt",
-                file=self.origin,
-                fix="Merge classes by giving `code` a list",
-            )
+            message = f"There are {len(self.trained)} classes; at most {MAX_CLASSES} can be trained"
+            fix = "Merge classes by giving `code` a list"
+            raise UsageError(message, code="too-many-classes", file=self.origin, fix=fix)
         for c in self.trained:
             if not 0 <= c.map_code <= MAX_CODE:
-                raise UsageError(
-                    f"class {c.name} has code {c.map_code}, which a map of 8 or 16 bits cannot hold",
-                    file=self.origin,
-                    fix=f"Ignore it, or put a code from 0 to {MAX_CODE} first in its list",
-                )
-        if self._used.issuperset(_NODATA):
-            raise UsageError(
-                f"classes use the codes {', '.join(map(str, _NODATA))}, so a map has none left for nodata",
-                file=self.origin,
-                fix="Leave one of them out, and declare it as the nodata value of the masks",
-            )
+                message = f"Class {c.name} has code {c.map_code}, and maps hold 0 to {MAX_CODE}"
+                fix = f"Ignore it, or put a code from 0 to {MAX_CODE} first in its list"
+                raise UsageError(message, code="code-range", file=self.origin, fix=fix)
+        if self._used.issuperset(_NODATA_CODES):
+            used = ", ".join(map(str, _NODATA_CODES))
+            message = f"Classes use the codes {used}, so a map has none left for nodata"
+            fix = "Leave one of them out, and declare it as the nodata value of the masks"
+            raise UsageError(message, code="no-nodata-code", file=self.origin, fix=fix)
+
+    def _check_distinct(self, values: list[str], what: str, code: str) -> None:
+        twice = sorted(value for value, count in Counter(values).items() if count > 1)
+        if twice:
+            message = f"Two classes share the {what} {twice[0]}"
+            raise UsageError(message, code=code, file=self.origin, fix="Give each its own")
 
     @cached_property
     def trained(self) -> tuple[LandClass, ...]:
-        """The classes that a network tells apart; position is the index."""
+        """The classes that a network distinguishes; the position is the index."""
         return tuple(c for c in self.classes if not c.ignore)
 
     @property
     def found(self) -> bool:
-        """Whether the classes were found in the masks, rather than named by someone."""
+        """Whether the classes were found in the masks rather than named."""
         return self.origin == MASKS
 
     @property
     def names(self) -> list[str]:
-        """Names of the learnt classes."""
+        """Names of the trained classes."""
         return [c.name for c in self.trained]
 
     @cached_property
     def nodata(self) -> int:
-        """What a map holds where there is no data: 0 if no class uses it, else 255, else 65535."""
-        return next(code for code in _NODATA if code not in self._used)
+        """Nodata value of maps: 0 if no class uses it, else 255, else 65535."""
+        return next(code for code in _NODATA_CODES if code not in self._used)
 
     @cached_property
     def dtype(self) -> str:
-        """Smallest unsigned type that holds every learnt code and nodata: `uint8` or `uint16`."""
-        return (
-            "uint8" if max([self.nodata, *(c.map_code for c in self.trained)]) <= 255 else "uint16"
-        )
+        """Smallest dtype that holds every trained code and nodata: `uint8` or `uint16`."""
+        largest = max(self.nodata, *(c.map_code for c in self.trained))
+        return "uint8" if largest <= 255 else "uint16"
 
     @cached_property
     def _used(self) -> set[int]:
-        """All that a map holds, or would hold had its classes not been merged."""
-        return {c.map_code for c in self.classes} | {
-            code for c in self.classes if self.kind == "code" for code in c.codes
-        }
+        """Values of a map, and those that it would have if no codes were merged."""
+        merged = {code for c in self.classes for code in c.codes} if self.kind == "code" else set()
+        return merged | {c.map_code for c in self.classes}
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -180,36 +160,35 @@ class Legend:
 
     @cached_property
     def _dense(self) -> NDArray[np.uint8] | None:
-        """Indices by code, from one below the lowest code to one above the highest; None where that would be too long."""
+        """Indices by code, from one below the lowest to one above the highest; None if too long."""
         keys, indices = self._table
-        if keys[-1] - keys[0] > MAX_SPREAD:
+        if keys[-1] - keys[0] > MAX_TABLE:
             return None
         table = np.full(keys[-1] - keys[0] + 3, IGNORE, np.uint8)
         table[keys - keys[0] + 1] = indices
         return table
 
     def all_trained(self) -> Legend:
-        """Return the same classes, of which the ignored ones are learnt as well and marked as `unlabeled`."""
+        """Return the legend with its ignored classes trained as well, and marked as `unlabeled`."""
         classes = tuple(
             replace(c, ignore=False, unlabeled=True) if c.ignore else c for c in self.classes
         )
         return replace(self, classes=classes)
 
     def of_maps(self) -> Legend:
-        """Return the learnt classes as maps hold them: each with its one map code."""
-        return Legend(
-            tuple(replace(c, codes=(c.map_code,)) for c in self.trained), origin=self.origin
-        )
+        """Return the trained classes, each with its map code as its only code."""
+        classes = tuple(replace(c, codes=(c.map_code,)) for c in self.trained)
+        return Legend(classes, origin=self.origin)
 
     def known(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which of `codes` (any shape) belong to a class."""
+        """Return which of `codes` (any shape) belong to a class."""
         keys, _ = self._table
         return np.isin(codes, keys)
 
     def encode(self, codes: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Turn source codes (any shape, int64) into class indices; a code of no class becomes `IGNORE`.
+        """Convert source codes (any shape, int64) to class indices.
 
-        The doctor has refused unknown codes before; what is left unknown here is nodata.
+        A code of no class becomes `IGNORE`: `inspect` refuses unknown codes, so it is nodata.
         """
         if self.snap:
             codes = self._snapped(codes)
@@ -221,7 +200,7 @@ class Legend:
         return np.where(keys[at] == codes, indices[at], np.uint8(IGNORE))
 
     def _snapped(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Replace each value that a color or gray can be by the nearest one that a class has, or by black."""
+        """Replace each possible color or gray by the nearest one of a class, or by black."""
         values, at = np.unique(codes, return_inverse=True)
         targets = self._table[0]
         if self.kind == "color":
@@ -236,13 +215,13 @@ class Legend:
         return values[at].reshape(codes.shape)
 
     def decode(self, indices: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """Turn class indices (any shape) into the codes of a map; `IGNORE` becomes nodata."""
+        """Convert class indices (any shape) to the codes of a map; `IGNORE` becomes nodata."""
         table = np.full(256, self.nodata, self.dtype)
         table[: len(self.trained)] = [c.map_code for c in self.trained]
         return table[indices]
 
     def colors(self) -> NDArray[np.uint8]:
-        """Return an array (256, 3) of red, green, blue by class index; unused rows are black."""
+        """Return red, green and blue by class index, uint8 (256, 3); unused rows are black."""
         table = np.zeros((256, 3), np.uint8)
         for i, c in enumerate(self.trained):
             table[i] = rgb(c.color)
@@ -250,70 +229,70 @@ class Legend:
 
 
 def pack_rgb(color: str) -> int:
-    """Turn `#RRGGBB` into one number, red * 65536 + green * 256 + blue.
+    """Convert `#RRGGBB` to one number, red * 65536 + green * 256 + blue.
 
     Raises:
         UsageError: the text is no such color.
     """
     if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
-        raise UsageError(f"{color!r} is not a color", fix='Write it as "#RRGGBB", in quotes')
+        fix = 'Write it as "#RRGGBB", in quotes'
+        raise UsageError(f"The text {color!r} is not a color", code="not-a-color", fix=fix)
     return int(color[1:], 16)
 
 
 def unpack_rgb(packed: int) -> str:
-    """Turn a packed color back into `#RRGGBB`."""
+    """Convert a packed color to `#RRGGBB`."""
     return f"#{packed:06X}"
 
 
 def rgb(color: str) -> tuple[int, int, int]:
-    """Turn `#RRGGBB` into three numbers 0..255."""
+    """Convert `#RRGGBB` to red, green and blue, 0..255."""
     packed = pack_rgb(color)
     return packed >> 16, packed >> 8 & 255, packed & 255
 
 
 def parse_rgb(packed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Turn packed colors (n,) into red, green and blue (n, 3)."""
+    """Convert packed colors (n,) to red, green and blue (n, 3)."""
     return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1)
 
 
 def default_color(position: int) -> str:
-    """Return a color for the class at `position` when the user named none."""
+    """Return the color of the class at `position` where the user gives none."""
     return _PALETTE[position % len(_PALETTE)]
 
 
 def legend_of_codes(
     codes: list[int], kind: Kind, names: dict[int, str] | None = None, snap: bool = False
 ) -> Legend:
-    """Make a legend of what the masks hold, in ascending order, named by code or color, or by `names` (code to name).
+    """Return the legend of the values in masks.
+
+    Args:
+        codes: the values; the classes are in their ascending order.
+        kind: whether they are codes or packed colors.
+        names: code to name; by default the code or color itself.
+        snap: see `Legend`.
 
     Raises:
         DataError: a code is negative, which needs a class list from the user.
     """
     if codes and min(codes) < 0:
-        raise DataError(
-            f"the masks hold the negative code {min(codes)}",
-            fix="Name the classes with --classes FILE",
-        )
-    color = kind == "color"
-    return Legend(
-        tuple(
-            LandClass(
-                name=unpack_rgb(code) if color else (names or {}).get(code, str(code)),
-                codes=(code,),
-                map_code=i + 1 if color else code,
-                color=unpack_rgb(code) if color else default_color(i),
-            )
-            for i, code in enumerate(sorted(codes))
-        ),
-        kind,
-        snap=snap,
-    )
+        message = f"The masks hold the negative code {min(codes)}"
+        raise DataError(message, code="negative-code", fix="Name the classes with --classes FILE")
+    names, classes = names or {}, []
+    for i, code in enumerate(sorted(codes)):
+        if kind == "color":
+            color = unpack_rgb(code)
+            classes.append(LandClass(color, (code,), i + 1, color))
+        else:
+            name = names.get(code, str(code))
+            classes.append(LandClass(name, (code,), code, default_color(i)))
+    return Legend(tuple(classes), kind, snap=snap)
 
 
 def read_legend(path: PathLike) -> Legend:
-    """Read a class file: YAML with a list (or `classes:` and a list) of `{name, code or color, ignore}`.
+    """Read a class file: YAML with a list of `{name, code, color, ignore}`, bare or as `classes`.
 
-    `code` may be a list, which merges codes. Where every class has a `code`, masks hold codes and
+    `code` may be a list, which merges codes. If every class has a `code`, masks hold codes and
     `color` is only for pictures; otherwise every class must have a `color`, and a map holds 1, 2,
     ... in the file's order.
 
@@ -324,61 +303,55 @@ def read_legend(path: PathLike) -> Legend:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(
-            "there is no such class file", file=path, fix="Check the path given to --classes"
-        ) from None
+        message = "There is no such class file"
+        fix = "Check the path given to --classes"
+        raise UsageError(message, code="no-such-file", file=path, fix=fix) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"the class file is not readable YAML ({error})", file=path, fix="Mend the file"
-        ) from error
+        message = f"The class file is not readable YAML ({error})"
+        raise UsageError(message, code="unreadable", file=path, fix="Mend the file") from error
     rows = content.get("classes") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not rows:
-        raise UsageError(
-            "no list of classes in it",
-            file=path,
-            fix="Write `classes:` and one `- {name, code}` a line",
-        )
+        message = "The class file holds no list of classes"
+        fix = "Write `classes:` and one `- {name, code}` a line"
+        raise UsageError(message, code="no-class-list", file=path, fix=fix)
     by_code = all(isinstance(row, dict) and row.get("code") is not None for row in rows)
     try:
         classes = tuple(_class_of(row, i, by_code) for i, row in enumerate(rows))
     except UsageError as error:
-        raise UsageError(error.message, file=path, fix=error.fix) from None
+        raise UsageError(error.message, code=error.code, file=path, fix=error.fix) from None
     return Legend(classes, "code" if by_code else "color", str(path))
 
 
 def _class_of(row: object, position: int, by_code: bool) -> LandClass:
     if not isinstance(row, dict):
-        raise UsageError(
-            f"class {position + 1} is not a mapping", fix="Write it as {name: water, code: 1}"
-        )
+        fix = "Write it as {name: water, code: 1}"
+        raise UsageError(f"Class {position + 1} is not a mapping", code="class-format", fix=fix)
     extra = sorted(set(row) - {"name", "code", "color", "ignore"})
     if extra:
-        raise UsageError(
-            f"class {position + 1} has the unknown key {extra[0]!r}",
-            fix="Use name, code, color, ignore",
-        )
+        message = f"Class {position + 1} has the unknown key {extra[0]!r}"
+        raise UsageError(message, code="unknown-key", fix="Use name, code, color, ignore")
     color = row.get("color")
     if color is not None:
         color = unpack_rgb(pack_rgb(str(color)))
     if by_code:
         given = row["code"] if isinstance(row["code"], list) else [row["code"]]
-        if not given or not all(
-            isinstance(code, int) and not isinstance(code, bool) for code in given
-        ):
-            raise UsageError(
-                f"the code of class {position + 1} is no whole number",
-                fix="Write it as 3 or [3, 4]",
-            )
+        if not given or not all(type(code) is int for code in given):
+            message = f"The code of class {position + 1} is no whole number"
+            raise UsageError(message, code="class-code", fix="Write it as 3 or [3, 4]")
         codes, map_code = tuple(given), given[0]
     elif color is not None:
         codes, map_code = (pack_rgb(color),), position + 1
     else:
         raise UsageError(
-            f"class {position + 1} has neither code nor color, or only some classes have a code",
+            f"Class {position + 1} has neither code nor color, or only some classes have a code",
+            code="class-without-code",
             fix="Give every class a code, or every class a color",
         )
+    name = row.get("name")
+    if name is None:
+        name = map_code if by_code else color
     return LandClass(
-        name=str(row["name"] if row.get("name") is not None else map_code if by_code else color),
+        name=str(name),
         codes=codes,
         map_code=map_code,
         color=color or default_color(position),

@@ -6,6 +6,7 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
+from tests.errors import fails
 
 
 def grid(crs, transform, height=40, width=30):
@@ -60,11 +61,12 @@ def test_windows_are_parts_of_the_whole():
 
 
 def test_without_a_crs_the_side_of_a_pixel_must_be_told():
-    with pytest.raises(DataError, match="--pixel"):
+    with fails("crs-missing", DataError) as caught:
         PixelAreas(GeoBox(3, 3))
+    assert "--pixel" in caught.value.fix
     assert PixelAreas(GeoBox(3, 3), 30).of(GeoBox(3, 3).window).tolist() == [[900.0] * 3] * 3
 
 
 def test_a_local_crs_is_refused():
-    with pytest.raises(DataError, match="not on the earth"):
+    with fails("crs-not-on-earth", DataError):
         PixelAreas(GeoBox(3, 3, crs='LOCAL_CS["x",UNIT["metre",1]]'))

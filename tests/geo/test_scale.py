@@ -1,4 +1,4 @@
-"""Images of another ground sampling distance than the model's: at what scale they are shown, and that it shows no seam."""
+"""Images of another ground sampling distance than the model's: their scales, and no seams."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from swath.data.dataset import Dataset
 from swath.errors import JobError, UsageError
 from swath.evaluation.ood import _describe_patches
 from swath.geo.geobox import GeoBox
-from swath.geo.scale import LARGEST, NEAR, SMALLEST, TOLERATED, out_of_reach, zoom_for
+from swath.geo.scale import MAX_ZOOM, MIN_ZOOM, NEAR_RATIO, TOLERATED_RATIO, out_of_reach, zoom_for
 from swath.geo.tiling import fit_tiling, square_tiling
 from swath.inference.output import OutputSpec
 from swath.inference.tiled import ScalableNetwork, TiledPredictor, predict_tiles, predict_window
@@ -46,7 +46,7 @@ ONE = Fraction(1)
 
 
 def at(meters: float, row: int = 0) -> rasterio.Affine:
-    """Return the transform of a raster with pixels of a size; its center is near the middle of the zone."""
+    """Return the transform of a raster near the middle of the zone with pixels of a size."""
     return from_origin(500_000, 5_600_000 + 100_000 * row, meters, meters)
 
 
@@ -55,8 +55,8 @@ def test_scales_are_near_what_is_wanted_and_have_small_denominators(
     gsd: float, known: float
 ) -> None:
     zoom = zoom_for(gsd, known)
-    wanted = min(max(gsd / known, SMALLEST), LARGEST)
-    if 1 / TOLERATED <= wanted <= TOLERATED:
+    wanted = min(max(gsd / known, MIN_ZOOM), MAX_ZOOM)
+    if 1 / TOLERATED_RATIO <= wanted <= TOLERATED_RATIO:
         assert zoom == 1
     else:
         simpler = [
@@ -64,10 +64,10 @@ def test_scales_are_near_what_is_wanted_and_have_small_denominators(
             for below in range(1, zoom.denominator)
             for above in range(1, 5 * below)
         ]
-        assert 1 / NEAR <= zoom / wanted <= NEAR and zoom.denominator <= 9
-        assert not any(1 / NEAR <= other / wanted <= NEAR for other in simpler)
+        assert 1 / NEAR_RATIO <= zoom / wanted <= NEAR_RATIO and zoom.denominator <= 9
+        assert not any(1 / NEAR_RATIO <= other / wanted <= NEAR_RATIO for other in simpler)
     assert out_of_reach(gsd, known) == (
-        not SMALLEST / TOLERATED <= gsd / known <= LARGEST * TOLERATED
+        not MIN_ZOOM / TOLERATED_RATIO <= gsd / known <= MAX_ZOOM * TOLERATED_RATIO
     )
 
 
@@ -171,7 +171,7 @@ def test_what_is_read_at_one_time_keeps_the_network_as_busy() -> None:
 
 @pytest.mark.parametrize("zoom", ["1/2", "2"])
 def test_an_engine_shows_sources_at_the_scale_it_knows(zoom: str) -> None:
-    """The network says the mean of what it is shown; shown at another scale, it says what it would of the scaled image."""
+    """The network predicts means; at another scale, it predicts those of the scaled image."""
     scale = Fraction(zoom)
 
     source = Array(pixels(1, 192, 192))
@@ -203,7 +203,7 @@ def softmaxed(scores: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Return a dataset of images of 5, 10 and 20 m, whose values rise by one a metre to the east."""
+    """Return a dataset of images of 5, 10 and 20 m, whose values rise by one per meter east."""
     folder = tmp_path_factory.mktemp("mixed")
     for row, (name, size) in enumerate((("a", 5), ("b", 10), ("c", 20), ("d", 10), ("e", 20))):
         side = 2560 // size
@@ -257,8 +257,9 @@ def test_pictures_can_be_told_their_resolution_and_files_that_tell_it_cannot(
         )
     swath.prepare(tmp_path / "s", tmp_path / "d", gsd=0.5)
     assert Dataset(tmp_path / "d").manifest.gsd == 0.5
-    with pytest.raises(UsageError, match=r"i\.tif.* 5 m .*--gsd"):
+    with pytest.raises(UsageError) as caught:
         swath.prepare(mixed.folder.parent / "s", tmp_path / "e", gsd=0.5)
+    assert all(word in str(caught.value) for word in ("i.tif", " 5 m", "--gsd"))
     assert not (tmp_path / "e").exists()
 
 
@@ -300,7 +301,7 @@ def known(path: Path, gsd: float | None, **card: object) -> Path:
 
 
 def shares(values: np.ndarray, zoom: Fraction) -> np.ndarray:
-    """Work out the probabilities (3, rows, columns) that the network of one pixel gives of an image at a scale."""
+    """Compute the probabilities (3, rows, columns) of the network of one pixel at a scale."""
     unit = 32 * zoom.denominator
     raw = np.zeros((1, 3, *(-(-n // unit) * unit for n in values.shape[1:])), np.float32)
     raw[0, :, : values.shape[1], : values.shape[2]] = values
@@ -368,10 +369,11 @@ def test_the_user_knows_better(
     ) and "scale" not in summaries.predict(made["plain"])
     assert not caplog.records
     for gsd in (-1, "0", "inf", "ten"):
-        with pytest.raises(UsageError, match="gsd"):
+        with pytest.raises(UsageError) as caught:
             swath.predict(by_hand, bare, tmp_path / "m.tif", gsd=gsd)
+        assert "gsd" in str(caught.value)
     for gsd in (-1, 0, math.nan, math.inf):
-        with pytest.raises(UsageError, match="ground sampling distance"):
+        with pytest.raises(UsageError):
             Model(by_hand).predict(np.zeros((3, 8, 8)), gsd=gsd)
 
 
@@ -380,8 +382,9 @@ def test_a_model_that_knows_no_resolution_maps_images_as_they_are(tmp_path: Path
     image = write_raster(tmp_path / "i.tif", noise(3, 50, 40), UTM, at(5))
     assert swath.predict(model, image, tmp_path / "m.tif").zooms == [1.0]
     assert swath.predict(model, image, tmp_path / "m.tif", gsd="none").zooms == [1.0]
-    with pytest.raises(UsageError, match=r"m\.swath.*no ground sampling distance.*--gsd"):
+    with pytest.raises(UsageError) as caught:
         swath.predict(model, image, tmp_path / "m.tif", gsd=5)
+    assert caught.value.file == str(model) and "--gsd" in caught.value.fix
     known(model, 10.0, decoder="classic")
     assert swath.predict(model, image, tmp_path / "m.tif").zooms == [
         1.0
@@ -466,8 +469,9 @@ def test_parts_at_another_scale_are_refused(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(TileStore, "put", stop)
         swath.predict(by_hand, image, tmp_path / "m.tif", threads=1)
-    with pytest.raises(JobError, match="the scale at which the image is mapped has changed"):
+    with pytest.raises(JobError) as caught:
         swath.predict(by_hand, image, tmp_path / "m.tif", threads=1, gsd="none")
+    assert "scale" in caught.value.message
     swath.predict(by_hand, image, tmp_path / "m.tif", threads=1)
 
 
@@ -511,12 +515,13 @@ def test_scores_are_those_of_the_maps(by_hand: Path, mixed: Dataset, tmp_path: P
     assert confusions[0] != confusions[1] != confusions[2]
     assert "--gsd 20" in _command(EvaluateOptions("m.swath", "d", report="r", gsd=20))
     codes = write_raster(tmp_path / "codes.tif", noise(1, 20, 20, high=4))
-    with pytest.raises(UsageError, match=r"codes\.tif.*--gsd is for models"):
+    with pytest.raises(UsageError) as caught:
         swath.evaluate(codes, codes, gsd="none")
+    assert caught.value.file == str(codes) and "--gsd" in str(caught.value)
 
 
 def test_likeness_is_judged_at_the_scale_that_is_known(by_hand: Path) -> None:
-    """An image of twice as many pixels is described as the ground that it shows, where its resolution is known."""
+    """An image of twice as many pixels has equal features where its resolution is known."""
     ground = np.kron(noise(3, 32, 32), np.ones((1, 8, 8))).astype(np.float32)
     fine = np.kron(ground, np.ones((1, 2, 2), np.float32))
     engine, rows = Model(by_hand).predictor, {}

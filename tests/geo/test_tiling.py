@@ -21,7 +21,7 @@ strides = st.sampled_from([1, 8, 32])
 
 
 def check_tiling(tiling):
-    """Cores partition; each has its halo wherever the raster reaches; all reads have one shape on the stride's grid."""
+    """Cores partition and have their halo inside the raster; all reads have one shape."""
     outer, count = (
         full_window(tiling.height, tiling.width),
         np.zeros((tiling.height, tiling.width), int),

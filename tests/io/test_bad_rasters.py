@@ -28,7 +28,7 @@ def test_bad_rasters_are_read_right_or_refused_by_name(tmp_path):
 
 @pytest.mark.slow
 def test_ten_thousand_bad_rasters(tmp_path):
-    """Goes on where a log ends that SWATH_FUZZ_LOG names, so that a run of half an hour may be interrupted."""
+    """Goes on where the log named by SWATH_FUZZ_LOG ends, so that a long run may be interrupted."""
     log = Path(os.environ.get("SWATH_FUZZ_LOG", tmp_path / "fuzz.jsonl"))
     found = judged(logged(range(FULL), log, os.cpu_count() or 1), FULL)
     assert found["right"] > FULL / 3 and found["refused"] > FULL / 10
@@ -53,7 +53,7 @@ def test_a_case_is_the_same_every_time(tmp_path):
     ],
 )
 def test_what_must_not_happen_is_noticed(tmp_path, monkeypatch, name, word):
-    """The watchdog itself: a child that sleeps, one that is killed by a signal, one that grows, one that finds a fault."""
+    """The watchdog itself: a child that sleeps, is killed by a signal, grows, or finds a fault."""
     monkeypatch.setattr(fuzz, "DEADLINE", 1)
     monkeypatch.setattr(fuzz, "_work", globals()[f"_{name}"])
     found = list(try_all([1, 2], tmp_path))

@@ -222,9 +222,8 @@ def test_threads_may_share_a_raster(tmp_path):
 )
 def test_a_file_cut_off_is_an_error_that_names_it(tmp_path, name, profile, share):
     path = truncate(write_raster(tmp_path / name, noise(3, 200, 200), **profile), share)
-    with pytest.raises(DataError, match="damaged") as caught:
+    with fails("unreadable", DataError, path) as caught:
         read(path)
-    assert caught.value.file == str(path)
     assert caught.value.fix
 
 
@@ -239,19 +238,23 @@ def test_a_png_that_is_whole_is_read_exactly(tmp_path):
 def test_what_is_no_raster_is_named(tmp_path, content):
     path = tmp_path / "x.tif"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="damaged or not a raster") as caught:
+    with fails("unreadable", DataError, path) as caught:
         Raster([path])
-    assert caught.value.file == str(path)
     assert str(caught.value).count(str(path)) == 1
 
 
 def test_an_absent_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
+    with fails("no-such-file", DataError, tmp_path / "none.tif"):
         Raster([tmp_path / "none.tif"])
 
 
+def test_a_folder_is_no_raster(tmp_path):
+    with fails("is-a-folder", DataError, tmp_path):
+        Raster([tmp_path])
+
+
 def test_complex_numbers_are_refused(tmp_path):
-    with pytest.raises(DataError, match="complex"):
+    with fails("complex-values", DataError, tmp_path / "x.tif"):
         Raster([write_raster(tmp_path / "x.tif", np.ones((3, 3), "complex64"))])
 
 
@@ -278,7 +281,7 @@ def test_numbers_that_float32_does_not_hold_are_no_measurements(tmp_path):
 
 def test_only_alpha_is_no_image(tmp_path):
     path = write_raster(tmp_path / "x.tif", ones(1, 3, 3), colorinterp=[ColorInterp.alpha])
-    with pytest.raises(DataError, match="no band of data"):
+    with fails("no-bands", DataError, path):
         Raster([path])
 
 
@@ -289,9 +292,8 @@ def test_files_of_two_grids_are_no_stack(tmp_path):
         write_raster(tmp_path / "c.tif", ones(3, 3), "EPSG:32633", NORTH_UP),
         write_raster(tmp_path / "d.tif", ones(3, 3), UTM, PLACED.part(Window(0, 1, 3, 3)).affine),
     ):
-        with pytest.raises(DataError, match="grid") as caught:
+        with fails("grid-mismatch", DataError, b) as caught:
             Raster([a, b])
-        assert caught.value.file == str(b)
         assert str(a) in caught.value.message
 
 
@@ -376,12 +378,15 @@ def test_find_stack(tmp_path):
 def test_find_stack_says_what_is_missing_or_double(tmp_path):
     write_raster(tmp_path / "a_10.tif", ones(3, 3))
     write_raster(tmp_path / "b_10.tif", ones(3, 3))
-    with pytest.raises(DataError, match="band 10 .*found: a_10.tif, b_10.tif"):
+    with pytest.raises(DataError) as caught:
         find_stack(tmp_path, ["10"])
-    with pytest.raises(DataError, match="band 20 .*found: none"):
+    assert all(word in caught.value.message for word in ("10", "a_10.tif", "b_10.tif"))
+    with pytest.raises(DataError) as caught:
         find_stack(tmp_path, ["20"])
-    with pytest.raises(DataError, match="no such folder"):
+    assert "20" in caught.value.message and caught.value.file == str(tmp_path)
+    with pytest.raises(DataError) as caught:
         find_stack(tmp_path / "none", ["20"])
+    assert caught.value.file == str(tmp_path / "none")
 
 
 # Grids.
@@ -455,7 +460,8 @@ def test_ground_resolution_is_in_meters(epsg, transform, meters):
 @pytest.mark.parametrize("offset", [-0.0155, -0.0145, 0.0])
 def test_ground_resolution_at_the_date_line(offset):
     wkt = (
-        'PROJCS["x",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],'
+        'PROJCS["x",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],'
+        'PRIMEM["Greenwich",0],'
         'UNIT["degree",0.0174532925199433]],PROJECTION["Mercator_1SP"],PARAMETER["central_meridian",180],'
         'PARAMETER["scale_factor",1],UNIT["metre",1]]'
     )
@@ -482,7 +488,7 @@ def test_chunks_cover_a_raster_once(height, width):
 
 
 def _vrt(path, pixels, shape, nodata):
-    """Write a VRT whose bands declare what a TIFF or rasterio will not: out of range, or different from band to band."""
+    """Write a VRT whose bands declare nodata out of range, or different from band to band."""
     root = ElementTree.Element("VRTDataset", rasterXSize=str(shape[1]), rasterYSize=str(shape[0]))
     for i, (kind, value) in enumerate(nodata, 1):
         band = ElementTree.SubElement(root, "VRTRasterBand", dataType=kind, band=str(i))

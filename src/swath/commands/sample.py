@@ -12,8 +12,8 @@ from swath.errors import UsageError
 from swath.evaluation.sampling import draw_points
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
-from swath.io.layers import VectorLayer, write_layer
 from swath.io.map_reader import MapFile
+from swath.io.vector import VectorLayer, write_layer
 from swath.options import SampleOptions
 from swath.types import Result
 

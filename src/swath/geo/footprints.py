@@ -1,69 +1,68 @@
-"""Which images see the same ground, by where they lie on the earth."""
+"""Footprints of images on the earth, and pairs of images that overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import rasterio.errors
 import shapely
-from rasterio._err import CPLE_BaseError
-from rasterio.warp import transform as warp_points
 
 from swath.geo.geobox import GeoBox
 
-SHARED = 0.05
-"""Share of the smaller image from which two are said to see the same ground."""
+MIN_OVERLAP = 0.05
+"""Share of the smaller image from which two images count as overlapping."""
 
-PARTNERS = 32
-"""Images that are told of at most as overlapping a later one; ten thousand images of one place have fifty million pairs."""
+MAX_PARTNERS = 32
+"""Earlier images reported for each image; ten thousand of one area have fifty million pairs."""
 
-EDGE = 5
-"""Points by which a side is drawn on the globe."""
+EDGE_POINTS = 5
+"""Points along each side of a footprint."""
 
 
 def overlaps(grids: Sequence[GeoBox], groups: Sequence[str]) -> Iterator[tuple[int, int, float]]:
-    """Yield pairs (i, j), i < j, of images of two groups that overlap, and the share of the smaller that the other sees too.
+    """Yield the pairs of images of different groups that overlap.
 
-    Images without a CRS, or with one that is not on the earth, are left out, and of the images that
-    overlap j all but the first `PARTNERS`.
+    Args:
+        grids: of the images; those without a CRS that lies on the earth are left out.
+        groups: of the images.
+
+    Yields:
+        (i, j, share), i < j: the share of the smaller image that overlaps; for each j at most
+        `MAX_PARTNERS` pairs.
     """
-    places = [(i, shape) for i, grid in enumerate(grids) if (shape := footprint(grid)) is not None]
-    outlines = np.array([shape for _, shape in places], object)
-    _, kinds = np.unique([groups[i] for i, _ in places], return_inverse=True)
-    areas, partners = np.maximum(shapely.area(outlines), 1e-15), np.zeros(len(places), np.int64)
+    known = [(i, shape) for i, grid in enumerate(grids) if (shape := footprint(grid)) is not None]
+    outlines = np.array([shape for _, shape in known], object)
+    _, kinds = np.unique([groups[i] for i, _ in known], return_inverse=True)
+    areas, partners = np.maximum(shapely.area(outlines), 1e-15), np.zeros(len(known), np.int64)
     tree = shapely.STRtree(outlines)
     for a, shape in enumerate(outlines):
         near = np.sort(tree.query(shape))
-        near = near[(near > a) & (kinds[near] != kinds[a]) & (partners[near] < PARTNERS)]
-        shares = shapely.area(shapely.intersection(shape, outlines[near])) / np.minimum(
-            areas[near], areas[a]
-        )
-        for b, share in zip(
-            near[shares > SHARED].tolist(), shares[shares > SHARED].tolist(), strict=True
-        ):
+        near = near[(near > a) & (kinds[near] != kinds[a]) & (partners[near] < MAX_PARTNERS)]
+        shared = shapely.area(shapely.intersection(shape, outlines[near]))
+        shares = shared / np.minimum(areas[near], areas[a])
+        enough = shares > MIN_OVERLAP
+        for b, share in zip(near[enough].tolist(), shares[enough].tolist(), strict=True):
             partners[b] += 1
-            yield places[a][0], places[b][0], share
+            yield known[a][0], known[b][0], share
 
 
 def footprint(grid: GeoBox) -> shapely.Polygon | None:
-    """Return an image's outline in longitude and latitude; longitudes beyond 180 degrees go on, so that none wraps."""
+    """Return the outline of an image in longitude and latitude (degrees), None without any.
+
+    Longitudes go on beyond 180 degrees, so that no outline wraps.
+    """
     if grid.crs is None:
         return None
-    steps = np.linspace(0, 1, EDGE)[:-1]
+    steps = np.linspace(0, 1, EDGE_POINTS)[:-1]
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
     points = [
         grid.point(a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1]))
         for a, b in zip(corners, corners[1:] + corners[:1], strict=True)
         for t in steps
     ]
-    try:
-        lon, lat = warp_points(
-            grid.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points]
-        )[:2]
-    except (rasterio.errors.RasterioError, CPLE_BaseError):
+    found = grid.lonlat(points)
+    if found is None:
         return None
-    if not np.isfinite([*lon, *lat]).all():
-        return None
+    lon, lat = found
     shape = shapely.make_valid(shapely.Polygon(zip(np.unwrap(lon, period=360), lat, strict=True)))
     return shape if shape.area else None

@@ -1,36 +1,35 @@
-"""Where the pixels of a raster lie on the ground, and windows that pass through all of them."""
+"""The grid of a raster: size, transform and CRS."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import rasterio
-import rasterio.errors
-from rasterio._err import CPLE_BaseError
 from rasterio.warp import transform as warp_points
 
+from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.tiling import Window, full_window
 
-CHUNK = 1024
-"""Rows and columns that are read at once where a whole raster is passed through, unless its bands are many."""
+CHUNK_SIDE = 1024
+"""Rows and columns of the chunks in which a whole raster is read, unless its bands are many."""
 
 CHUNK_BYTES = 64 * 2**20
-"""Bytes that are read at once there, at most."""
+"""Largest bytes of such a chunk."""
 
 
 @dataclass(frozen=True)
 class GeoBox:
-    """Where the pixels of a raster lie.
+    """The grid of a raster.
 
     Attributes:
-        height: rows.
-        width: columns.
-        transform: six numbers (a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e
-            * row + f.
+        height: number of rows.
+        width: number of columns.
+        transform: six numbers (a, b, c, d, e, f): x = a * column + b * row + c,
+            y = d * column + e * row + f.
         crs: coordinate reference system as WKT, None where the file has none.
     """
 
@@ -50,9 +49,20 @@ class GeoBox:
         return rasterio.Affine(*self.transform)
 
     def point(self, col: float, row: float) -> tuple[float, float]:
-        """Return x and y, in the CRS, of a place in pixel coordinates."""
+        """Return x and y in the CRS of a point in pixel coordinates."""
         a, b, c, d, e, f = self.transform
         return a * col + b * row + c, d * col + e * row + f
+
+    def lonlat(
+        self, points: Sequence[tuple[float, float]]
+    ) -> tuple[list[float], list[float]] | None:
+        """Return longitudes and latitudes (WGS 84) of points in the CRS; None if any is unknown."""
+        x, y = zip(*points, strict=True)
+        try:
+            lon, lat = warp_points(self.crs, "EPSG:4326", x, y)[:2]
+        except GDAL_ERRORS:
+            return None
+        return (lon, lat) if np.isfinite([*lon, *lat]).all() else None
 
     def part(self, window: Window) -> GeoBox:
         """Return the grid of a window."""
@@ -61,7 +71,7 @@ class GeoBox:
         return GeoBox(window.height, window.width, (a, b, x, d, e, y), self.crs)
 
     def same_as(self, other: GeoBox) -> bool:
-        """Tell whether two rasters lie pixel on pixel, to a tenth of a pixel at every corner."""
+        """Return whether two rasters lie pixel on pixel, to 0.1 pixels at every corner."""
         if (self.height, self.width) != (other.height, other.width):
             return False
         size = max(map(abs, self.transform[:2]))
@@ -69,29 +79,25 @@ class GeoBox:
         near = all(
             math.dist(self.point(*corner), other.point(*corner)) <= 0.1 * size for corner in corners
         )
-        return near and self.same_crs(other)  # last, for it takes longest
+        return near and self.same_crs(other)  # last, since it takes longest
 
     def same_crs(self, other: GeoBox) -> bool:
-        """Tell whether two rasters have the same CRS, or both have none."""
+        """Return whether two rasters have the same CRS, or both none."""
         if self.crs is None or other.crs is None:
             return self.crs is other.crs
         return bool(rasterio.CRS.from_wkt(self.crs) == rasterio.CRS.from_wkt(other.crs))
 
     @cached_property
     def gsd(self) -> float | None:
-        """Ground sampling distance in meters at the center of the raster; None without a CRS that lies on the earth."""
+        """Ground sampling distance at the center in meters; None without a CRS on the earth."""
         if self.crs is None:
             return None
         col, row = self.width / 2, self.height / 2
         points = [self.point(col, row), self.point(col + 1, row), self.point(col, row + 1)]
-        try:
-            lon, lat = warp_points(
-                self.crs, "EPSG:4326", [p[0] for p in points], [p[1] for p in points]
-            )[:2]
-        except (rasterio.errors.RasterioError, CPLE_BaseError):
+        found = self.lonlat(points)
+        if found is None:
             return None
-        if not np.isfinite([*lon, *lat]).all():
-            return None
+        lon, lat = found
         meters = 111_320.0
         narrow = math.cos(math.radians(lat[0]))
         sides = [
@@ -108,8 +114,13 @@ def geobox_of(dataset: rasterio.DatasetReader) -> GeoBox:
 
 
 def chunks(grid: GeoBox, pixel_bytes: int = 1) -> Iterator[Window]:
-    """Yield windows that cover a raster, for passing through all of it in little memory, whatever the bytes of a pixel."""
-    side = CHUNK
+    """Yield windows that partition a raster, each of at most `CHUNK_BYTES` unless a pixel is more.
+
+    Args:
+        grid: of the raster.
+        pixel_bytes: bytes of one pixel with all its bands.
+    """
+    side = CHUNK_SIDE
     while side > 1 and side * side * pixel_bytes > CHUNK_BYTES:
         side //= 2
     for row in range(0, grid.height, side):

@@ -1,7 +1,6 @@
-"""How far from the equator a pixel lies, as one more band, worked out from the CRS and transform of its image.
+"""The latitude of pixels as one more band, computed from the CRS and transform of their image.
 
-What a color means depends on where it is seen: what is bright is sand at 25 degrees and snow at
-70. The band is never stored.
+The same color is sand at 25 degrees and snow at 70. The band is never stored.
 """
 
 from __future__ import annotations
@@ -18,34 +17,35 @@ from pyproj.exceptions import ProjError
 
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
+from swath.geo.interpolation import interpolate
 from swath.geo.tiling import Pixels, Window
 from swath.types import PathLike
 
 LATITUDE = "latitude"
 """Name of the band."""
 
-STEP = 16
-"""Pixels between the nodes of a net at which PROJ is asked; between them latitude is interpolated."""
+NODE_STEP = 16
+"""Pixels between the nodes of a grid at which PROJ is called; in between, it is interpolated."""
 
-SIDE = 2 * STEP
-"""Side of the blocks in which that is checked: their middles are nodes, too."""
+BLOCK_SIDE = 2 * NODE_STEP
+"""Side of the blocks in which the interpolation is checked: their middles are nodes, too."""
 
-TOLERANCE = 1e-4
-"""Degrees (11 m) that a block's middles may be off; in blocks that are worse, as at a pole, PROJ is asked for every pixel."""
+MAX_LATITUDE_ERROR = 1e-4
+"""Degrees (11 m) that the middles of a block may be off; worse blocks are not interpolated."""
 
-SAMPLED_POINTS = 33
-"""Rows and columns of the net in which an image's own latitudes are looked at."""
+RANGE_POINTS = 33
+"""Rows and columns of the points that give the range of latitudes of an image."""
 
 
 def latitudes(grid: GeoBox, window: Window) -> NDArray[np.float32]:
-    """Return how far from the equator the centers of a window's pixels lie.
+    """Return the absolute latitudes of the centers of a window's pixels.
 
-    It is the geodetic latitude on the CRS's own datum, so that no grid of datum shifts is needed,
-    to `TOLERANCE`. Nodes are counted from the image's first pixel, so a pixel's value is the same
-    to the bit in whatever window it is asked for.
+    They are geodetic latitudes on the CRS's own datum, so that no grid of datum shifts is needed,
+    to `MAX_LATITUDE_ERROR`. Nodes are counted from the image's first pixel, so the value of a pixel
+    is the same to the bit in all windows.
 
     Args:
-        grid: where the pixels of the image lie.
+        grid: of the image.
         window: rows and columns of the image.
 
     Returns:
@@ -54,107 +54,97 @@ def latitudes(grid: GeoBox, window: Window) -> NDArray[np.float32]:
     Raises:
         DataError: see `check_located`.
     """
-    top, left = window.row // SIDE * SIDE, window.col // SIDE * SIDE
-    bottom, right = (-(-end // SIDE) * SIDE for end in window.stop)
+    top, left = (n // BLOCK_SIDE * BLOCK_SIDE for n in (window.row, window.col))
+    bottom, right = (-(-end // BLOCK_SIDE) * BLOCK_SIDE for end in window.stop)
     inside = Window(window.row - top, window.col - left, window.height, window.width)
-    net = _degrees(
-        grid, *np.ix_(np.arange(top, bottom + 1, STEP), np.arange(left, right + 1, STEP))
-    )
-    down = _between(net.T, inside.row, inside.height)
-    out = _between(down.T, inside.col, inside.width)
-    bent = _is_bent(net)
-    if bent.any():
-        at = np.nonzero(bent.repeat(SIDE, 0).repeat(SIDE, 1)[inside.slices])
+    starts = (top, bottom + 1, NODE_STEP), (left, right + 1, NODE_STEP)
+    nodes = _degrees(grid, *np.ix_(*(np.arange(*start) for start in starts)))
+    rows, cols = inside.row + np.arange(inside.height), inside.col + np.arange(inside.width)
+    out = interpolate(interpolate(nodes, rows / NODE_STEP, 0), cols / NODE_STEP, 1)
+    inexact = _inexact_blocks(nodes)
+    if inexact.any():
+        at = np.nonzero(inexact.repeat(BLOCK_SIDE, 0).repeat(BLOCK_SIDE, 1)[inside.slices])
         out[at] = _degrees(grid, window.row + at[0], window.col + at[1])
     np.abs(out, out=out)
     return np.minimum(out, 90, out=out).astype(np.float32)
 
 
 def with_latitude(pixels: Pixels, grid: GeoBox, window: Window, file: PathLike) -> Pixels:
-    """Return the pixels of a window with their latitude as a further, last band; where they are valid stays as it is.
+    """Return the pixels of a window with their latitude as a last band, in degrees.
+
+    Args:
+        pixels: of the window.
+        grid: of the image.
+        window: rows and columns of the image.
+        file: the image, for errors.
 
     Raises:
-        DataError: valid pixels lie where the projection is not defined, or the grid lies nowhere
-            (see `check_located`).
+        DataError: valid pixels lie where the projection is not defined, or see `check_located`.
     """
     degrees = latitudes(grid, window)
     unknown = np.isnan(degrees)
     if (unknown & pixels.valid).any():
         raise DataError(
-            "it has data where its projection is not defined, and so no latitude",
+            "The image has data where its projection is not defined, so it has no latitude there",
+            code="outside-projection",
             file=file,
-            fix="Cut it to the earth, or declare what lies around it as nodata (gdal_edit.py -a_nodata)",
+            fix="Cut it to the earth, or declare the rest as nodata (gdal_edit.py -a_nodata)",
         )
     degrees[unknown] = 0
     return Pixels(np.concatenate([pixels.values, degrees[None]]), pixels.valid)
 
 
 def check_located(grid: GeoBox, bands: Sequence[str], file: PathLike, otherwise: str) -> None:
-    """Refuse an image that does not say where on the earth it lies, or brings a band of the name.
+    """Refuse an image whose latitude is unknown, or that has a band of that name already.
 
     Args:
         grid: of the image.
         bands: names of its bands.
         file: its path.
-        otherwise: what else can be done about it.
+        otherwise: another fix, for the error.
 
     Raises:
-        DataError: it does.
+        DataError: the image has a band `latitude`, no transform, or no CRS that lies on the earth.
     """
     if LATITUDE in bands:
-        raise DataError(
-            f"it has a band called {LATITUDE}, which is to be worked out from where its pixels lie",
-            file=file,
-            fix=f"Leave that band out of it (gdal_translate -b 1 -b 2 ...), or {otherwise}",
-        )
+        message = f"The image has a band called {LATITUDE}, which is computed from the grid instead"
+        fix = f"Leave that band out (gdal_translate -b 1 -b 2 ...), or {otherwise}"
+        raise DataError(message, code="latitude-band", file=file, fix=fix)
     if grid.crs is None or grid.transform == GeoBox(1, 1).transform:
-        raise DataError(
-            "it does not say where it lies, so the latitude of its pixels is unknown",
-            file=file,
-            fix=f"Give it a CRS and a transform (gdal_edit.py -a_srs EPSG:... -a_ullr ...; gdalwarp), or {otherwise}",
+        message = "The image has no CRS or no transform, so the latitude of its pixels is unknown"
+        fix = (
+            "Give it a CRS and a transform (gdal_edit.py -a_srs EPSG:... -a_ullr ...; gdalwarp), "
+            f"or {otherwise}"
         )
+        raise DataError(message, code="not-georeferenced", file=file, fix=fix)
     try:
         _from_crs(grid.crs)
     except DataError as error:
-        raise DataError(
-            error.message,
-            file=file,
-            fix=f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}",
-        ) from error
+        fix = f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}"
+        raise DataError(error.message, code=error.code, file=file, fix=fix) from error
 
 
 def latitude_range(grid: GeoBox) -> tuple[float, float]:
-    """Return about the smallest and the largest latitude of an image in degrees, 0..90; NaN where it has none."""
-    rows, cols = (np.linspace(0, n - 1, SAMPLED_POINTS) for n in (grid.height, grid.width))
+    """Return the smallest and largest absolute latitude of an image in degrees, NaN without any."""
+    rows, cols = (np.linspace(0, n - 1, RANGE_POINTS) for n in (grid.height, grid.width))
     found = np.abs(_degrees(grid, *np.ix_(rows, cols)))
     found = found[np.isfinite(found)]
     return (float(found.min()), float(found.max())) if found.size else (math.nan, math.nan)
 
 
-def _between(net: NDArray[np.float64], first: int, count: int) -> NDArray[np.float64]:
-    """Interpolate each row of a net between its nodes; return `count` pixels from pixel `first` on."""
-    share = np.arange(STEP) / STEP
-    out = np.diff(net)[:, :, None] * share
-    out += net[:, :-1, None]
-    return np.ascontiguousarray(out.reshape(len(net), -1)[:, first : first + count])
-
-
-def _is_bent(net: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell in which blocks the middles of a net are not between its corners; where any is unknown, they are not."""
-    corners = net[::2, ::2]
+def _inexact_blocks(nodes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return in which blocks the middle nodes are not interpolated from the corners, or unknown."""
+    corners = nodes[::2, ::2]
     along, across = (corners[:, 1:] + corners[:, :-1]) / 2, (corners[1:] + corners[:-1]) / 2
-    top, left, middle = (
-        net[::2, 1::2] - along,
-        net[1::2, ::2] - across,
-        net[1::2, 1::2] - (along[1:] + along[:-1]) / 2,
-    )
+    top, left = nodes[::2, 1::2] - along, nodes[1::2, ::2] - across
+    middle = nodes[1::2, 1::2] - (along[1:] + along[:-1]) / 2
     worst = np.max(np.abs([top[1:], top[:-1], left[:, 1:], left[:, :-1], middle]), axis=0)
-    bent: NDArray[np.bool_] = ~(worst <= TOLERANCE)
-    return bent
+    inexact: NDArray[np.bool_] = ~(worst <= MAX_LATITUDE_ERROR)
+    return inexact
 
 
 def _degrees(grid: GeoBox, rows: NDArray[Any], cols: NDArray[Any]) -> NDArray[np.float64]:
-    """Ask PROJ for the latitude of pixels' centers, signed; NaN where it has none."""
+    """Return PROJ's latitude of the centers of pixels, signed, in degrees; NaN where undefined."""
     transformer, degree = _from_crs(grid.crs or "")
     a, b, c, d, e, f = grid.transform
     col, row = np.broadcast_arrays(cols + 0.5, rows + 0.5)
@@ -164,23 +154,19 @@ def _degrees(grid: GeoBox, rows: NDArray[Any], cols: NDArray[Any]) -> NDArray[np
 
 @lru_cache(64)
 def _from_crs(crs: str) -> tuple[pyproj.Transformer, float]:
-    """Return what turns x and y into longitude and latitude, and the degrees of their unit.
-
-    Raises:
-        DataError: the CRS is not on the earth.
-    """
+    """Return the transformer of x and y to longitude and latitude, and the degrees of its unit."""
     try:
         own = pyproj.CRS(crs)
         geodetic = own.geodetic_crs
-        if (
-            geodetic is not None and geodetic.is_derived
-        ):  # its poles are moved, as climate models like it
+        if geodetic is not None and geodetic.is_derived:  # of rotated poles, as in climate models
             geodetic = geodetic.source_crs
         if geodetic is None or not (own.is_geographic or own.is_projected):
-            raise DataError("its CRS is not on the earth, so the latitude of its pixels is unknown")
+            message = "The CRS does not lie on the earth, so the latitude of the pixels is unknown"
+            raise DataError(message, code="crs-not-on-earth")
         north = next(axis for axis in geodetic.axis_info if axis.direction == "north")
-        return pyproj.Transformer.from_crs(own, geodetic, always_xy=True), math.degrees(
-            north.unit_conversion_factor
-        )
+        transformer = pyproj.Transformer.from_crs(own, geodetic, always_xy=True)
+        return transformer, math.degrees(north.unit_conversion_factor)
     except (ProjError, StopIteration) as error:
-        raise DataError(f"PROJ does not understand its CRS ({type(error).__name__})") from error
+        raise DataError(
+            f"PROJ does not understand the CRS ({type(error).__name__})", code="crs-invalid"
+        ) from error

@@ -1,4 +1,4 @@
-"""How much ground a pixel covers: true areas on the ellipsoid, whatever the CRS."""
+"""Areas of pixels on the ellipsoid, in any CRS."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
+from swath.geo.interpolation import interpolate
 from swath.geo.tiling import Window
 
-NODES = 65
-"""Rows and columns of the net in which pixel areas of projected rasters are computed; they are interpolated between."""
+AREA_NODES = 65
+"""Rows and columns of the nodes between which areas in a projected CRS are interpolated."""
 
 
 class PixelAreas:
     """Areas of the pixels of a raster, in square meters on the CRS's ellipsoid.
 
-    In a geographic CRS, a pixel's area follows from the two parallels that bound it; in a projected
-    one, from what a step of a row and of a column is on the ellipsoid. Areas in the plane are 0.1%
-    wrong in UTM, fourfold in Web Mercator at 60 degrees.
+    In a geographic CRS, the area of a pixel follows from the two parallels that bound it; in a
+    projected one, from the steps of a row and a column on the ellipsoid. Areas in the plane are
+    wrong by 0.1% in UTM, and fourfold in Web Mercator at 60 degrees.
 
     Args:
-        grid: where the pixels lie.
+        grid: of the raster.
         side: of a pixel in meters, for rasters without a CRS.
 
     Raises:
@@ -36,17 +37,13 @@ class PixelAreas:
         self._side = side
         if grid.crs is None:
             if side is None:
-                raise DataError(
-                    "it has no CRS, so nobody knows how large its pixels are",
-                    fix="Give --pixel METRES",
-                )
+                message = "The raster has no CRS, so the size of its pixels is unknown"
+                raise DataError(message, code="crs-missing", fix="Give --pixel METRES")
             return
         self._crs = pyproj.CRS(grid.crs)
         if not (self._crs.is_geographic or self._crs.is_projected) or self._crs.ellipsoid is None:
-            raise DataError(
-                "its CRS is not on the earth",
-                fix="Assign the right CRS first (gdal_edit.py -a_srs)",
-            )
+            fix = "Assign the right CRS first (gdal_edit.py -a_srs)"
+            raise DataError("The CRS does not lie on the earth", code="crs-not-on-earth", fix=fix)
 
     def of(self, window: Window) -> NDArray[np.float64]:
         """Return the areas of a window's pixels (rows, columns), in square meters."""
@@ -54,19 +51,13 @@ class PixelAreas:
         if self._grid.crs is None:
             return np.full(shape, float(self._side or 0) ** 2)
         if self._crs.is_geographic:
-            return np.broadcast_to(self._between_parallels(window)[:, None], shape)
-        rows = (window.row + np.arange(window.height) + 0.5) / self._grid.height * (NODES - 1)
-        cols = (window.col + np.arange(window.width) + 0.5) / self._grid.width * (NODES - 1)
-        at = np.minimum(rows.astype(int), NODES - 2)
-        share = (rows - at)[:, None]
-        by_row = self._net[at] * (1 - share) + self._net[at + 1] * share
-        at = np.minimum(cols.astype(int), NODES - 2)
-        share = cols - at
-        areas: NDArray[np.float64] = by_row[:, at] * (1 - share) + by_row[:, at + 1] * share
-        return areas
+            return np.broadcast_to(self._geographic_areas(window)[:, None], shape)
+        rows = (window.row + np.arange(window.height) + 0.5) / self._grid.height * (AREA_NODES - 1)
+        cols = (window.col + np.arange(window.width) + 0.5) / self._grid.width * (AREA_NODES - 1)
+        return interpolate(interpolate(self._nodes, rows, 0), cols, 1)
 
-    def _between_parallels(self, window: Window) -> NDArray[np.float64]:
-        """Source: Snyder 1987, "Map projections: a working manual", equation 3-12 (authalic latitude)."""
+    def _geographic_areas(self, window: Window) -> NDArray[np.float64]:
+        """Return the areas by rows (Snyder 1987, "Map projections", equation 3-12)."""
         a, _, _, _, e, f = self._grid.transform
         degree = self._crs.axis_info[0].unit_conversion_factor
         edges = (f + e * (window.row + np.arange(window.height + 1))) * degree
@@ -81,12 +72,12 @@ class PixelAreas:
         return areas
 
     @cached_property
-    def _net(self) -> NDArray[np.float64]:
-        """Area of a pixel at each node of a net over the raster."""
+    def _nodes(self) -> NDArray[np.float64]:
+        """Area of a pixel at each node."""
         a, b, c, d, e, f = self._grid.transform
         rows, cols = np.meshgrid(
-            np.linspace(0, self._grid.height, NODES),
-            np.linspace(0, self._grid.width, NODES),
+            np.linspace(0, self._grid.height, AREA_NODES),
+            np.linspace(0, self._grid.width, AREA_NODES),
             indexing="ij",
         )
         north, south = self._on_earth(cols, rows - 0.5), self._on_earth(cols, rows + 0.5)
@@ -96,14 +87,13 @@ class PixelAreas:
             np.remainder(lon + np.pi, 2 * np.pi) - np.pi for lon in (down[0], right[0])
         )
         lat = (north[1] + south[1]) / 2
-        net = np.abs(down[0] * right[1] - down[1] * right[0]) * self._square_meters(lat)
-        if not (np.isfinite(net).all() and (net > 0).all()):
-            raise DataError(
-                "a part of it lies where its projection is not defined",
-                fix="Cut it to the land first (gdal_translate)",
-            )
-        found: NDArray[np.float64] = net
-        return found
+        cross: NDArray[np.float64] = np.abs(down[0] * right[1] - down[1] * right[0])
+        areas = cross * self._square_meters(lat)
+        if not (np.isfinite(areas).all() and (areas > 0).all()):
+            message = "A part of the raster lies where its projection is not defined"
+            fix = "Cut it to the land first (gdal_translate)"
+            raise DataError(message, code="outside-projection", fix=fix)
+        return areas
 
     def _on_earth(
         self, cols: NDArray[np.float64], rows: NDArray[np.float64]
@@ -119,7 +109,7 @@ class PixelAreas:
         return pyproj.Transformer.from_crs(self._crs, self._crs.geodetic_crs, always_xy=True)
 
     def _square_meters(self, lat: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the ground of a square radian of longitude and latitude: the radii of both curvatures, and the parallel's."""
+        """Return square meters of a square radian: both radii of curvature, and the parallel's."""
         major, squared = self._major, self._squared
         thin = 1 - squared * np.sin(lat) ** 2
         out: NDArray[np.float64] = major**2 * (1 - squared) / thin**2 * np.cos(lat)

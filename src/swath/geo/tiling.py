@@ -1,4 +1,4 @@
-"""Windows, tiles and blocks: how a raster is cut, and put together again without seams.
+"""Windows, tiles and blocks of a raster.
 
 All numbers are pixels, rows before columns, half-open as in Python slices.
 """
@@ -11,6 +11,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
+import rasterio.windows
 from numpy.typing import NDArray
 
 
@@ -45,14 +46,17 @@ class Window:
         """Index of an array (rows, columns) of the whole raster."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
 
+    def to_rasterio(self) -> rasterio.windows.Window:
+        """Return this window as rasterio takes it, columns before rows."""
+        return rasterio.windows.Window(self.col, self.row, self.width, self.height)
+
     def grow(self, margin: int) -> Window:
         """Return this window with `margin` more pixels on every side."""
-        return Window(
-            self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin
-        )
+        height, width = self.height + 2 * margin, self.width + 2 * margin
+        return Window(self.row - margin, self.col - margin, height, width)
 
     def within(self, outer: Window) -> Window:
-        """Return the part of this window that lies in `outer`; its size is 0 where they do not meet."""
+        """Return the intersection with `outer`; its size is 0 where they do not meet."""
         row, col = max(self.row, outer.row), max(self.col, outer.col)
         stop_row, stop_col = min(self.stop[0], outer.stop[0]), min(self.stop[1], outer.stop[1])
         return Window(row, col, max(0, stop_row - row), max(0, stop_col - col))
@@ -64,7 +68,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Tile:
-    """A piece of work: `read` goes into the network, only `core` of the result is kept."""
+    """Two windows: `read` goes into the network, and only `core` of the result is kept."""
 
     read: Window
     core: Window
@@ -100,7 +104,7 @@ class Tiling:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many tiles lie below and beside each other."""
+        """Rows and columns of tiles."""
         rows, cols = (_count(n, side, self.halo, self.stride) for n, side in self._axes)
         return rows, cols
 
@@ -142,11 +146,9 @@ class Tiling:
         return (self.height, self.read[0]), (self.width, self.read[1])
 
     def _place(self, pixel: int, length: int, side: int) -> int:
-        """Return which core, along one axis, holds a pixel."""
-        step = max(1, side - 2 * self.halo)
-        return min(
-            max(0, (pixel - self.halo) // step), _count(length, side, self.halo, self.stride) - 1
-        )
+        """Return the index of the core that holds a pixel, along one axis."""
+        step, last = max(1, side - 2 * self.halo), _count(length, side, self.halo, self.stride) - 1
+        return min(max(0, (pixel - self.halo) // step), last)
 
     def _span(self, place: int, length: int, side: int) -> tuple[int, int, int]:
         """Return start and stop of a core, and start of its read window, along one axis."""
@@ -157,17 +159,15 @@ class Tiling:
 
 
 def fit_tiling(height: int, width: int, *, most: int, halo: int, stride: int) -> Tiling:
-    """Return the tiling that reads fewest pixels, where a read window has at most `most` pixels.
+    """Return the tiling that reads fewest pixels with read windows of at most `most` pixels.
 
-    Where not even the smallest core fits, the smallest is taken.
+    If not even the smallest core fits, that is taken.
     """
     best: tuple[tuple[int, int, int], tuple[int, int]] | None = None
     for rows in _sides(height, halo, stride, most):
         cols = next(_sides(width, halo, stride, most // rows))
-        amount = (
-            rows * cols * _count(height, rows, halo, stride) * _count(width, cols, halo, stride)
-        )
-        rank = max(0, rows * cols - most), amount, abs(rows - cols)
+        count = _count(height, rows, halo, stride) * _count(width, cols, halo, stride)
+        rank = max(0, rows * cols - most), rows * cols * count, abs(rows - cols)
         if best is None or rank < best[0]:
             best = rank, (rows, cols)
     assert best is not None  # noqa: S101 - there is always a shortest side
@@ -175,7 +175,7 @@ def fit_tiling(height: int, width: int, *, most: int, halo: int, stride: int) ->
 
 
 def square_tiling(height: int, width: int, *, side: int, halo: int, stride: int) -> Tiling:
-    """Return the tiling of read windows of `side` pixels, or of the whole raster where it is smaller."""
+    """Return the tiling of read windows of `side` pixels, or of the raster if it is smaller."""
     rows, cols = (min(side // stride * stride, _padded(n, stride)) for n in (height, width))
     return Tiling(height, width, (rows, cols), halo, stride)
 
@@ -185,13 +185,13 @@ def _padded(length: int, stride: int) -> int:
 
 
 def _count(length: int, side: int, halo: int, stride: int) -> int:
-    """Return how many windows of `side` pixels cover a length."""
+    """Return the number of windows of `side` pixels that cover a length."""
     padded = _padded(length, stride)
     return 1 if side >= padded else ceil((padded - 2 * halo) / (side - 2 * halo))
 
 
 def _sides(length: int, halo: int, stride: int, most: int) -> Iterator[int]:
-    """Yield the sides, up to `most`, of read windows that cover a length evenly; longest first, the shortest if none fits."""
+    """Yield sides, up to `most`, that cover a length evenly, longest first; else the shortest."""
     padded, shortest = _padded(length, stride), stride + 2 * halo
     if padded <= max(most, shortest):
         yield padded
@@ -207,7 +207,10 @@ def _sides(length: int, halo: int, stride: int, most: int) -> Iterator[int]:
 
 
 def iter_blocks(height: int, width: int, size: int) -> Iterator[tuple[int, Window]]:
-    """Cut a raster into blocks of `size` pixels a side; yield (row * columns + column, window), edge blocks being smaller."""
+    """Yield the blocks of `size` pixels a side of a raster, as (row * columns + column, window).
+
+    Blocks at the lower and right edge are smaller.
+    """
     outer = full_window(height, width)
     columns = ceil(width / size)
     for row in range(ceil(height / size)):
@@ -216,14 +219,14 @@ def iter_blocks(height: int, width: int, size: int) -> Iterator[tuple[int, Windo
 
 
 def window_distance(a: Window, b: Window) -> int:
-    """Return how many pixels lie between two windows, the larger of rows and columns; 0 where they touch or overlap."""
+    """Return the larger of the rows and columns between two windows; 0 if they touch or overlap."""
     rows = max(a.row - b.stop[0], b.row - a.stop[0], 0)
     cols = max(a.col - b.stop[1], b.col - a.stop[1], 0)
     return max(rows, cols)
 
 
 class Pixels(NamedTuple):
-    """Pixels of a window: `values` (bands, rows, columns) in the raster's dtype, `valid` (rows, columns) bool."""
+    """Pixels of a window: `values` (bands, rows, columns), and `valid`, bool (rows, columns)."""
 
     values: NDArray[Any]
     valid: NDArray[np.bool_]

@@ -1,16 +1,14 @@
 """Files and folders that appear whole or not at all.
 
 Work goes to a hidden sibling of the output and is renamed onto it when it is complete, so a reader
-never sees half a file and an older output stays until the new one is whole. (`tileparts` keeps the
-parts of a long job in the same way.)
-
-A hidden lock lies beside an output while it is written. The operating system lets go of it when a
-process dies, however it dies, so what a killed run left is known as such, and the next run that
-writes the same output removes it.
+never sees half a file, and an older output stays until the new one is whole. A lock file lies
+beside an output while it is written. The operating system releases the lock of a killed process,
+so the next run that writes the same output recognizes what that left, and removes it.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -21,40 +19,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from swath.errors import JobError
 from swath.types import PathLike
 
-try:
-    import fcntl
-except ImportError:  # Windows: two runs are not told apart there, and what a killed one left stays
-    fcntl = None  # type: ignore[assignment]
+MAX_WRITERS = 16  # processes that may write one file at the same time
+
+NO_LOCKS = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
+"""Errors of file systems without locks: there no run is refused, and nothing is swept."""
 
 
 def hidden_path(path: Path, kind: str) -> Path:
-    """Return a new name beside an output for something that becomes it, or is of use until it is written."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}")
+    """Return a new name beside an output, for a file that becomes the output or is temporary."""
+    return _beside(path, secrets.token_hex(4), kind)
 
 
 @contextmanager
 def atomic_file(path: PathLike) -> Iterator[Path]:
-    """Give a path to write to; when the block ends without an error, put the file at `path` in one step.
+    """Yield a path to write to; rename it to `path` when the block ends without an error.
 
-    Of two processes that write one file at a time, both write it whole, and the last one's stays.
+    If two processes write one file at a time, both succeed, and the last one's file stays.
 
     Raises:
-        JobError: the folder does not take the file (permissions, a full disk, `path` is a folder).
+        JobError: the folder does not take the file (permissions, a full disk), or `path` is a
+            folder.
     """
     path = Path(path)
     if path.is_dir():
-        raise JobError(
-            "this is a folder, and a file is to be written here", file=path, fix="Give a file name"
-        )
-    partial = hidden_path(path, "partial" + path.suffix)
+        message = "A file is to be written, and there is a folder of this name"
+        raise JobError(message, code="is-a-folder", file=path, fix="Give a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path, "lock", together=True):
+        with _lock(path, "lock", MAX_WRITERS) as token:
+            partial = _beside(path, token, "partial" + path.suffix)
             try:
                 yield partial
                 os.replace(partial, path)
@@ -62,45 +61,32 @@ def atomic_file(path: PathLike) -> Iterator[Path]:
                 with suppress(OSError):
                     partial.unlink()
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _write_error(path, error) from error
 
 
 @contextmanager
 def atomic_folder(
     path: PathLike, owned: Collection[str], optional: Collection[str] = ()
 ) -> Iterator[Path]:
-    """Give an empty folder to fill; when the block ends without an error, put it at `path`, replacing what was there.
+    """Yield an empty folder to fill; rename it to `path` when the block ends without an error.
 
     Args:
-        path: the folder to make.
-        owned: names of what we put into it; a folder that holds anything else, or not all of these,
-            is not replaced.
+        path: the folder to make or replace.
+        owned: names of what Swath puts into it; a folder that holds anything else, or not all of
+            these, is not replaced.
         optional: names of what it may hold besides.
 
     Raises:
-        JobError: `path` is a file or a folder that is not ours alone, another process is making it,
-            or the disk does not take it.
+        JobError: `path` is a file or a folder with other files, another process is making it, or
+            the disk does not take it.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise JobError(
-            "this is a file, and a folder is to be written here", file=path, fix="Give another name"
-        )
-    found = {p.name for p in path.iterdir()} if path.is_dir() else set()
-    if found and not set(owned) <= found <= {*owned, *optional}:
-        other = sorted(found - {*owned, *optional}) or [
-            f"no {name}" for name in sorted(set(owned) - found)
-        ]
-        raise JobError(
-            f"this folder holds other files ({other[0]}), so it is not replaced",
-            file=path,
-            fix="Give a new folder, or empty this one",
-        )
+    _check_replaceable(path, set(owned), set(optional))
     target = path.resolve()
-    partial, old = hidden_path(target, "partial"), hidden_path(target, "old")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target, "lock"):
+        with _lock(target, "lock") as token:
+            partial, old = _beside(target, token, "partial"), _beside(target, token, "old")
             try:
                 partial.mkdir()
                 yield partial
@@ -113,15 +99,30 @@ def atomic_folder(
                     os.replace(old, target)
                 shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _write_error(path, error) from error
+
+
+def _check_replaceable(path: Path, owned: set[str], optional: set[str]) -> None:
+    if path.exists() and not path.is_dir():
+        message = "A folder is to be written, and there is a file of this name"
+        raise JobError(message, code="not-a-folder", file=path, fix="Give another name")
+    found = {p.name for p in path.iterdir()} if path.is_dir() else set()
+    foreign, absent = sorted(found - owned - optional), sorted(owned - found)
+    if found and (foreign or absent):
+        message = (
+            f"The folder holds other files ({(foreign + [f'no {n}' for n in absent])[0]}), "
+            "so Swath does not replace it"
+        )
+        fix = "Give a new folder, or empty this one"
+        raise JobError(message, code="foreign-folder", file=path, fix=fix)
 
 
 @contextmanager
 def exclusive(path: PathLike) -> Iterator[None]:
-    """Keep every other run away from an output, from the first step of a long job to the last.
+    """Hold an output for one run, from the first step of a long job to the last.
 
     Raises:
-        JobError: another run is at it, or the folder cannot be written.
+        JobError: another run holds it, or the folder cannot be written.
     """
     path = Path(path).resolve()
     with ExitStack() as held:
@@ -129,91 +130,82 @@ def exclusive(path: PathLike) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(_lock(path, "busy"))
         except OSError as error:
-            raise _refused(path, error) from error
+            raise _write_error(path, error) from error
         yield
 
 
 @contextmanager
-def _lock(path: Path, kind: str, together: bool = False) -> Iterator[None]:
-    """Hold the lock of an output, alone or together with others; who has it alone removes what killed runs left.
+def _lock(path: Path, kind: str, holders: int = 1) -> Iterator[str]:
+    """Hold one of the locks of an output, and yield a token for the names of its hidden files.
 
-    Each holder adds a byte to the lock, so that nobody has to look for leavings where nobody was
-    before.
+    A lock file that exists is another holder's or a killed run's: only then is the folder swept.
     """
-    if fcntl is None:
-        yield
-        return
-    name = path.with_name(f".{path.name}.{kind}")
-    file, only = _taken(name, path, together)
+    names = {token: _beside(path, token, kind) for token in map("{:08x}".format, range(holders))}
+    if any(name.exists() for name in names.values()):
+        _sweep(path)
+    held = ((token, _acquired(name)) for token, name in names.items())
+    token, lock = next((pair for pair in held if pair[1] is not None), ("", None))
+    if lock is None:
+        message = "Another run of Swath is writing this output"
+        fix = "Wait until it has ended, or give another name"
+        raise JobError(message, code="output-in-use", file=path, fix=fix)
     try:
-        before = os.fstat(file).st_size
-        if before and only:
-            _sweep(path)
-        with suppress(OSError):
-            os.write(file, b".")
-        if only and together:
-            _flock(file, fcntl.LOCK_SH)
-        yield
+        yield token if lock.is_locked else secrets.token_hex(4)
     finally:
-        last = _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB) if together else only
-        if last and os.fstat(file).st_size > 1:
-            _sweep(path)
-        if last is not False:
-            with suppress(OSError):
-                name.unlink()
-        os.close(file)
+        _release(lock)
 
 
-def _taken(name: Path, path: Path, together: bool) -> tuple[int, bool | None]:
-    """Open and lock a lock; return it, and whether nobody else has it, None where that cannot be known."""
-    while True:
-        file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            only = _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if only is False and not together:
-                raise JobError(
-                    "another run of Swath is writing this",
-                    file=path,
-                    fix="Wait until it has ended, or give another name",
-                )
-            if only is False:
-                _flock(file, fcntl.LOCK_SH)
-            if name.exists() and os.path.samestat(os.fstat(file), os.stat(name)):
-                return file, only
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)  # who had it has removed it meanwhile
-
-
-def _flock(file: int, how: int) -> bool | None:
-    """Lock a file; tell whether nobody else has it, None on a disk that knows no locks."""
+def _acquired(name: Path) -> BaseFileLock | None:
+    """Return a held lock, None if another holds it; not held where the file system has no locks."""
+    lock = FileLock(name, thread_local=False)
     try:
-        fcntl.flock(file, how)
-    except BlockingIOError:
-        return False
-    except OSError:
+        lock.acquire(timeout=0)
+    except Timeout:
         return None
-    return True
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return lock
+
+
+def _release(lock: BaseFileLock) -> None:
+    with suppress(OSError):
+        os.unlink(lock.lock_file)  # while it is held, so that nobody else holds the same name
+    lock.release()
 
 
 def _sweep(path: Path) -> None:
-    """Remove what killed runs left beside an output; an older folder that one had just put aside goes back."""
-    for left in path.parent.iterdir():
-        match = re.match(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.(partial|old)", left.name)
-        if match is None:
-            continue
-        if match[1] == "old" and not path.exists():
-            os.replace(left, path)
-        elif left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+    """Remove what killed runs left beside an output; put back a folder that one had set aside."""
+    left_behind = re.compile(rf"\.{re.escape(path.name)}\.([0-9a-f]{{8}})\.(partial|old|lock)")
+    for file in list(path.parent.iterdir()):
+        if match := left_behind.match(file.name):
+            with suppress(OSError):  # of another user, perhaps
+                _remove_unheld(file, _beside(path, match[1], "lock"), path, match[2])
+
+
+def _remove_unheld(file: Path, lock_file: Path, path: Path, kind: str) -> None:
+    lock = _acquired(lock_file)
+    if lock is None:
+        return
+    try:
+        if not lock.is_locked or kind == "lock":
+            return
+        if kind == "old" and not path.exists():
+            os.replace(file, path)
+        elif file.is_dir():
+            shutil.rmtree(file, ignore_errors=True)
         else:
-            with suppress(OSError):
-                left.unlink()
+            file.unlink()
+    finally:
+        _release(lock)
+
+
+def _beside(path: Path, token: str, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{token}.{kind}")
 
 
 def file_stamps(files: Iterable[str]) -> dict[str, str]:
-    """Return size and time of change of each local file, by which a changed one is noticed."""
+    """Return size and modification time of each local file, to notice changes."""
     out = {}
     for name in files:
         path = Path(name)
@@ -224,7 +216,7 @@ def file_stamps(files: Iterable[str]) -> dict[str, str]:
 
 
 def allocate_npy(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Make a memory-mapped `.npy` file of zeros whose room on the disk is taken at once.
+    """Create a memory-mapped `.npy` file of zeros whose room on the disk is allocated at once.
 
     Without that, a full disk would kill the process when the pages are written.
 
@@ -238,9 +230,7 @@ def allocate_npy(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> ND
     return array
 
 
-def _refused(path: Path, error: OSError) -> JobError:
-    return JobError(
-        f"cannot be written ({error.strerror or error})",
-        file=path,
-        fix="Check that the folder exists, is writable and has room",
-    )
+def _write_error(path: Path, error: OSError) -> JobError:
+    message = f"The output cannot be written ({error.strerror or error})"
+    fix = "Check that the folder exists, is writable and has room"
+    return JobError(message, code="not-writable", file=path, fix=fix)

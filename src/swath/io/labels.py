@@ -1,4 +1,4 @@
-"""Label values on an image's grid, whatever they come from: a mask, a label raster on another grid, or polygons.
+"""Labels on the grid of an image, from a mask, a label raster on another grid, or polygons.
 
 A label is a whole number, the user's own code or a packed color; `UNLABELED` marks pixels that
 have none.
@@ -7,49 +7,48 @@ have none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
 import rasterio
-import rasterio.errors
 import rasterio.features
-import rasterio.windows
 import shapely
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 from swath.errors import DataError
+from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
-from swath.io.raster import gdal_env, open_raster, unreadable_error
+from swath.io.raster import gdal_env, gdal_errors, open_raster
 from swath.io.vector import Features
 from swath.legend import Kind, Legend
 from swath.types import PathLike
 
 MAX_DISTINCT = 100
-"""A mask with more distinct values than this is taken for a photograph, unless the user's classes have them."""
+"""A mask with more distinct values is taken for a photograph, unless the classes have them."""
 
 UNLABELED = int(np.iinfo(np.int64).min)
-"""What `Labels.read` holds where there is no label."""
+"""Value of `Labels.read` where there is no label."""
 
 
 class Labels(Protocol):
     """Labels of one image."""
 
     names: dict[int, str]
-    """Names of codes where the source has names, else empty."""
+    """Names of codes, empty where the source has none."""
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
-        """Return labels (rows, columns) of a window of the image's grid, as codes or packed colors."""
+        """Return the labels (rows, columns) of a window of the image, as codes or packed colors."""
 
     def close(self) -> None:
         """Close the files."""
 
 
 class RasterLabels:
-    """A label raster: a mask that lies pixel on pixel, or one on any other grid that is read nearest-neighbor.
+    """A label raster on the image's grid, or on another grid and resampled to it (nearest).
 
     Args:
         path: the raster; one band of whole numbers or a palette, or red, green, blue.
@@ -57,8 +56,7 @@ class RasterLabels:
         warp: whether the labels may lie on another grid.
 
     Raises:
-        DataError: the file is damaged, or does not lie on the image's grid and may not, or cannot,
-            be moved there.
+        DataError: the file is damaged, or lies on another grid and may not, or cannot, be warped.
     """
 
     names: dict[int, str] = {}
@@ -71,42 +69,29 @@ class RasterLabels:
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         try:
             if not _on_grid(geobox_of(self._source), grid):
-                self._dataset = self._moved_to(grid, warp)
+                self._dataset = self._warped_to(grid, warp)
         except BaseException:
             self._source.close()
             raise
 
-    def _moved_to(self, grid: GeoBox, warp: bool) -> WarpedVRT:
+    def _warped_to(self, grid: GeoBox, warp: bool) -> WarpedVRT:
         own = geobox_of(self._source)
-        if not warp and (own.height, own.width) == (grid.height, grid.width):
-            raise DataError(
-                "its CRS or transform is not the image's",
-                file=self._path,
-                fix="Mend it, or use --layout scene, which moves labels onto the image's grid",
-                code="grid-mismatch",
-            )
-        if (
-            (own.height, own.width) == (grid.width, grid.height)
-            and own.crs is None
-            and grid.crs is None
-        ):
-            raise DataError(
-                f"the labels are {own.width}x{own.height} pixels, and the image as people see it {grid.width}x{grid.height}: "
-                "one of both lies on its side",
-                file=self._path,
-                fix="Turn one of them; an EXIF orientation, where a file has one, is heeded already",
-                code="size-mismatch",
-            )
+        shape, wanted = (own.height, own.width), (grid.height, grid.width)
+        size = f"The labels are {own.width}x{own.height} pixels and the image"
+        if not warp and shape == wanted:
+            message = "The labels have another CRS or transform than the image"
+            fix = "Mend it, or use --layout scene, which moves labels onto the image's grid"
+            raise DataError(message, code="grid-mismatch", file=self._path, fix=fix)
+        if shape == wanted[::-1] and own.crs is None and grid.crs is None:
+            message = f"{size}, as viewers show it, {grid.width}x{grid.height}: one lies sideways"
+            fix = "Turn one of them; EXIF orientations are applied already"
+            raise DataError(message, code="labels-sideways", file=self._path, fix=fix)
         if not warp or own.crs is None or grid.crs is None:
-            raise DataError(
-                f"the labels are {own.width}x{own.height} pixels and the image {grid.width}x{grid.height}",
-                file=self._path,
-                fix="Make the labels on the image's own pixels"
-                + (
-                    ", or give both a CRS" if warp else ", or use --layout scene if both have a CRS"
-                ),
-                code="size-mismatch",
-            )
+            other = "give both a CRS" if warp else "use --layout scene if both have a CRS"
+            message = f"{size} {grid.width}x{grid.height}"
+            fix = f"Make the labels on the image's own pixels, or {other}"
+            raise DataError(message, code="size-mismatch", file=self._path, fix=fix)
+        alpha = ColorInterp.alpha in self._source.colorinterp
         try:
             with gdal_env():
                 return WarpedVRT(
@@ -116,42 +101,34 @@ class RasterLabels:
                     height=grid.height,
                     width=grid.width,
                     resampling=Resampling.nearest,
-                    add_alpha=self._source.nodata is None
-                    and ColorInterp.alpha not in self._source.colorinterp,
+                    add_alpha=self._source.nodata is None and not alpha,
                 )
-        except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
-            raise DataError(
-                f"from its CRS ({_name(own.crs)}) no way leads to the image's ({_name(grid.crs)})",
-                file=self._path,
-                fix="Give it the CRS that it is in (gdal_edit.py -a_srs)",
-                code="grid-mismatch",
-            ) from error
+        except GDAL_ERRORS as error:
+            pair = f"({_name(own.crs)}) cannot be transformed to the image's ({_name(grid.crs)})"
+            message = f"The labels' CRS {pair}"
+            fix = "Assign the CRS that the labels are in (gdal_edit.py -a_srs)"
+            raise DataError(message, code="crs-mismatch", file=self._path, fix=fix) from error
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window.
 
-        Nodata, and alpha or a file's mask of 0, is `UNLABELED`. As `color`, a palette is looked up
-        and one gray band counts for all three.
+        Nodata, and alpha or a file's mask of 0, is `UNLABELED`. As `color`, a palette is applied,
+        and one gray band is red, green and blue.
 
         Raises:
             DataError: the file is damaged, has two bands, holds numbers that are not whole, or
                 colors where codes are wanted.
         """
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-        try:
-            with gdal_env():
-                bands = self._dataset.read(window=where)
-                masked = self._dataset.dataset_mask(window=where) == 0 if self._has_mask else None
-        except rasterio.errors.RasterioError as error:
-            raise unreadable_error(self._path, error) from error
+        where = window.to_rasterio()
+        with gdal_errors(self._path):
+            bands = self._dataset.read(window=where)
+            masked = self._dataset.dataset_mask(window=where) == 0 if self._has_mask else None
         count = _data_bands(self._source)
         data, alpha = bands[:count], bands[count:]
         if count == 2:
-            raise DataError(
-                "it has two bands, and labels have one or three",
-                file=self._path,
-                fix="Extract the one you mean",
-            )
+            message = "The labels have two bands instead of one or three"
+            fix = "Extract the one that holds them (gdal_translate -b)"
+            raise DataError(message, code="band-count", file=self._path, fix=fix)
         if count >= 3:
             if kind == "code":
                 raise self._not_codes(data)
@@ -167,26 +144,18 @@ class RasterLabels:
         return labels
 
     def _not_codes(self, data: NDArray[Any]) -> DataError:
-        """Make the error for colors where codes are wanted, which says whether it rather looks like a photograph."""
         distinct = len(np.unique(data[:3].reshape(3, -1), axis=1).T)
         if distinct > MAX_DISTINCT:
-            return DataError(
-                f"this mask has more than {MAX_DISTINCT} different colors, as a photograph has, and the classes have codes",
-                file=self._path,
-                fix="Give the right mask, or leave the pair out (--skip-bad does)",
-                code="mask-photograph",
-            )
-        return DataError(
-            "the mask holds colors, and the classes have codes",
-            file=self._path,
-            fix="Give the classes colors in --classes, or make masks of codes",
-            code="mask-colors",
-        )
+            message = f"The mask has more than {MAX_DISTINCT} colors, and the classes have codes"
+            fix = "Give the right mask, or leave the pair out (--skip-bad does)"
+            return DataError(message, code="mask-photograph", file=self._path, fix=fix)
+        message = "The mask holds colors, and the classes have codes"
+        fix = "Give the classes colors in --classes, or make masks of codes"
+        return DataError(message, code="mask-colors", file=self._path, fix=fix)
 
     def _as_colors(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        palette = self._source.colorinterp[0] == ColorInterp.palette
         table = np.arange(256, dtype=np.int64) * 0x010101
-        if palette:
+        if self._source.colorinterp[0] == ColorInterp.palette:
             for value, (red, green, blue, *_) in self._source.colormap(1).items():
                 if value < 256:
                     table[value] = red << 16 | green << 8 | blue
@@ -200,21 +169,21 @@ class RasterLabels:
 
 
 class VectorLabels:
-    """Polygons burnt onto the image's grid: a pixel has the class of the last feature that covers its center.
+    """Polygons on an image's grid: a pixel has the class of the last feature over its center.
 
     Args:
         features: the layer.
         grid: the image's grid.
-        legend: the user's classes, which text must match by name; without it text gets 1, 2, ... in
+        legend: the classes, which text must match by name; without them text gets 1, 2, ... in
             alphabetical order.
 
     Raises:
-        DataError: a class name is not in the legend, or one side lacks a CRS.
+        DataError: a class name is not in the legend, or only one side has a CRS.
     """
 
     def __init__(self, features: Features, grid: GeoBox, legend: Legend | None = None) -> None:
         self._grid = grid
-        self._geometries, self._tree = features.placed(grid.crs)
+        self._geometries, self._tree = features.to_crs_indexed(grid.crs)
         if features.textual:
             codes = _codes_of_names(features, legend)
             self.names = {code: name for name, code in codes.items()}
@@ -230,15 +199,11 @@ class VectorLabels:
             DataError: colors are wanted.
         """
         if kind == "color":
-            raise DataError(
-                "polygons have codes or names, and the classes have colors",
-                fix="Give the classes codes",
-            )
+            message = "The polygons have codes or names, and the classes have colors"
+            raise DataError(message, code="labels-codes", fix="Give the classes codes")
         part = self._grid.part(window)
-        xs, ys = zip(
-            *(part.point(col, row) for col in (0, part.width) for row in (0, part.height)),
-            strict=True,
-        )
+        corners = [part.point(col, row) for col in (0, part.width) for row in (0, part.height)]
+        xs, ys = zip(*corners, strict=True)
         found = np.sort(self._tree.query(shapely.box(min(xs), min(ys), max(xs), max(ys))))
         out = np.full((window.height, window.width), UNLABELED, np.int64)
         if len(found):
@@ -252,7 +217,7 @@ class VectorLabels:
         return out
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 class EmptyLabels:
@@ -265,24 +230,27 @@ class EmptyLabels:
         return np.full((window.height, window.width), UNLABELED, np.int64)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def read_ignore_mask(paths: Sequence[PathLike], grid: GeoBox, window: Window) -> NDArray[np.bool_]:
-    """Tell which pixels of a window the user's mask rasters (clouds, quality) mark by a value other than 0 and nodata."""
+    """Return which pixels of a window a mask marks by a value other than 0 and nodata.
+
+    Args:
+        paths: rasters on any grid, such as clouds or quality.
+        grid: the image's grid.
+        window: rows and columns of the image.
+    """
     out = np.zeros((window.height, window.width), bool)
     for path in paths:
-        mask = RasterLabels(path, grid, warp=True)
-        try:
+        with closing(RasterLabels(path, grid, warp=True)) as mask:
             values = mask.read(window, "code")
-        finally:
-            mask.close()
         out |= (values != 0) & (values != UNLABELED)
     return out
 
 
 def mask_kind(path: PathLike) -> Kind:
-    """Tell whether a label raster holds colors (three bands or more) or codes."""
+    """Return whether a label raster holds colors (three bands or more) or codes."""
     with open_raster(path) as dataset:
         return "color" if _data_bands(dataset) >= 3 else "code"
 
@@ -297,7 +265,7 @@ def _name(crs: str) -> str:
 
 
 def _on_grid(labels: GeoBox, image: GeoBox) -> bool:
-    """Tell whether labels lie pixel on pixel; of two files one of which lacks a CRS, the size decides."""
+    """Return whether labels lie pixel on pixel; the size decides where a CRS is missing."""
     if labels.crs is None or image.crs is None:
         return (labels.height, labels.width) == (image.height, image.width)
     return labels.same_as(image)
@@ -305,11 +273,8 @@ def _on_grid(labels: GeoBox, image: GeoBox) -> bool:
 
 def _packed(bands: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:
     if bands.dtype != np.uint8:
-        raise DataError(
-            f"a mask of colors has to be 8-bit, not {bands.dtype}",
-            file=path,
-            fix="Export it as 8-bit",
-        )
+        message = f"The mask of colors is {bands.dtype} instead of uint8"
+        raise DataError(message, code="mask-dtype", file=path, fix="Export it as 8-bit")
     packed: NDArray[np.int64] = bands[0].astype(np.int64)
     for band in bands[1:]:
         packed <<= 8
@@ -327,11 +292,10 @@ def _whole_numbers(values: NDArray[Any], nodata: float | None, path: str) -> NDA
         missing |= ~np.isfinite(values)
         odd = ~missing & (values != np.round(values))
         if odd.any():
-            raise DataError(
-                f"it holds {values[odd][0]:g}, which is no class code, in {int(odd.sum())} pixels",
-                file=path,
-                fix="Labels are whole numbers; is this the right file?",
-            )
+            found = f"{values[odd][0]:g} in {int(odd.sum())} pixels"
+            message = f"The labels hold numbers that are not whole, such as {found}"
+            fix = "Give a file whose labels are whole numbers"
+            raise DataError(message, code="fractional-code", file=path, fix=fix)
     if nodata is not None and not np.isnan(nodata):
         missing |= values == nodata
     return np.where(missing, UNLABELED, np.where(missing, 0, values).astype(np.int64))
@@ -345,9 +309,7 @@ def _codes_of_names(features: Features, legend: Legend | None) -> dict[str, int]
     for name in names:
         if name not in known:
             count = int((features.values == name).sum())
-            raise DataError(
-                f"class {name!r} of {count} features is not among the classes",
-                file=features.path,
-                fix=f"Add it to {legend.origin}, with `ignore: true` if it is not to be learnt",
-            )
+            message = f"Class {name!r} of {count} features is not among the classes"
+            fix = f"Add it to {legend.origin}, with `ignore: true` if it is not to be trained"
+            raise DataError(message, code="unknown-class", file=features.path, fix=fix)
     return {name: known[name] for name in names}

@@ -1,14 +1,11 @@
-"""Maps that any tool made: rasters of class codes, read back to be scored, measured and sampled."""
+"""Maps of class codes, of Swath or any other tool, read to be scored, measured and sampled."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from types import TracebackType
 
 import numpy as np
-import rasterio.errors
-import rasterio.windows
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
@@ -16,13 +13,12 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
 from swath.io.labels import UNLABELED, RasterLabels
-from swath.io.raster import band_tags, gdal_env, open_raster, unreadable_error
+from swath.io.raster import band_tags, gdal_errors, open_raster
 from swath.legend import LandClass, Legend, default_color, legend_of_codes, unpack_rgb
 from swath.progress import track
 from swath.types import PathLike
 
-MAX_FOUND = 254
-"""A raster with more different values than this is no map of classes."""
+MAX_MAP_CODES = 254  # a raster with more distinct values is no map of classes
 
 
 class MapFile:
@@ -34,8 +30,8 @@ class MapFile:
     Attributes:
         path: the same, as text.
         grid: its grid.
-        legend: its classes: those that its tags name (`class_CODE`, as Swath writes them), else all
-            codes that it holds.
+        legend: its classes: those that its tags name (`class_CODE`, as Swath writes them), else
+            all codes that it holds.
 
     Raises:
         DataError: the file is damaged, or is no map of classes.
@@ -47,43 +43,41 @@ class MapFile:
         self.grid: GeoBox = geobox_of(self._dataset)
         try:
             if self._dataset.count != 1 or not np.issubdtype(self._dataset.dtypes[0], np.integer):
-                raise DataError(
-                    f"it has {self._dataset.count} band(s) of {self._dataset.dtypes[0]}, and a map of classes has one of codes",
-                    file=path,
-                    fix="Give a map that holds class codes",
+                message = (
+                    f"The map has {self._dataset.count} band(s) of {self._dataset.dtypes[0]}, "
+                    "and a map of classes has one of integers"
                 )
-            self.legend = self._named() or self._found()
+                fix = "Give a map that holds class codes"
+                raise DataError(message, code="not-a-class-map", file=path, fix=fix)
+            self.legend = self._legend_of_tags() or self._legend_of_values()
         except BaseException:
             self.close()
             raise
 
     def codes(self, window: Window) -> NDArray[np.int64]:
-        """Return codes (rows, columns) of a window of the map's own grid, `UNLABELED` where it has no data.
+        """Return the codes (rows, columns) of a window, `UNLABELED` where the map has no data.
 
         Raises:
             DataError: the file is damaged.
         """
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-        try:
-            with gdal_env():
-                codes: NDArray[np.int64] = self._dataset.read(1, window=where).astype(np.int64)
-        except rasterio.errors.RasterioError as error:
-            raise unreadable_error(self.path, error) from error
+        with gdal_errors(self.path):
+            codes: NDArray[np.int64] = self._dataset.read(1, window=window.to_rasterio())
+        codes = codes.astype(np.int64)
         if self._dataset.nodata is not None:
             codes[codes == self._dataset.nodata] = UNLABELED
         return codes
 
     def chunks(self, title: str) -> Iterator[tuple[Window, NDArray[np.int64]]]:
-        """Yield windows that cover the map, with their codes, and tell of the progress under a title."""
+        """Yield windows that cover the map, with their codes, and report progress under a title."""
         windows = list(chunks(self.grid))
         for window in track(windows, title, len(windows), "chunks"):
             yield window, self.codes(window)
 
     def on(self, grid: GeoBox) -> RasterLabels:
-        """Open the map on another grid (nearest), where both have a CRS, or are of one size.
+        """Open the map on another grid (nearest), if both have a CRS or the same size.
 
         Raises:
-            DataError: it cannot be moved there.
+            DataError: the map cannot be warped to the grid.
         """
         return RasterLabels(self.path, grid, warp=True)
 
@@ -94,48 +88,35 @@ class MapFile:
     def __enter__(self) -> MapFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _named(self) -> Legend | None:
-        tags = band_tags(self._dataset, 1)
-        names = {
-            int(m[1]): name
-            for tag, name in tags.items()
-            if (m := re.fullmatch(r"(?:class|CLASS)_(\d+)", tag))
-        }
+    def _legend_of_tags(self) -> Legend | None:
+        names = {}
+        for tag, name in band_tags(self._dataset, 1).items():
+            if found := re.fullmatch(r"(?:class|CLASS)_(\d+)", tag):
+                names[int(found[1])] = name
         if not names:
             return None
-        colors = (
-            self._dataset.colormap(1) if self._dataset.colorinterp[0] == ColorInterp.palette else {}
-        )
-        return Legend(
-            tuple(
-                LandClass(
-                    name, (code,), code, _hex(colors[code]) if code in colors else default_color(i)
-                )
-                for i, (code, name) in enumerate(sorted(names.items()))
-            ),
-            origin=self.path,
-        )
+        palette = self._dataset.colorinterp[0] == ColorInterp.palette
+        colors = self._dataset.colormap(1) if palette else {}
+        classes = []
+        for i, (code, name) in enumerate(sorted(names.items())):
+            color = _hex(colors[code]) if code in colors else default_color(i)
+            classes.append(LandClass(name, (code,), code, color))
+        return Legend(tuple(classes), origin=self.path)
 
-    def _found(self) -> Legend:
+    def _legend_of_values(self) -> Legend:
         found: set[int] = set()
         for _, codes in self.chunks("looking for classes"):
             found |= set(np.unique(codes).tolist()) - {UNLABELED}
-            if len(found) > MAX_FOUND:
-                raise DataError(
-                    "it holds more values than a map has classes",
-                    file=self.path,
-                    fix="Give a map of class codes",
-                )
+            if len(found) > MAX_MAP_CODES:
+                message = f"The map holds more than {MAX_MAP_CODES} distinct values"
+                fix = "Give a map of class codes"
+                raise DataError(message, code="not-a-class-map", file=self.path, fix=fix)
         if not found:
-            raise DataError("it holds no class", file=self.path, fix="Give a map of class codes")
+            fix = "Give a map of class codes"
+            raise DataError("The map holds no class", code="empty-map", file=self.path, fix=fix)
         return legend_of_codes(sorted(found), "code")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ import rasterio
 import rasterio.errors
 import rasterio.features
 import rasterio.shutil
-import rasterio.windows
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 
 from swath.errors import JobError
+from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 from swath.io.raster import gdal_env
 from swath.legend import Legend, rgb
+
+SCRATCH_PROFILE: dict[str, Any] = dict(driver="GTiff", interleave="band", BIGTIFF="IF_SAFER")
+SCRATCH_PROFILE |= dict(tiled=True, blockxsize=512, blockysize=512, compress="packbits")
+COG_OPTIONS = dict(driver="COG", COMPRESS="DEFLATE", LEVEL="5", BLOCKSIZE="512")
+COG_OPTIONS |= dict(BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS")
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class MapKind:
 
     Attributes:
         dtype: of its values.
-        nodata: what stands where there are none.
+        nodata: value where there are none.
         bands: a description of each band.
         resampling: of its overviews.
         colors: color table of an 8-bit map, value to red, green, blue, alpha.
@@ -45,11 +50,8 @@ class MapKind:
 
 def class_map(legend: Legend) -> MapKind:
     """Describe a map of class codes."""
-    colors = (
-        {c.map_code: (*rgb(c.color), 255) for c in legend.trained}
-        if legend.dtype == "uint8"
-        else {}
-    )
+    trained = legend.trained if legend.dtype == "uint8" else ()
+    colors = {c.map_code: (*rgb(c.color), 255) for c in trained}
     tags = {f"class_{c.map_code}": c.name for c in legend.trained}
     return MapKind(legend.dtype, legend.nodata, ("class",), colors=colors, tags=tags)
 
@@ -89,20 +91,8 @@ class MapWriter:
         self._path = path
         self._kind = kind
         self._scratch = path.with_name(path.name + ".tiles.tif")
-        profile: dict[str, Any] = {
-            "driver": "GTiff",
-            "height": grid.height,
-            "width": grid.width,
-            "count": len(kind.bands),
-            "dtype": kind.dtype,
-            "nodata": kind.nodata,
-            "tiled": True,
-            "blockxsize": 512,
-            "blockysize": 512,
-            "compress": "packbits",
-            "interleave": "band",
-            "BIGTIFF": "IF_SAFER",
-        }
+        profile = SCRATCH_PROFILE | {"height": grid.height, "width": grid.width}
+        profile |= {"count": len(kind.bands), "dtype": kind.dtype, "nodata": kind.nodata}
         if grid.crs is not None:
             profile["crs"] = grid.crs
         if grid.crs is not None or grid.transform != GeoBox(1, 1).transform:
@@ -118,26 +108,24 @@ class MapWriter:
 
     def write(self, values: NDArray[Any], window: Window) -> None:
         """Write values (rows, columns), or (bands, rows, columns), to a window."""
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        values = values if values.ndim == 3 else values[None]
         with gdal_env():
-            self._dataset.write(values if values.ndim == 3 else values[None], window=where)
+            self._dataset.write(values, window=window.to_rasterio())
 
     def sieve(self, smallest: int) -> dict[int, int]:
-        """Give patches of fewer than `smallest` pixels (joined at edges) to their largest neighbor; nodata stays.
+        """Merge patches of fewer than `smallest` pixels (4-connected) into their largest neighbor.
 
-        Works on the whole map, so no tile shows; needs four bytes of memory a pixel, and that for
-        the outlines of all patches.
+        Nodata stays. The whole map is sieved at once, so tiles leave no trace; it takes four bytes
+        of memory a pixel, and that of the outlines of all patches.
 
         Returns:
-            Pixels by value, as they are then.
+            Number of pixels by value, after sieving.
         """
         with gdal_env():
             sieved = self._dataset.read(1)
             data, before = sieved != self._kind.nodata, None
             while before is None or not np.array_equal(before, sieved):
-                before = (
-                    sieved  # one pass leaves patches whose neighbors were all small until it ended
-                )
+                before = sieved  # a pass leaves patches whose neighbors all were small before it
                 sieved = rasterio.features.sieve(before, smallest, mask=data)
             self._dataset.write(sieved, 1)
         found, counts = np.unique(sieved, return_counts=True)
@@ -153,28 +141,15 @@ class MapWriter:
             with gdal_env():
                 wanted = self._checksums(self._dataset)
                 self._dataset.close()
-                rasterio.shutil.copy(
-                    self._scratch,
-                    self._path,
-                    driver="COG",
-                    COMPRESS="DEFLATE",
-                    LEVEL="5",
-                    BLOCKSIZE="512",
-                    OVERVIEW_RESAMPLING=self._kind.resampling,
-                    BIGTIFF="IF_SAFER",
-                    NUM_THREADS="ALL_CPUS",
-                )
+                options = COG_OPTIONS | {"OVERVIEW_RESAMPLING": self._kind.resampling}
+                rasterio.shutil.copy(self._scratch, self._path, **options)
                 with rasterio.open(self._path) as made:
-                    if self._checksums(made) != wanted:  # GDAL says nothing of a full disk here
-                        raise rasterio.errors.RasterioIOError(
-                            "what was written is not what is there"
-                        )
-        except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
-            raise JobError(
-                f"the map cannot be written ({error})",
-                file=self._path.parent,
-                fix="Make room, and give the same command again",
-            ) from error
+                    if self._checksums(made) != wanted:  # GDAL reports no full disk here
+                        raise rasterio.errors.RasterioIOError("The checksums differ")
+        except GDAL_ERRORS as error:
+            message = f"The map cannot be written ({error})"
+            fix = "Make room, and give the same command again"
+            raise JobError(message, code="not-writable", file=self._path.parent, fix=fix) from error
 
     @staticmethod
     def _checksums(dataset: Any) -> list[int]:
@@ -182,8 +157,6 @@ class MapWriter:
 
     def close(self) -> None:
         """Remove the scratch file."""
-        try:
+        with suppress(*GDAL_ERRORS):
             self._dataset.close()
-        except (rasterio.errors.RasterioError, CPLE_BaseError):
-            pass  # what could not be written is of no use any more
         self._scratch.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""QGIS styles: a `.qml` file beside a map, by which QGIS shows its classes by name and color without being asked."""
+"""QGIS styles: a `.qml` file beside a map, from which QGIS takes class names and colors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from swath.io.atomic import atomic_file
 from swath.legend import Legend
 
-OURS = "swath"
-"""Who wrote a style, in its root element; QGIS leaves the mark out when it saves one of its user's."""
+STYLE_AUTHOR = "swath"
+"""Mark in the root element of a style; QGIS leaves it out when it saves one."""
 
 
 def style_path(path: Path) -> Path:
@@ -25,38 +25,34 @@ def write_style(path: Path, legend: Legend) -> bool:
         legend: its classes.
 
     Returns:
-        Whether it was written; a style that is not ours, which a user has saved from QGIS, is left
-        alone.
+        Whether it was written; a style that a user has saved from QGIS is left alone.
 
     Raises:
         JobError: the folder does not take the file.
     """
     target = style_path(path)
-    if target.exists() and _author(target) != OURS:
+    if target.exists() and _author(target) != STYLE_AUTHOR:
         return False
-    root = ET.Element("qgis", {"version": "3.22", "styleCategories": "Symbology", "author": OURS})
-    pipe = ET.SubElement(root, "pipe")
-    renderer = ET.SubElement(
-        pipe,
-        "rasterrenderer",
-        {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""},
+    root = ET.Element(
+        "qgis", {"version": "3.22", "styleCategories": "Symbology", "author": STYLE_AUTHOR}
     )
+    pipe = ET.SubElement(root, "pipe")
+    paletted = {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1"}
+    renderer = ET.SubElement(pipe, "rasterrenderer", paletted | {"nodataColor": ""})
     palette = ET.SubElement(renderer, "colorPalette")
     for c in legend.trained:
         entry = {"value": str(c.map_code), "label": c.name, "color": c.color, "alpha": "255"}
         ET.SubElement(palette, "paletteEntry", entry)
     ET.indent(root)
     with atomic_file(target) as partial:
-        text = ET.tostring(root, encoding="unicode")
-        partial.write_text(
-            f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{text}\n",
-            encoding="utf-8",
-        )
+        doctype = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
+        text = f"{doctype}\n{ET.tostring(root, encoding='unicode')}\n"
+        partial.write_text(text, encoding="utf-8")
     return True
 
 
 def read_style(path: Path) -> dict[int, tuple[str, str]]:
-    """Return name and color (`#RRGGBB`) by code from the style beside a map; empty without a style that has them."""
+    """Return name and color (`#RRGGBB`) by code from the style beside a map, empty without one."""
     try:
         entries = ET.parse(style_path(path)).iter("paletteEntry")
         return {int(e.attrib["value"]): (e.attrib["label"], e.attrib["color"][:7]) for e in entries}

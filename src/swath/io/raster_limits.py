@@ -1,4 +1,4 @@
-"""What a raster may claim to be: a file that declares far more than it can hold is refused before anything is read of it."""
+"""Limits on what a raster declares, checked before any of its pixels is read."""
 
 from __future__ import annotations
 
@@ -6,76 +6,61 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import tifffile
 from rasterio.enums import Interleaving
 
 from swath.errors import DataError
-from swath.io import tifftags
-from swath.io.tifftags import read_tags
+from swath.io.tiff import FETCH_AGAIN, Tag, read_tags
 
-MOST_BLOCK = 2**29
-"""Bytes of one block, which has to be unpacked as a whole; with more, memory would grow with the raster."""
-
-MOST_BANDS = 4096
-"""Bands of one file; GDAL's time grows by the square of their number, and takes minutes for a small image of 20,000."""
-
-UNASKED = 2**32
-"""Rasters of fewer bytes are read whatever their files are like."""
-
-EMPTIEST = 2**20
-"""Bytes of pixels for each byte of the file: what a sparse file of large blocks reaches, and compression never does."""
+MAX_BLOCK_BYTES = 2**29  # blocks are unpacked as a whole
+MAX_BANDS = 4096  # GDAL's time grows by the square of the bands: minutes for 20,000
+MIN_CHECKED_BYTES = 2**32  # smaller rasters are read whatever the size of their files
+MAX_EXPANSION = 2**20  # bytes of pixels a byte of the file, as in sparse files of large blocks
 
 
 def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
-    """Refuse a raster that is evidently a bomb, or whose header is damaged.
+    """Refuse a raster that declares far more than its file can hold, or whose header is damaged.
+
+    Args:
+        path: the file.
+        dataset: the same, open.
 
     Raises:
-        DataError: it has more than 4096 bands, its blocks need more than half a GiB each, its index
-            lacks blocks (GDAL takes them for zeros), its transform is none, or it declares more
-            than a million times its file's bytes.
+        DataError: the raster has more than `MAX_BANDS` bands or blocks of more than
+            `MAX_BLOCK_BYTES`, its index lacks blocks (GDAL reads them as zeros), its transform is
+            not invertible, or it declares `MAX_EXPANSION` times the bytes of its file.
     """
-    if dataset.count > MOST_BANDS:
-        raise DataError(
-            f"it has {dataset.count} bands, and more than {MOST_BANDS} in one file are not read",
-            file=path,
-            fix="Split it (gdal_translate -b), or leave it out, if it has not really so many",
-            code="too-large",
-        )
+    if dataset.count > MAX_BANDS:
+        message = f"The file has {dataset.count} bands, and at most {MAX_BANDS} are read"
+        fix = "Split it (gdal_translate -b), or leave it out, if it has not really so many"
+        raise DataError(message, code="too-large", file=path, fix=fix)
     widths = value_bytes(dataset)
     bands = len(widths) if dataset.interleaving == Interleaving.pixel else 1
     rows, cols = dataset.block_shapes[0]
     block = min(rows, dataset.height) * min(cols, dataset.width) * bands * max(widths)
-    if block > MOST_BLOCK:
-        raise DataError(
-            f"one block of it unpacks to {block / 2**30:.1f} GiB, and blocks are read as a whole",
-            file=path,
-            fix="Rewrite it in tiles (gdal_translate -co TILED=YES -co BIGTIFF=IF_SAFER)",
-            code="too-large",
-        )
-    if dataset.driver == "GTiff":
+    if block > MAX_BLOCK_BYTES:
+        message = f"One block of the file takes {block / 2**30:.1f} GiB, and blocks are read whole"
+        fix = "Rewrite it in tiles (gdal_translate -co TILED=YES -co BIGTIFF=IF_SAFER)"
+        raise DataError(message, code="too-large", file=path, fix=fix)
+    if dataset.driver == "GTiff" and Path(path).is_file():
         _check_index(path)
-    _check_place(path, dataset)
+    _check_transform(path, dataset)
     declared = dataset.height * dataset.width * sum(widths)
-    if declared <= UNASKED:
+    if declared <= MIN_CHECKED_BYTES:
         return
     held = sum(Path(name).stat().st_size for name in {*dataset.files, path} if Path(name).is_file())
-    if held and declared > EMPTIEST * held:
-        raise DataError(
-            f"it declares {dataset.width}x{dataset.height} pixels in {dataset.count} band(s), {declared / 2**30:.0f} GiB, "
-            f"and its file has {held} bytes: nearly nothing of that is there",
-            file=path,
-            fix="Fetch or export it again, or leave it out",
-            code="too-large",
-        )
+    if held and declared > MAX_EXPANSION * held:
+        size = f"{dataset.width}x{dataset.height} pixels in {dataset.count} band(s)"
+        message = f"The file has {held} bytes and declares {size}, {declared / 2**30:.0f} GiB"
+        raise DataError(message, code="too-large", file=path, fix=FETCH_AGAIN)
 
 
-def _check_place(path: str, dataset: rasterio.DatasetReader) -> None:
-    a, b, _, d, e, _ = place = tuple(dataset.transform)[:6]
-    if not np.isfinite(place).all() or a * e == b * d:
-        raise DataError(
-            f"its transform ({', '.join(f'{n:g}' for n in place)}) places its pixels nowhere",
-            file=path,
-            fix="Mend it (gdal_edit.py -a_ullr), or take it away (gdal_edit.py -unsetgt)",
-        )
+def _check_transform(path: str, dataset: rasterio.DatasetReader) -> None:
+    a, b, _, d, e, _ = transform = tuple(dataset.transform)[:6]
+    if not np.isfinite(transform).all() or a * e == b * d:
+        message = f"The transform ({', '.join(f'{n:g}' for n in transform)}) is not invertible"
+        fix = "Mend it (gdal_edit.py -a_ullr), or take it away (gdal_edit.py -unsetgt)"
+        raise DataError(message, code="bad-transform", file=path, fix=fix)
 
 
 def value_bytes(dataset: rasterio.DatasetReader) -> list[int]:
@@ -84,28 +69,17 @@ def value_bytes(dataset: rasterio.DatasetReader) -> list[int]:
 
 
 def _check_index(path: str) -> None:
-    if not Path(path).is_file():
+    tags = read_tags(path)
+    number = {name: tag.value for name, tag in tags.items()}
+    height, width = number.get("ImageLength"), number.get("ImageWidth")
+    if not height or not width or number.get("Compression") == tifffile.COMPRESSION.OJPEG:
         return
-    with open(path, "rb") as file:
-        tags = read_tags(file)
-    number = {key: tag.value for key, tag in tags.items()}
-    height, width = number.get(tifftags.HEIGHT), number.get(tifftags.WIDTH)
-    planes = (number.get(tifftags.SAMPLES) or 1) if number.get(tifftags.PLANES) == 2 else 1
-    index = tags.get(tifftags.TILE_OFFSETS) or tags.get(tifftags.STRIP_OFFSETS)
-    if not height or not width or number.get(tifftags.COMPRESSION) == tifftags.OLD_JPEG:
-        return
-    if tifftags.TILE_WIDTH in tags:
-        rows, cols = (
-            number.get(tifftags.TILE_HEIGHT) or height,
-            number.get(tifftags.TILE_WIDTH) or width,
-        )
-    else:
-        rows, cols = number.get(tifftags.ROWS_PER_STRIP) or height, width
-    wanted = -(-height // rows) * -(-width // cols) * planes
-    known = 0 if index is None else index.length
-    if known < wanted:
-        raise DataError(
-            f"the file is damaged: it is cut into {wanted} blocks, and says of {known} where they are",
-            file=path,
-            fix="Fetch or export it again, or leave it out",
-        )
+    planes = number.get("SamplesPerPixel") if number.get("PlanarConfiguration") == 2 else 1
+    tiled = "TileWidth" in tags
+    rows = number.get("TileLength" if tiled else "RowsPerStrip") or height
+    cols = number.get("TileWidth") or width
+    declared = -(-height // rows) * -(-width // cols) * (planes or 1)
+    index = tags.get("TileOffsets") or tags.get("StripOffsets") or Tag(0, None)
+    if index.count < declared:
+        message = f"The file has {declared} blocks, and its index holds the places of {index.count}"
+        raise DataError(message, code="unreadable", file=path, fix=FETCH_AGAIN)

@@ -14,8 +14,13 @@ from swath.geo.tiling import Pixels
 from swath.io.raster import gdal_env
 from swath.legend import IGNORE, Legend
 
-VISIBLE = (("red", "green", "blue"), ("B4", "B3", "B2"), ("B04", "B03", "B02"), ("30", "20", "10"))
-"""Names of bands that people see as red, green and blue: plain, Sentinel-2, Landsat's 7 numbering."""
+RGB_BANDS = (
+    ("red", "green", "blue"),
+    ("B4", "B3", "B2"),
+    ("B04", "B03", "B02"),
+    ("30", "20", "10"),
+)
+"""Names of red, green and blue bands: plain, Sentinel-2 (two ways), Landsat 7."""
 
 
 def decimation(height: int, width: int, longest: int) -> int:
@@ -24,15 +29,15 @@ def decimation(height: int, width: int, longest: int) -> int:
 
 
 def visible_bands(bands: Sequence[str]) -> list[int]:
-    """Return the positions of the bands that people see as red, green and blue: by name, else the first ones."""
-    named = next((names for names in VISIBLE if set(names) <= set(bands)), None)
+    """Return the positions of the red, green and blue bands: by name, else the first ones."""
+    named = next((names for names in RGB_BANDS if set(names) <= set(bands)), None)
     return [bands.index(n) for n in named] if named else [min(i, len(bands) - 1) for i in range(3)]
 
 
 def to_rgb(pixels: Pixels, bands: list[str]) -> NDArray[np.uint8]:
-    """Return what people would see, (rows, columns, 3): red, green, blue by band name, else the first bands.
+    """Return the `visible_bands` of pixels, uint8 (rows, columns, 3); nodata is white.
 
-    Anything but 8-bit is stretched between its 2nd and 98th percentile. Nodata is white.
+    Anything but 8-bit is stretched between its 2nd and 98th percentile.
     """
     chosen = visible_bands(bands)
     out = np.full((*pixels.valid.shape, 3), 255, np.uint8)
@@ -48,7 +53,7 @@ def to_rgb(pixels: Pixels, bands: list[str]) -> NDArray[np.uint8]:
 
 
 def colorize(indices: NDArray[np.uint8], legend: Legend) -> NDArray[np.uint8]:
-    """Return class indices (rows, columns) in the classes' colors, (rows, columns, 3); `IGNORE` is white."""
+    """Return the colors (rows, columns, 3) of class indices (rows, columns); `IGNORE` is white."""
     table = legend.colors()
     table[IGNORE] = 255
     return table[indices]
@@ -64,5 +69,5 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 
 def data_url(image: NDArray[Any]) -> str:
-    """Return an image (rows, columns, 3) as the address of an inline picture."""
+    """Return an image (rows, columns, 3) as a data URL."""
     return "data:image/png;base64," + base64.b64encode(encode_png(image)).decode()

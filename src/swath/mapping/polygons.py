@@ -20,6 +20,7 @@ from swath.errors import JobError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.io.layers import VectorLayer, put_layer
 from swath.io.raster import gdal_env
+from swath.io.vector import VectorLayer, put_layer
 from swath.legend import Legend
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio.errors
-import rasterio.windows
 import shapely
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from swath.geo.tiling import Window
 from swath.io.layers import VectorLayer, write_layer
 from swath.io.map_writer import CONFIDENCE
 from swath.io.raster import gdal_env, open_raster, unreadable_error
+from swath.io.vector import VectorLayer, write_layer
 from swath.types import PathLike
 
 CELL = 16
@@ -105,7 +105,7 @@ def _by_cell(
     shape = (-(-grid.height // CELL), -(-grid.width // CELL))
     wrong, pixels = np.zeros(shape), np.zeros(shape)
     for window in chunks(grid):
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        where = window.to_rasterio()
         try:
             with gdal_env():
                 percent = dataset.read(1, window=where)

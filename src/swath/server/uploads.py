@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import rasterio
 from fastapi import APIRouter, HTTPException, Query
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from swath.errors import DataError
+from swath.geo.gdal import GDAL_ERRORS
 from swath.io.raster import gdal_env
 from swath.server.jobs import IMAGE, Job, Jobs
 from swath.server.layer import FORMATS, driver_of

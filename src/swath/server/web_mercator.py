@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from swath.geo.geobox import GeoBox
+from swath.geo.interpolation import interpolate
 
 TILE_SIZE = 256
 """Side of a tile in pixels."""
@@ -131,9 +132,10 @@ class Placement:
         col, row = self.pixels(*np.broadcast_arrays(*lattice(np.linspace(0, 1, NODES))))
         if not (_smooth(col, size) and _smooth(row, size)):
             return self.pixels(*np.broadcast_arrays(*lattice(middles)))
+        at = middles * (NODES - 1)
         if np.ptp(col, axis=0).max() < TINY and np.ptp(row, axis=1).max() < TINY:
-            return _between(col[:1], middles, 1), _between(row[:, :1], middles, 0)
-        col, row = (_between(_between(c, middles, 1), middles, 0) for c in (col, row))
+            return interpolate(col[:1], at, 1), interpolate(row[:, :1], at, 0)
+        col, row = (interpolate(interpolate(c, at, 1), at, 0) for c in (col, row))
         return col, row
 
     @cached_property
@@ -181,11 +183,3 @@ def _smooth(coarse: Floats, size: int) -> bool:
         max(float(np.abs(np.diff(coarse, axis=axis)).max()) for axis in (0, 1)) * (NODES - 1) / size
     )
     return bend <= TOLERANCE * max(1.0, step)
-
-
-def _between(nodes: Floats, middles: Floats, axis: int) -> Floats:
-    """Interpolate linearly along an axis, from nodes at 0, 1/32, ..., 1 to other places."""
-    position = middles * (NODES - 1)
-    left = np.minimum(position.astype(np.intp), NODES - 2)
-    share = np.expand_dims(position - left, 1 - axis)
-    return nodes.take(left, axis) * (1 - share) + nodes.take(left + 1, axis) * share

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching
 from swath.io.raster import EXTENSIONS
-from swath.io.vector import EXTENSIONS as LAYERS
+from swath.io.vector import VECTOR_EXTENSIONS
 from swath.options import SourceOptions
 from swath.types import Finding
 
@@ -84,7 +84,7 @@ def find(options: SourceOptions) -> Catalog:
 
 def _hint_at_scenes(root: Path) -> list[Finding]:
     """Where no image has a mask but there is a vector layer, the folder is evidently a scene's."""
-    layers = [p for p in files_below(root) if p.suffix.lower() in LAYERS]
+    layers = [p for p in files_below(root) if p.suffix.lower() in VECTOR_EXTENSIONS]
     return [
         Finding(
             "note",

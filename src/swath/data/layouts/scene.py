@@ -9,8 +9,7 @@ from swath.data.layouts.catalog import Catalog, SourceSample, matching
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.raster import open_raster
-from swath.io.vector import EXTENSIONS as VECTOR
-from swath.io.vector import Features, read_features
+from swath.io.vector import VECTOR_EXTENSIONS, Features, read_features
 from swath.options import SourceOptions
 
 
@@ -34,7 +33,11 @@ def find(options: SourceOptions) -> Catalog:
     labels: Path | Features | None = None
     if options.labels is not None:
         path = _resolve(options.root, [str(options.labels)], "--labels")[0]
-        labels = read_features(path, options.label_field) if path.suffix.lower() in VECTOR else path
+        labels = (
+            read_features(path, options.label_field)
+            if path.suffix.lower() in VECTOR_EXTENSIONS
+            else path
+        )
         images = [p for p in images if p != path]
     ignored = tuple(_resolve(options.root, options.mask, "--mask")) if options.mask else ()
     images = [p for p in images if p not in ignored]
