@@ -16,6 +16,7 @@ from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
 from swath.io.raster import Raster, distinct_name_parts, open_raster
 from swath.mapping.inputs import find_stack
+from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, truncate, write_jpeg, write_png, write_raster
 
 WKT = rasterio.CRS.from_string(UTM).to_wkt()

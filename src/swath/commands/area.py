@@ -183,7 +183,7 @@ def _count_points(points: Features, source: MapFile, legend: Legend) -> NDArray[
     def fault(message: str, code: str, fix: str) -> DataError:
         return DataError(message, code=code, file=points.path, fix=fix)
 
-    for point, value in zip(points.moved_to(source.grid.crs), points.values, strict=True):
+    for point, value in zip(points.to_crs(source.grid.crs), points.values, strict=True):
         if point.geom_type != "Point":
             message = f"The layer holds a {point.geom_type}, and must hold points alone"
             raise fault(message, "geometry-type", "Give the layer that `swath sample` wrote")

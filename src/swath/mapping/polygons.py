@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from swath.errors import JobError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
-from swath.io.layers import VectorLayer, put_layer
 from swath.io.raster import gdal_env
 from swath.io.vector import VectorLayer, put_layer
 from swath.legend import Legend
@@ -170,7 +169,7 @@ def _means(outlines: NDArray[Any], confidence: Path) -> NDArray[np.float64]:
                 dtype="int32",
                 transform=rasterio.Affine.translation(left, top),
             )
-            where = rasterio.windows.Window(left, top, window.width, window.height)
+            where = window.to_rasterio()
             percent = made.read(1, window=where)
             known = percent != 255
             totals += np.bincount(owner[known], percent[known], len(totals))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
-from swath.io.layers import VectorLayer, write_layer
 from swath.io.map_writer import CONFIDENCE
 from swath.io.raster import gdal_env, open_raster, unreadable_error
 from swath.io.vector import VectorLayer, write_layer

@@ -163,7 +163,7 @@ def check_image(path: Path) -> None:
         with gdal_env(), rasterio.open(path, driver=driver_of(path)) as dataset:
             pixels = dataset.height * dataset.width
             pages = len(dataset.subdatasets)
-    except (RasterioError, CPLE_BaseError) as error:
+    except GDAL_ERRORS as error:
         raise DataError(
             "The file is damaged, or not an image",
             code="unreadable",
