@@ -304,9 +304,9 @@ def test_what_does_not_fit_is_refused(
 def test_inspect_holds_an_image_against_it(model: Model, world: Path, tmp_path: Path) -> None:
     result = swath.inspect(world / "s" / "1" / "images" / "x.tif", against=model.path)
     assert (
-        result.likeness is not None
-        and result.likeness.distance
-        and [b.name for b in result.likeness.bands] == ["1", "2", "3"]
+        result.ood is not None
+        and result.ood.distance
+        and [b.name for b in result.ood.bands] == ["1", "2", "3"]
     )
 
 

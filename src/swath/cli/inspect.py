@@ -23,12 +23,12 @@ def _summary(result: InspectResult) -> str:
         f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels"
         for c in result.classes
     ]
-    if result.likeness is not None:
-        far = "-" if result.likeness.distance is None else f"{result.likeness.distance:.3g}"
+    if result.ood is not None:
+        far = "-" if result.ood.distance is None else f"{result.ood.distance:.3g}"
         lines.append(
-            f"Distance from the training data: {far} (1 is usual, {result.likeness.threshold:.3g} the limit)"
+            f"Distance from the training data: {far} (1 is usual, {result.ood.threshold:.3g} the limit)"
         )
-        for b in result.likeness.bands:
+        for b in result.ood.bands:
             known = f"training data {b.known_low:g} to {b.known_high:g}, mean {b.known_mean:.4g}"
             lines.append(f"  {b.name:<12} {b.low:g} to {b.high:g}, mean {b.mean:.4g}; {known}")
     levels = [f["level"] for f in result.findings]

@@ -56,6 +56,10 @@ class RasterLabels:
         grid: the image's grid.
         warp: whether the labels may lie on another grid.
 
+    Attributes:
+        driver: GDAL driver of the file.
+        file_grid: grid of the file.
+
     Raises:
         DataError: the file is damaged, or does not lie on the image's grid and may not, or cannot,
             be moved there.
@@ -66,6 +70,7 @@ class RasterLabels:
     def __init__(self, path: PathLike, grid: GeoBox, *, warp: bool = False) -> None:
         self._path = str(path)
         self._source = open_raster(path)
+        self.driver, self.file_grid = self._source.driver, geobox_of(self._source)
         self._dataset: Any = self._source
         flags = self._source.mask_flag_enums[0]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
@@ -281,10 +286,9 @@ def read_ignore_mask(paths: Sequence[PathLike], grid: GeoBox, window: Window) ->
     return out
 
 
-def mask_kind(path: PathLike) -> Kind:
-    """Tell whether a label raster holds colors (three bands or more) or codes."""
-    with open_raster(path) as dataset:
-        return "color" if _data_bands(dataset) >= 3 else "code"
+def mask_kind(dataset: rasterio.DatasetReader) -> Kind:
+    """Return whether a label raster holds colors (three bands or more) or codes."""
+    return "color" if _data_bands(dataset) >= 3 else "code"
 
 
 def _data_bands(dataset: rasterio.DatasetReader) -> int:

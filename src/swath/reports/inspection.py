@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from swath.checks import Facts, Survey
+from swath.checks import SampleScan, Survey
 from swath.data.layouts import SourceSample
 from swath.errors import SwathError
 from swath.geo.tiling import Pixels, Window
@@ -74,11 +74,11 @@ def _groups(found: Survey) -> list[dict[str, Any]]:
     """Return each group with its images and the shares of the classes in its labels."""
     assert found.legend is not None  # noqa: S101 - asked by the caller
     out = []
-    of: dict[str, list[Facts]] = {}
+    of: dict[str, list[SampleScan]] = {}
     for sample in found.catalog.samples:
         if sample.group is not None:
             of.setdefault(sample.group, []).extend(
-                [found.facts[sample.name]] if sample.name in found.facts else []
+                [found.scans[sample.name]] if sample.name in found.scans else []
             )
     for name, facts in sorted(of.items()):
         codes = sum((fact.labels.codes for fact in facts), Counter[int]())
