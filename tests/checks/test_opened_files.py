@@ -45,8 +45,8 @@ def test_inspect_opens_each_file_once(source: Path, opened: Counter[str]) -> Non
 def test_without_classes_the_header_of_each_mask_is_read_before(
     source: Path, opened: Counter[str]
 ) -> None:
-    swath.inspect(source)
-    assert opened == {"a.tif": 1, "b.tif": 1, "a.png": 2, "b.png": 2}
+    swath.inspect(source, mask="clouds/*.png")
+    assert opened == {"a.tif": 1, "b.tif": 1, "a.png": 2, "b.png": 2, "a_cloud.png": 1}
 
 
 def test_prepare_opens_each_file_once_to_inspect_and_once_to_store(

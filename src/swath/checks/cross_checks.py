@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -16,30 +14,16 @@ from swath.checks.duplicates import near_duplicates
 from swath.checks.scan import ImageScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.geo.footprints import overlaps
-from swath.legend import LandClass, Legend
+from swath.legend import Legend
 from swath.types import Finding, Level
 
-MIN_SHARE_OF_SIZE = 0.75
-"""Share of the images that have one size from which another size is odd."""
-
-MAX_GSD_RATIO = 1.5
-"""Ratio of an image's ground sampling distance to the median from which it is odd."""
-
-MAX_DEVIATIONS = 8.0
-"""Robust standard deviations from the median beyond which brightness or contrast is odd."""
-
-MIN_IMAGES_FOR_OUTLIERS = 8
-"""Images that are needed to find odd ones by their statistics."""
-
-MAX_SIZE_RATIO = 3.0
-"""Ratio of pixels of the largest and the smallest image without CRS beyond which scales differ."""
-
-RARE_CLASS = 0.001
-"""Share of the labeled pixels below which a class is rare."""
-
-SPARSE_LABELS = 0.05
-"""Share of labeled pixels below which a source is sparsely labeled."""
-
+MIN_SHARE_OF_SIZE = 0.75  # share of the images that have one size from which another size is odd
+MAX_GSD_RATIO = 1.5  # to the median of all images
+MAX_DEVIATIONS = 8.0  # robust standard deviations of brightness or contrast from the median
+MIN_IMAGES_FOR_OUTLIERS = 8  # images that are needed to find odd ones by their statistics
+MAX_SIZE_RATIO = 3.0  # pixels of the largest image without CRS to those of the smallest
+RARE_CLASS = 0.001  # share of the labeled pixels below which a class is rare
+SPARSE_LABELS = 0.05  # share of labeled pixels below which a source is sparsely labeled
 MAX_LISTED_CODES = 30
 
 
@@ -51,8 +35,13 @@ class Scanned(NamedTuple):
 
     @property
     def image(self) -> ImageScan:
-        """The scan of its image."""
+        """The scan of the image."""
         return self.scan.image
+
+    @property
+    def group(self) -> str:
+        """The group of the sample, or its name."""
+        return self.sample.group or self.sample.name
 
     def finding(self, code: str, message: str, fix: str, level: Level = "warning") -> Finding:
         """Return a finding on the image."""
@@ -67,29 +56,25 @@ class DuplicatePair(NamedTuple):
     equal: bool
 
 
-def scanned_samples(
-    samples: Sequence[SourceSample], scans: Mapping[str, SampleScan]
-) -> list[Scanned]:
-    """Return the samples that have a scan, in their order."""
-    return [Scanned(s, scans[s.name]) for s in samples if s.name in scans]
-
-
 def check_consistency(scanned: Sequence[Scanned]) -> Iterator[Finding]:
     """Yield images that differ from most, and notes on all images together."""
     if not scanned:
         return
     images = [s.image for s in scanned]
+    ((size, of_size),) = Counter(image.size for image in images).most_common(1)
     ((bands, _),) = Counter(len(image.bands) for image in images).most_common(1)
     ((dtype, _),) = Counter(str(image.dtype) for image in images).most_common(1)
-    ((size, same_size),) = Counter(image.size for image in images).most_common(1)
     gsd = median([image.grid.gsd for image in images if image.grid.gsd] or [0.0])
-    usual = [s for s in scanned if len(s.image.bands) == bands and str(s.image.dtype) == dtype]
+    comparable = []
     for s in scanned:
-        if same_size >= MIN_SHARE_OF_SIZE * len(images):
+        if of_size >= MIN_SHARE_OF_SIZE * len(images):
             yield from _check_size(s, size)
-        yield from _check_bands(s, bands, dtype)
         yield from _check_resolution(s, gsd)
-    yield from _check_outliers([s for s in usual if s.image.stats])
+        differences = [*_check_bands(s, bands, dtype)]
+        yield from differences
+        if s.image.stats and not differences:
+            comparable.append(s)
+    yield from _check_outliers(comparable)
     yield from _check_all(images, str(scanned[0].sample.images[0].parent))
 
 
@@ -133,11 +118,8 @@ def _check_outliers(scanned: Sequence[Scanned]) -> Iterator[Finding]:
     for s, own, deviations in zip(scanned, table, (table - center) / spread, strict=True):
         at = np.unravel_index(np.abs(deviations).argmax(), deviations.shape)
         if abs(deviations[at]) > MAX_DEVIATIONS:
-            what, band = ("mean", "deviation")[at[1]], s.image.bands[at[0]]
-            message = (
-                f"The {what} of band {band} is {own[at]:.4g}, and {center[at]:.4g} is the median "
-                "of all images."
-            )
+            what = f"{('mean', 'deviation')[at[1]]} of band {s.image.bands[at[0]]}"
+            message = f"The {what} is {own[at]:.4g}, and the median of all is {center[at]:.4g}."
             fix = "Check whether the image is scaled, exposed or processed unlike the others."
             yield s.finding("odd-statistics", message, fix)
 
@@ -159,25 +141,20 @@ def _check_unknown_scale(images: Sequence[ImageScan], folder: str) -> Iterator[F
     sizes = sorted({(image.grid.window.size, *image.size) for image in images})
     (least, *smallest), (most, *largest) = sizes[0], sizes[-1]
     if most > MAX_SIZE_RATIO * least:
+        span = f"from {smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}"
         message = (
-            f"The images have no CRS and sizes from {smallest[1]}x{smallest[0]} to "
-            f"{largest[1]}x{largest[0]}: their resolution is unknown and may differ."
+            f"The images have no CRS and sizes {span}: resolutions are unknown and may differ."
         )
-        fix = (
-            "None, if scales from 0.5 to 2 cover the difference (training draws them); else bring "
-            "all to one resolution."
-        )
+        fix = "None, if scales 0.5 to 2 cover that (training draws them); else resample the images."
         yield Finding("note", "resolution-unknown", folder, message, fix)
 
 
 def _check_mixed_bands(images: Sequence[ImageScan], folder: str) -> Iterator[Finding]:
     for image in images:
         if len(set(image.dtypes)) > 1 or len(set(map(str, image.nodata))) > 1:
-            rows = zip(image.bands, image.dtypes, image.nodata, strict=True)
-            listed = ", ".join(
-                f"{name} {dtype} ({'no nodata' if n is None else f'nodata {n:g}'})"
-                for name, dtype, n in rows
-            )
+            nodata = ["no nodata" if n is None else f"nodata {n:g}" for n in image.nodata]
+            bands = zip(image.bands, image.dtypes, nodata, strict=True)
+            listed = ", ".join(f"{name} {dtype} ({value})" for name, dtype, value in bands)
             message = f"The bands of an image differ in type or nodata value: {listed}."
             fix = "None: a pixel counts where all bands have data."
             yield Finding("note", "mixed-bands", folder, message, fix)
@@ -188,10 +165,8 @@ def _check_unused_nodata(images: Sequence[ImageScan], folder: str) -> Iterator[F
     declared = [image for image in images if any(n is not None for n in image.nodata)]
     if declared and all(image.valid == image.grid.window.size for image in declared):
         values = {f"{n:g}" for image in declared for n in image.nodata if n is not None}
-        message = (
-            f"The nodata value {', '.join(sorted(values))} is declared, and no pixel of "
-            f"{len(declared)} image(s) has it."
-        )
+        listed = ", ".join(sorted(values))
+        message = f"No pixel of {len(declared)} image(s) has the declared nodata value {listed}."
         fix = "Check that the value is the one that means no data."
         yield Finding("note", "nodata-unused", folder, message, fix)
 
@@ -216,13 +191,13 @@ def check_duplicates(
 ) -> Iterator[Finding]:
     """Yield a finding on the later image of each pair."""
     for later, first, equal in pairs:
-        labels_differ = scans[later.name].labels.codes != scans[first.name].labels.codes
         one_group = later.group is not None and later.group == first.group
         fix = "Keep one of them." if one_group else "Keep one of them, or put both into one group."
         image = Scanned(later, scans[later.name])
         if equal:
-            others = ", but other labels" if labels_differ else ""
-            message = f"The image has the same pixels as {first.images[0]}{others}."
+            differ = image.scan.labels.codes != scans[first.name].labels.codes
+            labels = ", but other labels" if differ else ""
+            message = f"The image has the same pixels as {first.images[0]}{labels}."
             yield image.finding("duplicate-image", message, fix)
         else:
             message = f"The image looks nearly the same as {first.images[0]}."
@@ -231,9 +206,8 @@ def check_duplicates(
 
 def check_overlaps(scanned: Sequence[Scanned]) -> Iterator[Finding]:
     """Yield images that show the area of an image of another group."""
-    grids = [s.image.grid for s in scanned]
     worst: dict[int, tuple[float, int]] = {}
-    for i, j, share in overlaps(grids, [s.sample.group or s.sample.name for s in scanned]):
+    for i, j, share in overlaps([s.image.grid for s in scanned], [s.group for s in scanned]):
         if not _in_one_group(scanned[i], scanned[j]) and share > worst.get(j, (0.0, 0))[0]:
             worst[j] = share, i
     for j, (share, i) in worst.items():
@@ -249,83 +223,66 @@ def _in_one_group(a: Scanned, b: Scanned) -> bool:
     return a.image.grid.same_as(b.image.grid)
 
 
-@dataclass(frozen=True)
-class LabelCounts:
-    """Labeled pixels of the samples that have labels, by class.
-
-    Attributes:
-        legend: the classes.
-        labeled: the samples.
-    """
-
-    legend: Legend
-    labeled: Sequence[Scanned]
-
-    @cached_property
-    def codes(self) -> Counter[int]:
-        """Pixels of all samples by code."""
-        return sum((s.scan.labels.codes for s in self.labeled), Counter[int]())
-
-    @cached_property
-    def groups(self) -> dict[str, set[int]]:
-        """Codes that the samples of each group hold."""
-        groups: dict[str, set[int]] = {}
-        for sample, scan in self.labeled:
-            groups.setdefault(sample.group or sample.name, set()).update(+scan.labels.codes)
-        return groups
-
-    def pixels(self, land_class: LandClass) -> int:
-        """Return the pixels of a class."""
-        return sum(self.codes[code] for code in land_class.codes)
-
-    def groups_of(self, land_class: LandClass) -> list[str]:
-        """Return the groups that hold a class."""
-        return [name for name, codes in self.groups.items() if codes & {*land_class.codes}]
-
-
 def check_classes(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
     """Yield notes on how the classes are spread over all samples."""
-    counts = LabelCounts(legend, [s for s in scanned if s.sample.labels is not None])
-    total = sum(counts.pixels(c) for c in legend.trained)
-    if not total:
+    labeled = [s for s in scanned if s.sample.labels is not None]
+    pixels = sum((s.scan.labels.codes for s in labeled), Counter[int]())
+    trained = {c.name: sum(pixels[code] for code in c.codes) for c in legend.trained}
+    if not any(trained.values()):
         return
-    for c in legend.trained:
-        yield from _check_class(c, counts, total, str(root))
-    yield from _check_code_gaps(legend, str(root))
-    if len(legend.classes) > 1 and len(counts.labeled) > 1:
-        yield from _check_single_class(counts)
-    labeled, valid = counts.codes.total(), sum(s.image.valid for s in counts.labeled)
-    if labeled < SPARSE_LABELS * valid:
-        message = f"{labeled / valid:.2%} of all pixels are labeled."
-        fix = "None: pixels without a label are neither trained nor scored."
-        yield Finding("note", "sparse-labels", str(root), message, fix)
+    groups_of: dict[str, set[str]] = defaultdict(set)
+    for s in labeled:
+        for name in _classes_held(s, legend):
+            groups_of[name].add(s.group)
+    several = len({s.group for s in labeled}) > 1
+    for name, count in trained.items():
+        yield from _check_rare(name, count, sum(trained.values()), root)
+        if several:
+            yield from _check_one_group(name, groups_of[name], root)
+    yield from _check_code_gaps(legend, root)
+    if len(legend.classes) > 1 and len(labeled) > 1:
+        yield from _check_single_class(labeled, legend)
+    yield from _check_sparse(pixels.total(), sum(s.image.valid for s in labeled), root)
 
 
-def _check_class(c: LandClass, counts: LabelCounts, total: int, root: str) -> Iterator[Finding]:
-    pixels, groups = counts.pixels(c), counts.groups_of(c)
+def _classes_held(scanned: Scanned, legend: Legend) -> list[str]:
+    codes = scanned.scan.labels.codes
+    return [c.name for c in legend.classes if any(codes[code] for code in c.codes)]
+
+
+def _check_rare(name: str, pixels: int, total: int, root: Path) -> Iterator[Finding]:
     if 0 < pixels < RARE_CLASS * total:
-        message = f"Class {c.name} has {pixels} pixels, {pixels / total:.3%} of all labels."
+        message = f"Class {name} has {pixels} pixels, {pixels / total:.3%} of all labels."
         fix = "Label more of it, merge it into another class, or expect it to be missed."
-        yield Finding("note", "rare-class", root, message, fix)
-    if len(groups) == 1 < len(counts.groups):
-        message = f"Class {c.name} is in group {groups[0]} only, so only one split can have it."
+        yield Finding("note", "rare-class", str(root), message, fix)
+
+
+def _check_one_group(name: str, groups: set[str], root: Path) -> Iterator[Finding]:
+    if len(groups) == 1:
+        message = f"Class {name} is in group {min(groups)} only, so only one split can have it."
         fix = "Label it elsewhere too, or it cannot be both trained and tested."
-        yield Finding("note", "class-in-one-group", root, message, fix)
+        yield Finding("note", "class-in-one-group", str(root), message, fix)
 
 
-def _check_code_gaps(legend: Legend, root: str) -> Iterator[Finding]:
+def _check_code_gaps(legend: Legend, root: Path) -> Iterator[Finding]:
     codes = sorted(code for c in legend.classes for code in c.codes)
     has_gaps = any(b - a > 1 for a, b in zip(codes, codes[1:], strict=False))
     if legend.kind == "code" and legend.found and has_gaps:
         listed = ", ".join(map(str, codes[:MAX_LISTED_CODES]))
         message, fix = f"The class codes have gaps: {listed}.", "None: maps hold the same codes."
-        yield Finding("note", "code-gaps", root, message, fix)
+        yield Finding("note", "code-gaps", str(root), message, fix)
 
 
-def _check_single_class(counts: LabelCounts) -> Iterator[Finding]:
-    for sample, scan in counts.labeled:
-        codes = {*+scan.labels.codes}
-        held = [c.name for c in counts.legend.classes if codes & {*c.codes}]
+def _check_single_class(labeled: Sequence[Scanned], legend: Legend) -> Iterator[Finding]:
+    for s in labeled:
+        held = _classes_held(s, legend)
         if len(held) == 1:
             message, fix = f"The labels hold a single class, {held[0]}.", "None, if that is so."
-            yield Finding("note", "single-class", sample.label_file, message, fix)
+            yield Finding("note", "single-class", s.sample.label_file, message, fix)
+
+
+def _check_sparse(labeled: int, valid: int, root: Path) -> Iterator[Finding]:
+    if labeled < SPARSE_LABELS * valid:
+        message = f"{labeled / valid:.2%} of all pixels are labeled."
+        fix = "None: pixels without a label are neither trained nor scored."
+        yield Finding("note", "sparse-labels", str(root), message, fix)

@@ -12,20 +12,11 @@ from numpy.typing import NDArray
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 
-THUMBNAIL_SIDE = 32
-"""Rows and columns of a thumbnail."""
-
-FREQUENCIES = 8
-"""Lowest frequencies, in each direction, of which the hash consists."""
-
-MAX_DIFFERENT_BITS = 6
-"""Bits in which the hashes of near-duplicates may differ, of 63."""
-
-MIN_CORRELATION = 0.985
-"""Correlation of the thumbnails of near-duplicates, at least."""
-
-COMPARED_AT_ONCE = 2048
-"""Images that are compared with all others at once."""
+THUMBNAIL_SIDE = 32  # rows and columns of a thumbnail
+FREQUENCIES = 8  # lowest frequencies, in each direction, of which the hash consists
+MAX_DIFFERENT_BITS = 6  # bits in which the hashes of near-duplicates may differ, of 63
+MIN_CORRELATION = 0.985  # correlation of the thumbnails of near-duplicates, at least
+COMPARED_AT_ONCE = 2048  # images that are compared with all others at once
 
 
 class ImageHash:

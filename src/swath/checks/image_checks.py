@@ -12,14 +12,9 @@ from swath.data.layouts import SourceSample
 from swath.data.layouts.catalog import MAX_HEIGHT, MIN_HEIGHT
 from swath.types import Finding, Level
 
-MAX_VEILED = 0.01
-"""Share of an image's pixels that may be neither clear nor opaque in an alpha band."""
-
-MIN_SATURATED = 0.05
-"""Share of a band's valid pixels at its largest value from which the band is saturated."""
-
-MIN_BORDER_NODATA = 0.05
-"""Share of an image's border in runs of one value from which that value is nodata."""
+MAX_VEILED = 0.01  # share of an image's pixels that are neither clear nor opaque
+MIN_SATURATED = 0.05  # share of a band's valid pixels that hold its largest value
+MIN_BORDER_NODATA = 0.05  # share of an image's border in runs of one value
 
 
 class Issue(NamedTuple):
@@ -48,10 +43,7 @@ def _check_heights(heights: HeightScan) -> Iterator[Issue]:
     if heights.out_of_range:
         limits = f"below {MIN_HEIGHT:.0f} or above {MAX_HEIGHT:.0f} meters"
         message = f"{heights.out_of_range} pixels lie {limits}; they are taken as unknown."
-        fix = (
-            "Declare their value as nodata (gdal_edit.py -a_nodata), or give heights above ground, "
-            "in meters."
-        )
+        fix = "Declare their value as nodata (gdal_edit.py -a_nodata), or give heights in meters."
         yield Issue("warning", "odd-heights", message, fix)
     if not heights.known:
         fix = "Fetch the file again, or leave it out; the image is used for its classes."
@@ -64,10 +56,7 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
         yield Issue("error", "all-nodata", message, fix)
         return
     if image.veiled > MAX_VEILED * image.grid.height * image.grid.width:
-        message = (
-            f"The last band is marked as alpha, but {image.veiled} pixels of it are neither clear "
-            "nor opaque, as in a band of data."
-        )
+        message = f"The alpha band has {image.veiled} pixels that are neither clear nor opaque."
         fix = "If the band is data, declare that (gdal_edit.py -colorinterp_4 undefined)."
         yield Issue("warning", "alpha-values", message, fix)
     if image.turned:
@@ -76,10 +65,7 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
         fix = "Make sure that its mask was painted on the turned image."
         yield Issue("note", "turned", message, fix)
     if image.nans or image.infinite:
-        message = (
-            f"{image.nans} pixels are NaN and {image.infinite} infinite, which no nodata value "
-            "declares; they are taken as nodata."
-        )
+        message = f"{image.nans} pixels are undeclared NaN and {image.infinite} infinite: no data."
         fix = "Declare NaN as nodata (gdal_edit.py -a_nodata nan), or find out where it comes from."
         yield Issue("warning", "not-finite", message, fix)
     yield from _check_border(image)
@@ -95,10 +81,8 @@ def _check_border(image: ImageScan) -> Iterator[Issue]:
     border = 2 * (image.grid.height + image.grid.width)
     for value, count in image.border_nodata.items():
         if count > MIN_BORDER_NODATA * border:
-            message = (
-                f"All bands are {value:g} along {count / border:.0%} of the border, and no nodata "
-                "value declares that."
-            )
+            where = f"{count / border:.0%} of the border"
+            message = f"All bands are {value:g} along {where}, which is not declared as nodata."
             fix = f"Declare the value (gdal_edit.py -a_nodata {value:g}), or it is trained as data."
             yield Issue("warning", "undeclared-nodata", message, fix)
 

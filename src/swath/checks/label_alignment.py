@@ -7,26 +7,13 @@ from numpy.typing import NDArray
 
 from swath.io.labels import UNLABELED
 
-MAX_SHIFT = 12
-"""Largest shift that is tried, in pixels, in each direction."""
-
-MAX_POINTS = 600
-"""Boundary pixels that are sampled in a chunk, in each direction."""
-
-MAX_LINES = 256
-"""Rows, and columns, of a chunk in which boundary pixels are sampled."""
-
-MAX_CHUNKS = 16
-"""Chunks of an image that are sampled."""
-
-MIN_POINTS = 400
-"""Boundary pixels that are needed to find a shift."""
-
-MIN_PEAK = 6.0
-"""Standard deviations of the other shifts by which the best one must exceed their median."""
-
-TOLERATED_SHIFT = 2
-"""Shift in pixels that labels drawn by hand have anyway."""
+MAX_SHIFT = 12  # largest shift that is tried, in pixels, in each direction
+MAX_POINTS = 600  # boundary pixels that are sampled in a chunk, in each direction
+MAX_LINES = 256  # rows, and columns, of a chunk in which boundary pixels are sampled
+MAX_CHUNKS = 16  # chunks of an image that are sampled
+MIN_POINTS = 400  # boundary pixels that are needed to find a shift
+MIN_PEAK = 6.0  # standard deviations of other shifts by which the best one exceeds their median
+TOLERATED_SHIFT = 2  # shift in pixels that labels drawn by hand have anyway
 
 
 class Alignment:

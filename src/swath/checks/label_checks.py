@@ -18,8 +18,7 @@ from swath.io.vector import Features
 from swath.legend import MAX_CODE, Kind, Legend, unpack_rgb
 from swath.types import Finding
 
-MIN_PHOTOGRAPH = 0.5
-"""Share of pixels far from every class from which a mask is a photograph, not a lossy mask."""
+MIN_PHOTOGRAPH = 0.5  # share of a mask's pixels far from every class
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,9 @@ def _check(sample: SourceSample, scan: SampleScan, meaning: LabelMeaning) -> Ite
     codes = +scan.labels.codes  # without values of no pixel
     legend = meaning.legend
     if meaning.kind == "color" and legend and codes[BLACK] and not _is_known(BLACK, legend):
-        message = f"The mask has {codes.pop(BLACK)} black pixels, and no class is black; they are "
+        message = f"The mask has {codes.pop(BLACK)} black pixels: unlabeled, as no class is black."
         fix = "Add a class with color #000000 if black has a meaning."
-        yield Issue("warning", "unpainted", message + "taken as unlabeled.", fix)
+        yield Issue("warning", "unpainted", message, fix)
     issues = [*_check_values(scan.labels, codes, meaning)]
     yield from issues
     if any(issue.level == "error" for issue in issues):
@@ -110,10 +109,7 @@ def _check_values(labels: LabelScan, codes: Counter[int], meaning: LabelMeaning)
 
 
 def _photograph(meaning: LabelMeaning) -> Issue:
-    message = (
-        f"The mask has more than {MAX_DISTINCT} different {meaning.values}, as a photograph or a "
-        "lossy mask has."
-    )
+    message = f"The mask has more than {MAX_DISTINCT} {meaning.values}, as a photograph has."
     fix = (
         "Give the mask in a lossless format (PNG, GeoTIFF), name its classes with --classes if it "
         "has so many, or leave the pair out (--skip-bad does)."
@@ -124,9 +120,8 @@ def _photograph(meaning: LabelMeaning) -> Issue:
 def _near_colors(off: OffPalette, total: int, meaning: LabelMeaning) -> Issue:
     pixels = off.near.total()
     message = (
-        f"{pixels} pixels ({pixels / total:.2%}) have {len(off.near)} {meaning.values} that are "
-        "near those of the classes, as smoothing and JPEG make them; the nearest are "
-        f"{meaning.listed(+off.nearest)}."
+        f"{pixels} pixels ({pixels / total:.2%}) have {len(off.near)} {meaning.values} near those "
+        f"of the classes, as smoothing and JPEG make; nearest are {meaning.listed(+off.nearest)}."
     )
     if meaning.snap:
         fix = "None: each is taken for the nearest (--snap-colors)."
@@ -142,11 +137,8 @@ def _check_unknown(
     unknown: Counter[int], total: int, meaning: LabelMeaning, legend: Legend
 ) -> Iterator[Issue]:
     if unknown:
-        share = unknown.total() / total
-        message = (
-            f"The mask holds {meaning.listed(unknown)}, which no class has: {share:.2%} of its "
-            "labeled pixels."
-        )
+        share = f"{unknown.total() / total:.2%} of its labeled pixels"
+        message = f"The mask holds {meaning.listed(unknown)}, which no class has: {share}."
         fix = f"Add the value to {legend.origin}, with `ignore: true` if it is not to be trained."
         yield Issue("error", "unknown-code", message, fix)
 
@@ -155,14 +147,8 @@ def _check_limits(codes: Counter[int], kind: Kind) -> Iterator[Issue]:
     """Yield codes that a map cannot hold, which only a class file can replace."""
     lowest, highest = min(codes, default=0), max(codes, default=0)
     if kind == "code" and highest > MAX_CODE:
-        message = (
-            f"The mask holds the code {highest} ({codes[highest]} pixels), which a map of 8 or 16 "
-            "bits cannot hold."
-        )
-        fix = (
-            f"Name the classes with --classes FILE and give this one a code up to {MAX_CODE} "
-            "first; or is this the right file?"
-        )
+        message = f"The mask holds the code {highest} ({codes[highest]} pixels), above {MAX_CODE}."
+        fix = "Check the file, or list a code that a map can hold first in --classes FILE."
         yield Issue("error", "large-code", message, fix)
     if lowest < 0:
         message = f"The mask holds the negative code {lowest} ({codes[lowest]} pixels)."

@@ -18,23 +18,12 @@ from swath.checks.scan import LabelScan
 from swath.legend import Kind, parse_rgb, unpack_rgb
 from swath.types import Finding
 
-MIN_PAINTED = 0.02
-"""Share of one mask's labeled pixels from which a color was painted."""
-
-COMPRESSED_WITHIN = 12.0
-"""Distance in RGB below which two colors are one color that was compressed."""
-
-NEAR_PAINTED = 60.0
-"""Distance in RGB to a painted color below which a rare color was not painted."""
-
-NEAR_BLEND = 16.0
-"""Distance in RGB to the line between two painted colors below which a color was smoothed."""
-
-BLACK = 0
-"""In masks of colors, black without a class means unlabeled."""
-
-MAX_FILE_BYTES = 1 << 20
-"""Bytes of a file beside the data that are searched for colors."""
+MIN_PAINTED = 0.02  # share of one mask's labeled pixels from which a color was painted
+COMPRESSED_WITHIN = 12.0  # distance in RGB below which colors are one that was compressed
+NEAR_PAINTED = 60.0  # distance in RGB to a painted color, below which a rare one was not painted
+NEAR_BLEND = 16.0  # distance in RGB to the line between two painted colors, if it was smoothed
+BLACK = 0  # in masks of colors, black without a class means unlabeled
+MAX_FILE_BYTES = 1 << 20  # bytes of a file beside the data that are searched for colors
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,7 @@ from swath.io.raster import Raster
 from swath.legend import Kind, Legend
 from swath.types import Finding
 
-MAX_COUNTED_VALUES = 1 << 16
-"""Distinct values of a mask after which they are no longer counted."""
+MAX_COUNTED_VALUES = 1 << 16  # distinct values of a mask after which they are no longer counted
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,10 @@ from numpy.typing import NDArray
 
 from swath.data.statistics import BandMoments
 
-NODATA_VALUES = (0.0, -9999.0, -32768.0, -99999.0)
-"""Values, beside a type's largest, that programs write where there is no data."""
-
-MAX_COUNTERS = 1 << 23
-"""Counters of values, 8 bytes each."""
-
-COUNTED_AT_ONCE = 1 << 17
-"""Values that are counted at once, so that they stay in the processor's cache."""
-
-MIN_RUN = 16
-"""Equal pixels in a row along the border that are no coincidence."""
+NODATA_VALUES = (0.0, -9999.0, -32768.0, -99999.0)  # that programs write, beside a type's largest
+MAX_COUNTERS = 1 << 23  # counters of values, 8 bytes each
+COUNTED_AT_ONCE = 1 << 17  # values, so that they stay in the processor's cache
+MIN_RUN = 16  # equal pixels in a row along the border that are no coincidence
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from swath.errors import DataError
 from swath.geo.footprints import overlaps
 from swath.types import Finding, SplitName
 
-MAX_LISTED_LEAKS = 5
-"""Leaks that are listed; the rest is counted."""
+MAX_LISTED_LEAKS = 5  # leaks that are listed; the rest is counted
 
 
 class _Leak(NamedTuple):

@@ -20,7 +20,6 @@ from swath.checks.cross_checks import (
     check_duplicates,
     check_overlaps,
     find_duplicates,
-    scanned_samples,
 )
 from swath.checks.image_checks import check_image
 from swath.checks.label_checks import LabelMeaning, check_labels
@@ -78,7 +77,7 @@ def run_survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> S
     legend = replace(legend, snap=snap) if legend else None
     kind = legend.kind if legend else _kind_of_masks(samples)
     scans, unreadable = _scan(samples, kind, legend)
-    scanned = scanned_samples(samples, scans)
+    scanned = [Scanned(s, scans[s.name]) for s in samples if s.name in scans]
     meaning = LabelMeaning(kind, legend, _palette(scanned, kind, legend), snap)
     duplicates = find_duplicates(scanned)
     findings = [
