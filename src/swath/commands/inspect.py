@@ -67,8 +67,8 @@ class InspectResult(Result):
         groups: names of the images' groups.
         classes: the classes, with their pixels.
         findings: dictionaries with level, code, file, message and fix, errors first.
-        report: path of the page, None if no page was asked for.
-        ood: distance of the image from a model's training data, None without `against`.
+        report: path of the page, if one was asked for.
+        ood: distance of the image from the training data (`against`).
     """
 
     layout: str
@@ -157,16 +157,18 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     files = _image_files(options, source, card.image_bands)
     scan = scan_sample(SourceSample(source.stem, files, None), "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
-    if isinstance(scan, Finding):
-        return _image_result([], [scan], ood)
-    findings = [*_check_input(scan.image, card, source)]
-    if all(f.level != "error" for f in findings):
+    bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
+    findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
+    if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
         with InputImage(Raster(files, card.image_bands), latitude=card.latitude) as image:
             distance, _ = ood_distance(image, model.engine, statistics)
-        bands = _compare_bands(scan.image, card)
-        ood = OodResult(distance=distance, threshold=statistics.threshold, bands=bands)
+        compared = _compare_bands(scan.image, card)
+        ood = OodResult(distance=distance, threshold=statistics.threshold, bands=compared)
         findings += _check_distance(distance, statistics.threshold, source)
-    return _image_result(scan.image.bands, findings, ood)
+    listed = [f.as_json() for f in findings]
+    return InspectResult(
+        layout="image", images=1, bands=bands, groups=[], classes=[], findings=listed, ood=ood
+    )
 
 
 def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) -> tuple[Path, ...]:
@@ -176,15 +178,6 @@ def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) ->
         fix = "Give the image, or the folder of its bands, as SOURCE"
         raise UsageError("--against takes one image", code="option-conflict", fix=fix)
     return tuple(find_stack(source, bands))
-
-
-def _image_result(
-    bands: Sequence[str], findings: Sequence[Finding], ood: OodResult
-) -> InspectResult:
-    listed = [f.as_json() for f in findings]
-    return InspectResult(
-        layout="image", images=1, bands=[*bands], groups=[], classes=[], findings=listed, ood=ood
-    )
 
 
 def _compare_bands(image: ImageScan, card: Card) -> list[BandComparison]:
@@ -219,12 +212,7 @@ def _check_input(image: ImageScan, card: Card, source: Path) -> Iterator[Finding
 
 def _check_distance(distance: float, threshold: float, source: Path) -> Iterator[Finding]:
     if distance > threshold:
-        message = (
-            f"The image is unlike the training data: its distance is {distance:.3g}, and no "
-            f"training group is further than {threshold:.3g} from all others."
-        )
-        fix = (
-            "Check bands, their order and scale; if they are right, expect a worse map, and label "
-            "a part of the area."
-        )
+        limit = f"above {threshold:.3g}, the largest of a training group"
+        message = f"The distance of the image from the training data is {distance:.3g}, {limit}."
+        fix = "Check bands, their order and scale; if they are right, label a part of the area."
         yield Finding("warning", "unlike-training", str(source), message, fix)

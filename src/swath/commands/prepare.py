@@ -6,14 +6,15 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from statistics import median_low
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swath.checks import Survey
 from swath.checks.split_checks import check_split
@@ -41,10 +42,9 @@ from swath.io.atomic import atomic_folder
 from swath.legend import Legend
 from swath.options import PrepareOptions
 from swath.progress import track
-from swath.types import Finding, Result, SplitName
+from swath.types import Finding, Result
 
-MIN_LATITUDE_RANGE = 5.0
-"""Degrees of latitude that the training images should span if latitude is a band."""
+MIN_LATITUDE_RANGE = 5.0  # degrees that the training images should span if latitude is a band
 
 
 class SplitSummary(Result):
@@ -100,7 +100,7 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     legend = survey.legend.all_trained() if options.learn_unlabeled else survey.legend
     _check_places(samples, survey, options)
     with atomic_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
-        manifest = _build(folder, samples, survey, legend, options)
+        manifest = _DatasetBuilder(folder, samples, survey, legend, options).build()
         split_findings = check_split(manifest, survey.duplicates)
         findings = [*survey.findings, *split_findings, *_check_latitude(manifest)]
         _check_unchanged(samples, survey)
@@ -160,110 +160,86 @@ def _check_unchanged(samples: Sequence[SourceSample], survey: Survey) -> None:
             raise DataError(message, code="file-changed", file=changed[0], fix=fix)
 
 
-def _build(
-    folder: Path,
-    samples: Sequence[SourceSample],
-    survey: Survey,
-    legend: Legend,
-    options: PrepareOptions,
-) -> Manifest:
-    """Store all images, split them by area, and describe the result."""
-    scans = [survey.scans[s.name].image for s in samples]
-    dtype = np.result_type(*(scan.dtype for scan in scans))
-    images = _store_images(folder, samples, legend, dtype, options)
-    stored = [StoredImage(folder, image) for image in images]
-    entries = _split(folder, samples, images, stored, legend, options)
-    bands = [*scans[0].bands, LATITUDE] if options.latitude else scans[0].bands
-    gsds = [image.grid.gsd for image in images if image.grid.gsd is not None]
-    return Manifest(
-        swath_version=version("swath"),
-        source=str(options.root),
-        layout=survey.catalog.layout,
-        seed=options.seed,
-        dtype=str(dtype),
-        bands=band_statistics([e for e in entries if e.split == "train"], stored, bands),
-        legend=legend,
-        images=images,
-        samples=entries,
-        gsd=median_low(gsds) if gsds else options.gsd,  # of an image, not between two
-    )
+@dataclass(frozen=True)
+class _DatasetBuilder:
+    """Stores the images of usable samples, splits them by area, and describes the result."""
 
+    folder: Path
+    samples: Sequence[SourceSample]
+    survey: Survey
+    legend: Legend
+    options: PrepareOptions
 
-def _store_images(
-    folder: Path,
-    samples: Sequence[SourceSample],
-    legend: Legend,
-    dtype: np.dtype[Any],
-    options: PrepareOptions,
-) -> list[Image]:
-    for name in set(ENTRIES) - {MANIFEST}:
-        (folder / name).mkdir()
-    if not options.heights:
-        samples = [replace(s, heights=None) for s in samples]
-    if any(s.heights for s in samples):
-        (folder / HEIGHTS).mkdir()
-
-    def store(number: int) -> Image:
-        return store_image(
-            folder, number, samples[number], legend, dtype, latitude=options.latitude
+    def build(self) -> Manifest:
+        options, scans = self.options, [self.survey.scans[s.name].image for s in self.samples]
+        dtype = np.result_type(*(scan.dtype for scan in scans))
+        images = self._store_images(dtype)
+        stored = [StoredImage(self.folder, image) for image in images]
+        samples = self._split(images, stored)
+        bands = [*scans[0].bands, LATITUDE] if options.latitude else scans[0].bands
+        gsds = [image.grid.gsd for image in images if image.grid.gsd is not None]
+        return Manifest(
+            swath_version=version("swath"),
+            source=str(options.root),
+            layout=self.survey.catalog.layout,
+            seed=options.seed,
+            dtype=str(dtype),
+            bands=band_statistics([s for s in samples if s.split == "train"], stored, bands),
+            legend=self.legend,
+            images=images,
+            samples=samples,
+            gsd=median_low(gsds) if gsds else options.gsd,  # of an image, not between two
         )
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(track(pool.map(store, range(len(samples))), "storing", len(samples)))
+    def _store_images(self, dtype: np.dtype[Any]) -> list[Image]:
+        for name in set(ENTRIES) - {MANIFEST}:
+            (self.folder / name).mkdir()
+        samples, latitude = self.samples, self.options.latitude
+        if not self.options.heights:
+            samples = [replace(s, heights=None) for s in samples]
+        if any(s.heights for s in samples):
+            (self.folder / HEIGHTS).mkdir()
+        store = partial(
+            store_image, self.folder, legend=self.legend, dtype=dtype, latitude=latitude
+        )
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(track(pool.map(store, count(), samples), "storing", len(samples)))
 
+    def _split(self, images: Sequence[Image], stored: Sequence[StoredImage]) -> list[Sample]:
+        """Split the labeled areas, and erase the labels of the buffers between them."""
+        options, grids = self.options, [image.grid for image in images]
+        cut = [g for g, sample in zip(grids, self.samples, strict=True) if sample.group is None]
+        block = options.block or default_block(cut or grids[:1])
+        buffer = block // 16 if options.buffer is None else options.buffer
 
-def _split(
-    folder: Path,
-    samples: Sequence[SourceSample],
-    images: Sequence[Image],
-    stored: Sequence[StoredImage],
-    legend: Legend,
-    options: PrepareOptions,
-) -> list[Sample]:
-    """Split the labeled areas of all images, and erase the labels of the buffers between them."""
-    grids = [image.grid for image in images]
-    cut = [grid for grid, sample in zip(grids, samples, strict=True) if sample.group is None]
-    block = options.block or default_block(cut or grids[:1])
-    counts = {
-        area: count_labels(stored[area.image], area.window, legend)
-        for area in _areas(samples, grids, block)
-    }
-    labeled = [area for area, pixels in counts.items() if any(pixels)]
-    if not labeled:
-        message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
-        raise DataError(message, code="no-labels", file=options.root, fix=fix)
-    groups = [area.group for area in labeled]
-    split_of = assign_splits(groups, options.test, options.val, options.seed)
-    buffer = block // 16 if options.buffer is None else options.buffer
-    for area in erase_buffers(folder, images, labeled, split_of, buffer):
-        counts[area] = count_labels(stored[area.image], area.window, legend)
-    entries = [_entry(area, split_of[area.group], counts[area]) for area in labeled]
-    if options.unlabeled:
-        kept = set(labeled)
-        entries += [_entry(area, "unlabeled", []) for area in counts if area not in kept]
-    return entries
+        def count_area(area: Area) -> list[int]:
+            return count_labels(stored[area.image], area.window, self.legend)
 
+        counts = {area: count_area(area) for area in self._areas(grids, block)}
+        labeled = [area for area in counts if any(counts[area])]
+        unlabeled = [area for area in counts if not any(counts[area])] if options.unlabeled else []
+        if not labeled:
+            message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
+            raise DataError(message, code="no-labels", file=options.root, fix=fix)
+        groups = [area.group for area in labeled]
+        split_of = assign_splits(groups, options.test, options.val, options.seed)
+        for area in erase_buffers(self.folder, images, labeled, split_of, buffer):
+            counts[area] = count_area(area)
+        return [
+            *(Sample(**vars(a), split=split_of[a.group], counts=counts[a]) for a in labeled),
+            *(Sample(**vars(a), split="unlabeled", counts=[]) for a in unlabeled),
+        ]
 
-def _entry(area: Area, split: SplitName, counts: list[int]) -> Sample:
-    return Sample(
-        name=area.name,
-        image=area.image,
-        window=area.window,
-        group=area.group,
-        split=split,
-        counts=counts,
-    )
-
-
-def _areas(samples: Sequence[SourceSample], grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
-    """Yield the areas of all images; blocks of images on one grid share their groups."""
-    first = [_first_on_grid(i, grids) if s.group is None else i for i, s in enumerate(samples)]
-    prefix = len(set(first)) > 1
-    for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
-        own = areas(i, sample.name, grid, sample.group, block, prefix)
-        shared = areas(i, samples[first[i]].name, grid, sample.group, block, prefix)
-        for area, other in zip(own, shared, strict=True):
-            yield replace(area, group=other.group)
+    def _areas(self, grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
+        """Yield the areas of all images; blocks of images on one grid share their groups."""
+        samples = self.samples
+        first = [_first_on_grid(i, grids) if s.group is None else i for i, s in enumerate(samples)]
+        prefix = len(set(first)) > 1
+        for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
+            own = areas(i, sample.name, grid, sample.group, block, prefix)
+            shared = areas(i, samples[first[i]].name, grid, sample.group, block, prefix)
+            for area, other in zip(own, shared, strict=True):
+                yield replace(area, group=other.group)
 
 
 def _first_on_grid(i: int, grids: Sequence[GeoBox]) -> int:
@@ -283,20 +259,17 @@ def _check_latitude(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("warning", "latitude-narrow", manifest.source, message, fix)
 
 
-def _share(counts: NDArray[np.int64], index: int) -> float:
-    return float(counts[index] / counts.sum()) if counts.any() else 0.0
-
-
 def _summarize(
     options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]
 ) -> PrepareResult:
-    trained = manifest.legend.trained
-    pixels = {split: totals(manifest.of(split), len(trained)) for split in SPLITS}
+    trained, samples = manifest.legend.trained, {split: manifest.of(split) for split in SPLITS}
+    pixels = {split: totals(samples[split], len(trained)) for split in SPLITS}
     total = np.sum(list(pixels.values()), axis=0)
+    shares = {split: counts / max(1, counts.sum()) for split, counts in pixels.items()}
     splits = {
         split: SplitSummary(
-            images=len(manifest.of(split)),
-            groups=sorted({s.group for s in manifest.of(split)}),
+            images=len(samples[split]),
+            groups=sorted({s.group for s in samples[split]}),
             pixels=int(pixels[split].sum()),
         )
         for split in SPLITS
@@ -307,8 +280,8 @@ def _summarize(
             code=c.map_code,
             color=c.color,
             pixels=int(total[i]),
-            share=_share(total, i),
-            shares={split: _share(pixels[split], i) for split in SPLITS},
+            share=total[i] / max(1, total.sum()),
+            shares={split: shares[split][i] for split in SPLITS},
         )
         for i, c in enumerate(trained)
     ]
