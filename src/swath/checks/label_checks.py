@@ -23,19 +23,12 @@ MIN_PHOTOGRAPH = 0.5  # share of a mask's pixels far from every class
 
 @dataclass(frozen=True)
 class LabelMeaning:
-    """What the values of masks mean.
-
-    Attributes:
-        kind: whether they are codes or colors.
-        legend: the user's classes, None where they are found.
-        palette: the values of the classes, or those that were evidently painted.
-        snap: whether other values are taken for the nearest of these.
-    """
+    """What the values of masks mean."""
 
     kind: Kind
-    legend: Legend | None
-    palette: Sequence[int]
-    snap: bool
+    legend: Legend | None  # of the user; None where the classes are found
+    palette: Sequence[int]  # values of the classes, or those that were evidently painted
+    snap: bool  # whether other values are taken for the nearest of these
 
     @property
     def values(self) -> str:
@@ -44,10 +37,8 @@ class LabelMeaning:
 
     def listed(self, codes: Counter[int]) -> str:
         """List values with their pixels, the most common first."""
-        listed = ", ".join(
-            f"{unpack_rgb(code) if self.kind == 'color' else f'code {code}'} ({count} pixels)"
-            for code, count in codes.most_common(5)
-        )
+        name = unpack_rgb if self.kind == "color" else "code {}".format
+        listed = ", ".join(f"{name(code)} ({n} pixels)" for code, n in codes.most_common(5))
         return listed + (f" and {len(codes) - 5} more" if len(codes) > 5 else "")
 
 

@@ -28,17 +28,11 @@ MAX_FILE_BYTES = 1 << 20  # bytes of a file beside the data that are searched fo
 
 @dataclass(frozen=True)
 class OffPalette:
-    """The values of one mask that are not on the palette.
+    """The values of one mask that are not on the palette."""
 
-    Attributes:
-        near: number of pixels by value, of values that smoothing or compression explains.
-        far: the same of all other values.
-        nearest: pixels of `near` by the nearest value of the palette.
-    """
-
-    near: Counter[int]
-    far: Counter[int]
-    nearest: Counter[int]
+    near: Counter[int]  # pixels by value, of values that smoothing or compression explains
+    far: Counter[int]  # pixels by value, of all others
+    nearest: Counter[int]  # pixels of `near` by the nearest value of the palette
 
 
 def painted(scans: Iterable[LabelScan], kind: Kind) -> list[int]:

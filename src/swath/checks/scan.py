@@ -32,37 +32,21 @@ MAX_COUNTED_VALUES = 1 << 16  # distinct values of a mask after which they are n
 
 @dataclass(frozen=True)
 class ImageScan:
-    """Properties and statistics of an image.
-
-    Attributes:
-        grid: its grid.
-        bands: names of its bands.
-        dtypes: type of each band.
-        nodata: declared nodata value of each band, or None.
-        stats: statistics by band; empty where no pixel is valid.
-        valid: number of valid pixels.
-        veiled: pixels whose alpha is neither 0 nor full: many if the band is data, not alpha.
-        nans: pixels with NaN in a band that does not declare it as nodata.
-        infinite: pixels with an infinite value.
-        turned: whether EXIF has an orientation, which is applied.
-        border_nodata: border pixels by the undeclared value that evidently means nodata.
-        thumbnail: small gray picture (32, 32).
-        digest: hash of size and pixels.
-    """
+    """Properties and statistics of an image."""
 
     grid: GeoBox
-    bands: tuple[str, ...]
-    dtypes: tuple[str, ...]
-    nodata: tuple[float | None, ...]
-    stats: tuple[BandStats, ...]
-    valid: int
-    veiled: int
-    nans: int
-    infinite: int
-    turned: bool
-    border_nodata: dict[float, int]
-    thumbnail: NDArray[np.float64]
-    digest: str
+    bands: tuple[str, ...]  # names
+    dtypes: tuple[str, ...]  # by band
+    nodata: tuple[float | None, ...]  # declared value by band
+    stats: tuple[BandStats, ...]  # by band; empty where no pixel is valid
+    valid: int  # valid pixels
+    veiled: int  # pixels with alpha neither 0 nor full: many if the band is data, not alpha
+    nans: int  # pixels with NaN in a band that does not declare it as nodata
+    infinite: int  # pixels with an infinite value
+    turned: bool  # whether EXIF has an orientation, which is applied
+    border_nodata: dict[float, int]  # border pixels by undeclared value that evidently means nodata
+    thumbnail: NDArray[np.float64]  # small gray image (32, 32)
+    digest: str  # hash of size and pixels
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -77,22 +61,13 @@ class ImageScan:
 
 @dataclass(frozen=True)
 class LabelScan:
-    """Values and position of the labels of an image.
+    """Values and position of the labels of an image."""
 
-    Attributes:
-        codes: number of pixels by label code or packed color.
-        names: names of codes, where the labels have names.
-        shift: rows and columns by which to move the labels onto the image's edges; None where they
-            fit.
-        lossy: whether the file's format changes values (JPEG).
-        grid: the file's own grid; None for polygons and unlabeled images.
-    """
-
-    codes: Counter[int]
-    names: dict[int, str]
-    shift: tuple[int, int] | None = None
-    lossy: bool = False
-    grid: GeoBox | None = None
+    codes: Counter[int]  # pixels by label code or packed color
+    names: dict[int, str]  # by code, where the labels have names
+    shift: tuple[int, int] | None = None  # rows, columns from the labels to the image's edges
+    lossy: bool = False  # whether the file's format changes values (JPEG)
+    grid: GeoBox | None = None  # of the file; None for polygons and unlabeled images
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 from rasterio.enums import ColorInterp
 
@@ -33,7 +33,7 @@ from swath.legend import Kind, Legend, legend_of_codes
 from swath.progress import track
 from swath.types import Finding
 
-_LEVELS = ("error", "warning", "note")
+_LEVELS = ("error", "warning", "note")  # in the order of the findings
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Survey:
     catalog: Catalog
     legend: Legend | None
     scans: dict[str, SampleScan]
-    findings: tuple[Finding, ...] = field(default=())
-    duplicates: tuple[tuple[str, str], ...] = field(default=())
-    stamps: dict[str, dict[str, str]] = field(default_factory=dict)
+    findings: tuple[Finding, ...]
+    duplicates: tuple[tuple[str, str], ...]
+    stamps: dict[str, dict[str, str]]
 
     @property
     def errors(self) -> list[Finding]:
@@ -76,13 +76,18 @@ def run_survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> S
     stamps = {s.name: s.stamp for s in samples}
     legend = replace(legend, snap=snap) if legend else None
     kind = legend.kind if legend else _kind_of_masks(samples)
-    scans, unreadable = _scan(samples, kind, legend)
-    scanned = [Scanned(s, scans[s.name]) for s in samples if s.name in scans]
+    results = _scan(samples, kind, legend)
+    scanned = [
+        Scanned(sample, result)
+        for sample, result in zip(samples, results, strict=True)
+        if not isinstance(result, Finding)
+    ]
+    scans = {s.sample.name: s.scan for s in scanned}
     meaning = LabelMeaning(kind, legend, _palette(scanned, kind, legend), snap)
     duplicates = find_duplicates(scanned)
     findings = [
         *catalog.findings,
-        *unreadable,
+        *(result for result in results if isinstance(result, Finding)),
         *_check_samples(scanned, meaning),
         *check_consistency(scanned),
         *check_duplicates(duplicates, scans),
@@ -103,18 +108,10 @@ def run_survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> S
 
 def _scan(
     samples: Sequence[SourceSample], kind: Kind, legend: Legend | None
-) -> tuple[dict[str, SampleScan], list[Finding]]:
-    """Scan samples in parallel; return the scans by name, and findings on unreadable ones."""
-    scans: dict[str, SampleScan] = {}
-    findings = []
+) -> list[SampleScan | Finding]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         results = pool.map(lambda s: scan_sample(s, kind, legend), samples)
-        for sample, result in zip(samples, track(results, "reading", len(samples)), strict=True):
-            if isinstance(result, Finding):
-                findings.append(result)
-            else:
-                scans[sample.name] = result
-    return scans, findings
+        return list(track(results, "reading", len(samples)))
 
 
 def _palette(scanned: Sequence[Scanned], kind: Kind, legend: Legend | None) -> list[int]:
@@ -147,38 +144,35 @@ def _check_legend(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Ite
         yield from check_palettes(root, {code for s in scanned for code in s.scan.labels.codes})
 
 
-class _MaskHeader(NamedTuple):
-    kind: Kind
-    palette: dict[int, tuple[int, int, int, int]] | None
+_Palette: TypeAlias = dict[int, tuple[int, int, int, int]]
 
 
-def _kind_of_masks(samples: Iterable[SourceSample]) -> Kind:
+def _kind_of_masks(samples: Sequence[SourceSample]) -> Kind:
     """Return whether most masks hold colors, so that one odd mask does not change the others.
 
     Palette images hold codes while their palettes agree; each with its own order of colors, they
     hold colors. Unreadable masks are reported by the scan.
     """
     kinds: Counter[Kind] = Counter()
-    palettes = []
+    palettes: list[_Palette] = []
     for path in {s.labels for s in samples if isinstance(s.labels, Path)}:
         with suppress(DataError):
-            header = _read_header(path)
-            kinds[header.kind] += 1
-            if header.palette is not None:
-                palettes.append(header.palette)
+            kind, palette = _read_header(path)
+            kinds[kind] += 1
+            palettes += [] if palette is None else [palette]
     if not _agree(palettes):
         kinds["color"] += len(palettes)
         kinds["code"] -= len(palettes)
     return "color" if kinds["color"] > kinds["code"] else "code"
 
 
-def _read_header(path: Path) -> _MaskHeader:
+def _read_header(path: Path) -> tuple[Kind, _Palette | None]:
     """Read kind and palette of a mask; a GeoTIFF's palette is left out, it only colors codes."""
     with open_raster(path) as dataset:
         has_palette = dataset.colorinterp[0] == ColorInterp.palette and dataset.driver != "GTiff"
-        return _MaskHeader(mask_kind(dataset), dataset.colormap(1) if has_palette else None)
+        return mask_kind(dataset), dataset.colormap(1) if has_palette else None
 
 
-def _agree(palettes: Sequence[Mapping[int, tuple[int, int, int, int]]]) -> bool:
+def _agree(palettes: Sequence[_Palette]) -> bool:
     merged = {code: color for palette in palettes for code, color in palette.items()}
     return all(merged[code] == color for palette in palettes for code, color in palette.items())

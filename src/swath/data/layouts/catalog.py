@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from glob import escape, glob
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from swath.io.labels import UNLABELED, EmptyLabels, Labels, RasterLabels, Vector
 from swath.io.raster import Raster
 from swath.io.vector import Features
 from swath.legend import Legend
-from swath.types import Finding
+from swath.types import Finding, Level
 
-MIN_HEIGHT, MAX_HEIGHT = -100.0, 1000.0
-"""Meters above ground; values outside are unknown heights (the tallest building has 828 m)."""
+MIN_HEIGHT, MAX_HEIGHT = -100.0, 1000.0  # meters above ground (the tallest building has 828)
 
 
 @dataclass(frozen=True)
@@ -147,6 +146,20 @@ def known_heights(pixels: Pixels) -> NDArray[np.float32]:
     return np.where(known, heights, np.nan).astype(np.float32)
 
 
+def missing_mask(image: Path, sample: str, mask: str, unlabeled: bool) -> Finding:
+    """Return the finding on an image without `mask`; a note where `--unlabeled` allows it."""
+    message = f"The image has no {mask}."
+    fix = "Add the mask, keep the image without labels (--unlabeled), or leave it out (--skip-bad)."
+    level: Level = "note" if unlabeled else "error"
+    return Finding(level, "missing-mask", str(image), message, fix, sample)
+
+
+def orphan_mask(mask: Path, problem: str) -> Finding:
+    """Return the finding on a mask that belongs to no image, or to several."""
+    fix = "Add the image, rename the mask after its image, or leave the mask out (--skip-bad)."
+    return Finding("error", "orphan-mask", str(mask), problem, fix, f"mask {mask.name}")
+
+
 def files_below(root: Path) -> Iterator[Path]:
     """Yield all files below a folder but hidden ones.
 
@@ -186,5 +199,5 @@ class Catalog:
     root: Path
     layout: str
     samples: tuple[SourceSample, ...]
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
     legend: Legend | None = None

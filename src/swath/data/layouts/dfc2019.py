@@ -17,10 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching
+from swath.data.layouts.catalog import (
+    Catalog,
+    SourceSample,
+    files_below,
+    matching,
+    missing_mask,
+    orphan_mask,
+)
 from swath.legend import LandClass, Legend
 from swath.options import SourceOptions
-from swath.types import Finding, Level
+from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ("bands",)
 
@@ -45,14 +52,9 @@ LEGEND = Legend(
 
 _NAME = re.compile(r"([A-Z]{3}_\d+)_(\d+)_(RGB|MSI|CLS|AGL)\.tiff?", re.IGNORECASE)
 
-_SPLIT_OF_WORD = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validate": "val",
-    "validation": "val",
-    "test": "test",
-}
+_SPLIT_OF_WORD = {"train": "train", "test": "test"} | dict.fromkeys(
+    ("val", "valid", "validate", "validation"), "val"
+)
 """Words in folder names by which a user has split the data."""
 
 
@@ -121,11 +123,11 @@ def _check_files(
             if len(files) > 1:
                 yield _duplicate(files)
         if not by_kind["CLS"][name]:
-            yield _missing(images[0], unlabeled)
+            yield missing_mask(images[0].path, name, f"{name}_CLS.tif", unlabeled)
     for other in ("CLS", "AGL"):
         for name, files in sorted(by_kind[other].items()):
             if name not in by_kind[kind]:
-                yield _orphan(files[0], kind)
+                yield orphan_mask(files[0].path, f"The file has no image {name}_{kind}.tif.")
 
 
 def _duplicate(files: Sequence[_ContestFile]) -> Finding:
@@ -133,20 +135,6 @@ def _duplicate(files: Sequence[_ContestFile]) -> Finding:
     message = f"The source has this file {len(files)} times (in {folders})."
     fix = "Keep one of the files, or leave the pass out (--skip-bad does)."
     return Finding("error", "duplicate-pass", str(files[1].path), message, fix, files[1].name)
-
-
-def _missing(image: _ContestFile, unlabeled: bool) -> Finding:
-    message = f"The image has no {image.name}_CLS.tif."
-    fix = "Add the file, keep the image without labels (--unlabeled), or leave it out (--skip-bad)."
-    level: Level = "note" if unlabeled else "error"
-    return Finding(level, "missing-mask", str(image.path), message, fix, image.name)
-
-
-def _orphan(file: _ContestFile, kind: str) -> Finding:
-    message = f"The file has no image {file.name}_{kind}.tif."
-    fix = "Add the image, or leave this file out (--skip-bad does)."
-    sample = f"mask {file.path.name}"
-    return Finding("error", "orphan-mask", str(file.path), message, fix, sample)
 
 
 def _check_heights(samples: Sequence[SourceSample]) -> Iterator[Finding]:

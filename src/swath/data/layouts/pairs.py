@@ -16,11 +16,18 @@ from itertools import count, islice
 from pathlib import Path, PurePath
 from typing import Literal, TypeAlias
 
-from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching
+from swath.data.layouts.catalog import (
+    Catalog,
+    SourceSample,
+    files_below,
+    matching,
+    missing_mask,
+    orphan_mask,
+)
 from swath.io.raster import EXTENSIONS
 from swath.io.vector import EXTENSIONS as LAYERS
 from swath.options import SourceOptions
-from swath.types import Finding, Level
+from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ()
 
@@ -73,7 +80,7 @@ def find(options: SourceOptions) -> Catalog:
     mask_of, findings = _pair(images, masks)
     ambiguous = {f.file for f in findings}
     findings += [
-        _missing(image, options.unlabeled)
+        missing_mask(image.path, image.name, "mask of its name", options.unlabeled)
         for image in images
         if image.path not in mask_of and str(image.path) not in ambiguous
     ]
@@ -163,7 +170,8 @@ def _pair(
                 findings += _ambiguous(found, matches)
         settled = {m.path for _, matches in candidates for m in matches}
         left = [m for m in left if m.path not in settled]
-    return mask_of, findings + [_orphan(m) for m in left]
+    orphans = [orphan_mask(m.path, "The mask has no image of its name.") for m in left]
+    return mask_of, findings + orphans
 
 
 def _exact(file: _PairFile) -> tuple[str, str]:
@@ -180,20 +188,6 @@ def _ambiguous(images: Sequence[_PairFile], masks: Sequence[_PairFile]) -> Itera
     fix = "Keep one image and one mask of that name, or leave them out (--skip-bad does)."
     for image in images:
         yield Finding("error", "ambiguous-pair", str(image.path), message, fix, image.name)
-
-
-def _orphan(mask: _PairFile) -> Finding:
-    message = "The mask has no image of its name."
-    fix = "Add the image, rename one of them, or leave the mask out (--skip-bad does)."
-    sample = f"mask {mask.path.name}"
-    return Finding("error", "orphan-mask", str(mask.path), message, fix, sample)
-
-
-def _missing(image: _PairFile, unlabeled: bool) -> Finding:
-    message = "The image has no mask of its name."
-    fix = "Add the mask, keep the image without labels (--unlabeled), or leave it out (--skip-bad)."
-    level: Level = "note" if unlabeled else "error"
-    return Finding(level, "missing-mask", str(image.path), message, fix, image.name)
 
 
 def _empty(root: Path, masks: bool) -> Finding:
@@ -248,10 +242,8 @@ def _with_ignored(
         if len(owners) == 1:
             ignored_of[owners[0].name].append(path)
             continue
-        message = f"The --mask file belongs to {len(owners)} images by its name."
-        fix = "Begin its name with the image's name, or leave the file out (--skip-bad does)."
-        name = f"mask {path.name}"
-        findings.append(Finding("error", "orphan-mask", str(path), message, fix, name))
+        problem = f"The --mask file belongs to {len(owners)} images by the beginning of its name."
+        findings.append(orphan_mask(path, problem))
     return [replace(s, ignored=tuple(ignored_of[s.name])) for s in samples], findings
 
 
