@@ -20,11 +20,7 @@ COMPARED_AT_ONCE = 2048  # images that are compared with all others at once
 
 
 class ImageHash:
-    """Thumbnail of an image and hash of its pixels, window by window.
-
-    Args:
-        grid: the image's grid.
-    """
+    """Thumbnail of an image and hash of its pixels, window by window."""
 
     def __init__(self, grid: GeoBox) -> None:
         self._grid = grid
@@ -39,14 +35,7 @@ class ImageHash:
         gray: NDArray[np.float32],
         valid: NDArray[np.bool_],
     ) -> None:
-        """Add a window.
-
-        Args:
-            window: the window.
-            values: pixels (bands, rows, columns).
-            gray: their mean over bands (rows, columns), 0 where invalid.
-            valid: validity (rows, columns).
-        """
+        """Add a window: values (bands, rows, columns), their mean (0 if invalid), and validity."""
         self._hash.update(np.ascontiguousarray(values).view(np.uint8).data)
         rows, row_starts = _cells(window.row, window.height, self._grid.height)
         cols, col_starts = _cells(window.col, window.width, self._grid.width)

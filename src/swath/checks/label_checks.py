@@ -101,10 +101,7 @@ def _check_values(labels: LabelScan, codes: Counter[int], meaning: LabelMeaning)
 
 def _photograph(meaning: LabelMeaning) -> Issue:
     message = f"The mask has more than {MAX_DISTINCT} {meaning.values}, as a photograph has."
-    fix = (
-        "Give the mask in a lossless format (PNG, GeoTIFF), name its classes with --classes if it "
-        "has so many, or leave the pair out (--skip-bad does)."
-    )
+    fix = "Give a lossless mask (PNG, GeoTIFF), name its classes (--classes), or use --skip-bad."
     return Issue("error", "mask-photograph", message, fix)
 
 
@@ -117,10 +114,7 @@ def _near_colors(off: OffPalette, total: int, meaning: LabelMeaning) -> Issue:
     if meaning.snap:
         fix = "None: each is taken for the nearest (--snap-colors)."
         return Issue("note", "snapped-colors", message, fix)
-    fix = (
-        "Export the mask without smoothing, as PNG or GeoTIFF; or take each value for the nearest "
-        "(--snap-colors); or name the values in --classes if they are classes."
-    )
+    fix = "Export the mask without smoothing (PNG, GeoTIFF), snap (--snap-colors) or use --classes."
     return Issue("error", "near-colors", message, fix)
 
 

@@ -97,10 +97,7 @@ def check_palettes(root: Path, held: set[int]) -> Iterator[Finding]:
         named = _colors_named(path)
         absent, extra = named - held, held - named - {BLACK}
         if len(named) > 1 and absent and extra:
-            message = (
-                f"The file names {_listed(absent)}, which no mask holds; the masks hold "
-                f"{_listed(extra)}, which the file does not name."
-            )
+            message = f"The file alone has {_listed(absent)}, the masks alone {_listed(extra)}."
             fix = "Find out which color is which class in a mask, and name the classes (--classes)."
             yield Finding("warning", "palette-disagrees", str(path), message, fix)
 

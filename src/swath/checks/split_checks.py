@@ -25,9 +25,7 @@ class _Leak(NamedTuple):
 def check_split(manifest: Manifest, duplicates: Sequence[tuple[str, str]]) -> Iterator[Finding]:
     """Yield splits that are empty or lack a class, and samples of two splits that show the same.
 
-    Args:
-        manifest: of the dataset.
-        duplicates: names of images that show the same.
+    `duplicates` are pairs of names of images that show the same.
 
     Raises:
         DataError: no labeled pixel is left to train on.

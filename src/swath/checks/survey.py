@@ -65,29 +65,23 @@ class Survey:
 def run_survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> Survey:
     """Scan all samples, each file once, and check them.
 
-    Without a legend, the header of each mask is read before, to know what masks hold.
-
     Args:
         catalog: the result of a layout.
-        legend: the user's classes; None to find them from all pixels of all masks.
+        legend: the user's classes; None to find them from all pixels of all masks, which takes
+            the header of each mask before.
         snap: whether values of no class are taken for the nearest class.
     """
     samples = catalog.samples
     stamps = {s.name: s.stamp for s in samples}
     legend = replace(legend, snap=snap) if legend else None
     kind = legend.kind if legend else _kind_of_masks(samples)
-    results = _scan(samples, kind, legend)
-    scanned = [
-        Scanned(sample, result)
-        for sample, result in zip(samples, results, strict=True)
-        if not isinstance(result, Finding)
-    ]
+    scanned, unreadable = _scan(samples, kind, legend)
     scans = {s.sample.name: s.scan for s in scanned}
     meaning = LabelMeaning(kind, legend, _palette(scanned, kind, legend), snap)
     duplicates = find_duplicates(scanned)
     findings = [
         *catalog.findings,
-        *(result for result in results if isinstance(result, Finding)),
+        *unreadable,
         *_check_samples(scanned, meaning),
         *check_consistency(scanned),
         *check_duplicates(duplicates, scans),
@@ -108,10 +102,13 @@ def run_survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> S
 
 def _scan(
     samples: Sequence[SourceSample], kind: Kind, legend: Legend | None
-) -> list[SampleScan | Finding]:
+) -> tuple[list[Scanned], list[Finding]]:
+    """Scan samples in parallel; return those that could be read, and findings on the others."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        results = pool.map(lambda s: scan_sample(s, kind, legend), samples)
-        return list(track(results, "reading", len(samples)))
+        mapped = pool.map(lambda s: scan_sample(s, kind, legend), samples)
+        results = list(zip(samples, track(mapped, "reading", len(samples)), strict=True))
+    scanned = [Scanned(s, found) for s, found in results if not isinstance(found, Finding)]
+    return scanned, [found for _, found in results if isinstance(found, Finding)]
 
 
 def _palette(scanned: Sequence[Scanned], kind: Kind, legend: Legend | None) -> list[int]:

@@ -42,7 +42,7 @@ from swath.io.atomic import atomic_folder
 from swath.legend import Legend
 from swath.options import PrepareOptions
 from swath.progress import track
-from swath.types import Finding, Result
+from swath.types import Finding, Result, SplitName
 
 MIN_LATITUDE_RANGE = 5.0  # degrees that the training images should span if latitude is a band
 
@@ -207,28 +207,34 @@ class _DatasetBuilder:
 
     def _split(self, images: Sequence[Image], stored: Sequence[StoredImage]) -> list[Sample]:
         """Split the labeled areas, and erase the labels of the buffers between them."""
-        options, grids = self.options, [image.grid for image in images]
-        cut = [g for g, sample in zip(grids, self.samples, strict=True) if sample.group is None]
-        block = options.block or default_block(cut or grids[:1])
-        buffer = block // 16 if options.buffer is None else options.buffer
+        grids = [image.grid for image in images]
+        block = self.options.block or self._default_block(grids)
+        buffer = block // 16 if self.options.buffer is None else self.options.buffer
 
         def count_area(area: Area) -> list[int]:
             return count_labels(stored[area.image], area.window, self.legend)
 
         counts = {area: count_area(area) for area in self._areas(grids, block)}
         labeled = [area for area in counts if any(counts[area])]
-        unlabeled = [area for area in counts if not any(counts[area])] if options.unlabeled else []
-        if not labeled:
-            message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
-            raise DataError(message, code="no-labels", file=options.root, fix=fix)
-        groups = [area.group for area in labeled]
-        split_of = assign_splits(groups, options.test, options.val, options.seed)
+        unlabeled = [area for area in counts if not any(counts[area])]
+        split_of = self._assign_splits([area.group for area in labeled])
         for area in erase_buffers(self.folder, images, labeled, split_of, buffer):
             counts[area] = count_area(area)
-        return [
-            *(Sample(**vars(a), split=split_of[a.group], counts=counts[a]) for a in labeled),
-            *(Sample(**vars(a), split="unlabeled", counts=[]) for a in unlabeled),
-        ]
+        samples = [Sample(**vars(a), split=split_of[a.group], counts=counts[a]) for a in labeled]
+        if self.options.unlabeled:
+            samples += [Sample(**vars(a), split="unlabeled", counts=[]) for a in unlabeled]
+        return samples
+
+    def _default_block(self, grids: Sequence[GeoBox]) -> int:
+        cut = [g for g, sample in zip(grids, self.samples, strict=True) if sample.group is None]
+        return default_block(cut or grids[:1])
+
+    def _assign_splits(self, groups: Sequence[str]) -> dict[str, SplitName]:
+        options = self.options
+        if not groups:
+            message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
+            raise DataError(message, code="no-labels", file=options.root, fix=fix)
+        return assign_splits(groups, options.test, options.val, options.seed)
 
     def _areas(self, grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
         """Yield the areas of all images; blocks of images on one grid share their groups."""

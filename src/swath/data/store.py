@@ -36,7 +36,7 @@ def store_image(
         sample: its files.
         legend: the classes.
         dtype: type of the stored pixels.
-        latitude: whether latitude is a further band, which is computed and not stored.
+        latitude: whether latitude is a further band, which is not stored.
 
     Raises:
         DataError: a file is damaged or does not fit, or a pixel has no latitude.
@@ -97,17 +97,9 @@ def erase_buffers(
     split_of: Mapping[str, SplitName],
     buffer: int,
 ) -> set[Area]:
-    """Erase the stored labels that lie near an area of another split; see `splits.buffered`.
+    """Erase the stored labels of `areas` within `buffer` pixels of another split.
 
-    Args:
-        folder: the dataset's folder.
-        images: its images.
-        areas: the labeled areas.
-        split_of: split by group.
-        buffer: width of the buffer, in pixels.
-
-    Returns:
-        The areas that lost labels.
+    See `splits.buffered`; returns the areas that lost labels.
     """
     changed = set()
     for area, window in buffered(list(areas), split_of, buffer):

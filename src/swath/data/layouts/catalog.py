@@ -129,14 +129,10 @@ class SourceSample:
         if (own.height, own.width) == (grid.height, grid.width) and bands == 1:
             return raster
         raster.close()
-        raise DataError(
-            f"The heights are {own.width}x{own.height} pixels in {bands} band(s), and the image "
-            f"{grid.width}x{grid.height}",
-            code="size-mismatch",
-            file=self.heights,
-            fix="Give one band of heights on the image's own pixels, or leave all out "
-            "(prepare --no-heights)",
-        )
+        sizes = f"{own.width}x{own.height}, and the image {grid.width}x{grid.height}"
+        message = f"The heights have {bands} band(s) of {sizes}"
+        fix = "Give one band on the image's pixels, or leave out all heights (prepare --no-heights)"
+        raise DataError(message, code="size-mismatch", file=self.heights, fix=fix)
 
 
 def known_heights(pixels: Pixels) -> NDArray[np.float32]:

@@ -153,17 +153,15 @@ def _empty(root: Path, kind: str, others: bool) -> Finding:
 
 
 def _check_own_split(root: Path, images: _FilesByName) -> Iterator[Finding]:
-    """Yield ground tiles that a user's own folders put into several splits, else a note on these."""
+    """Yield ground tiles that the folders put into several splits, else a note on that split."""
     splits_of: dict[str, set[str]] = defaultdict(set)
     for file in (file for files in images.values() for file in files):
         words = re.split(r"[\W_]+", str(file.path.relative_to(root).parent).lower())
         splits_of[file.ground_tile] |= {_SPLIT_OF_WORD[w] for w in words if w in _SPLIT_OF_WORD}
     torn = sorted(tile for tile, splits in splits_of.items() if len(splits) > 1)
     if torn:
-        more = f" and {len(torn) - 5} more" if len(torn) > 5 else ""
-        message = (
-            f"The folders put one ground tile into several splits: {', '.join(torn[:5])}{more}."
-        )
+        listed = ", ".join(torn[:5]) + (f" and {len(torn) - 5} more" if len(torn) > 5 else "")
+        message = f"The folders put one ground tile into several splits: {listed}."
         fix = "Use the split of `prepare`, and do not compare with scores of the folders' split."
         yield Finding("warning", "split-leak", str(root), message, fix)
         return
