@@ -48,14 +48,12 @@ LEGEND = Legend(
     ),
     origin="a list of the contest's classes for --classes",
 )
-"""The contest's classes; unlabeled ground is neither trained nor scored."""
+"""The contest's classes; unlabeled pixels are neither trained nor scored."""
 
 _NAME = re.compile(r"([A-Z]{3}_\d+)_(\d+)_(RGB|MSI|CLS|AGL)\.tiff?", re.IGNORECASE)
 
-_SPLIT_OF_WORD = {"train": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validate", "validation"), "val"
-)
-"""Words in folder names by which a user has split the data."""
+_SPLIT_OF_WORD = {"train": "train", "test": "test"}  # words in names of folders
+_SPLIT_OF_WORD |= dict.fromkeys(("val", "valid", "validate", "validation"), "val")
 
 
 @dataclass(frozen=True)

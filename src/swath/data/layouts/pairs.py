@@ -1,6 +1,6 @@
 """Layout `pairs`: images and masks side by side, paired by name.
 
-Met as `images/` + `masks/` (or `labels/`, `gt/`, ...) at any depth, as one folder per scene with
+Such as `images/` + `masks/` (or `labels/`, `gt/`, ...) at any depth, as one folder per scene with
 both inside, and as `x.tif` + `x_mask.png` in one folder. Pairing never depends on the order of a
 listing.
 """
