@@ -207,7 +207,7 @@ def test_prepare_refuses_in_one_paragraph(run: Any, source: Path, tmp_path: Path
 def test_no_such_folder_exits_1(run: Any, tmp_path: Path) -> None:
     ran = run("prepare", tmp_path / "nowhere", tmp_path / "d")
     assert ran == Ran(
-        1, "", f"Error: {tmp_path / 'nowhere'}: there is no such folder. Check the path.\n"
+        1, "", f"Error: {tmp_path / 'nowhere'}: There is no such folder. Check the path.\n"
     )
     seen = run("inspect", tmp_path / "nowhere", "--json")
     assert seen.code == 1 and seen.json["findings"][0]["file"] == str(tmp_path / "nowhere")
@@ -232,7 +232,10 @@ def test_a_bug_is_one_paragraph_and_a_traceback_only_if_asked(
 def test_unknown_group_exits_2(run: Any, source: Path, tmp_path: Path) -> None:
     ran = run("prepare", source, tmp_path / "d", "--test", "z")
     assert ran.code == 2 and ran.out == ""
-    assert ran.err == "Error: --test: there is no group 'z'. The groups are: a, b, c, d.\n"
+    assert (
+        ran.err
+        == "Error: --test names the group 'z', which does not exist. The groups are: a, b, c, d.\n"
+    )
 
 
 def test_quiet_says_nothing_but_errors_and_json(run: Any, source: Path, tmp_path: Path) -> None:
@@ -418,7 +421,7 @@ def test_errors_are_one_unbroken_paragraph(source: Path, tmp_path: Path) -> None
     deep = tmp_path / "a folder with a long name" / "and another one with a long name" / "nowhere"
     for width in ("20", "80"):
         ran = spawn("prepare", deep, tmp_path / "d", env={"COLUMNS": width})
-        assert ran == Ran(1, "", f"Error: {deep}: there is no such folder. Check the path.\n")
+        assert ran == Ran(1, "", f"Error: {deep}: There is no such folder. Check the path.\n")
     usage = spawn(
         "prepare",
         source,

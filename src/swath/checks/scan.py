@@ -14,7 +14,7 @@ from swath.checks.label_alignment import Alignment
 from swath.checks.scan_statistics import (
     BandStats,
     PixelStatistics,
-    count_border_nodata,
+    border_nodata,
     count_values,
 )
 from swath.data.layouts import SourceSample
@@ -154,7 +154,7 @@ class _ImageScanner:
         self._statistics.add(values, valid)
         (last_row, last_col), (rows, cols) = window.stop, (grid.height, grid.width)
         edges = (window.row == 0, last_row == rows, window.col == 0, last_col == cols)
-        self._border_nodata.update(count_border_nodata(values, valid, edges))
+        self._border_nodata.update(border_nodata(values, valid, edges))
         if values.dtype.kind == "f":
             self._count_not_finite(values)
         gray = _gray(pixels)

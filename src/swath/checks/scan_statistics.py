@@ -101,7 +101,7 @@ def count_values(labels: NDArray[np.int64]) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.astype(np.int64).tolist(), strict=True))
 
 
-def count_border_nodata(
+def border_nodata(
     values: NDArray[Any], valid: NDArray[np.bool_], edges: tuple[bool, bool, bool, bool]
 ) -> dict[float, int]:
     """Count border pixels in long runs of one value, of all bands, that evidently means nodata.
