@@ -13,7 +13,7 @@ import pytest
 import swath
 from swath.checks.duplicates import near_duplicates
 from swath.data.layouts import pairs
-from swath.data.splits import LARGEST_BLOCK, Area, assign_splits, buffered, default_block
+from swath.data.splits import MAX_DEFAULT_BLOCK, Area, assign_splits, buffered, default_block
 from swath.geo.footprints import MAX_PARTNERS, overlaps
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Tiling, Window, fit_tiling
@@ -61,7 +61,7 @@ def test_splitting_ten_times_the_groups_takes_about_ten_times_as_long():
 @pytest.mark.parametrize("side", [10, 40])
 def test_a_block_is_held_against_its_neighbors_only(side, monkeypatch):
     calls = []
-    monkeypatch.setattr("swath.data.splits.gap", lambda a, b: calls.append(1) or 99)
+    monkeypatch.setattr("swath.data.splits.window_distance", lambda a, b: calls.append(1) or 99)
     blocks = [
         Area(f"{r}-{c}", 0, Window(64 * r, 64 * c, 64, 64), f"{r}-{c}")
         for r in range(side)
@@ -121,7 +121,7 @@ def test_a_layer_is_moved_once_for_all_images(tmp_path):
 def test_blocks_of_large_rasters_fit_into_memory():
     assert (
         default_block([GeoBox(100_000, 100_000)])
-        == LARGEST_BLOCK
+        == MAX_DEFAULT_BLOCK
         == default_block([GeoBox(10**6, 10)])
     )
     assert default_block([GeoBox(1000, 2000)]) == 256

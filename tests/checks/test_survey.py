@@ -1,4 +1,4 @@
-"""Each thing that is wrong with a source gives the finding that names file and fix, and costs nothing else."""
+"""Each fault of a source gives a finding with file and fix, and costs only its own sample."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rasterio.transform import from_origin
 import swath
 from swath.commands.inspect import InspectResult
 from swath.errors import DataError, UsageError
+from tests.errors import fails
 from tests.make import UTM, noise, truncate, write_jpeg, write_pairs, write_png, write_raster
 
 NAMES = ("a", "b", "c", "d")
@@ -52,7 +53,7 @@ def write_colors(source: Path, name: str, size: int = SIDE) -> None:
 def only(
     result: InspectResult, code: str, ignoring: tuple[str, ...] = ("single-group",)
 ) -> dict[str, str]:
-    """Return the one finding of a source, apart from those that every such source has and from other notes."""
+    """Return the one finding of a source, without other notes and those of every such source."""
     findings = [
         f
         for f in result.findings
@@ -264,7 +265,7 @@ def test_color_photograph_among_codes_does_not_change_the_others(source: Path) -
 
 
 def write_palette(source: Path, name: str, palette: list[int]) -> None:
-    """Write a pair whose mask shows blue on the left and red on the right by a palette of its own."""
+    """Write a pair whose mask is blue on the left and red on the right by its own palette."""
     colors = {
         code: (color >> 16, color >> 8 & 255, color & 255) for code, color in enumerate(palette)
     }
@@ -300,8 +301,8 @@ def test_mask_of_many_named_codes_is_no_photograph(source: Path, tmp_path: Path)
 def test_mask_of_fractions(source: Path) -> None:
     mask(source, "b").unlink()
     write_raster(source / "masks" / "b.tif", noise(SIDE, SIDE).astype(np.float32) / 7)
-    finding = only(swath.inspect(source), "fractional-code")
-    assert finding["file"].endswith("b.tif")
+    finding = only(swath.inspect(source), "unreadable")
+    assert finding["file"].endswith("b.tif") and "no class code" in finding["message"]
 
 
 def test_negative_code_needs_classes(source: Path, tmp_path: Path) -> None:
@@ -409,14 +410,16 @@ def test_folder_with_masks_only(source: Path) -> None:
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
-    assert "no such folder" in only(swath.inspect(tmp_path / "nowhere"), "unreadable")["message"]
-    with pytest.raises(DataError, match="no such folder"):
+    finding = only(swath.inspect(tmp_path / "nowhere"), "no-such-folder")
+    assert finding["file"] == str(tmp_path / "nowhere")
+    with fails("no-such-folder", DataError, tmp_path / "nowhere"):
         swath.prepare(tmp_path / "nowhere", tmp_path / "d")
 
 
 def test_no_such_class_file(source: Path) -> None:
-    with pytest.raises(UsageError, match=r"classes\.yaml: there is no such class file"):
+    with pytest.raises(UsageError) as caught:
         swath.inspect(source, classes=source / "classes.yaml")
+    assert caught.value.file == str(source / "classes.yaml")
 
 
 def test_scene_whose_files_are_missing_or_damaged_is_a_finding(source: Path) -> None:
@@ -470,7 +473,7 @@ def test_everything_wrong_at_once_is_all_found(source: Path) -> None:
 def test_nothing_is_usable(source: Path) -> None:
     for name in NAMES:
         truncate(image(source, name))
-    with pytest.raises(DataError, match="no usable labeled image"):
+    with fails("no-labeled-image", DataError, source):
         swath.prepare(source, source.parent / "dataset", skip_bad=True)
 
 

@@ -21,6 +21,7 @@ from swath.data.dataset import FORMAT_VERSION, MANIFEST, Dataset, read_manifest
 from swath.errors import DataError, JobError, UsageError
 from swath.geo.tiling import window_distance
 from swath.legend import IGNORE
+from tests.errors import fails
 from tests.make import (
     NORTH_UP,
     UTM,
@@ -93,19 +94,20 @@ def test_none_empties_a_split_and_a_note_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "code", "named"),
     [
-        ({"test": "A,nowhere"}, r"--test: there is no group 'nowhere'.*A, B, C"),
-        ({"val": "a"}, "--val: there is no group 'a'"),
-        ({"test": "A", "val": "A"}, "in both"),
-        ({"test": "A,B", "val": "C"}, "no group is left to train on"),
+        ({"test": "A,nowhere"}, "no-such-group", ["--test", "'nowhere'", "A, B, C"]),
+        ({"val": "a"}, "no-such-group", ["--val", "'a'"]),
+        ({"test": "A", "val": "A"}, "option-conflict", ["'A'"]),
+        ({"test": "A,B", "val": "C"}, "no-training-group", ["A, B, C"]),
     ],
 )
 def test_wrong_groups_are_usage_errors(
-    tmp_path: Path, options: dict[str, str], message: str
+    tmp_path: Path, options: dict[str, str], code: str, named: list[str]
 ) -> None:
-    with pytest.raises(UsageError, match=message):
+    with fails(code, UsageError) as caught:
         opened(tiles(tmp_path / "s", "A", "B", "C", each=1), **options)
+    assert all(word in str(caught.value) for word in named)
     assert not (tmp_path / "dataset").exists()
 
 
@@ -193,8 +195,9 @@ def _inside(labels: np.ndarray, sample: Any) -> np.ndarray:
 def test_a_buffer_that_eats_the_training_set_is_an_error(tmp_path: Path) -> None:
     write_raster(tmp_path / "s" / "images" / "a.tif", noise(1, 96, 32))
     write_png(tmp_path / "s" / "masks" / "a.png", noise(96, 32, high=3))
-    with pytest.raises(DataError, match="no labeled pixel is left to train on.*--buffer"):
+    with fails("no-training-pixel", DataError, tmp_path / "s") as caught:
         opened(tmp_path / "s", block=32, buffer=64, test="1", val="none")
+    assert "--buffer" in str(caught.value.fix)
     assert not (tmp_path / "dataset").exists()
 
 
@@ -203,9 +206,8 @@ def test_a_buffer_that_eats_the_validation_set_is_a_warning(tmp_path: Path) -> N
     write_png(tmp_path / "s" / "masks" / "a.png", noise(128, 32, high=3))
     result, _ = opened(tmp_path / "s", block=32, buffer=32, test="0", val="1")
     assert result.splits["val"].pixels == 0
-    assert [f["message"] for f in result.findings if f["code"] == "unlabeled-split"] == [
-        "No labeled pixel is left in the val split."
-    ]
+    (message,) = (f["message"] for f in result.findings if f["code"] == "unlabeled-split")
+    assert " val " in message
 
 
 # Pixels, labels, validity
@@ -308,15 +310,17 @@ def test_mask_option_hides_clouds(tmp_path: Path) -> None:
 
 
 def test_mask_option_that_matches_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no file matches --mask clouds/\*\.png"):
+    with fails("no-masks", DataError, tmp_path / "s") as caught:
         opened(tiles(tmp_path / "s", "A", "B"), mask="clouds/*.png")
+    assert "--mask clouds/*.png" in caught.value.message
 
 
 def test_unlabeled_images_are_kept_and_belong_to_no_split(tmp_path: Path) -> None:
     source = tiles(tmp_path / "s", "A", "B")
     (source / "A" / "masks" / "A-1.png").unlink()
-    with pytest.raises(DataError, match=r"A-1\.tif: this image has no mask.*--unlabeled"):
+    with fails("missing-mask", DataError, source / "A" / "images" / "A-1.tif") as caught:
         opened(source)
+    assert "--unlabeled" in str(caught.value.fix)
     result, dataset = opened(source, unlabeled=True, test="B", val="none")
     assert result.images == 4 and sum(s.images for s in result.splits.values()) == 3
     assert [(s.name, s.split) for s in dataset.manifest.samples if s.split == "unlabeled"] == [
@@ -330,8 +334,9 @@ def test_skip_bad_drops_and_lists(tmp_path: Path) -> None:
     source = tiles(tmp_path / "s", "A", "B")
     truncate(source / "A" / "images" / "A-1.tif")
     (source / "B" / "images" / "B-1.tif").unlink()
-    with pytest.raises(DataError, match="1 more error"):
+    with fails("orphan-mask", DataError) as caught:
         opened(source)
+    assert "1 more error;" in caught.value.message
     result, dataset = opened(source, skip_bad=True, test="B", val="none")
     assert result.skipped == ["A/A-1", "mask B-1.png"]
     assert {f["code"] for f in result.findings if f["level"] == "error"} == {
@@ -351,7 +356,8 @@ def test_merged_and_ignored_codes(tmp_path: Path) -> None:
         write_png(tmp_path / "s" / name / "masks" / f"{name}.png", codes)
     classes = write_text(
         tmp_path / "classes.yaml",
-        '[{name: z, code: [5, 1], color: "#102030"}, {name: no, code: 4, ignore: true}, {name: a, code: [2, 3]}]',
+        '[{name: z, code: [5, 1], color: "#102030"}, {name: no, code: 4, ignore: true}, '
+        "{name: a, code: [2, 3]}]",
     )
     result, dataset = opened(tmp_path / "s", classes=classes, test="b", val="none")
     labels = stored(dataset, "a/a")[2]
@@ -375,7 +381,10 @@ def test_masks_of_colors(tmp_path: Path) -> None:
     for name in "ab":
         write_raster(tmp_path / "s" / name / "images" / f"{name}.tif", noise(1, SIDE, SIDE))
         write_png(tmp_path / "s" / name / "masks" / f"{name}.png", table[picks].transpose(2, 0, 1))
-    rows = '[{name: gray, color: "#9B9B9B", ignore: true}, {name: blue, color: "#0000ff"}, {name: red, color: "#FF0000"}]'
+    rows = (
+        '[{name: gray, color: "#9B9B9B", ignore: true}, {name: blue, color: "#0000ff"}, '
+        '{name: red, color: "#FF0000"}]'
+    )
     result, dataset = opened(
         tmp_path / "s", classes=write_text(tmp_path / "c.yaml", rows), test="b", val="none"
     )
@@ -397,8 +406,8 @@ def test_a_class_that_a_split_lacks_is_a_warning(tmp_path: Path) -> None:
     source = tiles(tmp_path / "s", "A", "B", each=1)
     write_png(source / "B" / "masks" / "B-0.png", np.ones((SIDE, SIDE), np.uint8))
     result, _ = opened(source, test="B", val="none")
-    absent = [f["message"] for f in result.findings if f["code"] == "class-absent"]
-    assert absent == ["Absent from the test split: 2, 3."]
+    (absent,) = (f["message"] for f in result.findings if f["code"] == "class-absent")
+    assert " test " in absent and ": 2, 3." in absent
 
 
 # The folder
@@ -432,34 +441,36 @@ def test_old_manifest_is_read_though_it_says_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "message"),
     [
-        ('{"format_version": 2}', r"format 2 is newer than this Swath reads \(1\)\. Update Swath"),
-        ('{"format_version": 1}', "the manifest is damaged"),
-        ("[]", "the manifest is damaged"),
-        ("{", "the manifest is damaged"),
+        ('{"format_version": 2}', "dataset-too-new", "format 2 is newer than this Swath reads (1)"),
+        ('{"format_version": 1}', "dataset-damaged", ""),
+        ("[]", "dataset-damaged", ""),
+        ("{", "dataset-damaged", ""),
     ],
 )
-def test_manifest_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
-    write_text(tmp_path / MANIFEST, text)
-    with pytest.raises(DataError, match=message):
+def test_manifest_that_cannot_be_read(tmp_path: Path, text: str, code: str, message: str) -> None:
+    path = write_text(tmp_path / MANIFEST, text)
+    with fails(code, DataError, path) as caught:
         Dataset(tmp_path)
+    assert message in caught.value.message
 
 
 def test_a_folder_or_file_that_is_no_dataset(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere", write_text(tmp_path / "file", "x")):
-        with pytest.raises(DataError, match=r"there is no dataset\.json here.*swath prepare"):
+        with fails("not-a-dataset", DataError, path) as caught:
             Dataset(path)
+        assert MANIFEST in caught.value.message and "swath prepare" in str(caught.value.fix)
 
 
 def test_a_lost_array_is_named(tmp_path: Path) -> None:
     opened(tiles(tmp_path / "s", "A", "B"))
     (tmp_path / "dataset" / "labels" / "000001.npy").unlink()
     image = Dataset(tmp_path / "dataset").images[1]
-    with pytest.raises(
-        DataError, match=r"labels/000001\.npy: the stored array cannot be read.*swath prepare"
-    ):
+    lost = tmp_path / "dataset" / "labels" / "000001.npy"
+    with fails("dataset-damaged", DataError, lost) as caught:
         image.read_labels(image.grid.window)
+    assert "swath prepare" in str(caught.value.fix)
 
 
 def test_an_old_dataset_is_replaced_when_the_new_one_is_whole(
@@ -493,12 +504,15 @@ def test_a_folder_with_other_things_is_not_replaced(tmp_path: Path) -> None:
     source = tiles(tmp_path / "s", "A", "B")
     (tmp_path / "dataset").mkdir()
     write_text(tmp_path / "dataset" / "thesis.txt", "years of work")
-    with pytest.raises(JobError, match=r"dataset: this folder holds other files.*new folder"):
+    with pytest.raises(JobError) as caught:
         opened(source)
+    assert caught.value.file == str(tmp_path / "dataset")
+    assert "thesis.txt" in caught.value.message
     assert (tmp_path / "dataset" / "thesis.txt").read_text() == "years of work"
-    with pytest.raises(JobError, match="this is a file"):
+    with pytest.raises(JobError) as caught:
         swath.prepare(source, tmp_path / "dataset" / "thesis.txt")
-    with pytest.raises(UsageError):
+    assert caught.value.file == str(tmp_path / "dataset" / "thesis.txt")
+    with fails("target-is-source", UsageError, source):
         swath.prepare(source, source)
     assert swath.inspect(source).ok
 
@@ -534,12 +548,13 @@ def test_scene_blocks_without_labels_are_no_groups(tmp_path: Path) -> None:
         tmp_path / "s", images="scene.tif", labels="fields.gpkg", block=32, buffer=0
     )
     assert sorted(split_of(dataset), key=int) == [str(i) for i in range(8)]
-    with pytest.raises(UsageError, match="there is no group '15'"):
+    with fails("no-such-group", UsageError) as caught:
         opened(tmp_path / "s", images="scene.tif", labels="fields.gpkg", block=32, test="15")
+    assert "'15'" in caught.value.message
 
 
 def test_scenes_of_one_grid_share_their_blocks(tmp_path: Path) -> None:
-    """Two dates of one place must not teach and judge the same ground."""
+    """Two dates of one area must be in one split."""
     for name in "xy":
         write_raster(tmp_path / "s" / f"{name}.tif", noise(3, 128, 128), UTM, NORTH_UP)
     write_raster(
@@ -561,7 +576,7 @@ def test_scenes_of_one_grid_share_their_blocks(tmp_path: Path) -> None:
 def test_scene_without_overlap_of_labels_and_image(tmp_path: Path) -> None:
     write_raster(tmp_path / "s" / "scene.tif", noise(1, 64, 64), UTM, NORTH_UP)
     write_layer(tmp_path / "s" / "fields.gpkg", [box(500, 500, 10, 10)], {"class": [1]})
-    with pytest.raises(DataError, match="labeled"):
+    with fails("no-labels", DataError, tmp_path / "s"):
         opened(tmp_path / "s", images="scene.tif", labels="fields.gpkg")
 
 
@@ -632,8 +647,10 @@ def test_sentinel2(shared_data: Path, tmp_path: Path) -> None:
 def test_flood(shared_data: Path, tmp_path: Path) -> None:
     text = "[{name: none, code: -1, ignore: true}, {name: dry, code: 0}, {name: water, code: 1}]"
     classes = write_text(tmp_path / "classes.yaml", text)
-    with pytest.raises(DataError, match=r"LabelHand\.tif: .*negative code -1 .*--classes"):
+    with fails("negative-code", DataError) as caught:
         swath.prepare(shared_data / "flood", tmp_path / "d")
+    assert str(caught.value.file).endswith("LabelHand.tif")
+    assert " -1 " in caught.value.message and "--classes" in str(caught.value.fix)
     result = swath.prepare(
         shared_data / "flood", tmp_path / "d", classes=classes, block=128, buffer=0
     )
@@ -697,12 +714,12 @@ def test_landsat_polygons(shared_data: Path, tmp_path: Path) -> None:
 
 def test_landsat_label_raster_in_another_crs(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "landsat"
-    options = {"images": "lsat7_2000_*.tif", "labels": "landsat96_labeled_pixels.tif"}
+    options = {"images": "lsat7_2000_*.tif", "labels": "landsat96_labelled_pixels.tif"}
     inspected = swath.inspect(folder, **options)
     assert inspected.ok and inspected.images == 1
     result = swath.prepare(folder, tmp_path / "d", buffer=0, **options)
     valid, profile = landsat_valid(folder)
-    with rasterio.open(folder / "landsat96_labeled_pixels.tif") as file:
+    with rasterio.open(folder / "landsat96_labelled_pixels.tif") as file:
         assert (file.crs.to_epsg(), profile["crs"].to_epsg()) == (3358, 32119)
         source, nodata = file.read(1), file.nodata
         moved = np.full(valid.shape, nodata, source.dtype)
@@ -731,7 +748,7 @@ def test_a_source_is_never_replaced_by_its_dataset(tmp_path: Path) -> None:
     source = write_pairs(tmp_path / "outer" / "s", ["a", "b", "c"])
     for target in (source, tmp_path / "outer"):
         (target / "dataset.json").write_text("{}", encoding="utf-8")
-        with pytest.raises(UsageError, match="replace its own source"):
+        with fails("target-is-source", UsageError, target):
             swath.prepare(source, target)
     assert (source / "images" / "a.tif").is_file()
 
@@ -740,8 +757,9 @@ def test_a_dataset_that_holds_something_else_is_not_replaced(tmp_path: Path) -> 
     source = write_pairs(tmp_path / "s", ["a", "b", "c"])
     swath.prepare(source, tmp_path / "d")
     (tmp_path / "d" / "land.swath").write_text("mine", encoding="utf-8")
-    with pytest.raises(JobError, match=r"land\.swath"):
+    with pytest.raises(JobError) as caught:
         swath.prepare(source, tmp_path / "d")
+    assert "land.swath" in caught.value.message
 
 
 def test_a_fourth_band_taken_for_alpha_is_warned_of(tmp_path: Path) -> None:

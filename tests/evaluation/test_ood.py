@@ -125,9 +125,9 @@ def test_description_of_a_patch_by_hand():
 def test_inspect_holds_an_image_against_a_model(tiny_model, stripes, tmp_path):
     image = next((stripes.parent / "source" / "d" / "images").iterdir())
     result = swath.inspect(image, against=tiny_model)
-    assert result.ok and result.likeness.distance > 0 and result.likeness.threshold >= 1
-    assert [b.name for b in result.likeness.bands] == result.bands
-    assert all(b.low <= b.mean <= b.high for b in result.likeness.bands)
+    assert result.ok and result.ood.distance > 0 and result.ood.threshold >= 1
+    assert [b.name for b in result.ood.bands] == result.bands
+    assert all(b.low <= b.mean <= b.high for b in result.ood.bands)
     wide = write_raster(
         tmp_path / "w.tif", noise(3, 96, 96, high=60_000, dtype="int64").astype(np.uint16)
     )

@@ -320,9 +320,9 @@ def test_what_does_not_fit_is_refused(
 def test_inspect_holds_an_image_against_it(model: Model, world: Path, tmp_path: Path) -> None:
     result = swath.inspect(world / "s" / "1" / "images" / "x.tif", against=model.path)
     assert (
-        result.likeness is not None
-        and result.likeness.distance
-        and [b.name for b in result.likeness.bands] == ["1", "2", "3"]
+        result.ood is not None
+        and result.ood.distance
+        and [b.name for b in result.ood.bands] == ["1", "2", "3"]
     )
 
 
@@ -420,13 +420,13 @@ def test_prepare_refuses_and_warns(tmp_path: Path) -> None:
         write_png(tmp_path / "s" / "masks" / f"{name}.png", codes)
     with fails("not-georeferenced", DataError, tmp_path / "s" / "images" / "b.tif") as caught:
         swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none", latitude=True)
+    assert caught.value.fix.endswith("leave out --latitude")
     write_raster(
         tmp_path / "s" / "images" / "b.tif",
         noise(3, 64, 64, seed=2),
         **PLACE,
         descriptions=["r", "g", "latitude"],
     )
-    assert caught.value.fix.endswith("leave out --latitude")
     with fails("latitude-band", DataError, tmp_path / "s" / "images" / "b.tif"):
         swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none", latitude=True)
     write_raster(tmp_path / "s" / "images" / "b.tif", noise(3, 64, 64, seed=2), **PLACE)

@@ -131,9 +131,14 @@ def test_nodata_of_colors_has_to_be_in_all_three(tmp_path):
     assert np.argwhere(labels == UNLABELED).tolist() == [[2, 2]]
 
 
+def kind_of(path):
+    with open_raster(path) as dataset:
+        return mask_kind(dataset)
+
+
 def test_a_palette_is_codes_or_colors(tmp_path):
     path = write_png(tmp_path / "m.png", CODES, colormap={i: (i, 2 * i, 200) for i in range(256)})
-    assert mask_kind(path) == "code"
+    assert kind_of(path) == "code"
     assert (read(path, PLAIN) == CODES).all()
     assert (read(path, PLAIN, "color") == WIDE * 65536 + 2 * WIDE * 256 + 200).all()
 
@@ -143,10 +148,10 @@ def test_one_gray_band_is_three_equal_colors(tmp_path):
 
 
 def test_kinds(tmp_path):
-    assert mask_kind(write_png(tmp_path / "a.png", noise(8, 8))) == "code"
-    assert mask_kind(write_png(tmp_path / "b.png", noise(2, 8, 8))) == "code"
-    assert mask_kind(write_png(tmp_path / "c.png", noise(3, 8, 8))) == "color"
-    assert mask_kind(write_png(tmp_path / "d.png", noise(4, 8, 8))) == "color"
+    assert kind_of(write_png(tmp_path / "a.png", noise(8, 8))) == "code"
+    assert kind_of(write_png(tmp_path / "b.png", noise(2, 8, 8))) == "code"
+    assert kind_of(write_png(tmp_path / "c.png", noise(3, 8, 8))) == "color"
+    assert kind_of(write_png(tmp_path / "d.png", noise(4, 8, 8))) == "color"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The data doctor: reads every pixel of a source once and says what is wrong before anything is learnt from it."""
+"""Data checks: read every pixel of a source once, and list faults before training."""
 
 from __future__ import annotations
 
-from swath.checks.scan import Facts
-from swath.checks.survey import Survey, survey
+from swath.checks.scan import ImageScan, SampleScan, scan_sample
+from swath.checks.survey import Survey, run_survey
 
-__all__ = ["Facts", "Survey", "survey"]
+__all__ = ["ImageScan", "SampleScan", "Survey", "run_survey", "scan_sample"]

@@ -1,294 +1,288 @@
-"""Judging samples by each other: what most of them are, which see the same, and what the classes are."""
+"""Checks of samples against each other: odd images, duplicates, overlaps and classes."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
 from swath.checks.duplicates import near_duplicates
-from swath.checks.scan import Facts, ImageFacts
+from swath.checks.scan import ImageScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.geo.footprints import overlaps
 from swath.legend import Legend
-from swath.types import Finding
+from swath.types import Finding, Level
 
-MOST = 0.75
-"""Where this share of the images has one size, another size is odd."""
-
-FAR = 8.0
-"""How many robust deviations from the median make an image's brightness or contrast odd."""
-
-CROWD = 8
-"""So many images are needed to say what is odd among them."""
-
-UNLIKE = 3.0
-"""Images without CRS of which one has so many times the pixels of another may show the ground at other scales."""
-
-RARE = 0.001
-"""A class with a smaller share of the labeled pixels is called rare."""
-
-SPARSE = 0.05
-"""A source with a smaller share of labeled pixels is called sparsely labeled."""
+MIN_SHARE_OF_SIZE = 0.75  # share of the images that have one size from which another size is odd
+MAX_GSD_RATIO = 1.5  # to the median of all images
+MAX_DEVIATIONS = 8.0  # robust standard deviations of brightness or contrast from the median
+MIN_IMAGES_FOR_OUTLIERS = 8  # images that are needed to find odd ones by their statistics
+MAX_SIZE_RATIO = 3.0  # pixels of the largest image without CRS to those of the smallest
+RARE_CLASS = 0.001  # share of the labeled pixels below which a class is rare
+SPARSE_LABELS = 0.05  # share of labeled pixels below which a source is sparsely labeled
+MAX_LISTED_CODES = 30
 
 
-def check_consistency(
-    samples: Sequence[SourceSample], facts: Mapping[str, Facts]
-) -> Iterator[Finding]:
-    """Judge images by what most of them are."""
-    read = [(s, facts[s.name].image) for s in samples if s.name in facts]
-    if not read:
+class Scanned(NamedTuple):
+    """A sample that could be read, with its scan."""
+
+    sample: SourceSample
+    scan: SampleScan
+
+    @property
+    def image(self) -> ImageScan:
+        """The scan of the image."""
+        return self.scan.image
+
+    @property
+    def group(self) -> str:
+        """The group of the sample, or its name."""
+        return self.sample.group or self.sample.name
+
+    def finding(self, code: str, message: str, fix: str, level: Level = "warning") -> Finding:
+        """Return a finding on the image."""
+        return Finding(level, code, str(self.sample.images[0]), message, fix, self.sample.name)
+
+
+class DuplicatePair(NamedTuple):
+    """Two samples that show the same; `equal` where all their pixels are."""
+
+    later: SourceSample
+    first: SourceSample
+    equal: bool
+
+
+def check_consistency(scanned: Sequence[Scanned]) -> Iterator[Finding]:
+    """Yield images that differ from most, and notes on all images together."""
+    if not scanned:
         return
-    bands, _ = Counter(len(f.bands) for _, f in read).most_common(1)[0]
-    dtype, _ = Counter(str(f.dtype) for _, f in read).most_common(1)[0]
-    gsds = [f.grid.gsd for _, f in read]
-    usual = median([g for g in gsds if g]) if any(gsds) else None
-    size, alike = Counter((f.grid.height, f.grid.width) for _, f in read).most_common(1)[0]
-    for (sample, fact), gsd in zip(read, gsds, strict=True):
-        image = str(sample.images[0])
-        if alike >= MOST * len(read) and (fact.grid.height, fact.grid.width) != size:
-            yield Finding(
-                "warning",
-                "odd-size",
-                image,
-                f"This image is {fact.grid.width}x{fact.grid.height} pixels, and most are {size[1]}x{size[0]}.",
-                "Check that it is whole.",
-                sample.name,
-            )
-        if len(fact.bands) != bands:
-            yield Finding(
-                "error",
-                "band-mismatch",
-                image,
-                f"This image has {len(fact.bands)} band(s) and most have {bands}.",
-                "Give all images the same bands, or leave it out (--skip-bad does).",
-                sample.name,
-            )
-        elif str(fact.dtype) != dtype:
-            yield Finding(
-                "error" if "uint8" in (str(fact.dtype), dtype) else "warning",
-                "dtype-mismatch",
-                image,
-                f"This image is {fact.dtype} and most are {dtype}.",
-                "Bring all images to one type and scale, or leave it out (--skip-bad does).",
-                sample.name,
-            )
-        if gsd and usual and not 2 / 3 < gsd / usual < 1.5:
-            yield Finding(
-                "warning",
-                "resolution-mismatch",
-                image,
-                f"Its pixels are {gsd:.3g} m and most are {usual:.3g} m.",
-                "It is shown to the network at the scale of the others; check that its georeferencing is right.",
-                sample.name,
-            )
-    yield from _outliers(
-        [(s, f) for s, f in read if len(f.bands) == bands and str(f.dtype) == dtype and f.stats]
-    )
-    yield from _about_all([f for _, f in read], read[0][0])
+    images = [s.image for s in scanned]
+    ((size, of_size),) = Counter(image.size for image in images).most_common(1)
+    ((bands, _),) = Counter(len(image.bands) for image in images).most_common(1)
+    ((dtype, _),) = Counter(str(image.dtype) for image in images).most_common(1)
+    gsd = median([image.grid.gsd for image in images if image.grid.gsd] or [0.0])
+    comparable = []
+    for s in scanned:
+        if of_size >= MIN_SHARE_OF_SIZE * len(images):
+            yield from _check_size(s, size)
+        yield from _check_resolution(s, gsd)
+        differences = [*_check_bands(s, bands, dtype)]
+        yield from differences
+        if s.image.stats and not differences:
+            comparable.append(s)
+    yield from _check_outliers(comparable)
+    yield from _check_all(images, str(scanned[0].sample.images[0].parent))
 
 
-def _outliers(read: Sequence[tuple[SourceSample, ImageFacts]]) -> Iterator[Finding]:
+def _check_size(scanned: Scanned, usual: tuple[int, int]) -> Iterator[Finding]:
+    (height, width), (rows, cols) = scanned.image.size, usual
+    if scanned.image.size != usual:
+        message = f"The image is {width}x{height} pixels, and most are {cols}x{rows}."
+        yield scanned.finding("odd-size", message, "Check that the image is whole.")
+
+
+def _check_bands(scanned: Scanned, bands: int, dtype: str) -> Iterator[Finding]:
+    own, own_dtype = len(scanned.image.bands), str(scanned.image.dtype)
+    if own != bands:
+        message = f"The image has {own} band(s) and most have {bands}."
+        fix = "Give all images the same bands, or leave this one out (--skip-bad does)."
+        yield scanned.finding("band-mismatch", message, fix, "error")
+    elif own_dtype != dtype:
+        message = f"The image is {own_dtype} and most are {dtype}."
+        fix = "Convert all images to one type and scale, or leave this one out (--skip-bad does)."
+        level: Level = "error" if "uint8" in (own_dtype, dtype) else "warning"
+        yield scanned.finding("dtype-mismatch", message, fix, level)
+
+
+def _check_resolution(scanned: Scanned, usual: float) -> Iterator[Finding]:
+    gsd = scanned.image.grid.gsd
+    if gsd and not 1 / MAX_GSD_RATIO < gsd / usual < MAX_GSD_RATIO:
+        message = f"The pixels are {gsd:.3g} m and most are {usual:.3g} m."
+        fix = "Check the georeferencing; if it is right, the image is scaled to the others."
+        yield scanned.finding("resolution-mismatch", message, fix)
+
+
+def _check_outliers(scanned: Sequence[Scanned]) -> Iterator[Finding]:
     """Yield images whose brightness or contrast, in any band, is far from the rest."""
-    if len(read) < CROWD:
+    if len(scanned) < MIN_IMAGES_FOR_OUTLIERS:
         return
-    table = np.array([[(s.mean, s.std) for s in fact.stats] for _, fact in read])
+    table = np.array([[(band.mean, band.std) for band in s.image.stats] for s in scanned])
     center = np.median(table, axis=0)
     spread = np.median(np.abs(table - center), axis=0) * 1.4826
-    # Where all images are much the same, a little more is still nothing odd.
+    # Where all images are nearly equal, a small difference is not odd.
     spread = np.maximum(spread, 0.1 * center[:, 1:] + 1e-9)
-    for (sample, fact), deviations in zip(read, (table - center) / spread, strict=True):
-        band, which = np.unravel_index(np.abs(deviations).argmax(), deviations.shape)
-        worst = float(deviations[band, which])
-        if abs(worst) > FAR:
-            what = ("mean", "deviation")[which]
-            found = fact.stats[band].mean if which == 0 else fact.stats[band].std
-            yield Finding(
-                "warning",
-                "odd-statistics",
-                str(sample.images[0]),
-                f"The {what} of band {fact.bands[band]} is {found:.4g}, and {center[band, which]:.4g} "
-                "in the middle of all images.",
-                "Look whether it is scaled, exposed or processed in another way than the rest.",
-                sample.name,
-            )
+    for s, own, deviations in zip(scanned, table, (table - center) / spread, strict=True):
+        at = np.unravel_index(np.abs(deviations).argmax(), deviations.shape)
+        if abs(deviations[at]) > MAX_DEVIATIONS:
+            what = f"{('mean', 'deviation')[at[1]]} of band {s.image.bands[at[0]]}"
+            message = f"The {what} is {own[at]:.4g}, and the median of all is {center[at]:.4g}."
+            fix = "Check whether the image is scaled, exposed or processed unlike the others."
+            yield s.finding("odd-statistics", message, fix)
 
 
-def _about_all(facts: Sequence[ImageFacts], first: SourceSample) -> Iterator[Finding]:
+def _check_all(images: Sequence[ImageScan], folder: str) -> Iterator[Finding]:
     """Yield notes that concern all images together."""
-    where = str(first.images[0].parent)
-    crs = {f.grid.crs for f in facts if f.grid.crs}
+    crs = {image.grid.crs for image in images if image.grid.crs}
     if len(crs) > 1:
-        yield Finding(
-            "note",
-            "several-crs",
-            where,
-            f"The images lie in {len(crs)} different CRSs.",
-            "Nothing: each is used on its own pixels, and maps keep the CRS of their image.",
-        )
-    by_size = sorted({(f.grid.height * f.grid.width, f.grid.width, f.grid.height) for f in facts})
-    if not crs and by_size[-1][0] > UNLIKE * by_size[0][0]:
-        (_, *least), (_, *most) = by_size[0], by_size[-1]
-        yield Finding(
-            "note",
-            "resolution-unknown",
-            where,
-            f"The images have no CRS and sizes from {least[0]}x{least[1]} to {most[0]}x{most[1]}: how much ground a pixel "
-            "shows is unknown, and may differ among them.",
-            "Nothing, if scales from 0.5 to 2 cover it (training draws them); else bring all to one resolution.",
-        )
-    mixed = next(
-        (f for f in facts if len(set(f.dtypes)) > 1 or len(set(map(str, f.nodata))) > 1), None
-    )
-    if mixed:
-        each = ", ".join(
-            f"{name} {d} (nodata {n:g})" if n is not None else f"{name} {d} (no nodata)"
-            for name, d, n in zip(mixed.bands, mixed.dtypes, mixed.nodata, strict=True)
-        )
-        yield Finding(
-            "note",
-            "mixed-bands",
-            where,
-            f"The bands of an image differ in type or nodata value: {each}.",
-            "Nothing: a pixel counts where all its bands have data.",
-        )
-    declared = [f for f in facts if any(n is not None for n in f.nodata)]
-    if declared and all(f.valid == f.grid.height * f.grid.width for f in declared):
-        values = sorted({f"{n:g}" for f in declared for n in f.nodata if n is not None})
-        yield Finding(
-            "note",
-            "nodata-unused",
-            where,
-            f"The nodata value {', '.join(values)} is declared, and no pixel of {len(declared)} image(s) holds it.",
-            "Check that it is the value that stands for no data.",
-        )
+        message = f"The images have {len(crs)} different CRSs."
+        fix = "None: each is used on its own pixels, and maps keep the CRS of their image."
+        yield Finding("note", "several-crs", folder, message, fix)
+    elif not crs:
+        yield from _check_unknown_scale(images, folder)
+    yield from _check_mixed_bands(images, folder)
+    yield from _check_unused_nodata(images, folder)
 
 
-def find_duplicates(
-    samples: Sequence[SourceSample], facts: Mapping[str, Facts]
-) -> list[tuple[SourceSample, SourceSample, bool]]:
-    """Return pairs of samples that show the same, each later one once, and whether all their pixels are equal."""
-    read = [s for s in samples if s.name in facts and facts[s.name].image.valid]
-    first: dict[str, SourceSample] = {}
-    found: dict[str, tuple[SourceSample, SourceSample, bool]] = {}
-    for sample in read:
-        earlier = first.setdefault(facts[sample.name].image.digest, sample)
-        if earlier is not sample:
-            found[sample.name] = (sample, earlier, True)
-    for i, j in near_duplicates([facts[s.name].image.picture for s in read]):
-        found.setdefault(read[j].name, (read[j], read[i], False))
+def _check_unknown_scale(images: Sequence[ImageScan], folder: str) -> Iterator[Finding]:
+    sizes = sorted({(image.grid.window.size, *image.size) for image in images})
+    (least, *smallest), (most, *largest) = sizes[0], sizes[-1]
+    if most > MAX_SIZE_RATIO * least:
+        span = f"from {smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}"
+        message = (
+            f"The images have no CRS and sizes {span}: resolutions are unknown and may differ."
+        )
+        fix = "None, if scales 0.5 to 2 cover that (training draws them); else resample the images."
+        yield Finding("note", "resolution-unknown", folder, message, fix)
+
+
+def _check_mixed_bands(images: Sequence[ImageScan], folder: str) -> Iterator[Finding]:
+    for image in images:
+        if len(set(image.dtypes)) > 1 or len(set(map(str, image.nodata))) > 1:
+            nodata = ["no nodata" if n is None else f"nodata {n:g}" for n in image.nodata]
+            bands = zip(image.bands, image.dtypes, nodata, strict=True)
+            listed = ", ".join(f"{name} {dtype} ({value})" for name, dtype, value in bands)
+            message = f"The bands of an image differ in type or nodata value: {listed}."
+            fix = "None: a pixel counts where all bands have data."
+            yield Finding("note", "mixed-bands", folder, message, fix)
+            return
+
+
+def _check_unused_nodata(images: Sequence[ImageScan], folder: str) -> Iterator[Finding]:
+    declared = [image for image in images if any(n is not None for n in image.nodata)]
+    if declared and all(image.valid == image.grid.window.size for image in declared):
+        values = {f"{n:g}" for image in declared for n in image.nodata if n is not None}
+        listed = ", ".join(sorted(values))
+        message = f"No pixel of {len(declared)} image(s) has the declared nodata value {listed}."
+        fix = "Check that the value is the one that means no data."
+        yield Finding("note", "nodata-unused", folder, message, fix)
+
+
+def find_duplicates(scanned: Sequence[Scanned]) -> list[DuplicatePair]:
+    """Return pairs of samples that show the same, each later one once."""
+    valid = [s for s in scanned if s.image.valid]
+    first_of: dict[str, SourceSample] = {}
+    found: dict[str, DuplicatePair] = {}
+    for sample, scan in valid:
+        first = first_of.setdefault(scan.image.digest, sample)
+        if first is not sample:
+            found[sample.name] = DuplicatePair(sample, first, True)
+    for i, j in near_duplicates([s.image.thumbnail for s in valid]):
+        later, first = valid[j].sample, valid[i].sample
+        found.setdefault(later.name, DuplicatePair(later, first, False))
     return list(found.values())
 
 
 def check_duplicates(
-    pairs: Sequence[tuple[SourceSample, SourceSample, bool]], facts: Mapping[str, Facts]
+    pairs: Sequence[DuplicatePair], scans: Mapping[str, SampleScan]
 ) -> Iterator[Finding]:
-    """Judge images that show the same."""
-    for sample, earlier, equal in pairs:
-        labels = (facts[s.name].labels.codes for s in (sample, earlier))
-        differ = equal and len({frozenset(codes.items()) for codes in labels}) > 1
-        together = sample.group is not None and sample.group == earlier.group
-        yield Finding(
-            "warning" if equal or not together else "note",
-            "duplicate-image" if equal else "near-duplicate",
-            str(sample.images[0]),
-            f"It has {'the same pixels as' if equal else 'nearly the same picture as'} {earlier.images[0]}"
-            + (", but other labels." if differ else "."),
-            "Keep one of them" + ("." if together else ", or put both into one group (folder)."),
-            sample.name,
-        )
+    """Yield a finding on the later image of each pair."""
+    for later, first, equal in pairs:
+        one_group = later.group is not None and later.group == first.group
+        fix = "Keep one of them." if one_group else "Keep one of them, or put both into one group."
+        image = Scanned(later, scans[later.name])
+        if equal:
+            differ = image.scan.labels.codes != scans[first.name].labels.codes
+            labels = ", but other labels" if differ else ""
+            message = f"The image has the same pixels as {first.images[0]}{labels}."
+            yield image.finding("duplicate-image", message, fix)
+        else:
+            message = f"The image looks nearly the same as {first.images[0]}."
+            yield image.finding("near-duplicate", message, fix, "note" if one_group else "warning")
 
 
-def check_overlaps(
-    samples: Sequence[SourceSample], facts: Mapping[str, Facts]
-) -> Iterator[Finding]:
-    """Judge images that see the same ground, and would be split as if they did not."""
-    read = [s for s in samples if s.name in facts]
-    worst: dict[str, tuple[float, SourceSample, SourceSample]] = {}
-    for i, j, share in overlaps(
-        [facts[s.name].image.grid for s in read], [s.group or s.name for s in read]
-    ):
-        a, b = read[i], read[j]
-        together = (
-            a.group == b.group
-            if a.group
-            else facts[a.name].image.grid.same_as(facts[b.name].image.grid)
-        )
-        if not together and share > worst.get(b.name, (0.0,))[0]:
-            worst[b.name] = (share, a, b)
-    for share, a, b in worst.values():
-        yield Finding(
-            "warning",
-            "same-ground",
-            str(b.images[0]),
-            f"It sees {share:.0%} of the same ground as {a.images[0]}, which is in another group.",
-            "Put both into one group (folder), or one may teach what the other judges.",
-            b.name,
-        )
+def check_overlaps(scanned: Sequence[Scanned]) -> Iterator[Finding]:
+    """Yield images that show the area of an image of another group."""
+    worst: dict[int, tuple[float, int]] = {}
+    for i, j, share in overlaps([s.image.grid for s in scanned], [s.group for s in scanned]):
+        if not _in_one_group(scanned[i], scanned[j]) and share > worst.get(j, (0.0, 0))[0]:
+            worst[j] = share, i
+    for j, (share, i) in worst.items():
+        other = scanned[i].sample.images[0]
+        message = f"The image shows {share:.0%} of the area of {other}, which is in another group."
+        fix = "Put both into one group (folder), or one may train and the other test on one area."
+        yield scanned[j].finding("same-ground", message, fix)
 
 
-def check_classes(
-    samples: Sequence[SourceSample], facts: Mapping[str, Facts], legend: Legend, root: Path
-) -> Iterator[Finding]:
-    """Judge how the classes are spread over all samples."""
-    read = [s for s in samples if s.name in facts and s.labels is not None]
-    total = sum((facts[s.name].labels.codes for s in read), Counter[int]())
-    pixels = [sum(total[code] for code in c.codes) for c in legend.trained]
-    everything = sum(pixels)
-    if not everything:
+def _in_one_group(a: Scanned, b: Scanned) -> bool:
+    if a.sample.group:
+        return a.sample.group == b.sample.group
+    return a.image.grid.same_as(b.image.grid)
+
+
+def check_classes(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
+    """Yield notes on how the classes are spread over all samples."""
+    labeled = [s for s in scanned if s.sample.labels is not None]
+    pixels = sum((s.scan.labels.codes for s in labeled), Counter[int]())
+    trained = {c.name: sum(pixels[code] for code in c.codes) for c in legend.trained}
+    if not any(trained.values()):
         return
-    for c, count in zip(legend.trained, pixels, strict=True):
-        if 0 < count < RARE * everything:
-            yield Finding(
-                "note",
-                "rare-class",
-                str(root),
-                f"Class {c.name} has {count} pixels, {count / everything:.3%} of all labels.",
-                "Label more of it, merge it into another class, or do not expect it to be learnt.",
-            )
-        groups = {
-            s.group or s.name
-            for s in read
-            if any(facts[s.name].labels.codes[code] for code in c.codes)
-        }
-        if len(groups) == 1 < len({s.group or s.name for s in read}):
-            yield Finding(
-                "note",
-                "class-in-one-group",
-                str(root),
-                f"Class {c.name} is found in group {min(groups)} alone, so only one split can have it.",
-                "Label it elsewhere too, or it cannot be both learnt and judged.",
-            )
+    groups_of: dict[str, set[str]] = defaultdict(set)
+    for s in labeled:
+        for name in _classes_held(s, legend):
+            groups_of[name].add(s.group)
+    several = len({s.group for s in labeled}) > 1
+    for name, count in trained.items():
+        yield from _check_rare(name, count, sum(trained.values()), root)
+        if several:
+            yield from _check_one_group(name, groups_of[name], root)
+    yield from _check_code_gaps(legend, root)
+    if len(legend.classes) > 1 and len(labeled) > 1:
+        yield from _check_single_class(labeled, legend)
+    yield from _check_sparse(pixels.total(), sum(s.image.valid for s in labeled), root)
+
+
+def _classes_held(scanned: Scanned, legend: Legend) -> list[str]:
+    codes = scanned.scan.labels.codes
+    return [c.name for c in legend.classes if any(codes[code] for code in c.codes)]
+
+
+def _check_rare(name: str, pixels: int, total: int, root: Path) -> Iterator[Finding]:
+    if 0 < pixels < RARE_CLASS * total:
+        message = f"Class {name} has {pixels} pixels, {pixels / total:.3%} of all labels."
+        fix = "Label more of it, merge it into another class, or expect it to be missed."
+        yield Finding("note", "rare-class", str(root), message, fix)
+
+
+def _check_one_group(name: str, groups: set[str], root: Path) -> Iterator[Finding]:
+    if len(groups) == 1:
+        message = f"Class {name} is in group {min(groups)} only, so only one split can have it."
+        fix = "Label it elsewhere too, or it cannot be both trained and tested."
+        yield Finding("note", "class-in-one-group", str(root), message, fix)
+
+
+def _check_code_gaps(legend: Legend, root: Path) -> Iterator[Finding]:
     codes = sorted(code for c in legend.classes for code in c.codes)
-    gaps = [b for a, b in zip(codes, codes[1:], strict=False) if b - a > 1]
-    if legend.kind == "code" and gaps and legend.found:
-        yield Finding(
-            "note",
-            "code-gaps",
-            str(root),
-            f"The class codes have gaps: {', '.join(map(str, codes[:30]))}.",
-            "Nothing: maps hold the same codes.",
-        )
-    for sample in read:
-        codes_here = facts[sample.name].labels.codes
-        held = [c.name for c in legend.classes if any(codes_here[code] for code in c.codes)]
-        if len(held) == 1 and len(legend.classes) > 1 and len(read) > 1:
-            yield Finding(
-                "note",
-                "single-class",
-                sample.label_file,
-                f"It holds a single class, {held[0]}.",
-                "Nothing, if that is so.",
-            )
-    valid = sum(facts[s.name].image.valid for s in read)
-    if total.total() < SPARSE * valid:
-        yield Finding(
-            "note",
-            "sparse-labels",
-            str(root),
-            f"{total.total() / valid:.2%} of all pixels are labeled.",
-            "Nothing: pixels without a label are neither learnt nor scored.",
-        )
+    has_gaps = any(b - a > 1 for a, b in zip(codes, codes[1:], strict=False))
+    if legend.kind == "code" and legend.found and has_gaps:
+        listed = ", ".join(map(str, codes[:MAX_LISTED_CODES]))
+        message, fix = f"The class codes have gaps: {listed}.", "None: maps hold the same codes."
+        yield Finding("note", "code-gaps", str(root), message, fix)
+
+
+def _check_single_class(labeled: Sequence[Scanned], legend: Legend) -> Iterator[Finding]:
+    for s in labeled:
+        held = _classes_held(s, legend)
+        if len(held) == 1:
+            message, fix = f"The labels hold a single class, {held[0]}.", "None, if that is so."
+            yield Finding("note", "single-class", s.sample.label_file, message, fix)
+
+
+def _check_sparse(labeled: int, valid: int, root: Path) -> Iterator[Finding]:
+    if labeled < SPARSE_LABELS * valid:
+        message = f"{labeled / valid:.2%} of all pixels are labeled."
+        fix = "None: pixels without a label are neither trained nor scored."
+        yield Finding("note", "sparse-labels", str(root), message, fix)

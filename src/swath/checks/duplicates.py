@@ -1,4 +1,4 @@
-"""Which images show the same: a small gray picture of each, a perceptual hash of it, and a hash of all pixels."""
+"""Duplicate images: thumbnails, perceptual hashes, and hashes of all pixels."""
 
 from __future__ import annotations
 
@@ -12,33 +12,20 @@ from numpy.typing import NDArray
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 
-SIDE = 32
-"""Rows and columns of the small picture."""
-
-BITS = 8
-"""Lowest frequencies a side that the hash keeps."""
-
-NEAR = 6
-"""Bits in which the hashes of near-duplicates may differ, of 63."""
-
-ALIKE = 0.985
-"""Correlation of the small pictures of near-duplicates, at least."""
-
-BATCH = 2048
-"""Images that are compared with all others at once."""
+THUMBNAIL_SIDE = 32  # rows and columns of a thumbnail
+FREQUENCIES = 8  # lowest frequencies, in each direction, of which the hash consists
+MAX_DIFFERENT_BITS = 6  # bits in which the hashes of near-duplicates may differ, of 63
+MIN_CORRELATION = 0.985  # correlation of the thumbnails of near-duplicates, at least
+COMPARED_AT_ONCE = 2048  # images that are compared with all others at once
 
 
 class ImageHash:
-    """Gathers the small picture of an image and the hash of its pixels.
-
-    Args:
-        grid: the image's grid.
-    """
+    """Thumbnail of an image and hash of its pixels, window by window."""
 
     def __init__(self, grid: GeoBox) -> None:
         self._grid = grid
-        self._sum = np.zeros((SIDE, SIDE))
-        self._count = np.zeros((SIDE, SIDE))
+        self._sum = np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+        self._count = np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         self._hash = hashlib.sha1(f"{grid.height}x{grid.width}".encode(), usedforsecurity=False)
 
     def add(
@@ -48,20 +35,18 @@ class ImageHash:
         gray: NDArray[np.float32],
         valid: NDArray[np.bool_],
     ) -> None:
-        """Take in a window: its values (bands, rows, columns), their mean over bands (0 where invalid), and validity."""
+        """Add a window: values (bands, rows, columns), their mean (0 if invalid), and validity."""
         self._hash.update(np.ascontiguousarray(values).view(np.uint8).data)
         rows, row_starts = _cells(window.row, window.height, self._grid.height)
         cols, col_starts = _cells(window.col, window.width, self._grid.width)
-        for into, what in ((self._sum, gray), (self._count, valid)):
-            if what is valid and valid.all():
-                cells = np.outer(
-                    np.diff(row_starts, append=window.height),
-                    np.diff(col_starts, append=window.width),
-                )
+        for total, layer in ((self._sum, gray), (self._count, valid)):
+            if layer is valid and valid.all():
+                heights = np.diff(row_starts, append=window.height)
+                cells = np.outer(heights, np.diff(col_starts, append=window.width))
             else:
-                sums = np.add.reduceat(what, row_starts, axis=0, dtype=np.float32)
+                sums = np.add.reduceat(layer, row_starts, axis=0, dtype=np.float32)
                 cells = np.add.reduceat(sums, col_starts, axis=1)
-            into[np.ix_(rows, cols)] += cells
+            total[np.ix_(rows, cols)] += cells
 
     @property
     def digest(self) -> str:
@@ -69,52 +54,59 @@ class ImageHash:
         return self._hash.hexdigest()
 
     @property
-    def picture(self) -> NDArray[np.float64]:
-        """The small picture (32, 32): means of cells, and of the whole where a cell has no valid pixel."""
+    def thumbnail(self) -> NDArray[np.float64]:
+        """Means of cells (32, 32); the mean of all where a cell has no valid pixel."""
         mean = self._sum.sum() / max(self._count.sum(), 1)
-        picture: NDArray[np.float64] = np.where(
-            self._count > 0, self._sum / np.maximum(self._count, 1), mean
-        )
-        return picture
+        means = self._sum / np.maximum(self._count, 1)
+        thumbnail: NDArray[np.float64] = np.where(self._count > 0, means, mean)
+        return thumbnail
 
 
 def _cells(start: int, length: int, of: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the cells that a window's rows, or columns, fall into, and where in the window each begins."""
-    return np.unique(np.arange(start, start + length) * SIDE // of, return_index=True)
+    """Return the cells of a window's rows (or columns), and where in the window each begins."""
+    cells = np.arange(start, start + length) * THUMBNAIL_SIDE // of
+    return np.unique(cells, return_index=True)
 
 
-def perceptual_hash(picture: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return 63 signs (-1 or 1): which low frequencies of a picture (32, 32) lie above their median.
+def perceptual_hash(thumbnail: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return 63 signs (-1 or 1): which low frequencies of a thumbnail lie above their median.
 
     Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash functions" (DCT
     hash).
     """
-    k = np.arange(SIDE)
-    cosines = np.cos(np.pi / SIDE * (k[None] + 0.5) * k[:BITS, None])
-    low = (cosines @ picture @ cosines.T).ravel()[1:]
+    k = np.arange(THUMBNAIL_SIDE)
+    cosines = np.cos(np.pi / THUMBNAIL_SIDE * (k[None] + 0.5) * k[:FREQUENCIES, None])
+    low = (cosines @ thumbnail @ cosines.T).ravel()[1:]
     signs: NDArray[np.float32] = np.where(low > np.median(low), 1, -1).astype(np.float32)
     return signs
 
 
-def near_duplicates(pictures: Sequence[NDArray[np.float64]]) -> Iterator[tuple[int, int]]:
-    """Yield pairs (i, j), i < j, of images whose hashes and small pictures are nearly the same; each j once, with its first i.
+def near_duplicates(thumbnails: Sequence[NDArray[np.float64]]) -> Iterator[tuple[int, int]]:
+    """Yield pairs (i, j), i < j, of images that are nearly the same; each j once, with its first i.
 
-    Pictures without texture (water, snow) are left out: they are alike without being the same.
+    Hashes and thumbnails are compared. Images without texture (water, snow) are left out: they
+    look alike without being the same.
     """
-    textured = [
-        i for i, p in enumerate(pictures) if p.std() > 0.02 * max(1.0, float(np.abs(p).mean()))
-    ]
+    textured = [i for i, t in enumerate(thumbnails) if _has_texture(t)]
     if not textured:
         return
-    signs = np.stack([perceptual_hash(pictures[i]) for i in textured])
-    flat = np.stack(
-        [(pictures[i] - pictures[i].mean()).ravel() / pictures[i].std() for i in textured]
-    )
+    signs = np.stack([perceptual_hash(thumbnails[i]) for i in textured])
+    flat = np.stack([_standardized(thumbnails[i]) for i in textured])
     paired = np.zeros(len(textured), bool)
-    for start in range(0, len(textured), BATCH):
-        near = signs[start : start + BATCH] @ signs.T >= signs.shape[1] - 2 * NEAR
+    for start in range(0, len(textured), COMPARED_AT_ONCE):
+        agreement = signs[start : start + COMPARED_AT_ONCE] @ signs.T
+        near = agreement >= signs.shape[1] - 2 * MAX_DIFFERENT_BITS
         for i, hits in enumerate(near, start):
             later = i + 1 + np.flatnonzero(hits[i + 1 :] & ~paired[i + 1 :])
-            same = later[flat[later] @ flat[i] / SIDE**2 >= ALIKE]
+            same = later[flat[later] @ flat[i] / THUMBNAIL_SIDE**2 >= MIN_CORRELATION]
             paired[same] = True
             yield from ((textured[i], textured[j]) for j in same.tolist())
+
+
+def _has_texture(thumbnail: NDArray[np.float64]) -> bool:
+    return bool(thumbnail.std() > 0.02 * max(1.0, float(np.abs(thumbnail).mean())))
+
+
+def _standardized(thumbnail: NDArray[np.float64]) -> NDArray[np.float64]:
+    flat: NDArray[np.float64] = (thumbnail - thumbnail.mean()).ravel() / thumbnail.std()
+    return flat

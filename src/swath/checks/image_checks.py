@@ -1,127 +1,118 @@
-"""Judging one image by itself."""
+"""Checks of one image by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
-from swath.checks.scan import Facts, ImageFacts
+from swath.checks.scan import HeightScan, ImageScan, SampleScan
 from swath.data.layouts import SourceSample
-from swath.data.layouts.catalog import HIGHEST, LOWEST
+from swath.data.layouts.catalog import MAX_HEIGHT, MIN_HEIGHT
 from swath.types import Finding, Level
 
-SATURATED = 0.05
-"""Share of a band's valid pixels at its largest value from which it is called saturated."""
-
-COLLAR = 0.05
-"""Share of an image's border in runs of an undeclared nodata value from which it is called a collar."""
-
-ImageVerdict: TypeAlias = tuple[Level, str, str, str]
-"""Level, code, message and fix of a finding."""
+MAX_VEILED = 0.01  # share of an image's pixels that are neither clear nor opaque
+MIN_SATURATED = 0.05  # share of a band's valid pixels that hold its largest value
+MIN_BORDER_NODATA = 0.05  # share of an image's border in runs of one value
 
 
-def check_image(sample: SourceSample, fact: Facts) -> Iterator[Finding]:
-    """Yield what is wrong with the pixels of one image, and with its heights."""
-    for level, code, message, fix in _verdicts(fact.image):
-        yield Finding(level, code, str(sample.images[0]), message, fix, sample.name)
-    if fact.heights is None:
+class Issue(NamedTuple):
+    """A finding on one file of a sample."""
+
+    level: Level
+    code: str
+    message: str
+    fix: str
+
+    def on(self, file: str, sample: SourceSample) -> Finding:
+        """Return the finding."""
+        return Finding(self.level, self.code, file, self.message, self.fix, sample.name)
+
+
+def check_image(sample: SourceSample, scan: SampleScan) -> Iterator[Finding]:
+    """Yield the faults of one image, and of its heights."""
+    for issue in _check_pixels(scan.image):
+        yield issue.on(str(sample.images[0]), sample)
+    if scan.heights is not None:
+        for issue in _check_heights(scan.heights):
+            yield issue.on(str(sample.heights), sample)
+
+
+def _check_heights(heights: HeightScan) -> Iterator[Issue]:
+    if heights.out_of_range:
+        limits = f"below {MIN_HEIGHT:.0f} or above {MAX_HEIGHT:.0f} meters"
+        message = f"{heights.out_of_range} pixels lie {limits}; they are taken as unknown."
+        fix = "Declare their value as nodata (gdal_edit.py -a_nodata), or give heights in meters."
+        yield Issue("warning", "odd-heights", message, fix)
+    if not heights.known:
+        fix = "Fetch the file again, or leave it out; the image is used for its classes."
+        yield Issue("warning", "no-heights", "The file has no known height.", fix)
+
+
+def _check_pixels(image: ImageScan) -> Iterator[Issue]:
+    if not image.valid:
+        message, fix = "All pixels of the image are nodata.", "Leave it out (--skip-bad does)."
+        yield Issue("error", "all-nodata", message, fix)
         return
-    if fact.heights.odd:
-        yield Finding(
-            "warning",
-            "odd-heights",
-            str(sample.heights),
-            f"{fact.heights.odd} pixels lie below {LOWEST:.0f} or above {HIGHEST:.0f} meters: they are taken as unknown.",
-            "Declare their value as nodata (gdal_edit.py -a_nodata), or give heights above ground, in meters.",
-            sample.name,
-        )
-    if not fact.heights.known:
-        yield Finding(
-            "warning",
-            "no-heights",
-            str(sample.heights),
-            "No height in this file is known.",
-            "Fetch it again, or leave it out; the image is used for its classes.",
-            sample.name,
-        )
+    if image.veiled > MAX_VEILED * image.grid.height * image.grid.width:
+        message = f"The alpha band has {image.veiled} pixels that are neither clear nor opaque."
+        fix = "If the band is data, declare that (gdal_edit.py -colorinterp_4 undefined)."
+        yield Issue("warning", "alpha-values", message, fix)
+    if image.turned:
+        size = f"{image.grid.width}x{image.grid.height}"
+        message = f"The image is read in its EXIF orientation, as {size} pixels."
+        fix = "Make sure that its mask was painted on the turned image."
+        yield Issue("note", "turned", message, fix)
+    if image.nans or image.infinite:
+        message = f"{image.nans} pixels are undeclared NaN and {image.infinite} infinite: no data."
+        fix = "Declare NaN as nodata (gdal_edit.py -a_nodata nan), or find out where it comes from."
+        yield Issue("warning", "not-finite", message, fix)
+    yield from _check_border(image)
+    yield from _check_constant(image)
+    if image.dtype.kind in "iu":
+        yield from _check_range(image)
+        yield from _check_saturation(image)
 
 
-def _verdicts(fact: ImageFacts) -> Iterator[ImageVerdict]:
-    if not fact.valid:
-        yield "error", "all-nodata", "All its pixels are nodata.", "Leave it out (--skip-bad does)."
+def _check_border(image: ImageScan) -> Iterator[Issue]:
+    if all(s.low == s.high for s in image.stats):
         return
-    if fact.veiled > 0.01 * fact.grid.height * fact.grid.width:
-        yield (
-            "warning",
-            "alpha-values",
-            f"Its last band is marked as alpha, but {fact.veiled} pixels of it are neither clear nor opaque: is it data?",
-            "If so, say it in the file (gdal_edit.py -colorinterp_4 undefined); as alpha it only masks where it is 0.",
-        )
-    if fact.turned:
-        yield (
-            "note",
-            "turned",
-            f"Its EXIF orientation says how to hold it, and so it is read: {fact.grid.width}x{fact.grid.height} pixels.",
-            "Make sure that its mask was painted on the picture as people see it.",
-        )
-    if fact.not_a_number or fact.infinite:
-        yield (
-            "warning",
-            "not-finite",
-            f"{fact.not_a_number} pixels are NaN and {fact.infinite} infinite, and no nodata value says so: "
-            "they are taken as having no data.",
-            "Declare NaN as nodata (gdal_edit.py -a_nodata nan) if that is meant, else look where they come from.",
-        )
-    border = 2 * (fact.grid.height + fact.grid.width)
-    for value, count in fact.collar.items():
-        if count > COLLAR * border and any(s.low < s.high for s in fact.stats):
-            yield (
-                "warning",
-                "undeclared-nodata",
-                f"All bands are {value:g} along {count / border:.0%} of its border, and no nodata value is declared for that.",
-                f"Declare it (gdal_edit.py -a_nodata {value:g}), or it is learnt as ground.",
-            )
-    yield from _constant(fact)
-    if fact.dtype.kind in "iu":
-        yield from _ranges(fact)
+    border = 2 * (image.grid.height + image.grid.width)
+    for value, count in image.border_nodata.items():
+        if count > MIN_BORDER_NODATA * border:
+            where = f"{count / border:.0%} of the border"
+            message = f"All bands are {value:g} along {where}, which is not declared as nodata."
+            fix = f"Declare the value (gdal_edit.py -a_nodata {value:g}), or it is trained as data."
+            yield Issue("warning", "undeclared-nodata", message, fix)
 
 
-def _constant(fact: ImageFacts) -> Iterator[ImageVerdict]:
-    names = [name for name, s in zip(fact.bands, fact.stats, strict=True) if s.low == s.high]
-    if names and fact.valid > 1:
+def _check_constant(image: ImageScan) -> Iterator[Issue]:
+    names = [name for name, s in zip(image.bands, image.stats, strict=True) if s.low == s.high]
+    if names and image.valid > 1:
         which = (
-            "All its bands are" if len(names) == len(fact.bands) else f"Band {', '.join(names)} is"
+            "All bands have" if len(names) == len(image.bands) else f"Band {', '.join(names)} has"
         )
-        yield (
-            "warning",
-            "constant-band",
-            f"{which} one value throughout.",
-            "Check the export, or leave the image out.",
-        )
+        message, fix = f"{which} one value throughout.", "Check the export, or leave the image out."
+        yield Issue("warning", "constant-band", message, fix)
 
 
-def _ranges(fact: ImageFacts) -> Iterator[ImageVerdict]:
-    """Yield what the ranges of bands of whole numbers show."""
-    wide = fact.dtype.itemsize > 1
-    low, high = min(s.low for s in fact.stats), max(s.high for s in fact.stats)
-    if wide and 0 <= low < high <= 255:
-        yield (
-            "warning",
-            "eight-bit-range",
-            f"It is {fact.dtype}, but holds only {low:.0f} to {high:.0f}, as 8-bit data do.",
-            "Check that it is scaled as the other images are.",
-        )
-    clipped = {}
-    for name, s in zip(fact.bands, fact.stats, strict=True):
-        limit = s.high == np.iinfo(fact.dtype).max or (wide and s.high - s.low > 1000)
-        if limit and s.low < s.high and s.top > SATURATED * fact.valid:
-            clipped[name] = f"{s.top / fact.valid:.0%} of band {name} is at {s.high:.0f}"
-    if clipped:
-        yield (
-            "warning",
-            "saturated",
-            f"Many pixels have the largest value: {', '.join(clipped.values())}.",
-            "Export it without clipping, if it matters what is that bright.",
-        )
+def _check_range(image: ImageScan) -> Iterator[Issue]:
+    low, high = min(s.low for s in image.stats), max(s.high for s in image.stats)
+    if image.dtype.itemsize > 1 and 0 <= low < high <= 255:
+        message = f"The image is {image.dtype}, but holds 8-bit values, {low:.0f} to {high:.0f}."
+        fix = "Check that it is scaled as the other images are."
+        yield Issue("warning", "eight-bit-range", message, fix)
+
+
+def _check_saturation(image: ImageScan) -> Iterator[Issue]:
+    wide, largest = image.dtype.itemsize > 1, np.iinfo(image.dtype).max
+    saturated = []
+    for name, s in zip(image.bands, image.stats, strict=True):
+        at_limit = s.high == largest or (wide and s.high - s.low > 1000)
+        if at_limit and s.low < s.high and s.top > MIN_SATURATED * image.valid:
+            saturated.append(f"{s.top / image.valid:.0%} of band {name} is at {s.high:.0f}")
+    if saturated:
+        message = f"Many pixels have the largest value: {', '.join(saturated)}."
+        fix = "Export the image without clipping, if bright areas matter."
+        yield Issue("warning", "saturated", message, fix)

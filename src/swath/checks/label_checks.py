@@ -1,4 +1,4 @@
-"""Judging the labels of one sample by themselves."""
+"""Checks of the labels of one sample by themselves."""
 
 from __future__ import annotations
 
@@ -9,203 +9,164 @@ from dataclasses import dataclass
 import numpy as np
 import pyproj
 
-from swath.checks.image_checks import ImageVerdict
-from swath.checks.label_colors import BLACK, off_palette
-from swath.checks.scan import Facts
+from swath.checks.image_checks import Issue
+from swath.checks.label_colors import BLACK, OffPalette, off_palette
+from swath.checks.scan import LabelScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.io.labels import MAX_DISTINCT
 from swath.io.vector import Features
 from swath.legend import MAX_CODE, Kind, Legend, unpack_rgb
 from swath.types import Finding
 
-PHOTOGRAPH = 0.5
-"""Share of a mask's pixels far from every class from which it is a photograph and no lossy mask."""
+MIN_PHOTOGRAPH = 0.5  # share of a mask's pixels far from every class
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What masks are read for.
-
-    Attributes:
-        kind: whether they hold codes or colors.
-        legend: the user's classes, None where they are found.
-        palette: the values that belong to classes, or that somebody evidently painted.
-        snap: whether other values are taken for the nearest of these.
-    """
+class LabelMeaning:
+    """What the values of masks mean."""
 
     kind: Kind
-    legend: Legend | None
-    palette: Sequence[int]
-    snap: bool
+    legend: Legend | None  # of the user; None where the classes are found
+    palette: Sequence[int]  # values of the classes, or those that were evidently painted
+    snap: bool  # whether other values are taken for the nearest of these
 
     @property
     def values(self) -> str:
-        """The word for what masks hold."""
+        """The word for the values of masks."""
         return "colors" if self.kind == "color" else "values"
-
-    def shown(self, code: int) -> str:
-        """Return a value as people write it."""
-        return unpack_rgb(code) if self.kind == "color" else f"code {code}"
 
     def listed(self, codes: Counter[int]) -> str:
         """List values with their pixels, the most common first."""
-        listed = ", ".join(
-            f"{self.shown(code)} ({count} pixels)" for code, count in codes.most_common(5)
-        )
+        name = unpack_rgb if self.kind == "color" else "code {}".format
+        listed = ", ".join(f"{name(code)} ({n} pixels)" for code, n in codes.most_common(5))
         return listed + (f" and {len(codes) - 5} more" if len(codes) > 5 else "")
 
 
-def check_labels(sample: SourceSample, fact: Facts, meaning: Meaning) -> Iterator[Finding]:
-    """Yield what is wrong with the labels of one sample."""
-    if sample.labels is None or not fact.image.valid:
+def check_labels(
+    sample: SourceSample, scan: SampleScan, meaning: LabelMeaning
+) -> Iterator[Finding]:
+    """Yield the faults of the labels of one sample."""
+    if sample.labels is None or not scan.image.valid:
         return
-    for level, code, message, fix in _verdicts(sample, fact, meaning):
-        yield Finding(level, code, sample.label_file, message, fix, sample.name)
+    for issue in _check(sample, scan, meaning):
+        yield issue.on(sample.label_file, sample)
 
 
-def _verdicts(sample: SourceSample, fact: Facts, meaning: Meaning) -> Iterator[ImageVerdict]:
-    codes = fact.labels.codes.copy()
-    if (
-        meaning.kind == "color"
-        and meaning.legend
-        and codes[BLACK]
-        and not meaning.legend.known(np.array([BLACK]))[0]
-    ):
-        yield (
-            "warning",
-            "unpainted",
-            f"This mask has {codes.pop(BLACK)} black pixels, and no class is black: they are taken as unlabeled.",
-            "Add a class with color #000000 if black has a meaning.",
-        )
-    codes = +codes  # drops what has no pixel
-    worst = [*_values(fact, codes, meaning)]
-    yield from worst
-    if not any(level == "error" for level, *_ in worst):
-        yield from _soft(sample, fact, codes, meaning)
+def _check(sample: SourceSample, scan: SampleScan, meaning: LabelMeaning) -> Iterator[Issue]:
+    codes = +scan.labels.codes  # without values of no pixel
+    legend = meaning.legend
+    if meaning.kind == "color" and legend and codes[BLACK] and not _is_known(BLACK, legend):
+        message = f"The mask has {codes.pop(BLACK)} black pixels: unlabeled, as no class is black."
+        fix = "Add a class with color #000000 if black has a meaning."
+        yield Issue("warning", "unpainted", message, fix)
+    issues = [*_check_values(scan.labels, codes, meaning)]
+    yield from issues
+    if any(issue.level == "error" for issue in issues):
+        return
+    trained = [code for c in legend.trained for code in c.codes] if legend else [*codes]
+    if not any(codes[code] for code in trained):
+        message = "No pixel of the image is labeled."
+        yield Issue("warning", "no-labels", message, "Check the labels.")
+        return
+    yield from _check_shift(scan.labels)
+    yield from _check_crs(sample, scan)
 
 
-def _values(fact: Facts, codes: Counter[int], meaning: Meaning) -> Iterator[ImageVerdict]:
-    """Yield what is wrong with the values: photographs, lossy and smoothed masks, unknown and negative codes."""
+def _is_known(code: int, legend: Legend) -> bool:
+    return bool(legend.known(np.array([code]))[0])
+
+
+def _check_values(labels: LabelScan, codes: Counter[int], meaning: LabelMeaning) -> Iterator[Issue]:
+    """Yield photographs, lossy and smoothed masks, and codes that no class can have."""
     off = off_palette(codes, meaning.palette, meaning.kind)
-    judged = meaning.kind == "color" or fact.labels.lossy
+    may_be_smoothed = meaning.kind == "color" or labels.lossy
     many = len(off.near) + len(off.far) > MAX_DISTINCT
-    if many and (off.far.total() > PHOTOGRAPH * codes.total() or not judged):
-        yield (
-            "error",
-            "mask-photograph",
-            f"This mask has more than {MAX_DISTINCT} different {meaning.values}, as a photograph or a lossy mask has.",
-            "Give the mask in a lossless format (PNG, GeoTIFF), name its classes with --classes if it has so many, "
-            "or leave the pair out (--skip-bad does).",
-        )
+    if many and (not may_be_smoothed or off.far.total() > MIN_PHOTOGRAPH * codes.total()):
+        yield _photograph(meaning)
         return
-    if judged and off.near:
-        yield _near(off.near + off.far if many else off.near, off.nearest, codes.total(), meaning)
-    elif fact.labels.lossy:
-        yield (
-            "warning",
-            "mask-lossy",
-            "This mask is a JPEG, which changes values: those that it holds may not be those meant.",
-            "Export it again as PNG or GeoTIFF.",
-        )
-    unknown = (off.far if judged else off.far + off.near) if meaning.legend else Counter[int]()
-    if unknown and not (many and judged):
-        share = unknown.total() / codes.total()
-        yield (
-            "error",
-            "unknown-code",
-            f"This mask holds {meaning.listed(unknown)}, which no class has: {share:.2%} of its labeled pixels.",
-            f"Add it to {meaning.legend.origin if meaning.legend else ''}, with `ignore: true` if it is not to be learnt.",
-        )
-    lowest, highest = min(codes, default=0), max(codes, default=0)
-    if meaning.legend is None and meaning.kind == "code" and highest > MAX_CODE:
-        yield (
-            "error",
-            "large-code",
-            f"This mask holds the code {highest} ({codes[highest]} pixels), which a map of 8 or 16 bits cannot hold.",
-            "Name the classes with --classes FILE and give this one a code up to 65535 first; or is this the right file?",
-        )
-    if meaning.legend is None and lowest < 0:
-        yield (
-            "error",
-            "negative-code",
-            f"This mask holds the negative code {lowest} ({codes[lowest]} pixels).",
-            "Name the classes with --classes FILE; `ignore: true` if it means no data.",
-        )
+    if many:  # smoothing explains most pixels, so it is taken to have made all values
+        near = off.near + off.far if off.near else off.near
+        off = OffPalette(near, Counter(), off.nearest)
+    if may_be_smoothed and off.near:
+        yield _near_colors(off, codes.total(), meaning)
+    elif labels.lossy:
+        message = "The mask is a JPEG, which changes values: its values may not be those meant."
+        yield Issue("warning", "mask-lossy", message, "Export it again as PNG or GeoTIFF.")
+    if meaning.legend:
+        unknown = off.far if may_be_smoothed else off.far + off.near
+        yield from _check_unknown(unknown, codes.total(), meaning, meaning.legend)
+    else:
+        yield from _check_limits(codes, meaning.kind)
 
 
-def _near(near: Counter[int], nearest: Counter[int], total: int, meaning: Meaning) -> ImageVerdict:
-    what = (
-        f"{near.total()} pixels ({near.total() / total:.2%}) have {len(near)} {meaning.values} that are near the classes', "
-        f"but not theirs, as smoothing and JPEG make them; the nearest are {meaning.listed(+nearest)}."
+def _photograph(meaning: LabelMeaning) -> Issue:
+    message = f"The mask has more than {MAX_DISTINCT} {meaning.values}, as a photograph has."
+    fix = "Give a lossless mask (PNG, GeoTIFF), name its classes (--classes), or use --skip-bad."
+    return Issue("error", "mask-photograph", message, fix)
+
+
+def _near_colors(off: OffPalette, total: int, meaning: LabelMeaning) -> Issue:
+    pixels = off.near.total()
+    message = (
+        f"{pixels} pixels ({pixels / total:.2%}) have {len(off.near)} {meaning.values} near those "
+        f"of the classes, as smoothing and JPEG make; nearest are {meaning.listed(+off.nearest)}."
     )
     if meaning.snap:
-        return (
-            "note",
-            "snapped-colors",
-            what,
-            "Each is taken for the nearest, as --snap-colors says.",
-        )
-    return (
-        "error",
-        "near-colors",
-        what,
-        "Export the mask without smoothing, as PNG or GeoTIFF; or say --snap-colors to take each for the nearest; "
-        "or name them in --classes if they are classes of their own.",
-    )
+        fix = "None: each is taken for the nearest (--snap-colors)."
+        return Issue("note", "snapped-colors", message, fix)
+    fix = "Export the mask without smoothing (PNG, GeoTIFF), snap (--snap-colors) or use --classes."
+    return Issue("error", "near-colors", message, fix)
 
 
-def _soft(
-    sample: SourceSample, fact: Facts, codes: Counter[int], meaning: Meaning
-) -> Iterator[ImageVerdict]:
-    """Yield what is odd, but no obstacle."""
-    trained = (
-        [code for c in meaning.legend.trained for code in c.codes]
-        if meaning.legend
-        else list(codes)
-    )
-    if not any(codes[code] for code in trained):
-        yield "warning", "no-labels", "No pixel of this image is labeled.", "Check the labels."
-        return
-    if fact.labels.shift:
-        rows, cols = fact.labels.shift
-        yield (
-            "warning",
-            "labels-shifted",
-            f"The labels seem to be shifted: moved by {_moved(rows, 'down', 'up')} and {_moved(cols, 'right', 'left')} they "
-            "would fit the image's edges best.",
-            "Lay image and labels over each other, and move one of them.",
-        )
-    yield from _georeferencing(sample, fact)
+def _check_unknown(
+    unknown: Counter[int], total: int, meaning: LabelMeaning, legend: Legend
+) -> Iterator[Issue]:
+    if unknown:
+        share = f"{unknown.total() / total:.2%} of its labeled pixels"
+        message = f"The mask holds {meaning.listed(unknown)}, which no class has: {share}."
+        fix = f"Add the value to {legend.origin}, with `ignore: true` if it is not to be trained."
+        yield Issue("error", "unknown-code", message, fix)
 
 
-def _georeferencing(sample: SourceSample, fact: Facts) -> Iterator[ImageVerdict]:
-    """Yield where labels lie otherwise than their image."""
-    image = fact.image.grid
-    if isinstance(sample.labels, Features):
-        crs = sample.labels.crs
-    elif fact.labels.grid is not None:
-        crs = fact.labels.grid.crs
-        if crs is None and image.crs is not None:
-            yield (
-                "note",
-                "paired-by-name",
-                "It has no georeferencing and its image has: they are paired by name and size alone.",
-                "Make sure that it lies on the image's own pixels.",
-            )
-    else:
-        return
-    if crs and image.crs and pyproj.CRS(crs) != pyproj.CRS(image.crs):
-        yield (
-            "note",
-            "labels-in-another-crs",
-            f"The labels are in {_named(crs)} and the image in {_named(image.crs)}.",
-            "Nothing: they are read onto the image's pixels (nearest).",
-        )
+def _check_limits(codes: Counter[int], kind: Kind) -> Iterator[Issue]:
+    """Yield codes that a map cannot hold, which only a class file can replace."""
+    lowest, highest = min(codes, default=0), max(codes, default=0)
+    if kind == "code" and highest > MAX_CODE:
+        message = f"The mask holds the code {highest} ({codes[highest]} pixels), above {MAX_CODE}."
+        fix = "Check the file, or list a code that a map can hold first in --classes FILE."
+        yield Issue("error", "large-code", message, fix)
+    if lowest < 0:
+        message = f"The mask holds the negative code {lowest} ({codes[lowest]} pixels)."
+        fix = "Name the classes with --classes FILE; `ignore: true` if the code means no data."
+        yield Issue("error", "negative-code", message, fix)
 
 
-def _named(crs: str) -> str:
-    return pyproj.CRS(crs).name
+def _check_shift(labels: LabelScan) -> Iterator[Issue]:
+    if labels.shift:
+        rows, cols = labels.shift
+        moves = f"{_moved(rows, 'down', 'up')} and {_moved(cols, 'right', 'left')}"
+        message = f"The labels may be shifted: moved by {moves} they fit the image's edges best."
+        fix = "Lay image and labels over each other, and move one of them."
+        yield Issue("warning", "labels-shifted", message, fix)
 
 
 def _moved(pixels: int, forward: str, backward: str) -> str:
     return f"{abs(pixels)} pixels {forward if pixels > 0 else backward}"
+
+
+def _check_crs(sample: SourceSample, scan: SampleScan) -> Iterator[Issue]:
+    """Yield labels without a CRS, or in another CRS than their image."""
+    image, labels = scan.image.grid.crs, None
+    if isinstance(sample.labels, Features):
+        labels = sample.labels.crs
+    elif scan.labels.grid is not None:
+        labels = scan.labels.grid.crs
+        if labels is None and image is not None:
+            message = "The mask has no CRS and its image has: only name and size pair them."
+            fix = "Make sure that the mask lies on the image's own pixels."
+            yield Issue("note", "paired-by-name", message, fix)
+    if labels and image and pyproj.CRS(labels) != pyproj.CRS(image):
+        names = f"{pyproj.CRS(labels).name} and the image in {pyproj.CRS(image).name}"
+        message = f"The labels are in {names}."
+        fix = "None: the labels are read onto the image's pixels (nearest)."
+        yield Issue("note", "labels-in-another-crs", message, fix)

@@ -1,4 +1,4 @@
-"""The colors that masks are meant to hold, and those that only smoothing or lossy compression made."""
+"""Palettes of masks: painted colors, and colors that only smoothing or compression made."""
 
 from __future__ import annotations
 
@@ -14,87 +14,72 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.checks.scan import LabelFacts
+from swath.checks.scan import LabelScan
 from swath.legend import Kind, parse_rgb, unpack_rgb
 from swath.types import Finding
 
-MAIN = 0.02
-"""Share of one mask's labeled pixels that makes a color one that was painted."""
-
-SAME = 12.0
-"""Colors that lie closer together than this, in RGB, are one color that was compressed."""
-
-NEAR = 60.0
-"""A rare color that lies closer than this to a painted one is not painted itself."""
-
-BLEND = 16.0
-"""Nor is one that lies closer than this to the line between two painted ones: it was smoothed."""
-
-BLACK = 0
-"""In masks of colors, black that no class has means that nobody painted there."""
+MIN_PAINTED = 0.02  # share of one mask's labeled pixels from which a color was painted
+COMPRESSED_WITHIN = 12.0  # distance in RGB below which colors are one that was compressed
+NEAR_PAINTED = 60.0  # distance in RGB to a painted color, below which a rare one was not painted
+NEAR_BLEND = 16.0  # distance in RGB to the line between two painted colors, if it was smoothed
+BLACK = 0  # in masks of colors, black without a class means unlabeled
+MAX_FILE_BYTES = 1 << 20  # bytes of a file beside the data that are searched for colors
 
 
 @dataclass(frozen=True)
 class OffPalette:
-    """The values of one mask that are not on the palette.
+    """The values of one mask that are not on the palette."""
 
-    Attributes:
-        near: number of pixels by value, of values that smoothing or compression explains.
-        far: the same of all other values.
-        nearest: pixels of `near` by the value of the palette that is nearest.
-    """
-
-    near: Counter[int]
-    far: Counter[int]
-    nearest: Counter[int]
+    near: Counter[int]  # pixels by value, of values that smoothing or compression explains
+    far: Counter[int]  # pixels by value, of all others
+    nearest: Counter[int]  # pixels of `near` by the nearest value of the palette
 
 
-def painted(facts: Iterable[LabelFacts], kind: Kind) -> list[int]:
-    """Return the values that somebody painted: common in one mask at least, and not the shade of a more common one."""
+def painted(scans: Iterable[LabelScan], kind: Kind) -> list[int]:
+    """Return the values that were painted: common in a mask, and no shade of a more common one."""
     total: Counter[int] = Counter()
-    for fact in facts:
-        everything = fact.codes.total()
-        total.update(
-            {code: count for code, count in fact.codes.items() if count >= MAIN * everything}
-        )
+    for scan in scans:
+        least = MIN_PAINTED * scan.codes.total()
+        total.update({code: count for code, count in scan.codes.items() if count >= least})
     chosen: list[int] = []
     points = np.empty((0, 3))
     for code, _ in total.most_common():
         point = _points([code], kind)
-        if not len(points) or np.linalg.norm(points - point, axis=1).min() >= SAME:
+        if np.all(np.linalg.norm(points - point, axis=1) >= COMPRESSED_WITHIN):
             chosen.append(code)
             points = np.concatenate([points, point])
     return chosen
 
 
 def off_palette(codes: Counter[int], palette: Sequence[int], kind: Kind) -> OffPalette:
-    """Sort the values of a mask that are not on a palette into those near it and all others."""
+    """Return the values of a mask that are not on a palette, by whether they are near it."""
     known = set(palette)
     off = [code for code in codes if code not in known]
     if not off or not palette:
         return OffPalette(Counter(), Counter({code: codes[code] for code in off}), Counter())
     points, targets = _points(off, kind), _points(palette, kind)
     distance = np.linalg.norm(points[:, None] - targets[None], axis=2)
-    explained = (distance.min(axis=1) < NEAR) | (_to_lines(points, targets) < BLEND)
+    explained = distance.min(axis=1) < NEAR_PAINTED
+    explained |= _distance_to_lines(points, targets) < NEAR_BLEND
     near, far, nearest = Counter[int](), Counter[int](), Counter[int]()
-    for code, ok, best in zip(off, explained, distance.argmin(axis=1), strict=True):
-        (near if ok else far)[code] = codes[code]
-        nearest[palette[best]] += codes[code] if ok else 0
+    for code, is_near, best in zip(off, explained, distance.argmin(axis=1), strict=True):
+        (near if is_near else far)[code] = codes[code]
+        nearest[palette[best]] += codes[code] if is_near else 0
     return OffPalette(near, far, nearest)
 
 
 def _points(codes: Sequence[int], kind: Kind) -> NDArray[np.float64]:
-    """Return values as points (n, 3) of a space with distances."""
+    """Return values as points (n, 3): colors in RGB, codes on the first axis."""
     values = np.asarray(codes, np.int64)
-    return (
-        parse_rgb(values).astype(float)
-        if kind == "color"
-        else np.stack([values, 0 * values, 0 * values], 1).astype(float)
-    )
+    if kind == "color":
+        return parse_rgb(values).astype(float)
+    return np.stack([values, 0 * values, 0 * values], 1).astype(float)
 
 
-def _to_lines(points: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each point's distance to the nearest of all lines between two ends; infinite without two ends."""
+def _distance_to_lines(
+    points: NDArray[np.float64], ends: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return each point's distance to the nearest line between two ends; infinite without one."""
     best = np.full(len(points), np.inf)
     for i, a in enumerate(ends):
         for b in ends[:i]:
@@ -105,22 +90,16 @@ def _to_lines(points: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray
 
 
 def check_palettes(root: Path, held: set[int]) -> Iterator[Finding]:
-    """Compare the colors that a file beside the data names with those that the masks hold."""
-    for path in sorted(
-        p for p in root.iterdir() if p.suffix.lower() in (".json", ".csv", ".txt", ".yaml", ".yml")
-    ):
+    """Yield the files beside the data that name other colors than the masks hold."""
+    if not held - {BLACK}:
+        return
+    for path in sorted(root.iterdir()):
         named = _colors_named(path)
-        if len(named) < 2 or not held - {BLACK}:
-            continue
         absent, extra = named - held, held - named - {BLACK}
-        if absent and extra:
-            yield Finding(
-                "warning",
-                "palette-disagrees",
-                str(path),
-                f"It names {_listed(absent)}, which no mask holds; the masks hold {_listed(extra)}, which it does not name.",
-                "Find out which color is which class by looking at a mask, and write it down for --classes.",
-            )
+        if len(named) > 1 and absent and extra:
+            message = f"The file alone has {_listed(absent)}, the masks alone {_listed(extra)}."
+            fix = "Find out which color is which class in a mask, and name the classes (--classes)."
+            yield Finding("warning", "palette-disagrees", str(path), message, fix)
 
 
 def _listed(colors: set[int]) -> str:
@@ -129,21 +108,26 @@ def _listed(colors: set[int]) -> str:
 
 
 def _colors_named(path: Path) -> set[int]:
-    """Return all colors that a small text file names: #RRGGBB, a list of three numbers in JSON, or columns r, g, b."""
+    """Return the colors in a text file: #RRGGBB, lists of three in JSON, columns r, g, b in CSV."""
+    suffix = path.suffix.lower()
+    if suffix not in (".json", ".csv", ".txt", ".yaml", ".yml"):
+        return set()
     try:
-        text = path.read_text(encoding="utf-8")[: 1 << 20]
+        text = path.read_text(encoding="utf-8")[:MAX_FILE_BYTES]
         found = {int(match, 16) for match in re.findall(r"#([0-9A-Fa-f]{6})\b", text)}
-        if path.suffix.lower() == ".json":
+        if suffix == ".json":
             found |= set(_triples(json.loads(text)))
-        elif path.suffix.lower() == ".csv":
-            rows = [
-                {str(k).strip().lower(): v for k, v in row.items()}
-                for row in csv.DictReader(text.splitlines())
-            ]
-            found |= {_packed([int(row[c]) for c in "rgb"]) for row in rows}
+        elif suffix == ".csv":
+            found |= set(_rgb_columns(text))
     except (OSError, ValueError, KeyError, TypeError):
         return set()
     return found
+
+
+def _rgb_columns(text: str) -> Iterator[int]:
+    for row in csv.DictReader(text.splitlines()):
+        values = {str(key).strip().lower(): value for key, value in row.items()}
+        yield _packed([int(values[c]) for c in "rgb"])
 
 
 def _triples(content: Any) -> Iterator[int]:

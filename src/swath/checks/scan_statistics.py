@@ -1,4 +1,4 @@
-"""Counting what pixels hold, chunk by chunk."""
+"""Statistics of pixels and labels, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -8,24 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.data.moments import Moments
+from swath.data.statistics import BandMoments
 
-COLLARS = (0.0, -9999.0, -32768.0, -99999.0)
-"""Values, beside a type's largest, that programs write where there is no data."""
-
-MOST_COUNTS = 1 << 23
-"""Counts that are kept, 8 bytes each."""
-
-PIECE = 1 << 17
-"""Values that are counted at once."""
-
-RUN = 16
-"""So many equal pixels in a row along an image's border are no coincidence."""
+NODATA_VALUES = (0.0, -9999.0, -32768.0, -99999.0)  # that programs write, beside a type's largest
+MAX_COUNTERS = 1 << 23  # counters of values, 8 bytes each
+COUNTED_AT_ONCE = 1 << 17  # values, so that they stay in the processor's cache
+MIN_RUN = 16  # equal pixels in a row along the border that are no coincidence
 
 
 @dataclass(frozen=True)
 class BandStats:
-    """Valid values of one band: range, mean, deviation, and how many pixels hold the largest value."""
+    """Statistics of a band's valid values; `top` pixels hold the largest."""
 
     low: float
     high: float
@@ -37,8 +30,8 @@ class BandStats:
 class PixelStatistics:
     """Statistics of all bands of an image.
 
-    Types of 8 and 16 bits are counted value by value, which is exact and fast; wider ones, and 16
-    bits of very many bands, go through `Moments`.
+    Values of 8 and 16 bits are counted one by one, which is exact and fast; wider ones, and 16
+    bits of very many bands, go through `BandMoments`.
 
     Args:
         bands: number of bands.
@@ -46,20 +39,16 @@ class PixelStatistics:
     """
 
     def __init__(self, bands: int, dtype: np.dtype[Any]) -> None:
-        few = (
-            dtype.kind in "iu"
-            and dtype.itemsize <= 2
-            and bands << 8 * dtype.itemsize <= MOST_COUNTS
-        )
-        self._offset = int(np.iinfo(dtype).min) if few else None
-        self._counts = np.zeros(
-            (bands, 1 << 8 * dtype.itemsize if self._offset is not None else 0), np.int64
-        )
-        self._moments = Moments(bands)
+        narrow = dtype.kind in "iu" and dtype.itemsize <= 2
+        values = 1 << 8 * dtype.itemsize if narrow else 0
+        counted = narrow and bands * values <= MAX_COUNTERS
+        self._offset = int(np.iinfo(dtype).min) if counted else None
+        self._counts = np.zeros((bands, values if counted else 0), np.int64)
+        self._moments = BandMoments(bands)
         self._top = np.zeros(bands, np.int64)
 
     def add(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        """Take in values (bands, rows, columns), of which only `valid` (rows, columns) count."""
+        """Add values (bands, rows, columns) where `valid` (rows, columns)."""
         flat = values.reshape(len(values), -1) if valid.all() else values[:, valid]
         if not flat.shape[1]:
             return
@@ -75,39 +64,36 @@ class PixelStatistics:
     @property
     def stats(self) -> tuple[BandStats, ...]:
         """Statistics by band; empty before the first valid value."""
-        if self._offset is None:
-            m = self._moments
-            rows = zip(m.low, m.high, m.mean, m.std * (m.low < m.high), self._top, strict=True)
-            return (
-                tuple(
-                    BandStats(low, high, mean, std, int(top)) for low, high, mean, std, top in rows
-                )
-                if m.count
-                else ()
-            )
-        out = []
-        for counts in self._counts:
-            held = np.flatnonzero(counts)
-            if not len(held):
+        if self._offset is not None:
+            if not self._counts.any(axis=1).all():
                 return ()
-            weights, values = counts[held], held + self._offset
-            mean = float(np.average(values, weights=weights))
-            std = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
-            out.append(BandStats(float(values[0]), float(values[-1]), mean, std, int(weights[-1])))
-        return tuple(out)
+            return tuple(_stats_of_counts(counts, self._offset) for counts in self._counts)
+        m = self._moments
+        if not m.count:
+            return ()
+        std = m.std * (m.low < m.high)
+        rows = zip(m.low, m.high, m.mean, std, self._top, strict=True)
+        return tuple(BandStats(low, high, mean, s, int(top)) for low, high, mean, s, top in rows)
+
+
+def _stats_of_counts(counts: NDArray[np.int64], offset: int) -> BandStats:
+    held = np.flatnonzero(counts)
+    weights, values = counts[held], held + offset
+    mean = float(np.average(values, weights=weights))
+    std = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+    return BandStats(float(values[0]), float(values[-1]), mean, std, int(weights[-1]))
 
 
 def _count(values: NDArray[Any], offset: int, counts: NDArray[np.int64]) -> None:
-    """Add the values (n,) to their counts, piece by piece: NumPy counts in 64 bits, and a piece stays in the cache."""
-    for start in range(0, len(values), PIECE):
-        piece = values[start : start + PIECE]
-        counts += np.bincount(
-            piece if not offset else piece.astype(np.int64) - offset, minlength=len(counts)
-        )
+    """Add values (n,) to their counts, in parts: NumPy needs 64 bits a value."""
+    for start in range(0, len(values), COUNTED_AT_ONCE):
+        part = values[start : start + COUNTED_AT_ONCE]
+        shifted = part.astype(np.int64) - offset if offset else part
+        counts += np.bincount(shifted, minlength=len(counts))
 
 
-def counted(labels: NDArray[np.int64]) -> dict[int, int]:
-    """Count label values by runs of equal pixels, which masks have few of."""
+def count_values(labels: NDArray[np.int64]) -> dict[int, int]:
+    """Count label values by runs of equal pixels, of which masks have few."""
     flat = labels.ravel()
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     values, at = np.unique(flat[starts], return_inverse=True)
@@ -115,10 +101,10 @@ def counted(labels: NDArray[np.int64]) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.astype(np.int64).tolist(), strict=True))
 
 
-def collar(
+def border_nodata(
     values: NDArray[Any], valid: NDArray[np.bool_], edges: tuple[bool, bool, bool, bool]
 ) -> dict[float, int]:
-    """Count border pixels that lie in long runs of one evident no-data value in all bands.
+    """Count border pixels in long runs of one value, of all bands, that evidently means nodata.
 
     Args:
         values: pixels (bands, rows, columns).
@@ -126,34 +112,29 @@ def collar(
         edges: whether the first row, last row, first column and last column are the image's own
             border.
     """
-    lines: list[tuple[Any, Any]] = [
-        (0, slice(None)),
-        (-1, slice(None)),
-        (slice(None), 0),
-        (slice(None), -1),
-    ]
-    kind = values.dtype.kind
-    candidates = [
-        v
-        for v in COLLARS
-        if v >= 0 or kind == "f" or (kind == "i" and v >= np.iinfo(values.dtype).min)
-    ]
-    if kind == "u":
-        candidates.append(float(np.iinfo(values.dtype).max))
-    found: dict[float, int] = {}
-    for line, own in zip(lines, edges, strict=True):
-        if not own:
-            continue
-        border, usable = values[(slice(None), *line)], valid[line]
-        for value in candidates:
-            count = _in_runs((border == value).all(axis=0) & usable)
+    everything = slice(None)
+    lines: list[Any] = [(0, everything), (-1, everything), (everything, 0), (everything, -1)]
+    own = [line for line, is_border in zip(lines, edges, strict=True) if is_border]
+    counts: dict[float, int] = {}
+    for line in own:
+        border, usable = values[(everything, *line)], valid[line]
+        for value in _nodata_candidates(values.dtype):
+            count = _count_in_runs((border == value).all(axis=0) & usable)
             if count:
-                found[value] = found.get(value, 0) + count
-    return found
+                counts[value] = counts.get(value, 0) + count
+    return counts
 
 
-def _in_runs(marked: NDArray[np.bool_]) -> int:
-    """Count the marked pixels of a line that lie in runs of at least `RUN`."""
+def _nodata_candidates(dtype: np.dtype[Any]) -> list[float]:
+    if dtype.kind not in "iu":
+        return [v for v in NODATA_VALUES if v >= 0 or dtype.kind == "f"]
+    limits = np.iinfo(dtype)
+    candidates = [v for v in NODATA_VALUES if v >= limits.min]
+    return [*candidates, float(limits.max)] if dtype.kind == "u" else candidates
+
+
+def _count_in_runs(marked: NDArray[np.bool_]) -> int:
+    """Count the marked pixels of a line that lie in runs of at least `MIN_RUN`."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
     lengths = edges[1::2] - edges[::2]
-    return int(lengths[lengths >= min(RUN, len(marked))].sum())
+    return int(lengths[lengths >= min(MIN_RUN, len(marked))].sum())

@@ -1,19 +1,20 @@
-"""The survey: all samples read in parallel, each judged by itself, then by the others."""
+"""The survey of a source folder: scan all samples in parallel, check each, then all together."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from rasterio.enums import ColorInterp
 
 from swath.checks.cross_checks import (
+    Scanned,
     check_classes,
     check_consistency,
     check_duplicates,
@@ -21,9 +22,9 @@ from swath.checks.cross_checks import (
     find_duplicates,
 )
 from swath.checks.image_checks import check_image
-from swath.checks.label_checks import Meaning, check_labels
+from swath.checks.label_checks import LabelMeaning, check_labels
 from swath.checks.label_colors import check_palettes, painted
-from swath.checks.scan import Facts, examine
+from swath.checks.scan import SampleScan, scan_sample
 from swath.data.layouts import Catalog, SourceSample
 from swath.errors import DataError, SwathError
 from swath.io.labels import mask_kind
@@ -32,28 +33,28 @@ from swath.legend import Kind, Legend, legend_of_codes
 from swath.progress import track
 from swath.types import Finding
 
-Palette: TypeAlias = dict[int, tuple[int, int, int, int]]
+_LEVELS = ("error", "warning", "note")  # in the order of the findings
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A source folder, read through.
+    """Contents and faults of a source folder.
 
     Attributes:
         catalog: the samples.
         legend: the classes, given or found; None where none could be made.
-        facts: by sample name; samples that could not be read are missing.
-        findings: everything found, errors first.
-        alike: names of samples that show the same, in pairs.
+        scans: by sample name; samples that could not be read are missing.
+        findings: all findings, errors first.
+        duplicates: names of samples that show the same, in pairs.
         stamps: of the samples' files by sample name, from before they were read.
     """
 
     catalog: Catalog
     legend: Legend | None
-    facts: dict[str, Facts]
-    findings: tuple[Finding, ...] = field(default=())
-    alike: tuple[tuple[str, str], ...] = field(default=())
-    stamps: dict[str, dict[str, str]] = field(default_factory=dict)
+    scans: dict[str, SampleScan]
+    findings: tuple[Finding, ...]
+    duplicates: tuple[tuple[str, str], ...]
+    stamps: dict[str, dict[str, str]]
 
     @property
     def errors(self) -> list[Finding]:
@@ -61,110 +62,114 @@ class Survey:
         return [f for f in self.findings if f.level == "error"]
 
 
-def survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> Survey:
-    """Read all samples, in parallel, and judge them.
+def run_survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> Survey:
+    """Scan all samples, each file once, and check them.
 
     Args:
-        catalog: what a layout found.
-        legend: the user's classes; None to find them from all pixels of all masks.
+        catalog: the result of a layout.
+        legend: the user's classes; None to find them from all pixels of all masks, which takes
+            the header of each mask before.
         snap: whether values of no class are taken for the nearest class.
     """
-    findings = list(catalog.findings)
-    facts: dict[str, Facts] = {}
     samples = catalog.samples
     stamps = {s.name: s.stamp for s in samples}
     legend = replace(legend, snap=snap) if legend else None
-    kind = legend.kind if legend else _kind_of(samples)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        results = pool.map(lambda s: examine(s, kind, legend), samples)
-        for sample, result in zip(samples, track(results, "reading", len(samples)), strict=True):
-            if isinstance(result, Finding):
-                findings.append(result)
-            else:
-                facts[sample.name] = result
-    palette = (
-        [code for c in legend.classes for code in c.codes]
-        if legend
-        else painted((f.labels for f in facts.values()), kind)
-    )
-    meaning = Meaning(kind, legend, palette, snap)
-    for sample in samples:
-        if sample.name in facts:
-            findings += check_image(sample, facts[sample.name])
-            findings += check_labels(sample, facts[sample.name], meaning)
-    findings += check_consistency(samples, facts)
-    alike = find_duplicates(samples, facts)
-    findings += check_duplicates(alike, facts)
-    findings += check_overlaps(samples, facts)
+    kind = legend.kind if legend else _kind_of_masks(samples)
+    scanned, unreadable = _scan(samples, kind, legend)
+    scans = {s.sample.name: s.scan for s in scanned}
+    meaning = LabelMeaning(kind, legend, _palette(scanned, kind, legend), snap)
+    duplicates = find_duplicates(scanned)
+    findings = [
+        *catalog.findings,
+        *unreadable,
+        *_check_samples(scanned, meaning),
+        *check_consistency(scanned),
+        *check_duplicates(duplicates, scans),
+        *check_overlaps(scanned),
+    ]
     bad = {f.sample for f in findings if f.level == "error"}
-    good = {name: fact for name, fact in facts.items() if name not in bad}
-    if legend is None:
-        try:
-            legend = _found(good, meaning)
-        except SwathError as error:
-            findings.append(Finding.of_error(error, catalog.root))
+    good = [s for s in scanned if s.sample.name not in bad]
+    try:
+        legend = legend or _find_legend(good, meaning)
+    except SwathError as error:
+        findings.append(Finding.of_error(error, catalog.root))
     if legend is not None:
-        findings += _about_classes(catalog, good, legend)
-    order = {"error": 0, "warning": 1, "note": 2}
-    findings.sort(key=lambda f: order[f.level])
-    return Survey(
-        catalog,
-        legend,
-        facts,
-        tuple(findings),
-        tuple((a.name, b.name) for a, b, _ in alike),
-        stamps,
-    )
+        findings += _check_legend(good, legend, catalog.root)
+    findings.sort(key=lambda f: _LEVELS.index(f.level))
+    names = tuple((pair.later.name, pair.first.name) for pair in duplicates)
+    return Survey(catalog, legend, scans, tuple(findings), names, stamps)
 
 
-def _palette(legend: Legend | None, facts: Mapping[str, Facts], kind: Kind) -> list[int]:
+def _scan(
+    samples: Sequence[SourceSample], kind: Kind, legend: Legend | None
+) -> tuple[list[Scanned], list[Finding]]:
+    """Scan samples in parallel; return those that could be read, and findings on the others."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        mapped = pool.map(lambda s: scan_sample(s, kind, legend), samples)
+        results = list(zip(samples, track(mapped, "reading", len(samples)), strict=True))
+    scanned = [Scanned(s, found) for s, found in results if not isinstance(found, Finding)]
+    return scanned, [found for _, found in results if isinstance(found, Finding)]
+
+
+def _palette(scanned: Sequence[Scanned], kind: Kind, legend: Legend | None) -> list[int]:
+    """Return the values of the classes, or those that were evidently painted."""
     if legend is None:
-        return painted((fact.labels for fact in facts.values()), kind)
+        return painted((s.scan.labels for s in scanned), kind)
     return [code for c in legend.classes for code in c.codes]
 
 
-def _about_classes(
-    catalog: Catalog, good: Mapping[str, Facts], legend: Legend
-) -> Iterator[Finding]:
-    yield from check_classes(catalog.samples, good, legend, catalog.root)
+def _check_samples(scanned: Sequence[Scanned], meaning: LabelMeaning) -> Iterator[Finding]:
+    for sample, scan in scanned:
+        yield from check_image(sample, scan)
+        yield from check_labels(sample, scan, meaning)
+
+
+def _find_legend(scanned: Sequence[Scanned], meaning: LabelMeaning) -> Legend | None:
+    """Make the legend of all codes that samples hold; None where they hold none."""
+    codes = {code for s in scanned for code in s.scan.labels.codes}
+    if meaning.snap:
+        codes &= set(meaning.palette)
+    if not codes:
+        return None
+    names = {code: name for s in scanned for code, name in s.scan.labels.names.items()}
+    return legend_of_codes(sorted(codes), meaning.kind, names, meaning.snap)
+
+
+def _check_legend(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
+    yield from check_classes(scanned, legend, root)
     if legend.kind == "color":
-        held = {code for fact in good.values() for code in fact.labels.codes}
-        yield from check_palettes(catalog.root, held)
+        yield from check_palettes(root, {code for s in scanned for code in s.scan.labels.codes})
 
 
-def _kind_of(samples: Sequence[SourceSample]) -> Kind:
-    """Masks hold colors where most have three bands, so that one odd mask does not change what all others mean.
+_Palette: TypeAlias = dict[int, tuple[int, int, int, int]]
 
-    Pictures with palettes hold codes while their palettes agree; each with its own order of
-    colors, they hold colors. Unreadable ones are reported later.
+
+def _kind_of_masks(samples: Sequence[SourceSample]) -> Kind:
+    """Return whether most masks hold colors, so that one odd mask does not change the others.
+
+    Palette images hold codes while their palettes agree; each with its own order of colors, they
+    hold colors. Unreadable masks are reported by the scan.
     """
     kinds: Counter[Kind] = Counter()
-    palettes: list[Palette] = []
+    palettes: list[_Palette] = []
     for path in {s.labels for s in samples if isinstance(s.labels, Path)}:
         with suppress(DataError):
-            kinds[mask_kind(path)] += 1
-            palettes += _palettes(path)
-    merged = {code: color for palette in palettes for code, color in palette.items()}
-    if any(merged[code] != color for palette in palettes for code, color in palette.items()):
+            kind, palette = _read_header(path)
+            kinds[kind] += 1
+            palettes += [] if palette is None else [palette]
+    if not _agree(palettes):
         kinds["color"] += len(palettes)
         kinds["code"] -= len(palettes)
     return "color" if kinds["color"] > kinds["code"] else "code"
 
 
-def _palettes(path: Path) -> list[Palette]:
-    """Return the palette of a picture; a GeoTIFF's is left out, for there it only decorates codes."""
+def _read_header(path: Path) -> tuple[Kind, _Palette | None]:
+    """Read kind and palette of a mask; a GeoTIFF's palette is left out, it only colors codes."""
     with open_raster(path) as dataset:
-        if dataset.driver == "GTiff" or dataset.colorinterp[0] != ColorInterp.palette:
-            return []
-        return [dataset.colormap(1)]
+        has_palette = dataset.colorinterp[0] == ColorInterp.palette and dataset.driver != "GTiff"
+        return mask_kind(dataset), dataset.colormap(1) if has_palette else None
 
 
-def _found(facts: Mapping[str, Facts], meaning: Meaning) -> Legend | None:
-    """Make the legend of all codes that good samples hold; None where they hold none."""
-    codes = sorted({code for fact in facts.values() for code in fact.labels.codes})
-    if meaning.snap:
-        codes = [code for code in codes if code in set(meaning.palette)]
-    if not codes:
-        return None
-    names = {code: name for fact in facts.values() for code, name in fact.labels.names.items()}
-    return legend_of_codes(codes, meaning.kind, names, meaning.snap)
+def _agree(palettes: Sequence[_Palette]) -> bool:
+    merged = {code: color for palette in palettes for code, color in palette.items()}
+    return all(merged[code] == color for palette in palettes for code, color in palette.items())

@@ -42,7 +42,7 @@ def inspect(result: InspectResult) -> str:
         lines.append(f"{len(result.groups)} groups: {_names(result.groups)}")
     for c in result.classes:
         lines.append(f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels")
-    found = result.likeness  # codespell:ignore likeness
+    found = result.ood
     if found is not None:
         distance = "-" if found.distance is None else f"{found.distance:.3g}"
         limit = f"1 is usual, {found.threshold:.3g} the limit"

@@ -1,39 +1,73 @@
-"""`swath inspect`: what is in a source folder, and what is wrong with it."""
+"""`swath inspect`: contents and faults of a source folder, or of an image before it is mapped."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from swath.checks import Survey, survey
-from swath.commands.against import OodResult, compare_with_training
+from swath.checks import ImageScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
-from swath.data.layouts import Catalog, find_layout
-from swath.errors import DataError, JobError
+from swath.data.layouts import Catalog, SourceSample, find_layout
+from swath.errors import DataError, JobError, ModelError, UsageError
+from swath.evaluation.ood import ood_distance
+from swath.io.raster import Raster
 from swath.legend import read_legend
+from swath.mapping.inputs import InputImage, find_stack
+from swath.models.card import Card
+from swath.models.model import Model
 from swath.options import InspectOptions, SourceOptions
 from swath.types import Finding, Result
 
 
 class ClassCount(Result):
-    """A class as it was found: `code` is what a map would hold, `pixels` its labeled pixels."""
+    """A class: `code` is its value in a map, `pixels` its number of labeled pixels."""
 
     name: str
     code: int
     pixels: int
 
 
-class InspectResult(Result):
-    """What was found.
+class BandComparison(Result):
+    """Range and mean of a band in the image, and in the training data (`known_*`)."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    known_mean: float
+    known_low: float
+    known_high: float
+
+
+class OodResult(Result):
+    """Distance of an image from the training data of a model.
 
     Attributes:
-        layout: that was found; `image` where an image was held against a model.
+        distance: 1 is usual among the training images; None where the image has other bands, or no
+            data.
+        threshold: largest distance of a training group from all others; beyond it, expect a worse
+            map.
+        bands: statistics band by band.
+    """
+
+    distance: float | None
+    threshold: float
+    bands: list[BandComparison]
+
+
+class InspectResult(Result):
+    """Contents and faults of a source.
+
+    Attributes:
+        layout: the layout; `image` where an image was compared with a model.
         images: their number.
-        bands: of most images.
-        groups: of the images.
-        classes: as they were found.
+        bands: names of the bands of most images.
+        groups: names of the images' groups.
+        classes: the classes, with their pixels.
         findings: dictionaries with level, code, file, message and fix, errors first.
         report: path of the page, if one was asked for.
-        likeness: how unlike a model's training data the image is, if that was asked for.
+        ood: distance of the image from the training data (`against`).
     """
 
     layout: str
@@ -43,7 +77,7 @@ class InspectResult(Result):
     classes: list[ClassCount]
     findings: list[dict[str, str]]
     report: str | None = None
-    likeness: OodResult | None = None
+    ood: OodResult | None = None
 
     @property
     def ok(self) -> bool:
@@ -53,46 +87,33 @@ class InspectResult(Result):
 
 @command(InspectOptions)
 def inspect(options: InspectOptions) -> InspectResult:
-    """Read all of a source folder and say what is there and what is wrong, even that there is no such folder.
+    """List the contents and the faults of a source folder; a missing folder is a finding, too.
 
-    With `against`, the source is an image, and is held against the training data of a model.
+    With `against`, the source is an image, and is compared with the training data of a model.
 
     Raises:
-        ModelError: the model is damaged, or does not know what its training data were like.
+        DataError: the bands of the image are not found in a folder (`against`).
+        ModelError: the model is damaged, or has no statistics of its training data.
         UsageError: the class file or an option is wrong.
         JobError: the report cannot be written, or its packages are missing.
     """
     if options.against is not None:
-        return _against(options)
-    found = survey_of(options)
-    result = summarize(found)
+        return _compare_with_training(options, Path(options.source))
+    survey = survey_of(options)
+    result = summarize(survey)
     if options.report is None:
         return result
     try:
         from swath.reports.inspection import write_findings
     except ImportError as error:
-        raise JobError(
-            f"the report needs {error.name}", fix='Run `pip install "swath[report]"`'
-        ) from error
-    page = write_findings(options.report, found, result.model_dump(mode="json"))
+        message, fix = f"The report needs {error.name}", 'Run `pip install "swath[report]"`'
+        raise JobError(message, code="package-missing", fix=fix) from error
+    page = write_findings(options.report, survey, result.model_dump(mode="json"))
     return result.model_copy(update={"report": str(page)})
 
 
-def _against(options: InspectOptions) -> InspectResult:
-    likeness, bands, findings = compare_with_training(options)
-    return InspectResult(
-        layout="image",
-        images=1,
-        bands=bands,
-        groups=[],
-        classes=[],
-        findings=[f.as_json() for f in findings],
-        likeness=likeness,
-    )
-
-
 def survey_of(options: SourceOptions) -> Survey:
-    """Find the samples of a source folder and let the doctor read them; files that cannot be found or opened are findings too.
+    """Find the samples of a source folder and check them; missing files are findings.
 
     Raises:
         UsageError: the class file or an option is wrong.
@@ -101,27 +122,96 @@ def survey_of(options: SourceOptions) -> Survey:
     try:
         catalog = find_layout(options)
     except DataError as error:
-        catalog = Catalog(
-            options.root, options.layout, (), (Finding.of_error(error, options.root),)
-        )
-    return survey(catalog, legend or catalog.legend, options.snap_colors)
+        findings = (Finding.of_error(error, options.root),)
+        catalog = Catalog(options.root, options.layout, (), findings)
+    return run_survey(catalog, legend or catalog.legend, options.snap_colors)
 
 
-def summarize(found: Survey) -> InspectResult:
-    """Put a survey into plain words and numbers."""
-    classes = []
-    if found.legend:
-        for c in found.legend.classes:
-            pixels = sum(
-                fact.labels.codes[code] for fact in found.facts.values() for code in c.codes
-            )
-            classes.append(ClassCount(name=c.name, code=c.map_code, pixels=pixels))
-    bands = Counter(fact.image.bands for fact in found.facts.values()).most_common(1)
+def summarize(survey: Survey) -> InspectResult:
+    """Return the result for a survey."""
+    samples, scans = survey.catalog.samples, survey.scans.values()
+    pixels = sum((scan.labels.codes for scan in scans), Counter[int]())
+    classes = survey.legend.classes if survey.legend else ()
+    bands = Counter(scan.image.bands for scan in scans).most_common(1)
     return InspectResult(
-        layout=found.catalog.layout,
-        images=len(found.catalog.samples),
+        layout=survey.catalog.layout,
+        images=len(samples),
         bands=list(bands[0][0]) if bands else [],
-        groups=sorted({s.group for s in found.catalog.samples if s.group is not None}),
-        classes=classes,
-        findings=[f.as_json() for f in found.findings],
+        groups=sorted({s.group for s in samples if s.group is not None}),
+        classes=[
+            ClassCount(name=c.name, code=c.map_code, pixels=sum(pixels[code] for code in c.codes))
+            for c in classes
+        ],
+        findings=[f.as_json() for f in survey.findings],
     )
+
+
+def _compare_with_training(options: InspectOptions, source: Path) -> InspectResult:
+    """Scan an image, and compare it with the training data of a model where their bands agree."""
+    model = Model(str(options.against))
+    card, statistics = model.card, model.card.ood
+    if statistics is None:
+        message, fix = "The model has no statistics of its training data", "Train the model again"
+        raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
+    files = _image_files(options, source, card.image_bands)
+    scan = scan_sample(SourceSample(source.stem, files, None), "code", None)
+    ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
+    bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
+    findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
+    if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
+        with InputImage(Raster(files, card.image_bands), latitude=card.latitude) as image:
+            distance, _ = ood_distance(image, model.predictor, statistics)
+        compared = _compare_bands(scan.image, card)
+        ood = OodResult(distance=distance, threshold=statistics.threshold, bands=compared)
+        findings += _check_distance(distance, statistics.threshold, source)
+    listed = [f.as_json() for f in findings]
+    return InspectResult(
+        layout="image", images=1, bands=bands, groups=[], classes=[], findings=listed, ood=ood
+    )
+
+
+def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) -> tuple[Path, ...]:
+    if not source.is_dir():
+        return (source,)
+    if options.images:
+        fix = "Give the image, or the folder of its bands, as SOURCE"
+        raise UsageError("--against takes one image", code="option-conflict", fix=fix)
+    return tuple(find_stack(source, bands))
+
+
+def _compare_bands(image: ImageScan, card: Card) -> list[BandComparison]:
+    return [
+        BandComparison(
+            name=name,
+            mean=own.mean,
+            low=own.low,
+            high=own.high,
+            known_mean=known.fill,
+            known_low=known.min,
+            known_high=known.max,
+        )
+        for name, own, known in zip(image.bands, image.stats, card.bands, strict=False)
+    ]
+
+
+def _check_input(image: ImageScan, card: Card, source: Path) -> Iterator[Finding]:
+    """Yield an error where an image has other bands than a model, a warning for another type."""
+    bands, own, trained = card.image_bands, len(image.bands), len(card.image_bands)
+    if own != trained:
+        message = (
+            f"The image has {own} band(s), and the model takes {trained} ({', '.join(bands)})."
+        )
+        fix = "Give an image with these bands."
+        yield Finding("error", "other-bands", str(source), message, fix)
+    elif str(image.dtype) != card.dtype:
+        message = f"The image is {image.dtype}, and the model was trained on {card.dtype}."
+        fix = "Convert the image to the type and scale of the training data."
+        yield Finding("warning", "other-type", str(source), message, fix)
+
+
+def _check_distance(distance: float, threshold: float, source: Path) -> Iterator[Finding]:
+    if distance > threshold:
+        limit = f"above {threshold:.3g}, the largest of a training group"
+        message = f"The distance of the image from the training data is {distance:.3g}, {limit}."
+        fix = "Check bands, their order and scale; if they are right, label a part of the area."
+        yield Finding("warning", "unlike-training", str(source), message, fix)

@@ -6,15 +6,15 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from statistics import median_low
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swath.checks import Survey
 from swath.checks.split_checks import check_split
@@ -31,23 +31,20 @@ from swath.data.dataset import (
     Sample,
     StoredImage,
 )
-from swath.data.layouts import SourceSample as SourceSample
-from swath.data.layouts.catalog import known_heights
-from swath.data.splits import Area, areas, assign_splits, buffered, default_block
-from swath.data.statistics import band_statistics, count_labels, erase_labels, totals
+from swath.data.layouts import SourceSample
+from swath.data.splits import Area, areas, assign_splits, default_block
+from swath.data.statistics import band_statistics, count_labels, totals
+from swath.data.store import erase_buffers, store_image
 from swath.errors import DataError, UsageError
-from swath.geo.geobox import GeoBox, chunks
-from swath.geo.latitude import LATITUDE, check_located, with_latitude
-from swath.geo.tiling import Pixels
-from swath.io.atomic import allocate_npy, atomic_folder
-from swath.io.labels import read_ignore_mask
-from swath.legend import IGNORE, Legend
+from swath.geo.geobox import GeoBox
+from swath.geo.latitude import LATITUDE, check_located
+from swath.io.atomic import atomic_folder
+from swath.legend import Legend
 from swath.options import PrepareOptions
 from swath.progress import track
 from swath.types import Finding, Result, SplitName
 
-FEW_DEGREES = 5.0
-"""Training images that lie within so many degrees of latitude cannot teach what it means."""
+MIN_LATITUDE_RANGE = 5.0  # degrees that the training images should span if latitude is a band
 
 
 class SplitSummary(Result):
@@ -59,7 +56,7 @@ class SplitSummary(Result):
 
 
 class ClassShare(Result):
-    """A learnt class: `share` of the labeled pixels of all splits, 0..1, and of each split."""
+    """A trained class: `share` of the labeled pixels of all splits, 0..1, and of each split."""
 
     name: str
     code: int
@@ -70,7 +67,7 @@ class ClassShare(Result):
 
 
 class PrepareResult(Result):
-    """What was prepared; `images` counts stored images, `skipped` names samples that were dropped."""
+    """The dataset; `images` counts stored images, `skipped` names samples that were dropped."""
 
     dataset: str
     layout: str
@@ -84,7 +81,9 @@ class PrepareResult(Result):
 
 @command(PrepareOptions)
 def prepare(options: PrepareOptions) -> PrepareResult:
-    """Inspect a source folder, split it by place and store it as a dataset.
+    """Inspect a source folder, split it by area and store it as a dataset.
+
+    Each file of the source is opened once for the inspection and once to be stored.
 
     Raises:
         DataError: the folder has errors (and `skip_bad` is not given), or no labeled image is
@@ -92,291 +91,212 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         UsageError: an option is wrong, such as a group that does not exist.
         JobError: the dataset cannot be written.
     """
-    target, source = Path(options.dataset).resolve(), options.root.resolve()
-    if target == source or target in source.parents:
-        raise UsageError(
-            "the dataset would replace its own source",
-            file=options.dataset,
-            fix="Give a folder beside it",
-        )
-    found = survey_of(options)
-    samples, skipped = _usable(found, options.skip_bad)
-    if found.legend is None:
-        raise DataError(
-            "no pixel is labeled", file=found.catalog.root, fix="Check that masks hold classes"
-        )
-    legend = found.legend.all_trained() if options.learn_unlabeled else found.legend
-    if options.latitude:
-        for sample in samples:
-            image = found.facts[sample.name].image
-            check_located(image.grid, image.bands, sample.images[0], "leave out --latitude")
-    if options.gsd is not None:
-        _check_untold(samples, found)
+    _check_target(options)
+    survey = survey_of(options)
+    samples, skipped = _usable_samples(survey, options.skip_bad)
+    if survey.legend is None:
+        message, fix = "No pixel of the source is labeled", "Check that masks hold classes"
+        raise DataError(message, code="no-labels", file=options.root, fix=fix)
+    legend = survey.legend.all_trained() if options.learn_unlabeled else survey.legend
+    _check_places(samples, survey, options)
     with atomic_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
-        manifest = _build(folder, samples, found, legend, options)
-        findings = [
-            *found.findings,
-            *check_split(manifest, found.alike),
-            *_judge_latitude(manifest),
-        ]
-        _check_unchanged(samples, found)
-        (folder / FINDINGS).write_text(
-            json.dumps([f.as_json() for f in findings], indent=1), encoding="utf-8"
-        )
+        manifest = _DatasetBuilder(folder, samples, survey, legend, options).build()
+        split_findings = check_split(manifest, survey.duplicates)
+        findings = [*survey.findings, *split_findings, *_check_latitude(manifest)]
+        _check_unchanged(samples, survey)
+        listed = json.dumps([f.as_json() for f in findings], indent=1)
+        (folder / FINDINGS).write_text(listed, encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return _summarize(options, manifest, findings, skipped)
 
 
-def _check_untold(samples: Sequence[SourceSample], found: Survey) -> None:
-    """Refuse to be told the ground sampling distance of files that tell it themselves."""
-    for sample in samples:
-        own = found.facts[sample.name].image.grid.gsd
-        if own is not None:
-            raise UsageError(
-                f"its pixels are {own:.3g} m by its CRS and transform",
-                file=sample.images[0],
-                fix="Leave --gsd out; it is for images whose files tell none",
-            )
+def _check_target(options: PrepareOptions) -> None:
+    target, source = Path(options.dataset).resolve(), options.root.resolve()
+    if target == source or target in source.parents:
+        message, fix = "The dataset would replace its own source", "Give a folder beside the source"
+        raise UsageError(message, code="target-is-source", file=options.dataset, fix=fix)
 
 
-def _check_unchanged(samples: Sequence[SourceSample], found: Survey) -> None:
-    """Refuse a source that was not the same from the first look to the last."""
-    for sample in samples:
-        now, before = sample.stamp, found.stamps[sample.name]
-        changed = sorted(
-            name for name in now.keys() | before.keys() if now.get(name) != before.get(name)
-        )
-        if changed:
-            raise DataError(
-                "it has changed while it was read",
-                file=changed[0],
-                fix="Leave it alone, and prepare again",
-            )
-
-
-def _usable(found: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str]]:
+def _usable_samples(survey: Survey, skip_bad: bool) -> tuple[list[SourceSample], list[str]]:
     """Return the samples without errors, and the names of those that were dropped."""
-    fatal = [f for f in found.errors if not skip_bad or f.sample is None]
+    fatal = [f for f in survey.errors if not skip_bad or f.sample is None]
     if fatal:
-        first = fatal[0]
-        more = "1 more error" if len(fatal) == 2 else f"{len(fatal) - 1} more errors"
-        others = f" (and {more}; `swath inspect` lists them)" if len(fatal) > 1 else ""
-        what = first.message[:1].lower() + first.message[1:].rstrip(".")
-        raise DataError(
-            f"{what}{others}", file=first.file, fix=first.fix.rstrip("."), code=first.code
+        raise _error_of(fatal[0], len(fatal) - 1)
+    bad = {f.sample for f in survey.errors if f.sample is not None}
+    samples = [s for s in survey.catalog.samples if s.name not in bad]
+    if all(s.labels is None for s in samples):
+        message, fix = "No usable labeled image is left", "Run `swath inspect` on the source"
+        raise DataError(message, code="no-labeled-image", file=survey.catalog.root, fix=fix)
+    return samples, sorted(filter(None, bad))
+
+
+def _error_of(finding: Finding, others: int) -> DataError:
+    message = finding.message.rstrip(".")
+    if others:
+        more = "1 more error" if others == 1 else f"{others} more errors"
+        message = f"{message} (and {more}; `swath inspect` lists them)"
+    return DataError(message, code=finding.code, file=finding.file, fix=finding.fix.rstrip("."))
+
+
+def _check_places(samples: Sequence[SourceSample], survey: Survey, options: PrepareOptions) -> None:
+    """Raise an error where `--latitude` or `--gsd` does not fit the georeferencing of an image."""
+    for sample in samples:
+        image, file = survey.scans[sample.name].image, sample.images[0]
+        if options.latitude:
+            check_located(image.grid, image.bands, file, "leave out --latitude")
+        if options.gsd is not None and image.grid.gsd is not None:
+            message = f"The pixels are {image.grid.gsd:.3g} m by the image's CRS and transform"
+            fix = "Leave out --gsd; it is for images without georeferencing"
+            raise UsageError(message, code="option-conflict", file=file, fix=fix)
+
+
+def _check_unchanged(samples: Sequence[SourceSample], survey: Survey) -> None:
+    """Raise an error if a file of the source has changed since the inspection began."""
+    for sample in samples:
+        now, before = sample.stamp, survey.stamps[sample.name]
+        changed = sorted({name for name, _ in now.items() ^ before.items()})
+        if changed:
+            message, fix = "The file has changed while it was read", "Run `swath prepare` again"
+            raise DataError(message, code="file-changed", file=changed[0], fix=fix)
+
+
+@dataclass(frozen=True)
+class _DatasetBuilder:
+    """Stores the images of usable samples, splits them by area, and describes the result."""
+
+    folder: Path
+    samples: Sequence[SourceSample]
+    survey: Survey
+    legend: Legend
+    options: PrepareOptions
+
+    def build(self) -> Manifest:
+        options, scans = self.options, [self.survey.scans[s.name].image for s in self.samples]
+        dtype = np.result_type(*(scan.dtype for scan in scans))
+        images = self._store_images(dtype)
+        stored = [StoredImage(self.folder, image) for image in images]
+        samples = self._split(images, stored)
+        bands = [*scans[0].bands, LATITUDE] if options.latitude else scans[0].bands
+        gsds = [image.grid.gsd for image in images if image.grid.gsd is not None]
+        return Manifest(
+            swath_version=version("swath"),
+            source=str(options.root),
+            layout=self.survey.catalog.layout,
+            seed=options.seed,
+            dtype=str(dtype),
+            bands=band_statistics([s for s in samples if s.split == "train"], stored, bands),
+            legend=self.legend,
+            images=images,
+            samples=samples,
+            gsd=median_low(gsds) if gsds else options.gsd,  # of an image, not between two
         )
-    bad = {f.sample for f in found.errors}
-    samples = [s for s in found.catalog.samples if s.name not in bad]
-    if not any(s.labels is not None for s in samples):
-        raise DataError(
-            "no usable labeled image is left",
-            file=found.catalog.root,
-            fix="Run `swath inspect` on it",
+
+    def _store_images(self, dtype: np.dtype[Any]) -> list[Image]:
+        for name in set(ENTRIES) - {MANIFEST}:
+            (self.folder / name).mkdir()
+        samples, latitude = self.samples, self.options.latitude
+        if not self.options.heights:
+            samples = [replace(s, heights=None) for s in samples]
+        if any(s.heights for s in samples):
+            (self.folder / HEIGHTS).mkdir()
+        store = partial(
+            store_image, self.folder, legend=self.legend, dtype=dtype, latitude=latitude
         )
-    return samples, sorted(name for name in bad if name)
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(track(pool.map(store, count(), samples), "storing", len(samples)))
+
+    def _split(self, images: Sequence[Image], stored: Sequence[StoredImage]) -> list[Sample]:
+        """Split the labeled areas, and erase the labels of the buffers between them."""
+        grids = [image.grid for image in images]
+        block = self.options.block or self._default_block(grids)
+        buffer = block // 16 if self.options.buffer is None else self.options.buffer
+
+        def count_area(area: Area) -> list[int]:
+            return count_labels(stored[area.image], area.window, self.legend)
+
+        counts = {area: count_area(area) for area in self._areas(grids, block)}
+        labeled = [area for area in counts if any(counts[area])]
+        unlabeled = [area for area in counts if not any(counts[area])]
+        split_of = self._assign_splits([area.group for area in labeled])
+        for area in erase_buffers(self.folder, images, labeled, split_of, buffer):
+            counts[area] = count_area(area)
+        samples = [Sample(**vars(a), split=split_of[a.group], counts=counts[a]) for a in labeled]
+        if self.options.unlabeled:
+            samples += [Sample(**vars(a), split="unlabeled", counts=[]) for a in unlabeled]
+        return samples
+
+    def _default_block(self, grids: Sequence[GeoBox]) -> int:
+        cut = [g for g, sample in zip(grids, self.samples, strict=True) if sample.group is None]
+        return default_block(cut or grids[:1])
+
+    def _assign_splits(self, groups: Sequence[str]) -> dict[str, SplitName]:
+        options = self.options
+        if not groups:
+            message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
+            raise DataError(message, code="no-labels", file=options.root, fix=fix)
+        return assign_splits(groups, options.test, options.val, options.seed)
+
+    def _areas(self, grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
+        """Yield the areas of all images; blocks of images on one grid share their groups."""
+        samples = self.samples
+        first = [_first_on_grid(i, grids) if s.group is None else i for i, s in enumerate(samples)]
+        prefix = len(set(first)) > 1
+        for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
+            own = areas(i, sample.name, grid, sample.group, block, prefix)
+            shared = areas(i, samples[first[i]].name, grid, sample.group, block, prefix)
+            for area, other in zip(own, shared, strict=True):
+                yield replace(area, group=other.group)
 
 
-def _build(
-    folder: Path,
-    samples: Sequence[SourceSample],
-    found: Survey,
-    legend: Legend,
-    options: PrepareOptions,
-) -> Manifest:
-    """Store all images, place them, and describe the result."""
-    for name in set(ENTRIES) - {MANIFEST}:
-        (folder / name).mkdir()
-    if not options.heights:
-        samples = [replace(s, heights=None) for s in samples]
-    if any(s.heights for s in samples):
-        (folder / HEIGHTS).mkdir()
-    facts = [found.facts[s.name].image for s in samples]
-    dtype = np.result_type(*(f.dtype for f in facts))
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        stored = pool.map(
-            lambda i: _store(folder, i, samples[i], legend, dtype, options.latitude),
-            range(len(samples)),
-        )
-        images = list(track(stored, "storing", len(samples)))
-    cut = [i for i, s in enumerate(samples) if s.group is None]
-    block = options.block or default_block([images[i].grid for i in cut] or [images[0].grid])
-    spots = list(_places(samples, [image.grid for image in images], block))
-    opened = [StoredImage(folder, image) for image in images]
-    counts = {p: count_labels(opened[p.image], p.window, legend) for p in spots}
-    labeled = [p for p in spots if sum(counts[p])]
-    if not labeled:
-        raise DataError(
-            "no valid pixel is labeled",
-            file=options.root,
-            fix="Check that labels and images overlap",
-        )
-    split_of = assign_splits([p.group for p in labeled], options.test, options.val, options.seed)
-    for place, window in buffered(
-        labeled, split_of, block // 16 if options.buffer is None else options.buffer
-    ):
-        erase_labels(folder / str(images[place.image].labels), window)
-        counts[place] = count_labels(opened[place.image], place.window, legend)
-    entries = [_entry(p, split_of[p.group], counts[p]) for p in labeled]
-    if options.unlabeled:
-        kept = set(labeled)
-        entries += [_entry(p, "unlabeled", []) for p in spots if p not in kept]
-    names = [*facts[0].bands, LATITUDE] if options.latitude else facts[0].bands
-    gsds = [g for g in (image.grid.gsd for image in images) if g is not None]
-    return Manifest(
-        swath_version=version("swath"),
-        source=str(options.root),
-        layout=found.catalog.layout,
-        seed=options.seed,
-        dtype=str(dtype),
-        bands=band_statistics([e for e in entries if e.split == "train"], opened, names),
-        legend=legend,
-        images=images,
-        samples=entries,
-        gsd=median_low(gsds) if gsds else options.gsd,  # one that images have,
-    )
+def _first_on_grid(i: int, grids: Sequence[GeoBox]) -> int:
+    """Return the position of the first grid that lies pixel on pixel with grid i."""
+    (x, y), pixel = grids[i].point(0, 0), max(map(abs, grids[i].transform[:2]))
+    origins = (grid.point(0, 0) for grid in grids)
+    near = (j for j, (u, v) in enumerate(origins) if max(abs(u - x), abs(v - y)) <= pixel)
+    return next(j for j in near if grids[j].same_as(grids[i]))
 
 
-def _places(samples: Sequence[SourceSample], grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
-    """Yield the places of all images; those that are cut and lie on one grid see the same ground, so they share groups."""
-    origins = np.array([grid.point(0, 0) for grid in grids])
-    first = []
-    for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
-        near = np.abs(origins[: i + 1] - origins[i]).max(axis=1) <= max(
-            map(abs, grid.transform[:2])
-        )
-        same = (j for j in np.flatnonzero(near).tolist() if grids[j].same_as(grid))
-        first.append(i if sample.group is not None else next(same))
-    prefix = len(set(first)) > 1
-    for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
-        mine = areas(i, sample.name, grid, sample.group, block, prefix)
-        shared = areas(first[i], samples[first[i]].name, grid, sample.group, block, prefix)
-        for place, ground in zip(mine, shared, strict=True):
-            yield replace(place, group=ground.group)
-
-
-def _store(
-    folder: Path,
-    number: int,
-    sample: SourceSample,
-    legend: Legend,
-    dtype: np.dtype[Any],
-    latitude: bool,
-) -> Image:
-    """Write pixels, labels and validity of one image as arrays."""
-    name = f"{number:06d}.npy"
-    has_labels = sample.labels is not None
-    with sample.open_image() as raster, closing(sample.open_labels(raster.grid, legend)) as labels:
-        grid = raster.grid
-        shape = (grid.height, grid.width)
-        pixels = allocate_npy(folder / "pixels" / name, dtype, (*shape, len(raster.bands)))
-        valid: NDArray[np.bool_] | None = None
-        indices = (
-            allocate_npy(folder / "labels" / name, np.dtype(np.uint8), shape)
-            if has_labels
-            else None
-        )
-        for window in chunks(grid, raster.pixel_bytes):
-            values, usable = raster.read(window)
-            if sample.ignored:
-                usable &= ~read_ignore_mask(sample.ignored, grid, window)
-            if latitude:
-                with_latitude(
-                    Pixels(values, usable), grid, window, sample.images[0]
-                )  # refuses pixels that have none
-            pixels[window.slices] = values.transpose(1, 2, 0)
-            if valid is None and not usable.all():
-                valid = allocate_npy(folder / "valid" / name, np.dtype(bool), shape)
-                valid[:] = True
-            if valid is not None:
-                valid[window.slices] = usable
-            if indices is not None:
-                codes = labels.read(window, legend.kind)
-                indices[window.slices] = np.where(usable, legend.encode(codes), np.uint8(IGNORE))
-        complete = valid is None
-        del pixels, valid, indices
-    return Image(
-        name=sample.name,
-        sources=[str(p) for p in sample.images],
-        pixels=f"pixels/{name}",
-        labels=f"labels/{name}" if has_labels else None,
-        valid=None if complete else f"valid/{name}",
-        heights=_store_heights(folder, name, sample, grid),
-        latitude=latitude,
-        grid=grid,
-    )
-
-
-def _store_heights(folder: Path, name: str, sample: SourceSample, grid: GeoBox) -> str | None:
-    """Write the heights of one image, in meters, as an array; NaN where they are unknown."""
-    raster = sample.open_heights(grid)
-    if raster is None:
-        return None
-    with raster:
-        heights = allocate_npy(
-            folder / HEIGHTS / name, np.dtype(np.float32), (grid.height, grid.width)
-        )
-        for window in chunks(grid):
-            heights[window.slices] = known_heights(raster.read(window))
-    return f"{HEIGHTS}/{name}"
-
-
-def _judge_latitude(manifest: Manifest) -> Iterator[Finding]:
-    """Say where latitude is learnt and hardly differs among the training images."""
+def _check_latitude(manifest: Manifest) -> Iterator[Finding]:
+    """Yield a warning where latitude is a band and hardly differs among the training images."""
     degrees = manifest.bands[-1]
-    if manifest.latitude and degrees.max - degrees.min < FEW_DEGREES:
-        yield Finding(
-            "warning",
-            "latitude-narrow",
-            manifest.source,
-            f"The training images lie at {degrees.min:.2f} to {degrees.max:.2f} degrees of latitude, which tells little.",
-            "Leave out --latitude: a model that knows it is of no use elsewhere.",
-        )
-
-
-def _entry(place: Area, split: SplitName, counts: list[int]) -> Sample:
-    return Sample(
-        name=place.name,
-        image=place.image,
-        window=place.window,
-        group=place.group,
-        split=split,
-        counts=counts,
-    )
-
-
-def _share(counts: NDArray[np.int64], index: int) -> float:
-    return float(counts[index] / counts.sum()) if counts.any() else 0.0
+    if manifest.latitude and degrees.max - degrees.min < MIN_LATITUDE_RANGE:
+        message = f"The training images span latitudes {degrees.min:.2f} to {degrees.max:.2f} only."
+        fix = "Leave out --latitude: the model will not fit other latitudes."
+        yield Finding("warning", "latitude-narrow", manifest.source, message, fix)
 
 
 def _summarize(
     options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]
 ) -> PrepareResult:
-    n = len(manifest.legend.trained)
-    of = {split: totals(manifest.of(split), n) for split in SPLITS}
-    total = np.sum(list(of.values()), axis=0)
+    trained, samples = manifest.legend.trained, {split: manifest.of(split) for split in SPLITS}
+    pixels = {split: totals(samples[split], len(trained)) for split in SPLITS}
+    total = np.sum(list(pixels.values()), axis=0)
+    shares = {split: counts / max(1, counts.sum()) for split, counts in pixels.items()}
+    splits = {
+        split: SplitSummary(
+            images=len(samples[split]),
+            groups=sorted({s.group for s in samples[split]}),
+            pixels=int(pixels[split].sum()),
+        )
+        for split in SPLITS
+    }
+    classes = [
+        ClassShare(
+            name=c.name,
+            code=c.map_code,
+            color=c.color,
+            pixels=int(total[i]),
+            share=total[i] / max(1, total.sum()),
+            shares={split: shares[split][i] for split in SPLITS},
+        )
+        for i, c in enumerate(trained)
+    ]
     return PrepareResult(
         dataset=str(options.dataset),
         layout=manifest.layout,
         images=len(manifest.images),
-        splits={
-            split: SplitSummary(
-                images=len(manifest.of(split)),
-                groups=sorted({s.group for s in manifest.of(split)}),
-                pixels=int(of[split].sum()),
-            )
-            for split in SPLITS
-        },
-        classes=[
-            ClassShare(
-                name=c.name,
-                code=c.map_code,
-                color=c.color,
-                pixels=int(total[i]),
-                share=_share(total, i),
-                shares={split: _share(of[split], i) for split in SPLITS},
-            )
-            for i, c in enumerate(manifest.legend.trained)
-        ],
+        splits=splits,
+        classes=classes,
         bands=[b.name for b in manifest.bands],
         findings=[f.as_json() for f in findings],
         skipped=skipped,

@@ -1,6 +1,6 @@
-"""The prepared dataset: its manifest, its splits, and its pixels on disk.
+"""The prepared dataset: manifest, splits, and pixels on disk.
 
-A dataset is a folder with `dataset.json` and one memory-mapped NumPy array an image: `pixels/`
+A dataset is a folder with `dataset.json` and memory-mapped NumPy arrays, one an image: `pixels/`
 (rows, columns, bands) in the source's dtype, `labels/` (rows, columns) class indices with `IGNORE`,
 `valid/` (rows, columns) bool where an image has nodata, and `heights/` (rows, columns) float32
 meters above ground, NaN unknown, where the source has them. A *sample* is a window of an image with
@@ -32,10 +32,12 @@ MANIFEST = "dataset.json"
 HEIGHTS = "heights"
 FINDINGS = "findings.json"
 ENTRIES = (MANIFEST, "pixels", "labels", "valid")
-"""What a dataset's folder holds, and nothing else but `HEIGHTS` and `FINDINGS` (what the doctor found)."""
+"""Contents of a dataset's folder; `HEIGHTS` and `FINDINGS` (those of `prepare`) are optional."""
 
-OPEN_FILES = 256
-"""Stored arrays that are kept open; a process may not have as many files open as a dataset has images."""
+MAX_OPEN_ARRAYS = 256
+"""Stored arrays that are kept open; a process may have fewer open files than a dataset images."""
+
+_PREPARE_AGAIN = "Run `swath prepare` again"
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 """The splits whose samples are labeled."""
@@ -58,7 +60,7 @@ class Band(_FrozenModel):
 class Image(_FrozenModel):
     """One stored image; file names are relative to the dataset's folder.
 
-    With `latitude`, that of each pixel is worked out as it is read, and is its last band.
+    With `latitude`, the last band is computed as the image is read; see `with_latitude`.
     """
 
     name: str
@@ -72,7 +74,7 @@ class Image(_FrozenModel):
 
 
 class Sample(_FrozenModel):
-    """A window of an image, its place and its split; `counts` are labeled pixels by class index."""
+    """A window of an image, its group and split; `counts` are labeled pixels by class index."""
 
     name: str
     image: int
@@ -83,7 +85,7 @@ class Sample(_FrozenModel):
 
 
 class Manifest(_FrozenModel):
-    """All that is known of a dataset but its pixels (`dataset.json`)."""
+    """Description of a dataset (`dataset.json`)."""
 
     format_version: int = FORMAT_VERSION
     swath_version: str
@@ -103,64 +105,59 @@ class Manifest(_FrozenModel):
 
     @property
     def latitude(self) -> bool:
-        """Whether the last band is latitude, which is not stored but worked out."""
+        """Whether the last band is latitude, which is computed and not stored."""
         return any(image.latitude for image in self.images)
 
     @property
     def stored_bands(self) -> list[str]:
         """Names of the bands that are stored."""
-        return [band.name for band in self.bands[: len(self.bands) - self.latitude]]
+        names = [band.name for band in self.bands]
+        return names[:-1] if self.latitude else names
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the manifest: names the data, the split and the statistics a model was made with.
+        """SHA-256 of the manifest, which identifies data, split and statistics.
 
-        Fields at their default are left out, so that a field that a later Swath adds changes no
-        digest.
+        Fields at their default are left out, so that a field of a later version changes no digest.
         """
         return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
 
 class StoredImage:
-    """Pixels and labels of one stored image, read from disk as they are needed.
+    """Pixels and labels of one stored image, read from disk by windows.
 
     Args:
         folder: the dataset's folder.
         image: its entry in the manifest.
-        opened: opens a stored array.
+        open_stored: opens a stored array; `open_array` by default.
     """
 
     def __init__(
-        self, folder: Path, image: Image, opened: Callable[[Path], NDArray[Any]] | None = None
+        self, folder: Path, image: Image, open_stored: Callable[[Path], NDArray[Any]] | None = None
     ) -> None:
         self.name = image.name
         self.grid = image.grid
         self._folder = folder
         self._image = image
-        self._opened = opened or open_array
+        self._open = open_stored or open_array
 
     def read(self, window: Window) -> Pixels:
-        """Return values (bands, rows, columns) and validity (rows, columns) of a window inside the image.
+        """Return values (bands, rows, columns) and validity (rows, columns) of a window.
 
         Raises:
             DataError: a stored array is lost, or the latitude of a pixel is not known.
         """
         stored = self.read_stored(window)
-        return (
-            with_latitude(stored, self.grid, window, self._image.sources[0])
-            if self._image.latitude
-            else stored
-        )
+        if not self._image.latitude:
+            return stored
+        return with_latitude(stored, self.grid, window, self._image.sources[0])
 
     def read_stored(self, window: Window) -> Pixels:
-        """Return the same of those bands that are stored, in the dtype of the source."""
+        """Return the stored bands of a window, in the dtype of the source, and validity."""
         values = self._part(self._image.pixels, window).transpose(2, 0, 1)
-        valid = (
-            np.ones(values.shape[1:], bool)
-            if self._image.valid is None
-            else self._part(self._image.valid, window)
-        )
-        return Pixels(values, valid)
+        if self._image.valid is None:
+            return Pixels(values, np.ones(values.shape[1:], bool))
+        return Pixels(values, self._part(self._image.valid, window))
 
     def read_labels(self, window: Window) -> NDArray[np.uint8]:
         """Return class indices (rows, columns); all `IGNORE` for an unlabeled image."""
@@ -175,17 +172,17 @@ class StoredImage:
         return self._part(self._image.heights, window)
 
     def _part(self, file: str, window: Window) -> NDArray[Any]:
-        return np.asarray(self._opened(self._folder / file)[window.slices])
+        return np.asarray(self._open(self._folder / file)[window.slices])
 
 
 class Dataset:
-    """A prepared dataset, opened.
+    """A prepared dataset.
 
     Args:
-        folder: what `prepare` wrote.
+        folder: its folder.
 
     Raises:
-        DataError: it is no dataset, or one of a newer format.
+        DataError: the folder holds no dataset, or one of a newer format.
     """
 
     def __init__(self, folder: PathLike) -> None:
@@ -195,47 +192,43 @@ class Dataset:
     @cached_property
     def images(self) -> list[StoredImage]:
         """The stored images, in the manifest's order."""
-        opened = lru_cache(OPEN_FILES)(open_array)
-        return [StoredImage(self.folder, image, opened) for image in self.manifest.images]
+        cached = lru_cache(MAX_OPEN_ARRAYS)(open_array)
+        return [StoredImage(self.folder, image, cached) for image in self.manifest.images]
 
 
 def open_array(path: Path) -> NDArray[Any]:
-    """Open a stored array without reading it.
+    """Open a stored array, memory-mapped.
 
     Raises:
-        DataError: it is absent or damaged.
+        DataError: the array is absent or damaged.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"the stored array cannot be read ({error})", file=path, fix="Run `swath prepare` again"
-        ) from error
+        message = f"The stored array cannot be read ({error})"
+        raise DataError(message, code="dataset-damaged", file=path, fix=_PREPARE_AGAIN) from error
     return array
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read `dataset.json`; every format up to `FORMAT_VERSION` is understood.
+    """Read `dataset.json` of any format up to `FORMAT_VERSION`.
 
     Raises:
-        DataError: the folder has none, it is damaged, or it is of a newer Swath.
+        DataError: the folder has none, or the file is damaged or of a newer Swath.
     """
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["format_version"]
         if version > FORMAT_VERSION:
-            raise DataError(
-                f"its format {version} is newer than this Swath reads ({FORMAT_VERSION})",
-                file=path,
-                fix="Update Swath, or run `swath prepare` again",
-            )
+            message = f"Dataset format {version} is newer than this Swath reads ({FORMAT_VERSION})"
+            fix = "Update Swath, or run `swath prepare` again"
+            raise DataError(message, code="dataset-too-new", file=path, fix=fix)
         return Manifest.model_validate(content)
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(
-            f"there is no {MANIFEST} here", file=folder, fix="Make it with `swath prepare`"
-        ) from None
+        message = f"The folder has no {MANIFEST}"
+        fix = "Make a dataset with `swath prepare`"
+        raise DataError(message, code="not-a-dataset", file=folder, fix=fix) from None
     except (OSError, KeyError, TypeError, ValueError, ValidationError) as error:
-        raise DataError(
-            "the manifest is damaged", file=path, fix="Run `swath prepare` again"
-        ) from error
+        message = "The manifest of the dataset is damaged"
+        raise DataError(message, code="dataset-damaged", file=path, fix=_PREPARE_AGAIN) from error

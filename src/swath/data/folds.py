@@ -1,16 +1,18 @@
-"""Folds: the groups of a dataset in parts of like size, each of which judges in turn what the others taught."""
+"""Folds for cross-validation: the groups of a dataset in parts of about equal size."""
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from swath.data.dataset import HEIGHTS, MANIFEST, SPLITS, Dataset, Manifest, StoredImage
-from swath.data.splits import Area, buffered
-from swath.data.statistics import band_statistics, count_labels, erase_labels
+from swath.data.splits import Area
+from swath.data.statistics import band_statistics, count_labels
+from swath.data.store import erase_buffers
 from swath.errors import DataError
 from swath.types import SplitName
 
@@ -24,18 +26,14 @@ def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
     Raises:
         DataError: there are fewer groups than folds.
     """
-    sizes: dict[str, int] = {}
+    sizes = Counter[str]()
     for sample in dataset.manifest.samples:
-        labeled = sum(sample.counts)
-        if labeled:
-            sizes[sample.group] = sizes.get(sample.group, 0) + labeled
-    if len(sizes) < k:
-        raise DataError(
-            f"it has {len(sizes)} labeled group(s), too few for {k} folds",
-            file=dataset.folder,
-            fix="Give fewer --folds",
-        )
-    names = sorted(sizes)
+        sizes[sample.group] += sum(sample.counts)
+    names = sorted(+sizes)  # those with labels
+    if len(names) < k:
+        message = f"The dataset has {len(names)} labeled group(s), too few for {k} folds"
+        fix = "Give fewer --folds"
+        raise DataError(message, code="too-few-groups", file=dataset.folder, fix=fix)
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     folds: list[list[str]] = [[] for _ in range(k)]
     for name in sorted(shuffled, key=lambda name: -sizes[name]):
@@ -45,57 +43,61 @@ def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
 
 
 def resplit(dataset: Dataset, folder: Path, test: Sequence[str]) -> Manifest:
-    """Make a dataset of the same images with another split: some groups for testing, and all others for training.
+    """Make a dataset of the same images with some groups for testing and all others for training.
 
-    Pixels are linked, labels copied where neighbors of the test groups must lose theirs (see
-    `splits.buffered`), and statistics measured anew, so that nothing of the test groups is known to
-    the training.
+    Pixels are linked, labels copied where neighbors of the test groups lose theirs (see
+    `splits.buffered`), and band statistics are those of the new training split.
 
     Args:
         dataset: the dataset.
-        folder: to make; what was there goes.
+        folder: the new folder; one of that name is removed.
         test: names of groups.
 
     Raises:
         DataError: a stored array is lost.
     """
     manifest = dataset.manifest
+    labeled = [s for s in manifest.samples if s.split in SPLITS]
+    split_of: dict[str, SplitName] = {s.group: "train" for s in labeled}
+    split_of |= {group: "test" for group in test if group in split_of}
+    divided = _divided_images(manifest)
+    _link_arrays(dataset, folder, divided)
+    sides = [min(s.window.height, s.window.width) for s in labeled if s.image in divided]
+    buffer = int(np.median(sides)) // 16 if sides else 0
+    areas = [Area(s.name, s.image, s.window, s.group) for s in labeled]
+    erase_buffers(folder, manifest.images, areas, split_of, buffer)
+    images = [StoredImage(folder, image) for image in manifest.images]
+    samples = []
+    for s in labeled:
+        counts = count_labels(images[s.image], s.window, manifest.legend)
+        samples.append(s.model_copy(update={"split": split_of[s.group], "counts": counts}))
+    train = [s for s in samples if s.split == "train"]
+    bands = band_statistics(train, images, [b.name for b in manifest.bands])
+    changed = manifest.model_copy(update={"samples": samples, "bands": bands})
+    (folder / MANIFEST).write_text(changed.model_dump_json(indent=1), encoding="utf-8")
+    return changed
+
+
+def _divided_images(manifest: Manifest) -> set[int]:
+    """Return the positions of the images that have areas of several groups."""
+    groups_of: dict[int, set[str]] = {}
+    for sample in manifest.samples:
+        if sample.split in SPLITS:
+            groups_of.setdefault(sample.image, set()).add(sample.group)
+    return {image for image, groups in groups_of.items() if len(groups) > 1}
+
+
+def _link_arrays(dataset: Dataset, folder: Path, copied: set[int]) -> None:
+    """Link all stored arrays into a new folder, but copy the labels of some images."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "labels").mkdir(parents=True)
     for name in ("pixels", "valid", HEIGHTS):
         if (dataset.folder / name).is_dir():
             (folder / name).symlink_to((dataset.folder / name).resolve(), target_is_directory=True)
-    labeled = [s for s in manifest.samples if s.split in SPLITS]
-    split_of: dict[str, SplitName] = {
-        s.group: "test" if s.group in set(test) else "train" for s in labeled
-    }
-    spots = [Area(s.name, s.image, s.window, s.group) for s in labeled]
-    several = {
-        s.image for s in labeled if len({o.group for o in labeled if o.image == s.image}) > 1
-    }
-    for number, image in enumerate(manifest.images):
+    for number, image in enumerate(dataset.manifest.images):
         if image.labels is None:
             continue
-        if number in several:
+        if number in copied:
             shutil.copyfile(dataset.folder / image.labels, folder / image.labels)
         else:
             (folder / image.labels).symlink_to((dataset.folder / image.labels).resolve())
-    sides = [min(s.window.height, s.window.width) for s in labeled if s.image in several]
-    for place, window in buffered(spots, split_of, int(np.median(sides)) // 16 if sides else 0):
-        erase_labels(folder / str(manifest.images[place.image].labels), window)
-    images = [StoredImage(folder, image) for image in manifest.images]
-    samples = [
-        s.model_copy(
-            update={
-                "split": split_of[s.group],
-                "counts": count_labels(images[s.image], s.window, manifest.legend),
-            }
-        )
-        for s in labeled
-    ]
-    bands = band_statistics(
-        [s for s in samples if s.split == "train"], images, [b.name for b in manifest.bands]
-    )
-    changed = manifest.model_copy(update={"samples": samples, "bands": bands})
-    (folder / MANIFEST).write_text(changed.model_dump_json(indent=1), encoding="utf-8")
-    return changed

@@ -1,13 +1,13 @@
-"""Splits by place: which windows of which images may teach, and which may judge.
+"""Splits by area: which windows of which images train, validate and test.
 
-A split is made of groups, never of pixels or patches: samples that see the same ground share a
-group, and a group is wholly in one split. Where neighbors of one raster fall into different
-splits, a buffer between them is left unlabeled.
+A split is made of groups, never of pixels or patches: samples of one area share a group, and a
+group is wholly in one split. Where neighbors of one raster fall into different splits, the labels
+of a buffer between them are erased.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,13 @@ from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window, iter_blocks, window_distance
 from swath.types import SplitName
 
-LARGEST_BLOCK = 4096
-"""Pixels a side of a block that nobody asked for, at most: scoring holds a block in memory."""
+MAX_DEFAULT_BLOCK = 4096
+"""Side of a block by default, in pixels, at most: scoring holds a block in memory."""
 
 
 @dataclass(frozen=True)
 class Area:
-    """A window of an image, with the group of all that see the same ground."""
+    """A window of an image, with the group of all windows of the same area."""
 
     name: str
     image: int
@@ -34,7 +34,7 @@ class Area:
 def areas(
     image: int, name: str, grid: GeoBox, group: str | None, block: int, prefix: bool
 ) -> Iterator[Area]:
-    """Yield the whole image as one place of its group, or its blocks as a group each where it has none.
+    """Yield the whole image as one area of its group, or without a group its blocks as one each.
 
     Args:
         image: position of the image in the dataset.
@@ -52,38 +52,38 @@ def areas(
 
 
 def default_block(grids: Sequence[GeoBox]) -> int:
-    """Return the side of a block: an eighth of the longest side, a multiple of 32, at least 64, at most `LARGEST_BLOCK`."""
+    """Return the side of a block in pixels, by the longest side of all images.
+
+    It is an eighth of that, a multiple of 32, and between 64 and `MAX_DEFAULT_BLOCK`.
+    """
     longest = max(max(g.height, g.width) for g in grids)
-    return min(LARGEST_BLOCK, max(64, -(-longest // 8 // 32) * 32))
+    return min(MAX_DEFAULT_BLOCK, max(64, -(-longest // 8 // 32) * 32))
 
 
 def buffered(
-    places: Sequence[Area], split_of: dict[str, SplitName], buffer: int
+    areas: Sequence[Area], split_of: Mapping[str, SplitName], buffer: int
 ) -> Iterator[tuple[Area, Window]]:
-    """Yield the parts of training and validation places that lie within `buffer` pixels of a place of another split.
+    """Yield the windows of areas that lie within `buffer` pixels of an area of another split.
 
-    Test places stay whole; validation places give way to test, training places to both.
+    Test areas stay whole; validation areas yield to test, training areas to both.
     """
+    if not buffer:
+        return
     rank = {"test": 0, "val": 1, "train": 2, "unlabeled": 3}
-    # Places that are near each other begin in one cell or in neighboring ones.
-    side = buffer + max((max(p.window.height, p.window.width) for p in places), default=1)
+    # Areas that are near each other begin in one cell or in neighboring ones.
+    side = buffer + max((max(a.window.height, a.window.width) for a in areas), default=1)
     cells: dict[tuple[int, int, int], list[Area]] = {}
-    for place in places:
-        cells.setdefault(
-            (place.image, place.window.row // side, place.window.col // side), []
-        ).append(place)
-    for place in places:
-        mine = rank[split_of[place.group]]
-        row, col = place.window.row // side, place.window.col // side
-        around = [
-            (place.image, r, c) for r in range(row - 1, row + 2) for c in range(col - 1, col + 2)
-        ]
-        for other in (p for cell in around for p in cells.get(cell, ())) if buffer and mine else ():
-            if (
-                rank[split_of[other.group]] < mine
-                and window_distance(place.window, other.window) < buffer
-            ):
-                yield place, other.window.grow(buffer).within(place.window)
+    for area in areas:
+        cell = area.image, area.window.row // side, area.window.col // side
+        cells.setdefault(cell, []).append(area)
+    for (image, row, col), inside in cells.items():
+        around = [(image, r, c) for r in range(row - 1, row + 2) for c in range(col - 1, col + 2)]
+        neighbors = [other for cell in around for other in cells.get(cell, ())]
+        for area in inside:
+            own = rank[split_of[area.group]]
+            for other in (o for o in neighbors if rank[split_of[o.group]] < own):
+                if window_distance(area.window, other.window) < buffer:
+                    yield area, other.window.grow(buffer).within(area.window)
 
 
 def assign_splits(
@@ -117,12 +117,12 @@ def assign_splits(
         chosen_val = free[-max(1, round(0.15 * len(free))) :] if len(free) > 2 else []
     both = sorted(set(chosen_test) & set(chosen_val))
     if both:
-        raise UsageError(f"group {both[0]!r} is in both --test and --val", fix="Name it once")
+        message = f"Group {both[0]!r} is in both --test and --val"
+        raise UsageError(message, code="option-conflict", fix="Name the group once")
     if len(chosen_test) + len(chosen_val) >= len(names):
-        raise UsageError(
-            f"no group is left to train on (groups: {', '.join(names)})",
-            fix="Name fewer in --test and --val, or say none",
-        )
+        message = f"No group is left to train on (groups: {', '.join(names)})"
+        fix = "Name fewer in --test and --val, or give none"
+        raise UsageError(message, code="no-training-group", fix=fix)
     of: dict[str, SplitName] = dict.fromkeys(names, "train")
     return of | dict.fromkeys(chosen_test, "test") | dict.fromkeys(chosen_val, "val")
 
@@ -133,10 +133,9 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
     if list(wanted) == ["none"]:
         return []
     known = set(names)
-    for name in wanted:
-        if name not in known:
-            listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-            raise UsageError(
-                f"{option}: there is no group {name!r}", fix=f"The groups are: {listed}"
-            )
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        message = f"{option} names the group {unknown[0]!r}, which does not exist"
+        raise UsageError(message, code="no-such-group", fix=f"The groups are: {listed}")
     return list(dict.fromkeys(wanted))

@@ -1,73 +1,103 @@
-"""Measuring what a dataset stores: labeled pixels of a window, and statistics of bands."""
+"""Statistics of stored images: labeled pixels of a window, and mean and range of bands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.data.dataset import Band, Sample, StoredImage
-from swath.data.moments import Moments
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
-from swath.legend import IGNORE, Legend
+from swath.legend import Legend
 from swath.progress import track
 
 
+class BandMoments:
+    """Mean, standard deviation and range of bands, in float64 and one pass.
+
+    Source: Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance".
+
+    Attributes:
+        count: number of values so far, the same for all bands.
+        mean: shape (bands,).
+        low: smallest value, shape (bands,); infinite before the first.
+        high: largest value, shape (bands,).
+    """
+
+    def __init__(self, bands: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(bands)
+        self.low = np.full(bands, np.inf)
+        self.high = np.full(bands, -np.inf)
+        self._square = np.zeros(bands)
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Add values (bands, n)."""
+        n = values.shape[1]
+        if not n:
+            return
+        values = np.ascontiguousarray(values)
+        centered = values.astype(np.float64)
+        mean = centered.mean(axis=1)
+        centered -= mean[:, None]
+        delta = mean - self.mean
+        total = self.count + n
+        squares = np.einsum("bn,bn->b", centered, centered)
+        self._square += squares + delta**2 * self.count * n / total
+        self.mean += delta * n / total
+        self.count = total
+        self.low = np.minimum(self.low, values.min(axis=1))
+        self.high = np.maximum(self.high, values.max(axis=1))
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """Standard deviation of the population, shape (bands,); 1 for a constant band."""
+        std = np.sqrt(self._square / max(self.count, 1))
+        return np.where(std > 0, std, 1.0)
+
+
 def count_labels(image: StoredImage, window: Window, legend: Legend) -> list[int]:
-    """Count labeled pixels by class index."""
+    """Count labeled pixels of a window by class index."""
     total = np.zeros(256, np.int64)
-    for piece in pieces(window):
-        total += np.bincount(image.read_labels(piece).ravel(), minlength=256)
+    for part in window_chunks(window):
+        total += np.bincount(image.read_labels(part).ravel(), minlength=256)
     counts: list[int] = total[: len(legend.trained)].tolist()
     return counts
 
 
-def pieces(window: Window) -> Iterator[Window]:
-    """Yield parts of a window that are small enough to be worked on in little memory."""
+def window_chunks(window: Window) -> Iterator[Window]:
+    """Yield parts that cover a window, each small enough for memory."""
     for part in chunks(GeoBox(window.height, window.width)):
         yield Window(window.row + part.row, window.col + part.col, part.height, part.width)
-
-
-def erase_labels(path: Path, window: Window) -> None:
-    """Take the labels of a window out of a stored array."""
-    labels = np.load(path, mmap_mode="r+")
-    labels[window.slices] = IGNORE
-    labels.flush()
 
 
 def band_statistics(
     samples: Sequence[Sample], images: Sequence[StoredImage], names: Sequence[str]
 ) -> list[Band]:
-    """Measure the bands of all valid pixels of samples.
+    """Return the statistics of all valid pixels of samples, band by band.
 
     Raises:
-        DataError: none is valid.
+        DataError: no pixel is valid.
     """
-    moments = Moments(len(names))
+    moments = BandMoments(len(names))
     for sample in track(samples, "measuring", len(samples)):
-        for piece in pieces(sample.window):
-            values, valid = images[sample.image].read(piece)
+        for part in window_chunks(sample.window):
+            values, valid = images[sample.image].read(part)
             moments.add(values.reshape(len(values), -1) if valid.all() else values[:, valid])
     if not moments.count:
-        raise DataError(
-            "the training split has no valid pixel", file=images[0].name, fix="Choose other groups"
-        )
+        message, fix = "The training split has no valid pixel", "Choose other groups"
+        raise DataError(message, code="no-valid-pixel", file=images[0].name, fix=fix)
+    rows = zip(names, moments.mean, moments.std, moments.low, moments.high, strict=True)
     return [
         Band(name=name, mean=mean, std=std, min=low, max=high)
-        for name, mean, std, low, high in zip(
-            names, moments.mean, moments.std, moments.low, moments.high, strict=True
-        )
+        for name, mean, std, low, high in rows
     ]
 
 
 def totals(samples: Sequence[Sample], n: int) -> NDArray[np.int64]:
-    """Add up the labeled pixels of samples by class index, shape (n,)."""
-    return (
-        np.sum([s.counts for s in samples], axis=0, dtype=np.int64)
-        if samples
-        else np.zeros(n, np.int64)
-    )
+    """Return the labeled pixels of samples by class index, shape (n,)."""
+    return np.sum([s.counts for s in samples], axis=0, dtype=np.int64) + np.zeros(n, np.int64)

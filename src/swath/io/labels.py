@@ -55,6 +55,10 @@ class RasterLabels:
         grid: the image's grid.
         warp: whether the labels may lie on another grid.
 
+    Attributes:
+        driver: GDAL driver of the file.
+        file_grid: grid of the file.
+
     Raises:
         DataError: the file is damaged, or lies on another grid and may not, or cannot, be warped.
     """
@@ -64,6 +68,7 @@ class RasterLabels:
     def __init__(self, path: PathLike, grid: GeoBox, *, warp: bool = False) -> None:
         self._path = str(path)
         self._source = open_raster(path)
+        self.driver, self.file_grid = self._source.driver, geobox_of(self._source)
         self._dataset: Any = self._source
         flags = self._source.mask_flag_enums[0]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from swath.checks import Facts, Survey
+from swath.checks import SampleScan, Survey
 from swath.data.layouts import SourceSample
 from swath.errors import SwathError
 from swath.geo.tiling import Pixels, Window
@@ -73,11 +73,11 @@ def _classes(legend: Legend | None, counted: Sequence[dict[str, Any]]) -> list[d
 def _groups(found: Survey) -> list[dict[str, Any]]:
     """Return each group with its images and the shares of the classes in its labels."""
     assert found.legend is not None  # noqa: S101 - asked by the caller
-    by_group: dict[str, list[Facts]] = {}
+    by_group: dict[str, list[SampleScan]] = {}
     for sample in found.catalog.samples:
         if sample.group is not None:
             facts = by_group.setdefault(sample.group, [])
-            facts += [found.facts[sample.name]] if sample.name in found.facts else []
+            facts += [found.scans[sample.name]] if sample.name in found.scans else []
     out = []
     for name, facts in sorted(by_group.items()):
         codes = sum((fact.labels.codes for fact in facts), Counter[int]())

@@ -9,6 +9,7 @@ from swath.data import layouts
 from swath.data.layouts import pairs
 from swath.errors import DataError
 from swath.options import SourceOptions
+from tests.errors import fails
 from tests.make import write_pairs
 
 
@@ -194,7 +195,7 @@ def test_unlabeled_images_of_one_name_get_names_of_their_own(tmp_path):
 
 @pytest.mark.parametrize(
     ("files", "words"),
-    [([], "no image"), (["notes.txt"], "no image"), (["masks/a.tif"], "masks here but no images")],
+    [([], "no image"), (["notes.txt"], "no image"), (["masks/a.tif"], "masks but no images")],
 )
 def test_a_folder_without_images(tmp_path, files, words):
     (finding,) = find(lay(tmp_path, *files)).findings
@@ -203,9 +204,9 @@ def test_a_folder_without_images(tmp_path, files, words):
 
 
 def test_a_folder_that_is_none(tmp_path):
-    with pytest.raises(DataError, match="no such folder"):
+    with fails("no-such-folder", DataError, tmp_path / "none"):
         find(tmp_path / "none")
-    with pytest.raises(DataError, match="this is a file"):
+    with fails("not-a-folder", DataError, tmp_path / "x.tif"):
         find(lay(tmp_path, "x.tif") / "x.tif")
 
 

@@ -10,6 +10,7 @@ from swath.io.labels import UNLABELED, EmptyLabels
 from swath.io.raster import Raster, open_raster
 from swath.io.vector import Features
 from swath.options import SourceOptions
+from tests.errors import fails
 from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
 
 
@@ -124,28 +125,29 @@ def test_unlabeled_scenes_need_no_labels(scene):
 
 def test_images_and_labels_have_to_be_named(scene):
     for options in ({"layout": "scene"}, {"images": ["rgb.tif"]}, {"labels": "labels.tif"}):
-        with pytest.raises(UsageError, match="--images and --labels"):
+        with fails("option-missing", UsageError):
             find(scene, **options)
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"images": ["c*.tif"], "labels": "labels.tif"}, "no file matches --images c"),
-        ({"images": ["rgb.tif"], "labels": "none.tif"}, "no file matches --labels none.tif"),
+        ({"images": ["c*.tif"], "labels": "labels.tif"}, "--images c*.tif"),
+        ({"images": ["rgb.tif"], "labels": "none.tif"}, "--labels none.tif"),
         (
             {"images": ["rgb.tif"], "labels": "labels.tif", "mask": ["cloud*"]},
-            "no file matches --mask cloud",
+            "--mask cloud*",
         ),
         (
             {"images": ["rgb.tif"], "labels": "fields.gpkg", "label_field": "crop"},
-            "no column 'crop'",
+            "'crop'",
         ),
     ],
 )
 def test_what_is_not_there_is_named(scene, options, words):
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError) as caught:
         find(scene, **options)
+    assert words in caught.value.message
 
 
 def test_a_damaged_image_stands_alone_and_loses_no_other(scene):

@@ -1,7 +1,15 @@
-"""Layouts of source folders met in the wild, one module each; `find_layout` picks one and returns a catalog."""
+"""Layouts: how the files of a source folder are arranged, one module each.
+
+A layout is a module of this package that provides what `Layout` lists, and one row of `LAYOUTS`;
+`--layout` of `swath.options.SourceOptions` takes the name of the row. All it returns is a
+`Catalog`: samples (image, labels, group, ...) and findings on the arrangement. A layout reads file
+names, and headers where it must; pixels are read by `swath.checks` and `swath.commands.prepare`.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Protocol
 from zipfile import is_zipfile
 
 from swath.data.layouts import dfc2019, pairs, scene
@@ -9,41 +17,56 @@ from swath.data.layouts.catalog import Catalog, SourceSample
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
 
-__all__ = ["Catalog", "SourceSample", "find_layout"]
+__all__ = ["LAYOUTS", "Catalog", "Layout", "SourceSample", "find_layout"]
 
-_LAYOUTS = {"contest": dfc2019.find, "pairs": pairs.find, "scene": scene.find}
+
+class Layout(Protocol):
+    """What a layout module provides."""
+
+    OPTIONS: tuple[str, ...]
+    """Fields of `SourceOptions` that no other layout takes."""
+
+    def recognizes(self, options: SourceOptions) -> bool:
+        """Return whether `--layout auto` is this layout, by options and file names."""
+
+    def find(self, options: SourceOptions) -> Catalog:
+        """List the samples of `options.root`, in the order of their names.
+
+        Raises:
+            DataError: a named file does not exist; all that concerns one sample is a finding.
+            UsageError: an option is missing or wrong.
+        """
+
+
+LAYOUTS: dict[str, Layout] = {"scene": scene, "contest": dfc2019, "pairs": pairs}
+"""Layouts by name; `auto` takes the first that recognizes the folder, and `pairs` takes any."""
 
 
 def find_layout(options: SourceOptions) -> Catalog:
     """List the samples of a source folder.
 
-    `auto` is `scene` where images or labels are named, `contest` where files have its names, else
-    `pairs`.
-
     Raises:
         DataError: the folder does not exist, or the named images or labels do not.
         UsageError: options contradict each other.
     """
-    if not options.root.exists():
-        raise DataError("there is no such folder", file=options.root, fix="Check the path")
-    if not options.root.is_dir():
-        fix = (
-            "Unpack it, and give the folder"
-            if is_zipfile(options.root)
-            else "Give the folder it lies in"
-        )
-        raise DataError("this is a file, and a folder is wanted", file=options.root, fix=fix)
-    layout = options.layout
-    if layout == "auto":
-        if options.images or options.labels:
-            layout = "scene"
-        else:
-            layout = "contest" if dfc2019.recognizes(options.root) else "pairs"
-    if layout != "scene" and (options.images or options.labels or options.label_field):
-        raise UsageError(
-            "--images, --labels and --label-field are for the scene layout",
-            fix="Leave them or --layout out",
-        )
-    if layout != "contest" and options.bands:
-        raise UsageError("--bands is for the contest layout", fix="Leave it out")
-    return _LAYOUTS[layout](options)
+    _check_folder(options.root)
+    name: str = options.layout
+    if name == "auto":
+        name = next(key for key, layout in LAYOUTS.items() if layout.recognizes(options))
+    for other, layout in LAYOUTS.items():
+        given = [f"--{o.replace('_', '-')}" for o in layout.OPTIONS if getattr(options, o)]
+        if given and other != name:
+            message = f"{' and '.join(given)} is for the {other} layout, and this is {name}"
+            fix = f"Leave out {' and '.join(given)}, or give --layout {other}"
+            raise UsageError(message, code="option-conflict", fix=fix)
+    return LAYOUTS[name].find(options)
+
+
+def _check_folder(root: Path) -> None:
+    if not root.exists():
+        message = "There is no such folder"
+        raise DataError(message, code="no-such-folder", file=root, fix="Check the path")
+    if not root.is_dir():
+        message = "The source is a file, and a folder is wanted"
+        fix = "Unpack the file, and give its folder" if is_zipfile(root) else "Give its folder"
+        raise DataError(message, code="not-a-folder", file=root, fix=fix)

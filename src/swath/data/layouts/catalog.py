@@ -1,10 +1,11 @@
-"""What a layout finds: samples, and what is wrong with how they are put together."""
+"""What a layout returns: the samples of a source folder, and faults in how they are arranged."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from glob import escape, glob
 from pathlib import Path
 
@@ -13,16 +14,32 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
-from swath.geo.tiling import Pixels
+from swath.geo.tiling import Pixels, Window
 from swath.io.atomic import file_stamps
-from swath.io.labels import EmptyLabels, Labels, RasterLabels, VectorLabels
+from swath.io.labels import UNLABELED, EmptyLabels, Labels, RasterLabels, VectorLabels
 from swath.io.raster import Raster
 from swath.io.vector import Features
 from swath.legend import Legend
-from swath.types import Finding
+from swath.types import Finding, Level
 
-LOWEST, HIGHEST = -100.0, 1000.0
-"""Meters above ground; what lies outside is no height, for the tallest building has 828."""
+MIN_HEIGHT, MAX_HEIGHT = -100.0, 1000.0  # meters above ground (the tallest building has 828)
+
+
+@dataclass(frozen=True)
+class OpenSample:
+    """Image, labels and ignore masks of a sample, all on the image's grid."""
+
+    raster: Raster
+    labels: Labels
+    masks: Sequence[Labels]
+
+    def read_ignored(self, window: Window) -> NDArray[np.bool_]:
+        """Return the pixels (rows, columns) of a window that a mask marks: not 0 and not nodata."""
+        ignored = np.zeros((window.height, window.width), bool)
+        for mask in self.masks:
+            values = mask.read(window, "code")
+            ignored |= (values != 0) & (values != UNLABELED)
+        return ignored
 
 
 @dataclass(frozen=True)
@@ -32,12 +49,11 @@ class SourceSample:
     Attributes:
         name: unique in the catalog; a relative path without extension.
         images: files whose bands are stacked, usually one.
-        labels: a label raster, a vector layer that was read already, or None for an unlabeled
-            image.
+        labels: a label raster, a vector layer in memory, or None for an unlabeled image.
         ignored: mask rasters whose non-zero pixels are ignored.
-        group: samples of one group see the same ground; None where the image is to be cut into
-            blocks, a group each.
-        warp: True where a label raster may lie on another grid.
+        group: samples that show the same area share a group; None for an image that is to be cut
+            into blocks, a group each.
+        warp: whether a label raster may lie on another grid.
         bands: names of the bands, where the layout knows them; empty for the files' own.
         heights: raster of heights above ground in meters, NaN or nodata where unknown.
     """
@@ -53,14 +69,9 @@ class SourceSample:
 
     @property
     def stamp(self) -> dict[str, str]:
-        """Size and time of change of its files; see `file_stamps`."""
-        files = [
-            *self.images,
-            self.label_file,
-            *self.ignored,
-            *([self.heights] if self.heights else []),
-        ]
-        return file_stamps(map(str, files))
+        """Size and time of change of all files; see `file_stamps`."""
+        heights = [self.heights] if self.heights else []
+        return file_stamps(map(str, (*self.images, self.label_file, *self.ignored, *heights)))
 
     @property
     def label_file(self) -> str:
@@ -68,6 +79,22 @@ class SourceSample:
         if isinstance(self.labels, Features):
             return self.labels.path
         return str(self.labels or self.images[0])
+
+    @contextmanager
+    def open(self, legend: Legend | None = None) -> Iterator[OpenSample]:
+        """Open image, labels and ignore masks, each file once.
+
+        Raises:
+            DataError: a file cannot be opened, or does not fit the image.
+        """
+        with ExitStack() as stack:
+            raster = stack.enter_context(self.open_image())
+            labels = stack.enter_context(closing(self.open_labels(raster.grid, legend)))
+            masks = [
+                stack.enter_context(closing(RasterLabels(path, raster.grid, warp=True)))
+                for path in self.ignored
+            ]
+            yield OpenSample(raster, labels, masks)
 
     def open_labels(self, grid: GeoBox, legend: Legend | None = None) -> Labels:
         """Open the labels on the image's grid.
@@ -90,36 +117,50 @@ class SourceSample:
         return Raster(self.images, self.bands)
 
     def open_heights(self, grid: GeoBox) -> Raster | None:
-        """Open the heights, which lie pixel on pixel; None without.
+        """Open the heights, which lie on the image's grid; None without.
 
         Raises:
-            DataError: they cannot be opened, are of several bands, or do not fit the image.
+            DataError: they cannot be opened, have several bands, or do not fit the image.
         """
         if self.heights is None:
             return None
         raster = Raster([self.heights])
-        own = raster.grid
-        if (own.height, own.width) == (grid.height, grid.width) and len(raster.bands) == 1:
+        own, bands = raster.grid, len(raster.bands)
+        if (own.height, own.width) == (grid.height, grid.width) and bands == 1:
             return raster
         raster.close()
-        raise DataError(
-            f"heights are {own.width}x{own.height} in {len(raster.bands)} band(s), and the image {grid.width}x{grid.height}",
-            file=self.heights,
-            fix="Give one band of heights on the image's own pixels, or leave all out (prepare --no-heights)",
-            code="size-mismatch",
-        )
+        sizes = f"{own.width}x{own.height}, and the image {grid.width}x{grid.height}"
+        message = f"The heights have {bands} band(s) of {sizes}"
+        fix = "Give one band on the image's pixels, or leave out all heights (prepare --no-heights)"
+        raise DataError(message, code="size-mismatch", file=self.heights, fix=fix)
 
 
 def known_heights(pixels: Pixels) -> NDArray[np.float32]:
-    """Return heights in meters (rows, columns), NaN where they are unknown or none that anything on Earth has."""
+    """Return heights in meters (rows, columns), NaN where invalid or out of range."""
     heights = pixels.values[0]
-    return np.where(
-        pixels.valid & (heights >= LOWEST) & (heights <= HIGHEST), heights, np.nan
-    ).astype(np.float32)
+    known = pixels.valid & (heights >= MIN_HEIGHT) & (heights <= MAX_HEIGHT)
+    return np.where(known, heights, np.nan).astype(np.float32)
+
+
+def missing_mask(image: Path, sample: str, mask: str, unlabeled: bool) -> Finding:
+    """Return the finding on an image without `mask`; a note where `--unlabeled` allows it."""
+    message = f"The image has no {mask}."
+    fix = "Add the mask, keep the image without labels (--unlabeled), or leave it out (--skip-bad)."
+    level: Level = "note" if unlabeled else "error"
+    return Finding(level, "missing-mask", str(image), message, fix, sample)
+
+
+def orphan_mask(mask: Path, problem: str) -> Finding:
+    """Return the finding on a mask that belongs to no image, or to several."""
+    fix = "Add the image, rename the mask after its image, or leave the mask out (--skip-bad)."
+    return Finding("error", "orphan-mask", str(mask), problem, fix, f"mask {mask.name}")
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Yield all files below a folder but hidden ones; linked folders are entered, each once, and broken links are yielded."""
+    """Yield all files below a folder but hidden ones.
+
+    Linked folders are entered, each once; broken links are yielded.
+    """
     seen: set[Path] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = Path(folder).resolve()
@@ -132,7 +173,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def matching(root: Path, pattern: str) -> list[Path]:
-    """Return the files that match a pattern below the source folder, else from where the user stands; sorted."""
+    """Return the files that match a pattern, below `root`, else the working directory; sorted."""
     below = glob(str(Path(escape(str(root))) / pattern), recursive=True)
     found = [Path(p) for p in sorted(below or glob(pattern, recursive=True))]
     literal = [p for p in (root / pattern, Path(pattern)) if p.is_file()]
@@ -145,14 +186,14 @@ class Catalog:
 
     Attributes:
         root: the folder.
-        layout: name of the layout that was found.
+        layout: name of the layout.
         samples: the samples.
-        findings: what is wrong with the arrangement (missing or ambiguous masks, ...).
+        findings: faults of the arrangement (missing or ambiguous masks, ...).
         legend: the classes, where the layout knows them.
     """
 
     root: Path
     layout: str
     samples: tuple[SourceSample, ...]
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
     legend: Legend | None = None

@@ -1,6 +1,6 @@
 """Layout `pairs`: images and masks side by side, paired by name.
 
-Met as `images/` + `masks/` (or `labels/`, `gt/`, ...) at any depth, as one folder per scene with
+Such as `images/` + `masks/` (or `labels/`, `gt/`, ...) at any depth, as one folder per scene with
 both inside, and as `x.tif` + `x_mask.png` in one folder. Pairing never depends on the order of a
 listing.
 """
@@ -10,30 +10,39 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from pathlib import Path, PurePath
 from typing import Literal, TypeAlias
 
-from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching
+from swath.data.layouts.catalog import (
+    Catalog,
+    SourceSample,
+    files_below,
+    matching,
+    missing_mask,
+    orphan_mask,
+)
 from swath.io.raster import EXTENSIONS
 from swath.io.vector import VECTOR_EXTENSIONS
 from swath.options import SourceOptions
 from swath.types import Finding
 
-Role: TypeAlias = Literal["image", "mask"]
+OPTIONS: tuple[str, ...] = ()
+
+FileRole: TypeAlias = Literal["image", "mask"]
 
 
-def _roles(images: str, masks: str) -> dict[str, Role]:
-    roles: dict[str, Role] = dict.fromkeys(images.split(), "image")
+def _roles(images: str, masks: str) -> dict[str, FileRole]:
+    roles: dict[str, FileRole] = dict.fromkeys(images.split(), "image")
     return roles | dict.fromkeys(masks.split(), "mask")
 
 
 _FOLDERS = _roles(
     "image images img imgs sat rgb msi input inputs chips jpegimages source",
-    "mask masks label labels gt truth groundtruth annotation annotations ann target targets seg segmentation "
-    "segmentationclass lulc landcover",
+    "mask masks label labels gt truth groundtruth annotation annotations ann target targets seg "
+    "segmentation segmentationclass lulc landcover",
 )
 
 _SUFFIXES = _roles(
@@ -45,56 +54,54 @@ _SUFFIXES = _roles(
 @dataclass(frozen=True)
 class _PairFile:
     path: Path
-    role: Role
+    role: FileRole
     group: str
     stem: str
     name: str = ""
 
 
+def recognizes(options: SourceOptions) -> bool:
+    """Return True: any folder may hold pairs."""
+    return True
+
+
 def find(options: SourceOptions) -> Catalog:
     """List the pairs below a folder.
 
-    The group of a pair is the path of its folders without the one that says image or mask. Where
-    that is one group for all, each image is a group of its own (a warning says so), and where there
-    is one image, it is cut into blocks.
+    The group of a pair is the path of its folders without the one that names images or masks. If
+    that is one group for all, each image is a group (with a warning); a single image is cut into
+    blocks.
     """
     root = options.root
     ignored = sorted({p for pattern in options.mask for p in matching(root, pattern)})
+    images, masks = _list_files(root, ignored)
+    if not images:
+        return Catalog(root, "pairs", (), (_empty(root, bool(masks)),))
+    mask_of, findings = _pair(images, masks)
+    ambiguous = {f.file for f in findings}
+    findings += [
+        missing_mask(image.path, image.name, "mask of its name", options.unlabeled)
+        for image in images
+        if image.path not in mask_of and str(image.path) not in ambiguous
+    ]
+    if not masks:
+        findings += _check_layers(root)
+    samples = [SourceSample(f.name, (f.path,), mask_of.get(f.path), group=f.group) for f in images]
+    if len({f.group for f in images}) == 1 < len(images):
+        findings.append(_single_group(root))
+    samples, unmatched = _with_ignored(_with_groups(samples), ignored)
+    if options.mask and not ignored:
+        unmatched = [_no_masks(root, options.mask)]
+    return Catalog(root, "pairs", tuple(samples), (*findings, *unmatched))
+
+
+def _list_files(root: Path, ignored: Sequence[Path]) -> tuple[list[_PairFile], list[_PairFile]]:
+    """Return the images, with names, and the masks below a folder."""
     left_out = {p.resolve() for p in ignored}
     paths = sorted(p for p in files_below(root) if p.suffix.lower() in EXTENSIONS)
     files = [_classify(p, root) for p in paths if p.resolve() not in left_out]
-    images, masks = ([f for f in files if f.role == role] for role in ("image", "mask"))
-    if not images:
-        return Catalog(root, "pairs", (), (_empty(root, bool(masks)),))
-    images = _named(images)
-    pairs, findings = _pair(images, masks)
-    samples: list[SourceSample] = []
-    doubtful = {f.file for f in findings}
-    for image in images:
-        mask = pairs.get(image.path)
-        samples.append(SourceSample(image.name, (image.path,), mask, group=image.group))
-        if mask is None and str(image.path) not in doubtful:
-            findings.append(_missing(image, options.unlabeled))
-    if not masks:
-        findings += _hint_at_scenes(root)
-    grouped, warnings = _group(samples, root)
-    masked, unmatched = _with_ignored(grouped, ignored, root, options.mask)
-    return Catalog(root, "pairs", tuple(masked), tuple(findings + warnings + unmatched))
-
-
-def _hint_at_scenes(root: Path) -> list[Finding]:
-    """Where no image has a mask but there is a vector layer, the folder is evidently a scene's."""
-    layers = [p for p in files_below(root) if p.suffix.lower() in VECTOR_EXTENSIONS]
-    return [
-        Finding(
-            "note",
-            "vector-layer",
-            str(path),
-            "There are no masks here, but this vector layer.",
-            f"If it holds the labels, say --images PATTERN --labels {path.name}.",
-        )
-        for path in layers[:1]
-    ]
+    masks = [f for f in files if f.role == "mask"]
+    return _named([f for f in files if f.role == "image"]), masks
 
 
 def _words(text: str) -> list[str]:
@@ -102,39 +109,39 @@ def _words(text: str) -> list[str]:
 
 
 def _strip(stem: str) -> str:
-    """Drop the last word of a name where it only says what kind of file it is; nothing is left of `mask`."""
+    """Drop the last word of a name if it is the kind of file; nothing is left of `mask`."""
     match = re.fullmatch(r"(?:(.+?)[\W_]+)?([^\W_]+)", stem)
-    return match[1] or "" if match and match[2].lower() in _SUFFIXES else stem
+    kind = match is not None and match[2].lower() in _SUFFIXES
+    return (match[1] or "") if match and kind else stem
 
 
 def _classify(path: Path, root: Path) -> _PairFile:
-    """Tell image from mask by the nearest folder that says so, else by the end of the name."""
+    """Find the role by the nearest folder that names one, else by the end of the name."""
     folders = list(PurePath(path.relative_to(root)).parts[:-1])
     words = _words(path.stem)
-    role: Role | None = None
+    role = _SUFFIXES.get(words[-1], "image") if words else "image"
     for at in range(len(folders) - 1, -1, -1):
-        role = next((_FOLDERS[w] for w in reversed(_words(folders[at])) if w in _FOLDERS), None)
-        if role:
-            rest = [w for w in _words(folders[at]) if w not in _FOLDERS]
-            folders[at] = "_".join(rest)
+        names = _words(folders[at])
+        named = [_FOLDERS[w] for w in names if w in _FOLDERS]
+        if named:
+            role = named[-1]
+            folders[at] = "_".join(w for w in names if w not in _FOLDERS)
             break
-    if role is None:
-        role = _SUFFIXES.get(words[-1], "image") if words else "image"
-    group, stem = (
-        unicodedata.normalize("NFC", text) for text in ("/".join(filter(None, folders)), path.stem)
-    )
-    return _PairFile(path, role, group, stem)
+    return _PairFile(path, role, _nfc("/".join(filter(None, folders))), _nfc(path.stem))
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _named(images: Sequence[_PairFile]) -> list[_PairFile]:
-    """Name images by group and stem; of those that differ only in extension or kind folder, the later get ~2, ~3, ..."""
+    """Name images by group and stem; of several of one name the later ones get ~2, ~3, ..."""
     taken: set[str] = set()
     out = []
     for image in images:
         name = "/".join(filter(None, (image.group, image.stem)))
-        free = next(
-            n for n in (name if i == 1 else f"{name}~{i}" for i in count(1)) if n not in taken
-        )
+        numbered = (name if i == 1 else f"{name}~{i}" for i in count(1))
+        free = next(n for n in numbered if n not in taken)
         taken.add(free)
         out.append(replace(image, name=free))
     return out
@@ -143,30 +150,28 @@ def _named(images: Sequence[_PairFile]) -> list[_PairFile]:
 def _pair(
     images: Sequence[_PairFile], masks: Sequence[_PairFile]
 ) -> tuple[dict[Path, Path], list[Finding]]:
-    """Pair by equal names, then without the suffix of the mask's, then of both; more than one candidate is an error."""
-    pairs: dict[Path, Path] = {}
+    """Pair by equal names, then without the mask's suffix, then without both suffixes."""
+    mask_of: dict[Path, Path] = {}
     findings: list[Finding] = []
     left = list(masks)
     for image_key, mask_key in ((_exact, _exact), (_exact, _stripped), (_stripped, _stripped)):
-        by_key: dict[tuple[str, str], list[_PairFile]] = defaultdict(list)
+        of_key: dict[tuple[str, str], tuple[list[_PairFile], list[_PairFile]]]
+        of_key = defaultdict(lambda: ([], []))
         for mask in left:
-            by_key[mask_key(mask)].append(mask)
-        wanted: dict[tuple[str, str], list[_PairFile]] = defaultdict(list)
+            of_key[mask_key(mask)][1].append(mask)
         for image in images:
-            if image.path not in pairs:
-                wanted[image_key(image)].append(image)
-        settled: set[Path] = set()
-        for name, candidates in by_key.items():
-            claimants = wanted.get(name, [])
-            if len(candidates) == 1 and len(claimants) == 1:
-                pairs[claimants[0].path] = candidates[0].path
-            elif claimants:
-                findings += _ambiguous(claimants, candidates)
+            if image.path not in mask_of and image_key(image) in of_key:
+                of_key[image_key(image)][0].append(image)
+        candidates = [(i, m) for i, m in of_key.values() if i]
+        for found, matches in candidates:
+            if len(found) == len(matches) == 1:
+                mask_of[found[0].path] = matches[0].path
             else:
-                continue
-            settled |= {m.path for m in candidates}
+                findings += _ambiguous(found, matches)
+        settled = {m.path for _, matches in candidates for m in matches}
         left = [m for m in left if m.path not in settled]
-    return pairs, findings + [_orphan(m) for m in left]
+    orphans = [orphan_mask(m.path, "The mask has no image of its name.") for m in left]
+    return mask_of, findings + orphans
 
 
 def _exact(file: _PairFile) -> tuple[str, str]:
@@ -177,139 +182,91 @@ def _stripped(file: _PairFile) -> tuple[str, str]:
     return file.group, _strip(file.stem)
 
 
-def _ambiguous(images: Sequence[_PairFile], masks: Sequence[_PairFile]) -> list[Finding]:
-    listed = ", ".join(f.path.name for f in (*images, *masks))
-    return [
-        Finding(
-            "error",
-            "ambiguous-pair",
-            str(image.path),
-            f"{len(images)} image(s) and {len(masks)} mask(s) share one name ({listed}).",
-            "Keep one image and one mask of that name, rename them, or leave them out (--skip-bad does).",
-            sample=image.name,
-        )
-        for image in images
-    ]
-
-
-def _orphan(mask: _PairFile) -> Finding:
-    return Finding(
-        "error",
-        "orphan-mask",
-        str(mask.path),
-        "This mask has no image of its name.",
-        "Add the image, rename one of them, or leave the mask out (--skip-bad does).",
-        sample=f"mask {mask.path.name}",
-    )
-
-
-def _missing(image: _PairFile, unlabeled: bool) -> Finding:
-    return Finding(
-        "note" if unlabeled else "error",
-        "missing-mask",
-        str(image.path),
-        "This image has no mask of its name.",
-        "Add the mask, say --unlabeled to keep the image without labels, or leave it out (--skip-bad does).",
-        sample=image.name,
-    )
+def _ambiguous(images: Sequence[_PairFile], masks: Sequence[_PairFile]) -> Iterator[Finding]:
+    names = ", ".join(f.path.name for f in (*images, *masks))
+    message = f"{len(images)} image(s) and {len(masks)} mask(s) share one name ({names})."
+    fix = "Keep one image and one mask of that name, or leave them out (--skip-bad does)."
+    for image in images:
+        yield Finding("error", "ambiguous-pair", str(image.path), message, fix, image.name)
 
 
 def _empty(root: Path, masks: bool) -> Finding:
-    return Finding(
-        "error",
-        "no-images",
-        str(root),
-        "There are masks here but no images." if masks else "There is no image here.",
-        f"Give a folder with images ({', '.join(sorted(EXTENSIONS))}), or name them with --images and --labels.",
-    )
+    message = "The folder has masks but no images." if masks else "The folder has no images."
+    kinds = ", ".join(sorted(EXTENSIONS))
+    fix = f"Give a folder with images ({kinds}), or name them with --images and --labels."
+    return Finding("error", "no-images", str(root), message, fix)
 
 
-def _group(samples: Sequence[SourceSample], root: Path) -> tuple[list[SourceSample], list[Finding]]:
+def _check_layers(root: Path) -> Iterator[Finding]:
+    """Yield a note on the first vector layer of a folder without masks."""
+    layers = (p for p in files_below(root) if p.suffix.lower() in VECTOR_EXTENSIONS)
+    for path in islice(layers, 1):
+        message = "The folder has this vector layer and no masks."
+        fix = f"If it holds the labels, give --images PATTERN --labels {path.name}."
+        yield Finding("note", "vector-layer", str(path), message, fix)
+
+
+def _single_group(root: Path) -> Finding:
+    message = "All images lie in one folder, so each is a group when the data are split."
+    fix = "Put images of one area into one folder each, or scores will be too good."
+    return Finding("warning", "single-group", str(root), message, fix)
+
+
+def _with_groups(samples: Sequence[SourceSample]) -> list[SourceSample]:
+    """Set the groups: folders, else the images; None for a single image."""
     if len({s.group for s in samples}) > 1:
-        top = [replace(s, group=s.group or ".") for s in samples]
-        return top, []
+        return [replace(s, group=s.group or ".") for s in samples]
     if len(samples) == 1:
-        return [replace(samples[0], group=None)], []
-    finding = Finding(
-        "warning",
-        "single-group",
-        str(root),
-        "All images lie in one folder, so each is taken for a place of its own when the data are split.",
-        "Put images that see the same ground into one folder each, or scores will be too good.",
-    )
-    short = _unique_names(samples)
-    return [replace(s, group=PurePath(s.name).name if short else s.name) for s in samples], [
-        finding
-    ]
+        return [replace(samples[0], group=None)]
+    short = [PurePath(s.name).name for s in samples]
+    names = short if len(set(short)) == len(short) else [s.name for s in samples]
+    return [replace(s, group=name) for s, name in zip(samples, names, strict=True)]
 
 
-def _begins_with(stem: str, name: str) -> bool:
-    """Tell whether `name` is the head of `stem`, and no number or word is cut in two; an empty name is of any."""
-    head, following = (
-        unicodedata.normalize("NFC", text)
-        for text in (stem[: len(name)], stem[len(name) : len(name) + 1])
-    )
-    return head == unicodedata.normalize("NFC", name) and not (name and following.isalnum())
-
-
-def _unique_names(samples: Iterable[SourceSample]) -> bool:
-    names = [PurePath(s.name).name for s in samples]
-    return len(set(names)) == len(names)
+def _no_masks(root: Path, patterns: Sequence[str]) -> Finding:
+    message = f"No file matches --mask {' '.join(patterns)}."
+    return Finding("error", "no-masks", str(root), message, "Check the pattern.")
 
 
 def _with_ignored(
-    samples: Sequence[SourceSample], ignored: Sequence[Path], root: Path, globs: Sequence[str]
+    samples: Sequence[SourceSample], ignored: Sequence[Path]
 ) -> tuple[list[SourceSample], list[Finding]]:
-    """Give each `--mask` file to the image whose name its own begins with.
-
-    The longest such name wins, and among equal ones the image that shares most folder names with
-    the file.
-    """
-    if globs and not ignored:
-        return list(samples), [
-            Finding(
-                "error",
-                "no-masks",
-                str(root),
-                f"No file matches --mask {' '.join(globs)}.",
-                "Check the pattern.",
-            )
-        ]
-    of: dict[str, list[Path]] = defaultdict(list)
-    named: dict[str, list[SourceSample]] = defaultdict(list)
+    """Give each `--mask` file to its image; one of no image, or of several, is an error."""
+    ignored_of: dict[str, list[Path]] = defaultdict(list)
+    of_stem: dict[str, list[SourceSample]] = defaultdict(list)
     for sample in samples:
-        named[unicodedata.normalize("NFC", _strip(sample.images[0].stem))].append(sample)
+        of_stem[_nfc(_strip(sample.images[0].stem))].append(sample)
     findings = []
     for path in ignored:
-        heads = {
-            unicodedata.normalize("NFC", path.stem[:length]) for length in range(len(path.stem) + 1)
-        }
-        fits = [
-            s
-            for head in heads
-            for s in named.get(head, ())
-            if _begins_with(path.stem, _strip(s.images[0].stem))
-        ]
-        if len(samples) == 1:
-            fits = list(samples)
-        longest = max((len(s.images[0].stem) for s in fits), default=0)
-        fits = [s for s in fits if len(s.images[0].stem) == longest]
-        near = [
-            len({*path.resolve().parent.parts} & {*s.images[0].resolve().parent.parts})
-            for s in fits
-        ]
-        fits = [s for s, shared in zip(fits, near, strict=True) if shared == max(near)]
-        if len(fits) == 1:
-            of[fits[0].name].append(path)
-        else:
-            findings.append(
-                Finding(
-                    "error",
-                    "orphan-mask",
-                    str(path),
-                    f"This --mask file belongs to {len(fits)} images by its name.",
-                    "Begin its name with the image's name, or leave it out (--skip-bad does).",
-                    sample=f"mask {path.name}",
-                )
-            )
-    return [replace(s, ignored=tuple(of[s.name])) for s in samples], findings
+        owners = list(samples) if len(samples) == 1 else _owners(path, of_stem)
+        if len(owners) == 1:
+            ignored_of[owners[0].name].append(path)
+            continue
+        problem = f"The --mask file belongs to {len(owners)} images by the beginning of its name."
+        findings.append(orphan_mask(path, problem))
+    return [replace(s, ignored=tuple(ignored_of[s.name])) for s in samples], findings
+
+
+def _owners(path: Path, of_stem: Mapping[str, list[SourceSample]]) -> list[SourceSample]:
+    """Return the samples with whose stem the name of a file begins.
+
+    Only those of the longest stem are returned, and of these those with most folders in common.
+    """
+    heads = {_nfc(path.stem[:length]) for length in range(len(path.stem) + 1)}
+    candidates = [
+        s
+        for head in heads
+        for s in of_stem.get(head, ())
+        if _begins_with(path.stem, _strip(s.images[0].stem))
+    ]
+    longest = max((len(s.images[0].stem) for s in candidates), default=0)
+    candidates = [s for s in candidates if len(s.images[0].stem) == longest]
+    folders = set(path.resolve().parent.parts)
+    shared = [len(folders & {*s.images[0].resolve().parent.parts}) for s in candidates]
+    return [s for s, n in zip(candidates, shared, strict=True) if n == max(shared)]
+
+
+def _begins_with(stem: str, name: str) -> bool:
+    """Return whether a stem begins with a name and cuts no number or word; any does with none."""
+    head, following = _nfc(stem[: len(name)]), _nfc(stem[len(name) : len(name) + 1])
+    return head == _nfc(name) and not (name and following.isalnum())

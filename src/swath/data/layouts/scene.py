@@ -1,4 +1,4 @@
-"""Layout `scene`: large georeferenced rasters, and labels in a raster or a vector layer of any grid and CRS."""
+"""Layout `scene`: large rasters, and labels in a raster or vector layer of any grid and CRS."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from swath.io.raster import open_raster
 from swath.io.vector import VECTOR_EXTENSIONS, Features, read_features
 from swath.options import SourceOptions
 
+OPTIONS: tuple[str, ...] = ("images", "labels", "label_field")
+
+
+def recognizes(options: SourceOptions) -> bool:
+    """Return whether images or labels are named."""
+    return bool(options.images or options.labels)
+
 
 def find(options: SourceOptions) -> Catalog:
     """List the scenes named by `--images`, each with the labels of `--labels`.
@@ -24,30 +31,30 @@ def find(options: SourceOptions) -> Catalog:
         UsageError: images or labels are not named.
         DataError: nothing matches, or a file cannot be read.
     """
-    if not options.images or (options.labels is None and not options.unlabeled):
+    root, unlabeled = options.root, options.labels is None
+    if not options.images or (unlabeled and not options.unlabeled):
         raise UsageError(
-            "the scene layout needs --images and --labels",
-            fix="Say which rasters are images (--images 'b*.tif') and which file has the labels (--labels roads.gpkg)",
+            "The scene layout needs --images and --labels",
+            code="option-missing",
+            fix="Name the images (--images 'b*.tif') and the file of labels (--labels roads.gpkg)",
         )
-    images = _resolve(options.root, options.images, "--images")
+    images = _resolve(root, options.images, "--images")
     labels: Path | Features | None = None
     if options.labels is not None:
-        path = _resolve(options.root, [str(options.labels)], "--labels")[0]
+        path = _resolve(root, [str(options.labels)], "--labels")[0]
         labels = (
             read_features(path, options.label_field)
             if path.suffix.lower() in VECTOR_EXTENSIONS
             else path
         )
         images = [p for p in images if p != path]
-    ignored = tuple(_resolve(options.root, options.mask, "--mask")) if options.mask else ()
-    images = [p for p in images if p not in ignored]
-    scenes = _stacks(images)
-    names = _names(scenes)
+    ignored = tuple(_resolve(root, options.mask, "--mask"))
+    scenes = _join_bands([p for p in images if p not in ignored])
     samples = tuple(
         SourceSample(name, tuple(files), labels, ignored, warp=True)
-        for name, files in zip(names, scenes, strict=True)
+        for name, files in zip(_names(scenes), scenes, strict=True)
     )
-    return Catalog(options.root, "scene", samples)
+    return Catalog(root, "scene", samples)
 
 
 def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
@@ -56,25 +63,26 @@ def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
     for pattern in patterns:
         matches = matching(root, pattern)
         if not matches:
-            raise DataError(
-                f"no file matches {option} {pattern}", file=root, fix="Check the name or pattern"
-            )
+            message, fix = f"No file matches {option} {pattern}", "Check the name or pattern"
+            raise DataError(message, code="no-such-file", file=root, fix=fix)
         out += [p for p in matches if p not in out]
     return out
 
 
-def _stacks(images: Sequence[Path]) -> list[list[Path]]:
-    """Join single-band files of one grid into one scene; one that cannot be opened stands alone, for the doctor to report."""
-    stacks: list[tuple[GeoBox | None, list[Path]]] = []
+def _join_bands(images: Sequence[Path]) -> list[list[Path]]:
+    """Join single-band files of one grid into one scene; an unreadable file is a scene."""
+    if len(images) == 1:
+        return [list(images)]
+    scenes: list[tuple[GeoBox | None, list[Path]]] = []
     for path in images:
         grid = _grid_of_single_band(path)
-        for other, files in stacks:
+        for other, files in scenes:
             if grid is not None and other is not None and grid.same_as(other):
                 files.append(path)
                 break
         else:
-            stacks.append((grid, [path]))
-    return [files for _, files in stacks]
+            scenes.append((grid, [path]))
+    return [files for _, files in scenes]
 
 
 def _grid_of_single_band(path: Path) -> GeoBox | None:
@@ -86,9 +94,7 @@ def _grid_of_single_band(path: Path) -> GeoBox | None:
 
 
 def _names(scenes: Sequence[Sequence[Path]]) -> list[str]:
-    names = [files[0].stem for files in scenes]
-    return (
-        names
-        if len(set(names)) == len(names)
-        else [str(files[0].with_suffix("")) for files in scenes]
-    )
+    stems = [files[0].stem for files in scenes]
+    if len(set(stems)) == len(stems):
+        return stems
+    return [str(files[0].with_suffix("")) for files in scenes]
