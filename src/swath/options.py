@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from swath.errors import UsageError
-from swath.types import ClassWeights, Decoder, Gsd, Heads, Jitter, Loss, PathLike, Tta
+from swath.types import ClassWeights, Decoder, Gsd, Heads, Loss, PathLike, Tta
 
 
 def _split(value: Any) -> Any:
@@ -210,28 +210,6 @@ class TrainingOptions:
     class_weights: Annotated[
         ClassWeights | None, Field(description="Weights of the classes in the term for pixels.")
     ] = None
-    ignore_borders: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=64,
-            description="Pixels on both sides of borders between classes that are not learnt; 0 if absent.",
-        ),
-    ] = None
-    jitter: Annotated[
-        Jitter | None,
-        Field(
-            description="Recolor relative to the mean and deviation of all training data, or of each patch itself."
-        ),
-    ] = None
-    average: Annotated[
-        float | None,
-        Field(
-            ge=0,
-            lt=1,
-            description="Decay of a moving average of the weights, which is kept instead of the last: 0.995, say.",
-        ),
-    ] = None
     classic_crops: Annotated[
         str | None,
         Field(
@@ -247,8 +225,6 @@ class TrainingOptions:
             raise UsageError(
                 "--classic-crops is for the classic recipe", fix="Add --recipe classic"
             )
-        if self.jitter and self.recipe == "classic":
-            raise UsageError("the classic recipe does not recolor", fix="Leave out --jitter")
         network = {
             "--encoder": self.encoder != ENCODER,
             "--decoder": self.decoder != "unet",

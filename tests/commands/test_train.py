@@ -57,7 +57,7 @@ def test_the_classic_recipe_takes_ten_epochs_unless_told_otherwise(stripes):
 
 
 def test_options_change_the_recipe_and_the_card_says_so(stripes, tmp_path):
-    given = {"balance": 0.0, "loss": "focal+lovasz", "class_weights": "inverse-sqrt"}
+    given = {"balance": 0.0, "loss": "focal+dice", "class_weights": "inverse-sqrt"}
     result = swath.train(stripes, tmp_path / "m.swath", steps=1, **given)
     settings = Model(tmp_path / "m.swath").card.training.settings
     assert {key: settings[key] for key in given} == given and settings["patch"] == Recipe().patch
@@ -121,7 +121,7 @@ class Stopped(RuntimeError):
 
 def interrupted(stripes, path, monkeypatch, at, **options):
     """Train 2 x 2 steps and die after `at` steps."""
-    real = module.Course.on_train_batch_end
+    real = TrainingClock.on_train_batch_end
 
     def die(self, *args):
         real(self, *args)
@@ -129,19 +129,18 @@ def interrupted(stripes, path, monkeypatch, at, **options):
             raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.Course, "on_train_batch_end", die)
+        patch.setattr(TrainingClock, "on_train_batch_end", die)
         with pytest.raises(Stopped):
             swath.train(stripes, path, steps=4, **options)
 
 
-@pytest.mark.parametrize("average", [pytest.param(None, marks=pytest.mark.slow), 0.9])
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
-    stripes, tmp_path, monkeypatch, average
+    stripes, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(module, "STRETCH", 2)
-    swath.train(stripes, tmp_path / "whole.swath", steps=4, average=average)
-    interrupted(stripes, tmp_path / "resumed.swath", monkeypatch, at=3, average=average)
-    result = swath.train(stripes, tmp_path / "resumed.swath", steps=4, resume=True, average=average)
+    swath.train(stripes, tmp_path / "whole.swath", steps=4)
+    interrupted(stripes, tmp_path / "resumed.swath", monkeypatch, at=3)
+    result = swath.train(stripes, tmp_path / "resumed.swath", steps=4, resume=True)
     whole, resumed = (Model(tmp_path / f"{name}.swath").card for name in ("whole", "resumed"))
     assert result.steps == 4
     assert whole.files == resumed.files
@@ -211,7 +210,7 @@ def test_two_processes_take_the_steps_of_one_that_accumulates_two(stripes, tmp_p
             "--steps",
             "3",
         ]
-        words += ["--average", "0.9", *flags]
+        words += flags
         environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         done = subprocess.run(
             [*words, "--json"],

@@ -18,7 +18,7 @@ from swath.geo.tiling import Window
 from swath.legend import IGNORE
 from swath.training.patches import Patches, class_shares, resized
 from swath.training.recipes import Recipe
-from swath.training.sampler import PatchSampler, without_borders
+from swath.training.sampler import PatchSampler
 from tests.make import noise, write_pairs, write_png, write_raster
 
 STILL = Recipe(patch=32, batch=4, scales=(1, 1), brightness=0, contrast=0, mixed=0)
@@ -290,80 +290,11 @@ def test_recoloring_stays_within_the_recipe(tmp_path: Path) -> None:
     assert shift[:, 0].sub(shift[:, 1]).abs().max() > 0.01
 
 
-def test_recoloring_by_the_patch_itself_leaves_the_rest_of_the_data_out(tmp_path: Path) -> None:
-    """Half of the image is black, which makes the deviation of all of it large, and that of the other half is small."""
-    image = np.zeros((2, 128, 128), np.uint8)
-    image[:, :, 64:] = np.where(np.indices((128, 64))[1] % 2, 198, 202)
-    dataset = make(tmp_path, image, np.where(image[0] > 0, 2, 1).astype(np.uint8), block=128)
-    recipe = replace(STILL, patch=8, batch=200, brightness=0.3, contrast=0.2, balance=0)
-
-    def shifts(recipe: Recipe) -> np.ndarray:
-        batch = patches(dataset, recipe).batch(0)
-        bright = batch.pixels.amin(dim=(1, 2, 3)) > 150
-        assert bright.sum() > 40
-        return (batch.recolored().pixels.mean(dim=(2, 3)) - 200)[bright].abs().numpy()
-
-    assert shifts(recipe).max() > 20
-    assert 0.1 < shifts(replace(recipe, jitter="patch")).max() <= 0.4 * 2 + 1e-3
-
-
-def test_a_patch_without_a_valid_pixel_is_recolored_to_itself(tmp_path: Path) -> None:
-    dataset = make(tmp_path, noise(1, 64, 64), np.ones((64, 64), np.uint8), block=64)
-    every = patches(dataset, replace(STILL, jitter="patch", brightness=0.3))
-    outside = every.ground.read(0, Window(-32, -32, 32, 32))
-    assert not outside.valid.any()
-    mean, _, shift = every._colors(np.random.default_rng(0), outside)
-    assert mean[0] == outside.values[0, 0, 0] and shift[0] == 0
-
-
 def test_turning_is_a_setting(tmp_path: Path) -> None:
     ramp = np.add.outer(3 * np.arange(64), np.arange(64)).astype(np.uint16)[None]
     dataset = make(tmp_path, ramp, np.ones((64, 64), np.uint8), block=64)
     pixels = patches(dataset, replace(STILL, turns=False)).batch(0).pixels[:, 0]
     assert all((int(p[16, 15] - p[15, 15]), int(p[15, 16] - p[15, 15])) == (3, 1) for p in pixels)
-
-
-def near_another(labels: np.ndarray, n: int) -> np.ndarray:
-    """Say of each pixel whether another class lies within n pixels, one pixel after another."""
-    found = np.zeros(labels.shape, bool)
-    for row, col in np.ndindex(labels.shape):
-        around = labels[max(0, row - n) : row + n + 1, max(0, col - n) : col + n + 1]
-        found[row, col] = ((around != IGNORE) & (around != labels[row, col])).any()
-    return found
-
-
-@pytest.mark.parametrize("n", [1, 3, 40])
-def test_borders_between_classes_are_not_learnt(n: int) -> None:
-    labels = np.kron(noise(6, 8, low=0, high=3), np.ones((5, 5), np.uint8)).astype(np.uint8)
-    labels[10:22, 12:30] = IGNORE
-    expected = np.where(near_another(labels, n), IGNORE, labels)
-    assert (without_borders(labels, n) == expected).all()
-    assert (expected != labels).any()
-
-
-def test_borders_just_outside_of_a_window_count_and_those_of_other_splits_do_not(
-    tmp_path: Path,
-) -> None:
-    codes = np.ones((64, 192), np.uint8)
-    codes[:, 20:64], codes[:, 128:] = 2, 3
-    dataset = make(tmp_path, noise(1, 64, 192), codes, block=64, test="2")
-    ground = PatchSampler(dataset, dataset.manifest.of("train"), 1.0, borders=2)
-    whole, part = (
-        ground.read(0, Window(0, 0, 64, 192)).labels,
-        ground.read(0, Window(5, 21, 30, 80)).labels,
-    )
-    assert (part == whole[5:35, 21:101]).all()
-    assert set(np.flatnonzero(whole[0] == IGNORE)) == {
-        18,
-        19,
-        20,
-        21,
-        62,
-        63,
-        64,
-        65,
-        *range(128, 192),
-    }
 
 
 def test_rare_classes_are_met_more_often_the_more_balance_there_is(tmp_path):

@@ -31,7 +31,6 @@ from swath.io.atomic import atomic_file, exclusive
 from swath.models.model import Model
 from swath.models.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
-from swath.training.averaging import Averaging
 from swath.training.callbacks import STRETCH, Budget, Checkpoints, TrainingClock, WholeCheckpoints
 from swath.training.classic_views import ClassicViews
 from swath.training.export import TrainedNetwork, engine_of, pack_model
@@ -136,19 +135,14 @@ def _train(options: TrainOptions) -> TrainResult:
         )
     engine = engine_of(network, dataset, recipe.heads == "per-class")
     ahead = Prefetcher(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
-    averaging = Averaging(recipe.average) if recipe.average else None
     course = TrainingClock(
         ahead,
         budget,
         lambda: _validation(dataset, engine, budget, recipe, options.seed),
-        averaging,
         before,
     )
     with _quiet(), freed_memory_kept(), ahead:
-        # The average takes each step in before the course may look at it.
-        trainer = _trainer(
-            options, [*([averaging] if averaging else []), course, _checkpoints(work)]
-        )
+        trainer = _trainer(options, [course, _checkpoints(work)])
         _fit(trainer, training_task, ahead, last if last.exists() else None)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # the first process packs the model
@@ -195,9 +189,7 @@ def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[N
 
 
 def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
-    ground = PatchSampler(
-        dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights, recipe.ignore_borders
-    )
+    ground = PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights)
     return {"patches": Patches, "classic": ClassicViews}[recipe.views](ground, recipe, seed)
 
 

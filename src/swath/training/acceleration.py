@@ -7,13 +7,16 @@ in float32. docs/training-speed.md has what that gains.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+log = logging.getLogger(__name__)
 
 _gradients = torch.ops.aten.convolution_backward
 
@@ -116,3 +119,34 @@ def _of_filters(
     each = F.conv2d(planes, filters, None, dilation, padding, stride, images * channels)
     each = each[..., : weight.shape[2], : weight.shape[3]].reshape(images, *weight.shape)
     return each.float().sum(0).to(weight.dtype)
+
+
+def record(network: nn.Module, shape: Sequence[int], bf16: bool) -> None:
+    """Let a network that lies on a GPU replay its forward and backward passes (CUDA graphs) while it is in training mode.
+
+    Weights have to stay where they lie, and each backward pass overwrites the gradients of the one
+    before. What cannot be recorded goes on as it is, which a warning says.
+
+    Args:
+        network: whose `forward` is replaced, until `forget`; statistics of its norms are left as
+            they are.
+        shape: of all its inputs: (batch, bands, rows, columns), float32, channels last.
+        bf16: whether it computes in bfloat16 by autocast.
+    """
+    device = next(network.parameters()).device
+    sample = torch.zeros(tuple(shape), device=device).contiguous(memory_format=torch.channels_last)
+    before = [buffer.clone() for buffer in network.buffers()]
+    try:
+        with torch.autocast("cuda", torch.bfloat16, enabled=bf16, cache_enabled=False):
+            torch.cuda.make_graphed_callables(network, (sample,), allow_unused_input=True)
+    except RuntimeError as error:
+        log.warning(
+            "The GPU's work cannot be recorded, which costs speed: %s", str(error).splitlines()[0]
+        )
+    for buffer, was in zip(network.buffers(), before, strict=True):
+        buffer.copy_(was)
+
+
+def forget(network: nn.Module) -> None:
+    """Give a network its own `forward` back."""
+    network.__dict__.pop("forward", None)

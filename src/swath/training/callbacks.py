@@ -8,7 +8,7 @@ import io
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,7 +21,6 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from swath.errors import JobError
 from swath.io.atomic import atomic_file
 from swath.progress import Task, task
-from swath.training.averaging import Averaging
 from swath.training.prefetch import Prefetcher
 from swath.training.task import TrainingTask
 from swath.training.validation import Validation
@@ -61,8 +60,6 @@ class TrainingClock(Callback):
         ahead: the batches; told where to begin after an interruption.
         budget: how long to train.
         validation: makes the validation when the loop has begun, since its clock runs too.
-        averaging: keeps the average of the weights that is validated; None where the weights
-            themselves are.
         before: seconds of the budget that were used before the loop.
     """
 
@@ -71,13 +68,11 @@ class TrainingClock(Callback):
         ahead: Prefetcher,
         budget: Budget,
         validation: Callable[[], Validation],
-        averaging: Averaging | None = None,
         before: float = 0.0,
     ) -> None:
         self._ahead = ahead
         self._budget = budget
         self._make_validation = validation
-        self._averaging = averaging
         self._validation: Validation | None = None
         self._before = before
         self._started: float | None = None
@@ -140,9 +135,9 @@ class TrainingClock(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set the learning rate, and what else changes in the course."""
+        """Set the learning rate."""
         self._step_started = time.monotonic()
-        cast(TrainingTask, pl_module).pace(self._spent)
+        cast(TrainingTask, pl_module).set_rate(self._spent)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -194,8 +189,8 @@ class TrainingClock(Callback):
         """Add to the curve, and validate where it is due."""
         done = self._spent >= 1
         miou = (
-            self._look(trainer, pl_module)
-            if done or (self._validation and self._validation.due(self._spent))
+            self._validation.look()
+            if self._validation and (done or self._validation.due(self._spent))
             else None
         )
         if self._losses:
@@ -208,12 +203,6 @@ class TrainingClock(Callback):
                 )
         self._losses = []
         trainer.should_stop = done
-
-    def _look(self, trainer: Trainer, module: LightningModule) -> float | None:
-        if not self._validation:
-            return None
-        with self._averaging.in_use(trainer, module) if self._averaging else nullcontext():
-            return self._validation.look()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""

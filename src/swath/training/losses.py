@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import swath._torchvision_shim  # noqa: F401 - has to come first
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,9 +26,6 @@ class Loss(torch.nn.Module):
     Args:
         recipe: its terms and their weights.
         counts: labeled training pixels of each class, for `class_weights`.
-
-    Attributes:
-        trained: share of the labeled pixels, those with the smallest loss, that is learnt from now.
     """
 
     weight: Tensor
@@ -39,7 +34,6 @@ class Loss(torch.nn.Module):
         super().__init__()
         self._recipe = recipe
         self._pixel, _, self._region = recipe.loss.partition("+")
-        self.trained = 1.0
         self.register_buffer(
             "weight", torch.tensor(class_weights(counts, recipe.class_weights), dtype=torch.float32)
         )
@@ -64,11 +58,9 @@ class Loss(torch.nn.Module):
     def _classes(self, scores: Tensor, labels: Tensor) -> Tensor:
         apart = self._recipe.heads == "per-class"
         gamma = GAMMA if self._pixel == "focal" else 0.0
-        if self.trained < 1:
-            labels = with_small_loss(scores, labels, self.trained, apart)
         loss = (mask_loss if apart else pixel_loss)(scores, labels, self.weight, gamma)
         if self._region:
-            loss = loss + self._recipe.region * region_loss(scores, labels, self._region, apart)
+            loss = loss + self._recipe.region * dice_loss(scores, labels, apart)
         return loss
 
 
@@ -114,35 +106,12 @@ def mask_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> T
     return (each * weight).sum()
 
 
-@torch.no_grad()
-def with_small_loss(scores: Tensor, labels: Tensor, share: float, apart: bool) -> Tensor:
-    """Return labels without those that the scores contradict most: the share of labeled pixels with the smallest loss stays.
+def dice_loss(scores: Tensor, labels: Tensor, apart: bool) -> Tensor:
+    """Return soft Dice loss (Milletari et al. 2016), the mean over the classes that the batch holds.
 
     Args:
         scores: (batch, classes, rows, columns).
         labels: (batch, rows, columns).
-        share: of the labeled pixels; at least one stays.
-        apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other
-            (softmax).
-    """
-    if apart:
-        entropy = F.binary_cross_entropy_with_logits(
-            scores, one_hot(labels, scores.shape[1]), reduction="none"
-        ).sum(1)
-    else:
-        entropy = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none")
-    known = entropy[labels != IGNORE]
-    largest = known.kthvalue(max(1, math.ceil(share * known.numel()))).values
-    return labels.where(entropy <= largest, IGNORE)
-
-
-def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tensor:
-    """Return soft Dice or Lovász loss, the mean over the classes that the batch holds.
-
-    Args:
-        scores: (batch, classes, rows, columns).
-        labels: (batch, rows, columns).
-        term: `dice` or `lovasz`.
         apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other
             (softmax).
     """
@@ -150,15 +119,6 @@ def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tenso
     reference = one_hot(labels, scores.shape[1])
     pixels = reference.sum((0, 2, 3))
     present = pixels > 0
-    if term == "lovasz":
-        if not apart:
-            lovasz = smp.losses.LovaszLoss("multiclass", ignore_index=IGNORE)
-            return lovasz(scores, labels)  # type: ignore[no-any-return]
-        lovasz = smp.losses.LovaszLoss("binary", ignore_index=IGNORE)
-        masks = [reference[:, c].where(labeled[:, 0], float(IGNORE)) for c in range(len(present))]
-        return torch.stack(
-            [lovasz(scores[:, c], masks[c]) for c in range(len(present)) if present[c]]
-        ).mean()
     shares = scores.sigmoid() if apart else scores.softmax(1)
     hits, sums = (shares * reference).sum((0, 2, 3)), (shares * labeled).sum((0, 2, 3)) + pixels
     return (1 - (2 * hits + 1) / (sums + 1))[present].mean()

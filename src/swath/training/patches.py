@@ -21,9 +21,6 @@ from swath.geo.tiling import Window
 from swath.training.recipes import Recipe
 from swath.training.sampler import Patch, PatchSampler
 
-SAMPLED_PIXELS = 2**12
-"""Pixels of a patch, about so many, that say its mean and deviation."""
-
 
 class Batch(NamedTuple):
     """What a training step sees.
@@ -134,19 +131,16 @@ class Patches(Batches):
         patch = resized(piece, self.recipe.patch, antialias=True)
         if self.recipe.turns:
             patch = _turned(rng, patch)
-        return patch._replace(colors=self._colors(rng, piece))
+        return patch._replace(colors=self._colors(rng))
 
     def _scale(self, image: int) -> float:
         """Return the scale that brings an image to the ground sampling distance of the dataset, 1 where one is not known."""
         return ratio(self.ground.dataset.images[image].grid.gsd, self.ground.dataset.manifest.gsd)
 
-    def _colors(self, rng: np.random.Generator, piece: Patch) -> Tensor:
-        """Draw changes of brightness, contrast and the balance of bands, relative to the statistics that the recipe names."""
+    def _colors(self, rng: np.random.Generator) -> Tensor:
+        """Draw changes of brightness, contrast and the balance of bands, relative to the training data's statistics."""
         r = self.recipe
         bands = len(self.ground.mean)
-        mean, std = (
-            _statistics(piece) if r.jitter == "patch" else (self.ground.mean, self.ground.std)
-        )
         gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(
             1 - r.contrast / 2, 1 + r.contrast / 2, bands
         )
@@ -155,7 +149,11 @@ class Patches(Batches):
         )
         if self._latitude:  # it says where a patch lies, whatever the light
             gain[-1], shift[-1] = 1, 0
-        changes = mean, gain.astype(np.float32), shift.astype(np.float32) * std
+        changes = (
+            self.ground.mean,
+            gain.astype(np.float32),
+            shift.astype(np.float32) * self.ground.std,
+        )
         return torch.from_numpy(np.stack(changes))
 
 
@@ -168,15 +166,6 @@ def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
     low, high = sorted((0, length - side))
     margin = side // 4 if length > side else 0
     return int(np.clip(rng.integers(spot - side + 1, spot + 1), low - margin, high + margin))
-
-
-def _statistics(piece: Patch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and deviation of each band over the valid pixels of a piece, of which about `SAMPLED_PIXELS` are looked at."""
-    step = max(1, math.isqrt(piece.valid.size // SAMPLED_PIXELS))
-    seen = piece.values[:, ::step, ::step][:, piece.valid[::step, ::step]]
-    if not seen.size:
-        return piece.values[:, 0, 0].astype(np.float32), np.zeros(len(piece.values), np.float32)
-    return seen.mean(axis=1, dtype=np.float32), seen.std(axis=1, dtype=np.float32)
 
 
 def _turned(rng: np.random.Generator, patch: Batch) -> Batch:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from swath.options import TrainOptions
-from swath.types import ClassWeights, Heads, Jitter, Loss
+from swath.types import ClassWeights, Heads, Loss
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,10 @@ class Recipe:
         clip: largest norm of the gradient; 0 for any.
         epochs: length of a training for which no other is given; 0 where it is given in minutes.
         loss: a term for pixels, cross-entropy or focal (Lin et al. 2017), and one for regions, soft
-            Dice (Milletari et al. 2016) or Lovász-softmax (Berman et al. 2018).
+            Dice (Milletari et al. 2016).
         region: weight of the term for regions.
         class_weights: of the term for pixels: all alike, by the effective number of pixels (Cui et
             al. 2019), or by the inverse square root of a class's share.
-        ignore_borders: pixels on both sides of a border between two classes that are not learnt,
-            where labels are often wrong.
-        small_loss: share of a batch's labeled pixels, those with the smallest loss, that is learnt
-            from, for wrong labels are among the others (small-loss selection, Han et al. 2018); it
-            falls from 1 to this in the first half; 1 for all.
         heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a
             class.
         heights: whether the height above ground is learnt too.
@@ -50,11 +45,6 @@ class Recipe:
         turns: whether patches are turned and mirrored.
         brightness: largest shift of a patch's brightness, in standard deviations.
         contrast: largest relative change of a patch's contrast, and of each band's.
-        jitter: whose mean and standard deviations these two are relative to: those of all training
-            `data`, or of the `patch` itself. Where water and ice make the deviation of the data
-            large, shifts by it are far too strong for land.
-        average: decay of the exponential moving average of the weights that is validated and
-            packed; 0 for the last weights.
         network: `encoder` (a pretrained encoder with a decoder) or `classic` (the plain U-Net).
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for
@@ -80,8 +70,6 @@ class Recipe:
     loss: Loss = "ce+dice"
     region: float = 0.5
     class_weights: ClassWeights = "none"
-    ignore_borders: int = 0
-    small_loss: float = 1.0
     heads: Heads = "softmax"
     heights: bool = False
     height_weight: float = 0.05
@@ -89,8 +77,6 @@ class Recipe:
     turns: bool = True
     brightness: float = 0.1
     contrast: float = 0.1
-    jitter: Jitter = "data"
-    average: float = 0.0
     network: Literal["encoder", "classic"] = "encoder"
     widths: tuple[int, int, int, int] = (128, 64, 48, 32)
     pixel_width: int = 32
@@ -131,9 +117,6 @@ def recipe_of(options: TrainOptions) -> Recipe:
         class_weights=options.class_weights,
         heads=options.heads,
         heights=options.heights or None,
-        ignore_borders=options.ignore_borders,
-        jitter=options.jitter,
-        average=options.average,
         corner=place == "corner" if place else None,
         crops=int(crops) if crops else None,
     )

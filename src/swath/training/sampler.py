@@ -43,7 +43,6 @@ class PatchSampler:
         samples: the samples; those without a label are left out.
         balance: classes are drawn by their pixels to this power: 1 as they are, 0 all alike.
         heights: whether heights are read too.
-        borders: pixels on both sides of a border between classes that count as unlabeled.
     """
 
     def __init__(
@@ -52,14 +51,12 @@ class PatchSampler:
         samples: Sequence[Sample],
         balance: float,
         heights: bool = False,
-        borders: int = 0,
     ) -> None:
         self.dataset = dataset
         self.samples = [s for s in samples if sum(s.counts)]
         self.mean = np.array([b.mean for b in dataset.manifest.bands], np.float32)
         self.std = np.array([b.std for b in dataset.manifest.bands], np.float32)
         self._heights = heights
-        self._borders = borders
         counts = np.array([s.counts for s in self.samples], np.float64)
         totals = counts.sum(axis=0)
         self._class_odds = np.where(totals > 0, totals, 0.0) ** balance * (totals > 0)
@@ -91,62 +88,26 @@ class PatchSampler:
         found, known = stored.read(inside)
         kind = np.uint8 if found.dtype == np.uint8 else np.float32
         values = np.zeros((window.height, window.width, len(found)), kind).transpose(2, 0, 1)
+        labels = np.full((window.height, window.width), IGNORE, np.uint8)
         valid = np.zeros((window.height, window.width), bool)
         heights = (
             np.full((window.height, window.width), np.nan, np.float32) if self._heights else None
         )
         values[(slice(None), *at)], valid[at] = found, known
+        labels[at] = stored.read_labels(inside)
         if heights is not None:
             heights[at] = stored.read_heights(inside)
         for other in self._hidden[image]:
             overlap = other.within(window)
             if overlap.size:
                 where = overlap.relative_to(window).slices
-                valid[where] = False
+                valid[where], labels[where] = False, IGNORE
                 if heights is not None:
                     heights[where] = np.nan
         if not valid.all():
             mean = self.mean.round() if kind is np.uint8 else self.mean
             np.copyto(values, mean[:, None, None].astype(kind), where=~valid)
-        return Patch(values, self._labels(image, window), heights, valid)
-
-    def _labels(self, image: int, window: Window) -> NDArray[np.uint8]:
-        """Read the labels of a window; a border that lies just outside of it counts too."""
-        stored, n = self.dataset.images[image], self._borders
-        wide = Window(window.row - n, window.col - n, window.height + 2 * n, window.width + 2 * n)
-        inside = wide.within(stored.grid.window)
-        labels = np.full((wide.height, wide.width), IGNORE, np.uint8)
-        labels[inside.relative_to(wide).slices] = stored.read_labels(inside)
-        for other in self._hidden[image]:
-            overlap = other.within(wide)
-            if overlap.size:
-                labels[overlap.relative_to(wide).slices] = IGNORE
-        return (
-            without_borders(labels, n)[n : n + window.height, n : n + window.width] if n else labels
-        )
-
-
-def without_borders(labels: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
-    """Return class indices (rows, columns) without those that have another class within n pixels, diagonals included.
-
-    Pixels without a label make no border.
-    """
-    known = labels != IGNORE
-    high = _highest(np.where(known, labels, np.uint8(0)), n)
-    low = ~_highest(np.where(known, ~labels, np.uint8(0)), n)
-    return np.where(known & (low == high), labels, np.uint8(IGNORE))
-
-
-def _highest(values: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
-    """Return the largest value within n pixels of each pixel, along rows and then columns."""
-    for axis in (0, 1):
-        values = np.moveaxis(values, axis, 0)
-        spread = values.copy()
-        for step in range(1, min(n, len(values) - 1) + 1):
-            np.maximum(spread[step:], values[:-step], out=spread[step:])
-            np.maximum(spread[:-step], values[step:], out=spread[:-step])
-        values = np.moveaxis(spread, 0, axis)
-    return values
+        return Patch(values, labels, heights, valid)
 
 
 def _hidden_windows(dataset: Dataset, samples: Sequence[Sample]) -> dict[int, list[Window]]:

@@ -13,11 +13,10 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from swath.models.network import Network
-from swath.training.acceleration import FastDepthwise
+from swath.training.acceleration import FastDepthwise, forget, record
 from swath.training.losses import Loss
 from swath.training.patches import Batch
 from swath.training.recipes import Recipe
-from swath.training.replay import forget, record
 
 
 class TrainingTask(LightningModule):
@@ -71,13 +70,8 @@ class TrainingTask(LightningModule):
         if self._recipe.clip:
             torch.nn.utils.clip_grad_norm_(self.parameters(), self._recipe.clip)
 
-    def pace(self, spent: float) -> None:
-        """Set what changes in the course of a training, by the share of the budget that is spent."""
-        self._set_rate(spent)
-        self.loss.trained = 1 - (1 - self._recipe.small_loss) * min(1.0, 2 * spent)
-
-    def _set_rate(self, spent: float) -> None:
-        """Warm up linearly, then follow a cosine to 0; or keep the rate."""
+    def set_rate(self, spent: float) -> None:
+        """Set the learning rate, by the spent share of the budget: a linear warm-up, then a cosine to 0; or constant."""
         if self._recipe.schedule == "constant":
             return
         warm = self._recipe.warm_up
