@@ -50,7 +50,7 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
             found,
             "ablation",
             "Ablation",
-            "Each ingredient of the default recipe taken away, or one added",
+            "Each ingredient of the default recipe taken away",
         ),
         _tries(found),
         _against_first(

@@ -73,7 +73,6 @@ ROWS: dict[str, dict[str, Any]] = {
     "default, weights by effective number": {"class_weights": "effective"},
     "default, weights by inverse square root": {"class_weights": "inverse-sqrt"},
     "default, focal + Dice": {"loss": "focal+dice"},
-    "default, cross-entropy + Lovász": {"loss": "ce+lovasz"},
     "default, cross-entropy alone": {"loss": "ce"},
     "default, masks per class": {"heads": "per-class"},
 }

@@ -212,12 +212,10 @@ def test_a_result_says_all_that_it_depends_on(
     monkeypatch.setattr(accuracy.swath, "train", train)
     monkeypatch.setattr(accuracy, "data_of", lambda *_: stripes)
     benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
-    trial = next(
-        t for t in accuracy.GROUPS["ablation"] if t.row == "added: borders ignored, 1 pixel"
-    )
+    trial = next(t for t in accuracy.GROUPS["ablation"] if t.row == "classes drawn as they are")
     found = json.loads(json.dumps(benchmark.result(trial)))
-    assert asked == [{"steps": 16, "seed": 0, "resume": False, "ignore_borders": 1}]
-    assert found["judges"] == ["c"] and found["what"]["recipe"]["ignore_borders"] == 1
+    assert asked == [{"steps": 16, "seed": 0, "resume": False, "balance": 1.0}]
+    assert found["judges"] == ["c"] and found["what"]["recipe"]["balance"] == 1
     assert (
         found["what"]["encoder"] == "tf_efficientnet_lite0"
         and found["digest"] == Dataset(stripes).manifest.digest
