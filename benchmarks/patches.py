@@ -41,7 +41,7 @@ import swath
 from swath.data.dataset import Dataset, StoredImage
 from swath.geo.tiling import Window
 from swath.inference.memory import freed_memory_kept
-from swath.training.patches import Batch, Batches, Patches, resized, stacked
+from swath.training.patches import Batch, BatchStream, PatchBatches, resized, stacked
 from swath.training.prefetch import Prefetcher
 from swath.training.recipes import Recipe
 from swath.training.sampler import PatchSampler
@@ -163,7 +163,7 @@ def prepared(work: Path, case: str) -> Dataset:
     return Dataset(target)
 
 
-class Raw(Batches):
+class Raw(BatchStream):
     """Patches at random places as they are: what the peers do, from Swath's dataset."""
 
     @property
@@ -177,13 +177,15 @@ class Raw(Batches):
         return stacked([self._patch(rng) for _ in range(BATCH)])
 
     def _patch(self, rng: np.random.Generator) -> Batch:
-        image = int(rng.integers(len(self.ground.dataset.images)))
-        grid = self.ground.dataset.images[image].grid
+        image = int(rng.integers(len(self.sampler.dataset.images)))
+        grid = self.sampler.dataset.images[image].grid
         row, col = (
             int(rng.integers(grid.height - SIDE + 1)),
             int(rng.integers(grid.width - SIDE + 1)),
         )
-        return resized(self.ground.read(image, Window(row, col, SIDE, SIDE)), SIDE, antialias=False)
+        return resized(
+            self.sampler.read(image, Window(row, col, SIDE, SIDE)), SIDE, antialias=False
+        )
 
 
 class Plain(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
@@ -291,7 +293,7 @@ def patches(work: Path, files: dict[str, list[Pair]]) -> list[str]:
                 rows[f"torchgeo/{workers}"] = iter(torchgeo_loader(files[case], workers))
         batches = drawn(work, case, Recipe().but(patch=SIDE, batch=BATCH))
         for name, row in {
-            "Swath": Raw(batches.ground, Recipe(), 0),
+            "Swath": Raw(batches.sampler, Recipe(), 0),
             "Swath with its augmentation": batches,
         }.items():
             rows[f"{name}/0"] = (batch.recolored() for batch in row)
@@ -481,10 +483,12 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     return lines
 
 
-def drawn(work: Path, case: str, recipe: Recipe = Recipe()) -> Patches:  # noqa: B008 - frozen
+def drawn(work: Path, case: str, recipe: Recipe = Recipe()) -> PatchBatches:  # noqa: B008 - frozen
     """Return the batches that a training on a case takes."""
     dataset = prepared(work, case)
-    return Patches(PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, 0)
+    return PatchBatches(
+        PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, 0
+    )
 
 
 GDAL_CACHE = "16"

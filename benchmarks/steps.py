@@ -45,7 +45,7 @@ from swath.metrics.confusion import Scores
 from swath.models.network import Network
 from swath.training import task as stepping
 from swath.training.export import TrainedNetwork, engine_of
-from swath.training.losses import Loss
+from swath.training.losses import RecipeLoss
 from swath.training.patches import Batch
 from swath.training.recipes import RECIPES, Recipe
 from swath.training.task import TrainingTask
@@ -94,7 +94,7 @@ class Eager(TrainingTask):
 def first_script() -> Iterator[None]:
     """Let `swath train` take eager steps in float32."""
     with ExitStack() as changed:
-        changed.enter_context(patch.object(module, "Teacher", Eager))
+        changed.enter_context(patch.object(module, "TrainingTask", Eager))
         changed.enter_context(patch.object(module, "has_bf16", lambda: False))
         changed.enter_context(patch.object(module, "freed_memory_kept", nullcontext))
         yield
@@ -111,7 +111,9 @@ def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> floa
         .train()
         .to(memory_format=torch.channels_last)
     )  # type: ignore[call-overload]
-    taught = (Eager if kind == "eager" else TrainingTask)(network, recipe, module._pixels(dataset))
+    taught = (Eager if kind == "eager" else TrainingTask)(
+        network, recipe, module._class_pixels(dataset)
+    )
     optimizer = taught.configure_optimizers()
     row = module._batches(dataset, recipe, 0)
     batches = [row.batch(n) for n in range(2 + TIMED)]

@@ -137,7 +137,7 @@ def interrupted(stripes, path, monkeypatch, at, **options):
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     stripes, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(module, "STRETCH", 2)
+    monkeypatch.setattr(module, "EPOCH_STEPS", 2)
     swath.train(stripes, tmp_path / "whole.swath", steps=4)
     interrupted(stripes, tmp_path / "resumed.swath", monkeypatch, at=3)
     result = swath.train(stripes, tmp_path / "resumed.swath", steps=4, resume=True)
@@ -150,14 +150,14 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
 
 
 def test_resuming_with_other_settings_is_refused(stripes, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "STRETCH", 2)
+    monkeypatch.setattr(module, "EPOCH_STEPS", 2)
     interrupted(stripes, tmp_path / "m.swath", monkeypatch, at=3)
     with pytest.raises(JobError, match="other data, network, recipe or seed"):
         swath.train(stripes, tmp_path / "m.swath", steps=4, resume=True, seed=9)
 
 
 def test_checkpoints_are_seconds_apart_and_the_last_is_made(stripes, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "STRETCH", 1)
+    monkeypatch.setattr(module, "EPOCH_STEPS", 1)
     saved = []
     monkeypatch.setattr(
         module.WholeCheckpoints,
@@ -168,7 +168,7 @@ def test_checkpoints_are_seconds_apart_and_the_last_is_made(stripes, tmp_path, m
     )
     swath.train(stripes, tmp_path / "m.swath", steps=4)
     assert saved == [1, 4]
-    monkeypatch.setattr("swath.training.callbacks.SECONDS_APART", 0)
+    monkeypatch.setattr("swath.training.callbacks.CHECKPOINT_SECONDS", 0)
     saved.clear()
     swath.train(stripes, tmp_path / "n.swath", steps=3)
     assert saved == [1, 2, 3]

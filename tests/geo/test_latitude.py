@@ -23,7 +23,7 @@ from swath.geo.latitude import TOLERANCE, check_located, latitude_range, latitud
 from swath.geo.tiling import Pixels, Window
 from swath.models.card import Card
 from swath.models.model import Model
-from swath.training.patches import Patches
+from swath.training.patches import PatchBatches
 from swath.training.recipes import Recipe
 from swath.training.sampler import PatchSampler
 from tests.make import noise, write_model, write_png, write_raster
@@ -224,9 +224,9 @@ def test_a_fold_knows_it_too(dataset: Dataset, tmp_path: Path) -> None:
     assert fold.latitude and fold.bands[-1].max == pytest.approx(50, abs=0.1)
 
 
-def make_patches(dataset: Dataset, **changes: Any) -> Patches:
+def make_patches(dataset: Dataset, **changes: Any) -> PatchBatches:
     recipe = replace(Recipe(patch=32, batch=8), **changes)
-    return Patches(
+    return PatchBatches(
         PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, seed=1
     )
 

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from swath.legend import IGNORE
-from swath.training.losses import Loss, class_weights, height_loss
+from swath.training.losses import RecipeLoss, class_weights, height_loss
 from swath.training.recipes import Recipe
 
 
@@ -16,7 +16,7 @@ def example(classes=3):
 
 
 def loss(scores, labels, counts=(1, 1, 1), heights=None, **settings):
-    return Loss(Recipe(**settings), counts)(scores, labels, heights)
+    return RecipeLoss(Recipe(**settings), counts)(scores, labels, heights)
 
 
 def soft_dice(shares, truth, classes):

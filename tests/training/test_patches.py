@@ -16,7 +16,7 @@ import swath
 from swath.data.dataset import Dataset
 from swath.geo.tiling import Window
 from swath.legend import IGNORE
-from swath.training.patches import Patches, class_shares, resized
+from swath.training.patches import PatchBatches, class_shares, resized
 from swath.training.recipes import Recipe
 from swath.training.sampler import PatchSampler
 from tests.make import noise, write_pairs, write_png, write_raster
@@ -37,8 +37,10 @@ def make(
     return Dataset(folder / "d")
 
 
-def patches(dataset: Dataset, recipe: Recipe = STILL, seed: int = 0, start: int = 0) -> Patches:
-    return Patches(
+def patches(
+    dataset: Dataset, recipe: Recipe = STILL, seed: int = 0, start: int = 0
+) -> PatchBatches:
+    return PatchBatches(
         PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights),
         recipe,
         seed,
@@ -191,7 +193,7 @@ def test_bytes_are_scaled_as_bytes_and_all_else_as_floats(
         dataset = make(
             tmp_path / kind.__name__, values.astype(kind), np.ones((40, 40), np.uint8), block=64
         )
-        piece = patches(dataset).ground.read(0, Window(0, 0, 40, 40))
+        piece = patches(dataset).sampler.read(0, Window(0, 0, 40, 40))
         assert piece.values.dtype == (np.uint8 if kind is np.uint8 else np.float32)
         found.append(resized(piece, side, antialias).pixels)
     rounded, exact = found
@@ -211,7 +213,7 @@ def test_other_splits_of_the_image_are_never_shown(tmp_path: Path) -> None:
     for pixels, labels, *_ in islice(patches(dataset, recipe), 4):
         assert (pixels - 10).abs().max() < 1e-4
         assert set(labels.unique().tolist()) <= {0, IGNORE}
-    piece = patches(dataset).ground.read(0, dataset.images[0].grid.window)
+    piece = patches(dataset).sampler.read(0, dataset.images[0].grid.window)
     assert int((piece.values != 10).sum()) == 0
     assert int((piece.labels == IGNORE).sum()) == 2 * 32 * 32
 
@@ -226,7 +228,7 @@ def test_training_blocks_without_labels_are_shown(tmp_path: Path) -> None:
     assert eaten
     image = dataset.images[0]
     shown = (
-        patches(dataset).ground.read(0, image.grid.window).values[0]
+        patches(dataset).sampler.read(0, image.grid.window).values[0]
         == image.read(image.grid.window).values[0]
     )
     assert shown[:32, 32:].all() and shown[32:].all() and not shown[:32, :32].all()
@@ -258,7 +260,7 @@ def test_a_place_of_a_class_shows_it_however_rare_it_is(
     codes[:, 3::7] = 2
     codes[1, 290] = 3  # too rare for the first look, at every fifth or sixth row and column
     dataset = make(tmp_path, np.ones((1, *shape), np.uint8), codes, block=40_000)
-    ground = patches(dataset, replace(STILL, balance=0)).ground
+    ground = patches(dataset, replace(STILL, balance=0)).sampler
     rng = np.random.default_rng(0)
     places = [
         (s.window.row + row, s.window.col + col)

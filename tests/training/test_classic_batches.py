@@ -9,8 +9,8 @@ import torch
 import swath
 from swath.data.dataset import Dataset
 from swath.legend import IGNORE
-from swath.training.classic_views import ClassicViews
-from swath.training.recipes import CLASSIC
+from swath.training.classic_batches import ClassicBatches
+from swath.training.recipes import CLASSIC_RECIPE
 from swath.training.sampler import PatchSampler
 from tests.make import write_png, write_raster
 
@@ -32,8 +32,8 @@ def places(tmp_path_factory):
 
 
 def views(dataset, seed=0, **settings):
-    recipe = replace(CLASSIC, **settings)
-    return ClassicViews(
+    recipe = replace(CLASSIC_RECIPE, **settings)
+    return ClassicBatches(
         PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, seed
     )
 
