@@ -22,6 +22,7 @@ from swath.models.network import (
     load_encoder_weights,
     to_onnx,
 )
+from tests.errors import fails
 
 
 def make(encoder="tf_efficientnet_lite0", decoder="unet", bands=3, classes=4):
@@ -42,8 +43,9 @@ def test_every_decoder_gives_a_score_a_class_and_pixel(decoder):
 
 
 def test_an_unknown_encoder_is_refused_by_name():
-    with pytest.raises(UsageError, match="no_such_encoder"):
+    with fails("encoder-unusable", UsageError) as caught:
         make("no_such_encoder")
+    assert "'no_such_encoder'" in caught.value.message
 
 
 def test_packaged_weights_are_loaded_under_timms_names():
@@ -100,12 +102,27 @@ def test_own_weights_come_from_a_safetensors_file(tmp_path):
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     save_file({"conv1.weight": torch.zeros(2)}, tmp_path / "odd.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(ModelError, match="missing or of another shape"):
-        load_encoder_weights(make("resnet18"), "resnet18", str(tmp_path / "odd.safetensors"))
-    with pytest.raises(ModelError, match="no safetensors"):
-        load_encoder_weights(make("resnet18"), "resnet18", str(tmp_path / "text.safetensors"))
-    with pytest.raises(UsageError, match="no such"):
-        load_encoder_weights(make("resnet18"), "resnet18", str(tmp_path / "absent.safetensors"))
+    network = make("resnet18")
+    for name, code, kind in (
+        ("odd", "weights-do-not-fit", ModelError),
+        ("text", "not-safetensors", ModelError),
+        ("absent", "no-such-file", UsageError),
+    ):
+        file = tmp_path / f"{name}.safetensors"
+        with fails(code, kind, file=file):
+            load_encoder_weights(network, "resnet18", str(file))
+
+
+def test_what_is_missing_of_weights_is_counted(tmp_path):
+    network = make("resnet18")
+    state = dict(network.encoder.model.state_dict())
+    del state["bn1.weight"]
+    state["conv1.weight"] = torch.zeros(2)
+    save_file(state, tmp_path / "odd.safetensors")
+    with fails("weights-do-not-fit", ModelError) as caught:
+        load_encoder_weights(network, "resnet18", str(tmp_path / "odd.safetensors"))
+    assert f"{len(state) + 1} tensors" in caught.value.message
+    assert "lack 2 " in caught.value.message and "(conv1.weight)" in caught.value.message
 
 
 def test_weights_that_cannot_be_fetched_are_an_error_not_a_random_start(monkeypatch):
@@ -115,9 +132,10 @@ def test_weights_that_cannot_be_fetched_are_an_error_not_a_random_start(monkeypa
         raise OSError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", refuse)
-    with pytest.raises(JobError, match="--weights none"):
-        network = object.__new__(Network)
+    network = object.__new__(Network)
+    with fails("no-weights", JobError) as caught:
         load_encoder_weights(network, "resnet18", "auto")
+    assert "--weights none" in caught.value.fix and "no route to host" in caught.value.message
 
 
 def test_scaling_is_what_the_weights_expect():
@@ -211,7 +229,7 @@ def test_decoders_that_look_at_all_of_an_image_are_found_out(decoder):
 
 def test_engines_refuse_what_is_no_network():
     for engine in (OpenVinoRuntime, OnnxRuntime):
-        with pytest.raises(ModelError, match="refuses"):
+        with fails("network-refused", ModelError):
             engine(b"not a network")
 
 

@@ -10,6 +10,7 @@ from swath.models.model import Model
 from swath.models.network import Network
 from swath.training.finetune import spec_like, transfer_weights
 from swath.training.recipes import Recipe
+from tests.errors import fails
 from tests.make import noise, write_png, write_raster
 
 
@@ -91,5 +92,5 @@ def test_the_command_goes_on_where_the_model_was(tiny_model, stripes, tmp_path):
     result = swath.train(stripes, tmp_path / "m.swath", from_=tiny_model, steps=1)
     assert result.first_weights.startswith("tiny, with 3 of 3")
     assert Model(tmp_path / "m.swath").card.training.first_weights == result.first_weights
-    with pytest.raises(swath.ModelError, match="no such model"):
+    with fails("no-such-file", swath.ModelError, file=tmp_path / "none.swath"):
         swath.train(stripes, tmp_path / "m.swath", from_=tmp_path / "none.swath", steps=1)

@@ -34,7 +34,7 @@ class ExportResult(Result):
 
 @command(ExportOptions)
 def export(options: ExportOptions) -> ExportResult:
-    """Write ONNX with the metadata that the QGIS plugin Deepness reads, and check it by reading it back.
+    """Write ONNX with the metadata that the QGIS plugin Deepness reads, and check the file.
 
     Input `image`: (1, bands, 512, 512), float32; of 8-bit models 0..1 as Deepness gives it, else
     raw values. Output `probabilities`: (1, classes, 512, 512), 0..1.
@@ -98,7 +98,7 @@ def _build(network: bytes, card: Card, metadata: dict[str, str]) -> bytes:
     except ImportError as error:
         raise JobError(
             "Export needs the package onnx",
-            code="package-missing",
+            code="missing-package",
             fix='Run `pip install "swath[train]"`',
         ) from error
     model = onnx.load_from_string(network)

@@ -108,7 +108,7 @@ def _patches(
 
 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:
-    """Return the share of labels that differ from float32, and the speed relative to the default."""
+    """Return the share of labels that differ from float32, and the speed over the default."""
     exact = choose_setup("cpu", "float32")
     quantized = open_runtime(int8, replace(exact, precision="int8"))
     runtimes = [open_runtime(onnx, exact), open_runtime(onnx, choose_setup("cpu")), quantized]

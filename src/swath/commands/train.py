@@ -232,7 +232,7 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
         except ModuleNotFoundError as error:
             raise JobError(
                 "--tensorboard needs the package TensorBoard",
-                code="package-missing",
+                code="missing-package",
                 fix="Run `pip install tensorboard`",
             ) from error
     return Trainer(
@@ -300,7 +300,7 @@ def has_bf16() -> bool:
 def _spec(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> NetworkSpec:
     """Describe the network; the classic one takes raw values.
 
-    8-bit RGB is scaled as the encoder's weights expect, all else by the training split's statistics.
+    8-bit RGB is scaled as the encoder's weights expect, all else by statistics of the train split.
     """
     manifest = dataset.manifest
     bands, classes = manifest.bands, len(manifest.legend.trained)

@@ -1,8 +1,8 @@
 """The network of the classic recipe: a plain U-Net of 31 million weights.
 
-Source: Ronneberger et al. 2015, as in an entry to the 2019 IEEE Data Fusion Contest: 64 to 1024 channels, two 3x3 convolutions a level, batch norm, dropout at the two
-deepest levels, nearest-neighbor upsampling followed by a 2x2 convolution, and a third convolution
-of 16 channels before the output.
+Source: Ronneberger et al. 2015, as in an entry to the 2019 IEEE Data Fusion Contest: 64 to 1024
+channels, two 3x3 convolutions a level, batch norm, dropout at the two deepest levels, nearest
+upsampling followed by a 2x2 convolution, and a third convolution of 16 channels before the output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INITIAL_STD = 0.05
 
 
 class ClassicNetwork(nn.Module):
-    """Scores (batch, `channels`, rows, columns) of raw pixel values (batch, `bands`, rows, columns).
+    """Scores (batch, channels, rows, columns) of raw pixels (batch, bands, rows, columns).
 
     An input of any size is resized to 128 by 128 pixels (bilinear), and the scores back (nearest).
     """

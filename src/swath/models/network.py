@@ -205,7 +205,7 @@ def _convolve_padded(
 
 
 class _PaddedConv(torch.autograd.Function):
-    """A convolution that pads more after than before, which is one layer in ONNX but not in torch."""
+    """A convolution with unequal padding, which is one layer in ONNX but not in torch."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
@@ -309,15 +309,15 @@ def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
         raise JobError(
             f"No pretrained weights of {encoder} are installed or can be fetched"
             f" ({_first_line(error)})",
-            code="weights-missing",
-            fix="Give a safetensors file with --weights FILE, or random weights with --weights none",
+            code="no-weights",
+            fix="Give a safetensors file with --weights FILE, or --weights none",
         ) from error
     _fill(network, state, encoder)
     return "ImageNet, fetched by timm"
 
 
 def input_scaling(encoder: str) -> tuple[list[float], list[float]]:
-    """Return mean and deviation (of 0..1 values) of RGB that timm's weights of an encoder expect."""
+    """Return mean and deviation of RGB, 0..1, that timm's weights of an encoder expect."""
     config = timm.get_pretrained_cfg(encoder)
     if config is None:
         return [0.5] * 3, [0.5] * 3

@@ -134,7 +134,7 @@ class PatchBatches(BatchStream):
         return ratio(self.sampler.dataset.images[image].grid.gsd, manifest.gsd)
 
     def _colors(self, rng: np.random.Generator) -> Tensor:
-        """Draw brightness, contrast and band balance, relative to the training data's statistics."""
+        """Draw brightness, contrast and band balance, relative to training statistics."""
         mean, std = self.sampler.mean, self.sampler.std
         bands, contrast, brightness = len(mean), self.recipe.contrast, self.recipe.brightness
         gain = rng.uniform(1 - contrast, 1 + contrast) * rng.uniform(
