@@ -10,6 +10,7 @@ import swath._torchvision_shim  # noqa: F401 - has to come first
 import importlib.util
 import tempfile
 import warnings
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,17 +143,7 @@ class Network(nn.Module):
         return out * self.gain + self.offset
 
 
-class _EncoderDecoder(nn.Module):
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.decoder, self.head = encoder, decoder, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.head(self.decoder(self.encoder(x)))
-        return scores
-
-
-def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
+def _encoder_decoder(spec: NetworkSpec) -> nn.Sequential:
     given: dict[str, Any] = {"in_channels": len(spec.mean), "classes": spec.channels}
     if spec.decoder == "unet":
         given["decoder_channels"] = (*spec.widths, 16)
@@ -165,10 +156,11 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
             code="encoder-unusable",
             fix="Choose an encoder of `timm.list_models()` with feature maps, such as resnet34",
         ) from error
-    body = _EncoderDecoder(built.encoder, built.decoder, built.segmentation_head)
+    head = built.segmentation_head
     if spec.decoder == "unet":
         built.decoder.blocks = built.decoder.blocks[:-1]
-        body.head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
+        head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
+    body = nn.Sequential(OrderedDict(encoder=built.encoder, decoder=built.decoder, head=head))
     for module in list(body.modules()):
         if isinstance(module, nn.Upsample) and module.align_corners:
             # True stretches by the tile's size, and tiles would not fit together.
@@ -212,9 +204,7 @@ class _PaddedConv(torch.autograd.Function):
         return _convolve_padded(*given)
 
     @staticmethod
-    def symbolic(
-        graph: Any, x: Any, weight: Any, bias: Any, pads: list[int], layer: nn.Conv2d
-    ) -> Any:
+    def symbolic(graph: Any, x: Any, weight: Any, bias: Any, pads: Any, layer: Any) -> Any:
         return graph.op(
             "Conv",
             *([x, weight] if bias is None else [x, weight, bias]),
@@ -319,9 +309,7 @@ def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
 def input_scaling(encoder: str) -> tuple[list[float], list[float]]:
     """Return mean and deviation of RGB, 0..1, that timm's weights of an encoder expect."""
     config = timm.get_pretrained_cfg(encoder)
-    if config is None:
-        return [0.5] * 3, [0.5] * 3
-    return list(config.mean), list(config.std)
+    return ([0.5] * 3, [0.5] * 3) if config is None else (list(config.mean), list(config.std))
 
 
 def _packaged(encoder: str) -> Path | None:
@@ -350,12 +338,8 @@ def _load_file(network: Network, weights: str) -> str:
     try:
         state = load_file(weights)
     except FileNotFoundError:
-        raise UsageError(
-            "The weights file does not exist",
-            code="no-such-file",
-            file=weights,
-            fix="Check the path of --weights",
-        ) from None
+        message, fix = "The weights file does not exist", "Check the path of --weights"
+        raise UsageError(message, code="no-such-file", file=weights, fix=fix) from None
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"The weights are not a safetensors file ({_first_line(error)})",

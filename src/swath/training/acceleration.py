@@ -89,15 +89,9 @@ class _Depthwise(torch.autograd.Function):
         return of_x, of_weight, None, None, None
 
 
-def _filter_gradient(
-    gradient: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-) -> Tensor:
+def _filter_gradient(gradient: Tensor, x: Tensor, weight: Tensor, *how: list[int]) -> Tensor:
     """Convolve the input with the gradient of the output, each channel of each image by itself."""
+    stride, padding, dilation = how
     images, channels, rows, cols = x.shape
     planes = x.permute(2, 3, 0, 1).reshape(1, rows, cols, images * channels).permute(0, 3, 1, 2)
     filters = gradient.reshape(images * channels, 1, *gradient.shape[2:])

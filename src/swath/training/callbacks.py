@@ -75,19 +75,15 @@ class TrainingClock(Callback):
         validation: Callable[[], Validation],
         before: float = 0.0,
     ) -> None:
-        self._prefetcher = prefetcher
-        self._budget = budget
+        self._prefetcher, self._budget = prefetcher, budget
         self._make_validation = validation
         self._validation: Validation | None = None
-        self._before = before
+        self._before, self._spent, self._step_started = before, 0.0, 0.0
         self._started: float | None = None
-        self._step_started = 0.0
-        self._spent = 0.0
         self._losses: list[float] = []
         self._bars = ExitStack()
         self._bar: Task | None = None
-        self.step_seconds = 0.0
-        self.steps = 0
+        self.step_seconds, self.steps = 0.0, 0
         self.curve: list[tuple[int, float, float, float | None]] = []
 
     @property
@@ -109,7 +105,7 @@ class TrainingClock(Callback):
         """Restore the state of an interrupted training."""
         self._before = state_dict["seconds"]
         self.step_seconds = state_dict["step_seconds"]
-        self._prefetcher.waited = state_dict.get("waited", 0.0)
+        self._prefetcher.waited = state_dict["waited"]
         self.steps = state_dict["steps"]
         self.curve = [tuple(row) for row in state_dict["curve"]]
 

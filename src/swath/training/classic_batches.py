@@ -23,16 +23,11 @@ CROP_STEP = 16
 class ClassicBatches(BatchStream):
     """Epochs of whole images and crops, in an order drawn anew each epoch.
 
-    Args:
-        sampler: draws and reads training data; its samples are the images.
-        recipe: `patch` is the side of a patch, `crops` their number an image, `corner` whether they
-            come from the corner, `balance` below 1 draws crops by class.
-        seed: of all draws.
-        start: number of the first batch.
+    The images are the samples. A `balance` of the recipe below 1 draws crops by class.
     """
 
-    def __init__(self, sampler: PatchSampler, recipe: Recipe, seed: int, start: int = 0) -> None:
-        super().__init__(sampler, recipe, seed, start)
+    def __init__(self, sampler: PatchSampler, recipe: Recipe, seed: int) -> None:
+        super().__init__(sampler, recipe, seed)
         self._patches = len(sampler.samples) * (1 + recipe.crops)
 
     @property

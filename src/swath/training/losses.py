@@ -84,14 +84,7 @@ def class_weights(counts: Sequence[int], scheme: ClassWeights) -> list[float]:
 
 
 def pixel_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """Return weighted cross-entropy times (1 - probability of the label) ** gamma.
-
-    Args:
-        scores: (batch, classes, rows, columns).
-        labels: (batch, rows, columns).
-        weight: of each class (classes,).
-        gamma: exponent of the focal loss (Lin et al. 2017); 0 for cross-entropy.
-    """
+    """Return weighted cross-entropy times (1 - probability of the label) ** gamma, the mean."""
     if not gamma:
         return F.cross_entropy(scores, labels, weight, ignore_index=IGNORE)
     entropy = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none")
@@ -101,7 +94,7 @@ def pixel_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> 
 
 
 def mask_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """Return the weighted sum over classes of binary cross-entropies; for args see `pixel_loss`."""
+    """Return the weighted sum over classes of mean binary cross-entropies, focal with `gamma`."""
     labeled = labels != IGNORE
     reference = one_hot(labels, scores.shape[1])
     entropy = F.binary_cross_entropy_with_logits(scores, reference, reduction="none")

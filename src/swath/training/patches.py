@@ -59,20 +59,16 @@ class BatchStream(torch.utils.data.IterableDataset[Batch]):
         sampler: draws and reads training data.
         recipe: sizes, scales and augmentation.
         seed: of all draws.
-        start: number of the first batch.
 
     Attributes:
         start: number of the first batch that an iteration yields.
         every: step between the numbers that it yields, so that several processes share the stream.
     """
 
-    def __init__(self, sampler: PatchSampler, recipe: Recipe, seed: int, start: int = 0) -> None:
+    def __init__(self, sampler: PatchSampler, recipe: Recipe, seed: int) -> None:
         super().__init__()
-        self.sampler = sampler
-        self.recipe = recipe
-        self.seed = seed
-        self.start = start
-        self.every = 1
+        self.sampler, self.recipe, self.seed = sampler, recipe, seed
+        self.start, self.every = 0, 1
 
     def __iter__(self) -> Iterator[Batch]:
         number = self.start
@@ -97,8 +93,8 @@ class PatchBatches(BatchStream):
     are invalid and unlabeled.
     """
 
-    def __init__(self, sampler: PatchSampler, recipe: Recipe, seed: int, start: int = 0) -> None:
-        super().__init__(sampler, recipe, seed, start)
+    def __init__(self, sampler: PatchSampler, recipe: Recipe, seed: int) -> None:
+        super().__init__(sampler, recipe, seed)
         self._latitude = sampler.dataset.manifest.latitude
         known = sampler.dataset.manifest.gsd is not None
         self._zooms = [math.log(zoom) for zoom in (recipe.scales_known if known else recipe.scales)]
@@ -135,14 +131,10 @@ class PatchBatches(BatchStream):
 
     def _colors(self, rng: np.random.Generator) -> Tensor:
         """Draw brightness, contrast and band balance, relative to training statistics."""
-        mean, std = self.sampler.mean, self.sampler.std
-        bands, contrast, brightness = len(mean), self.recipe.contrast, self.recipe.brightness
-        gain = rng.uniform(1 - contrast, 1 + contrast) * rng.uniform(
-            1 - contrast / 2, 1 + contrast / 2, bands
-        )
-        shift = rng.uniform(-brightness, brightness) + rng.uniform(
-            -brightness / 3, brightness / 3, bands
-        )
+        mean, std, bands = self.sampler.mean, self.sampler.std, len(self.sampler.mean)
+        c, b = self.recipe.contrast, self.recipe.brightness
+        gain = rng.uniform(1 - c, 1 + c) * rng.uniform(1 - c / 2, 1 + c / 2, bands)
+        shift = rng.uniform(-b, b) + rng.uniform(-b / 3, b / 3, bands)
         if self._latitude:  # a position, which light does not change
             gain[-1], shift[-1] = 1, 0
         changes = mean, gain.astype(np.float32), shift.astype(np.float32) * std

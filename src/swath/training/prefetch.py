@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 import torch
 
@@ -32,7 +31,6 @@ class Prefetcher:
         pin: put batches into memory that a GPU copies from while it computes.
 
     Attributes:
-        batches: the stream.
         waited: seconds that the loop has waited for batches.
     """
 
@@ -63,12 +61,7 @@ class Prefetcher:
     def __enter__(self) -> Prefetcher:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._made = {}
         # Threads that start from now on compute as this one does.

@@ -33,12 +33,10 @@ class Validation:
     """
 
     def __init__(self, dataset: Dataset, engine: Engine, seconds: float, seed: int) -> None:
-        self._dataset = dataset
-        self._engine = engine
+        self._dataset, self._engine = dataset, engine
         self.samples: list[Sample] = []
         self.reserve = 0.0
-        self._next = 1.0
-        self._every = 1.0
+        self._next = self._every = 1.0
         every = [s for s in dataset.manifest.of("val") if sum(s.counts)]
         if not every:
             return
