@@ -19,7 +19,7 @@ WORLD_LATITUDE, WORLD_RELIEF = (
     "world, validation, with latitude",
     "world, validation, with latitude and relief",
 )
-"""Data: the test tiles; two tiles, taken from the training tiles; the demo's test blocks; each of the training
+"""Data: the test tiles; two of the training tiles; the demo's test blocks; each of the training
 tiles in its turn, taken from the others; ten of the demo's training blocks, as they are and with
 more bands, with which a step takes 3% (latitude) and 7% (relief as well) longer: that is not
 counted.
@@ -31,7 +31,7 @@ confident predictions of a model of the first.
 """
 
 VALIDATED = (TUNING, *FOLDS, FEW, GUESSED, WORLD_TUNING, WORLD_LATITUDE, WORLD_RELIEF)
-"""Data whose rows are there to choose settings by: they are judged by the validation split, never by the test split."""
+"""Data whose rows choose settings: their scores are of the validation split, never of the test."""
 
 TILES = tuple(f"Tile {n}" for n in range(1, 9))
 WITHOUT = "without "
@@ -94,7 +94,7 @@ class Trial:
         return self.counted(json.loads(json.dumps(network | {"recipe": recipe})))
 
     def counted(self, what: dict[str, Any]) -> dict[str, Any]:
-        """Return what counts of settings: of two kinds of scales one, and the weight of heights only where they are learnt."""
+        """Return the settings that count: one of the two scales, no weight of unused heights."""
         if "recipe" not in what:
             return what
         unused = {"scales" if self.data.startswith(WORLD) else "scales_known"}
@@ -108,20 +108,21 @@ class Trial:
         return what | {"recipe": recipe}
 
     def cost(self) -> str:
-        """Name what the time of a step depends on, for the file of rates; losses and the pixels' branch are a few percent."""
+        """Name what the time of a step depends on; losses and pixel branch are a few percent."""
         on = "bf16: " if self.bf16 else ""
         if self.row in PEERS:
             return on + self.row
         what = self.what()
         recipe = what["recipe"]
         widths = "-".join(map(str, recipe["widths"]))
-        return f"{on}{what['encoder']}, {what['decoder']} {widths}, {recipe['batch']} x {recipe['patch']}"
+        batch = f"{recipe['batch']} x {recipe['patch']}"
+        return f"{on}{what['encoder']}, {what['decoder']} {widths}, {batch}"
 
 
 def _tuning(
     data: str, rows: dict[str, dict[str, Any]], minutes: float = 8, seed: int = 0
 ) -> list[Trial]:
-    """Make a trial of each row; names of `swath.train`'s options go there, all others are settings of the recipe."""
+    """Make a trial of each row, from options of `swath.train` and settings of the recipe."""
     names = {f.name for f in dataclasses.fields(TrainOptions)}
     return [
         Trial(
@@ -179,7 +180,7 @@ TRIES: dict[str, dict[str, Any]] = {
     "encoder lite2": {"encoder": "tf_efficientnet_lite2"},
     "narrow decoder": NARROW,
 }
-"""What may make the default recipe better; each is judged by all of the training tiles, one at a time."""
+"""What may improve the default recipe; scored on each of the training tiles in turn."""
 
 WORLD_TRIES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -228,4 +229,4 @@ GROUPS: dict[str, list[Trial]] = {
         Trial(WORLD, minutes=30),
     ],
 }
-"""Rows in the order in which they are worth having: settings are chosen before the test tiles are looked at."""
+"""Rows in the order of their use: settings are chosen before the test tiles are scored."""

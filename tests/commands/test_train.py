@@ -184,7 +184,7 @@ def test_nothing_to_resume_is_said(stripes, tmp_path, caplog):
 
 @pytest.mark.slow
 def test_bfloat16_steps_give_a_model_like_any_other(stripes, tmp_path, monkeypatch):
-    """Where the processor has no bfloat16 torch computes it all the same, slowly, so the path can be tested anywhere."""
+    """torch computes bfloat16 in software where the processor lacks it, slowly."""
     swath.train(stripes, tmp_path / "full.swath", steps=3)
     monkeypatch.setattr(module, "has_bf16", lambda: True)
     swath.train(stripes, tmp_path / "half.swath", steps=3)
@@ -194,7 +194,7 @@ def test_bfloat16_steps_give_a_model_like_any_other(stripes, tmp_path, monkeypat
 
 
 def test_it_learns(stripes, tmp_path):
-    """Stripes of three grays are learnt in a few steps, so a broken loss, label or schedule shows."""
+    """Stripes of three grays are learned in a few steps, so a broken loss or schedule shows."""
     swath.train(stripes, tmp_path / "m.swath", steps=25)
     assert swath.evaluate(tmp_path / "m.swath", stripes).miou > 0.7
 

@@ -153,7 +153,7 @@ def test_onnx_takes_any_batch_and_size_and_agrees_with_torch(engine):
 
 
 def test_scores_stay_while_any_part_of_them_is_held_and_then_lend_their_memory():
-    """On a fixed shape the engine writes them where they are to lie; a view is enough to keep them."""
+    """On a fixed shape the engine writes into the scores' memory; a view keeps it."""
     network = to_onnx(make(), 3)
     fixed, free = OpenVinoRuntime(network, shape=(64, 96)), OpenVinoRuntime(network)
     images = np.random.default_rng(0).uniform(0, 255, (4, 1, 3, 64, 96)).astype(np.float32)
@@ -221,7 +221,7 @@ def test_pooling_in_cells_is_that_of_torch():
 
 @pytest.mark.parametrize("decoder", ["unet", "fpn", "upernet", "deeplabv3plus"])
 def test_decoders_that_look_at_all_of_an_image_are_found_out(decoder):
-    """Tiles of theirs cannot fit together exactly, so all are read in windows of one size (see `halo`)."""
+    """Tiles of theirs cannot fit together exactly, so all are windows of one size (see `halo`)."""
     network = make("resnet18", decoder)
     engine = Engine(TorchRuntime(network), [127.5] * 3, network.stride, 0, classes=4)
     assert find_context(engine, 3) == ("local" if decoder == "unet" else "global")
@@ -251,7 +251,8 @@ def in_fresh_python(code):
 
 
 def test_the_guard_lets_torchvision_be_imported_where_its_operators_do_not_load():
-    code = "import swath.models.network, torchvision; from swath._torchvision_shim import declared; print(declared is not None)"
+    code = "import swath.models.network, torchvision; from swath._torchvision_shim import declared"
+    code += "; print(declared is not None)"
     done = in_fresh_python(code)
     assert done.returncode == 0, done.stderr
     plain = in_fresh_python("import torchvision")

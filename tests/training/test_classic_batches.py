@@ -17,7 +17,7 @@ from tests.make import write_png, write_raster
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """Two images of 256 x 320 whose bands hold row and column of a pixel; the second has a rare class in one corner."""
+    """Two images whose bands hold row and column; the second has a rare class in one corner."""
     folder = tmp_path_factory.mktemp("places")
     rows, cols = np.indices((256, 320))
     for name in "ab":

@@ -52,7 +52,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def coded(height: int, width: int, cell: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image whose value is the label times ten, in cells of `cell` pixels, and the codes (1..5)."""
+    """Return an image of label times ten in cells of `cell` pixels, and the codes (1..5)."""
     cells = noise(height // cell, width // cell, low=0, high=5)
     labels = np.kron(cells, np.ones((cell, cell), np.uint8))
     return (labels * 10 + 1)[None].astype(np.uint8), labels + 1
@@ -107,7 +107,7 @@ def test_all_eight_turns_occur(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_labels_scale_with_the_pixels(tmp_path: Path, scale: float) -> None:
-    """Inside a cell, away from its edges, where interpolation mixes nothing, a pixel still says its label."""
+    """Inside a cell, where interpolation mixes nothing, a pixel still shows its label."""
     image, codes = coded(256, 256, cell=16)
     dataset = make(tmp_path, image, codes, block=256)
     recipe = replace(STILL, scales=(scale, scale))
@@ -123,7 +123,7 @@ def test_labels_scale_with_the_pixels(tmp_path: Path, scale: float) -> None:
 
 @pytest.mark.parametrize("scale", [0.4, 0.7, 1.3, 2.0])
 def test_scaled_labels_are_shifted_by_less_than_half_a_pixel(tmp_path: Path, scale: float) -> None:
-    """A step in the image and in its labels stay at one place, so half of the interpolated step is where the label changes."""
+    """Half of an interpolated step in the image is where the label changes."""
     image = np.full((1, 128, 128), 0, np.uint8)
     codes = np.ones((128, 128), np.uint8)
     image[:, :, 64:], codes[:, 64:] = 200, 2
@@ -198,7 +198,7 @@ def test_bytes_are_scaled_as_bytes_and_all_else_as_floats(
 
 
 def test_other_splits_of_the_image_are_never_shown(tmp_path: Path) -> None:
-    """Blocks of test and validation hold the value 200, which no batch may show, not even mixed into its neighbors."""
+    """Blocks of test and validation hold 200, which no batch shows, not even mixed in."""
     image = np.full((1, 128, 128), 10, np.uint8)
     codes = np.ones((128, 128), np.uint8)
     for block in (5, 10):
@@ -215,7 +215,7 @@ def test_other_splits_of_the_image_are_never_shown(tmp_path: Path) -> None:
 
 
 def test_training_blocks_without_labels_are_shown(tmp_path: Path) -> None:
-    """A block that lost its labels to the buffer is still a training block, so its pixels give context."""
+    """A block that lost its labels to the buffer is still of the training split."""
     codes = np.ones((64, 128), np.uint8)
     codes[:32, 32:64], codes[:, 64:96] = 2, 2
     codes[:, :32] = 1
@@ -325,7 +325,7 @@ def test_the_plan_of_sampling_counts_what_patches_show(tmp_path):
 
 
 def test_heights_turn_and_scale_with_the_labels(tmp_path):
-    """Heights that repeat the labels still do so in a patch, and are unknown where labels are hidden."""
+    """Heights that repeat the labels still do so in a patch, and are NaN in other splits."""
     codes = np.kron(noise(16, 16, low=1, high=4), np.ones((8, 8), np.uint8))
     write_raster(tmp_path / "s" / "JAX_001_001_RGB.tif", noise(3, 128, 128))
     write_raster(tmp_path / "s" / "JAX_001_001_CLS.tif", np.array([0, 2, 5, 6], np.uint8)[codes])

@@ -1,4 +1,4 @@
-"""Batches made ahead: the same, in the same order, and never later than they are asked for where there is time to make them."""
+"""Prefetched batches are the same, in the same order, and ready if there was time for them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_it_is_ahead_by_a_bounded_number_of_batches_made_in_other_threads() -> N
 
 
 def test_a_slow_reader_hides_behind_the_step() -> None:
-    """What a step leaves time for costs no waiting; without a thread, 20 batches would have cost 20 times 20 ms."""
+    """Time that a step leaves costs no waiting; without threads 20 batches cost 20 times 20 ms."""
     row = Numbers(seconds=0.02)
     with Prefetcher(row) as ahead:
         for _ in itertools.islice(ahead, 20):
@@ -121,7 +121,7 @@ def test_threads_compute_on_one_processor_and_leave_the_others_theirs() -> None:
 
 
 def test_batches_for_a_gpu_are_pinned_by_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no GPU in tests: what would pin is told apart by its sign, and what it is called with is all of the batch."""
+    """Without a GPU, what would be pinned changes its sign instead."""
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: -tensor)
     with Prefetcher(Numbers(), pin=True) as ahead:
         batch = next(itertools.islice(ahead, 3, None))
