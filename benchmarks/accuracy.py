@@ -1,14 +1,13 @@
-"""Say how good maps get in minutes of this machine, on ground never seen; results and tables of docs/accuracy.md.
+"""Measure how good maps get in minutes of two cores; writes the tables of docs/accuracy.md.
 
-Usage: python benchmarks/accuracy.py DUBAI WORK rates [GROUP ...]   measures seconds a step, on a
-quiet machine; comes first
-       python benchmarks/accuracy.py DUBAI WORK todo [GROUP ...]    says what is to be trained, and
-       how long that takes python benchmarks/accuracy.py DUBAI WORK run [GROUP ...]     trains and
-       scores what is not in the results yet python benchmarks/accuracy.py DUBAI WORK networks
-       measures arithmetic and speed of networks, likewise quiet python benchmarks/accuracy.py DUBAI
-       WORK table               writes tables of what is there to docs/accuracy.md python
-       benchmarks/accuracy.py DUBAI WORK pictures            docs/accuracy.png: the best and the
-       worst test images
+Usage: python benchmarks/accuracy.py DUBAI WORK WHAT [GROUP ...], where WHAT is
+
+- rates: measures seconds a step, on a quiet machine; comes first
+- todo: lists what is to be trained, and how long that takes
+- run: trains and scores what is not in the results yet
+- networks: measures arithmetic and speed of networks, on a quiet machine
+- table: writes tables of what is there to docs/accuracy.md
+- pictures: writes docs/accuracy.png, the best and the worst test images
 
 GROUP is tries, world-tries, unlabeled, front, ablation (these choose settings, and never see a
 test tile), tiles (leave one out), fixed, peers or world; all in this order if none is given.
@@ -62,7 +61,7 @@ from accuracy_tables import tables
 from peer_jobs import prepare_job, said_of, score_maps
 from trials import (
     DOCS,
-    LESSON,
+    PRETRAINING,
     TEST,
     Ledger,
     at_once,
@@ -164,14 +163,14 @@ def judges(trial: Trial, dataset: Dataset) -> list[Sample]:
 
 
 def done(trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the result of a trial, the last if there are several; None where it is still to be trained."""
+    """Return the last result of a trial; None where it is still to be trained."""
     key = place(vars(trial)), trial.what()
     found = [r for r in rows if (place(r), trial.counted(r["what"])) == key]
     return found[-1] if found else None
 
 
 def place(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what tells results of one recipe apart, of a result or of what a trial says; the first results did not say all."""
+    """Return what identifies a result or a trial beside its recipe; old results lack some of it."""
     return {
         name: row.get(name, getattr(Trial, name, None))
         for name in ("data", "seed", "minutes", "bf16", "tta")
@@ -186,10 +185,11 @@ def steps_of(trial: Trial, rates: dict[str, list[float]]) -> int:
     """
     if trial.cost() not in rates:
         raise SystemExit(
-            f"How long a step takes is not measured ({trial.cost()}): run `rates` first, on a quiet machine."
+            f"How long a step takes is not measured ({trial.cost()}): run `rates` first."
         )
-    taught = "not ours" not in trial.what() and trial.what()["recipe"]["pixel_steps"]
-    return steps_in(trial.minutes - LESSON * bool(taught), rates[trial.cost()])
+    recipe = trial.what().get("recipe", {})
+    minutes = trial.minutes - (PRETRAINING if recipe.get("pixel_steps") else 0)
+    return steps_in(minutes, rates[trial.cost()])
 
 
 class Benchmark:
@@ -250,7 +250,7 @@ class Benchmark:
         return left
 
     def run(self, trials: list[Trial], jobs: int = 1) -> None:
-        """Train and score what is missing; with several jobs at once the longest first, and one model is one job."""
+        """Train and score what is missing; several jobs begin with the longest."""
         left = self.todo(trials)
         if jobs == 1:
             for trial in left:
@@ -324,7 +324,8 @@ class Benchmark:
     def model_of(self, trial: Trial) -> Path:
         """Return where a trial's model lies: its name says all that it depends on."""
         what = json.dumps([trial.what(), steps_of(trial, self.rates)], sort_keys=True)
-        name = f"{trial.data} {trial.row} {trial.minutes:g} {trial.seed} {hashlib.sha256(what.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(what.encode()).hexdigest()[:8]
+        name = f"{trial.data} {trial.row} {trial.minutes:g} {trial.seed} {digest}"
         return self.work / "models" / f"{name.replace(',', '').replace(' ', '-')}.swath"
 
     def train(
@@ -365,7 +366,8 @@ class Benchmark:
         """
         if self.peers is None:
             raise SystemExit(
-                "Give --peers PYTHON: an interpreter with torchgeo, segmentation-models-pytorch, timm and Pillow."
+                "Give --peers PYTHON: an interpreter with torchgeo, segmentation-models-pytorch,"
+                " timm and Pillow."
             )
         job = prepare_job(
             dataset, self.work / "peers" / f"{trial.row} {trial.seed}", trial.seed, steps
@@ -387,7 +389,8 @@ def say(benchmark: Benchmark, trials: list[Trial]) -> None:
     """Say what is to be trained."""
     left = benchmark.todo(trials)
     lines = [
-        f"{t.data}: {t.row}, {t.minutes:g} minutes{' with bf16' * t.bf16}, seed {t.seed}, --tta {t.tta}"
+        f"{t.data}: {t.row}, {t.minutes:g} minutes{' with bf16' if t.bf16 else ''}, seed {t.seed},"
+        f" --tta {t.tta}"
         for t in left
     ]
     hours = sum(t.minutes for t in left if t.tta == "none") / 60
@@ -435,7 +438,7 @@ def main() -> None:
 
 
 def pictures(benchmark: Benchmark) -> None:
-    """Draw the best and the worst test images of the fixed split's longest training that is there; nothing is scored anew."""
+    """Draw the best and worst test images of the fixed split's longest training; scores nothing."""
     rows = RESULTS.rows()
     found = [t for t in GROUPS["fixed"] if done(t, rows) and benchmark.model_of(t).exists()]
     if not found:

@@ -1,4 +1,4 @@
-"""Self-training: what images without labels are worth, if a model's maps of them, where it is sure, are labels for the next.
+"""Self-training: a model's confident predictions as labels of images that have none.
 
 One of the tiles that teach keeps its labels and two lose them; the tiles of validation judge.
 """
@@ -35,7 +35,7 @@ def make_labeled(images: Path, folder: Path, validation: tuple[str, ...]) -> Non
 
 
 def make_guessed(images: Path, folder: Path, validation: tuple[str, ...], model: Path) -> None:
-    """Make the dataset that has the tiles without labels as well, with a model's maps, where it is sure, for labels."""
+    """Make the dataset with confident predictions as labels of the tiles that have none."""
     source, classes = (
         folder.with_name(folder.name + "-source"),
         images.parent / "dubai-classes.yaml",
@@ -68,7 +68,7 @@ def _link(images: Path, source: Path, tiles: tuple[str, ...]) -> None:
 
 
 def _guessed(maps: Path, name: str, colors: dict[str, tuple[int, ...]]) -> np.ndarray:
-    """Return a mask (rows, columns, 3) in the colors of the classes; unlabeled where the model was not sure."""
+    """Return a mask (rows, columns, 3) in class colors; unlabeled where confidence is low."""
     with (
         gdal_env(),
         rasterio.open(maps / f"{name}.tif") as codes,

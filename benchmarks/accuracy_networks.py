@@ -22,7 +22,7 @@ CLASSES = 5
 
 
 def measure_networks(trials: list[Trial]) -> dict[str, Any]:
-    """Return, by the name of a row, GFLOP a megapixel and megapixels a second of the runtime that `predict` chooses here.
+    """Return GFLOP a megapixel and megapixels a second of `predict`'s runtime, by row name.
 
     One multiplication with its addition is two FLOP. Speed is the median of five, after a first
     run; the networks take turns. Weights are as they begin: they change neither.

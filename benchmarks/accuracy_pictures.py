@@ -15,7 +15,7 @@ EACH = 3
 
 
 def best_and_worst(samples: dict[str, list[list[int]]]) -> list[str]:
-    """Return the names of the samples of highest and of lowest mean IoU, from best to worst, by their confusion matrices."""
+    """Return the names of the samples of highest and lowest mean IoU, from best to worst."""
     known = {name: float(Scores.of(np.array(matrix)).miou) for name, matrix in samples.items()}
     order = sorted(
         (name for name, miou in known.items() if not np.isnan(miou)), key=lambda name: -known[name]

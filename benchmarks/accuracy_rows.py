@@ -19,17 +19,19 @@ WORLD_LATITUDE, WORLD_RELIEF = (
     "world, validation, with latitude",
     "world, validation, with latitude and relief",
 )
-"""Data: the test tiles; two tiles, taken from the training tiles; the demo's test blocks; each of the training
+"""Data: the test tiles; two of the training tiles; the demo's test blocks; each of the training
 tiles in its turn, taken from the others; ten of the demo's training blocks, as they are and with
 more bands, with which a step takes 3% (latitude) and 7% (relief as well) longer: that is not
 counted.
 """
 
-FEW, GUESSED = f"{TUNING}, one tile labeled", f"{TUNING}, one tile labeled, two guessed"
-"""Data: one of the tiles that teach has labels; for the others, what a model of it says where it is sure."""
+FEW, GUESSED = f"{TUNING}, one tile labelled", f"{TUNING}, one tile labelled, two guessed"
+"""Data, as the results spell them: one of three training tiles has labels; for the others,
+confident predictions of a model of the first.
+"""
 
 VALIDATED = (TUNING, *FOLDS, FEW, GUESSED, WORLD_TUNING, WORLD_LATITUDE, WORLD_RELIEF)
-"""Data whose rows are there to choose settings by: they are judged by the validation split, never by the test split."""
+"""Data whose rows choose settings: their scores are of the validation split, never of the test."""
 
 TILES = tuple(f"Tile {n}" for n in range(1, 9))
 WITHOUT = "without "
@@ -37,7 +39,14 @@ WITHOUT = "without "
 
 SEEDS = (0, 1, 2)
 PEERS = {"torchgeo": "peer_torchgeo.py", "segmentation-models-pytorch": "peer_smp.py"}
-YARDSTICK = "color of one pixel"
+YARDSTICK = "colour of one pixel"
+"""As the results spell it."""
+
+GONE = {"ignore_borders": 0, "small_loss": 1.0, "jitter": "data", "average": 0.0}
+"""Settings of older results that the recipe no longer has, with the values that changed nothing."""
+
+RENAMED = {"views": "sampling"}
+"""Settings that older results have by another name."""
 
 
 @dataclass(frozen=True)
@@ -85,31 +94,35 @@ class Trial:
         return self.counted(json.loads(json.dumps(network | {"recipe": recipe})))
 
     def counted(self, what: dict[str, Any]) -> dict[str, Any]:
-        """Return what counts of settings: of two kinds of scales one, and the weight of heights only where they are learnt."""
+        """Return the settings that count: one of the two scales, no weight of unused heights."""
         if "recipe" not in what:
             return what
         unused = {"scales" if self.data.startswith(WORLD) else "scales_known"}
         if not what["recipe"]["heights"]:
             unused.add("height_weight")
-        return what | {
-            "recipe": {name: value for name, value in what["recipe"].items() if name not in unused}
+        recipe = {
+            RENAMED.get(name, name): value
+            for name, value in what["recipe"].items()
+            if name not in unused and (name not in GONE or GONE[name] != value)
         }
+        return what | {"recipe": recipe}
 
     def cost(self) -> str:
-        """Name what the time of a step depends on, for the file of rates; losses and the pixels' branch are a few percent."""
+        """Name what the time of a step depends on; losses and pixel branch are a few percent."""
         on = "bf16: " if self.bf16 else ""
         if self.row in PEERS:
             return on + self.row
         what = self.what()
         recipe = what["recipe"]
         widths = "-".join(map(str, recipe["widths"]))
-        return f"{on}{what['encoder']}, {what['decoder']} {widths}, {recipe['batch']} x {recipe['patch']}"
+        batch = f"{recipe['batch']} x {recipe['patch']}"
+        return f"{on}{what['encoder']}, {what['decoder']} {widths}, {batch}"
 
 
 def _tuning(
     data: str, rows: dict[str, dict[str, Any]], minutes: float = 8, seed: int = 0
 ) -> list[Trial]:
-    """Make a trial of each row; names of `swath.train`'s options go there, all others are settings of the recipe."""
+    """Make a trial of each row, from options of `swath.train` and settings of the recipe."""
     names = {f.name for f in dataclasses.fields(TrainOptions)}
     return [
         Trial(
@@ -126,7 +139,6 @@ def _tuning(
 
 LITE = "tf_efficientnet_lite"
 NARROW: dict[str, Any] = {"widths": (64, 48, 32, 24)}
-AVERAGED: dict[str, Any] = {"schedule": "constant", "average": 0.998}
 WIDTHS = {"narrow": NARROW["widths"], "": (128, 64, 48, 32), "wide": (256, 128, 64, 32)}
 
 FRONT: dict[str, dict[str, Any]] = {
@@ -137,7 +149,6 @@ FRONT: dict[str, dict[str, Any]] = {
 """Encoders and decoder widths; `lite0` is the default network."""
 
 _BEFORE = {"mixed": 0.0}
-_LOVASZ = {"loss": "ce+lovasz"}
 
 ABLATION: dict[str, dict[str, Any]] = {
     "default": {},
@@ -154,11 +165,8 @@ ABLATION: dict[str, dict[str, Any]] = {
     "constant rate": {"schedule": "constant"},
     "no weight decay": {"decay": 0.0},
     "gradients not clipped": {"clip": 0.0},
-    "added: constant rate, weights averaged": AVERAGED,
-    "added: borders ignored, 1 pixel": {"ignore_borders": 1},
-    "added: pixels with small loss, 95%": {"small_loss": 0.95},
 }
-"""Each ingredient of the default recipe taken away, and what may be added."""
+"""Each ingredient of the default recipe taken away."""
 
 ONE_SEED = {"no pretrained weights", "that branch not pre-trained", "constant rate"}
 """Of them, those that have one seed so far."""
@@ -166,16 +174,13 @@ ONE_SEED = {"no pretrained weights", "that branch not pre-trained", "constant ra
 TRIES: dict[str, dict[str, Any]] = {
     "default": {},
     "patches not mixed: the default before": _BEFORE,
-    "patches not mixed, Lovász instead of Dice": _BEFORE | _LOVASZ,
-    "Lovász instead of Dice": _LOVASZ,
     "all patches mixed": {"mixed": 1.0},
     "recolored twice as much": {"brightness": 0.2, "contrast": 0.2},
     "recolored four times as much": {"brightness": 0.4, "contrast": 0.4},
     "encoder lite2": {"encoder": "tf_efficientnet_lite2"},
     "narrow decoder": NARROW,
-    "constant rate, weights averaged": AVERAGED,
 }
-"""What may make the default recipe better; each is judged by all of the training tiles, one at a time."""
+"""What may improve the default recipe; scored on each of the training tiles in turn."""
 
 WORLD_TRIES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -216,12 +221,6 @@ GROUPS: dict[str, list[Trial]] = {
         Trial(FIXED, minutes=60, bf16=True),
         *(Trial(FIXED, seed=seed, minutes=30, bf16=True, tta="scales") for seed in SEEDS),
         *(Trial(FIXED, minutes=60, bf16=True, tta=tta) for tta in ("scales", "full")),
-        *(
-            Trial(
-                FIXED, "Lovász instead of Dice", seed=seed, minutes=30, bf16=True, settings=_LOVASZ
-            )
-            for seed in SEEDS
-        ),
     ],
     "peers": [Trial(FIXED, peer, seed=seed, bf16=True) for seed in SEEDS for peer in PEERS],
     "world": [
@@ -230,4 +229,4 @@ GROUPS: dict[str, list[Trial]] = {
         Trial(WORLD, minutes=30),
     ],
 }
-"""Rows in the order in which they are worth having: settings are chosen before the test tiles are looked at."""
+"""Rows in the order of their use: settings are chosen before the test tiles are scored."""

@@ -50,7 +50,7 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
             found,
             "ablation",
             "Ablation",
-            "Each ingredient of the default recipe taken away, or one added",
+            "Each ingredient of the default recipe taken away",
         ),
         _tries(found),
         _against_first(
@@ -87,7 +87,8 @@ def _ious(rows: list[Row], names: list[str]) -> list[str]:
 def _tiles(found: Found) -> str:
     """Leave one tile out: each tile's score, their mean and spread."""
     title = (
-        "## Leave one tile out\n\nEach of the eight tiles judges a model of eight minutes with bf16 trained on the other "
+        "## Leave one tile out\n\n"
+        "Each of the eight tiles judges a model of eight minutes with bf16 that learnt the other "
         "seven, seed 0. "
     )
     rows = found.all(GROUPS["tiles"])
@@ -122,7 +123,8 @@ def _tiles(found: Found) -> str:
 
 def _fixed(found: Found) -> str:
     """The fixed split: mean and spread over seeds at each length."""
-    title = "## Fixed split\n\nTest tiles 2, 5 and 8, minutes with bf16; spread is the largest mIoU minus the smallest."
+    title = "## Fixed split\n\nTest tiles 2, 5 and 8, minutes with bf16; "
+    title += "spread is the largest mIoU minus the smallest."
     rows = found.all(GROUPS["fixed"])
     names = list(rows[0]["iou"]) if rows else []
     lines = []
@@ -150,7 +152,8 @@ def _fixed(found: Found) -> str:
 
 def _peers(found: Found) -> str:
     """Peers beside ours, at eight minutes, on the same split."""
-    title = "## Peers\n\nEight minutes with bf16, same split, images and encoder weights; mean over seeds."
+    title = "## Peers\n\nEight minutes with bf16, same split, images and encoder weights; "
+    title += "mean over seeds."
     ours = [t for t in GROUPS["fixed"] if t.minutes == 8]
     lines = []
     for name, trials in [
@@ -193,7 +196,8 @@ def _world(found: Found) -> str:
 def _front(found: Found, networks: dict[str, Any]) -> str:
     """Arithmetic, speed and score of networks."""
     title = (
-        "## The front\n\nEncoders (EfficientNet-Lite) and decoder widths; `lite0` is the default network. "
+        "## The front\n\n"
+        "Encoders (EfficientNet-Lite) and decoder widths; `lite0` is the default network. "
         "mIoU of tiles 3 and 6, held out of the training tiles, after eight minutes, seed 0"
     )
     title += (
@@ -226,14 +230,15 @@ def _front(found: Found, networks: dict[str, Any]) -> str:
 def _tries(found: Found) -> str:
     """Settings judged by each of the training tiles in its turn."""
     text = (
-        "## Tries\n\nWhat may make the default recipe better. Each training tile in its turn judges a model trained on the "
+        "## Tries\n\nWhat may make the default recipe better. "
+        "Each training tile in its turn judges a model that learnt the "
         f"other four, {GROUPS['tries'][0].minutes:g} minutes, seed 0; the mean is of the five mIoU."
     )
     return text + "\n\n" + _by_tile(found, GROUPS["tries"], lambda trial: trial.row)
 
 
 def _by_tile(found: Found, trials: list[Trial], name: Callable[[Trial], str]) -> str:
-    """A line for each name: its score on each tile, their mean, and that beside the first line's."""
+    """Return a line for each name: its score on each tile, their mean, difference to the first."""
     by_row = {name(t): {o.data: found.of(o) for o in trials if name(o) == name(t)} for t in trials}
     default = by_row[name(trials[0])]
     lines = []
@@ -252,7 +257,7 @@ def _by_tile(found: Found, trials: list[Trial], name: Callable[[Trial], str]) ->
 
 
 def _against_first(found: Found, group: str, title: str, says: str) -> str:
-    """Rows of a group beside the first of them, over their seeds; differences are of the seeds that both have."""
+    """Compare rows of a group with the first; differences are of the seeds that both have."""
     trials = GROUPS[group]
     where = (
         "those blocks"
@@ -262,7 +267,8 @@ def _against_first(found: Found, group: str, title: str, says: str) -> str:
     seeds = len({t.seed for t in trials})
     means = ", seed 0"
     if seeds > 1:
-        means = "; means over seeds, spread is the largest mIoU minus the smallest, differences are of the same seeds"
+        means = "; means over seeds, spread is the largest mIoU minus the smallest, "
+        means += "differences are of the same seeds"
     text = f"## {title}\n\n{says}; mIoU of {where}, {trials[0].minutes:g} minutes{means}."
     by_row = {
         t.row: {o.seed: r for o in trials if o.row == t.row and (r := found.of(o))} for t in trials

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from trials import Ledger, at_once, processor
+from usage import arguments
 
 import swath
 from swath.training.recipes import RECIPES
@@ -68,7 +69,7 @@ def result(dataset: Path, work: Path, one: tuple[int, float]) -> dict[str, Any]:
 
 
 def table() -> str:
-    """Return the results as Markdown: each seed's mIoU by the weight of the heights, and the mean of what they change."""
+    """Return the results as Markdown: each seed's mIoU by the weight of heights, mean changes."""
     rows = found()
     heads = [f"{STEPS} steps", *(f"seed {seed}" for seed in SEEDS), "mean", "difference"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -95,4 +96,4 @@ def main(contest: str, work: str, what: str, jobs: str = "1") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*arguments(__doc__, 3, 4))

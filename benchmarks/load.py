@@ -1,4 +1,4 @@
-"""What large work costs: ten thousand images, a raster of 100,000 pixels a side, 200 classes, 64 bands; each verb in a process.
+"""Measure large work: 10,000 images, a raster of 100,000 pixels a side, 200 classes, 64 bands.
 
 Usage: python -m benchmarks.load WORK [--cases files,classes,bands,raster,maps] [--sizes
 1000,3000,10000] [--verbs V,...]
@@ -75,7 +75,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Verb:
-    """A command to measure, in the folder of its source; `most` is the largest size at which it is tried."""
+    """A command to measure, in the folder of its source; `most` is the largest size to try."""
 
     arguments: str
     most: int = 10**9
@@ -114,7 +114,7 @@ def run(arguments: Sequence[str], folder: Path) -> Cost:
 
 
 def growth(sizes: Sequence[int], seconds: Sequence[float]) -> float | None:
-    """Return how much longer one more takes among the larger sizes than among the smaller; None with fewer than three sizes."""
+    """Return the ratio of the cost of one more at large and small sizes; None for few sizes."""
     if len(sizes) < 3:
         return None
     slopes = [
@@ -171,7 +171,7 @@ def many_bands(folder: Path, n: int) -> None:
 
 
 def large_raster(folder: Path, side: int) -> None:
-    """Write a virtual raster of so many pixels a side with its labels, each showing one file again and again.
+    """Write a virtual raster of so many pixels a side with labels, repeating one file.
 
     And a network of a single pixel, for what `predict` takes when the network takes next to
     nothing.
@@ -192,7 +192,8 @@ def _repeat(path: Path, file: Path, side: int, bands: int) -> None:
             for col in starts:
                 size = f'xSize="{min(TILE, side - col)}" ySize="{min(TILE, side - row)}"'
                 text += (
-                    f'<SimpleSource><SourceFilename relativeToVRT="0">{file.resolve()}</SourceFilename>'
+                    '<SimpleSource><SourceFilename relativeToVRT="0">'
+                    f"{file.resolve()}</SourceFilename>"
                     f'<SourceBand>{band}</SourceBand><SrcRect xOff="0" yOff="0" {size}/>'
                     f'<DstRect xOff="{col}" yOff="{row}" {size}/></SimpleSource>'
                 )
@@ -201,7 +202,7 @@ def _repeat(path: Path, file: Path, side: int, bands: int) -> None:
 
 
 def large_map(folder: Path, side: int) -> None:
-    """Write a map of so many pixels a side as Swath writes it, a raster of labels, and checked points."""
+    """Write a map of so many pixels a side, a raster of labels, and checked points."""
     large_raster(folder, side)
     profile = {
         "driver": "GTiff",

@@ -1,10 +1,10 @@
-"""Patches a second of Swath's prepared dataset, of torchgeo and of a plain Dataset, on the same files and in one run.
+"""Patches a second of Swath's prepared dataset, torchgeo and a plain Dataset, on the same files.
 
-Usage: python benchmarks/patches.py DUBAI CONTEST WORK patches    256x256 patches with labels, in
-batches of four
-       python benchmarks/patches.py DUBAI CONTEST WORK storage    the same patches from other ways
-       to store prepared pixels python benchmarks/patches.py DUBAI CONTEST WORK starving   share of
-       a training step's speed that reading leaves
+Usage: python benchmarks/patches.py DUBAI CONTEST WORK WHAT, where WHAT is
+
+- patches: 256x256 patches with labels, in batches of four
+- storage: the same patches from other ways to store prepared pixels
+- starving: share of a training step's speed that reading leaves
 
 The interpreter needs torchgeo, and zarr for `storage`, beside Swath; what is not installed is left
 out. DUBAI is the folder of photographs, CONTEST one of the contest's shape. WORK takes three
@@ -36,12 +36,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
+from usage import arguments
 
 import swath
 from swath.data.dataset import Dataset, StoredImage
 from swath.geo.tiling import Window
 from swath.inference.memory import freed_memory_kept
-from swath.training.patches import Batch, Batches, Patches, resized, stacked
+from swath.training.patches import Batch, BatchStream, PatchBatches, resized, stacked
 from swath.training.prefetch import Prefetcher
 from swath.training.recipes import Recipe
 from swath.training.sampler import PatchSampler
@@ -86,7 +87,8 @@ def locate(path: Path, place: int) -> None:
         width, height = file.width, file.height
     x, y = 3e5 + 2000 * place, 28e5
     wkt = rasterio.CRS.from_epsg(32640).to_wkt()
-    text = f"<PAMDataset><SRS>{wkt}</SRS><GeoTransform>{x}, 0.5, 0, {y}, 0, -0.5</GeoTransform></PAMDataset>"
+    geo = f"<GeoTransform>{x}, 0.5, 0, {y}, 0, -0.5</GeoTransform>"
+    text = f"<PAMDataset><SRS>{wkt}</SRS>{geo}</PAMDataset>"
     Path(f"{path}.aux.xml").write_text(text)
     with rasterio.open(path) as file:
         assert file.crs and (file.width, file.height) == (width, height), path  # noqa: S101 - a benchmark's own check
@@ -163,7 +165,7 @@ def prepared(work: Path, case: str) -> Dataset:
     return Dataset(target)
 
 
-class Raw(Batches):
+class Raw(BatchStream):
     """Patches at random places as they are: what the peers do, from Swath's dataset."""
 
     @property
@@ -177,17 +179,19 @@ class Raw(Batches):
         return stacked([self._patch(rng) for _ in range(BATCH)])
 
     def _patch(self, rng: np.random.Generator) -> Batch:
-        image = int(rng.integers(len(self.ground.dataset.images)))
-        grid = self.ground.dataset.images[image].grid
+        image = int(rng.integers(len(self.sampler.dataset.images)))
+        grid = self.sampler.dataset.images[image].grid
         row, col = (
             int(rng.integers(grid.height - SIDE + 1)),
             int(rng.integers(grid.width - SIDE + 1)),
         )
-        return resized(self.ground.read(image, Window(row, col, SIDE, SIDE)), SIDE, antialias=False)
+        return resized(
+            self.sampler.read(image, Window(row, col, SIDE, SIDE)), SIDE, antialias=False
+        )
 
 
 class Plain(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
-    """Opens the files of a pair and crops them, as tutorials show: windows of TIFFs with rasterio, photographs with Pillow."""
+    """Opens and crops files as tutorials do: TIFFs with rasterio, photographs with Pillow."""
 
     def __init__(self, pairs: list[Pair]) -> None:
         self.pairs = pairs
@@ -223,7 +227,7 @@ class Plain(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
 
 def torchgeo_loader(pairs: list[Pair], workers: int) -> Any:
-    """Return torchgeo's loader as its documentation builds it: two RasterDatasets, their intersection, a RandomGeoSampler."""
+    """Return torchgeo's loader as in its documentation, with a RandomGeoSampler."""
     from torchgeo.datasets import RasterDataset, stack_samples
     from torchgeo.samplers import RandomGeoSampler
 
@@ -291,7 +295,7 @@ def patches(work: Path, files: dict[str, list[Pair]]) -> list[str]:
                 rows[f"torchgeo/{workers}"] = iter(torchgeo_loader(files[case], workers))
         batches = drawn(work, case, Recipe().but(patch=SIDE, batch=BATCH))
         for name, row in {
-            "Swath": Raw(batches.ground, Recipe(), 0),
+            "Swath": Raw(batches.sampler, Recipe(), 0),
             "Swath with its augmentation": batches,
         }.items():
             rows[f"{name}/0"] = (batch.recolored() for batch in row)
@@ -308,7 +312,7 @@ Reader = Callable[[int, Window], tuple[np.ndarray[Any, Any], np.ndarray[Any, Any
 
 
 def stored(work: Path, case: str) -> dict[str, Reader]:
-    """Store a prepared dataset in other ways, files kept open; return readers of pixels (rows, columns, bands) and labels."""
+    """Store a prepared dataset in other ways; return readers of pixels and labels."""
     dataset = prepared(work, case)
     arrays = [(whole(image, "read"), whole(image, "read_labels")) for image in dataset.images]
     folder = work / f"{case}-stored"
@@ -394,7 +398,7 @@ def size(folder: Path) -> int:
 
 
 def storage(work: Path, files: dict[str, list[Pair]]) -> list[str]:
-    """Compare ways to store prepared pixels and labels, where they are many more than GDAL keeps decoded."""
+    """Compare ways to store pixels and labels that are many more than GDAL's cache holds."""
     lines = [
         f"| {len(files['contest'])} images of the contest | patches a second | bytes a pixel |",
         "|---|---|---|",
@@ -429,7 +433,7 @@ def storage(work: Path, files: dict[str, list[Pair]]) -> list[str]:
 
 
 def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
-    """Compare training steps on batches read from disk with steps on one batch in memory: the second never wait."""
+    """Compare training steps on batches from disk and on one batch in memory."""
     from swath.commands.train import has_bf16
     from swath.models.network import Network, NetworkSpec
     from swath.training.task import TrainingTask
@@ -441,8 +445,8 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
         )
     )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    teacher = TrainingTask(network, Recipe(), [1] * 6)
-    optimizer = teacher.configure_optimizers()
+    task = TrainingTask(network, Recipe(), [1] * 6)
+    optimizer = task.configure_optimizers()
     rows = {case: Prefetcher(drawn(work, case)) for case in CASES}
     kept = drawn(work, CASES[0]).batch(0)
 
@@ -451,9 +455,9 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
         for batch in islice(row, STEPS):
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
-                loss = teacher.training_step(batch, 0)
+                loss = task.training_step(batch, 0)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(teacher.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
             optimizer.step()
         return (time.perf_counter() - begun) / STEPS
 
@@ -470,7 +474,8 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
             for case, row in running.items():
                 times[case].append((seconds(row), seconds(repeat(kept))))
     lines = [
-        "| batches from | seconds a step | the same batch again | speed against that | of it waiting |",
+        "| batches from | seconds a step | the same batch again | speed against that "
+        "| of it waiting |",
         "|---" * 5 + "|",
     ]
     for case, pairs in times.items():
@@ -481,10 +486,12 @@ def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     return lines
 
 
-def drawn(work: Path, case: str, recipe: Recipe = Recipe()) -> Patches:  # noqa: B008 - frozen
+def drawn(work: Path, case: str, recipe: Recipe = Recipe()) -> PatchBatches:  # noqa: B008 - frozen
     """Return the batches that a training on a case takes."""
     dataset = prepared(work, case)
-    return Patches(PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, 0)
+    return PatchBatches(
+        PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, 0
+    )
 
 
 GDAL_CACHE = "16"
@@ -501,7 +508,8 @@ def main(dubai: str, contest: str, work: str, what: str) -> None:
     lines = {"patches": patches, "storage": storage, "starving": starving}[what](folder, files)
     lines += [
         "",
-        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, Swath {swath.__version__}",
+        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, "
+        f"Swath {swath.__version__}",
     ]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"patches-{what}.txt").write_text("\n".join(lines) + "\n")
@@ -509,4 +517,4 @@ def main(dubai: str, contest: str, work: str, what: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*arguments(__doc__, 4, 4))

@@ -1,4 +1,4 @@
-"""What the scripts of peers share: reading a job, random crops, and mapping whole images. See peer_jobs.py.
+"""Shared code of the peers' scripts: jobs, random crops, maps of whole images. See peer_jobs.py.
 
 The two peers know nothing of images of many sizes: both learn from random crops, which their
 documentation shows for that case.
@@ -62,7 +62,7 @@ class Crops(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 def write_maps(job: dict[str, Any], scores: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """Map each test image as a whole, filled to a multiple of the stride; `scores` takes (1, 3, rows, columns), 0..255."""
+    """Map each test image, padded to the stride; `scores` takes (1, 3, rows, columns), 0..255."""
     for path, _ in job["test"]:
         image = np.asarray(Image.open(path))
         height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""Jobs for peers: the same images, labels and encoder weights as files that any script reads; see accuracy.py."""
+"""Jobs for peers: the same images, labels and encoder weights as plain files; see accuracy.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plain segmentation-models-pytorch script, as its multi-class example has it; run by accuracy.py.
+"""A plain segmentation-models-pytorch script, after its multi-class example; run by accuracy.py.
 
 Its example: Dice loss from logits, Adam at 2e-4, cosine to 1e-5 over all steps, batches of 32
 random crops of 320, mirrored, colors as the encoder's weights expect. Here: the same over a U-Net,

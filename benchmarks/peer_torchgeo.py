@@ -24,10 +24,10 @@ BATCH = 8
 
 
 class Task(SemanticSegmentationTask):
-    """The task with the augmentation that one of torchgeo's data modules would do after a batch is on its device."""
+    """The task with the augmentation of torchgeo's data modules, done on the device."""
 
     def on_after_batch_transfer(self, batch: list[torch.Tensor], _: int) -> dict[str, torch.Tensor]:
-        """Augment training batches, and scale all; corners that a rotation leaves empty are unlabeled, not of class 0."""
+        """Augment training batches, and scale all; empty corners of rotations are unlabeled."""
         image, mask, ignore = *batch, self.hparams["ignore_index"]
         if not self.trainer.training:
             return {"image": image / 255, "mask": mask}

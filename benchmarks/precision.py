@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from usage import arguments
 
 from swath.data.dataset import Dataset
 from swath.evaluation.reference import DatasetReference
@@ -39,7 +40,7 @@ PARTS: dict[str, str] = {
 
 @contextmanager
 def rounded(network: nn.Module, but: str = "no part") -> Iterator[None]:
-    """Round weights and inputs of convolutions to bf16, but not in the part whose modules' names begin so."""
+    """Round weights and inputs of convolutions to bf16, except in modules of some names."""
 
     def nearest(x: torch.Tensor) -> torch.Tensor:
         return x.to(torch.bfloat16).to(torch.float32)
@@ -67,7 +68,7 @@ def rounded(network: nn.Module, but: str = "no part") -> Iterator[None]:
 def scored(
     model: Model, truth: DatasetReference, runtime: Runtime, base: list[Any]
 ) -> tuple[float, list[Any]]:
-    """Return mIoU with a runtime, print it with the share of labels unlike those of `base`, and return the labels."""
+    """Print mIoU with a runtime, and the share of labels unlike `base`; return mIoU and labels."""
     engine = replace(model.open(choose_setup(precision="float32")), runtime=runtime)
     mapper, maps, judged = ModelPredictor(engine, 1.0), [], []
     for place in truth.areas:
@@ -103,4 +104,4 @@ def main(path: str, dataset: str, split: Any, parts: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*arguments(__doc__, 3, 4))

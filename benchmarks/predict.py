@@ -1,4 +1,4 @@
-"""Predict one real image with Swath, with its peers, and with the bare runtime; one process a run, medians, side by side.
+"""Predict one real image with Swath, its peers and the bare runtime; one process a run, medians.
 
 Usage: python benchmarks/predict.py MODEL.swath IMAGES WORK [--side 8192] [--peer-side 2048] [--runs
 5] [--peers PYTHON]
@@ -67,7 +67,7 @@ def run_swath(model: str, image: str, target: str, precision: str) -> dict[str, 
 
 
 def run_runtime(model: str, image: str, precision: str) -> dict[str, Any]:
-    """Run the bare engine on one tile in memory, as often as the plan has tiles, at most ten times."""
+    """Run the bare engine on one tile, as often as the plan has tiles, at most ten times."""
     from swath.commands.predict import predict
     from swath.models.model import Model
 
@@ -88,7 +88,7 @@ def run_runtime(model: str, image: str, precision: str) -> dict[str, Any]:
 
 
 def run_torchgeo(model: str, image: str, target: str) -> dict[str, Any]:
-    """Predict windows of 512 with a stride of 384 from GridGeoSampler, and keep the middle of each."""
+    """Predict windows of 512 with a stride of 384 from GridGeoSampler; keep the middle of each."""
     import swath._torchvision_shim  # noqa: F401
 
     import torch
@@ -170,7 +170,7 @@ def run_geoai(model: str, image: str, target: str) -> dict[str, Any]:
 
 
 def whole(model: str, image: str, side: int, precision: str) -> np.ndarray[Any, Any]:
-    """Return class codes of the upper left SIDE pixels, from one pass of the network over all of them."""
+    """Return class codes of the upper left SIDE pixels, from one pass of the network."""
     from swath.inference.runtimes import choose_setup
     from swath.models.model import Model
 
@@ -197,7 +197,7 @@ def one(words: list[str]) -> None:
 
 
 def in_turns(contestants: dict[str, tuple[str, ...]], runs: int) -> dict[str, dict[str, float]]:
-    """Run each contestant in a process of its own, one after the other, and that several times; return medians."""
+    """Run each contestant in a process of its own, in turn, several times; return medians."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
     for turn in range(runs):
         for name, (python, *words) in contestants.items():
@@ -213,7 +213,7 @@ def in_turns(contestants: dict[str, tuple[str, ...]], runs: int) -> dict[str, di
 
 
 def differs(path: Path, truth: np.ndarray[Any, Any], legend: Any | None = None) -> float:
-    """Return the share of labels that differ from whole-image inference; `legend` decodes a map of indices.
+    """Return the share of labels unlike whole-image inference; `legend` decodes indices.
 
     What lies near the cut where the whole ends and the image goes on is left out, for there the
     whole lacks context.
@@ -291,7 +291,8 @@ def main() -> None:
         who, precision, length = name.split(" ")
         side = int(length)
         pixels = medians.get("pixels_read", side**2)
-        line = f"| {who} {precision} | {side} | {pixels / medians['seconds'] / 1e6:.3f} | {medians['rss'] / 1e9:.2f} |"
+        speed = f"{pixels / medians['seconds'] / 1e6:.3f}"
+        line = f"| {who} {precision} | {side} | {speed} | {medians['rss'] / 1e9:.2f} |"
         if who != "runtime":
             path, known = given.work / f"{name}.tif", legend if who != "swath" else None
             same = differs(path, wholes[side, precision or "float32"], known)
@@ -309,7 +310,8 @@ def main() -> None:
             / (bare["pixels_read"] / bare["seconds"])
         )
         sys.stdout.write(
-            f"{precision}: {ran['overhead']:.3f} pixels read a pixel, {share:.3f} of the bare runtime's speed\n"
+            f"{precision}: {ran['overhead']:.3f} pixels read a pixel, "
+            f"{share:.3f} of the bare runtime's speed\n"
         )
 
 

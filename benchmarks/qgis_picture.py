@@ -1,4 +1,4 @@
-"""Draw a map as QGIS draws it, with the style that lies beside it, and print the legend that QGIS made of that.
+"""Draw a map as QGIS does, with the style beside it, and print QGIS's legend.
 
 Usage, with Debian's python3-qgis: QT_QPA_PLATFORM=offscreen /usr/bin/python3
 benchmarks/qgis_picture.py MAP.tif PICTURE.png
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+
+from usage import arguments
 
 
 def main(path: str, picture: str) -> None:
@@ -35,4 +37,4 @@ def main(path: str, picture: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*arguments(__doc__, 2, 2))

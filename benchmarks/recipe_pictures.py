@@ -1,4 +1,4 @@
-"""Draw docs/recipes.png (image, truth and maps side by side) and docs/shares.png (shares of classes); see recipes.py."""
+"""Draw docs/recipes.png (images, labels, maps) and docs/shares.png (class shares)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FONT = ImageFont.load_default(13)
 def draw_maps(
     dataset: Dataset, examples: Sequence[str], models: Mapping[str, Path], path: Path
 ) -> None:
-    """Draw one row an example: the image, its truth, and what each model maps, in the classes' colors, with a legend."""
+    """Draw a row an example: image, labels and each model's map, with a legend."""
     legend, samples = dataset.manifest.legend, {s.name: s for s in dataset.manifest.samples}
     opened = {name: Model(model) for name, model in models.items()}
     rows = [
@@ -50,7 +50,7 @@ def draw_maps(
 def draw_shares(
     datasets: Sequence[tuple[str, Dataset, Callable[[Sample], str]]], path: Path
 ) -> None:
-    """Draw a bar of class shares for each group of each dataset, given with a title and what names a sample's group."""
+    """Draw a bar of class shares for each group of each titled dataset."""
     charts = [
         (title, data.manifest.legend, _shares(data.manifest.samples, of))
         for title, data, of in datasets
@@ -93,11 +93,12 @@ def _panels(
 
 
 def _title(sample: Sample) -> str:
-    return f"{sample.name.replace('/image_part_', ', image ')} ({'training' if sample.split == 'train' else sample.split})"
+    split = "training" if sample.split == "train" else sample.split
+    return f"{sample.name.replace('/image_part_', ', image ')} ({split})"
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Return an image at the width of the page's columns; colors of classes do not mix into new ones."""
+    """Return an image at the width of the page's columns, without mixing class colors."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     size = (WIDTH, round(image.height * WIDTH / image.width))
     few = image.getcolors(256) is not None

@@ -1,13 +1,12 @@
-"""Compare recipes at equal minutes on the Dubai images, and write docs/recipes.md's tables and pictures.
+"""Compare recipes at equal minutes on the Dubai images, and write docs/recipes.md's tables.
 
-Usage: python benchmarks/recipes.py DUBAI WORK rates            measures, on a quiet machine, what
-steps fit into the minutes
-       python benchmarks/recipes.py DUBAI WORK run [ROW ...]    trains and scores what is not in the
-       results yet python benchmarks/recipes.py DUBAI WORK table            writes tables of what is
-       there to the end of docs/recipes.md python benchmarks/recipes.py DUBAI WORK pictures
-       [NAME=MODEL ...]   docs/recipes.png; of the first seeds if none is given python
-       benchmarks/recipes.py DUBAI WORK shares [CONTEST]            docs/shares.png; CONTEST is a
-       folder of its shape
+Usage: python benchmarks/recipes.py DUBAI WORK WHAT [ARGUMENT ...], where WHAT is
+
+- rates: measures, on a quiet machine, the steps that fit into the minutes
+- run [ROW ...]: trains and scores what is not in the results yet
+- table: writes tables of what is there to the end of docs/recipes.md
+- pictures [NAME=MODEL ...]: writes docs/recipes.png; of the first seeds if none is given
+- shares [CONTEST]: writes docs/shares.png; CONTEST is a folder of the contest's shape
 
 A training takes the steps that fit into eight minutes of two cores when nothing else runs; so a
 busy machine slows the benchmark down and does not change it, and it can be stopped at any time.
@@ -30,7 +29,7 @@ import torch
 from recipe_pictures import draw_maps, draw_shares
 from trials import (
     DOCS,
-    LESSON,
+    PRETRAINING,
     Ledger,
     at_once,
     dubai,
@@ -57,7 +56,7 @@ EXAMPLES = (
     "Tile 2/image_part_005",
     "Tile 8/image_part_007",
 )
-"""Two training and two test images, chosen before any map was looked at, because they hold all classes."""
+"""Two training and two test images with all classes, chosen before any map was made."""
 
 BALANCE: dict[str, Any] = {"balance": 0.5, "class_weights": "effective", "loss": "ce+dice"}
 CLASSIC: dict[str, Any] = {"recipe": "classic"}
@@ -73,21 +72,20 @@ ROWS: dict[str, dict[str, Any]] = {
     "default, weights by effective number": {"class_weights": "effective"},
     "default, weights by inverse square root": {"class_weights": "inverse-sqrt"},
     "default, focal + Dice": {"loss": "focal+dice"},
-    "default, cross-entropy + Lovász": {"loss": "ce+lovasz"},
     "default, cross-entropy alone": {"loss": "ce"},
     "default, masks per class": {"heads": "per-class"},
 }
-"""What is compared; ten epochs, and the rows after them, which measure one option each, have one seed."""
+"""What is compared; ten epochs, and the rows after them (one option each), have one seed."""
 
 EQUAL, ONE_SEED = list(ROWS)[1:5], list(ROWS)[5:]
 
 
 def measure(dataset: Path, work: Path) -> None:
-    """Count the steps that fit into the minutes: nine stretches of a training of each network, the speed of the fastest."""
+    """Count the steps in the minutes, by the fastest of nine stretches of each network."""
     rates: dict[str, Any] = {"machine": processor(), "threads": torch.get_num_threads()}
     for network, options, steps in (("default", {}, 4), ("classic", CLASSIC, 1)):
         seconds = seconds_a_step(dataset, work, steps, options)
-        minutes = MINUTES - (LESSON if network == "default" else 0)
+        minutes = MINUTES - (PRETRAINING if network == "default" else 0)
         rates[network] = {"seconds_a_step": seconds, "steps": steps_in(minutes, seconds)}
     RATES.write_text(json.dumps(rates, indent=1) + "\n")
 
@@ -144,7 +142,7 @@ def result(dataset: Path, work: Path, one: tuple[str, int]) -> dict[str, Any]:
 
 
 def tables() -> str:
-    """Return the results as Markdown: scores, accuracies of classes and kappa on both splits, confusion of two recipes."""
+    """Return the results as Markdown: scores, class accuracies, kappa, two confusions."""
     results = RESULTS.rows()
     found = {row: [r for r in results if r["row"] == row] for row in ROWS}
     found = {row: of for row, of in found.items() if of}
@@ -177,7 +175,7 @@ def _ratio(found: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _scores(found: dict[str, list[dict[str, Any]]], names: list[str]) -> str:
-    """Return the table of test scores: mean and spread (largest minus smallest) over seeds, and IoU of each class."""
+    """Return the table of test scores: mean and spread over seeds, and IoU of each class."""
     lines = [
         f"| recipe | seeds | steps | mIoU | spread | {' | '.join(names)} |",
         "|---" * (5 + len(names)) + "|",
@@ -192,8 +190,8 @@ def _scores(found: dict[str, list[dict[str, Any]]], names: list[str]) -> str:
             + " |"
         )
     return (
-        "**IoU on the test tiles**, mean over seeds; spread is the largest mIoU minus the smallest:\n\n"
-        + "\n".join(lines)
+        "**IoU on the test tiles**, mean over seeds; "
+        "spread is the largest mIoU minus the smallest:\n\n" + "\n".join(lines)
     )
 
 
@@ -216,7 +214,8 @@ def _accuracies(found: dict[str, list[dict[str, Any]]], names: list[str]) -> str
             + " |"
         )
     return (
-        "**Cohen's kappa, and accuracy of each class** (the share of its true pixels that are mapped as it), "
+        "**Cohen's kappa, and accuracy of each class** "
+        "(the share of its true pixels that are mapped as it), "
         "training tiles / test tiles, mean over seeds:\n\n" + "\n".join(lines)
     )
 
@@ -238,7 +237,8 @@ def _confusion(row: str, of: list[dict[str, Any]], names: list[str]) -> str:
             + " |"
         )
     return (
-        f"**Confusion, `{row}`**: percent of a true class's pixels (rows) that are mapped as each class, training tiles / test "
+        f"**Confusion, `{row}`**: percent of a true class's pixels (rows) "
+        "that are mapped as each class, training tiles / test "
         "tiles, all seeds together:\n\n" + "\n".join(lines)
     )
 

@@ -1,8 +1,7 @@
-"""Say what it is worth to show a network the ground in the size it knows; results and the table of docs/resolution.md.
+"""Measure the worth of mapping at the training resolution; results and table of docs/resolution.md.
 
-Usage: python benchmarks/resolution.py DUBAI WORK [--steps N] [GROUP ...]   trains and scores what
-is not in the results yet
-       python benchmarks/resolution.py DUBAI WORK table                     prints the tables
+Usage: python benchmarks/resolution.py DUBAI WORK [--steps N] [GROUP ...], which trains and scores
+what is not in the results yet; or python benchmarks/resolution.py DUBAI WORK table
 
 GROUP is `one` (a network is taught with pixels of 2 m, and maps other sizes) or `mixed` (taught
 with images of 1, 2 and 4 m). The Dubai images have no CRS, and their tiles differ in true

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from usage import arguments
 
 from swath.geo.tiling import fit_tiling
 from swath.mapping.tile_store import TileStore
@@ -82,13 +83,12 @@ def main(tiles: int, deaths: float) -> None:
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert (done == 1).all() and pixels == tiling.height * tiling.width  # noqa: S101
     sys.stdout.write(
-        f"{len(tiling)} tiles of {pixels:.3g} pixels, {pool.count} groups given out, {pool.died} died: {took:.1f} s, "
+        f"{len(tiling)} tiles of {pixels:.3g} pixels, {crew.count} groups given out, "
+        f"{crew.died} died: {took:.1f} s, "
         f"{took / len(tiling) * 1e6:.1f} microseconds a tile, {grown / 1024:.1f} MB more\n"
     )
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 10**6,
-        float(sys.argv[2]) if len(sys.argv) > 2 else 0.001,
-    )
+    tiles, deaths, *_ = [*arguments(__doc__, 0, 2), "", ""]
+    main(int(tiles or 10**6), float(deaths or 0.001))

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import rasterio
+from benchmarks.usage import arguments
 from rasterio.windows import Window
 from tests.load import press
 from tests.make import NORTH_UP, UTM
@@ -98,7 +99,8 @@ def measure(name: str, url: str, paths: list[str]) -> None:
     )
     alone = press(url, paths, 1, 5, seed=1)
     sys.stdout.write(
-        f"{name:8} one client: median {1000 * alone.percentile(0.5):.1f} ms, p99 {1000 * alone.percentile(0.99):.1f} ms\n"
+        f"{name:8} one client: median {1000 * alone.percentile(0.5):.1f} ms, "
+        f"p99 {1000 * alone.percentile(0.99):.1f} ms\n"
     )
 
 
@@ -148,4 +150,5 @@ def main(folder: str, side: int = 20_000) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:3]))
+    folder, *side = arguments(__doc__, 1, 2)
+    main(folder, *map(int, side))

@@ -1,10 +1,10 @@
-"""Hold the step that `swath train` takes against plain eager float32: its time, and what is learnt at equal steps, on Dubai.
+"""Compare the step of `swath train` with eager float32: time, and scores at equal steps, on Dubai.
 
-Usage: python benchmarks/steps.py DUBAI WORK speed         times every kind of step in turns, each
-in a process of its own
-       python benchmarks/steps.py DUBAI WORK run [STEPS]   trains `swath` and `eager` for three
-       seeds, what is not done yet python benchmarks/steps.py DUBAI WORK table [STEPS] prints the
-       tables of this machine
+Usage: python benchmarks/steps.py DUBAI WORK WHAT [STEPS], where WHAT is
+
+- speed: times every kind of step in turns, each in a process of its own
+- run: trains `swath` and `eager` for three seeds, what is not done yet
+- table: prints the tables of this machine
 
 The eager step is that of a first script: float32, images as torch stores them by default, an
 optimizer that is not fused. Each kind after it adds one thing, and the last is what `swath train`
@@ -34,6 +34,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from trials import Ledger, dubai, processor
+from usage import arguments
 
 import swath
 from swath.commands import train as module
@@ -45,7 +46,7 @@ from swath.metrics.confusion import Scores
 from swath.models.network import Network
 from swath.training import task as stepping
 from swath.training.export import TrainedNetwork, engine_of
-from swath.training.losses import Loss
+from swath.training.losses import RecipeLoss
 from swath.training.patches import Batch
 from swath.training.recipes import RECIPES, Recipe
 from swath.training.task import TrainingTask
@@ -69,7 +70,7 @@ ROUNDS, TIMED = 5, 4
 class Eager(TrainingTask):
     """Takes the step as a first script would."""
 
-    loss: Loss
+    loss: RecipeLoss
 
     def __init__(self, network: Network, recipe: Recipe, counts: list[int]) -> None:
         super().__init__(network.to(memory_format=torch.contiguous_format), recipe, counts)  # type: ignore[call-overload]
@@ -94,7 +95,7 @@ class Eager(TrainingTask):
 def first_script() -> Iterator[None]:
     """Let `swath train` take eager steps in float32."""
     with ExitStack() as changed:
-        changed.enter_context(patch.object(module, "Teacher", Eager))
+        changed.enter_context(patch.object(module, "TrainingTask", Eager))
         changed.enter_context(patch.object(module, "has_bf16", lambda: False))
         changed.enter_context(patch.object(module, "freed_memory_kept", nullcontext))
         yield
@@ -111,7 +112,9 @@ def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> floa
         .train()
         .to(memory_format=torch.channels_last)
     )  # type: ignore[call-overload]
-    taught = (Eager if kind == "eager" else TrainingTask)(network, recipe, module._pixels(dataset))
+    taught = (Eager if kind == "eager" else TrainingTask)(
+        network, recipe, module._class_pixels(dataset)
+    )
     optimizer = taught.configure_optimizers()
     row = module._batches(dataset, recipe, 0)
     batches = [row.batch(n) for n in range(2 + TIMED)]
@@ -227,7 +230,8 @@ def tables(steps: int) -> str:
                 for k in (kind, "eager")
             )
             cells.append(
-                f"{first / mid:.2f} ({1000 * mid:.0f} ms, {batch * size**2 / mid / 1e6:.2f} Mpixel/s)"
+                f"{first / mid:.2f} ({1000 * mid:.0f} ms, "
+                f"{batch * size**2 / mid / 1e6:.2f} Mpixel/s)"
             )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += [
@@ -263,4 +267,4 @@ def main(dubai_images: str, work: str, what: str, *more: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*arguments(__doc__, 3, 6))

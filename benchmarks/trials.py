@@ -1,4 +1,4 @@
-"""What benchmarks that train share: results as lines of JSON, steps from measured speeds, and the Dubai images as data."""
+"""Shared by benchmarks that train: results as JSON lines, measured speeds, the Dubai images."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ TEST = ("Tile 2", "Tile 5", "Tile 8")
 COMPILED = 3
 """Steps after which a network is compiled, and steps take what they will take."""
 
-LESSON = 8 / 60
-"""Minutes that the first lesson takes, of single pixels (`training.pixel_branch`), on a slow day: minutes of a training hold it."""
+PRETRAINING = 8 / 60
+"""Minutes of the pixel branch's pre-training on a slow day, which a training's minutes include."""
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -70,7 +70,7 @@ class Ledger:
 
 
 def dubai(images: Path, folder: Path, val: str = "none") -> Path:
-    """Make the dataset of the Dubai images, once: the test tiles, `val` for validation, and the others for training."""
+    """Make the dataset of the Dubai images, once, with the test tiles and `val` held out."""
     if not (folder / "dataset.json").exists():
         swath.prepare(
             images,
@@ -84,13 +84,13 @@ def dubai(images: Path, folder: Path, val: str = "none") -> Path:
 
 @contextmanager
 def changed_recipe(settings: dict[str, Any]) -> Iterator[None]:
-    """Give the default recipe other settings for a while; most have no option, because nobody should need one."""
+    """Change settings of the default recipe for a while; most have no option."""
     with patch.dict(RECIPES, default=RECIPES["default"].but(**settings)):
         yield
 
 
 def at_once(jobs: int, do: Callable[[T], R], of: Iterable[T]) -> Iterator[R]:
-    """Yield what is done with each of some things as it comes, by so many processes that share the cores; 1 is this process.
+    """Yield results as they come from so many processes that share the cores; 1 is this process.
 
     What fails does not stop the others.
 
@@ -118,7 +118,7 @@ class _Enough(Exception):
 
 
 def seconds_a_step(dataset: Path, work: Path, steps: int, options: dict[str, Any]) -> list[float]:
-    """Time nine stretches of so many steps in one training, after the steps in which the network is compiled."""
+    """Time nine stretches of so many steps in one training, after the network is compiled."""
     ends: list[float] = []
     step_ended = TrainingClock.on_train_batch_end
 

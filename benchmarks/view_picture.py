@@ -1,24 +1,25 @@
-"""Take the README's picture: a screenshot of `swath view`, with the swipe line between an image and its map.
+"""Take the README's picture: a screenshot of `swath view` with the swipe line.
 
 Usage: python benchmarks/view_picture.py MAP.tif IMAGE TRUTH PICTURE.png
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from usage import arguments
 
 import swath
 
-ARGUMENTS = "--no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()
+ARGUMENTS = "--no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader".split()
+ARGUMENTS += ["--enable-unsafe-swiftshader"]
 
 
 def main(map: str, image: str, truth: str, picture: str) -> None:
     """Open the page, part image and map, click a place, and save what is seen in 256 colors."""
-    page_of = swath.view(map, image, truth=truth, open=False)
+    page_of = swath.view(map, image, reference=truth, open=False)
     names = Path(image).name, Path(map).name
     state = f"on=1~~{names[0]}&on=0.8~~{names[1]}&swipe={names[0]}&swipe={names[1]}&swipe=0.62"
     with sync_playwright() as running:
@@ -37,4 +38,4 @@ def main(map: str, image: str, truth: str, picture: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*arguments(__doc__, 4, 4))

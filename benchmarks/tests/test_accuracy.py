@@ -1,4 +1,4 @@
-"""The bookkeeping of benchmarks/accuracy.py: it resumes, trains nothing twice, and never tunes on the test split."""
+"""benchmarks/accuracy.py resumes, trains nothing twice, and never tunes on the test split."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_run_goes_on_where_it_was_and_trains_nothing_twice(
 def test_several_at_once_train_the_longest_first_and_a_model_once(
     accuracy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows that share a model are one job, and so is what a model's maps are the labels of; data are made before."""
+    """Rows that share a model are one job, also through predicted labels; data are made before."""
     asked: list[list[Any]] = []
 
     def at_once(jobs: int, do: Any, of: Any) -> Iterator[Any]:
@@ -202,7 +202,7 @@ def test_a_result_says_all_that_it_depends_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Steps come from the measured rate, after the first lesson; a model that is there is scored and not trained again."""
+    """Steps follow from the measured rate; a model that exists is only scored."""
     asked = []
 
     def train(dataset: Path, model: Path, **options: Any) -> None:
@@ -212,12 +212,10 @@ def test_a_result_says_all_that_it_depends_on(
     monkeypatch.setattr(accuracy.swath, "train", train)
     monkeypatch.setattr(accuracy, "data_of", lambda *_: stripes)
     benchmark = accuracy.Benchmark(tmp_path, tmp_path, None)
-    trial = next(
-        t for t in accuracy.GROUPS["ablation"] if t.row == "added: borders ignored, 1 pixel"
-    )
+    trial = next(t for t in accuracy.GROUPS["ablation"] if t.row == "classes drawn as they are")
     found = json.loads(json.dumps(benchmark.result(trial)))
-    assert asked == [{"steps": 16, "seed": 0, "resume": False, "ignore_borders": 1}]
-    assert found["judges"] == ["c"] and found["what"]["recipe"]["ignore_borders"] == 1
+    assert asked == [{"steps": 16, "seed": 0, "resume": False, "balance": 1.0}]
+    assert found["judges"] == ["c"] and found["what"]["recipe"]["balance"] == 1
     assert (
         found["what"]["encoder"] == "tf_efficientnet_lite0"
         and found["digest"] == Dataset(stripes).manifest.digest
@@ -232,7 +230,7 @@ def test_a_result_says_all_that_it_depends_on(
 def test_the_world_can_have_more_bands(
     accuracy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Relief lies behind the image's own bands, on the same pixels; where latitude is wanted is told to `prepare`."""
+    """Relief comes after the image's bands, on the same pixels; latitude is left to `prepare`."""
     made: dict[str, Any] = {}
 
     def make_source(folder: Path, _: Path) -> None:
@@ -278,7 +276,7 @@ def test_the_world_can_have_more_bands(
 def test_maps_of_peers_are_scored_as_ours_are(
     accuracy: ModuleType, stripes: Path, tmp_path: Path
 ) -> None:
-    """A peer finds the images and labels as files; one that maps every place as its labels say is right everywhere."""
+    """A peer gets images and labels as files; one that returns the labels scores 1."""
     dataset = Dataset(stripes)
     job = sys.modules["peer_jobs"].prepare_job(dataset, tmp_path / "peers", seed=3, steps=7)
     given = json.loads(job.read_text())
@@ -375,7 +373,7 @@ def test_maps_become_labels_where_the_model_was_sure(accuracy: ModuleType, tmp_p
 def test_labels_of_most_tiles_are_left_out(
     accuracy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The dataset of few labels holds no tile of the test, none of those that lose their labels, and is judged by others."""
+    """The dataset of few labels holds neither test tiles nor those that lose their labels."""
     made: dict[str, Any] = {}
     monkeypatch.setattr(
         swath, "prepare", lambda source, folder, **options: made.update(options, source=source)

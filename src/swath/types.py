@@ -66,8 +66,6 @@ Decoder = Literal["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "se
 
 Heads = Literal["softmax", "per-class"]
 
-Loss = Literal["ce", "focal", "ce+dice", "focal+dice", "ce+lovasz", "focal+lovasz"]
+Loss = Literal["ce", "focal", "ce+dice", "focal+dice"]
 
 ClassWeights = Literal["none", "effective", "inverse-sqrt"]
-
-Jitter = Literal["data", "patch"]

@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import onnxruntime
-import pytest
 
 import swath
 from swath.errors import JobError
 from swath.inference.runtimes import OnnxRuntime
 from swath.models.model import Model
+from tests.errors import fails
 from tests.make import noise
 
 
@@ -38,5 +38,5 @@ def test_deepness_reads_what_it_wants_to_know(tiny_model, tmp_path):
 
 
 def test_a_folder_is_no_file(tiny_model, tmp_path):
-    with pytest.raises(JobError, match="this is a folder"):
+    with fails("is-a-folder", JobError, file=tmp_path):
         swath.export(tiny_model, tmp_path)

@@ -355,7 +355,7 @@ def checkpoint_of(world, tmp_path, monkeypatch):
     def stop(self, *arguments):
         raise Stopped
 
-    monkeypatch.setattr(training, "STRETCH", 1)
+    monkeypatch.setattr(training, "EPOCH_STEPS", 1)
     monkeypatch.setattr(training, "pack_model", stop)
     how = {"steps": 1, "encoder": "test_efficientnet", "weights": "none"}
     with pytest.raises(Stopped):
@@ -371,7 +371,7 @@ def test_a_checkpoint_is_not_executed_and_a_damaged_one_is_told(world, tmp_path,
     assert listed(work) == ["last.ckpt", "settings.json"]
     for content in (pickle.dumps(shapely.Point), (work / "last.ckpt").read_bytes()[:-2000], b""):
         (work / "last.ckpt").write_bytes(content)
-        with pytest.raises(JobError) as caught:
+        with pytest.raises(JobError, match=r"last\.ckpt: The checkpoint is damaged"):
             swath.train(world.data / "dataset", tmp_path / "m.swath", resume=True, **how)
         assert caught.value.file == str(work / "last.ckpt") and "damaged" in caught.value.message
     (work / "settings.json").unlink()

@@ -11,7 +11,7 @@ from swath.data.dataset import Dataset
 from swath.errors import JobError, ModelError
 from swath.inference.runtimes import OpenVinoRuntime, RuntimeSetup, bytes_per_pixel, choose_setup
 from swath.models.model import Model
-from swath.models.quantization import MIN_WEIGHTS
+from swath.models.quantization import FEW
 from tests.errors import fails
 from tests.make import noise, write_raster
 
@@ -71,8 +71,9 @@ def test_scores_in_int8_are_those_of_its_own_network(quantized, stripes):
 
 def test_a_model_without_int8_says_how_to_get_it(tiny_model, stripes, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
-    with fails("no-int8-network", ModelError, file=tiny_model):
+    with fails("no-int8-network", ModelError, file=tiny_model) as caught:
         swath.predict(tiny_model, image, tmp_path / "m.tif", precision="int8")
+    assert "`swath quantize " in caught.value.fix
     with fails("no-int8-network", ModelError, file=tiny_model):
         swath.evaluate(tiny_model, stripes, precision="int8")
 
@@ -87,8 +88,9 @@ def test_a_setup_is_what_the_machine_has():
         choose_setup("onnxruntime", "bf16")
     with fails("no-engine", JobError):
         choose_setup("tensorrt")
-    with fails("engine-version", JobError):
+    with fails("engine-version", JobError) as caught:
         RuntimeSetup("openvino", "0.0.1", "float32", 1).check()
+    assert "openvino 0.0.1" in caught.value.message and "--restart" in caught.value.fix
 
 
 def test_int8_stays_on_the_processor_where_there_is_a_gpu(monkeypatch):

@@ -36,7 +36,7 @@ from swath.models.model import Model
 from swath.models.model_file import pack_model_file
 from swath.options import EvaluateOptions
 from swath.training.export import engine_of
-from swath.training.patches import Patches
+from swath.training.patches import PatchBatches
 from swath.training.recipes import Recipe
 from swath.training.sampler import PatchSampler
 from tests.inference.test_tta import Array, coarse, pixels, tiled
@@ -225,7 +225,7 @@ def drawn(dataset: Dataset, zoom: float, number: int = 0) -> list[tuple[float, n
         turns=False,
         mixed=0,
     )
-    batch = Patches(PatchSampler(dataset, dataset.manifest.of("train"), 1.0), recipe, 0).batch(
+    batch = PatchBatches(PatchSampler(dataset, dataset.manifest.of("train"), 1.0), recipe, 0).batch(
         number
     )
     inside = [
@@ -278,7 +278,9 @@ def test_where_all_images_have_one_resolution_it_changes_no_byte(tmp_path: Path)
         dataset = Dataset(folder / "d")
         recipe = Recipe(patch=48, batch=8, scales=(0.75, 1.33), scales_known=(0.75, 1.33))
         made.append(
-            Patches(PatchSampler(dataset, dataset.manifest.of("train"), 0.5), recipe, 3).batch(2)
+            PatchBatches(PatchSampler(dataset, dataset.manifest.of("train"), 0.5), recipe, 3).batch(
+                2
+            )
         )
     assert all(torch.equal(a, b) for a, b in zip(*made, strict=True) if a is not None)
 

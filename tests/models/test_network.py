@@ -44,9 +44,9 @@ def test_every_decoder_gives_a_score_a_class_and_pixel(decoder):
 
 
 def test_an_unknown_encoder_is_refused_by_name():
-    with fails("unknown-encoder", UsageError) as caught:
+    with fails("encoder-unusable", UsageError) as caught:
         make("no_such_encoder")
-    assert "no_such_encoder" in caught.value.message
+    assert "'no_such_encoder'" in caught.value.message
 
 
 def test_packaged_weights_are_loaded_under_timms_names():
@@ -103,13 +103,27 @@ def test_own_weights_come_from_a_safetensors_file(tmp_path):
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     save_file({"conv1.weight": torch.zeros(2)}, tmp_path / "odd.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
+    network = make("resnet18")
     for name, code, kind in (
-        ("odd.safetensors", "weights-mismatch", ModelError),
-        ("text.safetensors", "not-safetensors", ModelError),
-        ("absent.safetensors", "no-such-file", UsageError),
+        ("odd", "weights-do-not-fit", ModelError),
+        ("text", "not-safetensors", ModelError),
+        ("absent", "no-such-file", UsageError),
     ):
-        with fails(code, kind, file=tmp_path / name):
-            load_encoder_weights(make("resnet18"), "resnet18", str(tmp_path / name))
+        file = tmp_path / f"{name}.safetensors"
+        with fails(code, kind, file=file):
+            load_encoder_weights(network, "resnet18", str(file))
+
+
+def test_what_is_missing_of_weights_is_counted(tmp_path):
+    network = make("resnet18")
+    state = dict(network.encoder.model.state_dict())
+    del state["bn1.weight"]
+    state["conv1.weight"] = torch.zeros(2)
+    save_file(state, tmp_path / "odd.safetensors")
+    with fails("weights-do-not-fit", ModelError) as caught:
+        load_encoder_weights(network, "resnet18", str(tmp_path / "odd.safetensors"))
+    assert f"{len(state) + 1} tensors" in caught.value.message
+    assert "lack 2 " in caught.value.message and "(conv1.weight)" in caught.value.message
 
 
 def test_weights_that_cannot_be_fetched_are_an_error_not_a_random_start(monkeypatch):
@@ -119,9 +133,10 @@ def test_weights_that_cannot_be_fetched_are_an_error_not_a_random_start(monkeypa
         raise OSError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", refuse)
-    with fails("no-pretrained-weights", JobError) as caught:
-        load_encoder_weights(object.__new__(Network), "resnet18", "auto")
-    assert "--weights none" in caught.value.fix
+    network = object.__new__(Network)
+    with fails("no-weights", JobError) as caught:
+        load_encoder_weights(network, "resnet18", "auto")
+    assert "--weights none" in caught.value.fix and "no route to host" in caught.value.message
 
 
 def test_scaling_is_what_the_weights_expect():
@@ -139,7 +154,7 @@ def test_onnx_takes_any_batch_and_size_and_agrees_with_torch(engine):
 
 
 def test_scores_stay_while_any_part_of_them_is_held_and_then_lend_their_memory():
-    """On a fixed shape the engine writes scores into a buffer, which a view keeps."""
+    """On a fixed shape the engine writes into the scores' memory; a view keeps it."""
     network = to_onnx(make(), 3)
     fixed, free = OpenVinoRuntime(network, shape=(64, 96)), OpenVinoRuntime(network)
     images = np.random.default_rng(0).uniform(0, 255, (4, 1, 3, 64, 96)).astype(np.float32)
@@ -207,7 +222,7 @@ def test_pooling_in_cells_is_that_of_torch():
 
 @pytest.mark.parametrize("decoder", ["unet", "fpn", "upernet", "deeplabv3plus"])
 def test_decoders_that_look_at_all_of_an_image_are_found_out(decoder):
-    """Their tiles cannot fit together exactly, so all are read in windows of one size."""
+    """Tiles of theirs cannot fit together exactly, so all are windows of one size (see `halo`)."""
     network = make("resnet18", decoder)
     runtime = TorchRuntime(network)
     predictor = TiledPredictor(runtime, OutputSpec(4), [127.5] * 3, network.stride, 0)
@@ -238,11 +253,8 @@ def in_fresh_python(code):
 
 
 def test_the_guard_lets_torchvision_be_imported_where_its_operators_do_not_load():
-    code = """
-import swath.models.network, torchvision
-from swath._torchvision_shim import declared
-print(declared is not None)
-"""
+    code = "import swath.models.network, torchvision; from swath._torchvision_shim import declared"
+    code += "; print(declared is not None)"
     done = in_fresh_python(code)
     assert done.returncode == 0, done.stderr
     plain = in_fresh_python("import torchvision")

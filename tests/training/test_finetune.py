@@ -6,10 +6,11 @@ import torch
 
 import swath
 from swath.data.dataset import Dataset
-from swath.models.model import Model
+from swath.models.model import Model, pack_model_file
 from swath.models.network import Network
 from swath.training.finetune import spec_like, transfer_weights
 from swath.training.recipes import Recipe
+from tests.errors import fails
 from tests.make import noise, write_png, write_raster
 
 
@@ -91,5 +92,24 @@ def test_the_command_goes_on_where_the_model_was(tiny_model, stripes, tmp_path):
     result = swath.train(stripes, tmp_path / "m.swath", from_=tiny_model, steps=1)
     assert result.first_weights.startswith("tiny, with 3 of 3")
     assert Model(tmp_path / "m.swath").card.training.first_weights == result.first_weights
-    with pytest.raises(swath.ModelError, match="no such model"):
+    with fails("no-such-file", swath.ModelError, file=tmp_path / "none.swath"):
         swath.train(stripes, tmp_path / "m.swath", from_=tmp_path / "none.swath", steps=1)
+
+
+def test_models_with_settings_that_are_removed_open_and_can_be_started_from(
+    tiny_model, stripes, tmp_path
+):
+    model = Model(tiny_model)
+    card = model.card.model_copy(deep=True)
+    card.training.settings.update(
+        views="patches",
+        small_loss=0.95,
+        ignore_borders=1,
+        average=0.9,
+        jitter="patch",
+        loss="ce+lovasz",
+    )
+    old = tmp_path / "old.swath"
+    pack_model_file(old, card, model.network(), model.weights)
+    assert Model(old).card.training.settings["loss"] == "ce+lovasz"
+    assert taken_over(Model(old), Dataset(stripes))[1].startswith("tiny, with 3 of 3 classes")

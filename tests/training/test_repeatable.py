@@ -1,4 +1,4 @@
-"""The same seed, data and versions make the same bytes, whoever shares the work (models: see `test_train.py`)."""
+"""The same seed, data and versions make the same bytes (models: see `test_train.py`)."""
 
 import hashlib
 

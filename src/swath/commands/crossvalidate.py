@@ -1,4 +1,4 @@
-"""`swath crossvalidate`: train on all but one part of the data, score on that part, and so on for each part."""
+"""`swath crossvalidate`: train on all but one part of the data and score on it, for each part."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEGUN = ".crossvalidation-begun.json"
 
 
 class Fold(Result):
-    """One part: the groups that judged, the mean IoU of the model that had not seen them, and its file."""
+    """One part: its groups, the scores of the model that was trained without them, its file."""
 
     groups: list[str]
     miou: float | None
@@ -37,7 +37,7 @@ class Fold(Result):
 
 
 class CrossvalidateResult(Result):
-    """How training on this kind of data fares on ground it has not seen.
+    """Scores of cross-validation.
 
     Attributes:
         miou: mean IoU over the counts of all folds together.
@@ -60,9 +60,9 @@ class CrossvalidateResult(Result):
 
 @command(CrossvalidateOptions)
 def crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
-    """Train and score once a fold; every group is judged by a model that has not seen it.
+    """Train and score once a fold; every group is scored with a model trained without it.
 
-    After an interruption the same command goes on where it was.
+    After an interruption the same command continues.
 
     Raises:
         DataError: the dataset is damaged, or has fewer groups than folds.
@@ -77,9 +77,10 @@ def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
     dataset = Dataset(options.dataset)
     parts = make_folds(dataset, options.folds, options.seed)
     folder = Path(options.folder)
-    named = [*(field.name for field in fields(TrainingOptions)), "seed"]
-    how = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
-    _begin(folder, json.dumps([dataset.manifest.digest, parts, how]), len(parts))
+    names = [*(field.name for field in fields(TrainingOptions)), "seed"]
+    given = {name: getattr(options, name) for name in names}
+    settings = {name: value for name, value in given.items() if value is not None}
+    _begin(folder, json.dumps([dataset.manifest.digest, parts, settings]), len(parts))
     folds: list[Fold] = []
     everything: list[AreaScore] = []
     for number, groups in enumerate(track(parts, "folds", len(parts), "folds"), 1):
@@ -87,17 +88,15 @@ def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
         try:
             resplit(dataset, data, groups)
             if not path.exists():
-                _teach(data, path, how)
+                _train_fold(data, path, settings)
             reference, model = DatasetReference(Dataset(data), "test"), Model(path)
-            counts = list(
-                score_areas(reference, ModelPredictor(model.predictor, model.card.temperature))
-            )
+            predictor = ModelPredictor(model.engine, model.card.temperature)
+            counts = list(score_areas(reference, predictor))
         finally:
             shutil.rmtree(data, ignore_errors=True)
         scored = summarize(reference.legend, "test", counts)
-        folds.append(
-            Fold(groups=groups, miou=scored.miou, accuracy=scored.accuracy, model=str(path))
-        )
+        fold = Fold(groups=groups, miou=scored.miou, accuracy=scored.accuracy, model=str(path))
+        folds.append(fold)
         everything += counts
     result = _result(dataset, folds, everything, str(folder / RESULT))
     with atomic_file(folder / RESULT) as partial:
@@ -117,11 +116,10 @@ def _begin(folder: Path, present: str, folds: int) -> None:
     WorkFolder(store, BEGUN).open(lambda: present)
 
 
-def _teach(data: Path, path: Path, how: dict[str, Any]) -> None:
+def _train_fold(data: Path, path: Path, settings: dict[str, Any]) -> None:
     from swath.commands.train import train
 
-    begun: dict[str, Any] = {"resume": True} if Path(f"{path}.training").exists() else {}
-    train(data, path, **how, **begun)
+    train(data, path, **settings, resume=Path(f"{path}.training").exists())
 
 
 def _result(

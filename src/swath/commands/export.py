@@ -1,4 +1,4 @@
-"""`swath export`: a model's network as plain ONNX, for other programs."""
+"""`swath export`: write a model's network as plain ONNX, for other programs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from swath.types import Result
 
 log = logging.getLogger(__name__)
 
-TILE = 512
+INPUT_SIDE = 512
 """Rows and columns of the exported network's input."""
 
 
 class ExportResult(Result):
-    """What was written: the file, its size in bytes, and the metadata in it."""
+    """The written file, its size in bytes, and its metadata."""
 
     file: str
     bytes: int
@@ -34,7 +34,7 @@ class ExportResult(Result):
 
 @command(ExportOptions)
 def export(options: ExportOptions) -> ExportResult:
-    """Write ONNX with the metadata that the QGIS plugin Deepness reads, and check it by reading it back.
+    """Write ONNX with the metadata that the QGIS plugin Deepness reads, and check the file.
 
     Input `image`: (1, bands, 512, 512), float32; of 8-bit models 0..1 as Deepness gives it, else
     raw values. Output `probabilities`: (1, classes, 512, 512), 0..1.
@@ -43,26 +43,29 @@ def export(options: ExportOptions) -> ExportResult:
 
     Raises:
         ModelError: the model is damaged, or takes latitude as a band.
-        JobError: the package onnx is missing, the file cannot be written, or it does not say what
-            the model says.
+        JobError: the package onnx is missing, the file cannot be written, or the exported network
+            does not agree with the model's.
     """
     model = Model(options.model)
     card = model.card
     if card.latitude:
         raise ModelError(
-            "it takes the latitude of each pixel as a band, which other programs do not give",
+            "The model takes latitude as a band, which other programs do not provide",
+            code="latitude-band",
             file=model.path,
-            fix="Map with `swath predict`; or feed model.onnx, which is in the model file, with degrees as the last band",
+            fix="Map with `swath predict`; or run model.onnx, which is in the model file, with"
+            " degrees as the last band",
         )
     if card.dtype != "uint8":
         log.warning(
-            "The model takes %s, and Deepness gives only 8-bit pixels: other programs can use the file.",
+            "The model takes %s, and Deepness provides only 8-bit pixels: use other programs.",
             card.dtype,
         )
-    if card.side is not None and card.side > TILE:
+    if card.side is not None and card.side > INPUT_SIDE:
         log.warning(
-            "The network looks at whole images, and the file takes %d pixels at a time: expect worse maps.",
-            TILE,
+            "The network sees whole images, and the file takes %d pixels at a time:"
+            " expect worse maps.",
+            INPUT_SIDE,
         )
     metadata = {key: json.dumps(value) for key, value in _metadata(card).items()}
     content = _build(model.network(), card, metadata)
@@ -77,8 +80,8 @@ def _metadata(card: Card) -> dict[str, Any]:
     out = {
         "model_type": "Segmentor",
         "class_names": {str(i): name for i, name in enumerate(card.legend.names)},
-        "tile_size": TILE,
-        "tiles_overlap": min(50, round(100 * 2 * card.halo / TILE)),
+        "tile_size": INPUT_SIDE,
+        "tiles_overlap": min(50, round(100 * 2 * card.halo / INPUT_SIDE)),
         "standardization_mean": [0.0] * bands,
         "standardization_std": [1.0] * bands,
         "seg_thresh": 0.0,
@@ -94,7 +97,9 @@ def _build(network: bytes, card: Card, metadata: dict[str, str]) -> bytes:
         from onnx import TensorProto, helper
     except ImportError as error:
         raise JobError(
-            "export needs the package onnx", fix='Run `pip install "swath[train]"`'
+            "Export needs the package onnx",
+            code="missing-package",
+            fix='Run `pip install "swath[train]"`',
         ) from error
     model = onnx.load_from_string(network)
     graph, classes = model.graph, len(card.legend.trained)
@@ -103,25 +108,23 @@ def _build(network: bytes, card: Card, metadata: dict[str, str]) -> bytes:
         graph.initializer.append(helper.make_tensor(name, TensorProto.FLOAT, [], [value]))
     for name, index in (("swath_first", 0), ("swath_last", classes), ("swath_axis", 1)):
         graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [1], [index]))
-    graph.node.insert(
-        0, helper.make_node("Mul", ["image", "swath_scale"], ["raw"], "swath_scaling")
-    )
+    scaling = helper.make_node("Mul", ["image", "swath_scale"], ["raw"], "swath_scaling")
+    graph.node.insert(0, scaling)
+    cut = ["scores", "swath_first", "swath_last", "swath_axis"]
     graph.node.extend(
         [
-            helper.make_node(
-                "Slice", ["scores", "swath_first", "swath_last", "swath_axis"], ["swath_classes"]
-            ),
+            helper.make_node("Slice", cut, ["swath_classes"]),
             helper.make_node("Div", ["swath_classes", "swath_temperature"], ["swath_cool"]),
             helper.make_node("Softmax", ["swath_cool"], ["probabilities"], axis=1),
         ]
     )
     del graph.input[:], graph.output[:]
-    graph.input.append(
-        helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, len(card.bands), TILE, TILE])
-    )
-    graph.output.append(
-        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, classes, TILE, TILE])
-    )
+    for values, name, n in (
+        (graph.input, "image", len(card.bands)),
+        (graph.output, "probabilities", classes),
+    ):
+        shape = [1, n, INPUT_SIDE, INPUT_SIDE]
+        values.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
@@ -129,7 +132,7 @@ def _build(network: bytes, card: Card, metadata: dict[str, str]) -> bytes:
 
 
 def _check(model: Model, content: bytes, metadata: dict[str, str]) -> None:
-    """Run the exported network beside the model's own.
+    """Compare the exported network with the model's own.
 
     Raises:
         JobError: they differ, or the metadata cannot be read back.
@@ -137,20 +140,17 @@ def _check(model: Model, content: bytes, metadata: dict[str, str]) -> None:
     import onnxruntime
 
     card = model.card
-    raw = (
-        np.random.default_rng(0)
-        .integers(0, 256, (1, len(card.bands), TILE, TILE))
-        .astype(np.float32)
-    )
+    shape = 1, len(card.bands), INPUT_SIDE, INPUT_SIDE
+    raw = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     found = session.run(None, {"image": raw / 255 if card.dtype == "uint8" else raw})[0]
     scores = OnnxRuntime(model.network())(raw)[:, : len(card.legend.trained)]
+    difference = np.abs(found - _softmax(scores / card.temperature)).max()
     read = session.get_modelmeta().custom_metadata_map
-    if np.abs(found - _softmax(scores / card.temperature)).max() > 1e-3 or any(
-        read.get(k) != v for k, v in metadata.items()
-    ):
+    if difference > 1e-3 or not metadata.items() <= read.items():
         raise JobError(
-            "the exported network is not the model's",
+            "The exported network differs from the model's",
+            code="engine-differs",
             file=model.path,
             fix="Report this, with the model's card",
         )

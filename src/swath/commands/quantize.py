@@ -1,4 +1,4 @@
-"""`swath quantize`: a model file gets a second network, in 8-bit numbers."""
+"""`swath quantize`: add a second network, in 8-bit numbers, to a model file."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from swath.options import QuantizeOptions
 from swath.progress import track
 from swath.types import Result
 
-SIDE = 512
-"""Rows and columns of a patch that ranges are found on."""
+MAX_PATCH_SIDE = 512
+"""Rows and columns of a patch that ranges are found on, at most."""
 
 
 class QuantizeResult(Result):
-    """What came of it.
+    """The result of a quantization.
 
     Attributes:
         model: path of the model file.
         samples: patches that ranges were found on.
         compared: patches of the validation split, or without one of the training split, that the
             two networks were compared on.
-        labels_changed: share of their pixels that got another class than in float32.
-        speed: pixels a second in int8 over those in what `predict` takes by itself (bf16 or
-            float32), on this processor.
+        labels_changed: share of their pixels with another class than in float32.
+        speed: pixels a second in int8 over those in the default of `predict` (bf16 or float32), on
+            this processor.
     """
 
     model: str
@@ -48,11 +48,11 @@ class QuantizeResult(Result):
 
 @command(QuantizeOptions)
 def quantize(options: QuantizeOptions) -> QuantizeResult:
-    """Add a network in int8 to a model file; `predict --precision int8` uses it, and nothing else does.
+    """Add a network in int8 to a model file, which `predict --precision int8` uses.
 
     Raises:
         DataError: the dataset has no patch that can be used.
-        ModelError: the model is damaged, or is not of the dataset's bands and classes.
+        ModelError: the model is damaged, or has other bands or classes than the dataset.
         JobError: a package is missing, or the file cannot be written.
     """
     model, dataset = Model(options.model), Dataset(options.dataset)
@@ -61,28 +61,25 @@ def quantize(options: QuantizeOptions) -> QuantizeResult:
     patches = list(_patches(model, dataset, training, options.samples))
     if not patches:
         raise DataError(
-            "its training split has no patch",
+            "The training split has no patch of the network's stride",
+            code="no-patches",
             file=dataset.folder,
-            fix="Prepare it with more images",
+            fix="Prepare the dataset with larger images",
         )
-    int8 = quantize_network(model.network(), patches)
-    held_out = (
-        list(_patches(model, dataset, dataset.manifest.of("val") or training[1:], 8)) or patches
-    )
-    changed, speed = _compared(model.network(), int8, held_out)
+    network = model.network()
+    int8 = quantize_network(network, patches)
+    validation = dataset.manifest.of("val") or training[1:]
+    held_out = list(_patches(model, dataset, validation, 8)) or patches
+    changed, speed = _compared(network, int8, held_out)
     facts = {
-        "method": "static, QDQ, 7-bit weights a channel, 8-bit activations; first, last and small layers left",
+        "method": "static, QDQ, 7-bit weights a channel, 8-bit activations; "
+        "first, last and small layers left",
         "samples": len(patches),
         "data_digest": dataset.manifest.digest,
         "labels_changed": changed,
     }
-    pack_model_file(
-        model.path,
-        model.card.model_copy(update={"int8": facts}),
-        model.network(),
-        model.weights,
-        int8,
-    )
+    card = model.card.model_copy(update={"int8": facts})
+    pack_model_file(model.path, card, network, model.weights, int8)
     return QuantizeResult(
         model=model.path,
         samples=len(patches),
@@ -95,24 +92,26 @@ def quantize(options: QuantizeOptions) -> QuantizeResult:
 def _patches(
     model: Model, dataset: Dataset, samples: list[Sample], count: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield patches from the middle of evenly chosen samples, cut to the stride, at the scale at which they would be mapped."""
-    fill = [b.fill for b in model.card.bands]
+    """Yield patches from the middle of evenly chosen samples, at the scale of maps."""
+    fill = np.array([b.fill for b in model.card.bands], np.float32)[:, None, None]
     for i in np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int):
         image = dataset.images[samples[i].image]
         zoom = model.zoom(image.grid.gsd)
-        window = centered_window(samples[i].window, (SIDE, SIDE), model.card.stride, zoom)
-        if window is not None:
-            yield read_scaled(image, window, zoom, fill).values[None]
+        unit, limit = model.card.stride * zoom.denominator, int(MAX_PATCH_SIDE / zoom)
+        height, width = (min(n, limit) // unit * unit for n in (window.height, window.width))
+        if not height or not width:
+            continue
+        top = window.row + (window.height - height) // 2
+        left = window.col + (window.width - width) // 2
+        values, valid = image.read(Window(top, left, height, width))
+        yield resample(np.where(valid, values.astype(np.float32), fill)[None], zoom)
 
 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:
-    """Return the share of labels that differ from float32, and how much faster it is than what a processor takes by itself."""
-    exact, usual = choose_setup("cpu", "float32"), choose_setup("cpu")
-    runtimes = [
-        open_runtime(onnx, exact),
-        open_runtime(onnx, usual),
-        open_runtime(int8, replace(exact, precision="int8")),
-    ]
+    """Return the share of labels that differ from float32, and the speed over the default."""
+    exact = choose_setup("cpu", "float32")
+    quantized = open_runtime(int8, replace(exact, precision="int8"))
+    runtimes = [open_runtime(onnx, exact), open_runtime(onnx, choose_setup("cpu")), quantized]
     changed, seconds = [], np.zeros(3)
     for patch in track(patches, "comparing", len(patches), "patches"):
         labels = []

@@ -1,4 +1,4 @@
-"""`swath train`: a dataset becomes a model file."""
+"""`swath train`: train a network on a dataset, and write a model file."""
 
 from __future__ import annotations
 
@@ -32,14 +32,19 @@ from swath.io.work_folder import WorkFolder, open_store
 from swath.models.model import Model
 from swath.models.network import CLASSIC, Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
-from swath.training.averaging import Averaging
-from swath.training.callbacks import STRETCH, Budget, Checkpoints, TrainingClock, WholeCheckpoints
-from swath.training.classic_views import ClassicViews
+from swath.training.callbacks import (
+    EPOCH_STEPS,
+    Budget,
+    Checkpoints,
+    TrainingClock,
+    WholeCheckpoints,
+)
+from swath.training.classic_batches import ClassicBatches
 from swath.training.export import TrainedNetwork, engine_of, pack_model
 from swath.training.finetune import spec_like, transfer_weights
-from swath.training.patches import Batches, Patches, class_shares
+from swath.training.patches import BatchStream, PatchBatches, class_shares
 from swath.training.pixel_branch import train_pixel_branch
-from swath.training.prefetch import Prefetcher, threads_beside
+from swath.training.prefetch import Prefetcher, prefetch_threads
 from swath.training.recipes import Recipe, recipe_of
 from swath.training.sampler import PatchSampler
 from swath.training.task import TrainingTask
@@ -50,18 +55,18 @@ log = logging.getLogger(__name__)
 
 DEFAULT_MINUTES = 30.0
 
-LESSON_STEPS = 4
-"""Steps of the first lesson for each step of the training, at most."""
+PIXEL_STEPS_RATIO = 4
+"""Steps of the pixel branch's pre-training for each step of the training, at most."""
 
-LESSON_SHARE = 0.05
-"""Share of the training's time that the first lesson may take."""
+PIXEL_TIME_SHARE = 0.05
+"""Share of the training's time that the pre-training may take."""
 
-LOOKED_AT = 100
-"""Patches in which classes are counted, to say how they are drawn."""
+COUNTED_PATCHES = 100
+"""Patches in which classes are counted, to report how they are drawn."""
 
 
 class ClassSampling(Result):
-    """A class's share of the labeled training pixels, and of those that patches show, 0..1 both."""
+    """A class's shares of the labeled training pixels and of the pixels in patches, 0..1."""
 
     name: str
     share: float
@@ -69,7 +74,7 @@ class ClassSampling(Result):
 
 
 class TrainResult(Result):
-    """What was trained.
+    """The result of a training.
 
     Attributes:
         model: path of the model file.
@@ -78,9 +83,9 @@ class TrainResult(Result):
         pixels_per_second: patch pixels over step time.
         waited: share of the time of steps and of waiting for their batches that was waiting, 0..1.
         validation_miou: mean IoU on the validation split, None without one.
-        first_weights: what the network began with.
+        first_weights: origin of the weights before training.
         parameters: number of weights.
-        sampling: share of each class before and after patches are drawn.
+        sampling: share of each class in the data and in patches.
     """
 
     model: str
@@ -96,20 +101,20 @@ class TrainResult(Result):
 
 @command(TrainOptions)
 def train(options: TrainOptions) -> TrainResult:
-    """Teach a network on the training split, and pack it into a model file.
+    """Train a network on the training split, and pack it into a model file.
 
     Raises:
-        DataError: the dataset is damaged, or has no heights where they are to be learnt.
+        DataError: the dataset is damaged, or has no heights where they are to be trained.
         UsageError: an option is wrong, such as an encoder that does not exist.
-        JobError: weights are not to be had, the interrupted training to resume was another, or the
-            disk is full.
+        JobError: weights are missing, the interrupted training to resume was another, the loss
+            diverged, or the disk is full.
     """
-    with nullcontext() if _follows() else exclusive(options.model):
+    with nullcontext() if _is_follower() else exclusive(options.model):
         return _train(options)
 
 
-def _follows() -> bool:
-    """Tell whether this is a further process of a training that another one began."""
+def _is_follower() -> bool:
+    """Return whether this is a further process of a training that another process started."""
     return bool(getattr(rank_zero_only, "rank", 0))
 
 
@@ -118,64 +123,61 @@ def _train(options: TrainOptions) -> TrainResult:
     recipe = recipe_of(options)
     if recipe.heights and not any(image.heights for image in dataset.manifest.images):
         raise DataError(
-            "it has no heights",
+            "The dataset has no heights",
+            code="no-heights",
             file=dataset.folder,
-            fix="Prepare a source that has them, or leave out --heights",
+            fix="Prepare a source that has heights, or leave out --heights",
         )
     torch.manual_seed(options.seed)
     network, first_weights = _network(dataset, options, recipe)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     work = _workplace(options, dataset, network.spec, recipe)
     batches = _batches(dataset, recipe, options.seed)
-    training_task = TrainingTask(network, recipe, _pixels(dataset))
+    training_task = TrainingTask(network, recipe, _class_pixels(dataset))
     budget = _budget(options, batches)
     last = work / "last.ckpt"
     before = 0.0
     if options.from_ is None and not last.exists():
-        before = train_pixel_branch(
-            network, batches, training_task.loss, *_first_lesson(budget, recipe)
-        )
+        limits = _pixel_branch_limits(budget, recipe)
+        before = train_pixel_branch(network, batches, training_task.loss, *limits)
     engine = engine_of(network, dataset, recipe.heads == "per-class")
-    ahead = Prefetcher(batches, threads_beside(options.devices), pin=torch.cuda.is_available())
-    averaging = Averaging(recipe.average) if recipe.average else None
-    course = TrainingClock(
-        ahead,
-        budget,
-        lambda: _validation(dataset, engine, budget, recipe, options.seed),
-        averaging,
-        before,
-    )
-    with _quiet(), freed_memory_kept(), ahead:
-        # The average takes each step in before the course may look at it.
-        trainer = _trainer(
-            options, [*([averaging] if averaging else []), course, _checkpoints(work)]
-        )
-        _fit(trainer, training_task, ahead, last if last.exists() else None)
+    threads = prefetch_threads(options.devices)
+    prefetcher = Prefetcher(batches, threads, pin=torch.cuda.is_available())
+
+    def validation() -> Validation:
+        return _validation(dataset, engine, budget, recipe, options.seed)
+
+    clock = TrainingClock(prefetcher, budget, validation, before)
+    with _quiet(), freed_memory_kept(), prefetcher:
+        trainer = _trainer(options, [clock, _checkpoints(work)])
+        _fit(trainer, training_task, prefetcher, last if last.exists() else None)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # the first process packs the model
     if Dataset(options.dataset).manifest.digest != dataset.manifest.digest:
         raise JobError(
-            "the dataset has changed while it was learnt", file=dataset.folder, fix="Train again"
+            "The dataset has changed during the training",
+            code="dataset-changed",
+            file=dataset.folder,
+            fix="Train again",
         )
-    together = trainer.world_size * options.accumulate
     trained = TrainedNetwork(
         network,
         recipe,
         first_weights,
         str(trainer.precision),
-        course.steps,
-        course.seconds,
+        clock.steps,
+        clock.seconds,
         batches.batch(0).recolored().pixels[:4].numpy(),
-        course.curve,
+        clock.curve,
     )
     card = pack_model(options, dataset, trained)
     shutil.rmtree(work, ignore_errors=True)
     return TrainResult(
         model=str(options.model),
-        seconds=course.seconds,
-        steps=course.steps,
-        pixels_per_second=course.pixels_per_second(together),
-        waited=course.waited,
+        seconds=clock.seconds,
+        steps=clock.steps,
+        pixels_per_second=clock.pixels_per_second(trainer.world_size * options.accumulate),
+        waited=clock.waited,
         validation_miou=trained.validation_miou,
         first_weights=first_weights,
         parameters=card.parameters,
@@ -184,7 +186,7 @@ def _train(options: TrainOptions) -> TrainResult:
 
 
 def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[Network, str]:
-    """Build the network with its first weights; return it and where they come from."""
+    """Build the network with its initial weights; return it and their origin."""
     if options.from_ is not None:
         model = Model(options.from_)
         network = Network(spec_like(model, dataset.manifest, recipe))
@@ -195,25 +197,23 @@ def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[N
     return network, load_encoder_weights(network, options.encoder, options.weights)
 
 
-def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> Batches:
-    ground = PatchSampler(
-        dataset, dataset.manifest.of("train"), recipe.balance, recipe.heights, recipe.ignore_borders
-    )
-    return {"patches": Patches, "classic": ClassicViews}[recipe.views](ground, recipe, seed)
+def _batches(dataset: Dataset, recipe: Recipe, seed: int) -> BatchStream:
+    samples = dataset.manifest.of("train")
+    sampler = PatchSampler(dataset, samples, recipe.balance, recipe.heights)
+    kind = ClassicBatches if recipe.sampling == "classic" else PatchBatches
+    return kind(sampler, recipe, seed)
 
 
-def _pixels(dataset: Dataset) -> list[int]:
+def _class_pixels(dataset: Dataset) -> list[int]:
     """Count labeled training pixels by class."""
-    totals: list[int] = np.sum(
-        [s.counts for s in dataset.manifest.of("train") if s.counts], axis=0
-    ).tolist()
+    counts = [s.counts for s in dataset.manifest.of("train") if s.counts]
+    totals: list[int] = np.sum(counts, axis=0).tolist()
     return totals
 
 
-def _sampling(dataset: Dataset, batches: Batches) -> list[ClassSampling]:
-    """Say what share each class has in the training split, and in the patches that are drawn from it."""
-    pixels, classes = _pixels(dataset), dataset.manifest.legend.trained
-    drawn = class_shares(batches, math.ceil(LOOKED_AT / batches.recipe.batch), len(classes))
+def _sampling(dataset: Dataset, batches: BatchStream) -> list[ClassSampling]:
+    pixels, classes = _class_pixels(dataset), dataset.manifest.legend.trained
+    drawn = class_shares(batches, math.ceil(COUNTED_PATCHES / batches.recipe.batch), len(classes))
     return [
         ClassSampling(name=c.name, share=pixels[i] / sum(pixels), drawn=float(drawn[i]))
         for i, c in enumerate(classes)
@@ -232,11 +232,13 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
             logger = TensorBoardLogger(options.tensorboard, name=Path(options.model).stem)
         except ModuleNotFoundError as error:
             raise JobError(
-                "--tensorboard needs TensorBoard", fix="Run `pip install tensorboard`"
+                "--tensorboard needs the package TensorBoard",
+                code="missing-package",
+                fix="Run `pip install tensorboard`",
             ) from error
     return Trainer(
         max_epochs=-1,
-        limit_train_batches=STRETCH * options.accumulate,
+        limit_train_batches=EPOCH_STEPS * options.accumulate,
         accumulate_grad_batches=options.accumulate,
         accelerator="auto",
         devices=options.devices,
@@ -244,7 +246,7 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
         strategy="auto" if options.devices * options.nodes == 1 else "ddp",
         use_distributed_sampler=False,
         precision="bf16-mixed" if has_bf16() else "32-true",
-        callbacks=[*callbacks, _SignalsAsTheyWere()],
+        callbacks=[*callbacks, _KeepSigterm()],
         plugins=[WholeCheckpoints()],
         logger=logger,
         enable_progress_bar=False,
@@ -253,57 +255,53 @@ def _trainer(options: TrainOptions, callbacks: list[Callback]) -> Trainer:
     )
 
 
-class _SignalsAsTheyWere(Callback):
-    """Leaves SIGTERM to whoever began the training: Lightning's handler waits for all processes, of which only one was told."""
+class _KeepSigterm(Callback):
+    """Keeps the handler of SIGTERM: Lightning's waits for all processes, of which one was told."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember what is done at SIGTERM."""
+        """Remember the handler."""
         self._before = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do that again."""
+        """Restore the handler."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._before)
 
 
 def _fit(
-    trainer: Trainer, training_task: TrainingTask, ahead: Prefetcher, checkpoint: Path | None
+    trainer: Trainer, training_task: TrainingTask, prefetcher: Prefetcher, checkpoint: Path | None
 ) -> None:
-    """Run the loop; Ctrl-C, which Lightning turns into an exit, becomes an error that says how to go on.
+    """Run the loop.
 
     Raises:
-        JobError: training was interrupted.
+        JobError: training was interrupted, by Ctrl-C, which Lightning turns into an exit.
     """
     before = signal.getsignal(signal.SIGINT)
+    path = None if checkpoint is None else str(checkpoint)
     try:
-        trainer.fit(
-            training_task,
-            ahead,
-            ckpt_path=None if checkpoint is None else str(checkpoint),
-            weights_only=True,
-        )
+        trainer.fit(training_task, prefetcher, ckpt_path=path, weights_only=True)
     except SystemExit:
         signal.signal(signal.SIGINT, before)
         raise JobError(
-            "training was interrupted", fix="Give the same command with --resume to continue"
+            "Training was interrupted",
+            code="interrupted",
+            fix="Give the same command with --resume to continue",
         ) from None
 
 
 def has_bf16() -> bool:
-    """Tell whether this machine multiplies bfloat16 in hardware: a GPU of compute capability 8, AVX-512 BF16 or AMX."""
+    """Return whether hardware multiplies bfloat16: GPU of capability 8, AVX-512 BF16 or AMX."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     flags = Path("/proc/cpuinfo")
-    words = (
-        set(flags.read_text(encoding="ascii", errors="ignore").split()) if flags.exists() else set()
-    )
-    return bool(words & {"avx512_bf16", "amx_bf16"})
+    text = flags.read_text(encoding="ascii", errors="ignore") if flags.exists() else ""
+    return bool(set(text.split()) & {"avx512_bf16", "amx_bf16"})
 
 
 def _spec(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> NetworkSpec:
-    """Scale 8-bit red, green, blue as the encoder's weights expect, all else by the statistics of the training split.
+    """Describe the network; the classic one takes raw values.
 
-    The classic network takes all values as they are.
+    8-bit RGB is scaled as the encoder's weights expect, all else by statistics of the train split.
     """
     manifest = dataset.manifest
     bands, classes = manifest.bands, len(manifest.legend.trained)
@@ -314,19 +312,12 @@ def _spec(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> NetworkSpe
         mean, std = ([255 * v for v in part] for part in input_scaling(options.encoder))
     else:
         mean, std = [b.mean for b in bands], [b.std for b in bands]
-    return NetworkSpec(
-        options.encoder,
-        options.decoder,
-        classes,
-        tuple(mean),
-        tuple(std),
-        recipe.widths,
-        recipe.pixel_width,
-        recipe.heights,
-    )
+    scaling, shape = (tuple(mean), tuple(std)), (recipe.widths, recipe.pixel_width)
+    kind = options.encoder, options.decoder
+    return NetworkSpec(*kind, classes, *scaling, *shape, recipe.heights)
 
 
-def _budget(options: TrainOptions, batches: Batches) -> Budget:
+def _budget(options: TrainOptions, batches: BatchStream) -> Budget:
     if options.steps is not None:
         return Budget(None, options.steps)
     epochs = options.epochs or (batches.recipe.epochs if options.minutes is None else 0)
@@ -335,10 +326,10 @@ def _budget(options: TrainOptions, batches: Batches) -> Budget:
     return Budget(60 * (options.minutes or DEFAULT_MINUTES), None)
 
 
-def _first_lesson(budget: Budget, recipe: Recipe) -> tuple[int, float]:
-    """Return steps of the lesson of single pixels, and the seconds that it may take: a small part of a short training."""
-    steps = min(recipe.pixel_steps, (budget.steps or recipe.pixel_steps) * LESSON_STEPS)
-    return steps, (budget.seconds or math.inf) * LESSON_SHARE
+def _pixel_branch_limits(budget: Budget, recipe: Recipe) -> tuple[int, float]:
+    """Return steps and seconds of the pixel branch's pre-training, a small part of the training."""
+    steps = min(recipe.pixel_steps, (budget.steps or recipe.pixel_steps) * PIXEL_STEPS_RATIO)
+    return steps, (budget.seconds or math.inf) * PIXEL_TIME_SHARE
 
 
 def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recipe: Recipe) -> Path:
@@ -348,7 +339,7 @@ def _workplace(options: TrainOptions, dataset: Dataset, spec: NetworkSpec, recip
         JobError: the interrupted training had other data or settings, or the folder cannot be made.
     """
     work = Path(f"{options.model}.training")
-    if _follows():
+    if _is_follower():
         return work  # the first process made it
     values = [dataclasses.asdict(spec), dataclasses.asdict(recipe), options.seed]
     present = json.dumps([dataset.manifest.digest, *values])
@@ -384,7 +375,7 @@ def _checkpoints(work: Path) -> Checkpoints:
 def _validation(
     dataset: Dataset, engine: TiledPredictor, budget: Budget, recipe: Recipe, seed: int
 ) -> Validation:
-    """Set up validation; where steps are given, their time is guessed at three times that of predicting their pixels."""
+    """Set up validation; steps are estimated at three times the time of predicting their pixels."""
     seconds = budget.seconds
     if seconds is None:
         pixels = (budget.steps or 0) * recipe.batch * recipe.patch**2
@@ -395,15 +386,8 @@ def _validation(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning from printing tips; its errors still come as exceptions."""
-    loggers = [
-        logging.getLogger(name)
-        for name in (
-            "lightning.pytorch",
-            "lightning.fabric",
-            "lightning.pytorch.utilities.rank_zero",
-            "pytorch_lightning",
-        )
-    ]
+    quiet = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in (*quiet, "pytorch_lightning")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

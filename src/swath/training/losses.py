@@ -1,14 +1,10 @@
-"""What a network is taught to make small."""
+"""Losses of classes and of heights."""
 
 from __future__ import annotations
 
-import swath._torchvision_shim  # noqa: F401 - has to come first
-
-import math
 from collections.abc import Sequence
 
 import numpy as np
-import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,18 +15,15 @@ from swath.training.recipes import Recipe
 from swath.types import ClassWeights
 
 GAMMA = 2.0
-"""Focal loss: how much less sure pixels count (Lin et al. 2017)."""
+"""Exponent of the focal loss: how much less confident predictions count (Lin et al. 2017)."""
 
 
-class Loss(torch.nn.Module):
+class RecipeLoss(torch.nn.Module):
     """The loss of a recipe.
 
     Args:
-        recipe: its terms and their weights.
+        recipe: terms and their weights.
         counts: labeled training pixels of each class, for `class_weights`.
-
-    Attributes:
-        trained: share of the labeled pixels, those with the smallest loss, that is learnt from now.
     """
 
     weight: Tensor
@@ -38,42 +31,39 @@ class Loss(torch.nn.Module):
     def __init__(self, recipe: Recipe, counts: Sequence[int]) -> None:
         super().__init__()
         self._recipe = recipe
-        self._pixel, _, self._region = recipe.loss.partition("+")
-        self.trained = 1.0
-        self.register_buffer(
-            "weight", torch.tensor(class_weights(counts, recipe.class_weights), dtype=torch.float32)
-        )
+        pixel, _, region = recipe.loss.partition("+")
+        self._gamma = GAMMA if pixel == "focal" else 0.0
+        self._region = recipe.region if region else 0.0
+        weights = class_weights(counts, recipe.class_weights)
+        self.register_buffer("weight", torch.tensor(weights, dtype=torch.float32))
 
     def forward(self, scores: Tensor, labels: Tensor, heights: Tensor | None = None) -> Tensor:
         """Return the loss of a batch, a scalar; 0 where nothing is labeled.
 
         Args:
             scores: (batch, classes, rows, columns) float32, and one more channel of heights in
-                meters where they are learnt.
+                meters where the recipe has them.
             labels: class indices (batch, rows, columns), int64, `IGNORE` where there is no label.
             heights: meters above ground (batch, rows, columns), NaN where unknown.
         """
         n = len(self.weight)
         loss = scores.sum() * 0
         if (labels != IGNORE).any():
-            loss = self._classes(scores[:, :n], labels)
+            loss = self._class_loss(scores[:, :n], labels)
         if heights is not None:
             loss = loss + self._recipe.height_weight * height_loss(scores[:, n], heights)
         return loss
 
-    def _classes(self, scores: Tensor, labels: Tensor) -> Tensor:
-        apart = self._recipe.heads == "per-class"
-        gamma = GAMMA if self._pixel == "focal" else 0.0
-        if self.trained < 1:
-            labels = with_small_loss(scores, labels, self.trained, apart)
-        loss = (mask_loss if apart else pixel_loss)(scores, labels, self.weight, gamma)
+    def _class_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        multilabel = self._recipe.heads == "per-class"
+        loss = (mask_loss if multilabel else pixel_loss)(scores, labels, self.weight, self._gamma)
         if self._region:
-            loss = loss + self._recipe.region * region_loss(scores, labels, self._region, apart)
+            loss = loss + self._region * dice_loss(scores, labels, multilabel)
         return loss
 
 
 def class_weights(counts: Sequence[int], scheme: ClassWeights) -> list[float]:
-    """Return a weight a class, 1 on average over the classes that have pixels; a class without any has weight 1.
+    """Return a weight for each class, with mean 1 over the classes that have pixels; else 1.
 
     `effective` is (1 - b) / (1 - b^n) for n pixels (Cui et al. 2019, "Class-Balanced Loss Based on
     Effective Number of Samples"), with b = (N - 1) / N for N pixels in all, so that it does not
@@ -84,27 +74,27 @@ def class_weights(counts: Sequence[int], scheme: ClassWeights) -> list[float]:
     weights = np.ones(len(pixels))
     if scheme == "none" or not present.any():
         return [float(w) for w in weights]
-    share = pixels[present] / pixels.sum()
+    total = pixels.sum()
     if scheme == "inverse-sqrt":
-        weights[present] = share**-0.5
+        weights[present] = (pixels[present] / total) ** -0.5
     else:
-        every = pixels.sum()
-        weights[present] = 1 / -np.expm1(pixels[present] * np.log1p(-1 / max(every, 2.0)))
+        weights[present] = 1 / -np.expm1(pixels[present] * np.log1p(-1 / max(total, 2.0)))
     weights[present] /= weights[present].mean()
     return [float(w) for w in weights]
 
 
 def pixel_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """Return the weighted mean of cross-entropy over labeled pixels, times (1 - probability of the truth) ** gamma."""
+    """Return weighted cross-entropy times (1 - probability of the label) ** gamma, the mean."""
     if not gamma:
         return F.cross_entropy(scores, labels, weight, ignore_index=IGNORE)
     entropy = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none")
-    of = weight[labels.where(labels != IGNORE, 0)] * (labels != IGNORE)
-    return (of * (1 - torch.exp(-entropy)) ** gamma * entropy).sum() / of.sum().clamp_min(1e-9)
+    weights = weight[labels.where(labels != IGNORE, 0)] * (labels != IGNORE)
+    focal = weights * (1 - torch.exp(-entropy)) ** gamma * entropy
+    return focal.sum() / weights.sum().clamp_min(1e-9)
 
 
 def mask_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """Return the binary cross-entropies of all masks, each the mean over labeled pixels, summed by the weights of classes."""
+    """Return the weighted sum over classes of mean binary cross-entropies, focal with `gamma`."""
     labeled = labels != IGNORE
     reference = one_hot(labels, scores.shape[1])
     entropy = F.binary_cross_entropy_with_logits(scores, reference, reduction="none")
@@ -114,65 +104,30 @@ def mask_loss(scores: Tensor, labels: Tensor, weight: Tensor, gamma: float) -> T
     return (each * weight).sum()
 
 
-@torch.no_grad()
-def with_small_loss(scores: Tensor, labels: Tensor, share: float, apart: bool) -> Tensor:
-    """Return labels without those that the scores contradict most: the share of labeled pixels with the smallest loss stays.
+def dice_loss(scores: Tensor, labels: Tensor, multilabel: bool) -> Tensor:
+    """Return soft Dice loss (Milletari et al. 2016), averaged over the classes in the batch.
 
     Args:
         scores: (batch, classes, rows, columns).
         labels: (batch, rows, columns).
-        share: of the labeled pixels; at least one stays.
-        apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other
-            (softmax).
-    """
-    if apart:
-        entropy = F.binary_cross_entropy_with_logits(
-            scores, one_hot(labels, scores.shape[1]), reduction="none"
-        ).sum(1)
-    else:
-        entropy = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none")
-    known = entropy[labels != IGNORE]
-    largest = known.kthvalue(max(1, math.ceil(share * known.numel()))).values
-    return labels.where(entropy <= largest, IGNORE)
-
-
-def region_loss(scores: Tensor, labels: Tensor, term: str, apart: bool) -> Tensor:
-    """Return soft Dice or Lovász loss, the mean over the classes that the batch holds.
-
-    Args:
-        scores: (batch, classes, rows, columns).
-        labels: (batch, rows, columns).
-        term: `dice` or `lovasz`.
-        apart: whether scores are of masks apart (sigmoid) or of classes that exclude each other
-            (softmax).
+        multilabel: whether scores are of independent sigmoid masks, instead of softmax.
     """
     labeled = (labels != IGNORE)[:, None]
     reference = one_hot(labels, scores.shape[1])
     pixels = reference.sum((0, 2, 3))
-    present = pixels > 0
-    if term == "lovasz":
-        if not apart:
-            lovasz = smp.losses.LovaszLoss("multiclass", ignore_index=IGNORE)
-            return lovasz(scores, labels)  # type: ignore[no-any-return]
-        lovasz = smp.losses.LovaszLoss("binary", ignore_index=IGNORE)
-        masks = [reference[:, c].where(labeled[:, 0], float(IGNORE)) for c in range(len(present))]
-        return torch.stack(
-            [lovasz(scores[:, c], masks[c]) for c in range(len(present)) if present[c]]
-        ).mean()
-    shares = scores.sigmoid() if apart else scores.softmax(1)
+    shares = scores.sigmoid() if multilabel else scores.softmax(1)
     hits, sums = (shares * reference).sum((0, 2, 3)), (shares * labeled).sum((0, 2, 3)) + pixels
-    return (1 - (2 * hits + 1) / (sums + 1))[present].mean()
+    return (1 - (2 * hits + 1) / (sums + 1))[pixels > 0].mean()
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Return labels (batch, rows, columns) as masks (batch, classes, rows, columns), float32; none where unlabeled."""
-    return (
-        labels[:, None] == torch.arange(classes, device=labels.device).reshape(-1, 1, 1)
-    ).float()
+    """Return labels (batch, rows, columns) as float32 masks (batch, classes, rows, columns)."""
+    indices = torch.arange(classes, device=labels.device).reshape(-1, 1, 1)
+    return (labels[:, None] == indices).float()
 
 
 def height_loss(predicted: Tensor, reference: Tensor) -> Tensor:
-    """Return the mean smooth L1 loss of heights in meters over the pixels whose height is known, in units of ten meters."""
+    """Return the mean smooth L1 loss of heights in meters, in units of ten meters, NaN left out."""
     known = reference.isfinite()
     if not known.any():
         return predicted.sum() * 0

@@ -1,7 +1,7 @@
-"""Training batches: random windows of a dataset's training samples, scaled, turned and recolored.
+"""Training batches: random windows of training samples, scaled, turned and recolored.
 
-Batch number k of a seed is always the same, whoever asks for it and in whatever order; so training
-resumes exactly.
+Batch number k of a seed is always the same, whichever process or thread makes it and in whatever
+order; so training resumes exactly.
 """
 
 from __future__ import annotations
@@ -21,19 +21,16 @@ from swath.geo.tiling import Window
 from swath.training.recipes import Recipe
 from swath.training.sampler import Patch, PatchSampler
 
-SAMPLED_PIXELS = 2**12
-"""Pixels of a patch, about so many, that say its mean and deviation."""
-
 
 class Batch(NamedTuple):
-    """What a training step sees.
+    """The input of a training step.
 
     Attributes:
         pixels: raw pixel values, float32 (batch, bands, rows, columns), invalid pixels filled with
             the band's mean.
         labels: class indices, int64 (batch, rows, columns), `IGNORE` where there is no label.
         heights: meters above ground, float32 (batch, rows, columns), NaN where unknown; None where
-            they are not learnt.
+            they are not trained.
         colors: how pixels are still to be recolored, float32 (batch, 3, bands): each band's mean,
             gain and shift; None where they are not. It is part of the step, so that a GPU does it.
     """
@@ -51,31 +48,27 @@ class Batch(NamedTuple):
         return self._replace(pixels=(self.pixels - mean) * gain + mean + shift, colors=None)
 
     def pinned(self) -> Batch:
-        """Return the batch in memory that a GPU copies from by itself."""
+        """Return the batch in pinned memory, which a GPU copies from by itself."""
         return Batch(*(None if part is None else part.pin_memory() for part in self))  # type: ignore[arg-type]
 
 
-class Batches(torch.utils.data.IterableDataset[Batch]):
-    """An endless row of batches, each of which depends on nothing but the seed and its number.
+class BatchStream(torch.utils.data.IterableDataset[Batch]):
+    """An endless stream of batches, each of which depends on the seed and its number only.
 
     Args:
-        ground: what is learnt from.
+        sampler: draws and reads training data.
         recipe: sizes, scales and augmentation.
         seed: of all draws.
-        start: number of the first batch.
 
     Attributes:
-        start: number of the first batch that is given out.
-        every: only each so many-th is given out after it, so that several processes share the row.
+        start: number of the first batch that an iteration yields.
+        every: step between the numbers that it yields, so that several processes share the stream.
     """
 
-    def __init__(self, ground: PatchSampler, recipe: Recipe, seed: int, start: int = 0) -> None:
+    def __init__(self, sampler: PatchSampler, recipe: Recipe, seed: int) -> None:
         super().__init__()
-        self.ground = ground
-        self.recipe = recipe
-        self.seed = seed
-        self.start = start
-        self.every = 1
+        self.sampler, self.recipe, self.seed = sampler, recipe, seed
+        self.start, self.every = 0, 1
 
     def __iter__(self) -> Iterator[Batch]:
         number = self.start
@@ -93,90 +86,70 @@ class Batches(torch.utils.data.IterableDataset[Batch]):
         raise NotImplementedError
 
 
-class Patches(Batches):
-    """Patches drawn by class, at random scales; the same ground has the same size in all of them, whatever image shows it.
+class PatchBatches(BatchStream):
+    """Patches drawn by class, at random scales relative to the dataset's resolution.
 
-    Samples are drawn by their number of labeled pixels; pixels of other splits in the same image
-    are hidden.
+    Samples are drawn by their number of labeled pixels. Pixels of other splits in the same image
+    are invalid and unlabeled.
     """
 
-    def __init__(self, ground: PatchSampler, recipe: Recipe, seed: int, start: int = 0) -> None:
-        super().__init__(ground, recipe, seed, start)
-        self._latitude = ground.dataset.manifest.latitude
-        known = ground.dataset.manifest.gsd is not None
+    def __init__(self, sampler: PatchSampler, recipe: Recipe, seed: int) -> None:
+        super().__init__(sampler, recipe, seed)
+        self._latitude = sampler.dataset.manifest.latitude
+        known = sampler.dataset.manifest.gsd is not None
         self._zooms = [math.log(zoom) for zoom in (recipe.scales_known if known else recipe.scales)]
 
     @property
     def epoch(self) -> int:
         """Batches that hold as many pixels as are labeled."""
-        labeled = sum(sum(s.counts) for s in self.ground.samples)
+        labeled = sum(sum(s.counts) for s in self.sampler.samples)
         return max(1, math.ceil(labeled / (self.recipe.batch * self.recipe.patch**2)))
 
     def batch(self, number: int) -> Batch:
         """Return batch `number`."""
         rng = np.random.default_rng([self.seed, number])
-        return _mixed(
-            rng, stacked([self._patch(rng) for _ in range(self.recipe.batch)]), self.recipe.mixed
-        )
+        batch = stacked([self._patch(rng) for _ in range(self.recipe.batch)])
+        return _mixed(rng, batch, self.recipe.mixed)
 
     def _patch(self, rng: np.random.Generator) -> Batch:
-        sample, row, col = self.ground.draw(rng)
+        sample, row, col = self.sampler.draw(rng)
         inside = sample.window
         zoom = math.exp(rng.uniform(self._zooms[0], self._zooms[1])) * self._scale(sample.image)
         side = max(1, round(self.recipe.patch / zoom))
-        window = Window(
-            inside.row + _start(rng, row, inside.height, side),
-            inside.col + _start(rng, col, inside.width, side),
-            side,
-            side,
-        )
-        piece = self.ground.read(sample.image, window)
-        patch = resized(piece, self.recipe.patch, antialias=True)
+        top = inside.row + _start(rng, row, inside.height, side)
+        left = inside.col + _start(rng, col, inside.width, side)
+        patch = self.sampler.read(sample.image, Window(top, left, side, side))
+        batch = resized(patch, self.recipe.patch, antialias=True)
         if self.recipe.turns:
-            patch = _turned(rng, patch)
-        return patch._replace(colors=self._colors(rng, piece))
+            batch = _turned(rng, batch)
+        return batch._replace(colors=self._colors(rng))
 
     def _scale(self, image: int) -> float:
-        """Return the scale that brings an image to the ground sampling distance of the dataset, 1 where one is not known."""
-        return ratio(self.ground.dataset.images[image].grid.gsd, self.ground.dataset.manifest.gsd)
+        """Return the zoom from an image's ground sampling distance to the dataset's, or 1."""
+        manifest = self.sampler.dataset.manifest
+        return ratio(self.sampler.dataset.images[image].grid.gsd, manifest.gsd)
 
-    def _colors(self, rng: np.random.Generator, piece: Patch) -> Tensor:
-        """Draw changes of brightness, contrast and the balance of bands, relative to the statistics that the recipe names."""
-        r = self.recipe
-        bands = len(self.ground.mean)
-        mean, std = (
-            _statistics(piece) if r.jitter == "patch" else (self.ground.mean, self.ground.std)
-        )
-        gain = rng.uniform(1 - r.contrast, 1 + r.contrast) * rng.uniform(
-            1 - r.contrast / 2, 1 + r.contrast / 2, bands
-        )
-        shift = rng.uniform(-r.brightness, r.brightness) + rng.uniform(
-            -r.brightness / 3, r.brightness / 3, bands
-        )
-        if self._latitude:  # it says where a patch lies, whatever the light
+    def _colors(self, rng: np.random.Generator) -> Tensor:
+        """Draw brightness, contrast and band balance, relative to training statistics."""
+        mean, std, bands = self.sampler.mean, self.sampler.std, len(self.sampler.mean)
+        c, b = self.recipe.contrast, self.recipe.brightness
+        gain = rng.uniform(1 - c, 1 + c) * rng.uniform(1 - c / 2, 1 + c / 2, bands)
+        shift = rng.uniform(-b, b) + rng.uniform(-b / 3, b / 3, bands)
+        if self._latitude:  # a position, which light does not change
             gain[-1], shift[-1] = 1, 0
         changes = mean, gain.astype(np.float32), shift.astype(np.float32) * std
         return torch.from_numpy(np.stack(changes))
 
 
-def _start(rng: np.random.Generator, spot: int, length: int, side: int) -> int:
-    """Draw where a patch begins that shows `spot` of a sample of `length` pixels.
+def _start(rng: np.random.Generator, pixel: int, length: int, side: int) -> int:
+    """Draw the first row or column of a patch that shows a pixel of a sample of `length` pixels.
 
     It lies in the sample or reaches up to a quarter over its edge; a patch that is larger covers
     all of the sample.
     """
     low, high = sorted((0, length - side))
     margin = side // 4 if length > side else 0
-    return int(np.clip(rng.integers(spot - side + 1, spot + 1), low - margin, high + margin))
-
-
-def _statistics(piece: Patch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and deviation of each band over the valid pixels of a piece, of which about `SAMPLED_PIXELS` are looked at."""
-    step = max(1, math.isqrt(piece.valid.size // SAMPLED_PIXELS))
-    seen = piece.values[:, ::step, ::step][:, piece.valid[::step, ::step]]
-    if not seen.size:
-        return piece.values[:, 0, 0].astype(np.float32), np.zeros(len(piece.values), np.float32)
-    return seen.mean(axis=1, dtype=np.float32), seen.std(axis=1, dtype=np.float32)
+    return int(np.clip(rng.integers(pixel - side + 1, pixel + 1), low - margin, high + margin))
 
 
 def _turned(rng: np.random.Generator, patch: Batch) -> Batch:
@@ -193,7 +166,7 @@ def _turned(rng: np.random.Generator, patch: Batch) -> Batch:
 
 
 def _mixed(rng: np.random.Generator, batch: Batch, share: float) -> Batch:
-    """Paste a square of the patch before it into a share of the patches; it takes half of a patch on average."""
+    """Paste a square of the patch before into a share of the patches, on average half of each."""
     if not share:
         return batch
     mixed = Batch(*(None if part is None else part.clone() for part in batch))  # type: ignore[arg-type]
@@ -202,26 +175,26 @@ def _mixed(rng: np.random.Generator, batch: Batch, share: float) -> Batch:
         side = max(1, int(size * math.sqrt(rng.random())))
         top, left = rng.integers(size - side + 1, size=2)
         where = ..., slice(top, top + side), slice(left, left + side)
-        for part, of in zip(mixed[:3], batch[:3], strict=True):
-            if part is not None and of is not None:
-                part[patch][where] = of[patch - 1][where]
+        for part, source in zip(mixed[:3], batch[:3], strict=True):
+            if part is not None and source is not None:
+                part[patch][where] = source[patch - 1][where]
     return mixed
 
 
-def resized(piece: Patch, size: int, antialias: bool) -> Batch:
-    """Bring a piece to `size` pixels a side: pixels bilinear, labels and heights nearest; the result has no batch axis.
+def resized(patch: Patch, size: int, antialias: bool) -> Batch:
+    """Resize a patch to `size` pixels a side, without a batch axis; bytes are rounded to bytes.
 
-    Bytes are rounded to bytes on the way, as a resized photograph is.
+    Pixels are resampled bilinear, labels and heights nearest.
     """
-    height, width = piece.labels.shape
-    pixels = torch.from_numpy(piece.values)
-    labels, heights = piece.labels, piece.heights
+    height, width = patch.labels.shape
+    pixels = torch.from_numpy(patch.values)
+    labels, heights = patch.labels, patch.heights
     if (height, width) != (size, size):
         smooth = antialias and max(height, width) > size
         pixels = F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=smooth)[0]
+        centers = np.arange(size) + 0.5
         rows, cols = (
-            np.minimum(((np.arange(size) + 0.5) * n / size).astype(np.int64), n - 1)
-            for n in (height, width)
+            np.minimum((centers * n / size).astype(np.int64), n - 1) for n in (height, width)
         )
         labels = labels[rows][:, cols]
         heights = None if heights is None else heights[rows][:, cols]
@@ -236,8 +209,8 @@ def stacked(patches: Sequence[Batch]) -> Batch:
     return Batch(*joined)
 
 
-def class_shares(batches: Batches, count: int, classes: int) -> NDArray[np.float64]:
-    """Return the share of each class among the labeled pixels of the first `count` batches, float64 (classes,)."""
+def class_shares(batches: BatchStream, count: int, classes: int) -> NDArray[np.float64]:
+    """Return each class's share of the labels of the first `count` batches, float64 (classes,)."""
     found = np.zeros(256, np.int64)
     for number in range(count):
         found += np.bincount(batches.batch(number).labels.numpy().ravel(), minlength=256)

@@ -1,4 +1,4 @@
-"""Batches made before they are asked for, in threads beside the loop, so that a step never waits for them."""
+"""Make batches in threads beside the training loop, so that a step never waits for them."""
 
 from __future__ import annotations
 
@@ -6,44 +6,41 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 import torch
 
-from swath.training.patches import Batch, Batches
+from swath.training.patches import Batch, BatchStream
 
-PROCESSORS = 4
-"""Of so many processors of a training process, one may make batches."""
+CORES_PER_THREAD = 4
+"""Of so many cores of a training process, one may make batches."""
 
-THREADS = 4
-"""More than these make batches only get in each other's way."""
+MAX_THREADS = 4
+"""More threads than these hinder each other."""
 
 
 class Prefetcher:
-    """A row of batches, of which the next few are made while a step runs.
+    """A stream of batches of which the next few are made while a step runs.
 
-    Order and content are the row's own: batch number k depends on k alone, so it does not matter
-    which thread made it, or when. How far it is ahead is bounded by two batches a thread. Each
-    iteration begins where the row begins by then; what is made already is not made again.
+    Order and content are those of the stream: batch k depends on k alone, whichever thread makes
+    it. It is at most two batches a thread ahead. Each iteration begins at the stream's current
+    `start`; batches that are made already are not made again.
 
     Args:
-        batches: the row.
+        batches: the stream.
         threads: how many make batches.
-        pin: put batches where a GPU copies them from while it computes.
+        pin: put batches into memory that a GPU copies from while it computes.
 
     Attributes:
-        batches: the row.
         waited: seconds that the loop has waited for batches.
     """
 
-    def __init__(self, batches: Batches, threads: int = 1, pin: bool = False) -> None:
+    def __init__(self, batches: BatchStream, threads: int = 1, pin: bool = False) -> None:
         self.batches = batches
         self.waited = 0.0
         self._pin = pin
         self._depth = 2 * threads
         self._made: dict[int, Future[Batch]] = {}
-        # A thread of torch computes on all processors unless told otherwise, and these would crowd
-        # out the step.
+        # By default each thread of torch computes on all cores, which would slow the step down.
         self._pool = ThreadPoolExecutor(threads, "batches", torch.set_num_threads, (1,))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -64,19 +61,13 @@ class Prefetcher:
     def __enter__(self) -> Prefetcher:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._made = {}
-        torch.set_num_threads(
-            torch.get_num_threads()
-        )  # threads that start from now on compute as this one does again
+        # Threads that start from now on compute as this one does.
+        torch.set_num_threads(torch.get_num_threads())
 
 
-def threads_beside(processes: int) -> int:
-    """Return how many threads make batches in each of so many training processes of this machine."""
-    return max(1, min(THREADS, (os.cpu_count() or 1) // (PROCESSORS * processes)))
+def prefetch_threads(processes: int) -> int:
+    """Return how many threads make batches in each of so many training processes here."""
+    return max(1, min(MAX_THREADS, (os.cpu_count() or 1) // (CORES_PER_THREAD * processes)))

@@ -1,4 +1,4 @@
-"""Recipes: named sets of training settings. A setting lives here once; the card records the recipe with its settings."""
+"""Recipes: named sets of training settings, which the model card records."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from swath.options import TrainOptions
-from swath.types import ClassWeights, Heads, Jitter, Loss
+from swath.types import ClassWeights, Heads, Loss
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is taught.
+    """Training settings.
 
     Attributes:
-        views: `patches` (random windows at random scales) or `classic` (whole images and crops).
+        sampling: `patches` (random windows at random scales) or `classic` (whole images and crops).
         patch: side of a training patch, in network pixels.
         batch: patches a step.
-        scales: smallest and largest zoom of a patch (2 shows the ground twice as large); drawn
+        scales: smallest and largest zoom of a patch (2 doubles the size of objects); drawn
             log-uniformly.
         scales_known: the same where the images' ground sampling distance is known, so that objects
             keep their size.
-        crops: classic views: crops an image and epoch.
-        corner: classic views: crops come from the top left corner only.
+        crops: classic sampling: crops an image and epoch.
+        corner: classic sampling: crops come from the top left corner only.
         balance: classes are drawn by their pixels to this power: 1 as they are, 0 all alike.
         optimizer: `adamw` (Loshchilov and Hutter 2019) or `adam` (Kingma and Ba 2015).
         schedule: `cosine` (after a warm-up, to 0) or `constant`.
@@ -32,37 +32,27 @@ class Recipe:
         clip: largest norm of the gradient; 0 for any.
         epochs: length of a training for which no other is given; 0 where it is given in minutes.
         loss: a term for pixels, cross-entropy or focal (Lin et al. 2017), and one for regions, soft
-            Dice (Milletari et al. 2016) or Lovász-softmax (Berman et al. 2018).
+            Dice (Milletari et al. 2016).
         region: weight of the term for regions.
         class_weights: of the term for pixels: all alike, by the effective number of pixels (Cui et
             al. 2019), or by the inverse square root of a class's share.
-        ignore_borders: pixels on both sides of a border between two classes that are not learnt,
-            where labels are often wrong.
-        small_loss: share of a batch's labeled pixels, those with the smallest loss, that is learnt
-            from, for wrong labels are among the others (small-loss selection, Han et al. 2018); it
-            falls from 1 to this in the first half; 1 for all.
         heads: `softmax`, where classes exclude each other, or `per-class`, one sigmoid mask a
             class.
-        heights: whether the height above ground is learnt too.
+        heights: whether heights above ground are trained too.
         height_weight: weight of the loss of heights (smooth L1, in units of ten meters).
-        mixed: share of the patches that show, in a rectangle of random size, what another patch of
+        mixed: share of the patches that show, in a square of random size, what another patch of
             the batch shows (CutMix, Yun et al. 2019).
         turns: whether patches are turned and mirrored.
         brightness: largest shift of a patch's brightness, in standard deviations.
         contrast: largest relative change of a patch's contrast, and of each band's.
-        jitter: whose mean and standard deviations these two are relative to: those of all training
-            `data`, or of the `patch` itself. Where water and ice make the deviation of the data
-            large, shifts by it are far too strong for land.
-        average: decay of the exponential moving average of the weights that is validated and
-            packed; 0 for the last weights.
         network: `encoder` (a pretrained encoder with a decoder) or `classic` (the plain U-Net).
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
-        pixel_width: hidden channels of the branch that sees single pixels at full resolution; 0 for
-            none.
-        pixel_steps: steps that it learns alone, before all else.
+        pixel_width: hidden channels of the pixel branch, which sees single pixels at full
+            resolution; 0 for none.
+        pixel_steps: steps of the pre-training of the pixel branch.
     """
 
-    views: Literal["patches", "classic"] = "patches"
+    sampling: Literal["patches", "classic"] = "patches"
     patch: int = 128
     batch: int = 16
     scales: tuple[float, float] = (0.5, 2.0)
@@ -80,8 +70,6 @@ class Recipe:
     loss: Loss = "ce+dice"
     region: float = 0.5
     class_weights: ClassWeights = "none"
-    ignore_borders: int = 0
-    small_loss: float = 1.0
     heads: Heads = "softmax"
     heights: bool = False
     height_weight: float = 0.05
@@ -89,20 +77,18 @@ class Recipe:
     turns: bool = True
     brightness: float = 0.1
     contrast: float = 0.1
-    jitter: Jitter = "data"
-    average: float = 0.0
     network: Literal["encoder", "classic"] = "encoder"
     widths: tuple[int, int, int, int] = (128, 64, 48, 32)
     pixel_width: int = 32
     pixel_steps: int = 1000
 
     def but(self, **given: Any) -> Recipe:
-        """Return this recipe with other values where one is given, which is where it is not None."""
+        """Return this recipe with other values, except where they are None."""
         return replace(self, **{key: value for key, value in given.items() if value is not None})
 
 
-CLASSIC = Recipe(
-    views="classic",
+CLASSIC_RECIPE = Recipe(
+    sampling="classic",
     patch=128,
     batch=32,
     balance=1.0,
@@ -117,13 +103,13 @@ CLASSIC = Recipe(
     network="classic",
     pixel_width=0,
 )
-"""The U-Net of a student's entry to the 2019 IEEE Data Fusion Contest, as the yardstick; see docs/recipes.md."""
+"""The U-Net of an entry to the 2019 IEEE Data Fusion Contest, a baseline; see docs/recipes.md."""
 
-RECIPES = {"default": Recipe(), "classic": CLASSIC}
+RECIPES = {"default": Recipe(), "classic": CLASSIC_RECIPE}
 
 
 def recipe_of(options: TrainOptions) -> Recipe:
-    """Return the recipe that a training asks for, with the settings that it changes."""
+    """Return the recipe of a training, with the settings that its options change."""
     place, _, crops = (options.classic_crops or "").rpartition(":")
     return RECIPES[options.recipe].but(
         balance=options.balance,
@@ -131,9 +117,6 @@ def recipe_of(options: TrainOptions) -> Recipe:
         class_weights=options.class_weights,
         heads=options.heads,
         heights=options.heights or None,
-        ignore_borders=options.ignore_borders,
-        jitter=options.jitter,
-        average=options.average,
         corner=place == "corner" if place else None,
         crops=int(crops) if crops else None,
     )

@@ -1,4 +1,4 @@
-"""The ground that may be learnt from: places drawn by class, and windows read without the pixels of other splits."""
+"""Draw training pixels by class, and read windows without the pixels of other splits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from swath.data.dataset import Dataset, Sample
 from swath.geo.tiling import Window
 from swath.legend import IGNORE
 
-SAMPLED_PIXELS = (2**12, 2**18)
-"""Pixels of a sample, at most about so many, in which a class is looked for: in few first, where most are found."""
+SEARCHED_PIXELS = (2**12, 2**18)
+"""Pixels of a sample, about, among which a class is searched: few first, which mostly suffice."""
 
 
 class Patch(NamedTuple):
-    """A window of the ground.
+    """A window of an image, as it is read.
 
     Attributes:
         values: raw pixel values (bands, rows, columns), the band's mean where they are invalid;
@@ -36,124 +36,81 @@ class Patch(NamedTuple):
 
 
 class PatchSampler:
-    """The samples that a network is taught from.
+    """Draw pixels and read patches of training samples.
 
     Args:
         dataset: the prepared data.
         samples: the samples; those without a label are left out.
         balance: classes are drawn by their pixels to this power: 1 as they are, 0 all alike.
         heights: whether heights are read too.
-        borders: pixels on both sides of a border between classes that count as unlabeled.
     """
 
     def __init__(
-        self,
-        dataset: Dataset,
-        samples: Sequence[Sample],
-        balance: float,
-        heights: bool = False,
-        borders: int = 0,
+        self, dataset: Dataset, samples: Sequence[Sample], balance: float, heights: bool = False
     ) -> None:
         self.dataset = dataset
         self.samples = [s for s in samples if sum(s.counts)]
         self.mean = np.array([b.mean for b in dataset.manifest.bands], np.float32)
         self.std = np.array([b.std for b in dataset.manifest.bands], np.float32)
         self._heights = heights
-        self._borders = borders
         counts = np.array([s.counts for s in self.samples], np.float64)
         totals = counts.sum(axis=0)
         self._class_odds = np.where(totals > 0, totals, 0.0) ** balance * (totals > 0)
         self._class_odds /= self._class_odds.sum()
         self._sample_odds = (counts / np.maximum(totals, 1)).T
-        self._hidden = _hidden_windows(dataset, samples)
+        self._excluded = _windows_of_other_splits(dataset, samples)
 
     def draw(self, rng: np.random.Generator) -> tuple[Sample, int, int]:
-        """Draw a class, a sample that holds it, and a pixel of the class: its row and column in the sample's window."""
+        """Draw a class, a sample that has it, and row and column of one of its pixels in there."""
         wanted = int(rng.choice(len(self._class_odds), p=self._class_odds))
         sample = self.samples[rng.choice(len(self.samples), p=self._sample_odds[wanted])]
         every = self.dataset.images[sample.image].read_labels(sample.window)
-        for looked_at in SAMPLED_PIXELS:
-            step = max(1, math.isqrt(every.size // looked_at))
+        for pixels in SEARCHED_PIXELS:
+            step = max(1, math.isqrt(every.size // pixels))
             top, left = (int(rng.integers(min(step, length))) for length in every.shape)
             labels = every[top::step, left::step]
-            seen = np.flatnonzero(labels == wanted)
-            if len(seen):
+            found = np.flatnonzero(labels == wanted)
+            if len(found):
                 break
-        spot = int(rng.choice(seen)) if len(seen) else int(rng.integers(labels.size))
-        row, col = divmod(spot, labels.shape[1])
+        pixel = int(rng.choice(found)) if len(found) else int(rng.integers(labels.size))
+        row, col = divmod(pixel, labels.shape[1])
         return sample, top + step * row, left + step * col
 
     def read(self, image: int, window: Window) -> Patch:
-        """Read a window that may reach over the image's edge; what lies outside, or is hidden, is invalid and unlabeled."""
+        """Read a window; outside of the image and in other splits it is invalid and unlabeled."""
         stored = self.dataset.images[image]
         inside = window.within(stored.grid.window)
         at = inside.relative_to(window).slices
         found, known = stored.read(inside)
         kind = np.uint8 if found.dtype == np.uint8 else np.float32
-        values = np.zeros((window.height, window.width, len(found)), kind).transpose(2, 0, 1)
-        valid = np.zeros((window.height, window.width), bool)
-        heights = (
-            np.full((window.height, window.width), np.nan, np.float32) if self._heights else None
-        )
+        shape = window.height, window.width
+        values = np.zeros((*shape, len(found)), kind).transpose(2, 0, 1)
+        valid = np.zeros(shape, bool)
+        labels = np.full(shape, IGNORE, np.uint8)
+        heights = np.full(shape, np.nan, np.float32) if self._heights else None
         values[(slice(None), *at)], valid[at] = found, known
+        labels[at] = stored.read_labels(inside)
         if heights is not None:
             heights[at] = stored.read_heights(inside)
-        for other in self._hidden[image]:
+        for other in self._excluded[image]:
             overlap = other.within(window)
             if overlap.size:
-                where = overlap.relative_to(window).slices
-                valid[where] = False
+                at = overlap.relative_to(window).slices
+                valid[at], labels[at] = False, IGNORE
                 if heights is not None:
-                    heights[where] = np.nan
+                    heights[at] = np.nan
         if not valid.all():
             mean = self.mean.round() if kind is np.uint8 else self.mean
             np.copyto(values, mean[:, None, None].astype(kind), where=~valid)
-        return Patch(values, self._labels(image, window), heights, valid)
-
-    def _labels(self, image: int, window: Window) -> NDArray[np.uint8]:
-        """Read the labels of a window; a border that lies just outside of it counts too."""
-        stored, n = self.dataset.images[image], self._borders
-        wide = Window(window.row - n, window.col - n, window.height + 2 * n, window.width + 2 * n)
-        inside = wide.within(stored.grid.window)
-        labels = np.full((wide.height, wide.width), IGNORE, np.uint8)
-        labels[inside.relative_to(wide).slices] = stored.read_labels(inside)
-        for other in self._hidden[image]:
-            overlap = other.within(wide)
-            if overlap.size:
-                labels[overlap.relative_to(wide).slices] = IGNORE
-        return (
-            without_borders(labels, n)[n : n + window.height, n : n + window.width] if n else labels
-        )
+        return Patch(values, labels, heights, valid)
 
 
-def without_borders(labels: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
-    """Return class indices (rows, columns) without those that have another class within n pixels, diagonals included.
-
-    Pixels without a label make no border.
-    """
-    known = labels != IGNORE
-    high = _highest(np.where(known, labels, np.uint8(0)), n)
-    low = ~_highest(np.where(known, ~labels, np.uint8(0)), n)
-    return np.where(known & (low == high), labels, np.uint8(IGNORE))
-
-
-def _highest(values: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
-    """Return the largest value within n pixels of each pixel, along rows and then columns."""
-    for axis in (0, 1):
-        values = np.moveaxis(values, axis, 0)
-        spread = values.copy()
-        for step in range(1, min(n, len(values) - 1) + 1):
-            np.maximum(spread[step:], values[:-step], out=spread[step:])
-            np.maximum(spread[:-step], values[step:], out=spread[:-step])
-        values = np.moveaxis(spread, 0, axis)
-    return values
-
-
-def _hidden_windows(dataset: Dataset, samples: Sequence[Sample]) -> dict[int, list[Window]]:
-    """List, by image, the windows that belong to other splits."""
-    shown = {s.name for s in samples}
-    hidden: dict[int, list[Window]] = {i: [] for i in range(len(dataset.manifest.images))}
+def _windows_of_other_splits(
+    dataset: Dataset, samples: Sequence[Sample]
+) -> dict[int, list[Window]]:
+    own = {s.name for s in samples}
+    windows: dict[int, list[Window]] = {i: [] for i in range(len(dataset.manifest.images))}
     for other in dataset.manifest.samples:
-        if other.name not in shown and other.split != "unlabeled":
-            hidden[other.image].append(other.window)
-    return hidden
+        if other.name not in own and other.split != "unlabeled":
+            windows[other.image].append(other.window)
+    return windows

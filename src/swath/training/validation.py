@@ -1,4 +1,4 @@
-"""Validation while a network learns: a few looks at the validation split, in a tenth of the time."""
+"""Validate a network during training, a few times, in a tenth of its time."""
 
 from __future__ import annotations
 
@@ -11,69 +11,62 @@ from swath.evaluation.scoring import score_samples
 from swath.inference.tiled import TiledPredictor, plan_tiles
 from swath.metrics.confusion import Scores
 
-SHARE = 0.1
+VALIDATION_SHARE = 0.1
 """Share of a training's time that validation may take."""
 
-LOOKS = 5
-"""At most so many looks, evenly spread; the last is at the end."""
+MAX_VALIDATIONS = 5
+"""Validations in a training at most, evenly spread; the last is at its end."""
 
 
 class Validation:
     """Scores a network on the validation split, or on as much of it as there is time for.
 
     Args:
-        dataset: whose split is scored.
-        engine: the network that learns, in torch.
+        dataset: its validation split is scored.
+        engine: the network in training, in torch.
         seconds: expected time of the whole training.
         seed: picks the samples where there is no time for all.
 
     Attributes:
         samples: those that are scored; empty without a validation split.
-        reserve: expected seconds of one look.
+        reserve: expected seconds of one validation.
     """
 
-    def __init__(self, dataset: Dataset, engine: TiledPredictor, seconds: float, seed: int) -> None:
-        self._dataset = dataset
-        self._engine = engine
+    def __init__(self, dataset: Dataset, engine: Engine, seconds: float, seed: int) -> None:
+        self._dataset, self._engine = dataset, engine
         self.samples: list[Sample] = []
         self.reserve = 0.0
-        self._next = 1.0
-        self._every = 1.0
+        self._next = self._every = 1.0
         every = [s for s in dataset.manifest.of("val") if sum(s.counts)]
         if not every:
             return
+        allowed = VALIDATION_SHARE * seconds
         speed = pixels_per_second(engine)
         for i in np.random.default_rng(seed).permutation(len(every)):
             grid = dataset.images[every[i].image].grid
-            cost = (
-                engine.for_gsd(grid.gsd).views.cost
-                * sum(t.read.size for t in plan_tiles(grid, engine, every[i].window))
-                / speed
-            )
-            if self.samples and self.reserve + cost > SHARE * seconds:
+            pixels = sum(t.read.size for t in plan(grid, engine, every[i].window))
+            cost = engine.for_gsd(grid.gsd).views.cost * pixels / speed
+            if self.samples and self.reserve + cost > allowed:
                 break
             self.samples.append(every[i])
             self.reserve += cost
-        views = int(min(LOOKS, max(1.0, SHARE * seconds / self.reserve)))
-        self._every = self._next = 1 / views
+        count = int(min(MAX_VALIDATIONS, max(1.0, allowed / self.reserve)))
+        self._every = self._next = 1 / count
 
     def due(self, spent: float) -> bool:
-        """Tell whether it is time for a look, at this share of the budget; the one at the end is not announced here."""
+        """Return whether to validate at this share of the budget; the end is not announced."""
         if spent < self._next or spent >= 1:
             return False
         self._next = (int(spent / self._every) + 1) * self._every
         return bool(self.samples)
 
-    def look(self) -> float | None:
+    def run(self) -> float | None:
         """Return the mean IoU of the network as it is; None without a validation split."""
         if not self.samples:
             return None
-        matrices = [
-            matrix for _, matrix in score_samples(self._dataset, self.samples, self._engine)
-        ]
-        return float(
-            Scores.of(np.sum(matrices, axis=0)).miou
-        )  # NumPy's own number would be no number in a checkpoint
+        matrices = [matrix for _, matrix in score(self._dataset, self.samples, self._engine)]
+        # Checkpoints take Python's numbers only.
+        return float(Scores.of(np.sum(matrices, axis=0)).miou)
 
 
 def pixels_per_second(engine: TiledPredictor) -> float:

@@ -9,15 +9,15 @@ import torch
 import swath
 from swath.data.dataset import Dataset
 from swath.legend import IGNORE
-from swath.training.classic_views import ClassicViews
-from swath.training.recipes import CLASSIC
+from swath.training.classic_batches import ClassicBatches
+from swath.training.recipes import CLASSIC_RECIPE
 from swath.training.sampler import PatchSampler
 from tests.make import write_png, write_raster
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """Two images of 256 x 320 whose bands hold row and column of a pixel; the second has a rare class in one corner."""
+    """Two images whose bands hold row and column; the second has a rare class in one corner."""
     folder = tmp_path_factory.mktemp("places")
     rows, cols = np.indices((256, 320))
     for name in "ab":
@@ -32,8 +32,8 @@ def places(tmp_path_factory):
 
 
 def views(dataset, seed=0, **settings):
-    recipe = replace(CLASSIC, **settings)
-    return ClassicViews(
+    recipe = replace(CLASSIC_RECIPE, **settings)
+    return ClassicBatches(
         PatchSampler(dataset, dataset.manifest.of("train"), recipe.balance), recipe, seed
     )
 
