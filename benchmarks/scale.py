@@ -83,8 +83,8 @@ def main(tiles: int, deaths: float) -> None:
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert (done == 1).all() and pixels == tiling.height * tiling.width  # noqa: S101
     sys.stdout.write(
-        f"{len(tiling)} tiles of {pixels:.3g} pixels, {crew.count} groups given out, "
-        f"{crew.died} died: {took:.1f} s, "
+        f"{len(tiling)} tiles of {pixels:.3g} pixels, {pool.count} groups given out, "
+        f"{pool.died} died: {took:.1f} s, "
         f"{took / len(tiling) * 1e6:.1f} microseconds a tile, {grown / 1024:.1f} MB more\n"
     )
 

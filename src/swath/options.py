@@ -154,63 +154,43 @@ class TrainingOptions:
     """Network, recipe and duration of a training."""
 
     _: KW_ONLY
-    recipe: Annotated[
-        Literal["default", "classic"],
-        Field(
-            description="Named set of training settings; classic is the plain U-Net that all is measured against."
-        ),
-    ] = "default"
-    minutes: Annotated[
-        float | None, Field(gt=0, description="Wall time of a training loop (default 30).")
-    ] = None
-    epochs: Annotated[
-        int | None, Field(gt=0, description="Passes over the labeled pixels, instead of minutes.")
-    ] = None
-    steps: Annotated[
-        int | None, Field(gt=0, description="Optimizer steps, instead of minutes.")
-    ] = None
-    encoder: Annotated[
-        str, Field(description="Encoder: any timm model that gives feature maps.")
-    ] = ENCODER
-    decoder: Annotated[Decoder, Field(description="Decoder of the network.")] = "unet"
-    weights: Annotated[
-        str,
-        Field(
-            description="Encoder's first weights: auto (what is installed or timm finds), none, or a safetensors FILE."
-        ),
-    ] = "auto"
-    heads: Annotated[
-        Heads | None,
-        Field(description="One softmax over all classes, or one sigmoid mask a class (per-class)."),
-    ] = None
-    heights: Annotated[bool, Field(description="Learn the height above ground as well.")] = False
-    balance: Annotated[
-        float | None,
-        Field(
-            ge=0,
-            le=1,
-            description="Power of a class's pixels by which patches are drawn: 1 as they are, 0 all classes alike.",
-        ),
-    ] = None
-    loss: Annotated[Loss | None, Field(description="A term for pixels and one for regions.")] = None
-    class_weights: Annotated[
-        ClassWeights | None, Field(description="Weights of the classes in the term for pixels.")
-    ] = None
-    classic_crops: Annotated[
-        str | None,
-        Field(
-            pattern=r"^(corner|grid):[1-9]\d*$",
-            description="Classic recipe: crops an image, from its corner (corner:9) or anywhere (grid:16, the default).",
-        ),
-    ] = None
+    recipe: Literal["default", "classic"] = option(
+        "default", "Named set of training settings; classic is the plain U-Net baseline.", "Network"
+    )
+    minutes: float | None = option(None, "Minutes of training; default: 30.", gt=0)
+    epochs: int | None = option(None, "Epochs, instead of minutes.", "Schedule", gt=0)
+    steps: int | None = option(None, "Optimizer steps, instead of --minutes.", "Schedule", gt=0)
+    encoder: str = option(ENCODER, "Encoder: any timm model that returns feature maps.")
+    decoder: Decoder = option("unet", "Decoder of the network.", "Network")
+    weights: str = option(
+        "auto", "Initial encoder weights: auto (installed), none, or a safetensors file.", "Network"
+    )
+    heads: Heads | None = option(
+        None, "One softmax (default), or one sigmoid mask per class (multilabel).", "Network"
+    )
+    heights: bool = option(False, "Train a height above ground as well.", "Network")
+    balance: float | None = option(
+        None,
+        "Sampling by class: 1 in proportion to pixels, 0 equally; default: as the recipe.",
+        "Loss",
+        ge=0,
+        le=1,
+    )
+    loss: Loss | None = option(
+        None, "Pixel loss, and a region loss to add; default: as the recipe.", "Loss"
+    )
+    class_weights: ClassWeights | None = option(
+        None, "Class weights in the pixel loss; default: as the recipe.", "Loss"
+    )
+    classic_crops: str | None = option(
+        None,
+        "Classic recipe: crops per image, corner:N or grid:N (random); default: grid:16.",
+        "Schedule",
+        pattern=r"^(corner|grid):[1-9]\d*$",
+    )
 
     def __post_init__(self) -> None:
-        if sum(v is not None for v in (self.minutes, self.epochs, self.steps)) > 1:
-            raise UsageError("more than one of minutes, epochs and steps is given", fix="Give one")
-        if self.classic_crops and self.recipe != "classic":
-            raise UsageError(
-                "--classic-crops is for the classic recipe", fix="Add --recipe classic"
-            )
+        classic = self.recipe == "classic"
         network = {
             "--encoder": self.encoder != ENCODER,
             "--decoder": self.decoder != "unet",
@@ -223,8 +203,6 @@ class TrainingOptions:
             )
         if self.classic_crops and not classic:
             raise _conflict("--classic-crops needs the classic recipe", "Add --recipe classic")
-        if self.jitter and classic:
-            raise _conflict("The classic recipe does not recolor", "Omit --jitter")
         if classic and given:
             message = "The classic recipe has a network of its own, with random weights"
             raise _conflict(message, f"Omit {given}")

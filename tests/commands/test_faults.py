@@ -371,9 +371,8 @@ def test_a_checkpoint_is_not_executed_and_a_damaged_one_is_told(world, tmp_path,
     assert listed(work) == ["last.ckpt", "settings.json"]
     for content in (pickle.dumps(shapely.Point), (work / "last.ckpt").read_bytes()[:-2000], b""):
         (work / "last.ckpt").write_bytes(content)
-        with pytest.raises(JobError, match=r"last\.ckpt: The checkpoint is damaged"):
+        with fails("checkpoint-damaged", JobError, work / "last.ckpt"):
             swath.train(world.data / "dataset", tmp_path / "m.swath", resume=True, **how)
-        assert caught.value.file == str(work / "last.ckpt") and "damaged" in caught.value.message
     (work / "settings.json").unlink()
     swath.train(world.data / "dataset", tmp_path / "m.swath", resume=True, **how)
     assert listed(tmp_path) == ["m.swath"]

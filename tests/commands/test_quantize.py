@@ -11,7 +11,7 @@ from swath.data.dataset import Dataset
 from swath.errors import JobError, ModelError
 from swath.inference.runtimes import OpenVinoRuntime, RuntimeSetup, bytes_per_pixel, choose_setup
 from swath.models.model import Model
-from swath.models.quantization import FEW
+from swath.models.quantization import MIN_WEIGHTS
 from tests.errors import fails
 from tests.make import noise, write_raster
 

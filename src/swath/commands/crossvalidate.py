@@ -90,7 +90,7 @@ def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
             if not path.exists():
                 _train_fold(data, path, settings)
             reference, model = DatasetReference(Dataset(data), "test"), Model(path)
-            predictor = ModelPredictor(model.engine, model.card.temperature)
+            predictor = ModelPredictor(model.predictor, model.card.temperature)
             counts = list(score_areas(reference, predictor))
         finally:
             shutil.rmtree(data, ignore_errors=True)

@@ -93,18 +93,14 @@ def _patches(
     model: Model, dataset: Dataset, samples: list[Sample], count: int
 ) -> Iterator[NDArray[np.float32]]:
     """Yield patches from the middle of evenly chosen samples, at the scale of maps."""
-    fill = np.array([b.fill for b in model.card.bands], np.float32)[:, None, None]
+    fill = [b.fill for b in model.card.bands]
+    size = (MAX_PATCH_SIDE, MAX_PATCH_SIDE)
     for i in np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int):
         image = dataset.images[samples[i].image]
         zoom = model.zoom(image.grid.gsd)
-        unit, limit = model.card.stride * zoom.denominator, int(MAX_PATCH_SIDE / zoom)
-        height, width = (min(n, limit) // unit * unit for n in (window.height, window.width))
-        if not height or not width:
-            continue
-        top = window.row + (window.height - height) // 2
-        left = window.col + (window.width - width) // 2
-        values, valid = image.read(Window(top, left, height, width))
-        yield resample(np.where(valid, values.astype(np.float32), fill)[None], zoom)
+        window = centered_window(samples[i].window, size, model.card.stride, zoom)
+        if window is not None:
+            yield read_scaled(image, window, zoom, fill).values[None]
 
 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:

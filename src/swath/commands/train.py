@@ -40,7 +40,7 @@ from swath.training.callbacks import (
     WholeCheckpoints,
 )
 from swath.training.classic_batches import ClassicBatches
-from swath.training.export import TrainedNetwork, engine_of, pack_model
+from swath.training.export import TrainedNetwork, pack_model, predictor_of
 from swath.training.finetune import spec_like, transfer_weights
 from swath.training.patches import BatchStream, PatchBatches, class_shares
 from swath.training.pixel_branch import train_pixel_branch
@@ -140,7 +140,7 @@ def _train(options: TrainOptions) -> TrainResult:
     if options.from_ is None and not last.exists():
         limits = _pixel_branch_limits(budget, recipe)
         before = train_pixel_branch(network, batches, training_task.loss, *limits)
-    engine = engine_of(network, dataset, recipe.heads == "per-class")
+    engine = predictor_of(network, dataset, recipe.heads == "per-class")
     threads = prefetch_threads(options.devices)
     prefetcher = Prefetcher(batches, threads, pin=torch.cuda.is_available())
 

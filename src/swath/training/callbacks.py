@@ -158,7 +158,7 @@ class TrainingClock(Callback):
         self.steps += new_steps
         if self._bar:
             self._bar.advance(new_steps if self._budget.steps else took)
-            self._bar.tell(self._status(trainer))
+            self._bar.describe(self._status(trainer))
         if stepped:
             self._update_spent(trainer)
             trainer.should_stop = self._spent >= 1

@@ -71,10 +71,10 @@ class TrainedNetwork:
         return next((miou for *_, miou in reversed(self.curve) if miou is not None), None)
 
 
-def engine_of(
+def predictor_of(
     network: Network, dataset: Dataset, multilabel: bool = False, runtime: Runtime | None = None
-) -> Engine:
-    """Return a network as an engine, with the tiles that its packed form will have.
+) -> TiledPredictor:
+    """Return a network as a predictor, with the tiles that its packed form will have.
 
     Args:
         network: the network.
@@ -86,22 +86,15 @@ def engine_of(
     halo, side = (0, WHOLE_IMAGE_SIDE) if whole else (TRAINING_HALO, None)
     running, classes = runtime or TorchRuntime(network), len(manifest.legend.trained)
 
-    def at(zoom: Fraction) -> Engine:
-        views = Views((zoom,))
-        return Engine(
-            views.runtime(lambda _: running, classes, apart=multilabel),
-            [b.mean for b in manifest.bands],
-            views.stride(network.stride),
-            views.halo(halo, network.stride),
-            classes,
-            heights=network.spec.heights,
-            side=side,
-            views=views,
-            gsd=None if whole else manifest.gsd,
-            rescaled=at,
-        )
-
-    return at(Fraction(1))
+    return ScalableNetwork(
+        lambda _: running,
+        OutputSpec(classes, heights=network.spec.heights, multilabel=multilabel),
+        [b.mean for b in manifest.bands],
+        network.stride,
+        halo,
+        side,
+        gsd=None if whole else manifest.gsd,
+    ).at_zoom(Fraction(1))
 
 
 def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork) -> Card:
@@ -114,12 +107,12 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
     manifest, spec = dataset.manifest, network.spec
     multilabel, thresholds = trained.recipe.heads == "per-class", None
     if multilabel:
-        scored = engine_of(network, dataset, multilabel, _torch_runtime(network))
+        scored = predictor_of(network, dataset, multilabel, _torch_runtime(network))
         thresholds = _calibrate_masks(network, dataset, scored)
     onnx = to_onnx(network, len(manifest.bands))
     _check_engines(onnx, network, trained.sample, options.model)
-    engine = engine_of(network, dataset, multilabel, _fastest_runtime(onnx, network))
-    tiles = Measured(0, None, "global") if engine.side else measure_halo(engine, dataset)
+    engine = predictor_of(network, dataset, multilabel, _fastest_runtime(onnx, network))
+    tiles = MeasuredHalo(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
     calibration = calibrate_scores(dataset, engine)
     scaling = zip(manifest.bands, spec.mean, spec.std, strict=True)
@@ -175,7 +168,7 @@ def _training_facts(options: TrainOptions, manifest: Manifest, trained: TrainedN
     )
 
 
-def _calibrate_masks(network: Network, dataset: Dataset, engine: Engine) -> list[float]:
+def _calibrate_masks(network: Network, dataset: Dataset, engine: TiledPredictor) -> list[float]:
     """Put the calibration of independent masks into the network; return their thresholds."""
     validation = [s for s in dataset.manifest.of("val") if sum(s.counts)]
     gain, offset, thresholds = fit_platt(

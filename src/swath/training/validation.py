@@ -32,7 +32,7 @@ class Validation:
         reserve: expected seconds of one validation.
     """
 
-    def __init__(self, dataset: Dataset, engine: Engine, seconds: float, seed: int) -> None:
+    def __init__(self, dataset: Dataset, engine: TiledPredictor, seconds: float, seed: int) -> None:
         self._dataset, self._engine = dataset, engine
         self.samples: list[Sample] = []
         self.reserve = 0.0
@@ -44,7 +44,7 @@ class Validation:
         speed = pixels_per_second(engine)
         for i in np.random.default_rng(seed).permutation(len(every)):
             grid = dataset.images[every[i].image].grid
-            pixels = sum(t.read.size for t in plan(grid, engine, every[i].window))
+            pixels = sum(t.read.size for t in plan_tiles(grid, engine, every[i].window))
             cost = engine.for_gsd(grid.gsd).views.cost * pixels / speed
             if self.samples and self.reserve + cost > allowed:
                 break
@@ -64,7 +64,8 @@ class Validation:
         """Return the mean IoU of the network as it is; None without a validation split."""
         if not self.samples:
             return None
-        matrices = [matrix for _, matrix in score(self._dataset, self.samples, self._engine)]
+        scored = score_samples(self._dataset, self.samples, self._engine)
+        matrices = [matrix for _, matrix in scored]
         # Checkpoints take Python's numbers only.
         return float(Scores.of(np.sum(matrices, axis=0)).miou)
 
