@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 export PYTHONDONTWRITEBYTECODE = 1
 
 # Phrases to avoid; words are in docs/development/glossary.txt, which codespell reads ([tool.codespell] in pyproject.toml).
-PHRASES := "looked at|looks at|masks apart|heads apart|is no number|the same ground|is gone again"
+PHRASES := "looked at|masks apart|heads apart|is no number|the same ground|is gone again"
 
 .PHONY: demo test test-full test-min check clean
 

@@ -64,7 +64,8 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
     if (DOCS / "accuracy.png").exists():
         parts.insert(
             2,
-            "![The best and the worst test images, their reference labels and their maps](accuracy.png)",
+            "![The best and the worst test images, their reference labels and their maps]"
+            "(accuracy.png)",
         )
     return "\n\n".join(parts) + "\n"
 

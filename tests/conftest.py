@@ -28,7 +28,8 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def verbosity() -> Iterator[None]:
-    """Undo `--quiet` and `--verbose` of a command that a test runs in this process: they last as long as the process."""
+    """Undo `--quiet` and `--verbose` of a command that a test runs in this process: they last as
+    long as the process."""
     loggers = [logging.getLogger(name) for name in ("swath", "rasterio")]
     levels = [logger.level for logger in loggers]
     yield
@@ -38,7 +39,8 @@ def verbosity() -> Iterator[None]:
 
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let engines choose float32 also where the processor has bf16, which rounds otherwise in tiles of another shape."""
+    """Let engines choose float32 also where the processor has bf16, which rounds otherwise in
+    tiles of another shape."""
     from swath.inference import runtimes
 
     monkeypatch.setattr(runtimes, "_cpu_has_bf16", lambda: False)
@@ -46,7 +48,8 @@ def float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a prepared dataset of four small images with three classes in stripes; `d` is the test split."""
+    """Return a prepared dataset of four small images with three classes in stripes; `d` is the
+    test split."""
     import swath
     from tests.make import write_pairs
 
@@ -59,7 +62,7 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(stripes: Path) -> Path:
-    """Return a model file of the default network, taught for three steps on `stripes`."""
+    """Return a model file of the default network, trained for three steps on `stripes`."""
     import swath
 
     path = stripes.parent / "tiny.swath"

@@ -1,4 +1,5 @@
-"""Bad rasters by the thousand: inspected, prepared and predicted, each in a child process with a deadline.
+"""Bad rasters by the thousand: inspected, prepared and predicted, each in a child process with a
+deadline.
 
 A case is a number: the file, its role (image, mask, or labels on another grid) and what is done to
 it follow from it alone. Half of the cases are well-formed and odd (`odd`), and have to be read as
@@ -50,7 +51,8 @@ DEADLINE = 60
 """Seconds of processor time of a case, so that a machine that is busy is no hang."""
 
 PATIENCE = 10
-"""So many times that is waited for a case that does nothing; counted while its watchdog is awake."""
+"""So many times that is waited for a case that does nothing; counted while its watchdog is awake.
+"""
 
 MOST_MEMORY = 1.5e9
 """Bytes that a process may come to hold."""
@@ -64,7 +66,8 @@ REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @dataclass
 class Verdict:
-    """What came of a case: `right`, `refused`, or a `fault` (hang, crash, traceback, wrong); `detail` says why."""
+    """What came of a case: `right`, `refused`, or a `fault` (hang, crash, traceback, wrong);
+    `detail` says why."""
 
     case: int
     kind: str
@@ -212,7 +215,8 @@ def _odd_mask(dice: np.random.Generator, folder: Path) -> tuple[str, str]:
 
 
 def _damaged(dice: np.random.Generator, folder: Path, kind: str) -> tuple[Path, Path, str]:
-    """Write a damaged file where its role wants it; return it, the good file, and how it was damaged."""
+    """Write a damaged file where its role wants it; return it, the good file, and how it was
+    damaged."""
     good = folder / "good"
     if kind == "image":
         real = sorted(
@@ -293,7 +297,8 @@ def _shape(*paths: Path) -> tuple[int, int, int]:
 
 
 def _read_twice(path: Path) -> tuple[Any, Any] | None:
-    """Read a file in two ways, which have to agree: whole, and by strips; None where it is refused."""
+    """Read a file in two ways, which have to agree: whole, and by strips; None where it is
+    refused."""
     try:
         with Raster([path]) as raster:
             values, valid = raster.read(raster.grid.window)
@@ -486,36 +491,37 @@ class Child:
 
 
 def try_all(cases: Iterable[int], folder: Path, children: int = 1) -> Iterator[Verdict]:
-    """Try cases in child processes; one that dies, hangs or holds too much memory is replaced by a fresh one."""
+    """Try cases in child processes; one that dies, hangs or holds too much memory is replaced by a
+    fresh one."""
     todo, names = iter(cases), itertools.count()
-    crew: list[Child] = []
+    pool: list[Child] = []
     try:
         while True:
-            while len(crew) < children and (case := next(todo, None)) is not None:
-                crew.append(Child(folder / str(next(names))))
-                crew[-1].give(case)
-            if not crew:
+            while len(pool) < children and (case := next(todo, None)) is not None:
+                pool.append(Child(folder / str(next(names))))
+                pool[-1].give(case)
+            if not pool:
                 return
-            for child, found in _reports(crew):
+            for child, found in _reports(pool):
                 yield found
                 case = None if found.verdict == "fault" else next(todo, None)
                 if case is None:
-                    crew.remove(child)
+                    pool.remove(child)
                     child.stop()
                 else:
                     child.give(case)
     finally:
-        for child in crew:
+        for child in pool:
             child.stop()
 
 
-def _reports(crew: list[Child]) -> list[tuple[Child, Verdict]]:
+def _reports(pool: list[Child]) -> list[tuple[Child, Verdict]]:
     """Wait a second at most, and return what children have to say, or what is to be said of them."""
     begun = time.monotonic()
-    done = ready([child.line for child in crew], 1.0)
+    done = ready([child.line for child in pool], 1.0)
     waited = min(time.monotonic() - begun, 1.5)
     out = []
-    for child in crew:
+    for child in pool:
         child.waited += waited
         if child.line in done:
             out.append((child, child.take()))
@@ -530,7 +536,8 @@ def _reports(crew: list[Child]) -> list[tuple[Child, Verdict]]:
 
 
 def logged(cases: Iterable[int], log: Path, children: int) -> list[Verdict]:
-    """Try the cases that a log does not hold yet, or holds as faults, and return the verdicts of all."""
+    """Try the cases that a log does not hold yet, or holds as faults, and return the verdicts of
+    all."""
     lines = log.read_text().splitlines() if log.exists() else []
     known = {v.case: v for v in (Verdict(**json.loads(line)) for line in lines)}
     todo = [c for c in cases if c not in known or known[c].verdict == "fault"]

@@ -1,4 +1,5 @@
-"""Load on a server: many clients at once, each asking for one tile after another on a connection of its own."""
+"""Load on a server: many clients at once, each asking for one tile after another on a connection
+of its own."""
 
 import asyncio
 import random

@@ -1,4 +1,5 @@
-"""Files as broken disks, cut downloads and strangers leave them: the bytes of a good file, changed at random by seed."""
+"""Files as broken disks, cut downloads and strangers leave them: the bytes of a good file, changed
+at random by seed."""
 
 import struct
 

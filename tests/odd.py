@@ -1,4 +1,5 @@
-"""Well-formed rasters that few people write but some do, by seed, each with what a right reading of it is.
+"""Well-formed rasters that few people write but some do, by seed, each with what a right reading
+of it is.
 
 The expected reading is worked out here from what was written and from the rules in docs/data.md,
 never by reading the file.
@@ -89,7 +90,8 @@ def odd(dice: np.random.Generator, folder: Path) -> Odd:
 def labels(
     dice: np.random.Generator, path: Path, shape: tuple[int, int], **place: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Write an odd mask of the codes 1 to 3, in a `crs` with a `transform`; return codes and where there are any."""
+    """Write an odd mask of the codes 1 to 3, in a `crs` with a `transform`; return codes and where
+    there are any."""
     dtype = _pick(
         dice, ("uint8",) * 4 + ("int16", "uint16", "int32", "float32", "float64", "int8", "uint32")
     )
@@ -116,7 +118,8 @@ def _pick(dice: np.random.Generator, of: Any) -> Any:
 
 
 def _size(dice: np.random.Generator, most: int = 90) -> tuple[int, int]:
-    """Return rows and columns; now and then one pixel, one row, one column, or more than what is read at once."""
+    """Return rows and columns; now and then one pixel, one row, one column, or more than what is
+    read at once."""
     sizes = (
         *[tuple(int(n) for n in dice.integers(2, most, 2))] * 8,
         (1, 1),
@@ -178,7 +181,8 @@ def _numbers(dice: np.random.Generator, shape: tuple[int, ...], dtype: str) -> N
 def _holes(
     dice: np.random.Generator, values: NDArray[Any]
 ) -> tuple[NDArray[np.bool_], float | None]:
-    """Put a declared nodata value into some pixels, here of all bands, there of one; return what is valid then."""
+    """Put a declared nodata value into some pixels, here of all bands, there of one; return what
+    is valid then."""
     info = np.iinfo(values.dtype) if values.dtype.kind in "iu" else None
     choices = (
         [0, int(info.min), int(info.max), 7]
@@ -235,7 +239,8 @@ def _tiff(dice: np.random.Generator, folder: Path) -> Odd:
 
 
 def _bits(dice: np.random.Generator, folder: Path) -> Odd:
-    """Fewer bits than the type has, black and white on either side, with the compressions of faxes."""
+    """Fewer bits than the type has, black and white on either side, with the compressions of
+    faxes."""
     bits = int(_pick(dice, (1, 1, 2, 4, 7, 10, 12)))
     dtype = "uint8" if bits <= 8 else "uint16"
     values = dice.integers(0, 2**bits, (1, *_size(dice))).astype(dtype)

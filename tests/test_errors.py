@@ -58,7 +58,6 @@ def _name(function):
     return getattr(function, "id", getattr(function, "attr", None))
 
 
-@pytest.mark.xfail(strict=False, reason="being introduced")
 def test_every_error_is_made_with_a_code():
     kinds = {kind.__name__ for kind in KINDS}
     bare = [

@@ -1,4 +1,5 @@
-"""Much work takes as much more time as there is more of it, and no more memory; counted, so that a busy machine fails nothing.
+"""Much work takes as much more time as there is more of it, and no more memory; counted, so that a
+busy machine fails nothing.
 
 `benchmarks/load.py` measures the same on whole verbs, up to ten thousand files and 100,000 pixels a
 side.

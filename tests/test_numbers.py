@@ -1,4 +1,5 @@
-"""What Swath reckons, held against others who reckon the same: scikit-learn, rasterio, PROJ, and one engine against another."""
+"""What Swath reckons, held against others who reckon the same: scikit-learn, rasterio, PROJ, and
+one engine against another."""
 
 import numpy as np
 import pyproj
@@ -37,17 +38,17 @@ TURNED = st.tuples(st.floats(1, 100), st.floats(1, 100), st.floats(0, 6.3), st.b
 @given(SEEDS, st.integers(2, 12), st.floats(0, 0.5))
 def test_scores_are_those_of_scikit_learn(seed, n, missing):
     dice = np.random.default_rng(seed)
-    truth = dice.integers(0, dice.integers(1, n + 1), (30, 40)).astype(np.uint8)
-    made = np.where(dice.random(truth.shape) < 0.5, truth, dice.integers(0, n, truth.shape)).astype(
-        np.uint8
-    )
-    truth[dice.random(truth.shape) < missing] = IGNORE
-    known = truth != IGNORE
+    reference = dice.integers(0, dice.integers(1, n + 1), (30, 40)).astype(np.uint8)
+    made = np.where(
+        dice.random(reference.shape) < 0.5, reference, dice.integers(0, n, reference.shape)
+    ).astype(np.uint8)
+    reference[dice.random(reference.shape) < missing] = IGNORE
+    known = reference != IGNORE
     assume(known.any())
-    matrix = confusion_matrix(truth, made, n)
+    matrix = confusion_matrix(reference, made, n)
     scores = Scores.of(matrix)
-    there = sorted({*truth[known].tolist(), *made[known].tolist()})
-    flat = truth[known], made[known]
+    there = sorted({*reference[known].tolist(), *made[known].tolist()})
+    flat = reference[known], made[known]
     options = {"labels": there, "average": None, "zero_division": 0}
     np.testing.assert_allclose(scores.iou[there], metrics.jaccard_score(*flat, **options))
     np.testing.assert_allclose(scores.f1[there], metrics.f1_score(*flat, **options))
@@ -100,7 +101,8 @@ def test_areas_of_polygons_are_rasterios(tmp_path_factory, seed, transform, heig
     st.sampled_from([None, 0]),
 )
 def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs, turned, nodata):
-    """Each pixel has the label at its center, to a fifth of a label pixel; what lies outside the labels has none."""
+    """Each pixel has the label at its center, to a fifth of a label pixel; what lies outside the
+    labels has none."""
     dice = np.random.default_rng(seed)
     labels = dice.integers(0, 5, (40, 50)).astype(np.uint8)
     lon, lat = dice.uniform(7, 11), dice.uniform(45, 55)
@@ -152,7 +154,8 @@ def test_labels_on_another_grid_are_gdals_and_projs(tmp_path_factory, seed, crs,
 
 
 def test_torch_onnx_and_openvino_agree_on_a_hundred_real_patches(shared_data, tiny_model):
-    """Scores to 0.001, as packing wants, and the class of every pixel whose two best scores differ by more than that."""
+    """Scores to 0.001, as packing wants, and the class of every pixel whose two best scores differ
+    by more than that."""
     model = Model(tiny_model)
     images = sorted((shared_data / "dubai").glob("Tile */images/*.jpg"))
     dice = np.random.default_rng(0)

@@ -34,7 +34,8 @@ def test_sentinel2_twelve_bands_of_five_utm_zones(shared_data, tmp_path):
 
 def test_flood_with_a_code_for_no_data(shared_data, tmp_path):
     (tmp_path / "classes.yaml").write_text(
-        "- {name: nodata, code: -1, ignore: true}\n- {name: dry, code: 0}\n- {name: water, code: 1}\n"
+        "- {name: nodata, code: -1, ignore: true}\n- {name: dry, code: 0}\n"
+        "- {name: water, code: 1}\n"
     )
     image = shared_data / "flood/images/Spain_7370579_S2Hand.tif"
     prepared, scored, codes, nodata = whole_way(
@@ -66,7 +67,8 @@ def test_landsat_bands_in_files_and_labels_in_another_crs(shared_data, tmp_path,
 
 
 def test_dubai_by_tile(shared_data, tmp_path):
-    """A few images of three tiles; the full figure is in the README with the commands that give it."""
+    """A few images of three tiles; the full figure is in the README with the commands that give
+    it."""
     for tile in (1, 3, 7):
         for kind in ("images", "masks"):
             (tmp_path / "dubai" / f"Tile {tile}" / kind).mkdir(parents=True)

@@ -31,7 +31,7 @@ class SwathError(Exception):
         self,
         message: str,
         *,
-        code: str = "unreadable",
+        code: str,
         file: str | Path | None = None,
         fix: str | None = None,
     ) -> None:

@@ -253,11 +253,11 @@ def test_colors_are_snapped_only_when_asked(tmp_path: Path, classes: Path) -> No
 
 
 def test_jpeg_masks_of_a_whole_folder_are_snapped_to_what_was_painted(tmp_path: Path) -> None:
-    truth = [
+    reference = [
         np.roll(np.kron(noise(4, 4, seed=k, low=0, high=3), np.ones((64, 64), int)), 5, (0, 1))
         for k in range(4)
     ]
-    for k, codes in enumerate(truth):
+    for k, codes in enumerate(reference):
         write_raster(tmp_path / "source" / str(k) / "images" / "x.tif", seen(codes, k))
         write_jpeg(tmp_path / "source" / str(k) / "masks" / "x.jpg", painted(codes), QUALITY=70)
     assert {
@@ -268,7 +268,7 @@ def test_jpeg_masks_of_a_whole_folder_are_snapped_to_what_was_painted(tmp_path: 
     )
     assert len(result.classes) == 3
     rank = np.argsort(np.argsort([r << 16 | g << 8 | b for r, g, b in COLORS[:3].tolist()]))
-    for image, codes in zip(Dataset(tmp_path / "d").images, truth, strict=True):
+    for image, codes in zip(Dataset(tmp_path / "d").images, reference, strict=True):
         assert (image.read_labels(image.grid.window) == rank[codes]).mean() > 0.97
 
 

@@ -16,20 +16,20 @@ from tests.make import NORTH_UP, UTM, noise, write_raster
 def truth_and_map(seed=0, size=300):
     """A true map, and one that mistakes a tenth of class 1 for 2 and a fifth of class 2 for 1."""
     rng = np.random.default_rng(seed)
-    truth = np.kron(
+    reference = np.kron(
         rng.choice([1, 2, 3], (30, 30), p=[0.2, 0.3, 0.5]), np.ones((10, 10), int)
     ).astype(np.uint8)
-    mapped, luck = truth.copy(), rng.random(truth.shape)
-    mapped[(truth == 1) & (luck < 0.1)] = 2
-    mapped[(truth == 2) & (luck < 0.2)] = 1
-    return truth[:size, :size], mapped[:size, :size]
+    mapped, luck = reference.copy(), rng.random(reference.shape)
+    mapped[(reference == 1) & (luck < 0.1)] = 2
+    mapped[(reference == 2) & (luck < 0.2)] = 1
+    return reference[:size, :size], mapped[:size, :size]
 
 
-def answered(points, truth):
-    """Fill in what a person sees at each point, from the truth."""
+def answered(points, reference):
+    """Fill in what a person sees at each point, from the reference."""
     meta, _, wkb, columns = pyogrio.raw.read(points)
     rows, cols = columns[1].astype(int), columns[2].astype(int)
-    seen = np.array([str(v) for v in truth[rows, cols]], object)
+    seen = np.array([str(v) for v in reference[rows, cols]], object)
     path = points.with_name("answered.gpkg")
     pyogrio.raw.write(
         path,
@@ -76,20 +76,20 @@ def test_the_draw_is_even_within_a_class_by_ground_not_by_pixels(tmp_path):
 
 
 def test_areas_from_points_hold_the_truth_and_mend_the_bias(tmp_path):
-    truth, mapped = truth_and_map()
+    reference, mapped = truth_and_map()
     write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
     swath.sample(tmp_path / "m.tif", tmp_path / "p.gpkg", n=300)
-    result = swath.area(tmp_path / "m.tif", reference=answered(tmp_path / "p.gpkg", truth))
+    result = swath.area(tmp_path / "m.tif", reference=answered(tmp_path / "p.gpkg", reference))
     hectares = 0.01 / 0.9996**2  # 10 m in the plane, at the central meridian of UTM
     for c in result.classes:
-        true = (truth == c.code).sum() * hectares
+        true = (reference == c.code).sum() * hectares
         assert c.mapped == pytest.approx((mapped == c.code).sum() * hectares, rel=1e-5)
         assert c.interval[0] * 0.9999 <= true <= c.interval[1] * 1.0001
     assert result.classes[0].interval[1] - result.classes[0].interval[0] > 10
     assert sum(c.area for c in result.classes) == pytest.approx(
         sum(c.mapped for c in result.classes)
     )
-    assert result.overall == pytest.approx((truth == mapped).mean(), abs=0.05)
+    assert result.overall == pytest.approx((reference == mapped).mean(), abs=0.05)
     assert "checked points" in result.method and "at random" in result.assumes
     assert np.sum(result.matrix) == 300
 
@@ -97,14 +97,14 @@ def test_areas_from_points_hold_the_truth_and_mend_the_bias(tmp_path):
 def test_areas_from_held_out_labels_say_what_they_assume(tmp_path):
     places = []
     for k in range(5):
-        truth, mapped = truth_and_map(k)
+        reference, mapped = truth_and_map(k)
         where = from_origin(500_000 + 3000 * k, 5_600_000, 10, 10)
         write_raster(
             tmp_path / "s" / f"p{k}" / "images" / "x.tif", noise(3, 300, 300, seed=k), UTM, where
         )
-        write_raster(tmp_path / "s" / f"p{k}" / "masks" / "x.tif", truth, UTM, where)
-        places.append((truth, mapped))
-    truth, mapped = (np.concatenate(maps, axis=1) for maps in zip(*places, strict=True))
+        write_raster(tmp_path / "s" / f"p{k}" / "masks" / "x.tif", reference, UTM, where)
+        places.append((reference, mapped))
+    reference, mapped = (np.concatenate(maps, axis=1) for maps in zip(*places, strict=True))
     write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
     swath.prepare(tmp_path / "s", tmp_path / "d", test=["p1", "p2", "p3", "p4"], val="none")
     result = swath.area(tmp_path / "m.tif", reference=tmp_path / "d")
@@ -115,11 +115,11 @@ def test_areas_from_held_out_labels_say_what_they_assume(tmp_path):
     )
     for c in result.classes:
         assert c.interval[0] <= c.area <= c.interval[1]
-        assert c.area == pytest.approx((truth == c.code).sum() * 0.01, rel=0.05)
+        assert c.area == pytest.approx((reference == c.code).sum() * 0.01, rel=0.05)
 
 
 def test_what_cannot_be_estimated_is_refused(tmp_path):
-    truth, mapped = truth_and_map()
+    reference, mapped = truth_and_map()
     write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
     with fails("too-few-points", UsageError) as caught:
         swath.sample(tmp_path / "m.tif", tmp_path / "p.gpkg", n=5)
@@ -128,7 +128,7 @@ def test_what_cannot_be_estimated_is_refused(tmp_path):
     with fails("empty-class", DataError, tmp_path / "p.gpkg") as caught:
         swath.area(tmp_path / "m.tif", reference=tmp_path / "p.gpkg")
     assert "'reference'" in caught.value.message and "30 of 30" in caught.value.message
-    odd = answered(tmp_path / "p.gpkg", np.full_like(truth, 8))
+    odd = answered(tmp_path / "p.gpkg", np.full_like(reference, 8))
     with fails("unknown-class", DataError, odd) as caught:
         swath.area(tmp_path / "m.tif", reference=odd)
     assert "'8'" in caught.value.message
@@ -170,11 +170,11 @@ def test_points_that_cannot_be_counted_are_refused(tmp_path, code, shape):
 
 
 def test_class_names_are_understood_as_well_as_codes(tmp_path):
-    truth, mapped = truth_and_map()
+    reference, mapped = truth_and_map()
     path = write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
     with rasterio.open(path, "r+") as file:
         file.update_tags(1, class_1="Water", class_2="wood", class_3="town")
     swath.sample(path, tmp_path / "p.gpkg", n=60)
     names = np.array(["", "water", "wood", "town"], object)
-    result = swath.area(path, reference=answered(tmp_path / "p.gpkg", names[truth]))
+    result = swath.area(path, reference=answered(tmp_path / "p.gpkg", names[reference]))
     assert [c.name for c in result.classes] == ["Water", "wood", "town"]

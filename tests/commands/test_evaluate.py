@@ -18,22 +18,22 @@ from tests.make import write_pairs
 def test_scores_are_those_of_scikit_learn_on_the_maps(tiny_model, stripes):
     result = swath.evaluate(tiny_model, stripes)
     dataset, model = Dataset(stripes), Model(tiny_model)
-    truth, mapped = [], []
+    reference, mapped = [], []
     for sample in dataset.manifest.of("test"):
         image = dataset.images[sample.image]
-        truth.append(image.read_labels(sample.window).ravel() + 1)
+        reference.append(image.read_labels(sample.window).ravel() + 1)
         mapped.append(model.predict(np.asarray(image.read(image.grid.window).values)).ravel())
-    truth, mapped = np.concatenate(truth), np.concatenate(mapped)
+    reference, mapped = np.concatenate(reference), np.concatenate(mapped)
     labels = [1, 2, 3]
-    assert result.confusion == confusion_matrix(truth, mapped, labels=labels).tolist()
-    assert result.accuracy == pytest.approx(accuracy_score(truth, mapped))
-    iou = jaccard_score(truth, mapped, labels=labels, average=None, zero_division=0)
+    assert result.confusion == confusion_matrix(reference, mapped, labels=labels).tolist()
+    assert result.accuracy == pytest.approx(accuracy_score(reference, mapped))
+    iou = jaccard_score(reference, mapped, labels=labels, average=None, zero_division=0)
     assert [c.iou for c in result.classes] == pytest.approx(iou)
     assert result.miou == pytest.approx(iou.mean())
     assert [c.f1 for c in result.classes] == pytest.approx(
-        f1_score(truth, mapped, labels=labels, average=None)
+        f1_score(reference, mapped, labels=labels, average=None)
     )
-    assert [c.pixels for c in result.classes] == [int((truth == c).sum()) for c in labels]
+    assert [c.pixels for c in result.classes] == [int((reference == c).sum()) for c in labels]
     assert (result.split, result.images) == ("test", 1)
 
 

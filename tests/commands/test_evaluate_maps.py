@@ -27,9 +27,9 @@ def spoilt(codes, share, seed=0):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A georeferenced dataset of four places, and its truth on one grid."""
+    """A georeferenced dataset of four places, and its reference on one grid."""
     root = tmp_path_factory.mktemp("world")
-    truth = np.concatenate([ground(k) for k in range(4)], axis=1)
+    reference = np.concatenate([ground(k) for k in range(4)], axis=1)
     for k in range(4):
         codes = ground(k)
         where = from_origin(500_000 + 10 * SIZE * k, 5_600_000, 10, 10)
@@ -41,19 +41,19 @@ def world(tmp_path_factory):
         )
         write_raster(root / "s" / f"p{k}" / "masks" / "x.tif", codes, UTM, where)
     swath.prepare(root / "s", root / "d", test=["p1", "p2", "p3"], val="none")
-    write_raster(root / "truth.tif", truth, UTM, NORTH_UP)
-    write_raster(root / "good.tif", spoilt(truth, 0.1), UTM, NORTH_UP, nodata=0)
-    write_raster(root / "bad.tif", spoilt(truth, 0.3), UTM, NORTH_UP, nodata=0)
+    write_raster(root / "reference.tif", reference, UTM, NORTH_UP)
+    write_raster(root / "good.tif", spoilt(reference, 0.1), UTM, NORTH_UP, nodata=0)
+    write_raster(root / "bad.tif", spoilt(reference, 0.3), UTM, NORTH_UP, nodata=0)
     return root
 
 
 def test_a_map_is_scored_on_the_test_split_of_a_dataset(world):
     result = swath.evaluate(world / "good.tif", world / "d")
-    with rasterio.open(world / "truth.tif") as a, rasterio.open(world / "good.tif") as b:
-        truth, mapped = a.read(1)[:, SIZE:], b.read(1)[:, SIZE:]
-    assert result.accuracy == pytest.approx((truth == mapped).mean())
+    with rasterio.open(world / "reference.tif") as a, rasterio.open(world / "good.tif") as b:
+        reference, mapped = a.read(1)[:, SIZE:], b.read(1)[:, SIZE:]
+    assert result.accuracy == pytest.approx((reference == mapped).mean())
     assert result.confusion == [
-        [int(((truth == i) & (mapped == k)).sum()) for k in (1, 2, 3)] for i in (1, 2, 3)
+        [int(((reference == i) & (mapped == k)).sum()) for k in (1, 2, 3)] for i in (1, 2, 3)
     ]
     assert (result.images, result.split, result.groups, result.unmapped) == (
         3,
@@ -70,7 +70,7 @@ def test_a_map_is_scored_on_the_test_split_of_a_dataset(world):
 def test_a_map_in_another_crs_is_moved_onto_the_images(world, tmp_path):
     from rasterio.warp import calculate_default_transform, reproject
 
-    with rasterio.open(world / "truth.tif") as source:
+    with rasterio.open(world / "reference.tif") as source:
         to, width, height = calculate_default_transform(
             source.crs, 4326, source.width, source.height, *source.bounds
         )
@@ -83,7 +83,7 @@ def test_a_map_in_another_crs_is_moved_onto_the_images(world, tmp_path):
 
 
 def test_a_map_against_a_label_raster_in_blocks(world):
-    result = swath.evaluate(world / "bad.tif", world / "truth.tif")
+    result = swath.evaluate(world / "bad.tif", world / "reference.tif")
     assert (result.split, result.accuracy) == ("labels", pytest.approx(0.7, abs=0.02))
     assert [c.code for c in result.classes] == [1, 2, 3]
     assert result.images == len(result.groups) > 3 and result.miou_interval is not None
@@ -95,16 +95,16 @@ def test_a_map_against_polygons(world, tmp_path):
         [box(0, 0, 16, 16), box(0, 16, 16, 16), box(64, 300, 5, 5)],
         {"class": [1, 2, 3]},
     )
-    with rasterio.open(world / "truth.tif") as file:
+    with rasterio.open(world / "reference.tif") as file:
         codes = file.read(1)
     expected = np.zeros((3, 3), int)
     for k, part in ((0, codes[:16, :16]), (1, codes[:16, 16:32]), (2, codes[64:69, 300:305])):
         expected[k] += [(part == c).sum() for c in (1, 2, 3)]
-    assert swath.evaluate(world / "truth.tif", polygons).confusion == expected.tolist()
+    assert swath.evaluate(world / "reference.tif", polygons).confusion == expected.tolist()
 
 
 def test_pixels_without_a_map_are_told_and_not_scored(world, tmp_path, caplog):
-    with rasterio.open(world / "truth.tif") as file:
+    with rasterio.open(world / "reference.tif") as file:
         codes = file.read(1)
     codes[:10, SIZE:] = 0
     write_raster(tmp_path / "m.tif", codes, UTM, NORTH_UP, nodata=0)
@@ -114,7 +114,7 @@ def test_pixels_without_a_map_are_told_and_not_scored(world, tmp_path, caplog):
 
 
 def test_a_code_that_no_class_has_is_named(world, tmp_path):
-    with rasterio.open(world / "truth.tif") as file:
+    with rasterio.open(world / "reference.tif") as file:
         codes = file.read(1)
     codes[3, SIZE + 4] = 77
     write_raster(tmp_path / "m.tif", codes, UTM, NORTH_UP)
@@ -139,8 +139,8 @@ def test_what_is_no_map_is_refused(world, tmp_path):
 
 
 def test_a_model_needs_images(tiny_model, world):
-    with fails("no-images", UsageError, world / "truth.tif"):
-        swath.evaluate(tiny_model, world / "truth.tif")
+    with fails("no-images", UsageError, world / "reference.tif"):
+        swath.evaluate(tiny_model, world / "reference.tif")
 
 
 def test_a_comparison_says_which_is_better_and_where_they_differ(world, tmp_path):

@@ -42,8 +42,10 @@ def world(tmp_path_factory):
     write_raster(data / "map.tif", codes, UTM, NORTH_UP, nodata=0)
     swath.sample(data / "map.tif", data / "drawn.gpkg", n=30)
     meta, _, shapes, columns = pyogrio.raw.read(data / "drawn.gpkg")
-    truth = dict(zip(meta["fields"], columns, strict=True))
-    seen = [str(codes[row, col]) for row, col in zip(truth["row"], truth["column"], strict=True)]
+    reference = dict(zip(meta["fields"], columns, strict=True))
+    seen = [
+        str(codes[row, col]) for row, col in zip(reference["row"], reference["column"], strict=True)
+    ]
     pyogrio.raw.write(
         data / "points.gpkg",
         shapes,

@@ -26,9 +26,9 @@ LAS = (2, 5, 6, 9, 17)
 def by_the_definitions(tiles):
     """Return IoU and IoU-3 of the five classes of true and mapped LAS codes and heights."""
     counts = {code: [0, 0, 0, 0] for code in LAS}
-    for truth, mapped, true_heights, heights in tiles:
+    for reference, mapped, true_heights, heights in tiles:
         for t, m, th, h in zip(
-            *(np.ravel(a).tolist() for a in (truth, mapped, true_heights, heights)), strict=True
+            *(np.ravel(a).tolist() for a in (reference, mapped, true_heights, heights)), strict=True
         ):
             if t not in LAS:
                 continue
@@ -46,29 +46,31 @@ def by_the_definitions(tiles):
 def test_random_maps_score_as_the_definitions_say():
     rng = np.random.default_rng(0)
     codes = np.array([*LAS, 65])
-    truth, mapped = (rng.integers(0, 6, (60, 50)).astype(np.uint8) for _ in range(2))
+    reference, mapped = (rng.integers(0, 6, (60, 50)).astype(np.uint8) for _ in range(2))
     true_heights = rng.uniform(0, 4, (60, 50)).astype(np.float32)
     true_heights[rng.random((60, 50)) < 0.1] = np.nan
     heights = rng.uniform(0, 4, (60, 50)).astype(np.float32)
-    iou, with_heights = by_the_definitions([(codes[truth], codes[mapped], true_heights, heights)])
-    truth[truth == 5] = IGNORE
-    matrix = confusion_matrix(truth, mapped, 6)
-    near = near_height_hits(truth, mapped, true_heights, heights, 6)
+    iou, with_heights = by_the_definitions(
+        [(codes[reference], codes[mapped], true_heights, heights)]
+    )
+    reference[reference == 5] = IGNORE
+    matrix = confusion_matrix(reference, mapped, 6)
+    near = near_height_hits(reference, mapped, true_heights, heights, 6)
     assert iou3(matrix, near)[:5] == pytest.approx(with_heights, abs=1e-12)
     assert iou3(matrix, np.diag(matrix))[:5] == pytest.approx(iou, abs=1e-12)
 
 
 def test_a_right_class_with_a_wrong_height_counts_nowhere():
-    truth = mapped = np.zeros((1, 4), np.uint8)
+    reference = mapped = np.zeros((1, 4), np.uint8)
     true_heights, heights = (
         np.array([[0.0, 0.0, 0.0, np.nan]], np.float32),
         np.array([[0.0, 1.0, 0.99, 50.0]], np.float32),
     )
-    near = near_height_hits(truth, mapped, true_heights, heights, 1)
+    near = near_height_hits(reference, mapped, true_heights, heights, 1)
     assert near.tolist() == [3]
-    assert iou3(confusion_matrix(truth, mapped, 1), near).tolist() == [1.0]
+    assert iou3(confusion_matrix(reference, mapped, 1), near).tolist() == [1.0]
     assert np.isnan(
-        near_height_hits(truth, mapped, true_heights, np.full_like(heights, np.nan), 1) + np.nan
+        near_height_hits(reference, mapped, true_heights, np.full_like(heights, np.nan), 1) + np.nan
     ).all()
 
 
@@ -98,8 +100,8 @@ def test_evaluate_scores_by_the_contests_definitions(trained):
         values = image.read(image.grid.window).values.astype(np.float32)[None]
         heights = model.predictor.runtime(values)[0, 5]
         mapped = model.predict(values[0])
-        truth = np.array([*LAS, *[0] * 250, 65])[image.read_labels(sample.window)]
-        tiles.append((truth, mapped, image.read_heights(sample.window), heights))
+        reference = np.array([*LAS, *[0] * 250, 65])[image.read_labels(sample.window)]
+        tiles.append((reference, mapped, image.read_heights(sample.window), heights))
     iou, with_heights = by_the_definitions(tiles)
     assert [c.iou for c in result.classes] == pytest.approx(iou, abs=1e-9)
     assert [c.iou3 for c in result.classes] == pytest.approx(with_heights, abs=1e-9)
@@ -123,9 +125,9 @@ def test_no_height_is_scored_where_none_is_known(folder, trained, tmp_path):
 
 
 def test_a_map_is_scored_on_the_image_of_its_name(folder, trained, tmp_path):
-    truth = tifffile.imread(folder / "s" / "Track1-CLS" / "JAX_002_001_CLS.tif")
+    reference = tifffile.imread(folder / "s" / "Track1-CLS" / "JAX_002_001_CLS.tif")
     tifffile.imwrite(
-        tmp_path / "JAX_002_001_CLS.tif", np.where(truth == 65, 2, truth).astype(np.uint8)
+        tmp_path / "JAX_002_001_CLS.tif", np.where(reference == 65, 2, reference).astype(np.uint8)
     )
     result = swath.evaluate(tmp_path / "JAX_002_001_CLS.tif", trained[1])
     assert (result.images, result.groups, result.miou) == (1, ["JAX_002"], 1.0)
@@ -158,12 +160,12 @@ def test_heights_that_follow_the_class_are_learnt(trained):
     heights = model.predictor.runtime(
         image.read(image.grid.window).values.astype(np.float32)[None]
     )[0, -1]
-    truth = image.read_heights(image.grid.window)
-    known = ~np.isnan(truth)
-    assert np.corrcoef(heights[known], truth[known])[0, 1] > 0.3
+    reference = image.read_heights(image.grid.window)
+    known = ~np.isnan(reference)
+    assert np.corrcoef(heights[known], reference[known])[0, 1] > 0.3
     assert (
-        np.abs(heights - truth)[known].mean() < 5
-    )  # meters: the truth is 7.8 on average, and an untaught network says 0
+        np.abs(heights - reference)[known].mean() < 5
+    )  # meters: the reference is 7.8 on average, and an untrained network says 0
 
 
 @pytest.fixture(scope="module")
@@ -212,9 +214,9 @@ def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
     scores = engine.runtime(image.read(image.grid.window).values.astype(np.float32)[None])[
         0
     ].astype(np.float64)
-    truth = image.read_labels(image.grid.window)
-    said = 1 / (1 + np.exp(-scores[:, truth != IGNORE]))
-    actual = np.stack([(truth[truth != IGNORE] == c) for c in range(5)])
+    reference = image.read_labels(image.grid.window)
+    said = 1 / (1 + np.exp(-scores[:, reference != IGNORE]))
+    actual = np.stack([(reference[reference != IGNORE] == c) for c in range(5)])
     assert said.mean() == pytest.approx(actual.mean(), abs=0.05)
 
 

@@ -285,7 +285,7 @@ def test_where_all_images_have_one_resolution_it_changes_no_byte(tmp_path: Path)
     assert all(torch.equal(a, b) for a, b in zip(*made, strict=True) if a is not None)
 
 
-# Model files, by a network of one pixel that was taught with pixels of 10 m.
+# Model files, by a network of one pixel that was trained with pixels of 10 m.
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +294,7 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def known(path: Path, gsd: float | None, **card: object) -> Path:
-    """Say in a model file what it was taught with."""
+    """Say in a model file what it was trained with."""
     model = Model(path)
     pack_model_file(
         path, model.card.model_copy(update={"gsd": gsd} | card), model.network(), model.weights
@@ -522,7 +522,7 @@ def test_scores_are_those_of_the_maps(by_hand: Path, mixed: Dataset, tmp_path: P
     assert caught.value.file == str(codes) and "--gsd" in str(caught.value)
 
 
-def test_likeness_is_judged_at_the_scale_that_is_known(by_hand: Path) -> None:
+def test_ood_is_judged_at_the_scale_that_is_known(by_hand: Path) -> None:
     """An image of twice as many pixels has equal features where its resolution is known."""
     ground = np.kron(noise(3, 32, 32), np.ones((1, 8, 8))).astype(np.float32)
     fine = np.kron(ground, np.ones((1, 2, 2), np.float32))
@@ -576,7 +576,7 @@ def test_a_network_that_learns_is_shown_all_images_at_the_scale_it_learns(
 def test_a_network_is_judged_and_packed_at_the_scale_it_learns(
     mixed: Dataset, tmp_path: Path
 ) -> None:
-    """Validation, calibration and likeness see all images at 10 m."""
+    """Validation, calibration and out-of-distribution distance see all images at 10 m."""
     made = swath.train(mixed.folder, tmp_path / "m.swath", steps=2)
     assert made.validation_miou is not None
     model = Model(tmp_path / "m.swath")

@@ -424,9 +424,9 @@ def test_scores_are_those_of_the_augmented_maps(by_hand, stripes):
     (sample,) = dataset.manifest.of("test")
     image = dataset.images[sample.image]
     mapped = model.predict(np.asarray(image.read(image.grid.window).values)) - 1
-    truth = image.read_labels(sample.window)
+    reference = image.read_labels(sample.window)
     counts = np.zeros((3, 3), int)
-    np.add.at(counts, (truth, mapped), 1)
+    np.add.at(counts, (reference, mapped), 1)
     assert result.confusion == counts.tolist() != plain.confusion
 
 

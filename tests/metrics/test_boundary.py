@@ -6,7 +6,7 @@ from swath.legend import IGNORE
 from swath.metrics.boundary import boundary_counts, boundary_iou
 
 
-def by_hand(truth, predicted, n, width):
+def by_hand(reference, predicted, n, width):
     """Look at every pixel's neighborhood, as the definition says."""
 
     def region(classes):
@@ -14,11 +14,11 @@ def by_hand(truth, predicted, n, width):
         for r, c in np.ndindex(classes.shape):
             near = classes[max(0, r - width) : r + width + 1, max(0, c - width) : c + width + 1]
             out[r, c] = (near != classes[r, c]).any()
-        return out & (truth != IGNORE)
+        return out & (reference != IGNORE)
 
-    a, b = region(truth), region(predicted)
-    both = [(a & b & (truth == k) & (predicted == k)).sum() for k in range(n)]
-    either = [((a & (truth == k)) | (b & (predicted == k))).sum() for k in range(n)]
+    a, b = region(reference), region(predicted)
+    both = [(a & b & (reference == k) & (predicted == k)).sum() for k in range(n)]
+    either = [((a & (reference == k)) | (b & (predicted == k))).sum() for k in range(n)]
     return np.array([both, either])
 
 
@@ -43,17 +43,17 @@ def test_equal_maps_have_one_and_uniform_ones_none():
 
 
 def test_a_shift_of_the_boundary_costs_more_than_it_costs_iou():
-    truth, shifted = np.zeros((2, 100, 100), np.uint8)
-    truth[:, 50:], shifted[:, 53:] = 1, 1
-    iou = boundary_iou(boundary_counts(truth, shifted, 2))
+    reference, shifted = np.zeros((2, 100, 100), np.uint8)
+    reference[:, 50:], shifted[:, 53:] = 1, 1
+    iou = boundary_iou(boundary_counts(reference, shifted, 2))
     assert iou[1] == 2 / 8  # of five columns each, two are shared
     assert iou[0] == 2 / 8
 
 
 def test_no_boundary_at_unlabeled_pixels_nor_at_the_edge():
-    truth = np.zeros((40, 40), np.uint8)
-    truth[:, 20:] = IGNORE
-    counts = boundary_counts(truth, np.zeros((40, 40), np.uint8), 2)
+    reference = np.zeros((40, 40), np.uint8)
+    reference[:, 20:] = IGNORE
+    counts = boundary_counts(reference, np.zeros((40, 40), np.uint8), 2)
     assert not counts.any()
 
 

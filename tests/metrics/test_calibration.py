@@ -14,46 +14,50 @@ from swath.metrics.calibration import (
 
 
 def drawn(temperature, n=20_000, seed=0):
-    """Scores, and truth drawn with the probabilities they give at a temperature."""
+    """Scores, and reference drawn with the probabilities they give at a temperature."""
     rng = np.random.default_rng(seed)
     scores = rng.normal(0, 3, (n, 4)).astype(np.float32)
     chances = probabilities(scores, temperature, axis=1)
-    truth = (chances.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, 3).astype(np.uint8)
-    return scores, truth
+    reference = (
+        (chances.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, 3).astype(np.uint8)
+    )
+    return scores, reference
 
 
-def likelihood(scores, truth, temperature):
-    """Mean of -log p(truth), in float64."""
+def likelihood(scores, reference, temperature):
+    """Mean of -log p(reference), in float64."""
     return -log_softmax(scores.astype(np.float64) / temperature, axis=1)[
-        np.arange(len(truth)), truth
+        np.arange(len(reference)), reference
     ].mean()
 
 
-def ece(scores, truth, temperature):
+def ece(scores, reference, temperature):
     p = probabilities(scores, temperature, axis=1)
-    return expected_calibration_error(reliability(p.max(axis=1), p.argmax(axis=1) == truth))
+    return expected_calibration_error(reliability(p.max(axis=1), p.argmax(axis=1) == reference))
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 def test_the_temperature_that_made_the_truth_is_found(temperature):
-    scores, truth = drawn(temperature)
-    found = fit_temperature(scores, truth)
+    scores, reference = drawn(temperature)
+    found = fit_temperature(scores, reference)
     assert found == pytest.approx(temperature, rel=0.05)
-    assert ece(scores, truth, found) < 0.015
-    assert likelihood(scores, truth, found) <= likelihood(scores, truth, 1.0) + 1e-9
+    assert ece(scores, reference, found) < 0.015
+    assert likelihood(scores, reference, found) <= likelihood(scores, reference, 1.0) + 1e-9
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 8.0, 300.0])
 def test_the_temperature_is_that_of_a_search_by_others(spread):
     rng = np.random.default_rng(1)
     scores = (rng.normal(0, 1, (3000, 5)) * spread).astype(np.float32)
-    truth = np.where(
+    reference = np.where(
         rng.random(3000) < 0.6, scores.argmax(axis=1), rng.integers(0, 5, 3000)
     ).astype(np.uint8)
     found = minimize_scalar(
-        lambda t: likelihood(scores, truth, np.exp(t)), bounds=np.log([0.05, 20]), method="bounded"
+        lambda t: likelihood(scores, reference, np.exp(t)),
+        bounds=np.log([0.05, 20]),
+        method="bounded",
     )
-    assert fit_temperature(scores, truth) == pytest.approx(np.exp(found.x), rel=2e-3)
+    assert fit_temperature(scores, reference) == pytest.approx(np.exp(found.x), rel=2e-3)
 
 
 def test_the_temperature_stays_within_bounds_and_is_one_where_it_means_nothing():
@@ -64,9 +68,9 @@ def test_the_temperature_stays_within_bounds_and_is_one_where_it_means_nothing()
 
 
 def test_overconfidence_is_seen_and_mended():
-    scores, truth = drawn(2.5)
-    assert ece(scores, truth, 1.0) > 0.1
-    assert ece(scores, truth, fit_temperature(scores, truth)) < 0.015
+    scores, reference = drawn(2.5)
+    assert ece(scores, reference, 1.0) > 0.1
+    assert ece(scores, reference, fit_temperature(scores, reference)) < 0.015
 
 
 @given(st.floats(0.1, 10), st.integers(0, 1000))

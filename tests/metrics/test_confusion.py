@@ -13,18 +13,18 @@ def labeled(draw):
     n = draw(st.integers(1, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     used = rng.choice(n, draw(st.integers(1, n)))
-    truth = rng.choice(np.append(used, IGNORE), (11, 7)).astype(np.uint8)
-    return n, truth, rng.integers(0, n, (11, 7)).astype(np.uint8)
+    reference = rng.choice(np.append(used, IGNORE), (11, 7)).astype(np.uint8)
+    return n, reference, rng.integers(0, n, (11, 7)).astype(np.uint8)
 
 
 @given(labeled())
 def test_matrix_and_scores_are_scikit_learns(case):
-    n, truth, predicted = case
-    keep = truth != IGNORE
+    n, reference, predicted = case
+    keep = reference != IGNORE
     if not keep.any():
         return
-    t, p, labels = truth[keep], predicted[keep], range(n)
-    matrix = confusion_matrix(truth, predicted, n)
+    t, p, labels = reference[keep], predicted[keep], range(n)
+    matrix = confusion_matrix(reference, predicted, n)
     scores = Scores.of(matrix)
     assert (matrix == metrics.confusion_matrix(t, p, labels=labels)).all()
     options = {"labels": labels, "average": None, "zero_division": np.nan}
@@ -68,11 +68,11 @@ def test_kappa_of_luck_is_zero_and_of_one_class_unknown():
 
 @given(labeled(), st.integers(0, 11))
 def test_matrices_of_parts_add_up(case, cut):
-    n, truth, predicted = case
-    parts = confusion_matrix(truth[:cut], predicted[:cut], n) + confusion_matrix(
-        truth[cut:], predicted[cut:], n
+    n, reference, predicted = case
+    parts = confusion_matrix(reference[:cut], predicted[:cut], n) + confusion_matrix(
+        reference[cut:], predicted[cut:], n
     )
-    assert (parts == confusion_matrix(truth, predicted, n)).all()
+    assert (parts == confusion_matrix(reference, predicted, n)).all()
 
 
 def test_rows_are_truth():
@@ -97,16 +97,16 @@ def test_nothing_labeled_has_no_score():
 
 
 def test_perfect_is_one():
-    truth = np.arange(250, dtype=np.uint8)
-    scores = Scores.of(confusion_matrix(truth, truth, 250))
+    reference = np.arange(250, dtype=np.uint8)
+    scores = Scores.of(confusion_matrix(reference, reference, 250))
     assert scores.miou == scores.accuracy == 1
 
 
 @pytest.mark.parametrize(
-    ("truth", "predicted", "words"),
+    ("reference", "predicted", "words"),
     [([1, 2], [1, IGNORE], "outside 0..2"), ([3, 2], [1, 1], "outside"), ([1, 2], [1], "shape")],
 )
-def test_what_cannot_be_counted_is_refused(truth, predicted, words):
+def test_what_cannot_be_counted_is_refused(reference, predicted, words):
     with pytest.raises(ValueError) as caught:
-        confusion_matrix(np.array(truth, np.uint8), np.array(predicted, np.uint8), 3)
+        confusion_matrix(np.array(reference, np.uint8), np.array(predicted, np.uint8), 3)
     assert words in str(caught.value)

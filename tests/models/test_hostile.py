@@ -86,7 +86,7 @@ ZIPS = {
     ),
     "cut off": (lambda f: zipped(f)[:-100], "damaged-model"),
     "deep card": (lambda f: zipped(f | {CARD: b"[" * 100_000}), "damaged-card", "RecursionError"),
-    "card that is no number": (
+    "card that is NaN": (
         lambda f: zipped(f | {CARD: b'{"properties": NaN}'}),
         "damaged-card",
         "NaN",
@@ -154,7 +154,7 @@ CARDS = {
     "huge halo": (setting(halo=10**9), "damaged-card", "halo: "),
     "halo between strides": (setting(halo=33), "damaged-card", "halo"),
     "tiny tiles": (setting(core=1), "damaged-card", "core"),
-    "temperature that is no number": (setting(temperature=float("nan")), "damaged-card", "NaN"),
+    "temperature that is NaN": (setting(temperature=float("nan")), "damaged-card", "NaN"),
     "endless temperature": (setting(temperature=float("inf")), "damaged-card", "Infinity"),
     "temperature of nothing": (setting(temperature=0), "damaged-card", "temperature: "),
     "thresholds": (setting(thresholds=[0.5]), "damaged-card", "thresholds"),
@@ -184,8 +184,10 @@ CARDS = {
         "damaged-card",
         "network.pretrained: ",
     ),
-    "familiarity": (
-        setting(familiarity={"mean": [0], "precision": [[1]], "threshold": 1, "images": 1}),
+    "familiarity": (  # codespell:ignore familiarity
+        setting(
+            familiarity={"mean": [0], "precision": [[1]], "threshold": 1, "images": 1}
+        ),  # codespell:ignore familiarity
         "damaged-card",
         "ood",
     ),

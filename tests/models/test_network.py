@@ -69,8 +69,8 @@ def test_the_packaged_weights_know_imagenet_not_noise():
     load_encoder_weights(network, "tf_efficientnet_lite0", "auto")
     picture = torch.rand(1, 3, 128, 128) * 255
     with torch.inference_mode():
-        taught, random = (n.encoder((picture - 127.5) / 127.5)[-1].std() for n in (network, fresh))
-    assert torch.isfinite(taught) and taught != random
+        trained, random = (n.encoder((picture - 127.5) / 127.5)[-1].std() for n in (network, fresh))
+    assert torch.isfinite(trained) and trained != random
 
 
 @pytest.mark.parametrize("bands", [1, 4, 12])

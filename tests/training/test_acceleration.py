@@ -51,12 +51,12 @@ def test_results_and_gradients_are_those_of_torch_but_for_rounding_to_bf16(
     with half(), FastDepthwise():
         out = F.conv2d(x, weight, bias, stride, padding, dilation, 8)
     assert out.dtype == torch.bfloat16
-    for truth, found in zip(
+    for reference, found in zip(
         [exact, *gradients(exact, (x, weight, bias))],
         [out, *gradients(out, (x, weight, bias))],
         strict=True,
     ):
-        assert (found.float() - truth).norm() < 0.01 * truth.norm()
+        assert (found.float() - reference).norm() < 0.01 * reference.norm()
 
 
 def taken_by(out):

@@ -19,9 +19,11 @@ def loss(scores, labels, counts=(1, 1, 1), heights=None, **settings):
     return RecipeLoss(Recipe(**settings), counts)(scores, labels, heights)
 
 
-def soft_dice(shares, truth, classes):
+def soft_dice(shares, reference, classes):
     of = [
-        1 - (2 * shares[truth == c, c].sum() + 1) / (shares[:, c].sum() + (truth == c).sum() + 1)
+        1
+        - (2 * shares[reference == c, c].sum() + 1)
+        / (shares[:, c].sum() + (reference == c).sum() + 1)
         for c in classes
     ]
     return sum(of) / len(of)
@@ -30,18 +32,20 @@ def soft_dice(shares, truth, classes):
 def test_the_default_is_cross_entropy_plus_dice_over_labeled_pixels():
     scores, labels = example()
     known = labels != IGNORE
-    flat, truth = scores.movedim(1, -1)[known], labels[known]
-    expected = F.cross_entropy(flat, truth) + 0.5 * soft_dice(flat.softmax(-1), truth, (0, 1))
+    flat, reference = scores.movedim(1, -1)[known], labels[known]
+    expected = F.cross_entropy(flat, reference) + 0.5 * soft_dice(
+        flat.softmax(-1), reference, (0, 1)
+    )
     torch.testing.assert_close(loss(scores, labels), expected)
 
 
 def test_masks_apart_are_binary_cross_entropies_plus_dice():
     scores, labels = example()
     known = labels != IGNORE
-    flat, truth = scores.movedim(1, -1)[known], labels[known]
-    masks = F.one_hot(truth, 3).float()
+    flat, reference = scores.movedim(1, -1)[known], labels[known]
+    masks = F.one_hot(reference, 3).float()
     expected = F.binary_cross_entropy_with_logits(flat, masks) * 3 + 0.5 * soft_dice(
-        flat.sigmoid(), truth, (0, 1)
+        flat.sigmoid(), reference, (0, 1)
     )
     torch.testing.assert_close(loss(scores, labels, heads="per-class"), expected)
 
@@ -50,11 +54,11 @@ def test_masks_apart_are_binary_cross_entropies_plus_dice():
 @pytest.mark.parametrize("name", ["ce", "focal", "ce+dice", "focal+dice"])
 def test_every_loss_is_small_for_the_truth_and_falls_along_its_gradient(name, heads):
     _, labels = example()
-    truth = F.one_hot(labels.where(labels != IGNORE, 0), 3).movedim(-1, 1).float() * 40 - 20
-    wrong = (-truth).requires_grad_()
+    reference = F.one_hot(labels.where(labels != IGNORE, 0), 3).movedim(-1, 1).float() * 40 - 20
+    wrong = (-reference).requires_grad_()
     at = loss(wrong, labels, loss=name, heads=heads)
     at.backward()
-    assert loss(truth, labels, loss=name, heads=heads) < 0.2 < at
+    assert loss(reference, labels, loss=name, heads=heads) < 0.2 < at
     assert loss(wrong.detach() - wrong.grad, labels, loss=name, heads=heads) < at
     assert (wrong.grad[0, :, 0] == 0).all()
 
@@ -102,8 +106,8 @@ def test_weights_make_a_class_count():
 
 
 def test_heights_count_where_they_are_known():
-    predicted, truth = torch.tensor([[12.0, 0.0]]), torch.tensor([[10.0, float("nan")]])
-    assert height_loss(predicted, truth) == pytest.approx(0.5 * 0.2**2)
+    predicted, reference = torch.tensor([[12.0, 0.0]]), torch.tensor([[10.0, float("nan")]])
+    assert height_loss(predicted, reference) == pytest.approx(0.5 * 0.2**2)
     assert height_loss(predicted, torch.full((1, 2), float("nan"))) == 0
 
 

@@ -38,7 +38,7 @@ class PixelAreas:
         if grid.crs is None:
             if side is None:
                 message = "The raster has no CRS, so the size of its pixels is unknown"
-                raise DataError(message, code="crs-missing", fix="Give --pixel METRES")
+                raise DataError(message, code="crs-missing", fix="Give --pixel METERS")
             return
         self._crs = pyproj.CRS(grid.crs)
         if not (self._crs.is_geographic or self._crs.is_projected) or self._crs.ellipsoid is None:

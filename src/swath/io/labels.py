@@ -254,10 +254,9 @@ def read_ignore_mask(paths: Sequence[PathLike], grid: GeoBox, window: Window) ->
     return out
 
 
-def mask_kind(path: PathLike) -> Kind:
+def mask_kind(dataset: rasterio.DatasetReader) -> Kind:
     """Return whether a label raster holds colors (three bands or more) or codes."""
-    with open_raster(path) as dataset:
-        return "color" if _data_bands(dataset) >= 3 else "code"
+    return "color" if _data_bands(dataset) >= 3 else "code"
 
 
 def _data_bands(dataset: rasterio.DatasetReader) -> int:

@@ -163,7 +163,7 @@ class Card(_CardModel):
     core: Side | None = None
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
     calibration: Calibration | None = None
-    ood: OodStatistics | None = Field(None, alias="familiarity")
+    ood: OodStatistics | None = Field(None, alias="familiarity")  # codespell:ignore familiarity
     parameters: Count
     training: Training
     files: dict[str, Sha256]

@@ -19,16 +19,16 @@ SIZE = 48
 def tile(root, name, kinds="RGB CLS", folder="", size=(SIZE, SIZE), codes=(2, 5, 6, 9, 17, 65)):
     """Write the files of one pass, as tifffile writes the contest's."""
     seed = int("".join(c for c in name if c.isdigit()))
-    truth = np.roll(
+    reference = np.roll(
         np.asarray(codes, np.uint8)[np.indices(size)[1] * len(codes) // size[1]], seed * 7, axis=1
     )
     arrays = {
-        "RGB": np.repeat(truth[..., None] * 3, 3, axis=2) + noise(*size, 3, high=9, seed=seed),
+        "RGB": np.repeat(reference[..., None] * 3, 3, axis=2) + noise(*size, 3, high=9, seed=seed),
         "MSI": (
-            np.repeat(truth[..., None], 8, axis=2).astype(np.uint16) * 100 + np.arange(8)
+            np.repeat(reference[..., None], 8, axis=2).astype(np.uint16) * 100 + np.arange(8)
         ).astype(np.uint16),
-        "CLS": truth,
-        "AGL": np.where(truth == 65, np.nan, truth).astype(np.float32),
+        "CLS": reference,
+        "AGL": np.where(reference == 65, np.nan, reference).astype(np.float32),
     }
     for kind in kinds.split():
         path = root / (folder or f"Track1-{kind}") / f"{name}_{kind}.tif"

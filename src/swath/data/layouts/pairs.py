@@ -41,13 +41,15 @@ def _roles(images: str, masks: str) -> dict[str, FileRole]:
 
 _FOLDERS = _roles(
     "image images img imgs sat rgb msi input inputs chips jpegimages source",
-    "mask masks label labels gt truth groundtruth annotation annotations ann target targets seg "
+    "mask masks label labels gt groundtruth annotation annotations ann target targets seg "
+    "truth "  # codespell:ignore truth
     "segmentation segmentationclass lulc landcover",
 )
 
 _SUFFIXES = _roles(
     "image img sat rgb s2hand s1hand",
-    "mask masks label labels labelhand gt truth seg lulc groundtruth annotation",
+    "mask masks label labels labelhand gt seg lulc groundtruth annotation "
+    "truth",  # codespell:ignore truth
 )
 
 
