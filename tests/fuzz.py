@@ -370,7 +370,7 @@ def _prepared(folder: Path, path: Path, options: dict[str, Any]) -> tuple[str, s
 
 
 def _refused(work: Any, output: Path, file: Path) -> str:
-    """Require that a call refuses a file, naming it, and leaves nothing where its output would be."""
+    """Require that a call refuses a file, naming it, and leaves no output."""
     try:
         work()
     except SwathError as error:
@@ -516,7 +516,7 @@ def try_all(cases: Iterable[int], folder: Path, children: int = 1) -> Iterator[V
 
 
 def _reports(pool: list[Child]) -> list[tuple[Child, Verdict]]:
-    """Wait a second at most, and return what children have to say, or what is to be said of them."""
+    """Wait a second at most, and return the verdicts of children that have one."""
     begun = time.monotonic()
     done = ready([child.line for child in pool], 1.0)
     waited = min(time.monotonic() - begun, 1.5)

@@ -277,11 +277,7 @@ def test_a_model_says_that_it_takes_latitude(model: Model) -> None:
     assert Card.from_stac(item, "x") == card
     with pytest.raises(ValidationError) as caught:
         Card.model_validate(
-            card.model_dump()
-            | {
-                "bands": card.model_dump()["bands"][:3],
-                "familiarity": None,
-            }  # codespell:ignore familiarity
+            card.model_dump() | {"bands": card.model_dump()["bands"][:3], "ood": None}
         )
     assert "latitude" in caught.value.errors()[0]["msg"]
 

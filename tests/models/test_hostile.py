@@ -185,9 +185,8 @@ CARDS = {
         "network.pretrained: ",
     ),
     "familiarity": (  # codespell:ignore familiarity
-        setting(
-            familiarity={"mean": [0], "precision": [[1]], "threshold": 1, "images": 1}
-        ),  # codespell:ignore familiarity
+        # codespell:ignore-next-line
+        setting(familiarity={"mean": [0], "precision": [[1]], "threshold": 1, "images": 1}),
         "damaged-card",
         "ood",
     ),
