@@ -45,7 +45,7 @@ from swath.inference.runtimes import cores
 from swath.metrics.confusion import Scores
 from swath.models.network import Network
 from swath.training import task as stepping
-from swath.training.export import TrainedNetwork, engine_of
+from swath.training.export import TrainedNetwork, predictor_of
 from swath.training.losses import RecipeLoss
 from swath.training.patches import Batch
 from swath.training.recipes import RECIPES, Recipe
@@ -179,7 +179,7 @@ def run(dataset: Path, work: Path, steps: int) -> None:
             ) -> Any:
                 """Score in place of packing."""
                 matrices = score_samples(
-                    opened, opened.manifest.of("val"), engine_of(taught.network, opened)
+                    opened, opened.manifest.of("val"), predictor_of(taught.network, opened)
                 )
                 into.append(
                     float(Scores.of(np.sum([matrix for _, matrix in matrices], axis=0)).miou)

@@ -1,6 +1,7 @@
 """Errors: their text, their codes, and that every error in the package has a code."""
 
 import ast
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -88,3 +89,10 @@ def test_no_two_classes_have_the_same_name():
         node.name for _, tree in _syntax() for node in tree.body if isinstance(node, ast.ClassDef)
     )
     assert {name for name, count in names.items() if count > 1} == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_of_a_worker_process_arrives_whole(kind):
+    error = kind("The file is cut off", code="cut-off", file="x.tif", fix="Fetch it again")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.code) == (kind, str(error), "cut-off")

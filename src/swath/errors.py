@@ -6,7 +6,9 @@ the package is a bug.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 
 def as_sentence(text: str) -> str:
@@ -40,6 +42,9 @@ class SwathError(Exception):
         self.code = code
         self.file = None if file is None else str(file)
         self.fix = fix
+
+    def __reduce__(self) -> tuple[Any, ...]:  # errors of worker processes are pickled
+        return partial(type(self), code=self.code, file=self.file, fix=self.fix), self.args
 
     def __str__(self) -> str:
         text = as_sentence(self.message)

@@ -292,13 +292,13 @@ def test_a_model_that_is_replaced_while_it_maps(world, tmp_path, monkeypatch):
 def test_a_source_that_changes_while_it_is_prepared(world, tmp_path, monkeypatch):
     source = tmp_path / "source"
     shutil.copytree(world.data / "source", source)
-    real = preparing._build
+    real = preparing._DatasetBuilder._store_images
 
-    def build(*arguments):
+    def store(*arguments):
         shutil.copy(source / "a" / "masks" / "a1.png", source / "b" / "masks" / "b1.png")
         return real(*arguments)
 
-    monkeypatch.setattr(preparing, "_build", build)
+    monkeypatch.setattr(preparing._DatasetBuilder, "_store_images", store)
     with pytest.raises(DataError) as caught:
         swath.prepare(source, tmp_path / "ds", test="d", val="c")
     assert caught.value.file == str(source / "b" / "masks" / "b1.png")

@@ -35,7 +35,7 @@ from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
 from swath.models.model_file import pack_model_file
 from swath.options import EvaluateOptions
-from swath.training.export import engine_of
+from swath.training.export import predictor_of
 from swath.training.patches import PatchBatches
 from swath.training.recipes import Recipe
 from swath.training.sampler import PatchSampler
@@ -404,7 +404,7 @@ def test_each_image_of_a_folder_has_its_own_scale_and_extreme_ones_are_warned_of
     assert (
         len(said) == 2
         and "coarse.tif has pixels of 60 m" in said[0]
-        and "at scale 4" in said[0]
+        and "Scale 4 " in said[0]
         and "1/8" in said[1]
     )
 
@@ -554,7 +554,7 @@ class Net(torch.nn.Module):
 def test_a_network_that_learns_is_shown_all_images_at_the_scale_it_learns(
     mixed: Dataset, apart: bool
 ) -> None:
-    engine = engine_of(Net(), mixed, apart)
+    engine = predictor_of(Net(), mixed, apart)
     for sample, zoom in zip(mixed.manifest.samples, (Fraction(1, 2), 1, 2), strict=False):
         image = mixed.images[sample.image]
         assert engine.for_gsd(image.grid.gsd).views.zooms == (zoom,)

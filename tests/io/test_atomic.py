@@ -28,7 +28,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     assert listed(path.parent) == ["x.bin"]
 
 
-@pytest.mark.parametrize("error", [DataError("x"), RuntimeError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [DataError("X", code="x"), RuntimeError("x"), KeyboardInterrupt()])
 def test_an_error_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
@@ -98,7 +98,7 @@ def test_a_folder_of_ours_with_something_of_the_users_in_it_is_not(tmp_path):
     assert (tmp_path / "d" / "thesis.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("error", [DataError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [DataError("X", code="x"), KeyboardInterrupt()])
 def test_an_error_leaves_the_old_folder(tmp_path, error):
     fill(tmp_path / "d", "old")
     with pytest.raises(type(error)), atomic_folder(tmp_path / "d", ["mark.json", "sub"]) as partial:
@@ -168,7 +168,7 @@ def test_a_folder_that_a_killed_process_had_just_put_aside_comes_back(tmp_path):
     os.replace(tmp_path / "d", tmp_path / ".d.0123abcd.old")
     (tmp_path / ".d.00000000.lock").touch()
     with pytest.raises(DataError), atomic_folder(tmp_path / "d", ["mark.json", "sub"]):
-        raise DataError("x")
+        raise DataError("X", code="x")
     assert (tmp_path / "d" / "sub" / "a").read_text() == "old" and listed(tmp_path) == ["d"]
 
 

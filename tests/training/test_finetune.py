@@ -6,7 +6,8 @@ import torch
 
 import swath
 from swath.data.dataset import Dataset
-from swath.models.model import Model, pack_model_file
+from swath.models.model import Model
+from swath.models.model_file import pack_model_file
 from swath.models.network import Network
 from swath.training.finetune import spec_like, transfer_weights
 from swath.training.recipes import Recipe

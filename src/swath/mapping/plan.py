@@ -150,6 +150,13 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
     return Plan(asked=asked, setup=setup, **shape, halo=halo, stride=stride)
 
 
+_REQUEST_WORDS = {
+    "model_sha256": "the model",
+    "files": "an image, mask or regions file",
+    "zoom": "the scale of the image",
+}
+
+
 def freeze_plan(store: FileStore, asked: PredictionRequest, make: Callable[[], Plan]) -> Plan:
     """Return the plan that lies in a store, or make one and put it there.
 
@@ -169,7 +176,8 @@ def freeze_plan(store: FileStore, asked: PredictionRequest, make: Callable[[], P
     def changes(text: str) -> list[str]:
         old = read(text).asked
         names = [n for n in PredictionRequest.model_fields if n != "model"]  # which may have moved
-        return [name for name in names if getattr(old, name) != getattr(asked, name)]
+        changed = [name for name in names if getattr(old, name) != getattr(asked, name)]
+        return [_REQUEST_WORDS.get(name, name.replace("_", " ")) for name in changed]
 
     fix = "Undo the change to continue, or give --restart to remove the parts and start over"
     work = WorkFolder(store, PLAN, PARTS, fix)
