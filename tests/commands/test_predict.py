@@ -488,7 +488,10 @@ def test_heights_are_a_map_of_their_own(tiny_model, tmp_path, monkeypatch):
         self.card = self.card.model_copy(update={"heights": True})
 
     def two_classes(self, *more):
-        return dataclasses.replace(opened(self, *more), classes=2)
+        predictor = opened(self, *more)
+        return dataclasses.replace(
+            predictor, output=dataclasses.replace(predictor.output, classes=2)
+        )
 
     monkeypatch.setattr(Model, "__init__", begin)
     monkeypatch.setattr(Model, "open", two_classes)
