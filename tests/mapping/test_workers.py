@@ -224,7 +224,7 @@ def test_what_has_changed_is_refused_until_it_is_undone_or_thrown_away(
         )
     with fails("other-work", JobError, file=parts) as caught:
         swath.predict(model, copy, target, **OPTIONS)
-    assert caught.value.message.endswith(": files")
+    assert caught.value.message.endswith(": an image, mask or regions file")
     swath.predict(model, copy, target, restart=True, **OPTIONS)
     assert not parts.exists()
 
