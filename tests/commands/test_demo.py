@@ -75,6 +75,7 @@ def test_the_yardstick_is_the_best_map_from_color_alone(tmp_path):
     assert Scores.of(np.array(matrix)).miou < 1
 
 
+@pytest.mark.slow
 def test_the_whole_demo_runs_on_a_fake_world(tmp_path, monkeypatch):
     fake_pip(tmp_path / "data")
     monkeypatch.setattr(demo, "fetch", lambda: tmp_path / "data")

@@ -93,6 +93,7 @@ def test_two_budgets_are_refused(stripes, tmp_path):
         swath.train(stripes, tmp_path / "m.swath", minutes=1, steps=1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(stripes, tmp_path, tiny_model):
     swath.train(stripes, tmp_path / "same.swath", steps=3)
     swath.train(stripes, tmp_path / "other.swath", steps=3, seed=5)

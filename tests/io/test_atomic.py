@@ -28,7 +28,9 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     assert listed(path.parent) == ["x.bin"]
 
 
-@pytest.mark.parametrize("error", [DataError("X", code="x"), RuntimeError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [DataError("X", code="x"), RuntimeError("x"), KeyboardInterrupt()]
+)
 def test_an_error_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
