@@ -316,7 +316,7 @@ def test_negative_code_needs_classes(source: Path, tmp_path: Path) -> None:
     assert survivors(source) == ["a", "c", "d"]
     named = write_classes(
         tmp_path / "classes.yaml",
-        "[{name: no, code: -1, ignore: true}, {name: x, code: [1, 2, 3]}]",
+        "[{name: none, code: -1, ignore: true}, {name: x, code: [1, 2, 3]}]",
     )
     assert swath.inspect(source, classes=named).ok
 
@@ -371,7 +371,8 @@ def test_mask_without_labels_is_a_warning(source: Path) -> None:
 def test_mask_of_ignored_classes_only_has_no_labels(source: Path, tmp_path: Path) -> None:
     write_png(mask(source, "b"), np.full((SIDE, SIDE), 9, np.uint8))
     classes = write_classes(
-        tmp_path / "classes.yaml", "[{name: x, code: [1, 2, 3]}, {name: no, code: 9, ignore: true}]"
+        tmp_path / "classes.yaml",
+        "[{name: x, code: [1, 2, 3]}, {name: none, code: 9, ignore: true}]",
     )
     assert only(swath.inspect(source, classes=classes), "no-labels")["file"] == str(
         mask(source, "b")

@@ -356,7 +356,7 @@ def test_merged_and_ignored_codes(tmp_path: Path) -> None:
         write_png(tmp_path / "s" / name / "masks" / f"{name}.png", codes)
     classes = write_text(
         tmp_path / "classes.yaml",
-        '[{name: z, code: [5, 1], color: "#102030"}, {name: no, code: 4, ignore: true}, '
+        '[{name: z, code: [5, 1], color: "#102030"}, {name: none, code: 4, ignore: true}, '
         "{name: a, code: [2, 3]}]",
     )
     result, dataset = opened(tmp_path / "s", classes=classes, test="b", val="none")
