@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,9 @@ MAX_TABLE = 1 << 24
 """Range of codes, such as all colors, that is looked up in a table instead of searched."""
 
 _NODATA_CODES = (0, 255, MAX_CODE)
+
+MIN_GAP = 8
+"""How many times as far above all others as these lie apart a code that means `ignore` lies."""
 
 _BARE_COLOR = r":\s+#[0-9A-Fa-f]{6}\b"  # YAML takes it for a comment
 _PLAIN_NUMBER = r"[-+]?(0|[1-9][0-9]*)"  # which no version of YAML reads as another number
@@ -273,6 +276,23 @@ def parse_rgb(packed: NDArray[np.int64]) -> NDArray[np.int64]:
 def default_color(position: int) -> str:
     """Return the color of the class at `position` where the user gives none."""
     return _PALETTE[position % len(_PALETTE)]
+
+
+def ignore_codes(codes: Collection[int]) -> list[int]:
+    """Return the codes that mean `ignore`: 255 or 65535 that stands alone above smaller codes.
+
+    Alone is a code that lies at least `MIN_GAP` times as far above all others as these lie apart;
+    there must be two others, since 0 and 255 are one class and its absence.
+    """
+    found: list[int] = []
+    for top in (MAX_CODE, 255):
+        below = sorted(code for code in codes if 0 <= code < top)
+        if top not in codes or len(below) < 2 or max(codes) > max([top, *found]):
+            continue
+        widest = max(b - a for a, b in zip(below, below[1:], strict=False))
+        if top - below[-1] >= MIN_GAP * widest:
+            found.append(top)
+    return sorted(found)
 
 
 def legend_of_codes(

@@ -160,7 +160,7 @@ def test_kinds(tmp_path):
         (noise(3, 20, 30), "code", "mask-photograph", ["100"]),
         (noise(3, 20, 30, low=1, high=4), "code", "mask-colors", []),
         (noise(3, 20, 30, dtype="uint16"), "color", "mask-dtype", ["uint16", "uint8"]),
-        (noise(2, 20, 30), "code", "band-count", []),
+        (noise(2, 20, 30), "code", "label-bands", []),
         (np.full((20, 30), 1.25, "float32"), "code", "fractional-code", ["1.25", "600"]),
     ],
 )
@@ -185,11 +185,14 @@ def test_a_mask_cut_off_is_named(tmp_path, name, write):
 @pytest.mark.parametrize(
     ("shape", "transform", "crs", "code"),
     [
-        ((20, 31), NORTH_UP, UTM, "size-mismatch"),
-        ((20, 30), NORTH_UP, "EPSG:32633", "grid-mismatch"),
-        ((20, 30), from_origin(500_005, 5_600_000, 10, 10), UTM, "grid-mismatch"),
-        ((40, 60), from_origin(500_000, 5_600_000, 5, 5), UTM, "size-mismatch"),
+        ((20, 30), NORTH_UP, "EPSG:32633", "labels-miss-images"),
+        ((20, 30), from_origin(500_300, 5_600_000, 10, 10), UTM, "labels-miss-images"),
+        ((20, 30), from_origin(1_100_000, 5_600_000, 10, 10), UTM, "labels-miss-images"),
+        ((20, 30), from_origin(1_100_000, 5_600_000, 10, 10), None, "labels-miss-images"),
+        ((19, 30), from_origin(8, 50, 1e-4, 1e-4), None, "labels-miss-images"),
+        ((20, 30), from_origin(-170, 50, 1e-4, 1e-4), "EPSG:4326", "labels-miss-images"),
         ((19, 30), None, None, "size-mismatch"),
+        ((40, 60), None, None, "size-mismatch"),
     ],
 )
 def test_another_grid_is_refused_in_pairs(tmp_path, shape, transform, crs, code):

@@ -69,6 +69,7 @@ def _check(sample: SourceSample, scan: SampleScan, meaning: LabelMeaning) -> Ite
         yield Issue("warning", "no-labels", message, "Check the labels.")
         return
     yield from _check_shift(scan.labels)
+    yield from _check_placement(sample, scan)
     yield from _check_crs(sample, scan)
 
 
@@ -148,6 +149,22 @@ def _check_shift(labels: LabelScan) -> Iterator[Issue]:
         message = f"The labels may be shifted: moved by {moves} they fit the image's edges best."
         fix = "Lay image and labels over each other, and move one of them."
         yield Issue("warning", "labels-shifted", message, fix)
+
+
+def _check_placement(sample: SourceSample, scan: SampleScan) -> Iterator[Issue]:
+    """Yield labels of one image that were brought onto its pixels."""
+    own, image = scan.labels.grid, scan.image.grid
+    if own is None or sample.warp or scan.labels.placement == "same":
+        return
+    sizes = f"{own.width}x{own.height} pixels, and the image {image.width}x{image.height}"
+    if scan.labels.placement == "fitted":
+        message = f"The labels are {sizes}: they are resampled to these (nearest)."
+        fix = "None, if both show one area (--fit-labels)."
+        yield Issue("warning", "labels-resampled", message, fix)
+        return
+    message = f"The labels lie on other pixels ({sizes}): they are warped onto these (nearest)."
+    fix = "None, if CRS and transform of both are right; pixels that no label covers have none."
+    yield Issue("warning", "labels-warped", message, fix)
 
 
 def _moved(pixels: int, forward: str, backward: str) -> str:

@@ -154,9 +154,13 @@ class RasterLabels:
         self.names = _names_of_bands(source) if self.one_hot else {}
 
     def _is_one_hot(self) -> bool:
-        given = self._reading.one_hot
+        if self._reading.one_hot is not None:
+            return self._reading.one_hot
         with gdal_errors(self._path):
-            return bool(has_one_hot_bands(self._source) if given is None else given)
+            found = has_one_hot_bands(self._source)
+        if found is None:  # the classes decide
+            return self._named is not None and self._named.kind == "code"
+        return found
 
     def _odd_bands(self, what: str) -> DataError:
         message = (
@@ -174,7 +178,7 @@ class RasterLabels:
         """
         own, grid = self.file_grid, self._grid
         georeferenced = (own.crs is None) == (grid.crs is None) and _placed(own) and _placed(grid)
-        if (not warp or own.crs is None) and _apart(own, grid):
+        if (not warp or own.crs is None) and lie_apart(own, grid):
             raise self._missing_image()
         if own.same_as(grid) if georeferenced else _same_size(own, grid):
             return
@@ -300,8 +304,10 @@ class RasterLabels:
         if self.one_hot and value in (0, 1):
             self.nodata = None
         if self._named is not None and value == round(value):
-            code = int(value) * 0x010101 if kind == "color" else int(value)
-            if self._named.known(np.array([code]))[0]:
+            code = np.array([int(value)], np.int64)
+            if kind == "color":
+                code = self._as_colors(code)
+            if self._named.known(code)[0]:
                 self.nodata = None
         if self.nodata is None:
             return np.zeros(bands.shape[1:], bool)
@@ -449,22 +455,24 @@ def has_one_hot_bands(dataset: rasterio.DatasetReader) -> bool | None:
     alphas = [c == ColorInterp.alpha for c in dataset.colorinterp]
     count = len(alphas) - sum(alphas)
     if count != 3:
-        return count > 3
+        return bool(count > 3)
     if dataset.driver == "JPEG" or len(alphas) > 4 or dataset.dtypes[0] != "uint8":
         return False
-    used = np.zeros(len(alphas), bool)
+    used = [False] * len(alphas)
     for row in range(0, dataset.height, _ROWS_AT_ONCE):
         rows = Window(row, 0, _ROWS_AT_ONCE, dataset.width)
         within = rows.within(Window(0, 0, dataset.height, dataset.width))
         bands = dataset.read(window=within.to_rasterio())
         if not _is_exclusive(bands) or (len(alphas) == 3 and bands.max() > 1):
             return False
-        used |= bands.any(axis=(1, 2))
-    return True if used.sum() > 1 else None
+        used = [was or bool(band.any()) for was, band in zip(used, bands, strict=True)]
+    if not any(used) and len(alphas) == 3:
+        return False
+    return True if sum(used) > 1 else None
 
 
 def _is_exclusive(bands: NDArray[Any]) -> bool:
-    """Return whether bands (n, rows, columns) hold 0 and one other value, 1 or 255, once a pixel."""
+    """Return whether bands (n, rows, columns) hold 0, and 1 or 255 at most once a pixel."""
     value = bands.max(initial=0)
     if value not in (0, 1, 255):
         return False
@@ -508,7 +516,7 @@ def _outline(box: GeoBox) -> shapely.Polygon:
     return shapely.Polygon([box.point(*corner) for corner in corners])
 
 
-def _apart(labels: GeoBox, image: GeoBox) -> bool:
+def lie_apart(labels: GeoBox, image: GeoBox) -> bool:
     """Return whether two rasters evidently do not meet; a missing CRS is taken for the other's."""
     if not (_placed(labels) and _placed(image)):
         return False
