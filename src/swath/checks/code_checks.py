@@ -96,7 +96,7 @@ def _check_zero(labeled: Sequence[Scanned], codes: Counter[int], root: Path) -> 
     yield Finding("warning", "code-zero", str(root), f"{where}. Is it a class?", fix)
 
 
-def check_class_count(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
+def check_single_class(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
     """Yield an error where the labels hold one trained class only."""
     codes = sum((s.scan.labels.codes for s in scanned), Counter[int]())
     held = [c for c in legend.trained if any(codes[code] for code in c.codes)]

@@ -43,6 +43,7 @@ class ImageScan:
     veiled: int  # pixels with alpha neither 0 nor full: many if the band is data, not alpha
     nans: int  # pixels with NaN in a band that does not declare it as nodata
     infinite: int  # pixels with an infinite value
+    alpha_as_band: bool  # whether a band that the file calls alpha holds data
     turned: bool  # whether EXIF has an orientation, which is applied
     border_nodata: dict[float, int]  # border pixels by undeclared value that evidently means nodata
     thumbnail: NDArray[np.float64]  # small gray image (32, 32)
@@ -212,6 +213,7 @@ class _ImageScanner:
             self._veiled,
             self._nans,
             self._infinite,
+            raster.alpha_as_band,
             raster.turned,
             dict(self._border_nodata),
             self._hash.thumbnail,

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from rasterio.enums import ColorInterp
 
-from swath.checks.code_checks import check_class_count, check_codes, check_label_places
+from swath.checks.code_checks import check_codes, check_label_places, check_single_class
 from swath.checks.cross_checks import (
     Scanned,
     check_classes,
@@ -112,7 +112,7 @@ def run_survey(
         findings.append(Finding.of_error(error, catalog.root))
     if legend is not None:
         trained = legend.all_trained() if learn_unlabeled else legend
-        findings += check_class_count(good, trained, catalog.root)
+        findings += check_single_class(good, trained, catalog.root)
         findings += _check_legend(good, legend, catalog.root)
     findings.sort(key=lambda f: _LEVELS.index(f.level))
     names = tuple((pair.later.name, pair.first.name) for pair in duplicates)

@@ -203,10 +203,14 @@ class RasterLabels:
     def _missing_image(self) -> DataError:
         places = [f"{_bounds(box)} in {_crs_name(box)}" for box in (self.file_grid, self._grid)]
         message = f"The labels lie at {places[0]}, and the image at {places[1]}: they do not meet"
-        fix = (
-            f"Find out which place is wrong; `rio edit-info {shlex.quote(self._path)} "
-            "--like IMAGE --crs like --transform like` puts the labels onto the image IMAGE"
-        )
+        fix = f"Check both (`rio info {shlex.quote(self._path)}`)"
+        if _same_size(self.file_grid, self._grid):
+            moved = f"--transform {shlex.quote(str(list(self._grid.transform)))}"
+            crs = rasterio.CRS.from_wkt(self._grid.crs) if self._grid.crs else None
+            if crs is not None and crs.to_epsg():
+                moved = f"--crs EPSG:{crs.to_epsg()} {moved}"
+            command = f"rio edit-info {shlex.quote(self._path)} {moved}"
+            fix = f"Check both; if the labels are of this image, `{command}` says so"
         return DataError(message, code="labels-miss-images", file=self._path, fix=fix)
 
     def _warped(self) -> WarpedVRT:
