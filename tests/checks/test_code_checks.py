@@ -249,6 +249,18 @@ def test_the_band_of_labels_is_chosen(tmp_path: Path) -> None:
     assert all((labels == mask[1] - 4).all() for labels in stored(tmp_path / "d"))
 
 
+@pytest.mark.parametrize("black", [False, True])
+def test_colors_with_red_and_blue_exchanged_are_named(tmp_path: Path, black: bool) -> None:
+    colors = np.array([[0x2B, 0x6C, 0xB0], [0x22, 0x8B, 0x23], [0x77, 0x77, 0x77]], "uint8")
+    mask = colors[stripes([0, 1, 2])].transpose(2, 0, 1)[::-1].copy()
+    mask[:, :3] = 0 if black else mask[:, :3]
+    path = tmp_path / "classes.yaml"
+    path.write_text("".join(f'- {{color: "#{bytes(c).hex()}"}}\n' for c in colors))
+    result = swath.inspect(write_source(tmp_path / "s", [mask] * 3), classes=path)
+    assert len(of_code(result, "swapped-colors")) == 3
+    assert not of_code(result, "unknown-code")
+
+
 # One class.
 @pytest.mark.parametrize(
     ("masks", "options"),
