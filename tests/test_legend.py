@@ -250,6 +250,61 @@ def test_a_class_file_that_is_wrong_is_named(tmp_path, text, code, value):
     assert caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("row", "values"),
+    [
+        ("{name: no, code: 1}", ["no", "line 2", "class 2"]),
+        ("{name: Yes, code: 1}", ["Yes", '"Yes"']),
+        ("{name: on, code: 1}", ["on"]),
+        ("{name: OFF, code: 1}", ["OFF"]),
+        ("{name: true, code: 1}", ["true"]),
+        ("{name: null, code: 1}", ["null"]),
+        ("{name: ~, code: 1}", ["~"]),
+        ("{name: 2020-01-01, code: 1}", ["2020-01-01", "a date"]),
+        ("{name: 12, code: 1}", ["12", "a number"]),
+        ("{name: 1.50, code: 1}", ["1.50"]),
+        ("{name: [a, b], code: 1}", ["a list"]),
+        ("{name: ' ', code: 1}", ["empty"]),
+        ("{name: a, code: 1, color: 112233}", ["112233", "color"]),
+        ("{name: a, code: 1, color: 0xFF0000}", ["0xFF0000"]),
+        ("{name: a, code: 1, color: #FF0000}", ["line 2", "comment"]),
+        ("name: a\n  code: 1\n  color: #FF0000", ["line 4", "comment"]),
+        ("code: 1\n  name: #water", ["line 3", "comment"]),
+        ("{name: a, code: 1, ignore: 'no'}", ["'no'"]),
+        ('{name: a, code: 1, ignore: "true"}', ["'true'"]),
+        ("{name: a, code: 1, ignore: 0}", ["'0'"]),
+        ("{name: a, code: 1, ignore: never}", ["'never'"]),
+        ("{name: a, code: 010}", ["010", "is 8"]),
+        ("{name: a, code: [3, 1:30]}", ["1:30", "is 90"]),
+        ("{name: a, code: 1, code: 2}", ["'code'", "line 2"]),
+        ("name: a\n  code: 1\n  name: b", ["'name'"]),
+        ("{name: Water, code: 1}", ["'water'", "'Water'"]),
+        ("{name: 'water ', code: 1}", ["'water '"]),
+        ("{name: ' WATER', code: 1}", ["' WATER'"]),
+    ],
+)
+def test_what_yaml_takes_for_something_else_is_named(tmp_path, row, values):
+    with fails("class-file", UsageError, tmp_path / "classes.yaml") as caught:
+        from_text(tmp_path, f"- {{name: water, code: 9}}\n- {row}\n")
+    assert all(value in caught.value.message + str(caught.value.fix) for value in values)
+
+
+def test_two_lists_of_classes_are_refused(tmp_path):
+    text = "classes:\n- {name: a, code: 1}\nclasses:\n- {name: b, code: 2}"
+    with fails("class-file", UsageError, tmp_path / "classes.yaml"):
+        from_text(tmp_path, text)
+
+
+def test_what_yaml_reads_as_meant_is_kept(tmp_path):
+    read = from_text(
+        tmp_path,
+        "- {name: 'no', code: 0, ignore: no}\n- {name: \"12\", code: -1, ignore: yes}\n"
+        "- {name: x, code: [3, +4], color: '#FF0000', ignore: False} # a comment",
+    )
+    found = [(c.name, c.codes, c.ignore) for c in read.classes]
+    assert found == [("no", (0,), False), ("12", (-1,), True), ("x", (3, 4), False)]
+
+
 def test_an_absent_class_file_is_named(tmp_path):
     with fails("no-such-file", UsageError, tmp_path / "none.yaml"):
         read_legend(tmp_path / "none.yaml")

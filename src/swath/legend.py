@@ -7,7 +7,9 @@ without label. Only this module converts from and to the user's codes and colors
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,21 @@ MAX_TABLE = 1 << 24
 """Range of codes, such as all colors, that is looked up in a table instead of searched."""
 
 _NODATA_CODES = (0, 255, MAX_CODE)
+
+MIN_GAP = 8
+"""How many times as far above all others as these lie apart a code that means `ignore` lies."""
+
+_BARE_COLOR = r":\s+#[0-9A-Fa-f]{6}\b"  # YAML takes it for a comment
+_PLAIN_NUMBER = r"[-+]?(0|[1-9][0-9]*)"  # which no version of YAML reads as another number
+_TYPES = {
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "null": "nothing",
+    "timestamp": "a date",
+    "seq": "a list",
+    "map": "a mapping",
+}
 
 Kind: TypeAlias = Literal["code", "color"]
 
@@ -261,6 +278,23 @@ def default_color(position: int) -> str:
     return _PALETTE[position % len(_PALETTE)]
 
 
+def ignore_codes(codes: Collection[int]) -> list[int]:
+    """Return the codes that mean `ignore`: 255 or 65535 that stands alone above smaller codes.
+
+    Alone is a code that lies at least `MIN_GAP` times as far above all others as these lie apart;
+    there must be two others, since 0 and 255 are one class and its absence.
+    """
+    found: list[int] = []
+    for top in (MAX_CODE, 255):
+        below = sorted(code for code in codes if 0 <= code < top)
+        if top not in codes or len(below) < 2 or max(codes) > max([top, *found]):
+            continue
+        widest = max(b - a for a, b in zip(below, below[1:], strict=False))
+        if top - below[-1] >= MIN_GAP * widest:
+            found.append(top)
+    return sorted(found)
+
+
 def legend_of_codes(
     codes: list[int], kind: Kind, names: dict[int, str] | None = None, snap: bool = False
 ) -> Legend:
@@ -297,18 +331,26 @@ def read_legend(path: PathLike) -> Legend:
     ... in the file's order.
 
     Raises:
-        UsageError: the file is not such a list.
+        UsageError: the file is not such a list, or YAML reads a value as another type than meant.
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         message = "There is no such class file"
         fix = "Check the path given to --classes"
         raise UsageError(message, code="no-such-file", file=path, fix=fix) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        message = f"The class file is not readable YAML ({error})"
-        raise UsageError(message, code="unreadable", file=path, fix="Mend the file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable_classes(path, error) from error
+    try:
+        content = yaml.safe_load(text)
+        root = yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        for number, line in enumerate(text.splitlines(), 1):
+            if re.search(_BARE_COLOR, line):
+                bare = _bare_color(number, "A color")
+                raise UsageError(bare.message, code=bare.code, file=path, fix=bare.fix) from None
+        raise _unreadable_classes(path, error) from error
     rows = content.get("classes") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not rows:
         message = "The class file holds no list of classes"
@@ -316,10 +358,88 @@ def read_legend(path: PathLike) -> Legend:
         raise UsageError(message, code="no-class-list", file=path, fix=fix)
     by_code = all(isinstance(row, dict) and row.get("code") is not None for row in rows)
     try:
+        _check_nodes(root, text.splitlines())
         classes = tuple(_class_of(row, i, by_code) for i, row in enumerate(rows))
+        _check_names([c.name for c in classes])
     except UsageError as error:
         raise UsageError(error.message, code=error.code, file=path, fix=error.fix) from None
     return Legend(classes, "code" if by_code else "color", str(path))
+
+
+def _unreadable_classes(path: Path, error: Exception) -> UsageError:
+    message = f"The class file is not readable YAML ({error})"
+    return UsageError(message, code="unreadable", file=path, fix="Mend the file")
+
+
+def _class_file_error(message: str, fix: str) -> UsageError:
+    return UsageError(message, code="class-file", fix=fix)
+
+
+def _bare_color(line: int, which: str) -> UsageError:
+    message = f"{which} in line {line} has no quotes, and YAML takes what follows # for a comment"
+    return _class_file_error(message, 'Write it in quotes, as in color: "#FF0000"')
+
+
+def _check_nodes(root: yaml.Node | None, lines: Sequence[str]) -> None:
+    """Check the file as it is written, before YAML turns its texts into other types."""
+    if isinstance(root, yaml.MappingNode):
+        _check_keys(root, "The class file")
+        root = next(value for key, value in root.value if key.value == "classes")
+    for i, row in enumerate(root.value if root else (), 1):
+        if isinstance(row, yaml.MappingNode):
+            _check_keys(row, f"Class {i}")
+            for key, value in row.value:
+                _check_value(key.value, value, i, lines)
+
+
+def _check_keys(node: yaml.MappingNode, which: str) -> None:
+    counts = Counter(str(key.value) for key, _ in node.value)
+    twice = [key for key, count in counts.items() if count > 1]
+    if twice:
+        line = node.start_mark.line + 1
+        message = f"{which} (line {line}) has the key {twice[0]!r} more than once"
+        raise _class_file_error(message, "Keep one; write several codes as code: [3, 4]")
+
+
+def _check_value(key: str, node: yaml.Node, position: int, lines: Sequence[str]) -> None:
+    """Check one value of a class.
+
+    Raises:
+        UsageError: YAML reads the value as another type than the key takes.
+    """
+    line, tag = node.start_mark.line + 1, node.tag.rpartition(":")[2]
+    where = f"of class {position} (line {line})"
+    text = str(node.value) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+    if tag == "null" and "#" in lines[node.start_mark.line][node.start_mark.column :]:
+        raise _bare_color(line, f"The {key} of class {position}")
+    if tag == "null" and not text:
+        return
+    if key in ("name", "color") and tag != "str":
+        quoted = f'{key}: "{text}"' if isinstance(node, yaml.ScalarNode) else f'{key}: "water"'
+        message = f"The {key} {text} {where} is no text: YAML reads it as {_TYPES.get(tag, tag)}"
+        raise _class_file_error(message, f"Write it in quotes, as in {quoted}")
+    if key == "name" and not text.strip():
+        raise _class_file_error(f"The name {where} is empty", "Write a name, or leave the key out")
+    if key == "ignore" and tag != "bool":
+        message = f"The ignore {where} is {text!r}, which is neither true nor false"
+        raise _class_file_error(message, "Write ignore: true or ignore: false, without quotes")
+    if key == "code":
+        for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if item.tag.endswith(":int") and not re.fullmatch(_PLAIN_NUMBER, item.value):
+                number = yaml.safe_load(item.value)
+                message = f"The code {item.value} {where} is {number} in YAML"
+                raise _class_file_error(message, "Write it as a plain number, such as code: 10")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Check that no two class names differ only in case or blanks."""
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        other = seen.setdefault(folded, name)
+        if other != name:
+            message = f"The class names {other!r} and {name!r} differ only in case or blanks"
+            raise _class_file_error(message, "Give the classes distinct names, or merge them")
 
 
 def _class_of(row: object, position: int, by_code: bool) -> LandClass:

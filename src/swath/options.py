@@ -80,6 +80,12 @@ class SourceOptions:
     label_field: str | None = option(
         None, "Class column of the vector layer; default: the only one, or `class`.", "Data"
     )
+    label_band: int | None = option(
+        None, "Band of label rasters that holds the classes, from 1.", "Data", ge=1
+    )
+    fit_labels: bool = option(
+        False, "Resample masks of the image's aspect but another size (nearest).", "Data"
+    )
     mask: Globs = option(
         (), "Raster (clouds) whose non-zero pixels are ignored; file or quoted pattern.", "Data"
     )

@@ -127,8 +127,8 @@ def plant(root: Path) -> dict[str, tuple[str, Path]]:
     pair = fault("two masks", "ambiguous-pair")
     shutil.copy(pair.mask, pair.mask.with_name("x_gt.tif"))
     pair.mask.rename(pair.mask.with_name("x_mask.tif"))
-    fault("mask of another size", "size-mismatch", "mask", mask=lambda c: painted(c[:-1]))
-    pair = fault("mask in another CRS", "grid-mismatch", "mask")
+    fault("mask of another size", "labels-warped", "mask", mask=lambda c: painted(c[:-1]))
+    pair = fault("mask in another CRS", "labels-miss-images", "mask")
     write_raster(pair.mask, painted(pair.codes), "EPSG:32633", pair.where())
     fault("other resolution", "resolution-mismatch", pixel=30.0)
     fault(
@@ -187,7 +187,7 @@ def plant(root: Path) -> dict[str, tuple[str, Path]]:
         "mask",
         mask=lambda c: np.where(c == 1, COLORS[0, :, None, None] * 0 + 250, painted(c)),
     )
-    fault("one class", "single-class", "mask", mask=lambda c: painted(c * 0))
+    fault("one class", "one-class-image", "mask", mask=lambda c: painted(c * 0))
     fault("no georeferencing", "paired-by-name", "mask")
     pair = Pair(root, "no georeferencing", 20 + len(expected) - 1)
     write_png(pair.mask.with_suffix(".png"), painted(pair.codes))
@@ -288,7 +288,7 @@ def test_a_leak_between_splits_is_told(tmp_path: Path) -> None:
     ("folder", "options", "codes"),
     [
         ("dubai", {}, {"palette-disagrees", "resolution-unknown"}),
-        ("sentinel2", {}, {"single-class", "code-gaps", "several-crs"}),
+        ("sentinel2", {}, {"one-class-image", "code-gaps", "several-crs"}),
         ("flood", {}, {"negative-code"}),
         (
             "landsat",

@@ -33,7 +33,7 @@ def source(tmp_path: Path) -> Path:
     """Two pairs of more than one chunk, with a cloud mask for the first."""
     source = write_pairs(tmp_path / "source", ["a", "b"], 1100)
     write_png(source / "clouds" / "a_cloud.png", np.eye(1100, dtype=np.uint8))
-    (tmp_path / "classes.yaml").write_text("[{name: x, code: [1, 2, 3]}]")
+    (tmp_path / "classes.yaml").write_text("[{name: x, code: [1, 2]}, {name: y, code: 3}]")
     return source
 
 
@@ -73,7 +73,7 @@ def test_bands_of_a_scene_are_opened_once_more_to_compare_their_grids(
 
 def test_heights_are_opened_once(tmp_path: Path, opened: Counter[str]) -> None:
     for kind, bands in (("RGB", 3), ("CLS", 1), ("AGL", 1)):
-        codes = noise(bands, 48, 48, low=5, high=6)
+        codes = noise(bands, 48, 48, low=5, high=7)
         write_raster(tmp_path / f"JAX_001_001_{kind}.tif", codes)
     opened.clear()
     swath.inspect(tmp_path)

@@ -356,7 +356,7 @@ def test_merged_and_ignored_codes(tmp_path: Path) -> None:
         write_png(tmp_path / "s" / name / "masks" / f"{name}.png", codes)
     classes = write_text(
         tmp_path / "classes.yaml",
-        '[{name: z, code: [5, 1], color: "#102030"}, {name: no, code: 4, ignore: true}, '
+        '[{name: z, code: [5, 1], color: "#102030"}, {name: none, code: 4, ignore: true}, '
         "{name: a, code: [2, 3]}]",
     )
     result, dataset = opened(tmp_path / "s", classes=classes, test="b", val="none")
@@ -766,4 +766,5 @@ def test_a_fourth_band_taken_for_alpha_is_warned_of(tmp_path: Path) -> None:
     source = write_pairs(tmp_path / "s", ["a", "b", "c"])
     write_raster(source / "images" / "a.tif", noise(4, 64, 64), photometric="rgb", alpha="yes")
     found = swath.inspect(source).findings
-    assert [f["code"] for f in found if f["file"].endswith("a.tif")] == ["alpha-values"]
+    codes = {f["code"] for f in found if f["file"].endswith("a.tif")}
+    assert "alpha-data" in codes

@@ -1,4 +1,8 @@
 import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from swath.geo.tiling import Window
 from swath.io.labels import (
     UNLABELED,
     EmptyLabels,
+    MaskReading,
     RasterLabels,
     VectorLabels,
     mask_kind,
@@ -160,7 +165,7 @@ def test_kinds(tmp_path):
         (noise(3, 20, 30), "code", "mask-photograph", ["100"]),
         (noise(3, 20, 30, low=1, high=4), "code", "mask-colors", []),
         (noise(3, 20, 30, dtype="uint16"), "color", "mask-dtype", ["uint16", "uint8"]),
-        (noise(2, 20, 30), "code", "band-count", []),
+        (noise(2, 20, 30), "code", "label-bands", []),
         (np.full((20, 30), 1.25, "float32"), "code", "fractional-code", ["1.25", "600"]),
     ],
 )
@@ -185,11 +190,14 @@ def test_a_mask_cut_off_is_named(tmp_path, name, write):
 @pytest.mark.parametrize(
     ("shape", "transform", "crs", "code"),
     [
-        ((20, 31), NORTH_UP, UTM, "size-mismatch"),
-        ((20, 30), NORTH_UP, "EPSG:32633", "grid-mismatch"),
-        ((20, 30), from_origin(500_005, 5_600_000, 10, 10), UTM, "grid-mismatch"),
-        ((40, 60), from_origin(500_000, 5_600_000, 5, 5), UTM, "size-mismatch"),
+        ((20, 30), NORTH_UP, "EPSG:32633", "labels-miss-images"),
+        ((20, 30), from_origin(500_300, 5_600_000, 10, 10), UTM, "labels-miss-images"),
+        ((20, 30), from_origin(1_100_000, 5_600_000, 10, 10), UTM, "labels-miss-images"),
+        ((20, 30), from_origin(1_100_000, 5_600_000, 10, 10), None, "labels-miss-images"),
+        ((19, 30), from_origin(8, 50, 1e-4, 1e-4), None, "labels-miss-images"),
+        ((20, 30), from_origin(-170, 50, 1e-4, 1e-4), "EPSG:4326", "labels-miss-images"),
         ((19, 30), None, None, "size-mismatch"),
+        ((40, 60), None, None, "size-mismatch"),
     ],
 )
 def test_another_grid_is_refused_in_pairs(tmp_path, shape, transform, crs, code):
@@ -312,6 +320,151 @@ def test_real_masks_lie_on_their_images(shared_data):
     with Raster([tile / "images" / "image_part_001.jpg"]) as raster:
         labels = read(tile / "masks" / "image_part_001.png", raster.grid, "color")
     assert set(np.unique(labels)) <= {0xE2A929, 0x8429F6, 0x6EC1E4, 0x3C1098, 0xFEDD3A, 0x9B9B9B}
+
+
+# Bands that mean something else than red, green and blue.
+FIVE = noise(20, 30, low=0, high=6)
+"""Classes 1 to 5, and 0 for none."""
+
+
+def one_hot(codes, classes, value=1, dtype="uint8"):
+    return np.stack([(codes == k) * value for k in range(1, classes + 1)]).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("classes", "value", "dtype", "write"),
+    [
+        (5, 1, "uint8", write_raster),
+        (5, 255, "uint8", write_raster),
+        (5, 1, "uint16", write_raster),
+        (5, 1, "float32", write_raster),
+        (4, 1, "uint8", write_raster),
+        (4, 255, "uint8", write_raster),
+        (4, 255, "uint8", write_png),
+        (3, 1, "uint8", write_png),
+        (3, 1, "uint8", write_raster),
+        (17, 255, "uint8", write_raster),
+    ],
+)
+def test_one_hot_bands_are_classes(tmp_path, classes, value, dtype, write):
+    codes = noise(20, 30, low=0, high=classes + 1).astype(int)
+    path = write(tmp_path / "m.tif", one_hot(codes, classes, value, dtype))
+    assert (read(path, PLAIN) == np.where(codes, codes, UNLABELED)).all()
+    assert kind_of(path) == "code"
+
+
+def test_one_hot_bands_have_the_names_of_the_bands(tmp_path):
+    names = ["water", "forest", "field", "road", "roof"]
+    path = write_raster(tmp_path / "m.tif", one_hot(FIVE, 5), descriptions=names)
+    assert RasterLabels(path, PLAIN).names == dict(enumerate(names, 1))
+
+
+def test_nodata_0_of_one_hot_bands_is_not_this_class(tmp_path):
+    path = placed(tmp_path / "m.tif", one_hot(FIVE, 5), nodata=0)
+    assert (read(path) == np.where(FIVE, FIVE.astype(int), UNLABELED)).all()
+
+
+@pytest.mark.parametrize(
+    "bands",
+    [
+        noise(5, 20, 30),
+        np.ones((5, 20, 30), "uint8"),
+        one_hot(FIVE, 5) * 2,
+        noise(7, 20, 30, dtype="uint16"),
+        noise(2, 20, 30),
+    ],
+)
+def test_bands_that_exclude_nothing_are_refused_and_one_can_be_named(tmp_path, bands):
+    path = placed(tmp_path / "m.tif", bands)
+    with fails("label-bands", DataError, path) as caught:
+        read(path)
+    assert "--label-band" in caught.value.fix
+    for band in (1, 2):
+        labels = RasterLabels(path, GRID, reading=MaskReading(band))
+        assert (labels.read(GRID.window, "code") == bands[band - 1]).all()
+    with fails("label-bands", DataError, path):
+        RasterLabels(path, GRID, reading=MaskReading(len(bands) + 1))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_three_equal_bands_are_codes(tmp_path, dtype):
+    path = write_raster(tmp_path / "m.tif", np.stack([CODES] * 3).astype(dtype))
+    assert (read(path, PLAIN) == CODES).all()
+
+
+def test_real_alpha_of_colors_is_no_class(tmp_path):
+    colors = one_hot(FIVE % 4, 3, 255)
+    opaque = np.full((1, 20, 30), 255, "uint8")
+    path = write_png(tmp_path / "m.png", np.concatenate([colors, opaque]))
+    assert kind_of(path) == "color"
+
+
+# Nodata that is a class.
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 0), ("int16", 3), ("float32", 5)])
+@pytest.mark.parametrize("warp", [False, True])
+def test_a_class_of_the_user_wins_over_nodata(tmp_path, dtype, nodata, warp):
+    path = placed(tmp_path / "m.tif", FIVE.astype(dtype), nodata=nodata)
+    grid = GeoBox(24, 30, tuple(from_origin(500_000, 5_600_040, 10, 10))[:6], WKT) if warp else GRID
+    classes = tuple(LandClass(f"c{k}", (k,), k, "#000000") for k in range(6))
+    named, inner = Legend(classes, origin="classes.yaml"), np.s_[4:] if warp else np.s_[:]
+    for legend, kept in ((named, True), (Legend(classes), False), (None, False)):
+        labels = RasterLabels(path, grid, warp=warp, legend=legend)
+        found = labels.read(grid.window, "code")
+        wide = FIVE.astype(int)
+        assert (found[inner] == (wide if kept else np.where(FIVE == nodata, UNLABELED, wide))).all()
+        assert labels.nodata_pixels == (0 if kept else (FIVE == nodata).sum())
+        assert (found[:4] == UNLABELED).all() or not warp
+
+
+# Labels of another size, and elsewhere.
+def test_labels_of_the_aspect_are_fitted_when_asked(tmp_path):
+    for scale in (2, 3):
+        fine = CODES.repeat(scale, 0).repeat(scale, 1)
+        path = write_png(tmp_path / "m.png", fine)
+        with fails("size-mismatch", DataError, path) as caught:
+            RasterLabels(path, PLAIN)
+        assert "--fit-labels" in caught.value.fix
+        labels = RasterLabels(path, PLAIN, reading=MaskReading(fit=True))
+        assert labels.placement == "fitted"
+        assert (labels.read(PLAIN.window, "code") == CODES).all()
+        window = Window(3, 5, 7, 9)
+        assert (labels.read(window, "code") == CODES[window.slices]).all()
+    other = write_png(tmp_path / "o.png", np.ones((40, 61), "uint8"))
+    with fails("size-mismatch", DataError, other):
+        RasterLabels(other, PLAIN, reading=MaskReading(fit=True))
+
+
+@pytest.mark.parametrize("crs", [UTM, None])
+def test_finer_labels_and_those_of_another_extent_are_warped(tmp_path, crs):
+    grid = GeoBox(20, 30, tuple(NORTH_UP)[:6], WKT if crs else None)
+    fine = from_origin(500_000, 5_600_000, 5, 5)
+    path = write_raster(tmp_path / "m.tif", CODES.repeat(2, 0).repeat(2, 1), crs, fine)
+    labels = RasterLabels(path, grid)
+    assert labels.placement == "warped"
+    assert (labels.read(grid.window, "code") == CODES).all()
+    beside = from_origin(500_100, 5_599_950, 10, 10)
+    found = read(write_raster(tmp_path / "b.tif", CODES, crs, beside), grid)
+    assert (found[5:, 10:] == CODES[:15, :20]).all()
+    assert (found[:5] == UNLABELED).all() and (found[:, :10] == UNLABELED).all()
+
+
+@pytest.mark.parametrize("warp", [False, True])
+def test_labels_without_crs_far_away_are_refused(tmp_path, warp):
+    there = from_origin(1_100_000, 5_600_000, 10, 10)
+    path = write_raster(tmp_path / "m.tif", CODES, None, there)
+    for crs in (None, WKT):
+        with fails("labels-miss-images", DataError, path) as caught:
+            RasterLabels(path, GeoBox(20, 30, tuple(NORTH_UP)[:6], crs), warp=warp)
+        assert "1100000" in caught.value.message and "500000" in caught.value.message
+    command = re.findall("`(.*)`", caught.value.fix)[0]
+    rio = [str(Path(sys.executable).with_name("rio")), *shlex.split(command)[1:]]
+    subprocess.run(rio, check=True, capture_output=True)
+    assert (read(path) == CODES).all()
+
+
+def test_a_transform_that_counts_pixels_is_no_place(tmp_path):
+    path = write_raster(tmp_path / "m.tif", CODES, None, from_origin(0, 20, 1, 1))
+    assert (read(path) == CODES).all()
 
 
 # Polygons.

@@ -536,3 +536,43 @@ def test_dubai(shared_data):
         assert raster.grid == GeoBox(658, 682)
         assert raster.bands == ("red", "green", "blue")
         assert raster.read(raster.grid.window).valid.all()
+
+
+@pytest.mark.parametrize(
+    ("write", "shape", "name"),
+    [
+        (write_raster, (64, 64), "a.tif"),
+        (write_raster, (700, 900), "a.tif"),
+        (write_png, (64, 64), "a.png"),
+    ],
+)
+def test_a_fourth_band_of_measurements_is_no_alpha(tmp_path, write, shape, name):
+    array = noise(4, *shape, low=0, high=200)
+    array[3, :9] = 0
+    profile = {"photometric": "RGB", "alpha": "yes"} if write is write_raster else {}
+    path = write(tmp_path / name, array, **profile)
+    with Raster([path]) as raster:
+        values, valid = raster.read(raster.grid.window)
+        assert raster.bands == ("red", "green", "blue", "4") and raster.alpha_as_band
+    assert (values == array).all() and valid.all()
+    with Raster([path], ["r", "g", "b"]) as raster:
+        assert not raster.alpha_as_band
+        assert not raster.read(raster.grid.window).valid[:9].any()
+    with Raster([path], order=[4, 1]) as raster:
+        assert (raster.read(raster.grid.window).values == array[[3, 0]]).all()
+
+
+@pytest.mark.parametrize("kind", ["opaque", "clear", "edges", "translucent", "soft"])
+def test_real_alpha_is_a_mask(tmp_path, kind):
+    array = noise(4, 64, 64)
+    array[3] = {"opaque": 255, "clear": 0, "edges": 255, "translucent": 128, "soft": 255}[kind]
+    if kind == "edges":
+        array[3, :20] = 0
+    elif kind == "soft":
+        array[3, :25] = noise(25, 64)
+    path = write_png(tmp_path / "a.png", array)
+    with Raster([path]) as raster:
+        assert len(raster.bands) == 3
+        assert (raster.read(raster.grid.window).valid == (array[3] > 0)).all()
+    with Raster([path], ["r", "g", "b", "nir"]) as raster:
+        assert (raster.read(raster.grid.window).values == array).all()

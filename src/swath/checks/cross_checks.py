@@ -241,7 +241,7 @@ def check_classes(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Ite
             yield from _check_one_group(name, groups_of[name], root)
     yield from _check_code_gaps(legend, root)
     if len(legend.classes) > 1 and len(labeled) > 1:
-        yield from _check_single_class(labeled, legend)
+        yield from _check_one_class_images(labeled, legend)
     yield from _check_sparse(pixels.total(), sum(s.image.valid for s in labeled), root)
 
 
@@ -273,12 +273,12 @@ def _check_code_gaps(legend: Legend, root: Path) -> Iterator[Finding]:
         yield Finding("note", "code-gaps", str(root), message, fix)
 
 
-def _check_single_class(labeled: Sequence[Scanned], legend: Legend) -> Iterator[Finding]:
+def _check_one_class_images(labeled: Sequence[Scanned], legend: Legend) -> Iterator[Finding]:
     for s in labeled:
         held = _classes_held(s, legend)
         if len(held) == 1:
             message, fix = f"The labels hold a single class, {held[0]}.", "None, if that is so."
-            yield Finding("note", "single-class", s.sample.label_file, message, fix)
+            yield Finding("note", "one-class-image", s.sample.label_file, message, fix)
 
 
 def _check_sparse(labeled: int, valid: int, root: Path) -> Iterator[Finding]:

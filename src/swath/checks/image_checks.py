@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -33,7 +34,9 @@ class Issue(NamedTuple):
 def check_image(sample: SourceSample, scan: SampleScan) -> Iterator[Finding]:
     """Yield the faults of one image, and of its heights."""
     for issue in _check_pixels(scan.image):
-        yield issue.on(str(sample.images[0]), sample)
+        file = str(sample.images[0])
+        fix = issue.fix.replace("FILE", shlex.quote(file))
+        yield issue._replace(fix=fix).on(file, sample)
     if scan.heights is not None:
         for issue in _check_heights(scan.heights):
             yield issue.on(str(sample.heights), sample)
@@ -57,8 +60,17 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
         return
     if image.veiled > MAX_VEILED * image.grid.height * image.grid.width:
         message = f"The alpha band has {image.veiled} pixels that are neither clear nor opaque."
-        fix = "If the band is data, declare that (gdal_edit.py -colorinterp_4 undefined)."
+        fix = (
+            "If the band is data, declare that (`rio edit-info FILE --colorinterp "
+            "red,green,blue,undefined`)."
+        )
         yield Issue("warning", "alpha-values", message, fix)
+    if image.alpha_as_band:
+        message = "The file calls its last band alpha, but it holds data: it is read as a band."
+        fix = (
+            "If it is alpha, write 0 and 255 into it, or leave the band out (--select-bands 1,2,3)."
+        )
+        yield Issue("warning", "alpha-data", message, fix)
     if image.turned:
         size = f"{image.grid.width}x{image.grid.height}"
         message = f"The image is read in its EXIF orientation, as {size} pixels."

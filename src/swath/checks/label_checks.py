@@ -69,6 +69,7 @@ def _check(sample: SourceSample, scan: SampleScan, meaning: LabelMeaning) -> Ite
         yield Issue("warning", "no-labels", message, "Check the labels.")
         return
     yield from _check_shift(scan.labels)
+    yield from _check_placement(sample, scan)
     yield from _check_crs(sample, scan)
 
 
@@ -78,6 +79,12 @@ def _is_known(code: int, legend: Legend) -> bool:
 
 def _check_values(labels: LabelScan, codes: Counter[int], meaning: LabelMeaning) -> Iterator[Issue]:
     """Yield photographs, lossy and smoothed masks, and codes that no class can have."""
+    if meaning.kind == "color" and meaning.legend and _are_exchanged(codes, meaning.legend):
+        message = f"The mask holds {meaning.listed(codes)}: red and blue are exchanged (BGR)."
+        origin = meaning.legend.origin
+        fix = f"Write the colors in {origin} as the masks hold them, or the masks as RGB."
+        yield Issue("error", "swapped-colors", message, fix)
+        return
     off = off_palette(codes, meaning.palette, meaning.kind)
     may_be_smoothed = meaning.kind == "color" or labels.lossy
     many = len(off.near) + len(off.far) > MAX_DISTINCT
@@ -94,9 +101,18 @@ def _check_values(labels: LabelScan, codes: Counter[int], meaning: LabelMeaning)
         yield Issue("warning", "mask-lossy", message, "Export it again as PNG or GeoTIFF.")
     if meaning.legend:
         unknown = off.far if may_be_smoothed else off.far + off.near
-        yield from _check_unknown(unknown, codes.total(), meaning, meaning.legend)
+        yield from _check_unknown(unknown, codes, meaning, meaning.legend)
     else:
         yield from _check_limits(codes, meaning.kind)
+
+
+def _are_exchanged(colors: Counter[int], legend: Legend) -> bool:
+    """Return whether all colors are those of classes once red and blue change places."""
+    others = {code: (code & 255) << 16 | code & 0xFF00 | code >> 16 for code in colors}
+    changed = [code for code, other in others.items() if code != other]
+    if not changed or any(_is_known(code, legend) for code in changed):
+        return False
+    return all(_is_known(code, legend) for code in others.values())
 
 
 def _photograph(meaning: LabelMeaning) -> Issue:
@@ -119,10 +135,10 @@ def _near_colors(off: OffPalette, total: int, meaning: LabelMeaning) -> Issue:
 
 
 def _check_unknown(
-    unknown: Counter[int], total: int, meaning: LabelMeaning, legend: Legend
+    unknown: Counter[int], codes: Counter[int], meaning: LabelMeaning, legend: Legend
 ) -> Iterator[Issue]:
     if unknown:
-        share = f"{unknown.total() / total:.2%} of its labeled pixels"
+        share = f"{unknown.total() / codes.total():.2%} of its labeled pixels"
         message = f"The mask holds {meaning.listed(unknown)}, which no class has: {share}."
         fix = f"Add the value to {legend.origin}, with `ignore: true` if it is not to be trained."
         yield Issue("error", "unknown-code", message, fix)
@@ -148,6 +164,22 @@ def _check_shift(labels: LabelScan) -> Iterator[Issue]:
         message = f"The labels may be shifted: moved by {moves} they fit the image's edges best."
         fix = "Lay image and labels over each other, and move one of them."
         yield Issue("warning", "labels-shifted", message, fix)
+
+
+def _check_placement(sample: SourceSample, scan: SampleScan) -> Iterator[Issue]:
+    """Yield labels of one image that were brought onto its pixels."""
+    own, image = scan.labels.grid, scan.image.grid
+    if own is None or sample.warp or scan.labels.placement == "same":
+        return
+    sizes = f"{own.width}x{own.height} pixels, and the image {image.width}x{image.height}"
+    if scan.labels.placement == "fitted":
+        message = f"The labels are {sizes}: they are resampled to these (nearest)."
+        fix = "None, if both show one area (--fit-labels)."
+        yield Issue("warning", "labels-resampled", message, fix)
+        return
+    message = f"The labels lie on other pixels ({sizes}): they are warped onto these (nearest)."
+    fix = "None, if CRS and transform of both are right; pixels that no label covers have none."
+    yield Issue("warning", "labels-warped", message, fix)
 
 
 def _moved(pixels: int, forward: str, backward: str) -> str:

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ COMPRESSED_WITHIN = 12.0  # distance in RGB below which colors are one that was 
 NEAR_PAINTED = 60.0  # distance in RGB to a painted color, below which a rare one was not painted
 NEAR_BLEND = 16.0  # distance in RGB to the line between two painted colors, if it was smoothed
 BLACK = 0  # in masks of colors, black without a class means unlabeled
+MIN_SHADE = 32  # of 255: grays as far from black and white are no codes beside them
 MAX_FILE_BYTES = 1 << 20  # bytes of a file beside the data that are searched for colors
 
 
@@ -66,6 +67,28 @@ def off_palette(codes: Counter[int], palette: Sequence[int], kind: Kind) -> OffP
         (near if is_near else far)[code] = codes[code]
         nearest[palette[best]] += codes[code] if is_near else 0
     return OffPalette(near, far, nearest)
+
+
+def are_gray_codes(scans: Sequence[LabelScan]) -> bool:
+    """Return whether masks of colors hold codes, as gray in three equal bands.
+
+    Black and white with few grays between them were smoothed, and are colors.
+    """
+    total = sum((scan.codes for scan in scans), Counter[int]())
+    if not total or any(scan.lossy for scan in scans):
+        return False
+    if any(color != (color & 255) * 0x010101 for color in total):
+        return False
+    least = MIN_PAINTED * total.total()
+    between = {code & 255: n for code, n in total.items() if 0 < code < 0xFFFFFF}
+    ends_painted = min(total[BLACK], total[0xFFFFFF]) >= least
+    shades = any(MIN_SHADE < value < 255 - MIN_SHADE for value in between)
+    return not (ends_painted and shades and all(n < least for n in between.values()))
+
+
+def as_codes(scan: LabelScan) -> LabelScan:
+    """Return the scan of a mask of gray colors as that of codes."""
+    return replace(scan, codes=Counter({color & 255: n for color, n in scan.codes.items()}))
 
 
 def _points(codes: Sequence[int], kind: Kind) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from swath.data.layouts.catalog import known_heights
 from swath.errors import SwathError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Pixels, Window
-from swath.io.labels import UNLABELED, Labels, RasterLabels
+from swath.io.labels import UNLABELED, Labels, Placement, RasterLabels
 from swath.io.raster import Raster
 from swath.legend import Kind, Legend
 from swath.types import Finding
@@ -43,6 +43,7 @@ class ImageScan:
     veiled: int  # pixels with alpha neither 0 nor full: many if the band is data, not alpha
     nans: int  # pixels with NaN in a band that does not declare it as nodata
     infinite: int  # pixels with an infinite value
+    alpha_as_band: bool  # whether a band that the file calls alpha holds data
     turned: bool  # whether EXIF has an orientation, which is applied
     border_nodata: dict[float, int]  # border pixels by undeclared value that evidently means nodata
     thumbnail: NDArray[np.float64]  # small gray image (32, 32)
@@ -68,6 +69,11 @@ class LabelScan:
     shift: tuple[int, int] | None = None  # rows, columns from the labels to the image's edges
     lossy: bool = False  # whether the file's format changes values (JPEG)
     grid: GeoBox | None = None  # of the file; None for polygons and unlabeled images
+    placement: Placement = "same"  # how the file comes onto the image's grid
+    nodata: float | None = None  # declared value of the file, unless a class has it
+    nodata_pixels: int = 0  # pixels that have no label because of it
+    zeros_outside: int = 0  # pixels of code 0 where the image has no data
+    border: tuple[int, int] = (0, 0)  # pixels along the border: all that are labeled, of code 0
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,12 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
             grid = source.raster.grid
             image, labels = _ImageScanner(source.raster), _LabelScanner()
             for window in chunks(grid, source.raster.pixel_bytes):
-                gray = image.add(window)
+                gray, valid = image.add(window)
                 if sample.labels is not None:
                     codes = source.labels.read(window, kind)
                     codes[source.read_ignored(window)] = UNLABELED
-                    labels.add(codes, gray)
+                    labels.add(codes, gray, valid)
+                    labels.add_border(codes, window, grid)
             heights = _scan_heights(sample, grid)
             return SampleScan(image.result, labels.result(source.labels), heights)
     except SwathError as error:
@@ -122,18 +129,43 @@ class _LabelScanner:
     def __init__(self) -> None:
         self._codes: Counter[int] = Counter()
         self._alignment = Alignment()
+        self._zeros_outside = 0
+        self._border = np.zeros(2, np.int64)
 
-    def add(self, codes: NDArray[np.int64], gray: NDArray[np.float32]) -> None:
+    def add(
+        self, codes: NDArray[np.int64], gray: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> None:
         if len(self._codes) <= MAX_COUNTED_VALUES:
             self._codes.update(count_values(codes))
             self._alignment.add(gray, codes)
+        if not valid.all():
+            self._zeros_outside += int((codes[~valid] == 0).sum())
+
+    def add_border(self, codes: NDArray[np.int64], window: Window, grid: GeoBox) -> None:
+        """Count labels along the border of the image."""
+        lines = [(window.row == 0, codes[0]), (window.stop[0] == grid.height, codes[-1])]
+        lines += [(window.col == 0, codes[:, 0]), (window.stop[1] == grid.width, codes[:, -1])]
+        for is_border, line in lines:
+            if is_border:
+                self._border += [int((line != UNLABELED).sum()), int((line == 0).sum())]
 
     def result(self, labels: Labels) -> LabelScan:
         codes, shift = self._codes.copy(), self._alignment.shift
         del codes[UNLABELED]
+        border = int(self._border[0]), int(self._border[1])
+        scan = LabelScan(
+            codes, labels.names, shift, zeros_outside=self._zeros_outside, border=border
+        )
         if not isinstance(labels, RasterLabels):
-            return LabelScan(codes, labels.names, shift)
-        return LabelScan(codes, labels.names, shift, labels.driver == "JPEG", labels.file_grid)
+            return scan
+        return replace(
+            scan,
+            lossy=labels.driver == "JPEG",
+            grid=labels.file_grid,
+            placement=labels.placement,
+            nodata=labels.nodata,
+            nodata_pixels=labels.nodata_pixels,
+        )
 
 
 class _ImageScanner:
@@ -145,8 +177,8 @@ class _ImageScanner:
         self._valid = self._veiled = self._nans = self._infinite = 0
         self._border_nodata: Counter[float] = Counter()
 
-    def add(self, window: Window) -> NDArray[np.float32]:
-        """Read a window, and return its mean over bands (rows, columns)."""
+    def add(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read a window, and return its mean over bands and validity (rows, columns)."""
         grid = self._raster.grid
         values, valid = pixels = self._raster.read(window)
         self._valid += int(valid.sum())
@@ -159,7 +191,7 @@ class _ImageScanner:
             self._count_not_finite(values)
         gray = _gray(pixels)
         self._hash.add(window, values, gray, valid)
-        return gray
+        return gray, valid
 
     def _count_not_finite(self, values: NDArray[Any]) -> None:
         if not self._declares_nan:
@@ -181,6 +213,7 @@ class _ImageScanner:
             self._veiled,
             self._nans,
             self._infinite,
+            raster.alpha_as_band,
             raster.turned,
             dict(self._border_nodata),
             self._hash.thumbnail,

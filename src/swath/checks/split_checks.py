@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from swath.data.dataset import SPLITS, Manifest, Sample
-from swath.data.statistics import totals
+from swath.data.statistics import check_class_count, totals
 from swath.errors import DataError
 from swath.geo.footprints import overlaps
 from swath.types import Finding, SplitName
@@ -28,8 +28,9 @@ def check_split(manifest: Manifest, duplicates: Sequence[tuple[str, str]]) -> It
     `duplicates` are pairs of names of images that show the same.
 
     Raises:
-        DataError: no labeled pixel is left to train on.
+        DataError: no labeled pixel is left to train on, or all are of one class.
     """
+    check_class_count(manifest, manifest.source)
     yield from _check_classes(manifest)
     yield from _check_leaks(manifest, duplicates)
 

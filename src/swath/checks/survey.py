@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from rasterio.enums import ColorInterp
 
+from swath.checks.code_checks import check_codes, check_label_places, check_single_class
 from swath.checks.cross_checks import (
     Scanned,
     check_classes,
@@ -23,13 +24,13 @@ from swath.checks.cross_checks import (
 )
 from swath.checks.image_checks import check_image
 from swath.checks.label_checks import LabelMeaning, check_labels
-from swath.checks.label_colors import check_palettes, painted
+from swath.checks.label_colors import are_gray_codes, as_codes, check_palettes, painted
 from swath.checks.scan import SampleScan, scan_sample
 from swath.data.layouts import Catalog, SourceSample
 from swath.errors import DataError, SwathError
-from swath.io.labels import mask_kind
-from swath.io.raster import open_raster
-from swath.legend import Kind, Legend, legend_of_codes
+from swath.io.labels import MaskReading, has_one_hot_bands, mask_kind
+from swath.io.raster import gdal_errors, open_raster
+from swath.legend import Kind, Legend, ignore_codes, legend_of_codes
 from swath.progress import track
 from swath.types import Finding
 
@@ -62,20 +63,34 @@ class Survey:
         return [f for f in self.findings if f.level == "error"]
 
 
-def run_survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> Survey:
+def run_survey(
+    catalog: Catalog,
+    legend: Legend | None,
+    snap: bool = False,
+    reading: MaskReading | None = None,
+    learn_unlabeled: bool = False,
+) -> Survey:
     """Scan all samples, each file once, and check them.
 
     Args:
         catalog: the result of a layout.
         legend: the user's classes; None to find them from all pixels of all masks, which takes
             the header of each mask before.
-        snap: whether values of no class are taken for the nearest class.
+        snap: whether values of no class are taken for the nearest class, in masks of colors and in
+            those that JPEG changed.
+        reading: what the user says of label rasters.
+        learn_unlabeled: whether ignored classes are trained, too.
     """
-    samples = catalog.samples
-    stamps = {s.name: s.stamp for s in samples}
-    legend = replace(legend, snap=snap) if legend else None
-    kind = legend.kind if legend else _kind_of_masks(samples)
+    stamps = {s.name: s.stamp for s in catalog.samples}
+    reading = reading or MaskReading()
+    masks = _Masks(legend.kind, reading) if legend else _look_at_masks(catalog.samples, reading)
+    samples = tuple(replace(s, reading=masks.reading) for s in catalog.samples)
+    catalog, kind = replace(catalog, samples=samples), masks.kind
     scanned, unreadable = _scan(samples, kind, legend)
+    if legend is None and kind == "color" and not masks.palettes:
+        kind, scanned = _codes_if_gray(scanned)
+    snap = snap and (kind == "color" or any(s.scan.labels.lossy for s in scanned))
+    legend = replace(legend, snap=snap) if legend else None
     scans = {s.sample.name: s.scan for s in scanned}
     meaning = LabelMeaning(kind, legend, _palette(scanned, kind, legend), snap)
     duplicates = find_duplicates(scanned)
@@ -89,11 +104,15 @@ def run_survey(catalog: Catalog, legend: Legend | None, snap: bool = False) -> S
     ]
     bad = {f.sample for f in findings if f.level == "error"}
     good = [s for s in scanned if s.sample.name not in bad]
+    findings += check_label_places(scanned)
+    findings += check_codes(good, meaning, catalog.root)
     try:
         legend = legend or _find_legend(good, meaning)
     except SwathError as error:
         findings.append(Finding.of_error(error, catalog.root))
     if legend is not None:
+        trained = legend.all_trained() if learn_unlabeled else legend
+        findings += check_single_class(good, trained, catalog.root)
         findings += _check_legend(good, legend, catalog.root)
     findings.sort(key=lambda f: _LEVELS.index(f.level))
     names = tuple((pair.later.name, pair.first.name) for pair in duplicates)
@@ -129,6 +148,8 @@ def _find_legend(scanned: Sequence[Scanned], meaning: LabelMeaning) -> Legend | 
     codes = {code for s in scanned for code in s.scan.labels.codes}
     if meaning.snap:
         codes &= set(meaning.palette)
+    if meaning.kind == "code":
+        codes -= set(ignore_codes(codes))
     if not codes:
         return None
     names = {code: name for s in scanned for code, name in s.scan.labels.names.items()}
@@ -144,30 +165,59 @@ def _check_legend(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Ite
 _Palette: TypeAlias = dict[int, tuple[int, int, int, int]]
 
 
-def _kind_of_masks(samples: Sequence[SourceSample]) -> Kind:
-    """Return whether most masks hold colors, so that one odd mask does not change the others.
+class _Masks(NamedTuple):
+    """What the masks of a source hold."""
+
+    kind: Kind
+    reading: MaskReading
+    palettes: bool = False  # whether some have palettes
+
+
+def _look_at_masks(samples: Sequence[SourceSample], reading: MaskReading) -> _Masks:
+    """Find what most masks hold, so that one odd mask does not change the others.
 
     Palette images hold codes while their palettes agree; each with its own order of colors, they
     hold colors. Unreadable masks are reported by the scan.
     """
-    kinds: Counter[Kind] = Counter()
+    kinds: Counter[Kind | None] = Counter()  # None for masks whose pixels leave it open
+    one_hot: Counter[bool] = Counter()
     palettes: list[_Palette] = []
     for path in {s.labels for s in samples if isinstance(s.labels, Path)}:
         with suppress(DataError):
-            kind, palette = _read_header(path)
+            kind, hot, palette = _read_header(path, reading)
             kinds[kind] += 1
+            one_hot[hot] += kind is not None
             palettes += [] if palette is None else [palette]
-    if not _agree(palettes):
+    if not _agree(palettes) and reading.band is None:
         kinds["color"] += len(palettes)
         kinds["code"] -= len(palettes)
-    return "color" if kinds["color"] > kinds["code"] else "code"
+    if kinds["color"] > kinds["code"] or (kinds[None] and not kinds["code"]):
+        return _Masks("color", reading, bool(palettes))
+    if one_hot[True] > one_hot[False]:
+        reading = replace(reading, one_hot=True)
+    return _Masks("code", reading, bool(palettes))
 
 
-def _read_header(path: Path) -> tuple[Kind, _Palette | None]:
-    """Read kind and palette of a mask; a GeoTIFF's palette is left out, it only colors codes."""
-    with open_raster(path) as dataset:
+def _read_header(path: Path, reading: MaskReading) -> tuple[Kind | None, bool, _Palette | None]:
+    """Read what a mask holds: its kind, whether bands are classes, and its palette.
+
+    A GeoTIFF's palette is left out, since it only colors codes.
+    """
+    with open_raster(path) as dataset, gdal_errors(path):
+        if reading.band is not None:
+            return "code", False, None
         has_palette = dataset.colorinterp[0] == ColorInterp.palette and dataset.driver != "GTiff"
-        return mask_kind(dataset), dataset.colormap(1) if has_palette else None
+        hot = has_one_hot_bands(dataset)
+        kind = None if hot is None else mask_kind(dataset)
+        return kind, bool(hot), dataset.colormap(1) if has_palette else None
+
+
+def _codes_if_gray(scanned: Sequence[Scanned]) -> tuple[Kind, list[Scanned]]:
+    """Return masks of three equal bands as codes, and all others as they are."""
+    if not are_gray_codes([s.scan.labels for s in scanned]):
+        return "color", list(scanned)
+    found = [replace(s.scan, labels=as_codes(s.scan.labels)) for s in scanned]
+    return "code", [Scanned(s.sample, scan) for s, scan in zip(scanned, found, strict=True)]
 
 
 def _agree(palettes: Sequence[_Palette]) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.data.folds import make_folds, resplit
+from swath.data.statistics import check_class_count
 from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import EvaluateResult, summarize
 from swath.evaluation.scoring import AreaScore, ModelPredictor, score_areas
@@ -75,6 +76,7 @@ def crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
 
 def _crossvalidate(options: CrossvalidateOptions) -> CrossvalidateResult:
     dataset = Dataset(options.dataset)
+    check_class_count(dataset.manifest, dataset.folder)
     parts = make_folds(dataset, options.folds, options.seed)
     folder = Path(options.folder)
     names = [*(field.name for field in fields(TrainingOptions)), "seed"]

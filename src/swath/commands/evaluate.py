@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swath.commands.base import command, missing_report_package
 from swath.data.dataset import MANIFEST, Dataset
+from swath.data.statistics import check_class_count
 from swath.errors import ModelError, UsageError
 from swath.evaluation.reference import DatasetReference, LabelReference, Reference
 from swath.evaluation.results import EvaluateResult, summarize
@@ -110,7 +111,9 @@ def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Refer
     if path.is_dir() or not path.exists() or path.name == MANIFEST:
         maps = [source for source in sources if isinstance(source, MapFile)]
         folder = path.parent if path.name == MANIFEST else path
-        return DatasetReference(Dataset(folder), options.split, maps)
+        dataset = Dataset(folder)
+        check_class_count(dataset.manifest, folder)
+        return DatasetReference(dataset, options.split, maps)
     if isinstance(sources[0], Model):
         raise UsageError(
             "A model is scored on a dataset, and this file holds labels without images",

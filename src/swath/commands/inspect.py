@@ -11,12 +11,13 @@ from swath.commands.base import command
 from swath.data.layouts import Catalog, SourceSample, find_layout
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
+from swath.io.labels import MaskReading
 from swath.io.raster import Raster
 from swath.legend import read_legend
 from swath.mapping.inputs import InputImage, find_stack
 from swath.models.card import Card
 from swath.models.model import Model
-from swath.options import InspectOptions, SourceOptions
+from swath.options import InspectOptions, PrepareOptions, SourceOptions
 from swath.types import Finding, Result
 
 
@@ -124,7 +125,13 @@ def survey_of(options: SourceOptions) -> Survey:
     except DataError as error:
         findings = (Finding.of_error(error, options.root),)
         catalog = Catalog(options.root, options.layout, (), findings)
-    return run_survey(catalog, legend or catalog.legend, options.snap_colors)
+    return run_survey(
+        catalog,
+        legend or catalog.legend,
+        options.snap_colors,
+        MaskReading(options.label_band, fit=options.fit_labels),
+        isinstance(options, PrepareOptions) and options.learn_unlabeled,
+    )
 
 
 def summarize(survey: Survey) -> InspectResult:

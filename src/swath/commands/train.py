@@ -24,6 +24,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from swath.commands.base import command
 from swath.data.dataset import Dataset
+from swath.data.statistics import check_class_count
 from swath.errors import DataError, JobError
 from swath.inference.memory import freed_memory_kept
 from swath.inference.tiled import TiledPredictor
@@ -120,6 +121,7 @@ def _is_follower() -> bool:
 
 def _train(options: TrainOptions) -> TrainResult:
     dataset = Dataset(options.dataset)
+    check_class_count(dataset.manifest, dataset.folder)
     recipe = recipe_of(options)
     if recipe.heights and not any(image.heights for image in dataset.manifest.images):
         raise DataError(

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.data.dataset import Band, Sample, StoredImage
+from swath.data.dataset import SPLITS, Band, Manifest, Sample, StoredImage
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
 from swath.legend import Legend
 from swath.progress import track
+from swath.types import PathLike
 
 
 class BandMoments:
@@ -73,6 +74,24 @@ def window_chunks(window: Window) -> Iterator[Window]:
     """Yield parts that cover a window, each small enough for memory."""
     for part in chunks(GeoBox(window.height, window.width)):
         yield Window(window.row + part.row, window.col + part.col, part.height, part.width)
+
+
+def check_class_count(manifest: Manifest, file: PathLike) -> None:
+    """Check that the labels of a dataset hold at least two classes, in any split.
+
+    Raises:
+        DataError: they hold one only, so that any prediction of it is perfect.
+    """
+    names = manifest.legend.names
+    counts = totals([s for split in SPLITS for s in manifest.of(split)], len(names))
+    held = [name for name, n in zip(names, counts.tolist(), strict=True) if n]
+    if len(held) == 1:
+        message = f"The valid labels hold one class only, {held[0]}, which nothing can be told from"
+        fix = (
+            "Prepare a source with a second class; --background NAME makes one of what no polygon "
+            "covers"
+        )
+        raise DataError(message, code="single-class", file=file, fix=fix)
 
 
 def band_statistics(

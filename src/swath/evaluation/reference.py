@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ from swath.geo.tiling import Window
 from swath.io.labels import UNLABELED, Labels, RasterLabels, VectorLabels
 from swath.io.map_reader import MapFile
 from swath.io.vector import VECTOR_EXTENSIONS, read_features
-from swath.legend import IGNORE, Legend, legend_of_codes
+from swath.legend import IGNORE, Legend, ignore_codes, legend_of_codes
 from swath.types import PathLike, SplitName
+
+log = logging.getLogger(__name__)
 
 
 class LabeledArea(Protocol):
@@ -181,7 +184,7 @@ class LabelReference(Reference):
                 read_features(path, field), mapped.grid, legend or mapped.legend
             )
         else:
-            self._labels = RasterLabels(path, mapped.grid, warp=True)
+            self._labels = RasterLabels(path, mapped.grid, warp=True, legend=legend)
         self.legend = legend or self._joined(mapped.legend)
         block = default_block([mapped.grid])
         every = areas(0, "", mapped.grid, None, block, prefix=False)
@@ -212,7 +215,12 @@ class LabelReference(Reference):
         found: set[int] = set()
         for window in chunks(self._grid):
             found |= set(np.unique(self._labels.read(window, "code")).tolist())
-        extra = sorted(found - {UNLABELED} - {code for c in legend.classes for code in c.codes})
+        known = {code for c in legend.classes for code in c.codes}
+        ignored = {*ignore_codes(found - {UNLABELED})} - known
+        if ignored:
+            template = "Labels of %s in %s are ignored; --classes FILE makes them classes."
+            log.warning(template, ", ".join(map(str, sorted(ignored))), self.origin)
+        extra = sorted(found - {UNLABELED} - known - ignored)
         if not extra:
             return legend
         return Legend(

@@ -6,23 +6,28 @@ have none.
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import rasterio
 import rasterio.features
 import shapely
+import shapely.affinity
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 from swath.errors import DataError
+from swath.geo.footprints import footprint
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
-from swath.io.raster import gdal_env, gdal_errors, open_raster
+from swath.io.raster import descriptions, gdal_env, gdal_errors, open_raster
 from swath.io.vector import Features
 from swath.legend import Kind, Legend
 from swath.types import PathLike
@@ -32,6 +37,12 @@ MAX_DISTINCT = 100
 
 UNLABELED = int(np.iinfo(np.int64).min)
 """Value of `Labels.read` where there is no label."""
+
+MAX_STRETCH = 0.005
+"""Largest difference of the aspects of labels and image that `--fit-labels` resamples."""
+
+_ROWS_AT_ONCE = 64  # that are read to find out what bands hold; most masks need no more
+_ANY_CRS = "EPSG:3857"  # of both sides where neither has one, so that transforms alone count
 
 
 class Labels(Protocol):
@@ -47,106 +58,282 @@ class Labels(Protocol):
         """Close the files."""
 
 
+Placement: TypeAlias = Literal["same", "warped", "fitted"]
+"""How labels come onto an image's grid: pixel on pixel, warped by CRS or transform, or by size."""
+
+
+@dataclass(frozen=True)
+class MaskReading:
+    """How the label rasters of a source are read.
+
+    Attributes:
+        band: the band that holds the classes, from 1; None for the bands as they are.
+        one_hot: whether each band is a class; None where the file decides.
+        fit: whether masks of the image's aspect but another size are resampled (nearest).
+    """
+
+    band: int | None = None
+    one_hot: bool | None = None
+    fit: bool = False
+
+
 class RasterLabels:
     """A label raster on the image's grid, or on another grid and resampled to it (nearest).
 
+    One band holds codes or a palette, three bands colors, or codes where all three are equal.
+    Bands of 0 and 1, or 0 and 255, of which at most one is set in each pixel, are classes 1, 2, ...
+    in their order (one-hot), and no class where none is set.
+
     Args:
-        path: the raster; one band of whole numbers or a palette, or red, green, blue.
+        path: the raster; whole numbers.
         grid: the image's grid.
-        warp: whether the labels may lie on another grid.
+        warp: whether the labels may lie anywhere; otherwise they are of this one image, and an
+            error where they do not touch it.
+        reading: what the user says of the file.
+        legend: the user's classes; a nodata value that is one of their codes is that class.
 
     Attributes:
+        names: of the codes of one-hot bands, where all are described.
         driver: GDAL driver of the file.
         file_grid: grid of the file.
+        placement: how the labels come onto the image's grid.
+        nodata: the declared nodata value, None without or where it is a class.
+        nodata_pixels: number of pixels read so far that have no label because of it.
 
     Raises:
-        DataError: the file is damaged, or lies on another grid and may not, or cannot, be warped.
+        DataError: the file is damaged, has not the band, or lies on another grid and cannot be
+            brought onto the image's.
     """
 
-    names: dict[int, str] = {}
-
-    def __init__(self, path: PathLike, grid: GeoBox, *, warp: bool = False) -> None:
-        self._path = str(path)
+    def __init__(
+        self,
+        path: PathLike,
+        grid: GeoBox,
+        *,
+        warp: bool = False,
+        reading: MaskReading | None = None,
+        legend: Legend | None = None,
+    ) -> None:
+        self._path, self._grid = str(path), grid
+        self._reading = reading or MaskReading()
+        self._named = legend if legend is not None and not legend.found else None
         self._source = open_raster(path)
         self.driver, self.file_grid = self._source.driver, geobox_of(self._source)
+        self.placement: Placement = "same"
+        self.nodata: float | None = self._source.nodata
+        self.nodata_pixels = 0
         self._dataset: Any = self._source
         flags = self._source.mask_flag_enums[0]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         try:
-            if not _on_grid(geobox_of(self._source), grid):
-                self._dataset = self._warped_to(grid, warp)
+            self._choose_bands()
+            self._place(warp)
         except BaseException:
             self._source.close()
             raise
 
-    def _warped_to(self, grid: GeoBox, warp: bool) -> WarpedVRT:
-        own = geobox_of(self._source)
-        shape, wanted = (own.height, own.width), (grid.height, grid.width)
+    def _choose_bands(self) -> None:
+        """Set the bands of data and of alpha, and whether the former are one-hot."""
+        source, wanted = self._source, self._reading.band
+        alphas = [i for i, c in enumerate(source.colorinterp, 1) if c == ColorInterp.alpha]
+        data = [i for i in source.indexes if i not in alphas]
+        self.one_hot = False
+        if wanted is not None:
+            if wanted > source.count:
+                message = f"Band {wanted} is to hold the labels, and the file has {source.count}"
+                fix = f"Give --label-band 1 to {source.count}"
+                raise DataError(message, code="label-bands", file=self._path, fix=fix)
+            # GDAL calls the fourth band of any 8-bit TIFF alpha.
+            real = wanted not in alphas and (source.driver != "GTiff" or source.count == 2)
+            data, alphas = [wanted], alphas if real else []
+        elif len(data) == 2:
+            raise self._odd_bands("two bands")
+        elif len(data) > 2 and self._is_one_hot():
+            self.one_hot, data, alphas = True, list(source.indexes), []
+        self._data, self._alphas = data, alphas
+        self.names = _names_of_bands(source) if self.one_hot else {}
+
+    def _is_one_hot(self) -> bool:
+        if self._reading.one_hot is not None:
+            return self._reading.one_hot
+        with gdal_errors(self._path):
+            found = has_one_hot_bands(self._source)
+        if found is None:  # the classes decide
+            return self._named is not None and self._named.kind == "code"
+        return found
+
+    def _odd_bands(self, what: str) -> DataError:
+        message = (
+            f"The labels have {what}, and one band of codes, three of a color, or bands of "
+            "which each marks one class are wanted"
+        )
+        fix = "Name the band that holds the classes (--label-band 1, say)"
+        return DataError(message, code="label-bands", file=self._path, fix=fix)
+
+    def _place(self, warp: bool) -> None:
+        """Find out how the labels come onto the image's grid.
+
+        Raises:
+            DataError: they do not, or lie elsewhere.
+        """
+        own, grid = self.file_grid, self._grid
+        georeferenced = (own.crs is None) == (grid.crs is None) and _placed(own) and _placed(grid)
+        if (not warp or own.crs is None) and lie_apart(own, grid):
+            raise self._missing_image()
+        if own.same_as(grid) if georeferenced else _same_size(own, grid):
+            return
+        if georeferenced:
+            self._dataset, self.placement = self._warped(), "warped"
+            return
         size = f"The labels are {own.width}x{own.height} pixels and the image"
-        if not warp and shape == wanted:
-            message = "The labels have another CRS or transform than the image"
-            fix = "Mend it, or use --layout scene, which moves labels onto the image's grid"
-            raise DataError(message, code="grid-mismatch", file=self._path, fix=fix)
-        if shape == wanted[::-1] and own.crs is None and grid.crs is None:
+        if (own.height, own.width) == (grid.width, grid.height) and own.crs is grid.crs is None:
             message = f"{size}, as viewers show it, {grid.width}x{grid.height}: one lies sideways"
             fix = "Turn one of them; EXIF orientations are applied already"
             raise DataError(message, code="labels-sideways", file=self._path, fix=fix)
-        if not warp or own.crs is None or grid.crs is None:
-            other = "give both a CRS" if warp else "use --layout scene if both have a CRS"
-            message = f"{size} {grid.width}x{grid.height}"
-            fix = f"Make the labels on the image's own pixels, or {other}"
-            raise DataError(message, code="size-mismatch", file=self._path, fix=fix)
-        alpha = ColorInterp.alpha in self._source.colorinterp
+        one_aspect = abs(own.width * grid.height / (own.height * grid.width) - 1) <= MAX_STRETCH
+        if self._reading.fit and one_aspect:
+            self.placement = "fitted"
+            return
+        message = f"{size} {grid.width}x{grid.height}"
+        fix = "Make the labels on the image's own pixels, or give both a CRS and transform"
+        if one_aspect:
+            message, fix = f"{message}, of one aspect", "Resample the labels (--fit-labels)"
+        raise DataError(message, code="size-mismatch", file=self._path, fix=fix)
+
+    def _missing_image(self) -> DataError:
+        places = [f"{_bounds(box)} in {_crs_name(box)}" for box in (self.file_grid, self._grid)]
+        message = f"The labels lie at {places[0]}, and the image at {places[1]}: they do not meet"
+        fix = f"Check both (`rio info {shlex.quote(self._path)}`)"
+        if _same_size(self.file_grid, self._grid):
+            moved = f"--transform {shlex.quote(str(list(self._grid.transform)))}"
+            crs = rasterio.CRS.from_wkt(self._grid.crs) if self._grid.crs else None
+            if crs is not None and crs.to_epsg():
+                moved = f"--crs EPSG:{crs.to_epsg()} {moved}"
+            command = f"rio edit-info {shlex.quote(self._path)} {moved}"
+            fix = f"Check both; if the labels are of this image, `{command}` says so"
+        return DataError(message, code="labels-miss-images", file=self._path, fix=fix)
+
+    def _warped(self) -> WarpedVRT:
+        own, grid = self.file_grid, self._grid
+        alpha = ColorInterp.alpha in self._source.colorinterp and not self.one_hot
+        crs = grid.crs or _ANY_CRS
         try:
             with gdal_env():
-                return WarpedVRT(
+                warped = WarpedVRT(
                     self._source,
-                    crs=grid.crs,
+                    src_crs=own.crs or _ANY_CRS,
+                    crs=crs,
                     transform=grid.affine,
                     height=grid.height,
                     width=grid.width,
                     resampling=Resampling.nearest,
-                    add_alpha=self._source.nodata is None and not alpha,
+                    src_nodata=None,  # nodata is decided in `read`, alpha marks the rest
+                    nodata=None,
+                    add_alpha=not alpha,
                 )
         except GDAL_ERRORS as error:
-            pair = f"({_name(own.crs)}) cannot be transformed to the image's ({_name(grid.crs)})"
+            pair = f"({_crs_name(own)}) cannot be transformed to the image's ({_crs_name(grid)})"
             message = f"The labels' CRS {pair}"
-            fix = "Assign the CRS that the labels are in (gdal_edit.py -a_srs)"
+            fix = (
+                "Assign the CRS that the labels are in "
+                f"(`rio edit-info {shlex.quote(self._path)} --crs EPSG:4326`, say)"
+            )
             raise DataError(message, code="crs-mismatch", file=self._path, fix=fix) from error
+        if not alpha:
+            self._alphas = [*self._alphas, self._source.count + 1]
+        return warped
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window.
 
-        Nodata, and alpha or a file's mask of 0, is `UNLABELED`. As `color`, a palette is applied,
-        and one gray band is red, green and blue.
+        Nodata, and alpha or a file's mask of 0, is `UNLABELED`, unless the user's classes have the
+        nodata value. As `color`, a palette is applied, and one gray band is red, green and blue.
 
         Raises:
-            DataError: the file is damaged, has two bands, holds numbers that are not whole, or
-                colors where codes are wanted.
+            DataError: the file is damaged, holds numbers that are not whole or bands that are
+                neither codes, colors nor one-hot, or colors where codes are wanted.
         """
-        where = window.to_rasterio()
-        with gdal_errors(self._path):
-            bands = self._dataset.read(window=where)
-            masked = self._dataset.dataset_mask(window=where) == 0 if self._has_mask else None
-        count = _data_bands(self._source)
-        data, alpha = bands[:count], bands[count:]
-        if count == 2:
-            message = "The labels have two bands instead of one or three"
-            fix = "Extract the one that holds them (gdal_translate -b)"
-            raise DataError(message, code="band-count", file=self._path, fix=fix)
-        if count >= 3:
-            if kind == "code":
-                raise self._not_codes(data)
-            labels = _packed(data[:3], self._source.nodata, self._path)
+        bands = self._read_bands(window, self._data)
+        hidden = np.zeros(bands.shape[1:], bool)
+        for alpha in self._read_bands(window, self._alphas) if self._alphas else ():
+            hidden |= alpha == 0
+        if self._has_mask:
+            hidden |= self._read_mask(window) == 0
+        missing = self._is_nodata(bands, kind)
+        self.nodata_pixels += int((missing & ~hidden).sum())
+        if self.one_hot:
+            labels = self._one_hot(bands, missing | hidden)
+        elif len(bands) == 1:
+            labels = _whole_numbers(bands[0], missing, self._path)
         else:
-            labels = _whole_numbers(data[0], self._source.nodata, self._path)
-            if kind == "color":
-                labels = self._as_colors(labels)
-        if len(alpha):
-            labels[alpha[-1] == 0] = UNLABELED
-        if masked is not None:
-            labels[masked] = UNLABELED
+            labels = self._of_three(bands, missing | hidden, kind)
+        if kind == "color" and len(bands) == 1:
+            labels = self._as_colors(labels)
+        labels[missing | hidden] = UNLABELED
         return labels
+
+    def _read_bands(self, window: Window, indexes: Sequence[int]) -> NDArray[Any]:
+        where, fit = self._source_window(window)
+        with gdal_errors(self._path):
+            bands: NDArray[Any] = self._dataset.read(indexes, window=where.to_rasterio())
+        return bands if fit is None else bands[:, fit[0][:, None], fit[1]]
+
+    def _read_mask(self, window: Window) -> NDArray[np.uint8]:
+        where, fit = self._source_window(window)
+        with gdal_errors(self._path):
+            mask: NDArray[np.uint8] = self._dataset.dataset_mask(window=where.to_rasterio())
+        return mask if fit is None else mask[fit[0][:, None], fit[1]]
+
+    def _source_window(
+        self, window: Window
+    ) -> tuple[Window, tuple[NDArray[np.int64], NDArray[np.int64]] | None]:
+        """Return the window to read, and rows and columns in it if the labels are of another size.
+
+        The nearest pixel is that which holds the center of the image's pixel.
+        """
+        if self.placement != "fitted":
+            return window, None
+        own, grid = self.file_grid, self._grid
+        rows = (2 * np.arange(window.row, window.stop[0]) + 1) * own.height // (2 * grid.height)
+        cols = (2 * np.arange(window.col, window.stop[1]) + 1) * own.width // (2 * grid.width)
+        row, col = int(rows[0]), int(cols[0])
+        where = Window(row, col, int(rows[-1]) - row + 1, int(cols[-1]) - col + 1)
+        return where, (rows - row, cols - col)
+
+    def _is_nodata(self, bands: NDArray[Any], kind: Kind) -> NDArray[np.bool_]:
+        """Return where all bands have the nodata value, unless it is a class or says `not this`."""
+        value = self.nodata
+        if value is None or math.isnan(value):
+            return np.zeros(bands.shape[1:], bool)
+        if self.one_hot and value in (0, 1):
+            self.nodata = None
+        if self._named is not None and value == round(value):
+            code = np.array([int(value)], np.int64)
+            if kind == "color":
+                code = self._as_colors(code)
+            if self._named.known(code)[0]:
+                self.nodata = None
+        if self.nodata is None:
+            return np.zeros(bands.shape[1:], bool)
+        missing: NDArray[np.bool_] = (bands == value).all(axis=0)
+        return missing
+
+    def _one_hot(self, bands: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[np.int64]:
+        if not _is_exclusive(np.where(missing, 0, bands)):
+            raise self._odd_bands(f"{len(bands)} bands")
+        labels = bands.argmax(axis=0).astype(np.int64) + 1
+        return np.where((bands != 0).any(axis=0), labels, UNLABELED)
+
+    def _of_three(
+        self, bands: NDArray[Any], missing: NDArray[np.bool_], kind: Kind
+    ) -> NDArray[np.int64]:
+        """Return three bands as codes, if these are equal, or as packed colors."""
+        if kind == "color":
+            return _packed(bands, self._path)
+        equal = (bands == bands[0]).all(axis=0)
+        if not (equal | missing).all():
+            raise self._not_codes(bands)
+        return _whole_numbers(bands[0], missing, self._path)
 
     def _not_codes(self, data: NDArray[Any]) -> DataError:
         distinct = len(np.unique(data[:3].reshape(3, -1), axis=1).T)
@@ -155,13 +342,13 @@ class RasterLabels:
             fix = "Give the right mask, or leave the pair out (--skip-bad does)"
             return DataError(message, code="mask-photograph", file=self._path, fix=fix)
         message = "The mask holds colors, and the classes have codes"
-        fix = "Give the classes colors in --classes, or make masks of codes"
+        fix = "Give the classes colors in --classes, or name the band of codes (--label-band 1)"
         return DataError(message, code="mask-colors", file=self._path, fix=fix)
 
     def _as_colors(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         table = np.arange(256, dtype=np.int64) * 0x010101
-        if self._source.colorinterp[0] == ColorInterp.palette:
-            for value, (red, green, blue, *_) in self._source.colormap(1).items():
+        if self._source.colorinterp[self._data[0] - 1] == ColorInterp.palette:
+            for value, (red, green, blue, *_) in self._source.colormap(self._data[0]).items():
                 if value < 256:
                     table[value] = red << 16 | green << 8 | blue
         known = (labels >= 0) & (labels < 256)
@@ -254,54 +441,127 @@ def read_ignore_mask(paths: Sequence[PathLike], grid: GeoBox, window: Window) ->
     return out
 
 
-def mask_kind(dataset: rasterio.DatasetReader) -> Kind:
-    """Return whether a label raster holds colors (three bands or more) or codes."""
-    return "color" if _data_bands(dataset) >= 3 else "code"
+def mask_kind(dataset: rasterio.DatasetReader, reading: MaskReading | None = None) -> Kind:
+    """Return whether a label raster holds colors (three bands) or codes (one, or one-hot bands)."""
+    if reading is not None and (reading.band is not None or reading.one_hot):
+        return "code"
+    count = sum(c != ColorInterp.alpha for c in dataset.colorinterp)
+    return "color" if count == 3 and not has_one_hot_bands(dataset) else "code"
 
 
-def _data_bands(dataset: rasterio.DatasetReader) -> int:
-    return sum(c != ColorInterp.alpha for c in dataset.colorinterp)
+def has_one_hot_bands(dataset: rasterio.DatasetReader) -> bool | None:
+    """Return whether each band of a label raster is a class; None where the pixels leave it open.
+
+    Four bands or more can be nothing else. Three bands of 0 and 255 are colors; with an alpha band,
+    which GDAL assumes in 8-bit files of four bands, they are one-hot if that is exclusive, too.
+    Reading ends at the first pixel that says no.
+    """
+    alphas = [c == ColorInterp.alpha for c in dataset.colorinterp]
+    count = len(alphas) - sum(alphas)
+    if count != 3:
+        return bool(count > 3)
+    if dataset.driver == "JPEG" or len(alphas) > 4 or dataset.dtypes[0] != "uint8":
+        return False
+    used = [False] * len(alphas)
+    for row in range(0, dataset.height, _ROWS_AT_ONCE):
+        rows = Window(row, 0, _ROWS_AT_ONCE, dataset.width)
+        within = rows.within(Window(0, 0, dataset.height, dataset.width))
+        bands = dataset.read(window=within.to_rasterio())
+        if not _is_exclusive(bands) or (len(alphas) == 3 and bands.max() > 1):
+            return False
+        used = [was or bool(band.any()) for was, band in zip(used, bands, strict=True)]
+    if not any(used) and len(alphas) == 3:
+        return False
+    return True if sum(used) > 1 else None
 
 
-def _name(crs: str) -> str:
+def _is_exclusive(bands: NDArray[Any]) -> bool:
+    """Return whether bands (n, rows, columns) hold 0, and 1 or 255 at most once a pixel."""
+    value = bands.max(initial=0)
+    if value not in (0, 1, 255):
+        return False
+    marked = bands == value if value else np.zeros(bands.shape, bool)
+    return bool(((bands == 0) | marked).all() and (marked.sum(axis=0) <= 1).all())
+
+
+def _names_of_bands(dataset: rasterio.DatasetReader) -> dict[int, str]:
+    """Return the descriptions of bands by their numbers; none unless all are distinct."""
+    texts = [(text or "").strip() for text in descriptions(dataset)]
+    return dict(enumerate(texts, 1)) if all(texts) and len(set(texts)) == len(texts) else {}
+
+
+def _crs_name(box: GeoBox) -> str:
     """Return the name that a CRS has in its WKT."""
-    return crs.partition('"')[2].partition('"')[0] or "without a name"
+    if box.crs is None:
+        return "no CRS"
+    return box.crs.partition('"')[2].partition('"')[0] or "a CRS without a name"
 
 
-def _on_grid(labels: GeoBox, image: GeoBox) -> bool:
-    """Return whether labels lie pixel on pixel; the size decides where a CRS is missing."""
-    if labels.crs is None or image.crs is None:
-        return (labels.height, labels.width) == (image.height, image.width)
-    return labels.same_as(image)
+def _bounds(box: GeoBox) -> str:
+    """Write the extent of a raster in its CRS."""
+    corners = [(0, 0), (0, box.height), (box.width, 0), (box.width, box.height)]
+    xs, ys = zip(*(box.point(*corner) for corner in corners), strict=True)
+    return f"x {min(xs):.8g} to {max(xs):.8g}, y {min(ys):.8g} to {max(ys):.8g}"
 
 
-def _packed(bands: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:
+def _same_size(a: GeoBox, b: GeoBox) -> bool:
+    return (a.height, a.width) == (b.height, b.width)
+
+
+def _placed(box: GeoBox) -> bool:
+    """Return whether a raster has a place: a CRS, or a transform that does not count pixels."""
+    a, b, c, d, e, f = box.transform
+    counts = abs(a) == abs(e) == 1 and b == d == 0
+    return box.crs is not None or not (counts and abs(c) <= box.width and abs(f) <= box.height)
+
+
+def _outline(box: GeoBox) -> shapely.Polygon:
+    corners = [(0, 0), (box.width, 0), (box.width, box.height), (0, box.height)]
+    return shapely.Polygon([box.point(*corner) for corner in corners])
+
+
+def lie_apart(labels: GeoBox, image: GeoBox) -> bool:
+    """Return whether two rasters evidently do not meet; a missing CRS is taken for the other's."""
+    if not (_placed(labels) and _placed(image)):
+        return False
+    if labels.crs is None or image.crs is None or labels.same_crs(image):
+        return not _meet(_outline(labels), _outline(image))
+    outlines = footprint(labels), footprint(image)
+    if outlines[0] is None or outlines[1] is None:
+        return False
+    turns = [shapely.affinity.translate(outlines[0], turn) for turn in (-360, 0, 360)]
+    return not any(_meet(turned, outlines[1]) for turned in turns)
+
+
+def _meet(a: shapely.Geometry, b: shapely.Geometry) -> bool:
+    return bool(shapely.intersects(a, b) and not shapely.touches(a, b))
+
+
+def _packed(bands: NDArray[Any], path: str) -> NDArray[np.int64]:
     if bands.dtype != np.uint8:
         message = f"The mask of colors is {bands.dtype} instead of uint8"
-        raise DataError(message, code="mask-dtype", file=path, fix="Export it as 8-bit")
+        fix = "Export it as 8-bit, or name the band that holds codes (--label-band 1)"
+        raise DataError(message, code="mask-dtype", file=path, fix=fix)
     packed: NDArray[np.int64] = bands[0].astype(np.int64)
     for band in bands[1:]:
         packed <<= 8
         packed |= band
-    if nodata is not None:
-        packed[(bands == nodata).all(axis=0)] = UNLABELED
     return packed
 
 
-def _whole_numbers(values: NDArray[Any], nodata: float | None, path: str) -> NDArray[np.int64]:
-    if values.dtype.kind in "iu" and nodata is None:
+def _whole_numbers(
+    values: NDArray[Any], missing: NDArray[np.bool_], path: str
+) -> NDArray[np.int64]:
+    """Convert values (rows, columns) to int64, `UNLABELED` where they are missing or not finite."""
+    if values.dtype.kind in "iu":
         return values.astype(np.int64)
-    missing = np.zeros(values.shape, bool)
-    if values.dtype.kind == "f":
-        missing |= ~np.isfinite(values)
-        odd = ~missing & (values != np.round(values))
-        if odd.any():
-            found = f"{values[odd][0]:g} in {int(odd.sum())} pixels"
-            message = f"The labels hold numbers that are not whole, such as {found}"
-            fix = "Give a file whose labels are whole numbers"
-            raise DataError(message, code="fractional-code", file=path, fix=fix)
-    if nodata is not None and not np.isnan(nodata):
-        missing |= values == nodata
+    missing = missing | ~np.isfinite(values)
+    odd = ~missing & (values != np.round(values))
+    if odd.any():
+        found = f"{values[odd][0]:g} in {int(odd.sum())} pixels"
+        message = f"The labels hold numbers that are not whole, such as {found}"
+        fix = "Give a file whose labels are whole numbers"
+        raise DataError(message, code="fractional-code", file=path, fix=fix)
     return np.where(missing, UNLABELED, np.where(missing, 0, values).astype(np.int64))
 
 

@@ -25,7 +25,7 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
-from swath.geo.tiling import Pixels, Window
+from swath.geo.tiling import Pixels, Window, full_window
 from swath.io.orientation import ORIENTATION, apply_orientation
 from swath.io.raster_limits import check_limits
 from swath.io.tiff import FETCH_AGAIN, join_pages
@@ -37,6 +37,9 @@ EXTENSIONS = frozenset(
 """Endings of file names that are taken for rasters."""
 
 GDAL_CACHE_BYTES = 64 * 2**20  # the default is a share of the machine's memory
+ALPHA_SIDE = 256  # rows and columns of the windows by which alpha is told from data
+MIN_BETWEEN = 0.5  # share of pixels neither clear nor opaque from which alpha is data
+MIN_DATA_VALUES = 16  # distinct values of such pixels, of data
 PALETTE_BANDS = ("red", "green", "blue")
 
 
@@ -76,6 +79,7 @@ class _SourceFile:
     shared_mask: bool
     palette: NDArray[np.uint8] | None  # by value: the bands' colors, then alpha
     names: list[str]
+    data_alpha: int | None = None  # band that is called alpha and read as data
 
     @property
     def dtypes(self) -> list[str]:
@@ -126,8 +130,10 @@ class _SourceFile:
 class Raster:
     """An image of one file, or of several files on one grid whose bands are stacked in their order.
 
-    Palette images are read as red, green and blue; an alpha band is a mask, not a band. Reading is
-    safe from several threads. Each file is opened once.
+    Palette images are read as red, green and blue. An alpha band is a mask, not a band, unless it
+    evidently holds data: GDAL calls the fourth band of 8-bit files alpha, also near infrared. The
+    number of `names` decides, else the values: those of data are many, and few are clear or opaque.
+    Reading is safe from several threads. Each file is opened once.
 
     Args:
         paths: the files.
@@ -165,7 +171,8 @@ class Raster:
             for path in self.paths:
                 dataset = self._stack.enter_context(open_raster(path, driver))
                 with gdal_env():
-                    self._files.append(_source_file(dataset, path, order, raw))
+                    wanted = len(names) if names and len(self.paths) == 1 else None
+                    self._files.append(_source_file(dataset, path, order, raw, wanted))
             self.grid = self._common_grid()
             self.bands = self._band_names(names)
         except BaseException:
@@ -246,6 +253,11 @@ class Raster:
     def sources(self) -> list[str]:
         """All files that pixels come from, also those that a virtual raster names."""
         return sorted({*self.paths, *(name for f in self._files for name in f.dataset.files)})
+
+    @property
+    def alpha_as_band(self) -> bool:
+        """Whether a band that the file calls alpha holds data and is read as a band."""
+        return any(file.data_alpha is not None for file in self._files)
 
     def count_veiled(self, window: Window) -> int:
         """Count the pixels of a window whose alpha is neither 0 nor the largest of its dtype."""
@@ -374,24 +386,62 @@ def distinct_name_parts(stems: Sequence[str]) -> list[str]:
 
 
 def _source_file(
-    dataset: rasterio.DatasetReader, path: str, order: Sequence[int] | None, raw: bool
+    dataset: rasterio.DatasetReader,
+    path: str,
+    order: Sequence[int] | None,
+    raw: bool,
+    wanted: int | None,
 ) -> _SourceFile:
+    """Describe an open file; `wanted` is the number of its bands, where that is known."""
     if any("complex" in dtype for dtype in dataset.dtypes):
         fix = "Convert it to amplitude or decibels first"
         raise DataError("The file holds complex numbers", code="complex-values", file=path, fix=fix)
     interp = list(dataset.colorinterp)
     alphas = [i for i, color in enumerate(interp, 1) if color == ColorInterp.alpha]
     indexes = [i for i in dataset.indexes if i not in alphas]
+    data_alpha = None
+    if len(alphas) == 1 and len(indexes) > 2:
+        if order is not None:
+            is_data = len(indexes) < max(order) <= dataset.count
+        elif wanted in (len(indexes), dataset.count):
+            is_data = wanted == dataset.count
+        else:
+            is_data = _holds_data(dataset, alphas[0], path)
+        if is_data:
+            data_alpha, indexes, alphas = alphas[0], list(dataset.indexes), []
     if not indexes:
         raise DataError(
             "The file has no band of data", code="no-bands", file=path, fix="Leave it out"
         )
-    shared_mask = MaskFlags.per_dataset in dataset.mask_flag_enums[indexes[0] - 1] and not alphas
+    flags = dataset.mask_flag_enums[indexes[0] - 1]
+    shared_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
     palette = _palette(dataset) if interp == [ColorInterp.palette] and not raw else None
     names = _own_names(dataset, indexes) if palette is None else list(PALETTE_BANDS)
     alpha = alphas[0] if alphas else None
-    file = _SourceFile(path, dataset, indexes, alpha, shared_mask, palette, names)
+    file = _SourceFile(path, dataset, indexes, alpha, shared_mask, palette, names, data_alpha)
     return file if order is None else file.select(order)
+
+
+def _holds_data(dataset: rasterio.DatasetReader, alpha: int, path: str) -> bool:
+    """Return whether an alpha band holds measurements, by a few windows of it.
+
+    Most of their pixels are then neither clear nor opaque, and have many values; soft edges are
+    few pixels, and a layer that is translucent throughout has few values.
+    """
+    if dataset.dtypes[alpha - 1] not in ("uint8", "uint16"):
+        return False
+    opaque = np.iinfo(dataset.dtypes[alpha - 1]).max
+    whole = full_window(dataset.height, dataset.width)
+    middle = Window((whole.height - ALPHA_SIDE) // 2, (whole.width - ALPHA_SIDE) // 2, 0, 0)
+    values = []
+    for row, col in ((middle.row, middle.col), (middle.row // 2, middle.col // 2)):
+        window = Window(max(0, row), max(0, col), ALPHA_SIDE, ALPHA_SIDE).within(whole)
+        with gdal_errors(path):
+            values.append(dataset.read(alpha, window=window.to_rasterio()).ravel())
+    pixels = np.concatenate(values)
+    between = pixels[(pixels != 0) & (pixels != opaque)]
+    many = len(np.unique(between)) >= MIN_DATA_VALUES
+    return bool(many and len(between) > MIN_BETWEEN * len(pixels))
 
 
 def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import escape, glob
 from pathlib import Path
 
@@ -16,7 +16,14 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
 from swath.io.atomic import file_stamps
-from swath.io.labels import UNLABELED, EmptyLabels, Labels, RasterLabels, VectorLabels
+from swath.io.labels import (
+    UNLABELED,
+    EmptyLabels,
+    Labels,
+    MaskReading,
+    RasterLabels,
+    VectorLabels,
+)
 from swath.io.raster import Raster
 from swath.io.vector import Features
 from swath.legend import Legend
@@ -56,6 +63,7 @@ class SourceSample:
         warp: whether a label raster may lie on another grid.
         bands: names of the bands, where the layout knows them; empty for the files' own.
         heights: raster of heights above ground in meters, NaN or nodata where unknown.
+        reading: how a label raster is read.
     """
 
     name: str
@@ -66,6 +74,7 @@ class SourceSample:
     warp: bool = False
     bands: tuple[str, ...] = ()
     heights: Path | None = None
+    reading: MaskReading = field(default_factory=MaskReading)
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -106,7 +115,7 @@ class SourceSample:
             return EmptyLabels()
         if isinstance(self.labels, Features):
             return VectorLabels(self.labels, grid, legend)
-        return RasterLabels(self.labels, grid, warp=self.warp)
+        return RasterLabels(self.labels, grid, warp=self.warp, reading=self.reading, legend=legend)
 
     def open_image(self) -> Raster:
         """Open the image.

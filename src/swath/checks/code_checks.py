@@ -1,0 +1,126 @@
+"""Checks of the label values of all samples together: nodata, ignore values, single classes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from swath.checks.cross_checks import Scanned
+from swath.checks.label_checks import LabelMeaning
+from swath.io.labels import lie_apart
+from swath.io.vector import Features
+from swath.legend import Legend, ignore_codes
+from swath.types import Finding, Level
+
+MIN_TAKEN = 0.05  # share of a mask that nodata evidently takes from a class, not from a border
+MIN_ZEROS_OUTSIDE = 0.95  # share of code 0 that lies where the images have no data
+MIN_ZERO_BORDER = 0.99  # share of the border that has code 0 if that surrounds all classes
+
+
+def check_codes(scanned: Sequence[Scanned], meaning: LabelMeaning, root: Path) -> Iterator[Finding]:
+    """Yield values that are taken for no label, and code 0 where it may mean that."""
+    labeled = [s for s in scanned if s.sample.labels is not None]
+    codes = sum((s.scan.labels.codes for s in labeled), Counter[int]())
+    yield from _check_nodata(labeled, codes, meaning)
+    if meaning.kind == "code" and meaning.legend is None and not _are_named(labeled):
+        yield from _check_ignored(codes, root)
+        yield from _check_zero(labeled, codes, root)
+
+
+def _are_named(scanned: Sequence[Scanned]) -> bool:
+    return any(s.scan.labels.names for s in scanned)
+
+
+def _check_nodata(
+    labeled: Sequence[Scanned], codes: Counter[int], meaning: LabelMeaning
+) -> Iterator[Finding]:
+    """Yield the nodata values that took labels out; a warning where they evidently were a class."""
+    by_value: dict[float, list[Scanned]] = defaultdict(list)
+    for s in labeled:
+        if s.scan.labels.nodata is not None and s.scan.labels.nodata_pixels:
+            by_value[s.scan.labels.nodata].append(s)
+    for value, holders in sorted(by_value.items()):
+        pixels = sum(s.scan.labels.nodata_pixels for s in holders)
+        share = pixels / (pixels + codes.total())
+        level: Level = "note"
+        if meaning.kind == "code" and share >= MIN_TAKEN and _completes(value, +codes):
+            level = "warning"
+        message = (
+            f"The value {value:g} is declared as nodata in {len(holders)} mask(s): {pixels} pixels "
+            f"({share:.1%}) have no label."
+        )
+        fix = f"If {value:g} is a class, name it in --classes FILE; classes there win over nodata."
+        yield Finding(level, "mask-nodata", holders[0].sample.label_file, message, fix)
+
+
+def _completes(value: float, codes: Counter[int]) -> bool:
+    """Return whether a value and codes, small ones without it, have no gap."""
+    if value < 0 or value != round(value) or len(codes) < 2:
+        return False
+    joined = {int(value), *codes}
+    return max(joined) - min(joined) == len(joined) - 1 and min(joined) in (0, 1)
+
+
+def _check_ignored(codes: Counter[int], root: Path) -> Iterator[Finding]:
+    held = +codes
+    ignored = ignore_codes(held)
+    for code in ignored:
+        message = f"Code {code} stands alone above all others, so its {codes[code]} pixels are "
+        message += "ignored: they have no label."
+        fix = f"If {code} is a class, name all classes in --classes FILE."
+        yield Finding("warning", "ignore-value", str(root), message, fix)
+    top = max(held, default=0)
+    if top in (255, 65535) and top not in ignored and len(held) == 2 and min(held) == 1:
+        message = f"The masks hold the codes 1 and {top}, and {top} often means ignore."
+        fix = f"If so, name the classes in --classes FILE, with ignore: true for {top}."
+        yield Finding("warning", "ignore-value", str(root), message, fix)
+
+
+def _check_zero(labeled: Sequence[Scanned], codes: Counter[int], root: Path) -> Iterator[Finding]:
+    others = [code for code in codes if code and codes[code] and code not in ignore_codes(codes)]
+    if not codes[0] or not others:
+        return
+    outside = sum(s.scan.labels.zeros_outside for s in labeled)
+    border, zeros = map(sum, zip(*(s.scan.labels.border for s in labeled), strict=True))
+    if outside >= MIN_ZEROS_OUTSIDE * codes[0]:
+        where = f"{outside} of the {codes[0]} pixels with code 0 lie where the images have no data"
+    elif len(others) > 1 and border and zeros >= MIN_ZERO_BORDER * border:
+        where = f"Code 0 surrounds all others: {zeros} of {border} pixels along the borders have it"
+    else:
+        return
+    fix = (
+        "If 0 means no data, name the classes in --classes FILE, with {name: none, code: 0, "
+        "ignore: true}; if it is a class, name it there."
+    )
+    yield Finding("warning", "code-zero", str(root), f"{where}. Is it a class?", fix)
+
+
+def check_single_class(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
+    """Yield an error where the labels hold one trained class only."""
+    codes = sum((s.scan.labels.codes for s in scanned), Counter[int]())
+    held = [c for c in legend.trained if any(codes[code] for code in c.codes)]
+    if len(held) != 1:
+        return
+    message = (
+        f"The labels hold one class only, {held[0].name}, which nothing can be told from: "
+        "every score would be perfect."
+    )
+    fix = "Label a second class, or name it in --classes FILE."
+    if any(isinstance(s.sample.labels, Features) for s in scanned):
+        fix = "Name what no polygon covers (--background NAME), or add polygons of a second class."
+    yield Finding("error", "single-class", str(root), message, fix)
+
+
+def check_label_places(scanned: Sequence[Scanned]) -> Iterator[Finding]:
+    """Yield label rasters of many images that touch none of them."""
+    by_file: dict[str, list[Scanned]] = defaultdict(list)
+    for s in scanned:
+        if s.scan.labels.grid is not None:
+            by_file[s.sample.label_file].append(s)
+    for file, users in by_file.items():
+        grids = [(s.scan.labels.grid, s.image.grid) for s in users]
+        if all(own is not None and lie_apart(own, image) for own, image in grids):
+            message = f"The labels touch none of {len(users)} image(s)."
+            fix = "Check CRS and transform of both; `rio info FILE` prints them."
+            yield Finding("error", "labels-miss-images", file, message, fix)
