@@ -73,7 +73,7 @@ def test_the_class_column(tmp_path, columns, wanted, chosen):
 @pytest.mark.parametrize(
     ("columns", "wanted", "code", "words"),
     [
-        ({"a": [1], "b": [2]}, None, "no-class-column", ["a, b", "--label-field"]),
+        ({"a": [1], "b": [2]}, None, "class-column-ambiguous", ["a (1)", "b (2)", "--label-field"]),
         ({"a": [1], "b": [2]}, "c", "no-such-column", ["'c'", "a, b"]),
         ({"class": [1.5, 2.0]}, None, "fractional-code", ["'class'"]),
         ({"class": [1.0, np.nan]}, None, "fractional-code", ["'class'"]),

@@ -22,7 +22,7 @@ from swath.data.layouts.catalog import known_heights
 from swath.errors import SwathError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Pixels, Window
-from swath.io.labels import UNLABELED, Labels, RasterLabels
+from swath.io.labels import UNLABELED, Labels, LayerTally, RasterLabels, VectorLabels
 from swath.io.raster import Raster
 from swath.legend import Kind, Legend
 from swath.types import Finding
@@ -68,6 +68,7 @@ class LabelScan:
     shift: tuple[int, int] | None = None  # rows, columns from the labels to the image's edges
     lossy: bool = False  # whether the file's format changes values (JPEG)
     grid: GeoBox | None = None  # of the file; None for polygons and unlabeled images
+    tally: LayerTally | None = None  # of the features; None where labels are no vector layer
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
                 if sample.labels is not None:
                     codes = source.labels.read(window, kind)
                     codes[source.read_ignored(window)] = UNLABELED
+                    if isinstance(source.labels, VectorLabels):
+                        source.labels.count(window)
                     labels.add(codes, gray)
             heights = _scan_heights(sample, grid)
             return SampleScan(image.result, labels.result(source.labels), heights)
@@ -131,6 +134,8 @@ class _LabelScanner:
     def result(self, labels: Labels) -> LabelScan:
         codes, shift = self._codes.copy(), self._alignment.shift
         del codes[UNLABELED]
+        if isinstance(labels, VectorLabels):
+            return LabelScan(codes, labels.names, shift, tally=labels.tally)
         if not isinstance(labels, RasterLabels):
             return LabelScan(codes, labels.names, shift)
         return LabelScan(codes, labels.names, shift, labels.driver == "JPEG", labels.file_grid)

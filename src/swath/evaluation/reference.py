@@ -18,7 +18,7 @@ from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
 from swath.io.labels import UNLABELED, Labels, RasterLabels, VectorLabels
 from swath.io.map_reader import MapFile
-from swath.io.vector import VECTOR_EXTENSIONS, read_features
+from swath.io.vector import is_vector_file, read_features
 from swath.legend import IGNORE, Legend, legend_of_codes
 from swath.types import PathLike, SplitName
 
@@ -176,7 +176,7 @@ class LabelReference(Reference):
     ) -> None:
         self.origin = str(path)
         self._grid = mapped.grid
-        if Path(path).suffix.lower() in VECTOR_EXTENSIONS:
+        if is_vector_file(Path(path)):
             self._labels: Labels = VectorLabels(
                 read_features(path, field), mapped.grid, legend or mapped.legend
             )
