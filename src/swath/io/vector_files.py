@@ -23,6 +23,11 @@ VECTOR_EXTENSIONS = frozenset(
 )
 """Endings of file names that are taken for vector layers; zip archives may hold some, too."""
 
+_OTHER_EXTENSIONS = frozenset(
+    ".csv .tsv .xls .xlsx .ods .dxf .dwg .dgn .gpx .topojson .tab .mif .osm .pbf .mdb".split()
+)
+"""Endings of tables, drawings and vector formats that are not read."""
+
 FORMATS = (
     "GeoPackage (.gpkg), GeoJSON, shapefile (.shp or .zip), FlatGeobuf, GeoParquet, KML, GML, "
     "file geodatabase (.gdb)"
@@ -63,8 +68,11 @@ class LayerData:
 
 
 def is_vector_file(path: Path) -> bool:
-    """Return whether the name of a file (or `.gdb` folder) is that of a vector layer."""
-    return path.suffix.lower() in (*VECTOR_EXTENSIONS, ".zip")
+    """Return whether a file (or `.gdb` folder) is no raster by its name.
+
+    `read_layer` names the formats where it is in one that is not read.
+    """
+    return path.suffix.lower() in {*VECTOR_EXTENSIONS, *_OTHER_EXTENSIONS, ".zip"}
 
 
 def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> LayerData:
@@ -85,7 +93,7 @@ def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> Lay
     if not path.exists():
         fix = "Check the path"
         raise DataError("There is no such file", code="no-such-file", file=path, fix=fix)
-    if not is_vector_file(path):
+    if path.suffix.lower() in _OTHER_EXTENSIONS:
         message, fix = "The file is no vector layer that is read", f"Save it as one of: {FORMATS}"
         raise DataError(message, code="labels-format", file=path, fix=fix)
     _check_sidecars(path)
