@@ -191,6 +191,8 @@ class Features:
             known = pyproj.CRS(crs).is_geographic
             return _unwrapped(self.geometries) if known else self.geometries
         try:
+            if _is_undefined(self.crs):
+                raise ProjError("undefined")
             move = pyproj.Transformer.from_crs(self.crs, crs, always_xy=True)
         except ProjError as error:
             message = (
@@ -528,7 +530,11 @@ def _columns(data: LayerData) -> Iterator[_Column]:
     """Yield the columns that may hold classes: no identifiers, measures, dates or fractions."""
     for name, values in data.columns.items():
         lower = name.lower()
-        if lower in _ID_FIELDS or _MEASURES.fullmatch(lower) or values.dtype.kind == "M":
+        if (
+            re.sub(r"_?\d+$", "", lower) in _ID_FIELDS
+            or _MEASURES.fullmatch(lower)
+            or values.dtype.kind == "M"
+        ):
             continue
         if values.dtype.kind == "f":
             known = values[np.isfinite(values)]
