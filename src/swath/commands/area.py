@@ -205,7 +205,7 @@ def _class_index(value: Any, legend: Legend, points: Features) -> int:
             return i
     listed = ", ".join(f"{c.map_code} ({c.name})" for c in legend.trained)
     raise DataError(
-        f"Column {points.field!r} holds {value!r}, which is no class of the map",
+        f"Column {points.field!r} holds {str(value)!r}, which is no class of the map",
         code="unknown-class",
         file=points.path,
         fix=f"Write one of {listed}; a class that the map never shows cannot be estimated",
