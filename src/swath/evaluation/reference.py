@@ -18,7 +18,7 @@ from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
 from swath.io.labels import UNLABELED, Labels, RasterLabels, VectorLabels
 from swath.io.map_reader import MapFile
-from swath.io.vector import is_vector_file, read_features
+from swath.io.vector import is_vector_file, read_features, refuse_losses
 from swath.legend import IGNORE, Legend, legend_of_codes
 from swath.types import PathLike, SplitName
 
@@ -177,9 +177,9 @@ class LabelReference(Reference):
         self.origin = str(path)
         self._grid = mapped.grid
         if is_vector_file(Path(path)):
-            self._labels: Labels = VectorLabels(
-                read_features(path, field), mapped.grid, legend or mapped.legend
-            )
+            features = read_features(path, field)
+            refuse_losses(features.findings)
+            self._labels: Labels = VectorLabels(features, mapped.grid, legend or mapped.legend)
         else:
             self._labels = RasterLabels(path, mapped.grid, warp=True)
         self.legend = legend or self._joined(mapped.legend)

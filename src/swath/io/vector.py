@@ -45,6 +45,7 @@ __all__ = [
     "put_layer",
     "read_features",
     "read_geometries",
+    "refuse_losses",
     "write_layer",
 ]
 
@@ -383,12 +384,21 @@ def read_geometries(path: PathLike) -> Features:
         DataError: the file is damaged, has several layers, or no geometry, or a broken one.
     """
     data = read_layer(Path(path))
-    for finding in data.findings:
-        if finding.level == "warning":  # a region that is left out must not go unnoticed
-            message, fix = finding.message.rstrip("."), finding.fix.rstrip(".")
-            raise DataError(message, code=finding.code, file=path, fix=fix)
+    refuse_losses(data.findings)
     ones = np.ones(len(data.fids), np.int64)
     return Features(str(path), data.crs, data.geometries, ones, "", data.name, data.fids)
+
+
+def refuse_losses(findings: Sequence[Finding]) -> None:
+    """Raise an error where features were left out, for layers of which none may be missing.
+
+    Raises:
+        DataError: a geometry is broken or empty.
+    """
+    for finding in findings:
+        if finding.code in ("geometry-broken", "geometry-empty"):
+            message, fix = finding.message.rstrip("."), finding.fix.rstrip(".")
+            raise DataError(message, code=finding.code, file=finding.file, fix=fix)
 
 
 def align_classes(layers: Sequence[Features]) -> list[Features]:
