@@ -78,7 +78,33 @@ class SourceOptions:
     images: Globs = option((), "Scene layout: image file or quoted pattern; repeatable.", "Data")
     labels: PathLike | None = option(None, "Scene layout: label raster or layer.", "Data")
     label_field: str | None = option(
-        None, "Class column of the vector layer; default: the only one, or `class`.", "Data"
+        None,
+        "Class column of the vector layer, or none for one class; default: the only one that can "
+        "be, or `class`.",
+        "Data",
+    )
+    layer: str | None = option(None, "Layer of a vector file that has several.", "Data")
+    labels_crs: str | None = option(
+        None, "CRS of labels whose file declares none, such as EPSG:32632.", "Data"
+    )
+    background: str | None = option(None, "Class of what no feature of the layer covers.", "Data")
+    extent: PathLike | None = option(
+        None, "Polygon layer within which --background lies; default: the image.", "Data"
+    )
+    all_touched: bool = option(
+        False, "Polygons get all pixels that they touch, not the centers they cover.", "Data"
+    )
+    label_width: float | None = option(
+        None,
+        "Width of points and lines in meters; default: one pixel.",
+        "Data",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    priority: str | None = option(
+        None,
+        "Number column: in overlaps the highest wins; default: the last feature.",
+        "Data",
     )
     label_band: int | None = option(
         None, "Band of label rasters that holds the classes, from 1.", "Data", ge=1

@@ -576,7 +576,7 @@ def test_scenes_of_one_grid_share_their_blocks(tmp_path: Path) -> None:
 def test_scene_without_overlap_of_labels_and_image(tmp_path: Path) -> None:
     write_raster(tmp_path / "s" / "scene.tif", noise(1, 64, 64), UTM, NORTH_UP)
     write_layer(tmp_path / "s" / "fields.gpkg", [box(500, 500, 10, 10)], {"class": [1]})
-    with fails("no-labels", DataError, tmp_path / "s"):
+    with fails("labels-miss-images", DataError, tmp_path / "s" / "fields.gpkg"):
         opened(tmp_path / "s", images="scene.tif", labels="fields.gpkg")
 
 

@@ -22,7 +22,7 @@ from swath.data.layouts.catalog import known_heights
 from swath.errors import SwathError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Pixels, Window
-from swath.io.labels import UNLABELED, Labels, Placement, RasterLabels
+from swath.io.labels import UNLABELED, Labels, LayerTally, Placement, RasterLabels, VectorLabels
 from swath.io.raster import Raster
 from swath.legend import Kind, Legend
 from swath.types import Finding
@@ -74,6 +74,7 @@ class LabelScan:
     nodata_pixels: int = 0  # pixels that have no label because of it
     zeros_outside: int = 0  # pixels of code 0 where the image has no data
     border: tuple[int, int] = (0, 0)  # pixels along the border: all that are labeled, of code 0
+    tally: LayerTally | None = None  # of the features; None where labels are no vector layer
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
                 if sample.labels is not None:
                     codes = source.labels.read(window, kind)
                     codes[source.read_ignored(window)] = UNLABELED
+                    if isinstance(source.labels, VectorLabels):
+                        source.labels.count(window)
                     labels.add(codes, gray, valid)
                     labels.add_border(codes, window, grid)
             heights = _scan_heights(sample, grid)
@@ -156,6 +159,8 @@ class _LabelScanner:
         scan = LabelScan(
             codes, labels.names, shift, zeros_outside=self._zeros_outside, border=border
         )
+        if isinstance(labels, VectorLabels):
+            return replace(scan, tally=labels.tally)
         if not isinstance(labels, RasterLabels):
             return scan
         return replace(

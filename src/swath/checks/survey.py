@@ -25,6 +25,7 @@ from swath.checks.cross_checks import (
 from swath.checks.image_checks import check_image
 from swath.checks.label_checks import LabelMeaning, check_labels
 from swath.checks.label_colors import are_gray_codes, as_codes, check_palettes, painted
+from swath.checks.layer_checks import check_layers
 from swath.checks.scan import SampleScan, scan_sample
 from swath.data.layouts import Catalog, SourceSample
 from swath.errors import DataError, SwathError
@@ -101,6 +102,7 @@ def run_survey(
         *check_consistency(scanned),
         *check_duplicates(duplicates, scans),
         *check_overlaps(scanned),
+        *check_layers(scanned),
     ]
     bad = {f.sample for f in findings if f.level == "error"}
     good = [s for s in scanned if s.sample.name not in bad]

@@ -18,7 +18,7 @@ from swath.evaluation.scoring import MapPredictor, score_areas
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
-from swath.io.vector import Features, read_features
+from swath.io.vector import Features, read_features, refuse_losses
 from swath.legend import IGNORE, Legend
 from swath.metrics.area_estimation import Z_95, AreaEstimate, estimate_areas
 from swath.metrics.bootstrap import MIN_GROUPS, by_group, interval, resampled
@@ -92,6 +92,7 @@ def area(options: AreaOptions) -> AreaResult:
         if Path(options.reference).is_dir():
             return _estimate_from_labels(options, source, strata.legend, strata.areas)
         points = read_features(options.reference, options.field)
+        refuse_losses(points.findings)
         matrix = _count_points(points, source, strata.legend)
     estimate = _estimate(strata.areas, matrix, strata.legend, options)
     center, spread = estimate.area / HECTARE, Z_95 * estimate.area_error / HECTARE
@@ -205,7 +206,7 @@ def _class_index(value: Any, legend: Legend, points: Features) -> int:
             return i
     listed = ", ".join(f"{c.map_code} ({c.name})" for c in legend.trained)
     raise DataError(
-        f"Column {points.field!r} holds {value!r}, which is no class of the map",
+        f"Column {points.field!r} holds {str(value)!r}, which is no class of the map",
         code="unknown-class",
         file=points.path,
         fix=f"Write one of {listed}; a class that the map never shows cannot be estimated",

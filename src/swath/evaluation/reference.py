@@ -19,7 +19,7 @@ from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
 from swath.io.labels import UNLABELED, Labels, RasterLabels, VectorLabels
 from swath.io.map_reader import MapFile
-from swath.io.vector import VECTOR_EXTENSIONS, read_features
+from swath.io.vector import is_vector_file, read_features, refuse_losses
 from swath.legend import IGNORE, Legend, ignore_codes, legend_of_codes
 from swath.types import PathLike, SplitName
 
@@ -179,10 +179,10 @@ class LabelReference(Reference):
     ) -> None:
         self.origin = str(path)
         self._grid = mapped.grid
-        if Path(path).suffix.lower() in VECTOR_EXTENSIONS:
-            self._labels: Labels = VectorLabels(
-                read_features(path, field), mapped.grid, legend or mapped.legend
-            )
+        if is_vector_file(Path(path)):
+            features = read_features(path, field)
+            refuse_losses(features.findings)
+            self._labels: Labels = VectorLabels(features, mapped.grid, legend or mapped.legend)
         else:
             self._labels = RasterLabels(path, mapped.grid, warp=True, legend=legend)
         self.legend = legend or self._joined(mapped.legend)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import rasterio
@@ -28,7 +30,7 @@ from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
 from swath.io.raster import descriptions, gdal_env, gdal_errors, open_raster
-from swath.io.vector import Features
+from swath.io.vector import Features, crs_code, fold
 from swath.legend import Kind, Legend
 from swath.types import PathLike
 
@@ -360,29 +362,91 @@ class RasterLabels:
         self._source.close()
 
 
+@dataclass(frozen=True)
+class LayerTally:
+    """What became of the features of a layer on one image; positions in the layer, shape (n,).
+
+    Attributes:
+        visible: features that have a pixel.
+        hidden: those whose pixels all went to later features of other classes.
+        small: polygons that cover no pixel center.
+        shared: points whose pixel went to a point of another class.
+        contested: pixels that features of several classes cover.
+    """
+
+    visible: NDArray[np.int64]
+    hidden: NDArray[np.int64]
+    small: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    contested: int
+
+
+class _Burnt(NamedTuple):
+    """The features near a window, and which of them (1, 2, ...) each pixel shows, 0 for none."""
+
+    window: Window
+    found: NDArray[np.int64]
+    shifts: NDArray[np.float64]
+    ids: NDArray[np.int32]
+
+
 class VectorLabels:
-    """Polygons on an image's grid: a pixel has the class of the last feature over its center.
+    """Features on an image's grid: a pixel has the class of the last polygon over its center.
+
+    Points take the pixel that they lie in, and lines all that they touch.
 
     Args:
         features: the layer.
         grid: the image's grid.
         legend: the classes, which text must match by name; without them text gets 1, 2, ... in
             alphabetical order.
+        found: whether the legend was found in these labels, so that a class without it has no
+            pixel.
+        image: file of the image, for errors.
 
     Raises:
-        DataError: a class name is not in the legend, or only one side has a CRS.
+        DataError: a class name of a feature in the image is not in the legend, only one side has
+            a CRS, or no CRS leads to the other.
     """
 
-    def __init__(self, features: Features, grid: GeoBox, legend: Legend | None = None) -> None:
-        self._grid = grid
+    def __init__(
+        self,
+        features: Features,
+        grid: GeoBox,
+        legend: Legend | None = None,
+        *,
+        found: bool = False,
+        image: PathLike | None = None,
+    ) -> None:
+        if grid.crs is None and image is not None:
+            _check_control_points(image, features)
+        self._features, self._grid = features, grid
         self._geometries, self._tree = features.to_crs_indexed(grid.crs)
-        if features.textual:
-            codes = _codes_of_names(features, legend)
-            self.names = {code: name for name, code in codes.items()}
-            self._codes = np.array([codes[v] for v in features.values], np.int64)
-        else:
-            self.names = {}
-            self._codes = features.values.astype(np.int64)
+        codes, self.names, self._background = _numbers(features, legend, found)
+        distinct, at = features.classes
+        table = np.array([codes.get(v, UNLABELED) for v in distinct], np.int64)
+        self._codes = table[at] if len(at) else np.array([], np.int64)
+        self._shifts = (0.0, 360.0, -360.0) if _is_geographic(grid.crs) else (0.0,)
+        missing = [v for v in distinct if v not in codes]
+        if missing and legend is not None and not found:
+            self._check_known(set(missing), legend)
+        self._extent: VectorLabels | None = None
+        if self._background is not None and features.extent is not None:
+            self._extent = VectorLabels(features.extent, grid)
+        self._last: _Burnt | None = None
+        self._seen: dict[str, list[NDArray[np.int64]]] = {
+            key: [np.array([], np.int64)] for key in ("visible", "hidden", "small", "shared")
+        }
+        self._contested = 0
+
+    def _check_known(self, missing: set[str], legend: Legend) -> None:
+        near = self._tree.query(_outline(self._grid))
+        values = self._features.values[near]
+        for name in sorted(missing & set(values.tolist())):
+            count = int((self._features.values == name).sum())
+            message = f"Class {name!r} of {count} features is not among the classes"
+            fix = f"Add it to {legend.origin}, with `ignore: true` if it is not to be trained"
+            raise DataError(message, code="unknown-class", file=self._features.path, fix=fix)
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window; `kind` must be `code`.
@@ -393,23 +457,158 @@ class VectorLabels:
         if kind == "color":
             message = "The polygons have codes or names, and the classes have colors"
             raise DataError(message, code="labels-codes", fix="Give the classes codes")
-        part = self._grid.part(window)
-        corners = [part.point(col, row) for col in (0, part.width) for row in (0, part.height)]
-        xs, ys = zip(*corners, strict=True)
-        found = np.sort(self._tree.query(shapely.box(min(xs), min(ys), max(xs), max(ys))))
+        burnt = self._last = self._burn(window)
         out = np.full((window.height, window.width), UNLABELED, np.int64)
-        if len(found):
-            burnt = rasterio.features.rasterize(
-                ((self._geometries[i], k) for k, i in enumerate(found, 1)),
-                out_shape=out.shape,
-                transform=part.affine,
-                dtype="int32",
-            )
-            out = np.where(burnt > 0, self._codes[found][np.maximum(burnt, 1) - 1], out)
+        if len(burnt.found):
+            winners = self._codes[burnt.found][np.maximum(burnt.ids, 1) - 1]
+            out = np.where(burnt.ids > 0, winners, out)
+        if self._background is not None:
+            around = burnt.ids == 0
+            if self._extent is not None:
+                around &= self._extent.read(window, "code") != UNLABELED
+            out[around] = self._background
         return out
+
+    def count(self, window: Window) -> None:
+        """Count what became of the features in a window that was read last."""
+        burnt = self._last
+        if burnt is None or burnt.window != window or not len(burnt.found):
+            return
+        has = np.bincount(burnt.ids.ravel(), minlength=len(burnt.found) + 1)[1:] > 0
+        self._seen["visible"].append(burnt.found[has])
+        for k in np.flatnonzero(~has).tolist():
+            fate = self._fate(burnt, k)
+            if fate is not None:
+                self._seen[fate].append(burnt.found[k : k + 1])
+        if self._may_differ(burnt.found):
+            other = self._burn(window, backward=True)
+            codes = self._codes[burnt.found]
+            first, last = codes[other.ids - 1], codes[burnt.ids - 1]
+            self._contested += int(((burnt.ids > 0) & (first != last)).sum())
+
+    @property
+    def tally(self) -> LayerTally:
+        """What became of the features in all windows that were counted."""
+        merged = {key: np.unique(np.concatenate(parts)) for key, parts in self._seen.items()}
+        seen = merged["visible"]
+        for key in ("hidden", "shared", "small"):
+            merged[key] = np.setdiff1d(merged[key], seen)
+            seen = np.union1d(seen, merged[key])
+        return LayerTally(**merged, contested=self._contested)
+
+    def _burn(self, window: Window, backward: bool = False) -> _Burnt:
+        part = self._grid.part(window)
+        ids = np.zeros((window.height, window.width), np.int32)
+        found, shifts = [np.array([], np.int64)], [np.array([])]
+        start = 1
+        for shift in self._shifts:
+            moved = _shifted(part, shift)
+            near = np.sort(self._tree.query(_outline(moved)))
+            if len(near):
+                numbers = np.arange(start, start + len(near))
+                self._draw(near, numbers, moved, ids, backward)
+                start += len(near)
+                found.append(near)
+                shifts.append(np.full(len(near), shift))
+        return _Burnt(window, np.concatenate(found), np.concatenate(shifts), ids)
+
+    def _draw(
+        self,
+        near: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        part: GeoBox,
+        ids: NDArray[np.int32],
+        backward: bool,
+    ) -> None:
+        """Draw features in order, those of one rule at a time."""
+        if backward:
+            near, numbers = near[::-1], numbers[::-1]
+        shapes = self._geometries[near]
+        touched = (shapely.get_dimensions(shapes) == 1) | self._features.how.all_touched
+        cuts = np.flatnonzero(np.diff(touched)) + 1
+        for run in np.split(np.arange(len(near)), cuts):
+            rasterio.features.rasterize(
+                zip(shapes[run], numbers[run].tolist(), strict=True),
+                out=ids,
+                transform=part.affine,
+                all_touched=bool(touched[run[0]]),
+            )
+
+    def _fate(self, burnt: _Burnt, k: int) -> str | None:
+        """Return why a feature near a window has no pixel there, None if it lost none."""
+        shape, window = self._geometries[burnt.found[k]], burnt.window
+        part = _shifted(self._grid.part(window), float(burnt.shifts[k]))
+        west, south, east, north = shape.bounds
+        corners = [(west, south), (west, north), (east, south), (east, north)]
+        cols, rows = zip(*(~part.affine @ corner for corner in corners), strict=True)
+        thin = shapely.get_dimensions(shape) < 2
+        box = Window(
+            max(0, math.floor(min(rows)) - 1),
+            max(0, math.floor(min(cols)) - 1),
+            min(window.height, math.ceil(max(rows)) + 1) - max(0, math.floor(min(rows)) - 1),
+            min(window.width, math.ceil(max(cols)) + 1) - max(0, math.floor(min(cols)) - 1),
+        )
+        if box.height < 1 or box.width < 1:
+            return None
+        if thin or _holds_center(rows) and _holds_center(cols):
+            alone = np.zeros((box.height, box.width), np.int32)
+            where, number = burnt.found[k : k + 1], np.array([1])
+            self._draw(where, number, part.part(box), alone, False)
+            if alone.any():
+                winners = burnt.found[burnt.ids[box.slices][alone > 0] - 1]
+                own = self._codes[burnt.found[k]]
+                over = winners[self._codes[winners] != own]
+                points = thin and (shapely.get_dimensions(self._geometries[over]) == 0).any()
+                return ("shared" if points else "hidden") if len(over) else None
+        top, left = window.row, window.col
+        inside = min(rows) + top >= 0 and max(rows) + top <= self._grid.height
+        inside = inside and min(cols) + left >= 0 and max(cols) + left <= self._grid.width
+        return "small" if inside and not thin else None
+
+    def _may_differ(self, found: NDArray[np.int64]) -> bool:
+        """Return whether the boxes around any features of two classes overlap."""
+        if len(np.unique(self._codes[found])) < 2:
+            return False
+        i, j = self._tree.query(self._geometries[found])
+        i = found[i]
+        ahead = (j > i) & (self._codes[i] != self._codes[j])
+        a, b = (shapely.bounds(self._geometries[k[ahead]]) for k in (i, j))
+        low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
+        return bool((low < high).all(axis=1).any())
 
     def close(self) -> None:
         """Do nothing: no file is open."""
+
+
+def _holds_center(places: Sequence[float]) -> bool:
+    """Return whether the range of rows or columns holds the center of a pixel."""
+    return math.ceil(min(places) - 0.5 - 1e-9) <= math.floor(max(places) - 0.5 + 1e-9)
+
+
+def _outline(grid: GeoBox) -> shapely.Polygon:
+    corners = ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
+    return shapely.Polygon([grid.point(*corner) for corner in corners])
+
+
+def _shifted(grid: GeoBox, shift: float) -> GeoBox:
+    """Return a grid moved west, where features of the other side of 180 degrees lie."""
+    a, b, c, d, e, f = grid.transform
+    return replace(grid, transform=(a, b, c - shift, d, e, f)) if shift else grid
+
+
+def _is_geographic(crs: str | None) -> bool:
+    return crs is not None and bool(rasterio.CRS.from_wkt(crs).is_geographic)
+
+
+def _check_control_points(image: PathLike, features: Features) -> None:
+    """Raise an error where an image is placed by ground control points alone."""
+    with open_raster(image) as dataset:
+        points, crs = dataset.gcps
+    if points:
+        message = f"The image is placed by {len(points)} ground control points, not by a transform"
+        target = crs_code(features.crs) if features.crs else "EPSG:CODE"
+        fix = f"Warp it first: rio warp {Path(image).name} warped.tif --dst-crs {target}"
+        raise DataError(message, code="control-points", file=image, fix=fix)
 
 
 class EmptyLabels:
@@ -515,11 +714,6 @@ def _placed(box: GeoBox) -> bool:
     return box.crs is not None or not (counts and abs(c) <= box.width and abs(f) <= box.height)
 
 
-def _outline(box: GeoBox) -> shapely.Polygon:
-    corners = [(0, 0), (box.width, 0), (box.width, box.height), (0, box.height)]
-    return shapely.Polygon([box.point(*corner) for corner in corners])
-
-
 def lie_apart(labels: GeoBox, image: GeoBox) -> bool:
     """Return whether two rasters evidently do not meet; a missing CRS is taken for the other's."""
     if not (_placed(labels) and _placed(image)):
@@ -565,15 +759,48 @@ def _whole_numbers(
     return np.where(missing, UNLABELED, np.where(missing, 0, values).astype(np.int64))
 
 
-def _codes_of_names(features: Features, legend: Legend | None) -> dict[str, int]:
-    names = sorted(set(features.values))
-    if legend is None:
-        return {name: i for i, name in enumerate(names, 1)}
-    known = {c.name: c.codes[0] for c in legend.classes}
-    for name in names:
-        if name not in known:
-            count = int((features.values == name).sum())
-            message = f"Class {name!r} of {count} features is not among the classes"
-            fix = f"Add it to {legend.origin}, with `ignore: true` if it is not to be trained"
-            raise DataError(message, code="unknown-class", file=features.path, fix=fix)
-    return {name: known[name] for name in names}
+def _numbers(
+    features: Features, legend: Legend | None, found: bool
+) -> tuple[dict[Any, int], dict[int, str], int | None]:
+    """Return code by class, names of codes where classes have names, and the background's code."""
+    distinct, wanted = features.numbered, features.how.background
+    textual = all(isinstance(v, str) for v in distinct)
+    if legend is not None:
+        codes = _codes_in(legend, distinct, textual)
+        background = _background_in(legend, wanted, found) if wanted is not None else None
+    else:
+        codes = {v: i if textual else int(v) for i, v in enumerate(distinct, 1)}
+        background = None
+        if wanted is not None:
+            same = [codes[v] for v in distinct if textual and fold(v) == fold(wanted)]
+            free = (code for code in range(len(codes) + 1) if code not in codes.values())
+            background = same[0] if same else next(free)
+    names = {code: name for name, code in codes.items()} if textual else {}
+    if background is not None and wanted is not None:
+        names.setdefault(background, wanted)
+    return codes, names, background
+
+
+def _codes_in(legend: Legend, distinct: Sequence[Any], textual: bool) -> dict[Any, int]:
+    """Return the code of each class by a legend: by its name, else by its code."""
+    names = {c.name: c.codes[0] for c in legend.classes}
+    if not textual:
+        known = {code for c in legend.classes for code in c.codes}
+        by_name = known.isdisjoint(distinct) and all(str(v) in names for v in distinct)
+        return {v: names[str(v)] if by_name else int(v) for v in distinct}
+    folded = Counter(fold(name) for name in names)
+    loose = {fold(name): code for name, code in names.items() if folded[fold(name)] == 1}
+    texts = {str(code): code for c in legend.classes for code in c.codes}
+    found = {v: names.get(v, loose.get(fold(v), texts.get(v))) for v in distinct}
+    return {v: code for v, code in found.items() if code is not None}
+
+
+def _background_in(legend: Legend, wanted: str, found: bool) -> int | None:
+    for c in legend.classes:
+        if fold(c.name) == fold(wanted):
+            return c.codes[0]
+    if found:
+        return None
+    message = f"The class {wanted!r} of --background is not among the classes"
+    fix = f"Add it to {legend.origin}, or name one of: {', '.join(c.name for c in legend.classes)}"
+    raise DataError(message, code="unknown-class", file=legend.origin, fix=fix)

@@ -114,7 +114,8 @@ class SourceSample:
         if self.labels is None:
             return EmptyLabels()
         if isinstance(self.labels, Features):
-            return VectorLabels(self.labels, grid, legend)
+            found = legend is not None and legend.found
+            return VectorLabels(self.labels, grid, legend, found=found, image=self.images[0])
         return RasterLabels(self.labels, grid, warp=self.warp, reading=self.reading, legend=legend)
 
     def open_image(self) -> Raster:
@@ -185,8 +186,13 @@ def matching(root: Path, pattern: str) -> list[Path]:
     """Return the files that match a pattern, below `root`, else the working directory; sorted."""
     below = glob(str(Path(escape(str(root))) / pattern), recursive=True)
     found = [Path(p) for p in sorted(below or glob(pattern, recursive=True))]
-    literal = [p for p in (root / pattern, Path(pattern)) if p.is_file()]
-    return [p for p in found if p.is_file()] or literal[:1]
+    literal = [p for p in (root / pattern, Path(pattern)) if _is_data(p)]
+    return [p for p in found if _is_data(p)] or literal[:1]
+
+
+def _is_data(path: Path) -> bool:
+    """Return whether a path is a file, or the folder of a file geodatabase."""
+    return path.is_file() or (path.suffix.lower() == ".gdb" and path.is_dir())
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,21 @@ from swath.data.layouts.catalog import Catalog, SourceSample, matching
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.raster import open_raster
-from swath.io.vector import VECTOR_EXTENSIONS, Features, read_features
+from swath.io.vector import Features, LayerOptions, is_vector_file, read_features
 from swath.options import SourceOptions
 
-OPTIONS: tuple[str, ...] = ("images", "labels", "label_field")
+VECTOR_OPTIONS: tuple[str, ...] = (
+    "label_field",
+    "layer",
+    "labels_crs",
+    "background",
+    "extent",
+    "all_touched",
+    "label_width",
+    "priority",
+)
+
+OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 
 
 def recognizes(options: SourceOptions) -> bool:
@@ -43,9 +54,7 @@ def find(options: SourceOptions) -> Catalog:
     if options.labels is not None:
         path = _resolve(root, [str(options.labels)], "--labels")[0]
         labels = (
-            read_features(path, options.label_field)
-            if path.suffix.lower() in VECTOR_EXTENSIONS
-            else path
+            read_features(path, options=layer_options(options)) if is_vector_file(path) else path
         )
         images = [p for p in images if p != path]
     ignored = tuple(_resolve(root, options.mask, "--mask"))
@@ -55,6 +64,26 @@ def find(options: SourceOptions) -> Catalog:
         for name, files in zip(_names(scenes), scenes, strict=True)
     )
     return Catalog(root, "scene", samples)
+
+
+def layer_options(options: SourceOptions) -> LayerOptions:
+    """Return how vector layers become labels."""
+    extent = options.extent
+    if extent is not None:
+        if options.background is None:
+            message, fix = "--extent is for --background", "Name a class with --background"
+            raise UsageError(message, code="option-conflict", fix=fix)
+        extent = _resolve(options.root, [str(extent)], "--extent")[0]
+    return LayerOptions(
+        options.label_field,
+        options.layer,
+        options.labels_crs,
+        options.priority,
+        options.all_touched,
+        options.label_width,
+        options.background,
+        extent,
+    )
 
 
 def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:

@@ -1,0 +1,189 @@
+"""Findings on vector layers: what rasterizing loses, and labels that miss their images."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyproj
+import pytest
+import shapely
+
+from swath import inspect, prepare
+from swath.errors import DataError, UsageError
+from tests.errors import fails
+from tests.make import NORTH_UP, UTM, box, noise, place, write_layer, write_raster
+
+HALVES = [box(0, 0, 64, 32), box(0, 32, 64, 32)]
+TO_DEGREES = pyproj.Transformer.from_crs(UTM, "EPSG:4326", always_xy=True)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Return a folder with an image of 64 x 64 pixels."""
+    source = tmp_path / "source"
+    write_raster(source / "img.tif", noise(3, 64, 64), UTM, NORTH_UP)
+    return source
+
+
+def write(root, shapes, classes, crs=UTM, name="f.gpkg"):
+    values = np.array(classes, object if isinstance(classes[0], str) else int)
+    return write_layer(root / name, shapes, {"class": values}, crs)
+
+
+def found(root, labels="f.gpkg", **options):
+    result = inspect(root, images=["img.tif"], labels=labels, **options)
+    return {f["code"]: f for f in result.findings}
+
+
+def stored(root, labels="f.gpkg", **options):
+    """Prepare, and return the class names of the dataset and its labels."""
+    target = root.parent / "dataset"
+    prepare(root, target, images=["img.tif"], labels=labels, test=["none"], val=["none"], **options)
+    manifest = json.loads((target / "dataset.json").read_text())
+    names = [c["name"] for c in manifest["legend"]["classes"]]
+    return names, np.load(target / manifest["images"][0]["labels"])
+
+
+@pytest.mark.parametrize(
+    ("shapes", "classes", "code", "lost"),
+    [
+        ([*HALVES, box(900, 900, 5, 5)], ["a", "b", "rice"], "class-outside", "rice"),
+        ([*HALVES, box(900, 900, 5, 5)], [1, 2, 7], "class-outside", "7"),
+        ([box(20, 20, 9, 9), *HALVES], ["small", "a", "b"], "labels-overlap", "small"),
+        ([*HALVES, box(5.6, 5.6, 0.8, 0.8)], ["a", "b", "tree"], "polygons-too-small", "tree"),
+        (
+            [*HALVES, shapely.LineString([place(0, 20.9), place(64, 20.9)]).buffer(2, cap_style=2)],
+            ["a", "b", "road"],
+            "polygons-too-small",
+            "road",
+        ),
+    ],
+)
+def test_a_class_without_a_pixel_is_a_finding_and_no_error(root, shapes, classes, code, lost):
+    path = write(root, shapes, classes)
+    finding = found(root)[code]
+    assert (finding["level"], finding["file"]) == ("warning", str(path))
+    assert lost in finding["message"] and "feature" in finding["message"]
+    names, labels = stored(root)
+    assert names == [str(c) for c in classes if str(c) != lost]
+    assert (labels == 0).sum() == (labels == 1).sum() == 64 * 32
+
+
+def test_points_in_one_pixel_are_a_finding(root):
+    at = [(10.4, 10.4), (10.6, 10.6), (30, 30), (9000, 9000)]
+    write_layer(
+        root / "f.gpkg",
+        [shapely.Point(place(c, r)).buffer(0.01) for r, c in at],
+        {"class": [1, 2, 2, 2]},
+    )
+    assert "polygons-too-small" in found(root)
+    geojson = {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "properties": {"class": k},
+                "geometry": {
+                    "type": "Point",
+                    "coordinates": TO_DEGREES.transform(*place(c, r)),
+                },
+            }
+            for k, (r, c) in zip((1, 2, 2, 2), at, strict=True)
+        ],
+    }
+    (root / "p.geojson").write_text(json.dumps(geojson))
+    findings = found(root, "p.geojson")
+    assert findings["points-share-pixel"]["level"] == "warning"
+    assert "polygons-too-small" not in findings
+
+
+def test_partial_overlaps_are_counted(root):
+    write(root, [*HALVES, box(0, 30, 64, 4)], ["a", "b", "road"])
+    finding = found(root)["labels-overlap"]
+    assert finding["level"] == "note" and str(64 * 4) in finding["message"]
+
+
+def test_neighbors_have_no_finding(root):
+    write(root, HALVES, ["a", "b"])
+    assert not {"labels-overlap", "polygons-too-small", "class-outside"} & set(found(root))
+
+
+def test_the_highest_priority_wins(root):
+    columns = {"class": np.array(["small", "large"], object), "rank": [9, 1]}
+    write_layer(root / "f.gpkg", [box(20, 20, 10, 10), box(0, 0, 64, 64)], columns)
+    names, labels = stored(root, priority="rank", label_field="class")
+    assert names == ["large", "small"] and (labels == 1).sum() == 100
+
+
+def swapped(shape):
+    return shapely.transform(
+        shape, lambda x, y: TO_DEGREES.transform(x, y)[::-1], interleaved=False
+    )
+
+
+def degrees(shape):
+    return shapely.transform(shape, TO_DEGREES.transform, interleaved=False)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "crs", "name", "words", "mend"),
+    [
+        (HALVES, "EPSG:4326", "m.geojson", ["degrees", "32632"], "EPSG:32632"),
+        (HALVES, "EPSG:32633", "m.gpkg", ["33N", "32N"], "EPSG:32632"),
+        (HALVES, "EPSG:25833", "m.gpkg", ["33N", "32N"], "EPSG:32632"),
+        ([degrees(h) for h in HALVES], "EPSG:32632", "m.gpkg", ["degrees"], "EPSG:4326"),
+        ([swapped(h) for h in HALVES], "EPSG:4326", "m.gpkg", ["swapped"], None),
+        ([shapely.box(7e5, 5e6, 701000, 5001000)] * 2, UTM, "m.gpkg", ["700000", "500000"], None),
+    ],
+)
+def test_labels_that_miss_are_an_error_with_the_cause(root, shapes, crs, name, words, mend):
+    path = write(root, shapes, ["a", "b"], crs, name)
+    finding = found(root, name)["labels-miss-images"]
+    assert (finding["level"], finding["file"]) == ("error", str(path))
+    assert all(word in finding["message"] for word in [*words, "img.tif"])
+    with fails("labels-miss-images", DataError, path):
+        stored(root, name)
+    if mend is not None:
+        assert f"--labels-crs {mend}" in finding["fix"]
+        names, labels = stored(root, name, labels_crs=mend)
+        assert names == ["a", "b"] and (labels == 0).sum() == 64 * 32
+
+
+def test_labels_and_images_without_crs_that_lie_apart_are_an_error(tmp_path):
+    root = tmp_path / "source"
+    write_raster(root / "img.tif", noise(3, 64, 64), None, NORTH_UP)
+    far = [shapely.affinity.translate(h, 600_000) for h in HALVES]
+    path = write(root, far, ["a", "b"], None, "f.gpkg")
+    with fails("labels-miss-images", DataError, path):
+        stored(root)
+    write(root, HALVES, ["a", "b"], None, "g.gpkg")
+    assert stored(root, "g.gpkg")[0] == ["a", "b"]
+
+
+def test_missing_crs_is_mended_by_the_option(root):
+    path = write(root, HALVES, ["a", "b"], None)
+    with fails("crs-missing", DataError, path) as caught:
+        stored(root)
+    assert "--labels-crs EPSG:32632" in str(caught.value.fix)
+    assert stored(root, labels_crs="EPSG:32632")[0] == ["a", "b"]
+
+
+def test_findings_of_reading_are_findings_of_the_source(root):
+    bow = shapely.Polygon([place(*p) for p in ((0, 0), (9, 9), (9, 0), (0, 9))])
+    write(root, [bow, *HALVES, *HALVES], ["a", "a", "b", "B", "a "])
+    assert {"geometry-mended", "class-names-alike"} <= set(found(root))
+
+
+def test_the_background_is_trained(root):
+    write_layer(root / "houses.gpkg", [box(0, 0, 10, 10)], {"id": [1]})
+    names, labels = stored(root, "houses.gpkg", background="other")
+    assert names == ["other", "houses"]
+    assert ((labels == 0).sum(), (labels == 1).sum()) == (64 * 64 - 100, 100)
+    write_layer(root / "area.gpkg", [box(0, 0, 32, 64)], {})
+    names, labels = stored(root, "houses.gpkg", background="other", extent="area.gpkg")
+    assert ((labels == 0).sum(), (labels == 255).sum()) == (32 * 64 - 100, 32 * 64)
+    with fails("no-class-column", DataError):
+        stored(root, "houses.gpkg")
+    with fails("option-conflict", UsageError):
+        stored(root, "houses.gpkg", extent="area.gpkg")
