@@ -1,8 +1,9 @@
-"""Images and labels from a grammar: all are prepared rightly, or refused by a sentence that helps."""
+"""Images and labels from a grammar: prepared rightly, or refused by a sentence that helps."""
 
 import pytest
 
-from tests.data.pair_grammar import WORST, make, run, summary
+from tests.data.pair_cases import make
+from tests.data.pair_grammar import WORST, run, summary
 
 
 def test_cases_are_reproducible(tmp_path):
