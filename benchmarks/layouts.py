@@ -51,6 +51,9 @@ GRAY = 0x010101
 
 BACKGROUND = "background"
 
+UNLABELED = "needs no pattern, and says so"
+"""Verdict where images without a mask are all that is amiss."""
+
 PROPOSED = ("images", "labels", "label-band", "background", "split")
 """Options that may belong to a proposal."""
 
@@ -107,8 +110,8 @@ class Layout:
 def found(root: Path, pattern: str, regex: str) -> dict[tuple[str, ...], list[str]]:
     """Return files by the groups of a regular expression, each list in natural order.
 
-    They match a glob pattern, too. The expression must match the whole path below the root; files that it does not match are left
-    out.
+    They match a glob pattern, too. The expression must match the whole path below the root; other
+    files are left out.
     """
     out: dict[tuple[str, ...], list[str]] = {}
     for path in root.glob(pattern):
@@ -649,7 +652,7 @@ def command(layout: Layout, pairs: Sequence[Pair], words: Sequence[str]) -> tupl
 
 
 def proposal(text: str) -> list[str]:
-    """Return the words of the first `--images` and `--labels` that a text proposes; empty without."""
+    """Return the words of the first `--images` and `--labels` that a text proposes, if any."""
     value = r"""'[^']*'|"[^"]*"|[^\s`'"]+"""
     option = rf"--(?:{'|'.join(PROPOSED)})[ =]+(?:{value})"
     for match in re.finditer(rf"{option}(?:[\s\\]+{option})*", text):
@@ -670,6 +673,8 @@ def plain(layout: Layout, pairs: Sequence[Pair], options: dict[str, Any]) -> tup
     if outcome.right and not options:
         return "right as it lies", "", ""
     words = proposal(text)
+    if not words and options == {"unlabeled": True} and "--unlabeled" in text:
+        return UNLABELED, "`--unlabeled`", lines[0]
     if not words:
         verdict = "prepared, but wrong" if outcome.found else "nothing proposed"
         return verdict, "", lines[0]
@@ -741,7 +746,7 @@ def report(layouts: Iterable[Layout]) -> str:
         rows.append("| " + " | ".join(map(_cell, cells)) + " |")
         verdict, proposed, error = plain(layout, pairs, options)
         if verdict != "right as it lies":
-            verdicts[verdict] += not layout.arrays
+            verdicts[verdict] += not layout.arrays and verdict != UNLABELED
             shown = (verdict, f"`{proposed}`" if proposed else "", error)
             second.append("| " + " | ".join(map(_cell, (layout.folder, *shown))) + " |")
         sys.stdout.write(f"{rows[-1]}\n    plain command: {verdict}\n")
@@ -761,7 +766,8 @@ def report(layouts: Iterable[Layout]) -> str:
             "## What the plain command proposes",
             "",
             "`swath prepare FOLDER OUT`, where it does not prepare the folder by itself. Arrays"
-            f" aside, {verdicts['proposal is right']} of {needed} folders get a proposal that is right.",
+            f" aside, {verdicts['proposal is right']} of {needed} folders that need a pattern get a"
+            " proposal that is right.",
             "",
             *second,
             "",

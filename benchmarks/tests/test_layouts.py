@@ -122,7 +122,7 @@ def test_another_split_is_found(tmp_path, layout):
             ["--images", "a/{id}.tif", "--labels", "m/{id}.tif", "--label-band", "1"],
         ),
         (
-            "Try:\n  swath prepare \\\n --images 'a/{id}.tif' \\\n --labels 'm/{id}.tif'\nIt isn't.",
+            "Try:\n swath prepare \\\n --images 'a/{id}.tif' \\\n --labels 'm/{id}.tif'\nIt isn't.",
             ["--images", "a/{id}.tif", "--labels", "m/{id}.tif"],
         ),
         ("name them with --images PATTERN --labels FILE.", []),

@@ -36,7 +36,7 @@ GRAY = 0x010101
 BY_NAME = ("folders", "places", "suffix", "splits")
 """Layouts of raster masks that need no option."""
 
-BY_OPTION = ("fields", "bandfiles", "pairs-file", "split-file")
+BY_OPTION = ("fields", "split-fields", "bandfiles", "pairs-file", "split-file")
 PAIRED = BY_NAME + BY_OPTION
 WHOLE = tuple(layout for layout in PAIRED if layout != "bandfiles")
 JOINED = ("globs", "one-raster")
@@ -156,6 +156,11 @@ TRAPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "swapped-axes": (("one-vector", "vector-fields"), COLUMNS),
     "no-column": (VECTOR, ("none",)),
     "background": (VECTOR, (*COLUMNS, "none")),
+    "label-band": (PAIRED, CODES),
+    "select-bands": (WHOLE, RASTER),
+    "nodata-option": (WHOLE, RASTER),
+    "two-layers": (VECTOR, COLUMNS),
+    "priority": (VECTOR, COLUMNS),
     "named-classes": (PAIRED + VECTOR, ("codes", "int", "text")),
 }
 
@@ -191,7 +196,9 @@ class _Maker:
         self._image_kind()
         self._place()
         self.mask_file = self.pick([".tif", ".tif", ".png", ".TIF", ".tiff", ".PNG"])
-        if encoding in ("codes-16", "float", "one-hot") or self.georeferenced_mask:
+        plain = encoding not in ("codes-16", "float", "one-hot")
+        plain &= self.trap not in ("label-band", "two-band-mask")
+        if not plain or self.georeferenced_mask:
             self.mask_file = self.pick([".tif", ".tif", ".TIF", ".tiff"])
 
     # What to write
@@ -221,7 +228,9 @@ class _Maker:
         self.nodata: float | None = None
         if self.trap in ("nir-as-alpha", "real-alpha"):
             self.dtype, self.bands, self.image_file = "uint8", 4, ".tif"
-        elif self.chance(0.3):
+        elif self.trap == "select-bands":
+            self.bands = 5
+        elif self.chance(0.3) or self.trap == "nodata-option":
             choice = {"uint8": 0, "uint16": 65535, "int16": -9999, "float32": -9999}
             self.nodata = choice[self.dtype]
         if self.bands == 4 and self.dtype == "uint8" and self.trap == "none":
@@ -262,9 +271,9 @@ class _Maker:
             place, split, name = "", None, names[i]
             if layout == "places":
                 place, name = f"site{i % 2}", names[i // 2]
-            if layout in ("splits", "split-file"):
+            if layout in ("splits", "split-fields", "split-file"):
                 split = ("train", "test", "train", "val", "train")[i]
-            if layout == "splits":
+            if layout in ("splits", "split-fields"):
                 name = names[i // 2]
             rows, cols = size if same_size else self.rng.integers(24, 49, 2)
             transform = None
@@ -305,7 +314,7 @@ class _Maker:
         pixels = self.rng.integers(1, high, (self.bands, rows, cols))
         pixels = np.clip(pixels // 2 + keys * 9 + 11, 1, high).astype(self.dtype)
         valid = np.ones(size, bool)
-        if self.nodata is not None and self.chance(0.6):
+        if self.nodata is not None and (self.chance(0.6) or self.trap == "nodata-option"):
             valid[: rows // 5, cols // 2 :] = False
             pixels[:, ~valid] = self.nodata
         if self.trap == "nir-as-alpha":
@@ -361,6 +370,7 @@ class _Maker:
             if turned
             else (f"{word}/images/{n}", f"{word}/masks/{n}"),
             "fields": (f"photos/{n}_a", f"zz/{n}_b"),
+            "split-fields": (f"d/{word}/i/{n}_x", f"d/{word}/l/{n}_y"),
             "pairs-file": (f"photos/{n}", f"zz/m{97 - i}"),
             "globs": (f"images/{n}", f"labels/{n}"),
             "one-raster": (f"images/{n}", "all"),
@@ -394,7 +404,8 @@ class _Maker:
             ]
         parts = [pixels] if len(piece.images) == 1 else [band[None] for band in pixels]
         for path, part in zip(piece.images, parts, strict=True):
-            self._raster(path, part, piece.transform, self.crs, self.nodata, **more)
+            declared = None if self.trap == "nodata-option" else self.nodata
+            self._raster(path, part, piece.transform, self.crs, declared, **more)
 
     def _raster(
         self,
@@ -464,7 +475,10 @@ class _Maker:
         kinds = [".gpkg", ".geojson", ".shp", ".fgb"]
         if self.case.encoding == "text" and self.trap in ("no trap in a layer", "class-outside"):
             kinds.append(".kml")
+        if self.trap == "two-layers":
+            kinds = [".gpkg"]
         self.layer_file = self.pick(kinds)
+        self.column = self.pick(["class", "landcover", "klasse"])
         if self.trap in ("layer-without-crs",):
             self.layer_file = self.pick([".shp", ".gpkg"])
         self.layer_crs = "EPSG:4326" if self.layer_file in (".geojson", ".kml") else self.crs
@@ -501,12 +515,17 @@ class _Maker:
         if self.trap == "swapped-axes":
             shapes = [shapely.transform(s, lambda xy: xy[:, ::-1]) for s in shapes]
         columns = self._columns(keys)
+        if self.trap == "priority":  # what lies above is last, and of the lowest rank
+            columns["rank"] = np.arange(len(keys), 0, -1, dtype=np.int32)
         crs = None if self.trap == "layer-without-crs" else self.layer_crs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # An index would sort the features, and the last wins.
             more = {".fgb": {"SPATIAL_INDEX": "NO"}, ".kml": {"driver": "KML"}}.get(path.suffix, {})
             write_layer(path, shapes, columns, crs, layer="shapes", **more)
+            if self.trap == "two-layers":
+                other = {name: values[::-1] for name, values in columns.items()}
+                write_layer(path, shapes, other, crs, layer="another")
 
     def _box(self, transform: Any, r0: float, r1: float, c0: float, c1: float) -> Any:
         corners = [transform * corner for corner in ((c0, r0), (c1, r0), (c1, r1), (c0, r1))]
@@ -535,7 +554,7 @@ class _Maker:
             return {name: numbers} if self.chance(0.5) else {}
         if self.layer_file == ".kml":
             return {"Name": values}
-        name = self.pick(["class", "landcover", "klasse"])
+        name = self.column
         if self.trap == "identifier-column":
             own = self.pick(["id", "ID", "uid", "code"])
             return {own: numbers, "klasse": values}
@@ -577,6 +596,10 @@ class _Maker:
         if layout == "fields":
             options |= {"images": f"photos/{{id}}_a{self.image_file}"}
             options |= {"labels": f"zz/{{id}}_b{self.mask_file}"}
+            case.needs.add(FIELD_PATTERNS)
+        elif layout == "split-fields":
+            options |= {"images": f"d/{{split}}/i/{{id}}_x{self.image_file}"}
+            options |= {"labels": f"d/{{split}}/l/{{id}}_y{self.mask_file}"}
             case.needs.add(FIELD_PATTERNS)
         elif layout == "bandfiles":
             options |= {"images": f"s/{{id}}/B*{self.image_file}"}
@@ -775,7 +798,8 @@ class _Maker:
             path = piece.images[0].with_name(f"{piece.name}_dem.tif")
             heights = self.rng.normal(300, 20, piece.keys.shape).astype(np.float32)
             self._raster(path, heights[None], piece.transform, self.crs)
-            self.case.dropped.append(path)
+            if self.case.layout in BY_NAME:  # patterns leave it out on purpose
+                self.case.dropped.append(path)
 
     def _two_band_mask(self) -> None:
         victim = self.victim
@@ -798,8 +822,41 @@ class _Maker:
         rows = [f"- name: c{i}\n  color: #{COLORS[i]:06X}\n" for i in range(self.classes)]
         self._classes("".join(rows))
 
-    def _class_outside(self) -> None:
-        pass
+    def _label_band(self) -> None:
+        for piece in self.case.pieces:
+            assert piece.labels is not None
+            with rasterio.open(piece.labels) as old:
+                crs, transform = old.crs, old.transform
+            bands, _ = self._encoded(piece.keys)
+            given = (transform, crs) if crs is not None else (None, None)
+            other = [self.rng.integers(1, 4, bands.shape).astype(bands.dtype) for _ in range(3)]
+            piece.labels.unlink()
+            self._raster(piece.labels, np.concatenate([other[0], bands, *other[1:]]), *given)
+        self.case.options["label_band"] = 2
+        self.case.needs.add("label_band")
+
+    def _select_bands(self) -> None:
+        for piece in self.case.pieces:
+            piece.pixels = piece.pixels[[1, 4]]
+        self.case.options["select_bands"] = "2,5"
+        self.case.needs.add("select_bands")
+
+    def _nodata_option(self) -> None:
+        self.case.options["nodata"] = self.nodata
+        self.case.needs.add("nodata")
+
+    def _two_layers(self) -> None:
+        self.case.options["layer"] = "shapes"
+        self.case.needs.add("layer")
+
+    def _priority(self) -> None:
+        self.case.options |= {"priority": "rank", "label_field": self.column}
+        self.case.needs.add("priority")
+        for piece in self.case.pieces:
+            keys = np.full(piece.keys.shape, NONE, np.int64)
+            for r0, r1, c0, c1, key in reversed(piece.cells):
+                keys[r0:r1, c0:c1] = key
+            self.case.answers[0][self.id(piece)] = keys
 
     def _tiny_polygon(self) -> None:
         self.case.said = ["77" if self.case.encoding in ("int", "number-text") else "elsewhere"]

@@ -72,7 +72,8 @@ def _judge_error(case: Case, error: SwathError) -> tuple[str, str]:
     names |= {
         Path(str(case.options[o])).name for o in ("classes", "pairs", "split") if o in case.options
     }
-    named = any(name in text for name in names) or (error.file and Path(error.file).exists())
+    named = any(name in text for name in names) or Path(error.file or "").is_file()
+    named |= "--images " in text and "--labels " in text  # patterns name many files
     shown = f"[{error.code}] {str(error).replace(str(case.root), '')}"
     if not named:
         return "refused badly", f"names no file: {shown}"
@@ -107,7 +108,9 @@ def _judge(case: Case, folder: Path) -> tuple[str, str]:
 
 
 def _speaks(findings: Sequence[dict[str, str]], value: str) -> bool:
-    return any(re.search(rf"\b{re.escape(value)}\b", f["message"]) for f in findings)
+    """Return whether a finding is about a code, a class or a word."""
+    told = re.compile(rf"(?<![\w.]){re.escape(value)}(?!\w|\.\d)")
+    return any(told.search(f["message"]) and ABOUT.search(f["message"]) for f in findings)
 
 
 def _warns(findings: Sequence[dict[str, str]], files: Sequence[Path | None]) -> bool:
@@ -120,6 +123,12 @@ def _warns(findings: Sequence[dict[str, str]], files: Sequence[Path | None]) -> 
         for f in findings
     )
 
+
+ABOUT = re.compile(
+    "no.?data|ignore|unlabel|without label|background|surround|outside|(taken|left) out|pixel|CRS",
+    re.IGNORECASE,
+)
+"""Words of a finding that says what a value was taken for."""
 
 UNRELATED = ("labels-shifted", "single-group", "few-pixels", "duplicate")
 """Warnings about what the images look like, or the split, which is noise here."""
@@ -171,7 +180,8 @@ def _differences(
             yield f"{piece.name}: not in the dataset", [*piece.images, piece.labels]
     yield from _classes_differ(case, manifest.legend, met_pairs)
     silent = case.dropped and not {"unlabeled", "skip_bad"} & case.options.keys()
-    if silent and not any(_plain(p.name) in _plain(str(findings)) for p in case.dropped):
+    told = _plain("".join(f["file"] + f["message"] for f in findings))
+    if silent and not any(_plain(path.name) in told for path in case.dropped):
         yield "left out without a word", list(case.dropped)
 
 
@@ -217,11 +227,10 @@ def summary(verdicts: Sequence[Verdict]) -> str:
             lines.append(
                 f"  {v.case.trap} | seed {v.case.seed} | {v.case.label} | {v.detail[:300]}"
             )
-    plain = [
-        v for v in verdicts if v.kind == "refused" and v.case.trap in ("none", "no trap in a layer")
-    ]
+    plain = [v for v in verdicts if v.kind == "refused" and v.case.answers and not v.case.dropped]
     if plain:
-        lines.append("\nrefused, though there is no trap:")
+        lines.append("\nrefused, though there is an answer (often fair):")
+        plain.sort(key=lambda v: (v.case.trap, v.case.seed))
         lines += [f"  seed {v.case.seed} | {v.case.label} | {v.detail[:200]}" for v in plain]
     return "\n".join(lines)
 
