@@ -40,6 +40,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "layouts"
 REPORT = ROOT / "benchmarks" / "reports" / "layouts.md"
 
+PACKAGE = Path(swath.__file__).resolve().parents[1]
+"""Where the command finds the package that is measured."""
+
 SEEDS = (1, 2, 3, 4)
 """Seeds beside the usual one, so that no split is kept by chance."""
 
@@ -248,7 +251,9 @@ def seasonet(root: Path) -> list[Pair]:
         root, "*/grid?/*/*m*.tif", r"(\w+)/(grid\d)/(\w+)/\3_(?:10m_RGB|10m_IR|20m|60m).tif"
     )
     labels = found(root, "*/grid?/*/*_labels.tif", r"(\w+)/(grid\d)/(\w+)/\3_labels\.tif")
-    return joined(images, labels)
+    fine = {key: [f for f in files if "_10m_" in f] for key, files in images.items()}
+    color = {key: [f for f in files if "_RGB" in f] for key, files in images.items()}
+    return [Pair((tuple(images[k]), tuple(fine[k]), tuple(color[k])), labels[k][0]) for k in labels]
 
 
 def sen12ms(root: Path) -> list[Pair]:
@@ -504,6 +509,8 @@ def _same_pixels(folder: Path, image: Image, pair: Pair, outcome: Outcome) -> bo
     stack = next(
         (s for s in pair.stacks if [str(Path(f).resolve()) for f in s] == files), pair.stacks[0]
     )
+    if stack != pair.stacks[0]:
+        outcome.notes.append(f"{len(stack)} files an image, of {len(pair.stacks[0])}")
     wanted, exact = _stack(stack)
     stored = np.load(folder / image.pixels, mmap_mode="r")
     if image.valid is not None:
@@ -636,7 +643,7 @@ def command(layout: Layout, pairs: Sequence[Pair], words: Sequence[str]) -> tupl
             done = subprocess.run(
                 line,
                 cwd=work,
-                env={**os.environ, "COLUMNS": "10000", "NO_COLOR": "1"},
+                env={**os.environ, "COLUMNS": "10000", "NO_COLOR": "1", "PYTHONPATH": str(PACKAGE)},
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,
