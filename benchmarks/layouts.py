@@ -681,7 +681,7 @@ def plain(layout: Layout, pairs: Sequence[Pair], options: dict[str, Any]) -> tup
         return "right as it lies", "", ""
     words = proposal(text)
     if not words and options == {"unlabeled": True} and "--unlabeled" in text:
-        return UNLABELED, "`--unlabeled`", lines[0]
+        return UNLABELED, "--unlabeled", lines[0]
     if not words:
         verdict = "prepared, but wrong" if outcome.found else "nothing proposed"
         return verdict, "", lines[0]
