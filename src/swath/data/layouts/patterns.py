@@ -65,9 +65,7 @@ _EXTENSION = re.compile(r"\.[^./\s]+$")
 _WORDS = re.compile(r"[^\W\d_]+")
 _TOKENS = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"(\d+)")
-_SPLIT_WORD = (
-    rf"(?<![^\W\d_])(?i:{'|'.join(sorted(SPLITS, key=len, reverse=True))})(?![^\W\d_])"
-)
+_SPLIT_WORD = rf"(?<![^\W\d_])(?i:{'|'.join(sorted(SPLITS, key=len, reverse=True))})(?![^\W\d_])"
 
 
 @dataclass(frozen=True)
@@ -216,6 +214,9 @@ def _ends(part: _Part, following: _Part | None, text: str, at: int) -> list[int]
     ends = range(last, at - (part.kind == "star"), -1)
     if following is not None and following.kind == "literal":
         return [end for end in ends if text.startswith(following.text, end)]
+    if following is not None and following.kind == "extension":
+        end = len(text) - len(following.text)
+        return [end] if end in ends else []
     return list(ends)
 
 
@@ -556,9 +557,7 @@ def _key(match: Match, names: Sequence[str]) -> _Key:
 
 
 def _key_of(fields: Mapping[str, str], names: Sequence[str]) -> _Key:
-    return tuple(
-        (split_of(fields[n]) or fields[n]) if n == "split" else fields[n] for n in names
-    )
+    return tuple((split_of(fields[n]) or fields[n]) if n == "split" else fields[n] for n in names)
 
 
 def _by_place(
@@ -577,7 +576,8 @@ def _by_place(
         grouped[keys[id(image)]].append(image)
     titles = _names(grouped, names)
     joined = {key: tuple(files) for key, files in of_split.items()}
-    samples, unlabeled, used, problems = [], [], set(), list[Problem]()
+    samples, unlabeled = list[Sample](), list[Sample]()
+    used, problems = set(), list[Problem]()
     for key, files in grouped.items():
         of = _key(files[0], shared)
         split, group, wrong = _facts(titles[key], files, ())
@@ -607,11 +607,12 @@ def _by_fields(
     others: dict[_Key, set[_Key]] | None = None
     for image in images:
         key = _key(image, shared)
-        if key not in of_key or _is_ambiguous(image, shared):
-            hits = {k: None for k in _other_keys(image, shared, key) if k in of_key}
+        readings = _other_keys(image, shared, key)
+        if key not in of_key or len(readings) > 1:
+            hits = {k: None for k in readings if k in of_key}
             if not hits:
                 others = _other_labels(labels, shared) if others is None else others
-                hits = {k: None for r in _other_keys(image, shared, key) for k in others.get(r, ())}
+                hits = {k: None for r in readings for k in others.get(r, ())}
             if len(hits) > 1:
                 ambiguous.append(image)
                 problems.append(_ambiguity(image, shared, [of_key[k][0] for k in hits]))
@@ -619,7 +620,7 @@ def _by_fields(
             key = next(iter(hits), key)
         grouped[key].append(image)
     titles = _names({**grouped, **{k: [] for k in of_key}}, shared)
-    samples, unlabeled = [], []
+    samples, unlabeled = list[Sample](), list[Sample]()
     for key, files in grouped.items():
         found = of_key.get(key, [])
         split, group, wrong = _facts(titles[key], files, found)
@@ -850,9 +851,7 @@ def _path_names(grouped: Mapping[_Key, Sequence[Match]]) -> dict[_Key, str]:
     )
     cut = common.rfind("/") + 1 if common != "./" else 0
     full = {k: m.source[cut:] for k, m in first.items()}
-    short = {
-        k: PurePosixPath(m.path[cut:]).with_suffix("").as_posix() for k, m in first.items()
-    }
+    short = {k: PurePosixPath(m.path[cut:]).with_suffix("").as_posix() for k, m in first.items()}
     names = {m.path: k for k, m in first.items()}
     unique = len(set(short.values())) == len(short) and len(names) == len(first)
     return short if unique else full
