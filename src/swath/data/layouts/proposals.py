@@ -1,0 +1,802 @@
+"""Patterns to propose where images and labels do not pair by themselves.
+
+Nothing is paired here: a proposal is text for `--images` and `--labels`, which was tried with
+`patterns` and gives each label file one sample of as many files as every other. Label files are
+told from images by words in their paths or, with a callback, by their content; parts of names that
+label files differ in and that images have as well become fields.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, product
+from pathlib import PurePosixPath
+from typing import TypeAlias
+
+from swath.data.layouts.patterns import Pairing, match_files, natural_key, pair, split_of
+from swath.errors import SwathError
+
+RASTERS = frozenset(
+    ".bmp .img .jp2 .jpeg .jpg .png .tif .tiff .vrt .webp .asc .dat .npy .npz".split()
+)
+"""Extensions of files that may be images or masks."""
+
+VECTORS = frozenset(".geojson .gpkg .shp .kml .fgb .parquet .json".split())
+"""Extensions of files that may hold labels as polygons, points or lines."""
+
+MASK_WORDS: Mapping[str, int] = {
+    **dict.fromkeys(
+        "gt truth groundtruth annotation annotations ann anno target targets seg segmentation"
+        " segmentationclass lulc landcover lbl reference semantic".split(),
+        3,
+    ),
+    **dict.fromkeys("m lc cm cdl nlcd zones zone cloud clouds class classes crop".split(), 2),
+    **dict.fromkeys("building buildings change roads footprints".split(), 1),
+}
+"""Words that say that a file holds labels, and how surely."""
+
+IMAGE_WORDS: Mapping[str, int] = {
+    **dict.fromkeys("rgb".split(), 4),
+    **dict.fromkeys("image images img imgs jpegimages input inputs".split(), 3),
+    **dict.fromkeys(
+        "sat satellite ortho aerial naip msi source features chips rgbir rgbnir s2 sentinel2"
+        " s2hand scene scenes".split(),
+        2,
+    ),
+    **dict.fromkeys("s1 s1hand sar sentinel1 landsat pan nir raw".split(), 1),
+}
+"""Words that say that a file is an image, and how well it serves as one."""
+
+OTHER_WORDS = frozenset(
+    "dem dsm dtm ndsm agl elevation slope aspect height heights depth hydro cld scl qa qa60 bqa"
+    " thumb thumbnail thumbnails preview quicklook browse overview instance instances id ids"
+    " field edge edges boundary boundaries distance weight weights prediction predictions pred"
+    " meta metadata extent footprint index invalid valid nodata confidence prob".split()
+)
+"""Words of files that are neither images nor classes."""
+
+SAMPLED_LABELS = 200
+"""Label files by which names are compared; the patterns are tried on all."""
+
+MOST_LOOKS = 60
+"""Files that are opened to tell masks from images."""
+
+MOST_CHOICES = 64
+"""Ways to find fields in the names of images that are tried for one kind of label."""
+
+FEW_VALUES = 64
+"""A mask has at most so many values."""
+
+_WORDS = re.compile(r"[^\W\d_]+[\d]*")
+_SEPARATORS = re.compile(r"([\W_]+)")
+_MASK = re.compile(r"(?!un)\w*(?:mask|label)s?\d*|(?:mask|label)(?:hand|map|img|image)s?")
+_GLUED = re.compile(r"([^\W\d_]{2,})(\d+)")
+_BAND = re.compile(r"[^\W\d_]{0,5}\d+[^\W\d_]?|[^\W\d_]{1,2}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was seen in a raster.
+
+    Attributes:
+        bands: number of bands.
+        values: number of different values where these are few and whole, else None.
+    """
+
+    bands: int
+    values: int | None
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it looks like classes: one band of few whole values."""
+        return self.bands == 1 and self.values is not None and self.values <= FEW_VALUES
+
+
+Look: TypeAlias = Callable[[str], Content | None]
+"""Opens a raster, given its relative path; None where it cannot be read."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Patterns that pair files.
+
+    Attributes:
+        images: patterns of the images.
+        labels: patterns of the labels.
+        pairs: samples with labels that they give.
+        masks: label files that were found in the folder, of this kind or another.
+    """
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    pairs: int
+    masks: int
+
+    @property
+    def options(self) -> str:
+        """The options as they are to be typed."""
+        words = [(name, text) for name in ("images", "labels") for text in getattr(self, name)]
+        return " ".join(f"--{name} {_quoted(text)}" for name, text in words)
+
+
+def _quoted(text: str) -> str:
+    return shlex.quote(text) if "'" in text else f"'{text}'"
+
+
+def propose(files: Iterable[str], *, look: Look | None = None) -> Proposal | None:
+    """Propose patterns for the images and labels of a folder.
+
+    Args:
+        files: all relative POSIX paths of the folder.
+        look: opens a raster, to tell masks from images where words do not; at most `MOST_LOOKS`
+            files are opened.
+
+    Returns:
+        The best proposal of those that pair every label file of one kind with as many images each,
+        or None.
+    """
+    paths = [_File(f) for f in sorted(files, key=natural_key)]
+    paths = [f for f in paths if f.extension in RASTERS | VECTORS]
+    seen = _Seen(look)
+    masks, images = _by_role(paths, seen)
+    best: tuple[tuple[float, ...], Proposal] | None = None
+    everything = [f.path for f in paths]
+    for kind in _kinds(masks, images):
+        for proposal in _proposals(kind, images, everything, len(masks)):
+            rank = _rank(kind, proposal, seen)
+            if best is None or rank > best[0]:
+                best = rank, proposal
+            break
+    return best[1] if best else None
+
+
+class _File:
+    """A path in pieces.
+
+    Attributes:
+        path: as it was listed.
+        extension: in lower case, with its dot.
+        parts: words and separators in turn of each folder and of the stem.
+        words: words of each folder and of the stem, in lower case.
+    """
+
+    __slots__ = ("path", "extension", "parts", "words", "suffix")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        pure = PurePosixPath(unicodedata.normalize("NFC", path))
+        self.suffix = pure.suffix
+        self.extension = pure.suffix.lower()
+        self.parts = [_tokens(part) for part in (*pure.parts[:-1], pure.stem)]
+        self.words = [[t.lower() for t in part[::2] if t] for part in self.parts]
+
+    @property
+    def is_vector(self) -> bool:
+        return self.extension in VECTORS
+
+    @property
+    def depth(self) -> int:
+        return len(self.parts)
+
+
+@lru_cache(maxsize=65536)
+def _tokens_of(text: str) -> tuple[str, ...]:
+    out: list[str] = []
+    for i, token in enumerate(_SEPARATORS.split(text)):
+        glued = _GLUED.fullmatch(token) if i % 2 == 0 else None
+        if glued and len(glued[1]) > 2 and (_mask_rank(glued[1]) or _image_rank(glued[1])):
+            out += [glued[1], "", glued[2]]
+        else:
+            out.append(token)
+    return tuple(out)
+
+
+def _tokens(text: str) -> list[str]:
+    """Split a name into words (even places) and separators; `img12` is two words."""
+    return list(_tokens_of(text))
+
+
+def _mask_rank(word: str) -> int:
+    word = word.lower()
+    if _MASK.fullmatch(word):
+        return 4
+    return MASK_WORDS.get(word, 0) or MASK_WORDS.get(re.sub(r"^\d+|\d+$", "", word), 0)
+
+
+def _image_rank(word: str) -> int:
+    word = word.lower()
+    return IMAGE_WORDS.get(word, 0) or IMAGE_WORDS.get(word.rstrip("0123456789"), 0)
+
+
+class _Seen:
+    """Contents that were looked at, each once."""
+
+    def __init__(self, look: Look | None) -> None:
+        self._look = look
+        self._known: dict[str, Content | None] = {}
+
+    def __call__(self, path: str) -> Content | None:
+        if self._look is None:
+            return None
+        if path not in self._known:
+            if len(self._known) >= MOST_LOOKS:
+                return None
+            self._known[path] = self._look(path)
+        return self._known[path]
+
+
+def _role(file: _File) -> int:
+    """Return how surely a file is a mask (above 0) or an image (below 0), by its words.
+
+    The last word of the stem counts first, then the folders from the nearest, then the stem.
+    """
+    last = file.words[-1][-1:]
+    if last and len(file.words[-1]) > 1:
+        rank = _mask_rank(last[0]) - _image_rank(last[0])
+        if rank:
+            return rank
+    for words in (*reversed(file.words[:-1]), file.words[-1]):
+        for word in reversed(words):
+            rank = _mask_rank(word) - _image_rank(word)
+            if rank and not (rank == 2 and len(word) == 1):
+                return rank
+    return 0
+
+
+def _by_role(files: Sequence[_File], seen: _Seen) -> tuple[list[_File], list[_File]]:
+    """Tell label files from images by words, else by the content of a file of each kind."""
+    ranks = {f.path: 4 if f.is_vector else _role(f) for f in files}
+    kinds: dict[tuple[object, ...], list[_File]] = defaultdict(list)
+    for file in files:
+        kinds[_shape(file)].append(file)
+    for members in kinds.values():
+        rank = ranks[members[0].path]
+        if members[0].is_vector or rank >= 3:
+            continue
+        contents = [c for c in (seen(f.path) for f in members[:2]) if c]
+        if contents and all(c.is_mask for c in contents):
+            ranks |= {f.path: max(rank, 1) for f in members}
+        elif contents and rank > 0 and not any(c.is_mask for c in contents) and rank < 2:
+            ranks |= {f.path: 0 for f in members}
+    masks = [f for f in files if ranks[f.path] > 0]
+    return masks, [f for f in files if ranks[f.path] <= 0 and not f.is_vector]
+
+
+def _shape(file: _File) -> tuple[object, ...]:
+    """Return what files of one kind share: folders by their fixed words, and the end of the stem."""
+    ends = [w for w in file.words[-1] if not any(c.isdigit() for c in w)]
+    return file.depth, file.extension, tuple(file.words[-2][-2:]) if file.depth > 1 else (), (
+        tuple(ends[-1:])
+    )
+
+
+@dataclass
+class _Kind:
+    """Label files of one kind: of one depth and extension, and with the same words of their own."""
+
+    files: list[_File]
+    words: tuple[str, ...]
+    role: int
+
+
+def _kinds(masks: Sequence[_File], images: Sequence[_File]) -> list[_Kind]:
+    """Group label files by the words that no image has."""
+    of_images = {w for f in images for words in f.words for w in words}
+    counts = Counter(w for f in masks for words in f.words for w in {*words})
+    kinds: dict[tuple[object, ...], list[_File]] = defaultdict(list)
+    for file in masks:
+        own = tuple(
+            w
+            for words in file.words
+            for w in words
+            if w not in of_images
+            and not w.isdigit()
+            and not split_of(w)
+            and (counts[w] > 1 or _mask_rank(w) or len(masks) == 1)
+        )
+        kinds[file.depth, file.extension, own].append(file)
+    return [
+        _Kind(files, key[2], max(1, _role(files[0])))  # type: ignore[arg-type]
+        for key, files in kinds.items()
+    ]
+
+
+def _rank(kind: _Kind, proposal: Proposal, seen: _Seen) -> tuple[float, ...]:
+    """Order proposals: classes rather than numbers of fields, many classes, plain names, many."""
+    others = sum(w in OTHER_WORDS for w in kind.words)
+    contents = [c for c in (seen(f.path) for f in kind.files[:2]) if c and c.bands == 1]
+    values = max((c.values or 0 for c in contents), default=0)
+    surely = max((_mask_rank(w) for w in kind.words), default=kind.role)
+    # Kinds of a few files beside a large one are leftovers.
+    large = proposal.pairs * 4 >= proposal.masks or proposal.pairs > 20
+    vector = kind.files[0].is_vector and len(kind.files) < 2
+    return (
+        -others,
+        -vector,
+        large,
+        surely,
+        min(values, FEW_VALUES),
+        -len(kind.words),
+        proposal.pairs,
+    )
+
+
+_Span: TypeAlias = tuple[int, int, int]
+"""A folder or stem by its place, tokens to its left, and tokens to its right."""
+
+
+def _text(file: _File, span: _Span) -> str | None:
+    part = file.parts[span[0]]
+    end = len(part) - span[2]
+    return "".join(part[span[1] : end]) if span[1] < end else None
+
+
+@dataclass
+class _Template:
+    """How paths of one kind are built: fields at spans, and everything else."""
+
+    spans: dict[_Span, str]
+
+    def values(self, file: _File) -> dict[str, str]:
+        """Return the texts of the fields of a file."""
+        return {name: _text(file, span) or "" for span, name in self.spans.items()}
+
+
+def _varying(files: Sequence[_File]) -> list[_Span]:
+    """Return the spans in which paths of one depth differ, as short as can be."""
+    out: list[_Span] = []
+    for at in range(files[0].depth):
+        parts = [f.parts[at] for f in files]
+        if len({tuple(p) for p in parts}) == 1:
+            continue
+        if len({len(p) for p in parts}) > 1:
+            out.append(_middle(at, parts))
+            continue
+        size = len(parts[0])
+        differ = [len({p[i] for p in parts}) > 1 for i in range(size)]
+        start = None
+        for i in range(0, size + 1, 2):
+            inside = i < size and differ[i]
+            before = i > 0 and differ[i - 1]
+            if start is not None and not inside and not before:
+                out.append((at, start, size - (i - 1)))
+                start = None
+            if inside and start is None:
+                start = i
+            elif i < size and before and start is None:
+                start = max(i - 2, 0)
+    return out
+
+
+def _middle(at: int, parts: Sequence[Sequence[str]]) -> _Span:
+    shortest = min(map(len, parts))
+    left = right = 0
+    while left + 2 < shortest and len({tuple(p[: left + 2]) for p in parts}) == 1:
+        left += 2
+    while left + right + 2 < shortest and len({tuple(p[-right - 2 :]) for p in parts}) == 1:
+        right += 2
+    return at, left, right
+
+
+def _proposals(
+    kind: _Kind, images: Sequence[_File], everything: Sequence[str], masks: int
+) -> Iterator[Proposal]:
+    """Yield proposals for one kind of label that hold when they are tried, best first."""
+    groups: dict[tuple[int, str], list[_File]] = defaultdict(list)
+    for image in images:
+        groups[image.depth, image.extension].append(image)
+    found: list[tuple[tuple[float, ...], Proposal]] = []
+    for group in groups.values():
+        for fields, template in islice(_fits(kind, group), 6):
+            proposal = _tried(kind, fields, template, group, everything, masks)
+            if proposal:
+                found.append(proposal)
+                break
+    yield from (p for _, p in sorted(found, key=lambda f: f[0], reverse=True))
+
+
+def _fits(
+    kind: _Kind, group: Sequence[_File]
+) -> Iterator[tuple[_Template, _Template]]:
+    """Yield where fields stand in labels and in images, most labels matched first."""
+    for labels in _label_templates(kind, group):
+        step = max(1, len(kind.files) // SAMPLED_LABELS)
+        sampled = kind.files[::step]
+        values = [labels.values(f) for f in sampled]
+        names = list(dict.fromkeys(labels.spans.values()))
+        choices = [_candidates(name, {v[name] for v in values}, group) for name in names]
+        ranked = []
+        for chosen in islice(product(*choices), MOST_CHOICES):
+            spans = {span: name for name, span in zip(names, chosen, strict=True) if span}
+            if not spans or _overlap(list(spans)):
+                continue
+            used = [n for n in names if n in spans.values()]
+            wanted = {tuple(_same(n, v[n]) for n in used) for v in values}
+            if len(wanted) < len(values):
+                continue
+            template = _Template(spans)
+            counts = Counter(
+                key
+                for key in (
+                    tuple(_same(n, t[n]) for n in used)
+                    for t in map(template.values, group)
+                )
+                if key in wanted
+            )
+            if not counts:
+                continue
+            even = len(set(counts.values())) == 1
+            score = (len(counts) / len(wanted), even, len(used), -max(counts.values()))
+            ranked.append((score, template))
+        for score, template in sorted(ranked, key=lambda r: r[0], reverse=True):
+            if score[0] >= 0.5:
+                yield labels, template
+
+
+def _overlap(spans: Sequence[_Span]) -> bool:
+    """Return whether two spans of one name may share text; left and right are both counted."""
+    return len({s[0] for s in spans}) < len(spans) and any(
+        a[0] == b[0] and (a == b or (a[1] <= b[1] and a[2] <= b[2]))
+        for i, a in enumerate(spans)
+        for j, b in enumerate(spans)
+        if i != j
+    )
+
+
+def _same(name: str, text: str) -> str:
+    return (split_of(text) or text) if name == "split" else text
+
+
+def _label_templates(kind: _Kind, group: Sequence[_File]) -> Iterator[_Template]:
+    """Yield what may be fields in label paths: where they differ, or what one shares with images."""
+    spans = _varying(kind.files) if len(kind.files) > 1 else _shared(kind.files[0], group)
+    spans += [s for s in _constant_split(kind.files, group) if s not in spans]
+    spans.sort()
+    names: dict[_Span, str] = {}
+    texts: dict[tuple[str | None, ...], str] = {}
+    step = max(1, len(kind.files) // SAMPLED_LABELS)
+    sampled = kind.files[::step]
+    words = iter(["id", *(f"part{i}" for i in range(2, 99))])
+    for span in reversed(spans):  # the last is what tells files apart most closely
+        column = tuple(_text(f, span) for f in sampled)
+        if None in column:
+            continue
+        if column in texts:
+            names[span] = texts[column]
+            continue
+        if all(split_of(str(t)) and _is_word(str(t)) for t in column) and (
+            "split" not in names.values()
+        ):
+            names[span] = "split"
+        else:
+            names[span] = next(words)
+        texts[column] = names[span]
+    if names:
+        yield _Template(dict(sorted(names.items())))
+
+
+def _is_word(text: str) -> bool:
+    """Return whether a text is a split's name and nothing else, or in a name without digits."""
+    return len(_WORDS.findall(text)) <= 3
+
+
+def _shared(label: _File, group: Sequence[_File]) -> list[_Span]:
+    """Return the longest part of the only label's path that images have as well."""
+    best: tuple[int, _Span] | None = None
+    whole = {"".join(t) for f in group for t in f.parts}
+    texts = {"/".join("".join(p) for p in f.parts) for f in group}
+    for at in reversed(range(label.depth)):
+        size = len(label.parts[at])
+        for left in range(0, size, 2):
+            for right in range(0, size - left, 2):
+                text = _text(label, (at, left, right)) or ""
+                if not text or _mask_rank(text) or split_of(text) and text.isalpha():
+                    continue
+                if text in whole or any(_holds(t, text) for t in texts):
+                    weight = len(text) + 1000 * (at == label.depth - 1)
+                    if best is None or weight > best[0]:
+                        best = weight, (at, left, right)
+    return [best[1]] if best else []
+
+
+def _holds(path: str, text: str) -> bool:
+    """Return whether a path holds a text that no word is cut by."""
+    at = path.find(text)
+    while at >= 0:
+        before, after = path[at - 1 : at], path[at + len(text) : at + len(text) + 1]
+        if not before.isalnum() and not after.isalnum():
+            return True
+        at = path.find(text, at + 1)
+    return False
+
+
+def _constant_split(files: Sequence[_File], group: Sequence[_File]) -> list[_Span]:
+    """Return where labels all have one split's name, and images have several in folders."""
+    if not any(
+        len({split_of("".join(f.parts[at])) for f in group} - {None}) > 1
+        for at in range(group[0].depth - 1)
+    ):
+        return []
+    first = files[0]
+    for at in range(first.depth - 1):
+        part = first.parts[at]
+        if any(f.parts[at] != part for f in files):
+            continue
+        for i in range(0, len(part), 2):
+            if split_of(part[i]):
+                return [(at, i, len(part) - i - 1)]
+    return []
+
+
+def _candidates(name: str, values: set[str], group: Sequence[_File]) -> list[_Span | None]:
+    """Return spans of images whose texts are those of a field of the labels, best first.
+
+    None stands for a field that images do not have.
+    """
+    wanted = {_same(name, v) for v in values}
+    scored: list[tuple[tuple[float, ...], _Span]] = []
+    for span in _spans(group):
+        texts = {_text(f, span) for f in group}
+        hits = len(wanted & {_same(name, t) for t in texts if t})
+        if hits < max(1, 0.5 * len(wanted)):
+            continue
+        plain = sum(t in values for t in texts) / len(texts)
+        first = -abs(span[0] - group[0].depth) if name != "id" else -span[0]
+        scored.append(((hits / len(wanted), round(plain, 1), first, -span[1] - span[2]), span))
+    best = [s for _, s in sorted(scored, reverse=True)[:6]]
+    return [*best, None]
+
+
+def _spans(group: Sequence[_File]) -> Iterator[_Span]:
+    """Yield spans of names in which files differ, or that hold a whole constant name."""
+    for at in range(group[0].depth):
+        parts = {tuple(f.parts[at]) for f in group}
+        size = min(map(len, parts))
+        for left in range(0, size, 2):
+            for right in range(0, size - left, 2):
+                if len(parts) == 1 and (left or right) and size > 9:
+                    continue
+                yield at, left, right
+
+
+def _tried(
+    kind: _Kind,
+    labels: _Template,
+    template: _Template,
+    group: Sequence[_File],
+    everything: Sequence[str],
+    masks: int,
+) -> tuple[tuple[float, ...], Proposal] | None:
+    """Write the patterns for a fit, try them, and return the proposal with its rank."""
+    used = set(template.spans.values())
+    names = {n: n if n in used or n == "split" else "" for n in labels.spans.values()}
+    label_template = _Template({s: names[n] for s, n in labels.spans.items() if names[n]})
+    keys = {
+        tuple(_same(n, v) for n, v in sorted(label_template.values(f).items()) if n in used)
+        for f in kind.files
+    }
+    by_kind: dict[tuple[str, ...], list[_File]] = defaultdict(list)
+    labeled: dict[tuple[str, ...], int] = Counter()
+    for file in group:
+        values = template.values(file)
+        rest = _rest(file, template.spans, set(values.values()))
+        by_kind[rest].append(file)
+        key = tuple(_same(n, v) for n, v in sorted(values.items()))
+        labeled[rest] += key in keys
+    present = {k: files for k, files in by_kind.items() if labeled[k]}
+    label_pattern = _written(kind.files, label_template.spans)
+    for chosen in _choices(present):
+        files = [f for k in chosen for f in present[k]]
+        for patterns in _image_patterns(files, [present[k] for k in chosen], template.spans):
+            pairing = _pairing(patterns, label_pattern, everything)
+            if pairing is None or not _holds_up(pairing, kind.files, files):
+                continue
+            proposal = Proposal(patterns, (label_pattern,), len(pairing.samples), masks)
+            words = {w for k in chosen for t in k for w in _words(t)}
+            rank = max((_image_rank(w) for w in words), default=0)
+            other = any(w in OTHER_WORDS for w in words)
+            return (-other, rank, len(pairing.samples), -len(patterns)), proposal
+    return None
+
+
+def _words(text: str) -> list[str]:
+    return [w.lower() for w in _SEPARATORS.split(text)[::2] if w]
+
+
+def _rest(
+    file: _File, spans: Mapping[_Span, str], values: set[str]
+) -> tuple[str, ...]:
+    """Return a path without its fields: what tells the files of one sample apart.
+
+    Long numbers, such as dates, are left out.
+    """
+    out = []
+    for at, part in enumerate(file.parts):
+        cut = sorted((s[1], len(part) - s[2]) for s in spans if s[0] == at)
+        tokens: list[str] = []
+        i = 0
+        while i < len(part):
+            end = next((e for b, e in cut if b == i), None)
+            if end is not None:
+                tokens.append("\0")
+                i = end
+                continue
+            run = next((e for e in range(len(part), i, -1) if "".join(part[i:e]) in values), None)
+            if i % 2 == 0 and run and len("".join(part[i:run])) > 2:
+                tokens.append("\0")
+                i = run
+                continue
+            token = part[i]
+            long = sum(c.isdigit() for c in token) >= 6
+            tokens.append("#" if long else token)
+            i += 1
+        out.append("".join(tokens))
+    return tuple(out)
+
+
+def _choices(
+    present: Mapping[tuple[str, ...], Sequence[_File]],
+) -> Iterator[tuple[tuple[str, ...], ...]]:
+    """Yield sets of kinds of images to stack, best first: bands and dates, else the best one."""
+    kinds = list(present)
+    if len(kinds) == 1:
+        yield (kinds[0],)
+        return
+    most = max(len(f) for f in present.values())
+    kinds = [k for k in kinds if 2 * len(present[k]) >= most] or kinds
+    common = [
+        {w for k in kinds for w in _words(k[at])} if at < len(kinds[0]) else set()
+        for at in range(len(kinds[0]))
+    ]
+    shared = [
+        {w for w in words if all(w in _words(k[at]) for k in kinds)}
+        for at, words in enumerate(common)
+    ]
+    own = {
+        k: [w for at, t in enumerate(k) for w in _words(t) if w not in shared[at]] for k in kinds
+    }
+    plain = [k for k in kinds if not any(w in OTHER_WORDS or w == "m" for w in own[k])] or kinds
+    families: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for k in plain:
+        families[tuple(_family(w) for w in own[k])].append(k)
+    ranked = sorted(
+        families.values(),
+        key=lambda ks: (
+            -max((_image_rank(w) for k in ks for w in own[k]), default=0),
+            -len(ks),
+            natural_key("/".join(ks[0])),
+        ),
+    )
+    yield from (tuple(ks) for ks in ranked)
+    yield from ((k,) for k in plain)
+
+
+def _family(word: str) -> str:
+    """Return one text for words that tell bands or dates of one image apart, such as `B02`."""
+    if _BAND.fullmatch(word) and not _image_rank(word) > 1:
+        return "#"
+    if _image_rank(word) and word[:1] == "s" and word[1:].isdigit():
+        return "#"
+    return re.sub(r"\d+", "#", word)
+
+
+def _image_patterns(
+    files: Sequence[_File], kinds: Sequence[Sequence[_File]], spans: Mapping[_Span, str]
+) -> Iterator[tuple[str, ...]]:
+    """Yield patterns of chosen files: one for all, else one a kind."""
+    yield (_written(files, spans),)
+    if 1 < len(kinds) <= 4:
+        yield tuple(_written(k, spans) for k in kinds)
+
+
+def _written(files: Sequence[_File], spans: Mapping[_Span, str]) -> str:
+    """Write a pattern of files of one depth, with fields at spans."""
+    values = _Template(dict(spans))
+    out = []
+    for at in range(files[0].depth):
+        own = sorted((s for s in spans if s[0] == at), key=lambda s: (s[1], -s[2]))
+        out.append(_written_name([f.parts[at] for f in files], own, spans))
+        if not own:
+            out[-1] = _with_repeats(files, at, out[-1], values)
+    suffixes = {f.suffix for f in files}
+    return "/".join(out) + (files[0].suffix.lower() if len(suffixes) > 1 else files[0].suffix)
+
+
+def _with_repeats(files: Sequence[_File], at: int, plain: str, fields: _Template) -> str:
+    """Write a name with fields that it repeats, such as a folder's in the name of its files."""
+    if "*" not in plain and "?" not in plain:
+        return plain
+    texts = ["".join(f.parts[at]) for f in files]
+    values = [fields.values(f) for f in files]
+    for name in dict.fromkeys(fields.spans.values()):
+        if name == "split" or not all(
+            v[name] and _holds(t, v[name]) for t, v in zip(texts, values, strict=True)
+        ):
+            continue
+        cut = [t.partition(v[name]) for t, v in zip(texts, values, strict=True)]
+        if not all(_holds(t, v[name]) and _whole(c) for t, v, c in zip(
+            texts, values, cut, strict=True)):
+            continue
+        left = _written_name([_tokens(c[0]) for c in cut], (), {})
+        right = _written_name([_tokens(c[2]) for c in cut], (), {})
+        return f"{left}{{{name}}}{right}"
+    return plain
+
+
+def _whole(cut: tuple[str, str, str]) -> bool:
+    return not cut[0][-1:].isalnum() and not cut[2][:1].isalnum()
+
+
+def _written_name(
+    parts: Sequence[Sequence[str]], own: Sequence[_Span], spans: Mapping[_Span, str]
+) -> str:
+    """Write one name: fields at spans, and what differs elsewhere as wildcards."""
+    if not own:
+        return _columns(parts)
+    first, following = own[0], own[1:]
+    left = _columns([p[: first[1]] for p in parts])
+    field = f"{{{spans[first]}}}"
+    if not following:
+        return left + field + _columns([p[len(p) - first[2] :] for p in parts])
+    second = following[0]
+    between = _columns([p[len(p) - first[2] : second[1]] for p in parts])
+    shifted = [(s[0], s[1] - second[1], s[2]) for s in following]
+    names = {new: spans[old] for new, old in zip(shifted, following, strict=True)}
+    return left + field + between + _written_name([p[second[1] :] for p in parts], shifted, names)
+
+
+def _columns(parts: Sequence[Sequence[str]]) -> str:
+    """Write tokens: what all have as it is, short differences as `?`, others as `*`."""
+    rows = {tuple(p) for p in parts}
+    if len(rows) == 1:
+        return "".join(parts[0])
+    if len({len(r) for r in rows}) > 1:
+        _, left, right = _middle(0, [list(r) for r in rows])
+        shortest = min(map(len, rows))
+        if left + right > shortest:
+            right = 0
+        row = next(iter(rows))
+        return "".join(row[:left]) + "*" + "".join(row[len(row) - right :])
+    out = "".join(_wild({r[i] for r in rows}) for i in range(len(next(iter(rows)))))
+    return re.sub(r"\*+", "*", out)
+
+
+def _wild(texts: set[str]) -> str:
+    if len(texts) == 1:
+        return next(iter(texts))
+    sizes = {len(t) for t in texts}
+    if len(sizes) > 1 or sizes.pop() > 3:
+        return "*"
+    columns = ({t[i] for t in texts} for i in range(len(next(iter(texts)))))
+    return "".join(next(iter(c)) if len(c) == 1 else "?" for c in columns)
+
+
+def _pairing(
+    images: Sequence[str], labels: str, everything: Sequence[str]
+) -> Pairing | None:
+    try:
+        return pair(match_files(images, everything), match_files([labels], everything))
+    except SwathError:
+        return None
+
+
+def _holds_up(pairing: Pairing, labels: Sequence[_File], images: Sequence[_File]) -> bool:
+    """Return whether every label file is used once, and no file beyond those meant is."""
+    if pairing.unmatched_labels or pairing.ambiguous or not pairing.shared:
+        return False
+    if any(len(s.labels) != 1 for s in pairing.samples):
+        return False
+    labeled = {s.name for s in pairing.samples}
+    problems = [p for p in pairing.problems if p.level == "error"]
+    if any(p.sample is None or p.sample in labeled for p in problems):
+        return False
+    meant = {f.path for f in images}
+    used = {m.path for s in pairing.samples for m in s.images}
+    all_labels = {m.path for s in pairing.samples for m in s.labels}
+    return used <= meant and all_labels <= {f.path for f in labels}
