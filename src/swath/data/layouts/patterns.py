@@ -795,7 +795,7 @@ def _files(count: int) -> str:
 
 def _other_files(samples: Sequence[Sample], shared: Sequence[str]) -> Iterator[Problem]:
     """Say which samples have other files than most, though as many."""
-    kinds = {id(s): tuple(_kind(m, shared) for m in s.images) for s in samples}
+    kinds = {id(s): _image_kinds(s, shared) for s in samples}
     counts = Counter(kinds.values())
     usual, number = counts.most_common(1)[0] if counts else ((), 0)
     if 2 * number <= len(samples):
@@ -818,13 +818,21 @@ def _other_files(samples: Sequence[Sample], shared: Sequence[str]) -> Iterator[P
             )
 
 
-def _kind(match: Match, shared: Sequence[str]) -> str:
-    """Return what tells a file from others of its sample: wildcards without key and long numbers."""
-    key = {t for f in shared for t in _TOKENS.findall(match.fields[f])}
-    unshared = [v for f, v in match.fields.items() if f not in shared]
-    tokens = _TOKENS.findall("|".join([match.rest, *unshared]))
-    kept = ["#" if len(t) >= 6 and t[:6].isdigit() else t for t in tokens if t not in key]
-    return "|".join([match.pattern.text, *kept])
+def _image_kinds(sample: Sample, shared: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return what tells each file of a sample from its others: what wildcards took.
+
+    The key, words that all have and long numbers, such as dates, are left out.
+    """
+    key = {t for f in shared for t in _TOKENS.findall(sample.images[0].fields[f])}
+    rows = []
+    for match in sample.images:
+        unshared = [v for f, v in match.fields.items() if f not in shared]
+        rows.append([match.pattern.text, *_TOKENS.findall("|".join([match.rest, *unshared]))])
+    common = key.union(set(rows[0]).intersection(*rows[1:]))
+    return tuple(
+        tuple("#" if len(t) >= 6 and t[:6].isdigit() else t for t in row if t not in common)
+        for row in rows
+    )
 
 
 def _names(grouped: Mapping[_Key, Sequence[Match]], fields: Sequence[str]) -> dict[_Key, str]:

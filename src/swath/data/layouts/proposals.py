@@ -361,16 +361,13 @@ def _varying(files: Sequence[_File]) -> list[_Span]:
         size = len(parts[0])
         differ = [len({p[i] for p in parts}) > 1 for i in range(size)]
         start = None
-        for i in range(0, size + 1, 2):
-            inside = i < size and differ[i]
-            before = i > 0 and differ[i - 1]
-            if start is not None and not inside and not before:
-                out.append((at, start, size - (i - 1)))
-                start = None
+        for i in range(0, size, 2):
+            inside = any(differ[max(i - 1, 0) : i + 2])
             if inside and start is None:
                 start = i
-            elif i < size and before and start is None:
-                start = max(i - 2, 0)
+            if start is not None and (i + 2 >= size or not any(differ[i + 1 : i + 4])):
+                out.append((at, start, size - i - 1))
+                start = None
     return out
 
 
@@ -581,28 +578,43 @@ def _tried(
         tuple(_same(n, v) for n, v in sorted(label_template.values(f).items()) if n in used)
         for f in kind.files
     }
-    by_kind: dict[tuple[str, ...], list[_File]] = defaultdict(list)
-    labeled: dict[tuple[str, ...], int] = Counter()
+    label_pattern = _written(kind.files, label_template.spans)
+    for dates in (False, True):
+        present = _image_kinds(group, template, keys, dates=dates)
+        for chosen in islice(_choices(present), 8):
+            files = [f for k in chosen for f in present[k]]
+            for patterns in _image_patterns(files, [present[k] for k in chosen], template.spans):
+                pairing = _pairing(patterns, label_pattern, everything)
+                if pairing is None or not _holds_up(pairing, kind.files, files):
+                    continue
+                proposal = Proposal(patterns, (label_pattern,), len(pairing.samples), masks)
+                words = {w for k in chosen for t in k for w in _words(t)}
+                rank = max((_image_rank(w) for w in words), default=0)
+                other = any(w in OTHER_WORDS for w in words)
+                return (-other, len(pairing.samples), rank, -len(patterns)), proposal
+    return None
+
+
+def _image_kinds(
+    group: Sequence[_File],
+    template: _Template,
+    keys: set[tuple[str, ...]],
+    *,
+    dates: bool,
+) -> dict[tuple[str, ...], list[_File]]:
+    """Group images by what is left of their paths; those of all labels alone, if there are any."""
+    kinds: dict[tuple[str, ...], list[_File]] = defaultdict(list)
+    labeled: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
     for file in group:
         values = template.values(file)
-        rest = _rest(file, template.spans, set(values.values()))
-        by_kind[rest].append(file)
+        rest = _rest(file, template.spans, set(values.values()), dates=dates)
+        kinds[rest].append(file)
         key = tuple(_same(n, v) for n, v in sorted(values.items()))
-        labeled[rest] += key in keys
-    present = {k: files for k, files in by_kind.items() if labeled[k]}
-    label_pattern = _written(kind.files, label_template.spans)
-    for chosen in _choices(present):
-        files = [f for k in chosen for f in present[k]]
-        for patterns in _image_patterns(files, [present[k] for k in chosen], template.spans):
-            pairing = _pairing(patterns, label_pattern, everything)
-            if pairing is None or not _holds_up(pairing, kind.files, files):
-                continue
-            proposal = Proposal(patterns, (label_pattern,), len(pairing.samples), masks)
-            words = {w for k in chosen for t in k for w in _words(t)}
-            rank = max((_image_rank(w) for w in words), default=0)
-            other = any(w in OTHER_WORDS for w in words)
-            return (-other, rank, len(pairing.samples), -len(patterns)), proposal
-    return None
+        if key in keys:
+            labeled[rest].add(key)
+    every = {k for found in labeled.values() for k in found}
+    whole = {k: kinds[k] for k, found in labeled.items() if len(found) == len(every)}
+    return whole or {k: kinds[k] for k in labeled}
 
 
 def _words(text: str) -> list[str]:
@@ -610,11 +622,11 @@ def _words(text: str) -> list[str]:
 
 
 def _rest(
-    file: _File, spans: Mapping[_Span, str], values: set[str]
+    file: _File, spans: Mapping[_Span, str], values: set[str], *, dates: bool
 ) -> tuple[str, ...]:
     """Return a path without its fields: what tells the files of one sample apart.
 
-    Long numbers, such as dates, are left out.
+    Long numbers, such as dates, are left out unless `dates`.
     """
     out = []
     for at, part in enumerate(file.parts):
@@ -634,7 +646,7 @@ def _rest(
                 continue
             token = part[i]
             long = sum(c.isdigit() for c in token) >= 6
-            tokens.append("#" if long else token)
+            tokens.append("#" if long and not dates else token)
             i += 1
         out.append("".join(tokens))
     return tuple(out)
