@@ -206,7 +206,8 @@ def _mask_rank(word: str) -> int:
     word = word.lower()
     if _MASK.fullmatch(word):
         return 4
-    return MASK_WORDS.get(word, 0) or MASK_WORDS.get(re.sub(r"^\d+|\d+$", "", word), 0)
+    plain = re.sub(r"^\d+|\d+$", "", word)
+    return MASK_WORDS.get(word, 0) or (MASK_WORDS.get(plain, 0) if len(plain) > 1 else 0)
 
 
 def _image_rank(word: str) -> int:
@@ -296,7 +297,7 @@ def _kinds(masks: Sequence[_File], images: Sequence[_File]) -> list[_Kind]:
             for words in file.words
             for w in words
             if w not in of_images
-            and not w.isdigit()
+            and sum(c.isdigit() for c in w) < min(4, len(w))
             and not split_of(w)
             and (counts[w] > 1 or _mask_rank(w) or len(masks) == 1)
         )
@@ -349,7 +350,10 @@ class _Template:
 
 
 def _varying(files: Sequence[_File]) -> list[_Span]:
-    """Return the spans in which paths of one depth differ, as short as can be."""
+    """Return the spans in which paths of one depth differ, as short as can be.
+
+    A word that is always a split's name is a span of its own.
+    """
     out: list[_Span] = []
     for at in range(files[0].depth):
         parts = [f.parts[at] for f in files]
@@ -358,17 +362,61 @@ def _varying(files: Sequence[_File]) -> list[_Span]:
         if len({len(p) for p in parts}) > 1:
             out.append(_middle(at, parts))
             continue
-        size = len(parts[0])
-        differ = [len({p[i] for p in parts}) > 1 for i in range(size)]
-        start = None
-        for i in range(0, size, 2):
-            inside = any(differ[max(i - 1, 0) : i + 2])
-            if inside and start is None:
-                start = i
-            if start is not None and (i + 2 >= size or not any(differ[i + 1 : i + 4])):
-                out.append((at, start, size - i - 1))
-                start = None
+        columns = [{p[i] for p in parts} for i in range(len(parts[0]))]
+        out += [(at, start, len(columns) - end - 1) for start, end in _runs(columns)]
     return out
+
+
+def _runs(columns: Sequence[set[str]]) -> Iterator[tuple[int, int]]:
+    """Yield first and last place of words that differ without a fixed one between them."""
+    start = None
+    for i in range(0, len(columns), 2):
+        split = len(columns[i]) > 1 and all(map(_is_split, columns[i]))
+        inside = any(len(c) > 1 for c in columns[max(i - 1, 0) : i + 2])
+        if start is not None and (split or not inside):
+            yield start, i - 2
+            start = None
+        if split:
+            yield i, i
+        elif inside and start is None:
+            start = i
+    if start is not None:
+        yield start, len(columns) - 1
+
+
+def _is_split(text: str) -> bool:
+    """Return whether a text is the name of a split, without numbers."""
+    return split_of(text) is not None and not any(c.isdigit() for c in text)
+
+
+def _widened(files: Sequence[_File], spans: Sequence[_Span], *, far: bool) -> list[_Span]:
+    """Return the spans of each name as one and, if `far`, with the fixed words beside them.
+
+    Words that say mask, image or split are left out, and names in which they stand between spans
+    are left as they are.
+    """
+    out: list[_Span] = []
+    for at in sorted({s[0] for s in spans}):
+        own = [s for s in spans if s[0] == at]
+        free = [s for s in own if not all(_is_split(_text(f, s) or "") for f in files)]
+        if not free:
+            out += own
+            continue
+        left, right = min(s[1] for s in free), min(s[2] for s in free)
+        first = files[0].parts[at]
+        if len(own) > 1 and any(map(_says_role, first[left : len(first) - right : 2])):
+            out += own
+            continue
+        while far and left >= 2 and not _says_role(first[left - 2]):
+            left -= 2
+        while far and right >= 2 and not _says_role(first[len(first) - right + 1]):
+            right -= 2
+        out += [(at, left, right), *(s for s in own if s not in free)]
+    return out
+
+
+def _says_role(word: str) -> bool:
+    return bool(_mask_rank(word) or _image_rank(word) or split_of(word))
 
 
 def _middle(at: int, parts: Sequence[Sequence[str]]) -> _Span:
@@ -433,7 +481,29 @@ def _fits(
             ranked.append((score, template))
         for score, template in sorted(ranked, key=lambda r: r[0], reverse=True):
             if score[0] >= 0.5:
-                yield labels, template
+                yield labels, _with_repeats(template, group)
+
+
+def _with_repeats(template: _Template, group: Sequence[_File]) -> _Template:
+    """Add the spans in which images repeat a field, such as a folder's name in that of a file."""
+    spans = dict(template.spans)
+    values = [template.values(f) for f in group]
+    for span in sorted(_spans(group), key=lambda s: s[1] + s[2]):
+        if any(_touch(span, other, group[0]) for other in spans):
+            continue
+        for name in dict.fromkeys(template.spans.values()):
+            if all(_text(f, span) == v[name] for f, v in zip(group, values, strict=True)):
+                spans[span] = name
+                break
+    return _Template(dict(sorted(spans.items())))
+
+
+def _touch(a: _Span, b: _Span, file: _File) -> bool:
+    """Return whether two spans share tokens."""
+    if a[0] != b[0]:
+        return False
+    size = len(file.parts[a[0]])
+    return a[1] < size - b[2] and b[1] < size - a[2]
 
 
 def _overlap(spans: Sequence[_Span]) -> bool:
@@ -452,35 +522,36 @@ def _same(name: str, text: str) -> str:
 
 def _label_templates(kind: _Kind, group: Sequence[_File]) -> Iterator[_Template]:
     """Yield what may be fields in label paths: where they differ, or what one shares with images."""
-    spans = _varying(kind.files) if len(kind.files) > 1 else _shared(kind.files[0], group)
-    spans += [s for s in _constant_split(kind.files, group) if s not in spans]
-    spans.sort()
+    if len(kind.files) == 1:
+        variants = [_shared(kind.files[0], group)]
+    else:
+        narrow = _varying(kind.files)
+        variants = [_widened(kind.files, narrow, far=far) for far in (True, False)] + [narrow]
+    fixed = _constant_split(kind.files, group)
+    seen: list[Mapping[_Span, str]] = []
+    for spans in variants:
+        names = _named(kind.files, [*spans, *fixed])
+        if names and names not in seen:
+            seen.append(names)
+            yield _Template(names)
+
+
+def _named(files: Sequence[_File], spans: Sequence[_Span]) -> dict[_Span, str]:
+    """Name spans: the last `id`, one of splits `split`, equal ones alike."""
     names: dict[_Span, str] = {}
     texts: dict[tuple[str | None, ...], str] = {}
-    step = max(1, len(kind.files) // SAMPLED_LABELS)
-    sampled = kind.files[::step]
+    sampled = files[:: max(1, len(files) // SAMPLED_LABELS)]
     words = iter(["id", *(f"part{i}" for i in range(2, 99))])
-    for span in reversed(spans):  # the last is what tells files apart most closely
+    for span in sorted(set(spans), reverse=True):
         column = tuple(_text(f, span) for f in sampled)
         if None in column:
             continue
-        if column in texts:
-            names[span] = texts[column]
-            continue
-        if all(split_of(str(t)) and _is_word(str(t)) for t in column) and (
-            "split" not in names.values()
-        ):
-            names[span] = "split"
-        else:
-            names[span] = next(words)
-        texts[column] = names[span]
-    if names:
-        yield _Template(dict(sorted(names.items())))
-
-
-def _is_word(text: str) -> bool:
-    """Return whether a text is a split's name and nothing else, or in a name without digits."""
-    return len(_WORDS.findall(text)) <= 3
+        if column not in texts:
+            splits = all(_is_split(str(t)) for t in column)
+            unused = "split" not in names.values()
+            texts[column] = "split" if splits and unused else next(words)
+        names[span] = texts[column]
+    return dict(sorted(names.items()))
 
 
 def _shared(label: _File, group: Sequence[_File]) -> list[_Span]:
@@ -578,12 +649,15 @@ def _tried(
         tuple(_same(n, v) for n, v in sorted(label_template.values(f).items()) if n in used)
         for f in kind.files
     }
-    label_pattern = _written(kind.files, label_template.spans)
     for dates in (False, True):
         present = _image_kinds(group, template, keys, dates=dates)
         for chosen in islice(_choices(present), 8):
             files = [f for k in chosen for f in present[k]]
-            for patterns in _image_patterns(files, [present[k] for k in chosen], template.spans):
+            both = [template.spans, label_template.spans]
+            if all(_one_split(f, s) for f, s in zip((files, kind.files), both, strict=True)):
+                both = [{k: v for k, v in s.items() if v != "split"} for s in both]
+            label_pattern = _written(kind.files, both[1])
+            for patterns in _image_patterns(files, [present[k] for k in chosen], both[0]):
                 pairing = _pairing(patterns, label_pattern, everything)
                 if pairing is None or not _holds_up(pairing, kind.files, files):
                     continue
@@ -593,6 +667,12 @@ def _tried(
                 other = any(w in OTHER_WORDS for w in words)
                 return (-other, len(pairing.samples), rank, -len(patterns)), proposal
     return None
+
+
+def _one_split(files: Sequence[_File], spans: Mapping[_Span, str]) -> bool:
+    """Return whether all files have the same text for `{split}`."""
+    own = [s for s, name in spans.items() if name == "split"]
+    return all(len({_text(f, s) for f in files}) == 1 for s in own)
 
 
 def _image_kinds(
@@ -709,40 +789,12 @@ def _image_patterns(
 
 def _written(files: Sequence[_File], spans: Mapping[_Span, str]) -> str:
     """Write a pattern of files of one depth, with fields at spans."""
-    values = _Template(dict(spans))
     out = []
     for at in range(files[0].depth):
         own = sorted((s for s in spans if s[0] == at), key=lambda s: (s[1], -s[2]))
         out.append(_written_name([f.parts[at] for f in files], own, spans))
-        if not own:
-            out[-1] = _with_repeats(files, at, out[-1], values)
     suffixes = {f.suffix for f in files}
     return "/".join(out) + (files[0].suffix.lower() if len(suffixes) > 1 else files[0].suffix)
-
-
-def _with_repeats(files: Sequence[_File], at: int, plain: str, fields: _Template) -> str:
-    """Write a name with fields that it repeats, such as a folder's in the name of its files."""
-    if "*" not in plain and "?" not in plain:
-        return plain
-    texts = ["".join(f.parts[at]) for f in files]
-    values = [fields.values(f) for f in files]
-    for name in dict.fromkeys(fields.spans.values()):
-        if name == "split" or not all(
-            v[name] and _holds(t, v[name]) for t, v in zip(texts, values, strict=True)
-        ):
-            continue
-        cut = [t.partition(v[name]) for t, v in zip(texts, values, strict=True)]
-        if not all(_holds(t, v[name]) and _whole(c) for t, v, c in zip(
-            texts, values, cut, strict=True)):
-            continue
-        left = _written_name([_tokens(c[0]) for c in cut], (), {})
-        right = _written_name([_tokens(c[2]) for c in cut], (), {})
-        return f"{left}{{{name}}}{right}"
-    return plain
-
-
-def _whole(cut: tuple[str, str, str]) -> bool:
-    return not cut[0][-1:].isalnum() and not cut[2][:1].isalnum()
 
 
 def _written_name(
