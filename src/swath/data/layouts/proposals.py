@@ -407,7 +407,7 @@ def _widened(files: Sequence[_File], spans: Sequence[_Span], *, far: bool) -> li
         if len(own) > 1 and any(map(_says_role, first[left : len(first) - right : 2])):
             out += own
             continue
-        while far and left >= 2 and not _says_role(first[left - 2]):
+        while far and left >= 2 and not _says_role(first[left - 2], single=False):
             left -= 2
         while far and right >= 2 and not _says_role(first[len(first) - right + 1]):
             right -= 2
@@ -415,7 +415,9 @@ def _widened(files: Sequence[_File], spans: Sequence[_Span], *, far: bool) -> li
     return out
 
 
-def _says_role(word: str) -> bool:
+def _says_role(word: str, *, single: bool = True) -> bool:
+    if len(word) < 2 and not single:
+        return False
     return bool(_mask_rank(word) or _image_rank(word) or split_of(word))
 
 
@@ -477,7 +479,7 @@ def _fits(
             if not counts:
                 continue
             even = len(set(counts.values())) == 1
-            score = (len(counts) / len(wanted), even, len(used), -max(counts.values()))
+            score = (len(counts) / len(wanted), even, len(used), sum(counts.values()))
             ranked.append((score, template))
         for score, template in sorted(ranked, key=lambda r: r[0], reverse=True):
             if score[0] >= 0.5:
@@ -656,6 +658,7 @@ def _tried(
             both = [template.spans, label_template.spans]
             if all(_one_split(f, s) for f, s in zip((files, kind.files), both, strict=True)):
                 both = [{k: v for k, v in s.items() if v != "split"} for s in both]
+            both[0] = _with_repeats(_Template(both[0]), files).spans
             label_pattern = _written(kind.files, both[1])
             for patterns in _image_patterns(files, [present[k] for k in chosen], both[0]):
                 pairing = _pairing(patterns, label_pattern, everything)
@@ -852,7 +855,10 @@ def _pairing(
 
 def _holds_up(pairing: Pairing, labels: Sequence[_File], images: Sequence[_File]) -> bool:
     """Return whether every label file is used once, and no file beyond those meant is."""
-    if pairing.unmatched_labels or pairing.ambiguous or not pairing.shared:
+    own = {f.path for f in labels}
+    if pairing.ambiguous or not pairing.shared:
+        return False
+    if any(m.path in own for m in pairing.unmatched_labels):
         return False
     if any(len(s.labels) != 1 for s in pairing.samples):
         return False
@@ -863,4 +869,4 @@ def _holds_up(pairing: Pairing, labels: Sequence[_File], images: Sequence[_File]
     meant = {f.path for f in images}
     used = {m.path for s in pairing.samples for m in s.images}
     all_labels = {m.path for s in pairing.samples for m in s.labels}
-    return used <= meant and all_labels <= {f.path for f in labels}
+    return used <= meant and all_labels <= own
