@@ -821,14 +821,13 @@ def _other_files(samples: Sequence[Sample], shared: Sequence[str]) -> Iterator[P
 def _image_kinds(sample: Sample, shared: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Return what tells each file of a sample from its others: what wildcards took.
 
-    The key, words that all have and long numbers, such as dates, are left out.
+    Words that all have and long numbers, such as dates, are left out.
     """
-    key = {t for f in shared for t in _TOKENS.findall(sample.images[0].fields[f])}
     rows = []
     for match in sample.images:
         unshared = [v for f, v in match.fields.items() if f not in shared]
         rows.append([match.pattern.text, *_TOKENS.findall("|".join([match.rest, *unshared]))])
-    common = key.union(set(rows[0]).intersection(*rows[1:]))
+    common = set(rows[0]).intersection(*rows[1:])
     return tuple(
         tuple("#" if len(t) >= 6 and t[:6].isdigit() else t for t in row if t not in common)
         for row in rows

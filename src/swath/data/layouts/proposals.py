@@ -32,7 +32,7 @@ VECTORS = frozenset(".geojson .gpkg .shp .kml .fgb .parquet .json".split())
 
 MASK_WORDS: Mapping[str, int] = {
     **dict.fromkeys(
-        "gt truth groundtruth annotation annotations ann anno target targets seg segmentation"
+        "gt gts truth groundtruth annotation annotations ann anno target targets seg segmentation"
         " segmentationclass lulc landcover lbl reference semantic".split(),
         3,
     ),
@@ -61,6 +61,12 @@ OTHER_WORDS = frozenset(
 )
 """Words of files that are neither images nor classes."""
 
+BAND_WORDS = frozenset(
+    "blue green red nir swir swir1 swir2 rededge coastal cirrus thermal tir vv vh hh hv pre post"
+    " before after".split()
+)
+"""Words that tell bands or dates of one image apart."""
+
 SAMPLED_LABELS = 200
 """Label files by which names are compared; the patterns are tried on all."""
 
@@ -69,6 +75,9 @@ MOST_LOOKS = 60
 
 MOST_CHOICES = 64
 """Ways to find fields in the names of images that are tried for one kind of label."""
+
+MOST_PARTS = 12
+"""Forms of names that images are told apart by."""
 
 FEW_VALUES = 64
 """A mask has at most so many values."""
@@ -153,7 +162,31 @@ def propose(files: Iterable[str], *, look: Look | None = None) -> Proposal | Non
             if best is None or rank > best[0]:
                 best = rank, proposal
             break
-    return best[1] if best else None
+    return best[1] if best else _by_place(masks, images, everything)
+
+
+def _by_place(
+    masks: Sequence[_File], images: Sequence[_File], everything: Sequence[str]
+) -> Proposal | None:
+    """Propose one vector file, or a few, for all images of the largest group."""
+    vectors = [f for f in masks if f.is_vector and not {*f.words[-1]} & OTHER_WORDS]
+    groups: dict[tuple[int, str], list[_File]] = defaultdict(list)
+    for image in images:
+        if not {w for words in image.words for w in words} & OTHER_WORDS:
+            groups[image.depth, image.extension].append(image)
+    same = {(f.depth, f.extension) for f in vectors}
+    if len(same) != 1 or len(vectors) > 20 or not groups:
+        return None
+    group = max(groups.values(), key=len)
+    patterns = (_written(group, {}),), (_written(vectors, {}),)
+    try:
+        pairing = pair(*(match_files(p, everything) for p in patterns))
+    except SwathError:
+        return None
+    used = {m.path for s in pairing.samples for m in s.images}
+    if used != {f.path for f in group}:
+        return None
+    return Proposal(*patterns, len(pairing.samples), len(masks))
 
 
 class _File:
@@ -207,7 +240,7 @@ def _mask_rank(word: str) -> int:
     if _MASK.fullmatch(word):
         return 4
     plain = re.sub(r"^\d+|\d+$", "", word)
-    return MASK_WORDS.get(word, 0) or (MASK_WORDS.get(plain, 0) if len(plain) > 1 else 0)
+    return MASK_WORDS.get(word, 0) or (MASK_WORDS.get(plain, 0) if len(plain) > 2 else 0)
 
 
 def _image_rank(word: str) -> int:
@@ -435,11 +468,8 @@ def _proposals(
     kind: _Kind, images: Sequence[_File], everything: Sequence[str], masks: int
 ) -> Iterator[Proposal]:
     """Yield proposals for one kind of label that hold when they are tried, best first."""
-    groups: dict[tuple[int, str], list[_File]] = defaultdict(list)
-    for image in images:
-        groups[image.depth, image.extension].append(image)
     found: list[tuple[tuple[float, ...], Proposal]] = []
-    for group in groups.values():
+    for group in _groups(images):
         for fields, template in islice(_fits(kind, group), 6):
             proposal = _tried(kind, fields, template, group, everything, masks)
             if proposal:
@@ -448,42 +478,58 @@ def _proposals(
     yield from (p for _, p in sorted(found, key=lambda f: f[0], reverse=True))
 
 
-def _fits(
-    kind: _Kind, group: Sequence[_File]
-) -> Iterator[tuple[_Template, _Template]]:
+def _groups(images: Sequence[_File]) -> Iterator[list[_File]]:
+    """Yield images of one depth and extension, and those of them whose names have as many words."""
+    groups: dict[tuple[int, str], list[_File]] = defaultdict(list)
+    for image in images:
+        groups[image.depth, image.extension].append(image)
+    for group in groups.values():
+        yield group
+        parts: dict[tuple[int, ...], list[_File]] = defaultdict(list)
+        for image in group:
+            parts[tuple(map(len, image.parts))].append(image)
+        if 1 < len(parts) <= MOST_PARTS:
+            yield from parts.values()
+
+
+def _fits(kind: _Kind, group: Sequence[_File]) -> Iterator[tuple[_Template, _Template]]:
     """Yield where fields stand in labels and in images, most labels matched first."""
-    for labels in _label_templates(kind, group):
-        step = max(1, len(kind.files) // SAMPLED_LABELS)
-        sampled = kind.files[::step]
+    ranked: list[tuple[tuple[float, ...], _Template, _Template]] = []
+    sampled = kind.files[:: max(1, len(kind.files) // SAMPLED_LABELS)]
+    for number, labels in enumerate(_label_templates(kind, group)):
         values = [labels.values(f) for f in sampled]
         names = list(dict.fromkeys(labels.spans.values()))
         choices = [_candidates(name, {v[name] for v in values}, group) for name in names]
-        ranked = []
         for chosen in islice(product(*choices), MOST_CHOICES):
             spans = {span: name for name, span in zip(names, chosen, strict=True) if span}
-            if not spans or _overlap(list(spans)):
-                continue
             used = [n for n in names if n in spans.values()]
+            if not spans or _overlap(list(spans), group[0]):
+                continue
             wanted = {tuple(_same(n, v[n]) for n in used) for v in values}
             if len(wanted) < len(values):
                 continue
             template = _Template(spans)
-            counts = Counter(
-                key
-                for key in (
-                    tuple(_same(n, t[n]) for n in used)
-                    for t in map(template.values, group)
-                )
-                if key in wanted
-            )
-            if not counts:
+            texts = map(template.values, group)
+            keys = (tuple(_same(n, t[n]) for n in used) for t in texts)
+            counts = Counter(key for key in keys if key in wanted)
+            share = len(counts) / len(wanted)
+            if share < 0.5:
                 continue
             even = len(set(counts.values())) == 1
-            score = (len(counts) / len(wanted), even, len(used), sum(counts.values()))
-            ranked.append((score, template))
-        for score, template in sorted(ranked, key=lambda r: r[0], reverse=True):
-            if score[0] >= 0.5:
-                yield labels, _with_repeats(template, group)
+            part = len(used) / len(names)
+            score = (share == 1, even, part, share, -number, sum(counts.values()))
+            ranked.append((score, labels, template))
+    for _, labels, template in sorted(ranked, key=lambda r: r[0], reverse=True):
+        yield labels, _with_repeats(template, group)
+
+
+def _overlap(spans: Sequence[_Span], file: _File) -> bool:
+    """Return whether two spans share tokens."""
+    return any(_touch(a, b, file) for i, a in enumerate(spans) for b in spans[:i])
+
+
+def _same(name: str, text: str) -> str:
+    return (split_of(text) or text) if name == "split" else text
 
 
 def _with_repeats(template: _Template, group: Sequence[_File]) -> _Template:
@@ -506,20 +552,6 @@ def _touch(a: _Span, b: _Span, file: _File) -> bool:
         return False
     size = len(file.parts[a[0]])
     return a[1] < size - b[2] and b[1] < size - a[2]
-
-
-def _overlap(spans: Sequence[_Span]) -> bool:
-    """Return whether two spans of one name may share text; left and right are both counted."""
-    return len({s[0] for s in spans}) < len(spans) and any(
-        a[0] == b[0] and (a == b or (a[1] <= b[1] and a[2] <= b[2]))
-        for i, a in enumerate(spans)
-        for j, b in enumerate(spans)
-        if i != j
-    )
-
-
-def _same(name: str, text: str) -> str:
-    return (split_of(text) or text) if name == "split" else text
 
 
 def _label_templates(kind: _Kind, group: Sequence[_File]) -> Iterator[_Template]:
@@ -774,11 +806,9 @@ def _choices(
 
 def _family(word: str) -> str:
     """Return one text for words that tell bands or dates of one image apart, such as `B02`."""
-    if _BAND.fullmatch(word) and not _image_rank(word) > 1:
+    if word in BAND_WORDS or (_BAND.fullmatch(word) and not _image_rank(word)):
         return "#"
-    if _image_rank(word) and word[:1] == "s" and word[1:].isdigit():
-        return "#"
-    return re.sub(r"\d+", "#", word)
+    return word if _image_rank(word) else re.sub(r"\d+", "#", word)
 
 
 def _image_patterns(
@@ -838,8 +868,11 @@ def _wild(texts: set[str]) -> str:
     if len(texts) == 1:
         return next(iter(texts))
     sizes = {len(t) for t in texts}
-    if len(sizes) > 1 or sizes.pop() > 3:
-        return "*"
+    if len(sizes) > 1 or max(sizes) > 3:
+        first, last = min(texts), max(texts)
+        same = next((i for i, c in enumerate(first) if c != last[i : i + 1]), len(first))
+        letters = re.match(r"[^\W\d_]*", first[:same])
+        return f"{letters[0] if letters and sizes != {len(first)} else ''}*"
     columns = ({t[i] for t in texts} for i in range(len(next(iter(texts)))))
     return "".join(next(iter(c)) if len(c) == 1 else "?" for c in columns)
 
