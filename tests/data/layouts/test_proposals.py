@@ -34,7 +34,9 @@ class Folder:
         return names
 
     def look(self, path):
-        return Content(1, 6) if self.masks and self.masks in path else Content(3, None)
+        if self.masks and self.masks in path:
+            return Content(1, 6)
+        return Content(1 if path in self.others else 3, None)
 
 
 SHEETS = ("M-33-20-D-c-4-2", "N-34-106-A-b-3-4", "M-34-51-C-b-2-1")
@@ -266,9 +268,7 @@ FOLDERS = [
             f"train/ITC/{p}.geojson": [f"train/RemoteSensing/RGB/{p}.tif"]
             for p in ("MLBS_1", "MLBS_12", "OSBS_3")
         },
-        [
-            f"train/RemoteSensing/CHM/{p}.tif" for p in ("MLBS_1", "MLBS_12", "OSBS_3")
-        ],
+        [f"train/RemoteSensing/CHM/{p}.tif" for p in ("MLBS_1", "MLBS_12", "OSBS_3")],
         {"train"},
     ),
     Folder(
@@ -364,12 +364,28 @@ NOT_EXACT = set()
 
 
 if __name__ == "__main__":
-    n=0
+    n = 0
     for f in FOLDERS:
-        w,p=check(f,[f.images],[f.labels])
-        print("##",f, "OK" if not w else ("WRONG", w[:2], [f.pairs.get(k) for k in w[:2]]), [(x.code,x.message[:100]) for x in p.problems][:2], {s.split for s in p.samples})
-        pr=propose(f.files, look=f.look if f.masks else None)
-        if pr is None: print("   NONE"); continue
-        w,p=check(f,pr.images,pr.labels); n+=not w
-        print("  ", "EXACT" if not w else "WRONG", pr.options, pr.pairs, pr.masks, {s.split for s in p.samples})
-    print(n,len(FOLDERS))
+        w, p = check(f, [f.images], [f.labels])
+        print(
+            "##",
+            f,
+            "OK" if not w else ("WRONG", w[:2], [f.pairs.get(k) for k in w[:2]]),
+            [(x.code, x.message[:100]) for x in p.problems][:2],
+            {s.split for s in p.samples},
+        )
+        pr = propose(f.files, look=f.look if f.masks else None)
+        if pr is None:
+            print("   NONE")
+            continue
+        w, p = check(f, pr.images, pr.labels)
+        n += not w
+        print(
+            "  ",
+            "EXACT" if not w else "WRONG",
+            pr.options,
+            pr.pairs,
+            pr.masks,
+            {s.split for s in p.samples},
+        )
+    print(n, len(FOLDERS))

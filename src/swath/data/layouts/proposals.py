@@ -77,7 +77,7 @@ MOST_CHOICES = 64
 """Ways to find fields in the names of images that are tried for one kind of label."""
 
 MOST_PARTS = 12
-"""Forms of names that images are told apart by."""
+"""Numbers of words in names by which images are told apart."""
 
 FEW_VALUES = 64
 """A mask has at most so many values."""
@@ -157,7 +157,7 @@ def propose(files: Iterable[str], *, look: Look | None = None) -> Proposal | Non
     best: tuple[tuple[float, ...], Proposal] | None = None
     everything = [f.path for f in paths]
     for kind in _kinds(masks, images):
-        for proposal in _proposals(kind, images, everything, len(masks)):
+        for proposal in _proposals(kind, images, everything, len(masks), seen):
             rank = _rank(kind, proposal, seen)
             if best is None or rank > best[0]:
                 best = rank, proposal
@@ -305,8 +305,11 @@ def _by_role(files: Sequence[_File], seen: _Seen) -> tuple[list[_File], list[_Fi
 def _shape(file: _File) -> tuple[object, ...]:
     """Return what files of one kind share: folders by their fixed words, and the end of the stem."""
     ends = [w for w in file.words[-1] if not any(c.isdigit() for c in w)]
-    return file.depth, file.extension, tuple(file.words[-2][-2:]) if file.depth > 1 else (), (
-        tuple(ends[-1:])
+    return (
+        file.depth,
+        file.extension,
+        tuple(file.words[-2][-2:]) if file.depth > 1 else (),
+        (tuple(ends[-1:])),
     )
 
 
@@ -465,7 +468,11 @@ def _middle(at: int, parts: Sequence[Sequence[str]]) -> _Span:
 
 
 def _proposals(
-    kind: _Kind, images: Sequence[_File], everything: Sequence[str], masks: int
+    kind: _Kind,
+    images: Sequence[_File],
+    everything: Sequence[str],
+    masks: int,
+    seen: _Seen,
 ) -> Iterator[Proposal]:
     """Yield proposals for one kind of label that hold when they are tried, best first."""
     found: list[tuple[tuple[float, ...], Proposal]] = []
@@ -473,23 +480,26 @@ def _proposals(
         for fields, template in islice(_fits(kind, group), 6):
             proposal = _tried(kind, fields, template, group, everything, masks)
             if proposal:
-                found.append(proposal)
+                rank, text, first = proposal
+                content = seen(first)
+                found.append(((*rank, min(content.bands, 3) if content else 0), text))
                 break
     yield from (p for _, p in sorted(found, key=lambda f: f[0], reverse=True))
 
 
 def _groups(images: Sequence[_File]) -> Iterator[list[_File]]:
-    """Yield images of one depth and extension, and those of them whose names have as many words."""
+    """Yield images of one depth and extension, and those of them with as many words in a name."""
     groups: dict[tuple[int, str], list[_File]] = defaultdict(list)
     for image in images:
         groups[image.depth, image.extension].append(image)
     for group in groups.values():
         yield group
-        parts: dict[tuple[int, ...], list[_File]] = defaultdict(list)
-        for image in group:
-            parts[tuple(map(len, image.parts))].append(image)
-        if 1 < len(parts) <= MOST_PARTS:
-            yield from parts.values()
+        for at in reversed(range(group[0].depth)):
+            parts: dict[int, list[_File]] = defaultdict(list)
+            for image in group:
+                parts[len(image.parts[at])].append(image)
+            if 1 < len(parts) <= MOST_PARTS:
+                yield from parts.values()
 
 
 def _fits(kind: _Kind, group: Sequence[_File]) -> Iterator[tuple[_Template, _Template]]:
@@ -674,8 +684,8 @@ def _tried(
     group: Sequence[_File],
     everything: Sequence[str],
     masks: int,
-) -> tuple[tuple[float, ...], Proposal] | None:
-    """Write the patterns for a fit, try them, and return the proposal with its rank."""
+) -> tuple[tuple[float, ...], Proposal, str] | None:
+    """Write the patterns for a fit, try them, and return the proposal, its rank and an image."""
     used = set(template.spans.values())
     names = {n: n if n in used or n == "split" else "" for n in labels.spans.values()}
     label_template = _Template({s: names[n] for s, n in labels.spans.items() if names[n]})
@@ -700,7 +710,7 @@ def _tried(
                 words = {w for k in chosen for t in k for w in _words(t)}
                 rank = max((_image_rank(w) for w in words), default=0)
                 other = any(w in OTHER_WORDS for w in words)
-                return (-other, len(pairing.samples), rank, -len(patterns)), proposal
+                return (-other, len(pairing.samples), rank, -len(patterns)), proposal, files[0].path
     return None
 
 
@@ -877,9 +887,7 @@ def _wild(texts: set[str]) -> str:
     return "".join(next(iter(c)) if len(c) == 1 else "?" for c in columns)
 
 
-def _pairing(
-    images: Sequence[str], labels: str, everything: Sequence[str]
-) -> Pairing | None:
+def _pairing(images: Sequence[str], labels: str, everything: Sequence[str]) -> Pairing | None:
     try:
         return pair(match_files(images, everything), match_files([labels], everything))
     except SwathError:
