@@ -32,8 +32,8 @@ VECTORS = frozenset(".geojson .gpkg .shp .kml .fgb .parquet .json".split())
 
 MASK_WORDS: Mapping[str, int] = {
     **dict.fromkeys(
-        "gt gts truth groundtruth annotation annotations ann anno target targets seg segmentation"
-        " segmentationclass lulc landcover lbl reference semantic".split(),
+        "gt gts msk truth groundtruth annotation annotations ann anno target targets seg"
+        " segmentation segmentationclass lulc landcover lbl reference semantic".split(),
         3,
     ),
     **dict.fromkeys("m lc cm cdl nlcd zones zone cloud clouds class classes crop".split(), 2),
@@ -45,8 +45,8 @@ IMAGE_WORDS: Mapping[str, int] = {
     **dict.fromkeys("rgb".split(), 4),
     **dict.fromkeys("image images img imgs jpegimages input inputs".split(), 3),
     **dict.fromkeys(
-        "sat satellite ortho aerial naip msi source features chips rgbir rgbnir s2 sentinel2"
-        " s2hand scene scenes".split(),
+        "sat satellite ortho aerial naip ms msi mul multispectral source features chips rgbir"
+        " rgbnir s2 sentinel2 s2hand scene scenes".split(),
         2,
     ),
     **dict.fromkeys("s1 s1hand sar sentinel1 landsat pan nir raw".split(), 1),
@@ -76,6 +76,21 @@ MOST_LOOKS = 60
 MOST_CHOICES = 64
 """Ways to find fields in the names of images that are tried for one kind of label."""
 
+MOST_UNMATCHED = 0.1
+"""Share of label files that may have no image."""
+
+MOST_TRIALS = 24
+"""Pairs of patterns that are tried on any folder."""
+
+MOST_MATCHES = 4_000_000
+"""Matches of paths that trials may take in all, where that allows more of them."""
+
+MOST_FITS = 6
+"""Ways to find fields in a group of images whose patterns are tried."""
+
+MOST_SETS = 4
+"""Sets of images to stack that are tried for one way to find fields."""
+
 MOST_PARTS = 12
 """Numbers of words in names by which images are told apart."""
 
@@ -85,8 +100,9 @@ FEW_VALUES = 64
 _WORDS = re.compile(r"[^\W\d_]+[\d]*")
 _SEPARATORS = re.compile(r"([\W_]+)")
 _MASK = re.compile(r"(?!un)\w*(?:mask|label)s?\d*|(?:mask|label)(?:hand|map|img|image)s?")
-_GLUED = re.compile(r"([^\W\d_]{2,})(\d+)")
-_BAND = re.compile(r"[^\W\d_]{0,5}\d+[^\W\d_]?|[^\W\d_]{1,2}", re.IGNORECASE)
+_GLUED = re.compile(r"([^\W\d_]{3,})(\d+)")
+_GLUED_AFTER = re.compile(r"([^\W_]*\d)([^\W\d_]{3,})")
+_BAND = re.compile(r"[^\W\d_]{0,5}\d+[^\W\d_]?|[^\W\d_]{1,2}|\w?[vh][vh]")
 
 
 @dataclass(frozen=True)
@@ -147,22 +163,22 @@ def propose(files: Iterable[str], *, look: Look | None = None) -> Proposal | Non
             files are opened.
 
     Returns:
-        The best proposal of those that pair every label file of one kind with as many images each,
-        or None.
+        The best proposal of those that pair every label file of one kind, but for a tenth at most
+        that has no image, with as many images each; or None.
     """
     paths = [_File(f) for f in sorted(files, key=natural_key)]
     paths = [f for f in paths if f.extension in RASTERS | VECTORS]
     seen = _Seen(look)
     masks, images = _by_role(paths, seen)
     best: tuple[tuple[float, ...], Proposal] | None = None
-    everything = [f.path for f in paths]
+    trial = _Trial([f.path for f in paths])
     for kind in _kinds(masks, images):
-        for proposal in _proposals(kind, images, everything, len(masks), seen):
+        for proposal in _proposals(kind, images, trial, len(masks), seen):
             rank = _rank(kind, proposal, seen)
             if best is None or rank > best[0]:
                 best = rank, proposal
             break
-    return best[1] if best else _by_place(masks, images, everything)
+    return best[1] if best else _by_place(masks, images, trial.paths)
 
 
 def _by_place(
@@ -222,17 +238,23 @@ class _File:
 def _tokens_of(text: str) -> tuple[str, ...]:
     out: list[str] = []
     for i, token in enumerate(_SEPARATORS.split(text)):
-        glued = _GLUED.fullmatch(token) if i % 2 == 0 else None
-        if glued and len(glued[1]) > 2 and (_mask_rank(glued[1]) or _image_rank(glued[1])):
-            out += [glued[1], "", glued[2]]
+        before, after = _GLUED.fullmatch(token), _GLUED_AFTER.fullmatch(token)
+        if i % 2 == 0 and before and _says_kind(before[1]):
+            out += [before[1], "", before[2]]
+        elif i % 2 == 0 and after and _MASK.fullmatch(after[2].lower()):
+            out += [after[1], "", after[2]]
         else:
             out.append(token)
     return tuple(out)
 
 
 def _tokens(text: str) -> list[str]:
-    """Split a name into words (even places) and separators; `img12` is two words."""
+    """Split a name into words (even places) and separators; `img12` and `12Mask` are two words."""
     return list(_tokens_of(text))
+
+
+def _says_kind(word: str) -> bool:
+    return bool(_mask_rank(word) or _image_rank(word))
 
 
 def _mask_rank(word: str) -> int:
@@ -303,7 +325,7 @@ def _by_role(files: Sequence[_File], seen: _Seen) -> tuple[list[_File], list[_Fi
 
 
 def _shape(file: _File) -> tuple[object, ...]:
-    """Return what files of one kind share: folders by their fixed words, and the end of the stem."""
+    """Return what files of one kind share: the end of their folder's name and of the stem."""
     ends = [w for w in file.words[-1] if not any(c.isdigit() for c in w)]
     return (
         file.depth,
@@ -326,7 +348,7 @@ def _kinds(masks: Sequence[_File], images: Sequence[_File]) -> list[_Kind]:
     """Group label files by the words that no image has."""
     of_images = {w for f in images for words in f.words for w in words}
     counts = Counter(w for f in masks for words in f.words for w in {*words})
-    kinds: dict[tuple[object, ...], list[_File]] = defaultdict(list)
+    kinds: dict[tuple[int, str, tuple[str, ...]], list[_File]] = defaultdict(list)
     for file in masks:
         own = tuple(
             w
@@ -338,10 +360,7 @@ def _kinds(masks: Sequence[_File], images: Sequence[_File]) -> list[_Kind]:
             and (counts[w] > 1 or _mask_rank(w) or len(masks) == 1)
         )
         kinds[file.depth, file.extension, own].append(file)
-    return [
-        _Kind(files, key[2], max(1, _role(files[0])))  # type: ignore[arg-type]
-        for key, files in kinds.items()
-    ]
+    return [_Kind(files, words, max(1, _role(files[0]))) for (_, _, words), files in kinds.items()]
 
 
 def _rank(kind: _Kind, proposal: Proposal, seen: _Seen) -> tuple[float, ...]:
@@ -470,15 +489,15 @@ def _middle(at: int, parts: Sequence[Sequence[str]]) -> _Span:
 def _proposals(
     kind: _Kind,
     images: Sequence[_File],
-    everything: Sequence[str],
+    trial: _Trial,
     masks: int,
     seen: _Seen,
 ) -> Iterator[Proposal]:
     """Yield proposals for one kind of label that hold when they are tried, best first."""
     found: list[tuple[tuple[float, ...], Proposal]] = []
     for group in _groups(images):
-        for fields, template in islice(_fits(kind, group), 6):
-            proposal = _tried(kind, fields, template, group, everything, masks)
+        for fields, template in islice(_fits(kind, group), MOST_FITS):
+            proposal = _tried(kind, fields, template, group, trial, masks)
             if proposal:
                 rank, text, first = proposal
                 content = seen(first)
@@ -565,7 +584,7 @@ def _touch(a: _Span, b: _Span, file: _File) -> bool:
 
 
 def _label_templates(kind: _Kind, group: Sequence[_File]) -> Iterator[_Template]:
-    """Yield what may be fields in label paths: where they differ, or what one shares with images."""
+    """Yield what may be fields in label paths: where they differ, or what images have as well."""
     if len(kind.files) == 1:
         variants = [_shared(kind.files[0], group)]
     else:
@@ -682,7 +701,7 @@ def _tried(
     labels: _Template,
     template: _Template,
     group: Sequence[_File],
-    everything: Sequence[str],
+    trial: _Trial,
     masks: int,
 ) -> tuple[tuple[float, ...], Proposal, str] | None:
     """Write the patterns for a fit, try them, and return the proposal, its rank and an image."""
@@ -693,9 +712,13 @@ def _tried(
         tuple(_same(n, v) for n, v in sorted(label_template.values(f).items()) if n in used)
         for f in kind.files
     }
+    seen: Iterable[tuple[str, ...]] = ()
     for dates in (False, True):
         present = _image_kinds(group, template, keys, dates=dates)
-        for chosen in islice(_choices(present), 8):
+        if dates and present.keys() == seen:
+            break
+        seen = present.keys()
+        for chosen in islice(_choices(present), MOST_SETS):
             files = [f for k in chosen for f in present[k]]
             both = [template.spans, label_template.spans]
             if all(_one_split(f, s) for f, s in zip((files, kind.files), both, strict=True)):
@@ -703,7 +726,7 @@ def _tried(
             both[0] = _with_repeats(_Template(both[0]), files).spans
             label_pattern = _written(kind.files, both[1])
             for patterns in _image_patterns(files, [present[k] for k in chosen], both[0]):
-                pairing = _pairing(patterns, label_pattern, everything)
+                pairing = trial.pairing(patterns, label_pattern)
                 if pairing is None or not _holds_up(pairing, kind.files, files):
                     continue
                 proposal = Proposal(patterns, (label_pattern,), len(pairing.samples), masks)
@@ -887,19 +910,30 @@ def _wild(texts: set[str]) -> str:
     return "".join(next(iter(c)) if len(c) == 1 else "?" for c in columns)
 
 
-def _pairing(images: Sequence[str], labels: str, everything: Sequence[str]) -> Pairing | None:
-    try:
-        return pair(match_files(images, everything), match_files([labels], everything))
-    except SwathError:
-        return None
+class _Trial:
+    """The paths of a folder, on which patterns are tried as long as that takes seconds."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self._left = max(MOST_TRIALS, MOST_MATCHES // max(len(paths), 1))
+
+    def pairing(self, images: Sequence[str], labels: str) -> Pairing | None:
+        """Return what patterns give; None if they cannot be used, or too many were tried."""
+        self._left -= 1
+        if self._left < 0:
+            return None
+        try:
+            return pair(match_files(images, self.paths), match_files([labels], self.paths))
+        except SwathError:
+            return None
 
 
 def _holds_up(pairing: Pairing, labels: Sequence[_File], images: Sequence[_File]) -> bool:
-    """Return whether every label file is used once, and no file beyond those meant is."""
+    """Return whether nearly all label files are used, each once, and no file beyond those meant."""
     own = {f.path for f in labels}
     if pairing.ambiguous or not pairing.shared:
         return False
-    if any(m.path in own for m in pairing.unmatched_labels):
+    if sum(m.path in own for m in pairing.unmatched_labels) > MOST_UNMATCHED * len(labels):
         return False
     if any(len(s.labels) != 1 for s in pairing.samples):
         return False
