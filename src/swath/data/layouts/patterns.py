@@ -687,9 +687,8 @@ def _facts(
     files = [*images, *labels]
     texts = {m.fields["split"] for m in files if "split" in m.fields}
     splits = {split_of(t) for t in texts} - {None}
-    on_one_side = max(
-        len({m.fields.get("split") for m in side}) if side else 0 for side in (images, labels)
-    )
+    sides = ({m.fields["split"] for m in s if "split" in m.fields} for s in (images, labels))
+    on_one_side = max(map(len, sides))
     if len(splits) > 1 or on_one_side > 1:
         problems.append(_mixed(name, "split", texts, images))
     groups = {m.fields["group"] for m in files if "group" in m.fields}

@@ -27,7 +27,7 @@ RASTERS = frozenset(
 )
 """Extensions of files that may be images or masks."""
 
-VECTORS = frozenset(".geojson .gpkg .shp .kml .fgb .parquet .json".split())
+VECTORS = frozenset(".geojson .gpkg .shp .kml .fgb .parquet".split())
 """Extensions of files that may hold labels as polygons, points or lines."""
 
 MASK_WORDS: Mapping[str, int] = {
@@ -97,7 +97,6 @@ MOST_PARTS = 12
 FEW_VALUES = 64
 """A mask has at most so many values."""
 
-_WORDS = re.compile(r"[^\W\d_]+[\d]*")
 _SEPARATORS = re.compile(r"([\W_]+)")
 _MASK = re.compile(r"(?!un)\w*(?:mask|label)s?\d*|(?:mask|label)(?:hand|map|img|image)s?")
 _GLUED = re.compile(r"([^\W\d_]{3,})(\d+)")
