@@ -64,6 +64,13 @@ def test_without_common_names_nothing_is_proposed(files):
     assert propose(files) is None
 
 
+def test_one_label_file_is_proposed_for_all_images():
+    proposal = propose(["image.tif", "mask.tif"])
+    assert (proposal.images, proposal.labels) == (("image.tif",), ("mask.tif",))
+    proposal = propose(["LC08_B2.tif", "LC08_B3.tif", "training.shp", "training.dbf"])
+    assert (proposal.images, proposal.labels) == (("LC08_B?.tif",), ("training.shp",))
+
+
 def test_nothing_is_proposed_where_a_sample_lacks_a_band():
     bands = [f"images/{i}_B{b}.tif" for i in ("x1", "x2", "x3") for b in (2, 3, 4)]
     labels = [f"masks/{i}.tif" for i in ("x1", "x2", "x3")]

@@ -183,8 +183,10 @@ def propose(files: Iterable[str], *, look: Look | None = None) -> Proposal | Non
 def _by_place(
     masks: Sequence[_File], images: Sequence[_File], everything: Sequence[str]
 ) -> Proposal | None:
-    """Propose one vector file, or a few, for all images of the largest group."""
+    """Propose one label file, or a few vector files, for all images of the largest group."""
     vectors = [f for f in masks if f.is_vector and not {*f.words[-1]} & OTHER_WORDS]
+    if len(masks) == 1:
+        vectors = list(masks)
     groups: dict[tuple[int, str], list[_File]] = defaultdict(list)
     for image in images:
         if not {w for words in image.words for w in words} & OTHER_WORDS:
