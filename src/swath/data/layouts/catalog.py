@@ -19,8 +19,8 @@ from swath.io.atomic import file_stamps
 from swath.io.labels import UNLABELED, EmptyLabels, Labels, RasterLabels, VectorLabels
 from swath.io.raster import Raster
 from swath.io.vector import Features
-from swath.legend import Legend
-from swath.types import Finding, Level
+from swath.legend import Kind, Legend
+from swath.types import Finding, Level, OwnSplit
 
 MIN_HEIGHT, MAX_HEIGHT = -100.0, 1000.0  # meters above ground (the tallest building has 828)
 
@@ -56,6 +56,9 @@ class SourceSample:
         warp: whether a label raster may lie on another grid.
         bands: names of the bands, where the layout knows them; empty for the files' own.
         heights: raster of heights above ground in meters, NaN or nodata where unknown.
+        split: the dataset's own split, None where it has none.
+        more_labels: label files that are joined to `labels`: rasters, of which the first that has a
+            label gives it, or the other files of a layer in memory.
     """
 
     name: str
@@ -66,12 +69,15 @@ class SourceSample:
     warp: bool = False
     bands: tuple[str, ...] = ()
     heights: Path | None = None
+    split: OwnSplit | None = None
+    more_labels: tuple[Path, ...] = ()
 
     @property
     def stamp(self) -> dict[str, str]:
         """Size and time of change of all files; see `file_stamps`."""
         heights = [self.heights] if self.heights else []
-        return file_stamps(map(str, (*self.images, self.label_file, *self.ignored, *heights)))
+        files = *self.images, self.label_file, *self.more_labels, *self.ignored, *heights
+        return file_stamps(map(str, files))
 
     @property
     def label_file(self) -> str:
@@ -106,6 +112,8 @@ class SourceSample:
             return EmptyLabels()
         if isinstance(self.labels, Features):
             return VectorLabels(self.labels, grid, legend)
+        if self.more_labels:
+            return MosaicLabels((self.labels, *self.more_labels), grid)
         return RasterLabels(self.labels, grid, warp=self.warp)
 
     def open_image(self) -> Raster:
@@ -114,7 +122,14 @@ class SourceSample:
         Raises:
             DataError: see `Raster`.
         """
-        return Raster(self.images, self.bands)
+        try:
+            return Raster(self.images, self.bands)
+        except DataError as error:
+            if error.code != "grid-mismatch":
+                raise
+            message = f"The grid (size, CRS or transform) is not that of {self.images[0]}"
+            fix = "Write an --images pattern that leaves out the files of another grid"
+            raise DataError(message, code=error.code, file=error.file, fix=fix) from error
 
     def open_heights(self, grid: GeoBox) -> Raster | None:
         """Open the heights, which lie on the image's grid; None without.
@@ -133,6 +148,44 @@ class SourceSample:
         message = f"The heights have {bands} band(s) of {sizes}"
         fix = "Give one band on the image's pixels, or leave out all heights (prepare --no-heights)"
         raise DataError(message, code="size-mismatch", file=self.heights, fix=fix)
+
+
+class MosaicLabels:
+    """Label rasters of an image on any grids; the first that has a label gives it.
+
+    Args:
+        paths: the rasters.
+        grid: the image's grid.
+
+    Raises:
+        DataError: see `RasterLabels`.
+    """
+
+    names: dict[int, str] = {}
+
+    def __init__(self, paths: Sequence[Path], grid: GeoBox) -> None:
+        self._stack = ExitStack()
+        self._parts: list[RasterLabels] = []
+        try:
+            for path in paths:
+                part = RasterLabels(path, grid, warp=True)
+                self._parts.append(self._stack.enter_context(closing(part)))
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
+        """Return labels (rows, columns) of a window."""
+        out = self._parts[0].read(window, kind)
+        for part in self._parts[1:]:
+            missing = out == UNLABELED
+            if missing.any():
+                out = np.where(missing, part.read(window, kind), out)
+        return out
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
 
 
 def known_heights(pixels: Pixels) -> NDArray[np.float32]:
