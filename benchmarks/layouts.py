@@ -345,7 +345,7 @@ LAYOUTS = (
     Layout(
         "seasonet",
         seasonet,
-        "{season}/{grid}/{id}/*_?0m*.tif",
+        "{season}/{grid}/{id}/*_10m_*.tif",
         "{season}/{grid}/{id}/*_labels.tif",
     ),
     Layout(

@@ -65,7 +65,10 @@ def find_layout(options: SourceOptions) -> Catalog:
             message = f"{' and '.join(given)} is for the {other} layout, and this is {name}"
             fix = f"Leave out {' and '.join(given)}, or give --layout {other}"
             raise UsageError(message, code="option-conflict", fix=fix)
-    return with_own_split(LAYOUTS[name].find(options), options)
+    catalog = LAYOUTS[name].find(options)
+    if name == "contest" and not options.split:  # has a finding of its own on its folders
+        return catalog
+    return with_own_split(catalog, options)
 
 
 def _shares_options(name: str, other: str) -> bool:

@@ -123,7 +123,7 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            return Raster(self.images, self.bands)
+            return Raster(self.images, self.bands, align=len(self.images) > 1)
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise

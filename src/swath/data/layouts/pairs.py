@@ -208,7 +208,7 @@ def _proposed(
     """Add the patterns that pair more files to findings; where nothing pairs, return one."""
     files = {p.relative_to(root).as_posix(): p for p in files_below(root)}
     found = propose(files, look=lambda name: _look(files[name]))
-    better = found is not None and found.pairs > len(mask_of)
+    better = found is not None and found.pairs >= max(1, len(mask_of))
     options = found.options if found is not None and better else ""
     if not mask_of and not any(f.code == "ambiguous-pair" for f in findings):
         if masks or better:
@@ -218,7 +218,7 @@ def _proposed(
         return findings
     codes = "missing-mask", "orphan-mask", "ambiguous-pair"
     return [
-        replace(f, fix=f"Give patterns if they pair more: {options}; or: {f.fix}")
+        replace(f, fix=f"Name the files that belong together: {options}. Or: {f.fix}")
         if f.code in codes and f.level == "error"
         else f
         for f in findings

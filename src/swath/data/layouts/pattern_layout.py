@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching, missing_mask
-from swath.data.layouts.label_files import SIDE_FILES, is_vector, with_labels
+from swath.data.layouts.label_files import SIDE_FILES, grid_of, is_vector, with_labels
 from swath.data.layouts.own_split import read_table
 from swath.data.layouts.pairs import with_ignored
 from swath.data.layouts.patterns import (
@@ -28,6 +28,9 @@ from swath.options import SourceOptions
 from swath.types import Finding, Level, OwnSplit
 
 OPTIONS: tuple[str, ...] = ("pairs",)
+
+MOST_STACKS = 500
+"""Stacks of files whose grids are compared for a note."""
 
 NAMED = 3
 """Files that a finding names at most."""
@@ -138,10 +141,14 @@ def _refuse_array(path: Path) -> None:
 def _samples_of(
     pairing: Pairing, options: SourceOptions
 ) -> tuple[list[SourceSample], list[Finding]]:
-    root, findings = options.root, _findings(pairing.problems, options.root)
-    plain = [_plain(s, root) for s in (*pairing.samples, *pairing.unlabeled)]
+    root = options.root
+    unlabeled = pairing.unlabeled if options.unlabeled or not pairing.samples else ()
+    plain = [_plain(s, root) for s in (*pairing.samples, *unlabeled)]
+    names = {None, *(s.name for s in plain), *(m.path for m in pairing.ambiguous)}
+    findings = _findings([p for p in pairing.problems if p.sample in names], root)
+    findings += _other_grids([s for s in plain if len(s.images) > 1], root)
     if not pairing.shared:
-        plain = _joined(pairing, plain, options)
+        plain = _joined((*pairing.samples, *unlabeled), plain, options)
         findings += [
             missing_mask(s.images[0], s.name, "labels that touch it", options.unlabeled)
             for s in plain
@@ -177,16 +184,33 @@ def _folder_fields(sample: Sample) -> str | None:
 
 
 def _joined(
-    pairing: Pairing, plain: Sequence[SourceSample], options: SourceOptions
+    samples: Sequence[Sample], plain: Sequence[SourceSample], options: SourceOptions
 ) -> list[SourceSample]:
     """Give samples the label files of all, or those of their split, by place."""
     of_files: dict[tuple[Path, ...], list[SourceSample]] = defaultdict(list)
-    for sample, known in zip((*pairing.samples, *pairing.unlabeled), plain, strict=True):
+    for sample, known in zip(samples, plain, strict=True):
         of_files[tuple(options.root / m.path for m in sample.labels)].append(known)
     out: list[SourceSample] = []
-    for files, samples in of_files.items():
-        out += with_labels(samples, files, options.label_field) if files else samples
+    for files, members in of_files.items():
+        out += with_labels(members, files, options.label_field) if files else members
     return out
+
+
+def _other_grids(samples: Sequence[SourceSample], root: Path) -> Iterator[Finding]:
+    """Yield a note where files of a sample have other grids than its finest."""
+    coarse: list[Path] = []
+    for sample in samples[:MOST_STACKS]:
+        grids = [(path, grid_of(path)) for path in sample.images]
+        known = [(path, grid) for path, grid in grids if grid is not None]
+        finest = max((g.height * g.width for _, g in known), default=0)
+        coarse += [path for path, grid in known if grid.height * grid.width < finest]
+    if coarse:
+        message = (
+            f"{len(coarse)} files of {len(samples)} stacks have coarser pixels, such as"
+            f" {coarse[0].name}: they are resampled (bilinear) onto the finest grid of their stack."
+        )
+        fix = "Nothing, or write an --images pattern that leaves them out."
+        yield Finding("note", "resampled-bands", str(coarse[0]), message, fix)
 
 
 def _sorted(samples: Sequence[SourceSample]) -> list[SourceSample]:
