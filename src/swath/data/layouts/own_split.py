@@ -82,23 +82,27 @@ def _of_name(sample: SourceSample, root: Path) -> OwnSplit | None:
 
 
 def _with_groups(samples: Sequence[SourceSample]) -> list[SourceSample]:
-    """Keep each group in one split; images of a split are a group each where it has one group."""
-    groups: dict[str | None, set[str | None]] = defaultdict(set)
-    for sample in samples:
-        groups[sample.split].add(sample.group)
+    """Keep each group in one split; where groups are but the splits, each image is a group."""
     splits: dict[str | None, set[OwnSplit | None]] = defaultdict(set)
     for sample in samples:
         splits[sample.group].add(sample.split)
-    single = max(map(len, groups.values())) == 1
+    only_splits = _differ_in_split([s.group for s in samples if s.group is not None])
     out = []
     for sample in samples:
         group = sample.group
-        if single or group is None:
+        if only_splits or group is None:
             group = sample.name
         elif len(splits[sample.group]) > 1:
             group = f"{sample.split or 'rest'}/{group}"
         out.append(replace(sample, group=group))
     return out
+
+
+def _differ_in_split(groups: Sequence[str]) -> bool:
+    """Return whether groups are paths that differ in folders that name a split alone."""
+    paths = [group.split("/") for group in groups]
+    places = {tuple(folder for folder in path if split_of(folder) is None) for path in paths}
+    return len(places) == 1 and any(len(path) > len(place) for path in paths for place in places)
 
 
 def _from_files(

@@ -14,9 +14,9 @@ from swath.data.layouts.own_split import read_table
 from swath.data.layouts.pairs import with_ignored
 from swath.data.layouts.patterns import (
     Match,
+    MatchedSample,
     Pairing,
     Problem,
-    Sample,
     match_files,
     pair,
     parse,
@@ -169,13 +169,13 @@ def _read(path: Path, options: SourceOptions) -> Path | Features:
     return read_features(path, options.label_field) if is_vector(path) else path
 
 
-def _plain(sample: Sample, root: Path) -> SourceSample:
+def _plain(sample: MatchedSample, root: Path) -> SourceSample:
     images = tuple(root / m.path for m in sample.images)
     group = sample.group if sample.group is not None else _folder_fields(sample)
     return SourceSample(sample.name, images, None, group=group, split=sample.split)
 
 
-def _folder_fields(sample: Sample) -> str | None:
+def _folder_fields(sample: MatchedSample) -> str | None:
     """Return the texts of fields in the folders of the first image, but the split."""
     first = sample.images[0]
     folders, _, _ = first.pattern.text.rpartition("/")
@@ -184,7 +184,7 @@ def _folder_fields(sample: Sample) -> str | None:
 
 
 def _joined(
-    samples: Sequence[Sample], plain: Sequence[SourceSample], options: SourceOptions
+    samples: Sequence[MatchedSample], plain: Sequence[SourceSample], options: SourceOptions
 ) -> list[SourceSample]:
     """Give samples the label files of all, or those of their split, by place."""
     of_files: dict[tuple[Path, ...], list[SourceSample]] = defaultdict(list)

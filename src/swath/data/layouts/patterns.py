@@ -455,7 +455,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Sample:
+class MatchedSample:
     """Files that belong together.
 
     Attributes:
@@ -487,8 +487,8 @@ class Pairing:
         problems: what is wrong.
     """
 
-    samples: tuple[Sample, ...] = ()
-    unlabeled: tuple[Sample, ...] = ()
+    samples: tuple[MatchedSample, ...] = ()
+    unlabeled: tuple[MatchedSample, ...] = ()
     ambiguous: tuple[Match, ...] = ()
     unmatched_labels: tuple[Match, ...] = ()
     shared: tuple[str, ...] = ()
@@ -576,13 +576,13 @@ def _by_place(
         grouped[keys[id(image)]].append(image)
     titles = _names(grouped, names)
     joined = {key: tuple(files) for key, files in of_split.items()}
-    samples, unlabeled = list[Sample](), list[Sample]()
+    samples, unlabeled = list[MatchedSample](), list[MatchedSample]()
     used, problems = set(), list[Problem]()
     for key, files in grouped.items():
         of = _key(files[0], shared)
         split, group, wrong = _facts(titles[key], files, ())
         problems += wrong
-        sample = Sample(titles[key], tuple(files), joined.get(of, ()), split, group)
+        sample = MatchedSample(titles[key], tuple(files), joined.get(of, ()), split, group)
         (samples if sample.labels else unlabeled).append(sample)
         used.add(of)
     return Pairing(
@@ -620,11 +620,11 @@ def _by_fields(
             key = next(iter(hits), key)
         grouped[key].append(image)
     titles = _names({**grouped, **{k: [] for k in of_key}}, shared)
-    samples, unlabeled = list[Sample](), list[Sample]()
+    samples, unlabeled = list[MatchedSample](), list[MatchedSample]()
     for key, files in grouped.items():
         found = of_key.get(key, [])
         split, group, wrong = _facts(titles[key], files, found)
-        sample = Sample(titles[key], tuple(files), tuple(found), split, group)
+        sample = MatchedSample(titles[key], tuple(files), tuple(found), split, group)
         (samples if found else unlabeled).append(sample)
         problems += wrong
         if len(found) > 1:
@@ -712,7 +712,7 @@ def _mixed(name: str, what: str, texts: Iterable[str], images: Sequence[Match]) 
     )
 
 
-def _several(sample: Sample) -> Problem:
+def _several(sample: MatchedSample) -> Problem:
     paths = [m.source for m in sample.labels]
     return Problem(
         "error",
@@ -726,7 +726,7 @@ def _several(sample: Sample) -> Problem:
 
 
 def _one_sided(
-    samples: Sequence[Sample], shared: Sequence[str], own: Sequence[str]
+    samples: Sequence[MatchedSample], shared: Sequence[str], own: Sequence[str]
 ) -> Iterator[Problem]:
     """Say that files are stacked although a field that only images have tells them apart."""
     for name in own:
@@ -765,7 +765,7 @@ def _unknown_splits(matches: Sequence[Match]) -> Iterator[Problem]:
 
 
 def _uneven(
-    samples: Sequence[Sample], unlabeled: Sequence[Sample], shared: Sequence[str]
+    samples: Sequence[MatchedSample], unlabeled: Sequence[MatchedSample], shared: Sequence[str]
 ) -> Iterator[Problem]:
     """Say which samples have more or fewer files than most, or other ones."""
     counts = Counter(len(s.images) for s in samples or unlabeled)
@@ -792,7 +792,7 @@ def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
 
 
-def _other_files(samples: Sequence[Sample], shared: Sequence[str]) -> Iterator[Problem]:
+def _other_files(samples: Sequence[MatchedSample], shared: Sequence[str]) -> Iterator[Problem]:
     """Say which samples have other files than most, though as many."""
     kinds = {id(s): _image_kinds(s, shared) for s in samples}
     counts = Counter(kinds.values())
@@ -817,7 +817,7 @@ def _other_files(samples: Sequence[Sample], shared: Sequence[str]) -> Iterator[P
             )
 
 
-def _image_kinds(sample: Sample, shared: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def _image_kinds(sample: MatchedSample, shared: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Return what tells each file of a sample from its others: what wildcards took.
 
     Words that all have and long numbers, such as dates, are left out.
@@ -863,5 +863,5 @@ def _path_names(grouped: Mapping[_Key, Sequence[Match]]) -> dict[_Key, str]:
     return short if unique else full
 
 
-def _sorted(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+def _sorted(samples: Iterable[MatchedSample]) -> tuple[MatchedSample, ...]:
     return tuple(sorted(samples, key=lambda s: (natural_key(s.name), s.name)))
