@@ -69,14 +69,24 @@ class SourceOptions:
 
     source: Annotated[PathLike, Field(description="Folder with images and labels.")]
     _: KW_ONLY
-    layout: Literal["auto", "pairs", "scene", "contest"] = option(
+    layout: Literal["auto", "pairs", "pattern", "scene", "contest"] = option(
         "auto", "Layout; auto detects it."
     )
     classes: PathLike | None = option(
         None, "YAML list of {name, code or color, ignore}; default: classes found in the masks."
     )
-    images: Globs = option((), "Scene layout: image file or quoted pattern; repeatable.", "Data")
-    labels: PathLike | None = option(None, "Scene layout: label raster or layer.", "Data")
+    images: Globs = option(
+        (), "Image file or quoted pattern, such as 'img/{id}.tif'; repeatable.", "Data"
+    )
+    labels: Globs = option(
+        (), "Label raster, layer or pattern; equal {fields} pair it; repeatable.", "Data"
+    )
+    pairs: PathLike | None = option(
+        None, "CSV with columns image and labels, also group and split.", "Data"
+    )
+    split: Globs = option(
+        (), "CSV of name and split, or list such as test.txt; repeatable.", "Split"
+    )
     label_field: str | None = option(
         None,
         "Class column of the vector layer, or none for one class; default: the only one that can "

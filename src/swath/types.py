@@ -16,6 +16,9 @@ PathLike: TypeAlias = str | Path
 Level: TypeAlias = Literal["error", "warning", "note"]
 """Severity of a finding: errors stop `prepare`, warnings are to be checked, notes are facts."""
 
+OwnSplit: TypeAlias = Literal["train", "val", "test"]
+"""A split that a dataset brings."""
+
 SplitName: TypeAlias = Literal["train", "val", "test", "unlabeled"]
 """The part of a dataset that a sample belongs to."""
 

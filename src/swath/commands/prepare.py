@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from swath.data.dataset import (
     StoredImage,
 )
 from swath.data.layouts import SourceSample
-from swath.data.splits import Area, areas, assign_splits, default_block
+from swath.data.splits import Area, areas, assign_splits, default_block, overridden
 from swath.data.statistics import band_statistics, count_labels, totals
 from swath.data.store import erase_buffers, store_image
 from swath.errors import DataError, UsageError
@@ -101,7 +102,10 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     _check_places(samples, survey, options)
     with atomic_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
         manifest = _DatasetBuilder(folder, samples, survey, legend, options).build()
-        split_findings = check_split(manifest, survey.duplicates)
+        split_findings = [
+            *_check_own_split(manifest, samples),
+            *check_split(manifest, survey.duplicates),
+        ]
         findings = [*survey.findings, *split_findings, *_check_latitude(manifest)]
         _check_unchanged(samples, survey)
         listed = json.dumps([f.as_json() for f in findings], indent=1)
@@ -234,7 +238,8 @@ class _DatasetBuilder:
         if not groups:
             message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
             raise DataError(message, code="no-labels", file=options.root, fix=fix)
-        return assign_splits(groups, options.test, options.val, options.seed)
+        own = {s.group: s.split for s in self.samples if s.group and s.split}
+        return assign_splits(groups, options.test, options.val, options.seed, own)
 
     def _areas(self, grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
         """Yield the areas of all images; blocks of images on one grid share their groups."""
@@ -254,6 +259,18 @@ def _first_on_grid(i: int, grids: Sequence[GeoBox]) -> int:
     origins = (grid.point(0, 0) for grid in grids)
     near = (j for j, (u, v) in enumerate(origins) if max(abs(u - x), abs(v - y)) <= pixel)
     return next(j for j in near if grids[j].same_as(grids[i]))
+
+
+def _check_own_split(manifest: Manifest, samples: Sequence[SourceSample]) -> Iterator[Finding]:
+    """Yield a warning where `--test` and `--val` change the split that the dataset brings."""
+    own = {s.group: s.split for s in samples if s.group and s.split}
+    changed = overridden({s.group: s.split for s in manifest.samples}, own)
+    moves = Counter(changed.values())
+    if moves:
+        told = ", ".join(f"{n} from {old} to {new}" for (old, new), n in sorted(moves.items()))
+        message = f"--test and --val change the split of the dataset: groups moved {told}."
+        fix = "Leave out --test and --val to keep it."
+        yield Finding("warning", "own-split-overridden", manifest.source, message, fix)
 
 
 def _check_latitude(manifest: Manifest) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ import numpy as np
 from swath.errors import UsageError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window, iter_blocks, window_distance
-from swath.types import SplitName
+from swath.types import OwnSplit, SplitName
 
 MAX_DEFAULT_BLOCK = 4096
 """Side of a block by default, in pixels, at most: scoring holds a block in memory."""
@@ -87,9 +87,17 @@ def buffered(
 
 
 def assign_splits(
-    groups: Sequence[str], test: Sequence[str] | None, val: Sequence[str] | None, seed: int
+    groups: Sequence[str],
+    test: Sequence[str] | None,
+    val: Sequence[str] | None,
+    seed: int,
+    own: Mapping[str, OwnSplit] | None = None,
 ) -> dict[str, SplitName]:
     """Put every group wholly into one split.
+
+    A split of the dataset's own is kept, unless `test` or `val` name the groups of that split;
+    then those of its own that are not named train. A split that the dataset does not have is drawn
+    from its training groups.
 
     Args:
         groups: names of all groups.
@@ -98,6 +106,7 @@ def assign_splits(
         val: likewise, None for 15% of the groups that are left (none where fewer than three are
             left).
         seed: of the draw.
+        own: the dataset's own split by group, for those that have one.
 
     Raises:
         UsageError: a named group does not exist, is named for both splits, or nothing is left to
@@ -107,6 +116,10 @@ def assign_splits(
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     chosen_val = _named(val, names, "--val")
     chosen_test = _named(test, names, "--test")
+    known = set(names)
+    own = {g: s for g, s in (own or {}).items() if g in known}
+    if own:
+        chosen_test, chosen_val = _kept(names, chosen_test, chosen_val, own, shuffled)
     if chosen_test is None:
         taken = set(chosen_val or ())
         free = [g for g in shuffled if g not in taken]
@@ -125,6 +138,47 @@ def assign_splits(
         raise UsageError(message, code="no-training-group", fix=fix)
     of: dict[str, SplitName] = dict.fromkeys(names, "train")
     return of | dict.fromkeys(chosen_test, "test") | dict.fromkeys(chosen_val, "val")
+
+
+def _kept(
+    names: Sequence[str],
+    test: list[str] | None,
+    val: list[str] | None,
+    own: Mapping[str, OwnSplit],
+    shuffled: Sequence[str],
+) -> tuple[list[str], list[str]]:
+    """Return test and validation groups: those named, else the dataset's own, else drawn."""
+    named = {*(test or ()), *(val or ())}
+    if test is None:
+        test = [g for g in names if own.get(g) == "test" and g not in named]
+        held = {*test, *(val or ()), *(g for g in names if own.get(g) in ("test", "val"))}
+        free = [g for g in shuffled if g not in held]
+        if not test and "test" not in own.values() and len(free) > 1:
+            test = free[: max(1, round(0.2 * len(free)))]
+    if val is None:
+        val = [g for g in names if own.get(g) == "val" and g not in named]
+        held = {*test, *val, *(g for g in names if own.get(g) in ("test", "val"))}
+        free = [g for g in shuffled if g not in held]
+        if not val and "val" not in own.values() and len(free) > 2:
+            val = free[-max(1, round(0.15 * len(free))) :]
+    return test, val
+
+
+def overridden(
+    split_of: Mapping[str, SplitName], own: Mapping[str, OwnSplit]
+) -> dict[str, tuple[OwnSplit, SplitName]]:
+    """Return the groups that are not in the dataset's own split: their own, and the new one.
+
+    Training groups of which a split is drawn that the dataset does not have are not among them.
+    """
+    has = set(own.values())
+    return {
+        group: (split, split_of[group])
+        for group, split in own.items()
+        if group in split_of
+        and split_of[group] != split
+        and not (split == "train" and split_of[group] not in has)
+    }
 
 
 def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> list[str] | None:

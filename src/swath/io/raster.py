@@ -21,6 +21,7 @@ import rasterio.enums
 import rasterio.errors
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.vrt import WarpedVRT
 
 from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
@@ -142,9 +143,11 @@ class Raster:
         order: bands of the one file to take, counted from 1 without alpha bands; all by default.
         raw: whether a palette image is read as the values it holds, such as a map's codes.
         driver: the only GDAL driver that may open the files; any by default.
+        align: whether files of coarser pixels are resampled (bilinear) onto the finest grid, which
+            they have to cover.
 
     Attributes:
-        grid: the grid of all files.
+        grid: the grid of all files, or the finest of theirs.
         bands: names of the bands.
         dtypes: dtype of each band in its file; `dtype` holds them all.
         nodata: declared nodata value of each band, None where there is none.
@@ -162,6 +165,7 @@ class Raster:
         *,
         raw: bool = False,
         driver: str | None = None,
+        align: bool = False,
     ) -> None:
         self.paths = tuple(str(p) for p in paths)
         self._stack = ExitStack()
@@ -173,6 +177,8 @@ class Raster:
                 with gdal_env():
                     wanted = len(names) if names and len(self.paths) == 1 else None
                     self._files.append(_source_file(dataset, path, order, raw, wanted))
+            if align:
+                self._align()
             self.grid = self._common_grid()
             self.bands = self._band_names(names)
         except BaseException:
@@ -185,6 +191,25 @@ class Raster:
             for f in self._files
             for value in (f.nodata if f.palette is None else f.nodata * len(f.names))
         )
+
+    def _align(self) -> None:
+        """Replace files of coarser pixels by their view on the finest grid."""
+        grids = [geobox_of(file.dataset) for file in self._files]
+        finest = max(grids, key=lambda g: g.height * g.width)
+        for i, (file, grid) in enumerate(zip(self._files, grids, strict=True)):
+            if not grid.same_as(finest) and _covers(grid, finest):
+                with gdal_errors(file.path):
+                    view = WarpedVRT(
+                        file.dataset,
+                        crs=finest.crs,
+                        transform=finest.affine,
+                        height=finest.height,
+                        width=finest.width,
+                        resampling=(
+                            Resampling.nearest if file.palette is not None else Resampling.bilinear
+                        ),
+                    )
+                self._files[i] = replace(file, dataset=self._stack.enter_context(view))
 
     def _common_grid(self) -> GeoBox:
         grid, *others = (geobox_of(file.dataset) for file in self._files)
@@ -300,6 +325,20 @@ class Raster:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _covers(coarse: GeoBox, fine: GeoBox) -> bool:
+    """Return whether a grid of coarser pixels has the corners of a finer one, to half a pixel."""
+    if coarse.crs is None or not coarse.same_crs(fine):
+        return False
+    if coarse.height >= fine.height or coarse.width >= fine.width:
+        return False
+    inverse = ~coarse.affine
+    for col, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        x, y = inverse * fine.point(col * fine.width, row * fine.height)
+        if abs(x - col * coarse.width) > 0.5 or abs(y - row * coarse.height) > 0.5:
+            return False
+    return True
 
 
 def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetReader:

@@ -1,3 +1,5 @@
+import shlex
+import time
 import unicodedata
 from pathlib import Path
 
@@ -396,3 +398,42 @@ def test_linked_folders_are_entered_once_and_broken_links_are_reported(tmp_path)
     assert [(f.code, Path(f.file).name) for f in catalog.findings if f.level == "error"] == [
         ("missing-mask", "c.tif")
     ]
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_folder_where_nothing_pairs_has_one_error_with_patterns_that_work(tmp_path, count):
+    for i in range(count):
+        lay(tmp_path, f"photos/x_{i:03}_ortho.tif", f"masks/{i:03}_lab.tif")
+    assert errors(find(tmp_path)) == [("no-pairs", ".")]
+    (error,) = (f for f in find(tmp_path).findings if f.code == "no-pairs")
+    assert f"0 of {count}" in error.message
+    words = shlex.split(error.fix.rstrip("."))
+    given = {w.removeprefix("--"): words[i + 1] for i, w in enumerate(words) if w[:2] == "--"}
+    found = find(tmp_path, **given)
+    assert len(found.samples) == count and all(s.labels for s in found.samples)
+    assert not errors(found)
+
+
+def test_patterns_are_proposed_where_only_some_pair(tmp_path):
+    for i in range(5):
+        lay(tmp_path, f"{i}_rgb.tif", f"{i}_dem.tif", f"{i}_seg.tif")
+    found = find(tmp_path)
+    assert {code for code, _ in errors(found)} == {"missing-mask"}
+    assert all(
+        "--images '{id}_rgb.tif' --labels '{id}_seg.tif'" in f.fix
+        for f in found.findings
+        if f.code == "missing-mask"
+    )
+
+
+def test_twenty_thousand_files_are_scanned_and_paired_in_time(tmp_path):
+    for i in range(10_000):
+        for name in (f"{i % 10}/images/{i}.tif", f"{i % 10}/masks/{i}.png"):
+            path = tmp_path / name
+            if i < 10:
+                path.parent.mkdir(parents=True)
+            path.touch()
+    for options in ({}, {"images": "{g}/images/{id}.tif", "labels": "{g}/masks/{id}.png"}):
+        began = time.perf_counter()
+        assert len(find(tmp_path, **options).samples) == 10_000
+        assert time.perf_counter() - began < 20

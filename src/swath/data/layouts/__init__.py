@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Protocol
 from zipfile import is_zipfile
 
-from swath.data.layouts import dfc2019, pairs, scene
+from swath.data.layouts import dfc2019, pairs, pattern_layout, scene
 from swath.data.layouts.catalog import Catalog, SourceSample
+from swath.data.layouts.own_split import with_own_split
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
 
@@ -38,7 +39,12 @@ class Layout(Protocol):
         """
 
 
-LAYOUTS: dict[str, Layout] = {"scene": scene, "contest": dfc2019, "pairs": pairs}
+LAYOUTS: dict[str, Layout] = {
+    "pattern": pattern_layout,
+    "scene": scene,
+    "contest": dfc2019,
+    "pairs": pairs,
+}
 """Layouts by name; `auto` takes the first that recognizes the folder, and `pairs` takes any."""
 
 
@@ -55,11 +61,19 @@ def find_layout(options: SourceOptions) -> Catalog:
         name = next(key for key, layout in LAYOUTS.items() if layout.recognizes(options))
     for other, layout in LAYOUTS.items():
         given = [f"--{o.replace('_', '-')}" for o in layout.OPTIONS if getattr(options, o)]
-        if given and other != name:
+        if given and other != name and not _shares_options(name, other):
             message = f"{' and '.join(given)} is for the {other} layout, and this is {name}"
             fix = f"Leave out {' and '.join(given)}, or give --layout {other}"
             raise UsageError(message, code="option-conflict", fix=fix)
-    return LAYOUTS[name].find(options)
+    catalog = LAYOUTS[name].find(options)
+    if name == "contest" and not options.split:  # has a finding of its own on its folders
+        return catalog
+    return with_own_split(catalog, options)
+
+
+def _shares_options(name: str, other: str) -> bool:
+    """Return whether a layout takes the options of another: `pattern` those of `scene`."""
+    return name == "pattern" and other == "scene"
 
 
 def _check_folder(root: Path) -> None:

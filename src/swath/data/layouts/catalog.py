@@ -26,8 +26,8 @@ from swath.io.labels import (
 )
 from swath.io.raster import Raster
 from swath.io.vector import Features
-from swath.legend import Legend
-from swath.types import Finding, Level
+from swath.legend import Kind, Legend
+from swath.types import Finding, Level, OwnSplit
 
 MIN_HEIGHT, MAX_HEIGHT = -100.0, 1000.0  # meters above ground (the tallest building has 828)
 
@@ -64,6 +64,9 @@ class SourceSample:
         bands: names of the bands, where the layout knows them; empty for the files' own.
         heights: raster of heights above ground in meters, NaN or nodata where unknown.
         reading: how a label raster is read.
+        split: the dataset's own split, None where it has none.
+        more_labels: label files that are joined to `labels`: rasters, of which the first that has a
+            label gives it, or the other files of a layer in memory.
     """
 
     name: str
@@ -75,12 +78,15 @@ class SourceSample:
     bands: tuple[str, ...] = ()
     heights: Path | None = None
     reading: MaskReading = field(default_factory=MaskReading)
+    split: OwnSplit | None = None
+    more_labels: tuple[Path, ...] = ()
 
     @property
     def stamp(self) -> dict[str, str]:
         """Size and time of change of all files; see `file_stamps`."""
         heights = [self.heights] if self.heights else []
-        return file_stamps(map(str, (*self.images, self.label_file, *self.ignored, *heights)))
+        files = *self.images, self.label_file, *self.more_labels, *self.ignored, *heights
+        return file_stamps(map(str, files))
 
     @property
     def label_file(self) -> str:
@@ -116,6 +122,8 @@ class SourceSample:
         if isinstance(self.labels, Features):
             found = legend is not None and legend.found
             return VectorLabels(self.labels, grid, legend, found=found, image=self.images[0])
+        if self.more_labels:
+            return MosaicLabels((self.labels, *self.more_labels), grid, self.reading, legend)
         return RasterLabels(self.labels, grid, warp=self.warp, reading=self.reading, legend=legend)
 
     def open_image(self) -> Raster:
@@ -124,7 +132,14 @@ class SourceSample:
         Raises:
             DataError: see `Raster`.
         """
-        return Raster(self.images, self.bands)
+        try:
+            return Raster(self.images, self.bands, align=len(self.images) > 1)
+        except DataError as error:
+            if error.code != "grid-mismatch":
+                raise
+            message = f"The grid (size, CRS or transform) is not that of {self.images[0]}"
+            fix = "Write an --images pattern that leaves out the files of another grid"
+            raise DataError(message, code=error.code, file=error.file, fix=fix) from error
 
     def open_heights(self, grid: GeoBox) -> Raster | None:
         """Open the heights, which lie on the image's grid; None without.
@@ -143,6 +158,48 @@ class SourceSample:
         message = f"The heights have {bands} band(s) of {sizes}"
         fix = "Give one band on the image's pixels, or leave out all heights (prepare --no-heights)"
         raise DataError(message, code="size-mismatch", file=self.heights, fix=fix)
+
+
+class MosaicLabels:
+    """Label rasters of an image on any grids; the first that has a label gives it.
+
+    Args:
+        paths: the rasters.
+        grid: the image's grid.
+        reading: how label rasters are read.
+        legend: the user's classes, None where they are found.
+
+    Raises:
+        DataError: see `RasterLabels`.
+    """
+
+    names: dict[int, str] = {}
+
+    def __init__(
+        self, paths: Sequence[Path], grid: GeoBox, reading: MaskReading, legend: Legend | None
+    ) -> None:
+        self._stack = ExitStack()
+        self._parts: list[RasterLabels] = []
+        try:
+            for path in paths:
+                part = RasterLabels(path, grid, warp=True, reading=reading, legend=legend)
+                self._parts.append(self._stack.enter_context(closing(part)))
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
+        """Return labels (rows, columns) of a window."""
+        out = self._parts[0].read(window, kind)
+        for part in self._parts[1:]:
+            missing = out == UNLABELED
+            if missing.any():
+                out = np.where(missing, part.read(window, kind), out)
+        return out
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
 
 
 def known_heights(pixels: Pixels) -> NDArray[np.float32]:

@@ -16,6 +16,8 @@ from itertools import count, islice
 from pathlib import Path, PurePath
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from swath.data.layouts.catalog import (
     Catalog,
     SourceSample,
@@ -24,12 +26,17 @@ from swath.data.layouts.catalog import (
     missing_mask,
     orphan_mask,
 )
-from swath.io.raster import EXTENSIONS
-from swath.io.vector import VECTOR_EXTENSIONS
+from swath.data.layouts.proposals import Content, propose
+from swath.errors import DataError
+from swath.io.raster import EXTENSIONS, gdal_errors, open_raster
+from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
 from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ()
+
+LOOKED = 512
+"""Rows and columns of a raster that are read to tell masks from images."""
 
 FileRole: TypeAlias = Literal["image", "mask"]
 
@@ -81,17 +88,16 @@ def find(options: SourceOptions) -> Catalog:
         return Catalog(root, "pairs", (), (_empty(root, bool(masks)),))
     mask_of, findings = _pair(images, masks)
     ambiguous = {f.file for f in findings}
-    findings += [
-        missing_mask(image.path, image.name, "mask of its name", options.unlabeled)
-        for image in images
-        if image.path not in mask_of and str(image.path) not in ambiguous
-    ]
+    lost = [f for f in images if f.path not in mask_of and str(f.path) not in ambiguous]
+    findings += [missing_mask(f.path, f.name, "mask of its name", options.unlabeled) for f in lost]
+    if any(f.level == "error" for f in findings) and len(images) + len(masks) > 2:
+        findings = _proposed(root, images, masks, mask_of, findings)
     if not masks:
         findings += _check_layers(root)
     samples = [SourceSample(f.name, (f.path,), mask_of.get(f.path), group=f.group) for f in images]
     if len({f.group for f in images}) == 1 < len(images):
         findings.append(_single_group(root))
-    samples, unmatched = _with_ignored(_with_groups(samples), ignored)
+    samples, unmatched = with_ignored(_with_groups(samples), ignored)
     if options.mask and not ignored:
         unmatched = [_no_masks(root, options.mask)]
     return Catalog(root, "pairs", tuple(samples), (*findings, *unmatched))
@@ -192,6 +198,61 @@ def _ambiguous(images: Sequence[_PairFile], masks: Sequence[_PairFile]) -> Itera
         yield Finding("error", "ambiguous-pair", str(image.path), message, fix, image.name)
 
 
+def _proposed(
+    root: Path,
+    images: Sequence[_PairFile],
+    masks: Sequence[_PairFile],
+    mask_of: Mapping[Path, Path],
+    findings: list[Finding],
+) -> list[Finding]:
+    """Add the patterns that pair more files to findings; where nothing pairs, return one."""
+    files = {p.relative_to(root).as_posix(): p for p in files_below(root)}
+    found = propose(files, look=lambda name: _look(files[name]))
+    better = found is not None and found.pairs >= max(1, len(mask_of))
+    options = found.options if found is not None and better else ""
+    if not mask_of and not any(f.code == "ambiguous-pair" for f in findings):
+        if masks or better:
+            return [_no_pairs(root, images, masks, options)]
+        return findings
+    if not options:
+        return findings
+    codes = "missing-mask", "orphan-mask", "ambiguous-pair"
+    return [
+        replace(f, fix=f"Name the files that belong together: {options}. Or: {f.fix}")
+        if f.code in codes and f.level == "error"
+        else f
+        for f in findings
+    ]
+
+
+def _no_pairs(
+    root: Path, images: Sequence[_PairFile], masks: Sequence[_PairFile], options: str
+) -> Finding:
+    """Return the one error on a folder where no image has a mask of its name."""
+    shown = [str(f[0].path.relative_to(root)) for f in (images, masks) if f]
+    masks_are = f" {len(masks)} masks have no image, such as {shown[-1]}." if masks else ""
+    message = f"0 of {len(images)} images found a mask, such as {shown[0]}.{masks_are}"
+    fix = options or "--images 'images/{id}.tif' --labels 'masks/{id}_mask.png'"
+    told = "Give patterns" if options else "Say with patterns which belong together, such as"
+    return Finding("error", "no-pairs", str(root), message, f"{told}: {fix}.")
+
+
+def _look(path: Path) -> Content | None:
+    """Return bands and number of values of a part of a raster, None if it cannot be read."""
+    try:
+        with open_raster(path) as dataset, gdal_errors(path):
+            shape = min(dataset.height, LOOKED), min(dataset.width, LOOKED)
+            count = dataset.count
+            if count > 1:
+                return Content(count, None)
+            values = dataset.read(1, window=((0, shape[0]), (0, shape[1])))
+    except DataError:
+        return None
+    distinct = np.unique(values)
+    whole = distinct.dtype.kind in "iu" or bool((distinct == np.round(distinct)).all())
+    return Content(count, len(distinct) if whole else None)
+
+
 def _empty(root: Path, masks: bool) -> Finding:
     message = "The folder has masks but no images." if masks else "The folder has no images."
     kinds = ", ".join(sorted(EXTENSIONS))
@@ -201,7 +262,7 @@ def _empty(root: Path, masks: bool) -> Finding:
 
 def _check_layers(root: Path) -> Iterator[Finding]:
     """Yield a note on the first vector layer of a folder without masks."""
-    layers = (p for p in files_below(root) if p.suffix.lower() in VECTOR_EXTENSIONS)
+    layers = (p for p in files_below(root) if is_vector_file(p))
     for path in islice(layers, 1):
         message = "The folder has this vector layer and no masks."
         fix = f"If it holds the labels, give --images PATTERN --labels {path.name}."
@@ -230,7 +291,7 @@ def _no_masks(root: Path, patterns: Sequence[str]) -> Finding:
     return Finding("error", "no-masks", str(root), message, "Check the pattern.")
 
 
-def _with_ignored(
+def with_ignored(
     samples: Sequence[SourceSample], ignored: Sequence[Path]
 ) -> tuple[list[SourceSample], list[Finding]]:
     """Give each `--mask` file to its image; one of no image, or of several, is an error."""
