@@ -6,6 +6,7 @@ Annotated fields before `KW_ONLY` are the arguments of the command. `EXAMPLE` en
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
 from pathlib import Path
@@ -33,9 +34,10 @@ def option(default: T, help: str, group: Group = "Options", **limits: Any) -> T:
 
 
 def _split(value: Any) -> Any:
-    """Turn `a,b` into ["a", "b"]."""
+    """Turn `a,b` into ["a", "b"]; a part in double quotes may have commas."""
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        parts = re.findall(r'\s*("[^"]*"|[^,]+)\s*(?:,|$)', value)
+        return [part.strip().strip('"') for part in parts if part.strip()]
     if isinstance(value, (list, tuple)):
         return [str(part) for part in value]
     return [str(value)] if isinstance(value, int) else value

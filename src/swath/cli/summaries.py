@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from swath.evaluation.results import EvaluateResult
     from swath.mapping.estimate import Estimate
 
-MAX_FINDINGS = 5
-"""Largest number of warnings and notes of one code that are listed; errors are all listed."""
-
 MAX_NAMES = 12
 """Largest number of names in a list."""
 
@@ -279,15 +276,11 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _findings(findings: Sequence[dict[str, str]]) -> list[str]:
-    """Format one line per finding, at most `MAX_FINDINGS` warnings and notes of one code."""
-    lines, seen, hidden = [], Counter[str](), Counter[str]()
-    for f in findings:
-        seen[f["code"]] += 1
-        if f["level"] == "error" or seen[f["code"]] <= MAX_FINDINGS:
-            lines.append(f"  {f['level']:<7} {f['code']}: {f['file']}: {f['message']} {f['fix']}")
-        else:
-            hidden[f["code"]] += 1
-    return lines + [f"  and {count} more of {code}" for code, count in hidden.items()]
+    """Format one line per kind of finding: level, code, count, first files, message and mend."""
+    from swath.types import Finding, describe_kind, findings_by_kind
+
+    kinds = findings_by_kind(Finding(**f) for f in findings)  # type: ignore[arg-type]
+    return [f"  {kind[0].level:<7} {describe_kind(kind)}" for kind in kinds]
 
 
 def _score(value: float | None) -> str:

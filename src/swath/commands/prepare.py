@@ -42,7 +42,7 @@ from swath.io.atomic import atomic_folder
 from swath.legend import Legend
 from swath.options import PrepareOptions
 from swath.progress import track
-from swath.types import Finding, Result, SplitName
+from swath.types import Finding, Result, SplitName, findings_by_kind, first_files
 
 MIN_LATITUDE_RANGE = 5.0  # degrees that the training images should span if latitude is a band
 
@@ -121,7 +121,7 @@ def _usable_samples(survey: Survey, skip_bad: bool) -> tuple[list[SourceSample],
     """Return the samples without errors, and the names of those that were dropped."""
     fatal = [f for f in survey.errors if not skip_bad or f.sample is None]
     if fatal:
-        raise _error_of(fatal[0], len(fatal) - 1)
+        raise _error_of(fatal)
     bad = {f.sample for f in survey.errors if f.sample is not None}
     samples = [s for s in survey.catalog.samples if s.name not in bad]
     if all(s.labels is None for s in samples):
@@ -130,12 +130,22 @@ def _usable_samples(survey: Survey, skip_bad: bool) -> tuple[list[SourceSample],
     return samples, sorted(filter(None, bad))
 
 
-def _error_of(finding: Finding, others: int) -> DataError:
-    message = finding.message.rstrip(".")
+def _error_of(findings: Sequence[Finding]) -> DataError:
+    """Return one error for all findings: the first, and each kind with count and first files."""
+    first, others = findings[0], len(findings) - 1
+    message = first.message.rstrip(".")
     if others:
         more = "1 more error" if others == 1 else f"{others} more errors"
-        message = f"{message} (and {more}; `swath inspect` lists them)"
-    return DataError(message, code=finding.code, file=finding.file, fix=finding.fix.rstrip("."))
+        kinds = findings_by_kind(findings)
+        listed = "; ".join(f"{len(k)} {k[0].code}: {first_files(k)}" for k in kinds)
+        message = f"{message} (and {more}; in all {listed}; `swath inspect` lists them)"
+    return DataError(
+        message,
+        code=first.code,
+        file=first.file,
+        fix=first.fix.rstrip("."),
+        findings=[f.as_json() for f in findings],
+    )
 
 
 def _check_places(samples: Sequence[SourceSample], survey: Survey, options: PrepareOptions) -> None:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,27 @@ class _SourceFile:
         for mask in masks:
             valid &= mask > 0
         return values, valid
+
+
+def find_files(pattern: PathLike, root: Path | None = None) -> list[Path]:
+    """Return the files that match a pattern, sorted.
+
+    Leading folders that exist by their own name are taken as they are, also with brackets or stars
+    in it, and so is a file of just that name.
+
+    Args:
+        pattern: with `*`, `?`, `[...]` within a name and `**` for any folders.
+        root: folder that the pattern starts from; the working directory by default.
+    """
+    base, parts = root or Path(), list(Path(pattern).parts)
+    if (base / pattern).is_file():
+        return [base / pattern]
+    while parts and (base / parts[0]).is_dir() and parts[0] != "**":
+        base, parts = base / parts[0], parts[1:]
+    if not parts:
+        return []
+    found = glob(str(Path(escape(str(base)), *parts)), recursive=True)
+    return [path for path in map(Path, sorted(found)) if path.is_file()]
 
 
 class Raster:

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from swath.geo.geobox import GeoBox
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
-from swath.io.raster import EXTENSIONS, Raster, open_raster
+from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
 from swath.io.vector import read_geometries
 from swath.mapping.stac import find_assets
 from swath.types import PathLike
@@ -290,13 +289,13 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     if path.is_dir():
         return _rasters(path.glob("[!.]*"), given)
     if kind == ".txt" and path.is_file():
-        lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
+        lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
         named = [line for line in lines if line and not line.startswith("#")]
         return [found for line in named for found in _expand(line, bands)]
     if kind in (".json", ".geojson") and path.is_file():
         return [_of_item(path, bands)]
     if not path.exists() and "://" not in given and set(given) & set("*?["):
-        return _rasters(map(Path, glob(given, recursive=True)), given)
+        return _rasters(find_files(given), given)
     return [_single(given)]
 
 

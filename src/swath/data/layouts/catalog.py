@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from glob import escape, glob
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
 from swath.io.atomic import file_stamps
 from swath.io.labels import UNLABELED, EmptyLabels, Labels, RasterLabels, VectorLabels
-from swath.io.raster import Raster
+from swath.io.raster import Raster, find_files
 from swath.io.vector import Features
 from swath.legend import Legend
 from swath.types import Finding, Level
@@ -174,10 +173,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 def matching(root: Path, pattern: str) -> list[Path]:
     """Return the files that match a pattern, below `root`, else the working directory; sorted."""
-    below = glob(str(Path(escape(str(root))) / pattern), recursive=True)
-    found = [Path(p) for p in sorted(below or glob(pattern, recursive=True))]
-    literal = [p for p in (root / pattern, Path(pattern)) if p.is_file()]
-    return [p for p in found if p.is_file()] or literal[:1]
+    return find_files(pattern, root) or find_files(pattern)
 
 
 @dataclass(frozen=True)
