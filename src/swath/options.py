@@ -89,6 +89,14 @@ class SourceOptions:
     bands: Literal["rgb", "msi"] | None = option(
         None, "Contest layout: three visible bands (rgb, default) or all eight (msi).", "Data"
     )
+    select_bands: Groups = option(
+        (),
+        "Bands of the images to use: numbers from 1 or names, such as 2,3,4,8; default: all.",
+        "Data",
+    )
+    nodata: float | None = option(
+        None, "Value that means no data in images that do not declare it; nan too.", "Data"
+    )
     snap_colors: bool = option(
         False, "Snap mask values that smoothing or JPEG made to the nearest class.", "Data"
     )

@@ -301,8 +301,8 @@ def test_mask_of_many_named_codes_is_no_photograph(source: Path, tmp_path: Path)
 def test_mask_of_fractions(source: Path) -> None:
     mask(source, "b").unlink()
     write_raster(source / "masks" / "b.tif", noise(SIDE, SIDE).astype(np.float32) / 7)
-    finding = only(swath.inspect(source), "unreadable")
-    assert finding["file"].endswith("b.tif") and "no class code" in finding["message"]
+    finding = only(swath.inspect(source), "fractional-code")
+    assert finding["file"].endswith("b.tif") and "23.1429" in finding["message"]
 
 
 def test_negative_code_needs_classes(source: Path, tmp_path: Path) -> None:

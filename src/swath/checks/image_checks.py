@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -51,9 +52,12 @@ def _check_heights(heights: HeightScan) -> Iterator[Issue]:
 
 
 def _check_pixels(image: ImageScan) -> Iterator[Issue]:
-    if not image.valid:
+    if 0 < len(image.dead) < len(image.bands):
+        yield _dead_bands(image)
+    if not image.valid and (not image.dead or len(image.dead) == len(image.bands)):
         message, fix = "All pixels of the image are nodata.", "Leave it out (--skip-bad does)."
         yield Issue("error", "all-nodata", message, fix)
+    if not image.valid:
         return
     if image.veiled > MAX_VEILED * image.grid.height * image.grid.width:
         message = f"The alpha band has {image.veiled} pixels that are neither clear nor opaque."
@@ -73,6 +77,18 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
     if image.dtype.kind in "iu":
         yield from _check_range(image)
         yield from _check_saturation(image)
+
+
+def _dead_bands(image: ImageScan) -> Issue:
+    names = ", ".join(image.dead)
+    plain = all(re.fullmatch(r"[\w.-]+", name) for name in image.bands)
+    living = [(i, name) for i, name in enumerate(image.bands, 1) if name not in image.dead]
+    others = ",".join(name if plain else str(i) for i, name in living)
+    message = f"Band {names} is nodata in every pixel."
+    if not image.valid:
+        message = f"Band {names} is nodata in every pixel, so no pixel has data in all bands."
+    fix = f"Leave the band out (--select-bands {others}), or leave out the image (--skip-bad)."
+    return Issue("warning" if image.valid else "error", "dead-band", message, fix)
 
 
 def _check_border(image: ImageScan) -> Iterator[Issue]:

@@ -154,12 +154,16 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         message, fix = "The model has no statistics of its training data", "Train the model again"
         raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
     files = _image_files(options, source, card.image_bands)
-    scan = scan_sample(SourceSample(source.stem, files, None), "code", None)
+    select, nodata = tuple(options.select_bands), options.nodata
+    sample = SourceSample(source.stem, files, None, select=select, nodata=nodata)
+    scan = scan_sample(sample, "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
     findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
-        with InputImage(Raster(files, card.image_bands), latitude=card.latitude) as image:
+        names = None if select else card.image_bands
+        raster = Raster(files, names, select=select, nodata=nodata)
+        with InputImage(raster, latitude=card.latitude) as image:
             distance, _ = ood_distance(image, model.predictor, statistics)
         compared = _compare_bands(scan.image, card)
         ood = OodResult(distance=distance, threshold=statistics.threshold, bands=compared)

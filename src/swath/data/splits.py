@@ -150,24 +150,17 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
 
 
 def _group_called(parts: Sequence[str], names: Sequence[str], option: str) -> str | None:
-    """Return the group of a name in full, else by the end of its path, else in any case."""
+    """Return the group of a name in full, else by the last part of its path."""
     spelled = {", ".join(parts), ",".join(parts)}
     exact = spelled & set(names)
     if exact:
         return min(exact)
-    folded = {text.casefold() for text in spelled}
-    for found in (
-        [n for n in names if n.rpartition("/")[2] in spelled],
-        [n for n in names if n.casefold() in folded],
-        [n for n in names if n.rpartition("/")[2].casefold() in folded],
-    ):
-        if len(found) > 1:
-            message = f"{option} names {parts[0]!r}, which is of {len(found)} groups"
-            fix = f"Name one in full, in quotes: {_listed(found)}"
-            raise UsageError(message, code="ambiguous-group", fix=fix)
-        if found:
-            return found[0]
-    return None
+    found = [n for n in names if n.rpartition("/")[2] in spelled]
+    if len(found) > 1:
+        message = f"{option} names {parts[0]!r}, which is of {len(found)} groups"
+        fix = f"Name one in full: {_listed(found)}"
+        raise UsageError(message, code="ambiguous-group", fix=fix)
+    return found[0] if found else None
 
 
 def _no_such_group(name: str, names: Sequence[str], option: str) -> UsageError:

@@ -77,6 +77,7 @@ class _SourceFile:
     shared_mask: bool
     palette: NDArray[np.uint8] | None  # by value: the bands' colors, then alpha
     names: list[str]
+    given: float | None = None  # nodata value that the user gave
 
     @property
     def dtypes(self) -> list[str]:
@@ -116,6 +117,8 @@ class _SourceFile:
             masks = [self.dataset.read(self.alpha, **where)] if self.alpha else []
             masks += [self.dataset.dataset_mask(**where)] if self.shared_mask else []
         valid = ~_is_nodata(values, self.nodata)
+        if self.given is not None:
+            valid &= ~_is_nodata(values, [self.given] * len(values))
         if self.palette is not None:
             *values, opacity = self.palette[values[0]].transpose(2, 0, 1)
             values, masks = np.stack(values), [*masks, opacity]
@@ -156,6 +159,9 @@ class Raster:
         names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack
             of files the part in which their names differ.
         order: bands of the one file to take, counted from 1 without alpha bands; all by default.
+        select: bands of all files to take, by name or counted from 1; all by default.
+        nodata: value that means no data, besides what the files declare; as in them, 0 and the
+            largest unsigned value only where all bands hold it. Palette images have none.
         raw: whether a palette image is read as the values it holds, such as a map's codes.
         driver: the only GDAL driver that may open the files; any by default.
 
@@ -164,6 +170,7 @@ class Raster:
         bands: names of the bands.
         dtypes: dtype of each band in its file; `dtype` holds them all.
         nodata: declared nodata value of each band, None where there is none.
+        given_nodata: the argument `nodata`.
 
     Raises:
         DataError: a file cannot be opened or holds complex numbers, the files do not share one
@@ -176,10 +183,12 @@ class Raster:
         names: Sequence[str] | None = None,
         order: Sequence[int] | None = None,
         *,
+        select: Sequence[str] = (),
+        nodata: float | None = None,
         raw: bool = False,
         driver: str | None = None,
     ) -> None:
-        self.paths = tuple(str(p) for p in paths)
+        self.paths, self.given_nodata = tuple(str(p) for p in paths), nodata
         self._stack = ExitStack()
         self._lock = threading.Lock()
         try:
@@ -190,16 +199,21 @@ class Raster:
                     self._files.append(_source_file(dataset, path, order, raw))
             self.grid = self._common_grid()
             self.bands = self._band_names(names)
+            self._picked = self._pick_bands(select) if select else None
+            self._files = [_with_nodata(file, nodata) for file in self._files]
         except BaseException:
             self.close()
             raise
-        self.dtypes = tuple(dtype for f in self._files for dtype in f.dtypes)
-        self.dtype = np.result_type(*self.dtypes)
-        self.nodata = tuple(
+        dtypes = [dtype for f in self._files for dtype in f.dtypes]
+        declared = [
             value
             for f in self._files
             for value in (f.nodata if f.palette is None else f.nodata * len(f.names))
-        )
+        ]
+        at = range(len(dtypes)) if self._picked is None else self._picked
+        self.dtypes = tuple(dtypes[i] for i in at)
+        self.dtype = np.result_type(*self.dtypes)
+        self.nodata = tuple(declared[i] for i in at)
 
     def _common_grid(self) -> GeoBox:
         grid, *others = (geobox_of(file.dataset) for file in self._files)
@@ -230,6 +244,40 @@ class Raster:
             raise DataError(message, code="band-mismatch", file=self.paths[0], fix=fix)
         numbers = [str(i) for i in range(1, len(own) + 1)]
         return tuple(wanted or (own if len(set(own)) == len(own) else numbers))
+
+    def _pick_bands(self, wanted: Sequence[str]) -> list[int]:
+        """Keep the wanted bands; return the place of each among those of the files that are left.
+
+        Raises:
+            DataError: there is no such band, or one is wanted twice.
+        """
+        places = [self._band_place(name) for name in wanted]
+        if len(set(places)) < len(places):
+            message = f"A band is selected twice ({', '.join(wanted)})"
+            fix = "Name each band once in --select-bands"
+            raise DataError(message, code="band-twice", file=self.paths[0], fix=fix)
+        files, kept, start = [], [], 0
+        for file in self._files:
+            own = [i for i in range(start, start + len(file.names)) if i in places]
+            if own:
+                files.append(file.select([i - start + 1 for i in own]))
+                kept += own
+            start += len(file.names)
+        self._files = files
+        self.bands = tuple(self.bands[i] for i in places)
+        return [kept.index(i) for i in places]
+
+    def _band_place(self, name: str) -> int:
+        if name in self.bands:
+            return self.bands.index(name)
+        lower = [band.casefold() for band in self.bands]
+        if lower.count(name.casefold()) == 1:
+            return lower.index(name.casefold())
+        if name.isdecimal() and 1 <= int(name) <= len(self.bands):
+            return int(name) - 1
+        message = f"The image has no band {name!r} that --select-bands names"
+        fix = f"Its bands are {', '.join(self.bands)}, counted from 1"
+        raise DataError(message, code="band-missing", file=self.paths[0], fix=fix)
 
     def read(
         self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False
@@ -262,6 +310,8 @@ class Raster:
                 parts.append(values)
                 valid &= known
         stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if self._picked is not None:
+            stacked = stacked[self._picked]
         return Pixels(stacked.astype(self.dtype, copy=False), valid)
 
     @property
@@ -414,6 +464,26 @@ def _source_file(
     alpha = alphas[0] if alphas else None
     file = _SourceFile(path, dataset, indexes, alpha, shared_mask, palette, names)
     return file if order is None else file.select(order)
+
+
+def _with_nodata(file: _SourceFile, value: float | None) -> _SourceFile:
+    """Return the file with a nodata value that the user gave.
+
+    Raises:
+        DataError: no pixel of the file can have that value.
+    """
+    if value is None or file.palette is not None:
+        return file
+    for dtype in map(np.dtype, file.dtypes):
+        if dtype.kind in "iu" and not (
+            math.isfinite(value)
+            and value == int(value)
+            and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+        ):
+            message = f"The value of --nodata, {value:g}, is none that {dtype} pixels can have"
+            fix = "Give the value that the pixels without data have, or leave --nodata out"
+            raise DataError(message, code="nodata-range", file=file.path, fix=fix)
+    return replace(file, given=value)
 
 
 def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[str]:

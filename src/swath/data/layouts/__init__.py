@@ -8,6 +8,7 @@ names, and headers where it must; pixels are read by `swath.checks` and `swath.c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from zipfile import is_zipfile
@@ -59,7 +60,12 @@ def find_layout(options: SourceOptions) -> Catalog:
             message = f"{' and '.join(given)} is for the {other} layout, and this is {name}"
             fix = f"Leave out {' and '.join(given)}, or give --layout {other}"
             raise UsageError(message, code="option-conflict", fix=fix)
-    return LAYOUTS[name].find(options)
+    catalog = LAYOUTS[name].find(options)
+    if not options.select_bands and options.nodata is None:
+        return catalog
+    select, nodata = tuple(options.select_bands), options.nodata
+    samples = tuple(replace(s, select=select, nodata=nodata) for s in catalog.samples)
+    return replace(catalog, samples=samples)
 
 
 def _check_folder(root: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,8 @@ from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
 from swath.io.atomic import file_stamps
 from swath.io.labels import UNLABELED, EmptyLabels, Labels, RasterLabels, VectorLabels
-from swath.io.raster import Raster, find_files
-from swath.io.vector import Features
+from swath.io.raster import EXTENSIONS, Raster, find_files
+from swath.io.vector import VECTOR_EXTENSIONS, Features
 from swath.legend import Legend
 from swath.types import Finding, Level
 
@@ -55,6 +57,8 @@ class SourceSample:
         warp: whether a label raster may lie on another grid.
         bands: names of the bands, where the layout knows them; empty for the files' own.
         heights: raster of heights above ground in meters, NaN or nodata where unknown.
+        select: bands of the image to use, by name or number from 1; all by default.
+        nodata: value of the image that means no data, besides what its files declare.
     """
 
     name: str
@@ -65,6 +69,8 @@ class SourceSample:
     warp: bool = False
     bands: tuple[str, ...] = ()
     heights: Path | None = None
+    select: tuple[str, ...] = ()
+    nodata: float | None = None
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -113,7 +119,7 @@ class SourceSample:
         Raises:
             DataError: see `Raster`.
         """
-        return Raster(self.images, self.bands)
+        return Raster(self.images, self.bands, select=self.select, nodata=self.nodata)
 
     def open_heights(self, grid: GeoBox) -> Raster | None:
         """Open the heights, which lie on the image's grid; None without.
@@ -169,6 +175,36 @@ def files_below(root: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(folder) / name for name in files if not name.startswith("."))
+
+
+_SIDE_FILES = frozenset(
+    ".aux .xml .tfw .tifw .pgw .pngw .jgw .jpgw .wld .prj .txt .json .md .qml .ovr .msk .rpb .cpg "
+    ".dbf .shx .qix .sbn .sbx .html .pdf .csv .yaml .yml .py .sh .log .ini .cfg .lock .license "
+    ".qgz .qgs .qpj .qmd .sld .lyr .lyrx .gpkg-wal .gpkg-shm .geojsonl .sha256 .md5".split()
+)
+"""Endings of files that describe others, or are text; also `Thumbs.db` and files without ending."""
+
+_ARCHIVES = frozenset(".zip .gz .tgz .tar .7z .rar .bz2 .xz".split())
+
+
+def check_passed_over(root: Path) -> Iterator[Finding]:
+    """Yield a note on the files of a folder whose formats are not read, by ending and count."""
+    files: dict[str, list[Path]] = defaultdict(list)
+    known = EXTENSIONS | VECTOR_EXTENSIONS | _SIDE_FILES
+    for path in files_below(root):
+        ending = path.suffix.lower()
+        if ending and ending not in known and path.name.lower() not in ("thumbs.db", "desktop.ini"):
+            files[ending].append(path)
+    if not files:
+        return
+    parts = [f"{len(found)} {ending} file(s)" for ending, found in sorted(files.items())]
+    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    first = min(path for found in files.values() for path in found)
+    fix = f"Convert images to GeoTIFF, such as `rio convert {quote(str(first))} image.tif`."
+    if _ARCHIVES & set(files):
+        fix = "Unpack archives that hold images or labels."
+    message = f"{listed} were passed over: their formats are not read."
+    yield Finding("note", "files-passed-over", str(first), message, fix)
 
 
 def matching(root: Path, pattern: str) -> list[Path]:

@@ -12,24 +12,30 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from itertools import count
 from pathlib import Path, PurePath
+from shlex import quote
 from typing import Literal, TypeAlias
 
 from swath.data.layouts.catalog import (
     Catalog,
     SourceSample,
+    check_passed_over,
     files_below,
     matching,
     missing_mask,
     orphan_mask,
 )
+from swath.data.layouts.proposals import propose
 from swath.io.raster import EXTENSIONS
 from swath.io.vector import VECTOR_EXTENSIONS
 from swath.options import SourceOptions
 from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ()
+
+MAX_PATTERNS = 3
+"""Patterns of images that a mend names."""
 
 FileRole: TypeAlias = Literal["image", "mask"]
 
@@ -80,14 +86,18 @@ def find(options: SourceOptions) -> Catalog:
     if not images:
         return Catalog(root, "pairs", (), (_empty(root, bool(masks)),))
     mask_of, findings = _pair(images, masks)
-    ambiguous = {f.file for f in findings}
-    findings += [
-        missing_mask(image.path, image.name, "mask of its name", options.unlabeled)
-        for image in images
-        if image.path not in mask_of and str(image.path) not in ambiguous
-    ]
-    if not masks:
-        findings += _check_layers(root)
+    ambiguous = {f.file for f in findings if f.code == "ambiguous-pair"}
+    if masks and not mask_of and not ambiguous:
+        findings = [_no_pairs(root, images, masks)]
+    else:
+        layers = [] if masks else [*_check_layers(root, images, options.unlabeled)]
+        findings = layers + findings
+        findings += [
+            missing_mask(image.path, image.name, "mask of its name", options.unlabeled)
+            for image in images
+            if image.path not in mask_of and str(image.path) not in ambiguous
+        ]
+    findings += [*check_passed_over(root)]
     samples = [SourceSample(f.name, (f.path,), mask_of.get(f.path), group=f.group) for f in images]
     if len({f.group for f in images}) == 1 < len(images):
         findings.append(_single_group(root))
@@ -192,6 +202,24 @@ def _ambiguous(images: Sequence[_PairFile], masks: Sequence[_PairFile]) -> Itera
         yield Finding("error", "ambiguous-pair", str(image.path), message, fix, image.name)
 
 
+def _no_pairs(root: Path, images: Sequence[_PairFile], masks: Sequence[_PairFile]) -> Finding:
+    """Return the one error on a folder where no image has a mask of its name."""
+    example = [str(files[0].path.relative_to(root)) for files in (images, masks)]
+    message = (
+        f"0 of {len(images)} images found a mask: {len(images)} image(s) such as {example[0]}, and "
+        f"{len(masks)} mask(s) such as {example[1]}."
+    )
+    proposed = propose(root, [f.path for f in images], [f.path for f in masks])
+    fix = f"Say how their names go together: {proposed}." if proposed else _SAY_HOW
+    return Finding("error", "no-pairs", str(root), message, fix)
+
+
+_SAY_HOW = (
+    "Say how their names go together, such as --images 'images/{id}.tif' "
+    "--labels 'masks/{id}_mask.png'."
+)
+
+
 def _empty(root: Path, masks: bool) -> Finding:
     message = "The folder has masks but no images." if masks else "The folder has no images."
     kinds = ", ".join(sorted(EXTENSIONS))
@@ -199,13 +227,26 @@ def _empty(root: Path, masks: bool) -> Finding:
     return Finding("error", "no-images", str(root), message, fix)
 
 
-def _check_layers(root: Path) -> Iterator[Finding]:
-    """Yield a note on the first vector layer of a folder without masks."""
-    layers = (p for p in files_below(root) if p.suffix.lower() in VECTOR_EXTENSIONS)
-    for path in islice(layers, 1):
+def _check_layers(root: Path, images: Sequence[_PairFile], unlabeled: bool) -> Iterator[Finding]:
+    """Yield a finding on the first vector layer of a folder without masks.
+
+    It is an error unless the images may stay unlabeled.
+    """
+    layers = sorted(p for p in files_below(root) if p.suffix.lower() in VECTOR_EXTENSIONS)
+    for path in layers[:1]:
         message = "The folder has this vector layer and no masks."
-        fix = f"If it holds the labels, give --images PATTERN --labels {path.name}."
-        yield Finding("note", "vector-layer", str(path), message, fix)
+        labels = quote(path.relative_to(root).as_posix())
+        patterns = " ".join(f"--images {quote(p)}" for p in _patterns(root, images))
+        fix = f"If it holds the labels, give {patterns} --labels {labels}."
+        yield Finding("note" if unlabeled else "error", "vector-layer", str(path), message, fix)
+
+
+def _patterns(root: Path, images: Sequence[_PairFile]) -> list[str]:
+    """Return a pattern for each folder and ending of the images; for many, of each ending."""
+    kinds = {f.path.relative_to(root).parent / f"*{f.path.suffix}" for f in images}
+    if len(kinds) > MAX_PATTERNS or any(set(str(kind.parent)) & set("*?[") for kind in kinds):
+        kinds = {Path("**", f"*{f.path.suffix}") for f in images}
+    return sorted(kind.as_posix() for kind in kinds)
 
 
 def _single_group(root: Path) -> Finding:
