@@ -143,7 +143,8 @@ class _ImageScanner:
         self._statistics = PixelStatistics(len(raster.bands), raster.dtype)
         self._hash = ImageHash(raster.grid)
         self._alive = np.zeros(len(raster.bands), bool)
-        self._declares_nan = any(value is not None and np.isnan(value) for value in raster.nodata)
+        declared = (*raster.nodata, raster.given_nodata)
+        self._declares_nan = any(value is not None and np.isnan(value) for value in declared)
         self._valid = self._veiled = self._nans = self._infinite = 0
         self._border_nodata: Counter[float] = Counter()
 

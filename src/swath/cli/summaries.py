@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from swath.commands.crossvalidate import CrossvalidateResult
     from swath.commands.demo import DemoResult
     from swath.commands.export import ExportResult
-    from swath.commands.inspect import InspectResult
+    from swath.commands.inspect import InspectResult, SourceRead
     from swath.commands.predict import PredictResult
     from swath.commands.prepare import PrepareResult
     from swath.commands.quantize import QuantizeResult
@@ -37,6 +37,7 @@ def inspect(result: InspectResult) -> str:
     lines = [f"{result.images} images, layout {result.layout}, bands: {bands}"]
     if result.groups:
         lines.append(f"{len(result.groups)} groups: {_names(result.groups)}")
+    lines += [] if result.read is None else _source_read(result.read)
     for c in result.classes:
         lines.append(f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels")
     found = result.ood
@@ -56,6 +57,7 @@ def prepare(result: PrepareResult) -> str:
     """Format the splits of a dataset, and the shares of its classes."""
     bands = ", ".join(result.bands)
     lines = [f"{result.dataset}: {result.images} images, layout {result.layout}, bands: {bands}"]
+    lines += _source_read(result.read)
     for name, split in result.splits.items():
         pixels = f"{split.pixels:>12} labeled pixels"
         lines.append(f"  {name:<5} {split.images:>5} images  {pixels}  {_names(split.groups)}")
@@ -63,6 +65,12 @@ def prepare(result: PrepareResult) -> str:
     for c in result.classes:
         shares = "".join(f"{share:8.1%}" for share in c.shares.values())
         lines.append(f"  {c.code:>5} {c.name:<26} {shares}")
+    if result.read.nodata is not None:
+        value = f"{result.read.nodata:g}"
+        lines.append(
+            f"The model will not know nodata {value}: declare it in images that are mapped "
+            f"(rio edit-info --nodata {value} FILE)"
+        )
     if result.skipped:
         lines.append(f"Skipped: {_names(result.skipped)}")
     return _joined([*lines, *_findings(result.findings)])
@@ -273,6 +281,27 @@ def _joined(lines: Iterable[str], report: str | None = None) -> str:
 def _names(names: Sequence[str]) -> str:
     more = f", ... ({len(names)} in all)" if len(names) > MAX_NAMES else ""
     return ", ".join(names[:MAX_NAMES]) + more
+
+
+def _source_read(read: SourceRead) -> list[str]:
+    """Format one line each: sources of labels, pixels without data, sources of the splits."""
+    lines = []
+    for labels in read.labels:
+        if labels.features is None:
+            such = f"{labels.files} rasters such as " if labels.files > 1 else ""
+            lines.append(f"Labels: {such}{labels.file}")
+            continue
+        column = "no class column" if labels.column is None else f"column {labels.column}"
+        values = f" ({_names(labels.values)})" if labels.values else ""
+        lines.append(f"Labels: {labels.file}, {column}{values}, {labels.features} features")
+    if read.unlabeled:
+        lines.append(f"Labels: none for {read.unlabeled} image(s)")
+    if read.no_data is not None:
+        given = "" if read.nodata is None else f", with --nodata {read.nodata:g}"
+        lines.append(f"No data: {read.no_data:.1%} of the pixels{given}")
+    if read.split:
+        lines.append("Split: " + ", ".join(f"{k} {v}" for k, v in read.split.items()))
+    return lines
 
 
 def _findings(findings: Sequence[dict[str, str]]) -> list[str]:

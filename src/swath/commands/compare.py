@@ -111,7 +111,7 @@ def compare(options: CompareOptions) -> CompareResult:
         warnings=[
             f"{name}: {text}"
             for name, areas in zip(("A", "B"), scores, strict=True)
-            for text in degenerate(sum(area.matrix for area in areas), reference.legend)
+            for text in degenerate(np.sum([a.matrix for a in areas], axis=0), reference.legend)
         ],
     )
     if options.report is None:

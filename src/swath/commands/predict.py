@@ -166,7 +166,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
 def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:
     if any(image.bands for image in images):
         message = "--mosaic takes images of one file each"
-        fix = "Stack their bands first (gdalbuildvrt -separate)"
+        fix = "Stack their bands first (`rio stack A.tif B.tif -o NEW.tif`)"
         raise UsageError(message, code="option-conflict", fix=fix)
     files = tuple(file for image in images for file in image.files)
     return ImageInput(name=options.target.stem, files=files, mosaic=True)

@@ -19,7 +19,7 @@ import numpy as np
 from swath.checks import Survey
 from swath.checks.split_checks import check_split
 from swath.commands.base import command
-from swath.commands.inspect import survey_of
+from swath.commands.inspect import SourceRead, describe_source, survey_of
 from swath.data.dataset import (
     ENTRIES,
     FINDINGS,
@@ -67,7 +67,19 @@ class ClassShare(Result):
 
 
 class PrepareResult(Result):
-    """The dataset; `images` counts stored images, `skipped` names samples that were dropped."""
+    """The dataset.
+
+    Attributes:
+        dataset: its folder.
+        layout: the layout of the source.
+        images: number of stored images.
+        splits: by name.
+        classes: the trained classes.
+        bands: names of the bands, in order.
+        findings: dictionaries with level, code, file, message and fix.
+        skipped: names of samples that were dropped.
+        read: which labels, bands and pixels were read, and where the splits come from.
+    """
 
     dataset: str
     layout: str
@@ -77,6 +89,7 @@ class PrepareResult(Result):
     bands: list[str]
     findings: list[dict[str, str]]
     skipped: list[str]
+    read: SourceRead
 
 
 @command(PrepareOptions)
@@ -107,7 +120,8 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         listed = json.dumps([f.as_json() for f in findings], indent=1)
         (folder / FINDINGS).write_text(listed, encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-    return _summarize(options, manifest, findings, skipped)
+    read = describe_source(survey).model_copy(update={"split": _split_origin(options)})
+    return _summarize(options, manifest, findings, skipped, read)
 
 
 def _check_target(options: PrepareOptions) -> None:
@@ -275,8 +289,19 @@ def _check_latitude(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("warning", "latitude-narrow", manifest.source, message, fix)
 
 
+def _split_origin(options: PrepareOptions) -> dict[str, str]:
+    """Return where the groups of each split come from."""
+    drawn = f"drawn by seed {options.seed}"
+    given = {"test": options.test, "val": options.val}
+    return {split: drawn if names is None else f"--{split}" for split, names in given.items()}
+
+
 def _summarize(
-    options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]
+    options: PrepareOptions,
+    manifest: Manifest,
+    findings: Sequence[Finding],
+    skipped: list[str],
+    read: SourceRead,
 ) -> PrepareResult:
     trained, samples = manifest.legend.trained, {split: manifest.of(split) for split in SPLITS}
     pixels = {split: totals(samples[split], len(trained)) for split in SPLITS}
@@ -310,4 +335,5 @@ def _summarize(
         bands=[b.name for b in manifest.bands],
         findings=[f.as_json() for f in findings],
         skipped=skipped,
+        read=read,
     )

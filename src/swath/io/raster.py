@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from glob import escape, glob
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -220,7 +221,8 @@ class Raster:
         for other, path in zip(others, self.paths[1:], strict=True):
             if not other.same_as(grid):
                 message = f"The grid (size, CRS or transform) is not that of {self.paths[0]}"
-                fix = "Resample it first (gdalwarp -tr -te), so that the grids are equal"
+                files = f"{quote(path)} NEW.tif --like {quote(self.paths[0])}"
+                fix = f"Warp it to that grid first (`rio warp {files}`), if both have a CRS"
                 raise DataError(message, code="grid-mismatch", file=path, fix=fix)
         return grid
 

@@ -189,7 +189,10 @@ class Mosaic:
         place = Window(round(row), round(col), raster.grid.height, raster.grid.width)
         if not raster.grid.same_as(grid.part(place)):
             message = f"The pixels of the image do not lie on the grid of {first}"
-            fix = "Resample it first (gdalwarp -t_srs -tr -tap), or leave --mosaic out"
+            fix = (
+                "Warp all images to one grid first (`rio warp FILE NEW.tif --dst-crs EPSG:32632 "
+                "--res 10 --target-aligned-pixels`), or leave --mosaic out"
+            )
             raise DataError(message, code="grid-mismatch", file=path, fix=fix)
         count, known = len(raster.bands), len(self.bands)
         if count != known or raster.dtype != self.dtype:
