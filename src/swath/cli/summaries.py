@@ -66,7 +66,7 @@ def prepare(result: PrepareResult) -> str:
         shares = "".join(f"{share:8.1%}" for share in c.shares.values())
         lines.append(f"  {c.code:>5} {c.name:<26} {shares}")
     if result.read.nodata is not None:
-        value = f"{result.read.nodata:g}"
+        value = result.read.nodata
         lines.append(
             f"The model will not know nodata {value}: declare it in images that are mapped "
             f"(rio edit-info --nodata {value} FILE)"
@@ -297,7 +297,7 @@ def _source_read(read: SourceRead) -> list[str]:
     if read.unlabeled:
         lines.append(f"Labels: none for {read.unlabeled} image(s)")
     if read.no_data is not None:
-        given = "" if read.nodata is None else f", with --nodata {read.nodata:g}"
+        given = "" if read.nodata is None else f", with --nodata {read.nodata}"
         lines.append(f"No data: {read.no_data:.1%} of the pixels{given}")
     if read.split:
         lines.append("Split: " + ", ".join(f"{k} {v}" for k, v in read.split.items()))

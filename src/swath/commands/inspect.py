@@ -82,7 +82,7 @@ class SourceRead(Result):
         labels: where the labels came from: label rasters together, and each layer.
         unlabeled: number of images without labels.
         bands: names of the bands of most images, in order; `select_bands` has taken them.
-        nodata: value of `nodata` that was given.
+        nodata: value of `nodata` that was given, as text, since it may be `nan`.
         no_data: share of the images' pixels without data, 0..1; None where no image was read.
         split: where the splits come from, by split; empty where nothing was split.
     """
@@ -90,7 +90,7 @@ class SourceRead(Result):
     labels: list[LabelsRead]
     unlabeled: int
     bands: list[str]
-    nodata: float | None = None
+    nodata: str | None = None
     no_data: float | None
     split: dict[str, str] = {}
 
@@ -191,13 +191,14 @@ def summarize(survey: Survey) -> InspectResult:
 def describe_source(survey: Survey) -> SourceRead:
     """Return which labels, bands and pixels of a source were read."""
     catalog, images = survey.catalog, [scan.image for scan in survey.scans.values()]
+    nodata = next((s.nodata for s in catalog.samples), None)
     total, valid = sum(i.grid.window.size for i in images), sum(i.valid for i in images)
     bands = Counter(image.bands for image in images).most_common(1)
     return SourceRead(
         labels=[*_describe_labels(catalog)],
         unlabeled=sum(s.labels is None for s in catalog.samples),
         bands=list(bands[0][0]) if bands else [],
-        nodata=next((s.nodata for s in catalog.samples), None),
+        nodata=None if nodata is None else f"{nodata:.17g}",
         no_data=1 - valid / total if total else None,
     )
 

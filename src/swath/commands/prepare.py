@@ -158,7 +158,7 @@ def _error_of(findings: Sequence[Finding]) -> DataError:
         code=first.code,
         file=first.file,
         fix=first.fix.rstrip("."),
-        findings=[f.as_json() for f in findings],
+        findings=[f.as_json() for f in findings] if others else (),
     )
 
 

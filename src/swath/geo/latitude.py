@@ -88,7 +88,7 @@ def with_latitude(pixels: Pixels, grid: GeoBox, window: Window, file: PathLike) 
             "The image has data where its projection is not defined, so it has no latitude there",
             code="outside-projection",
             file=file,
-            fix="Declare the value beyond the earth as nodata (`rio edit-info --nodata VALUE FILE`)",
+            fix="Declare the value outside as nodata (`rio edit-info --nodata VALUE FILE`)",
         )
     degrees[unknown] = 0
     return Pixels(np.concatenate([pixels.values, degrees[None]]), pixels.valid)
