@@ -25,6 +25,8 @@ class SwathError(Exception):
             of the same code.
         file: file or folder at fault, None if there is none.
         fix: what to do about it, a sentence without a full stop.
+        findings: of a source folder that the error is about, as `swath.types.Finding.as_json`
+            gives them.
     """
 
     exit_code = 1
@@ -36,12 +38,14 @@ class SwathError(Exception):
         code: str,
         file: str | Path | None = None,
         fix: str | None = None,
+        findings: Sequence[dict[str, str]] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.file = None if file is None else str(file)
         self.fix = fix
+        self.findings = list(findings)
 
     def __reduce__(self) -> tuple[Any, ...]:  # errors of worker processes are pickled
         return partial(type(self), code=self.code, file=self.file, fix=self.fix), self.args

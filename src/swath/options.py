@@ -6,6 +6,7 @@ Annotated fields before `KW_ONLY` are the arguments of the command. `EXAMPLE` en
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
 from pathlib import Path
@@ -33,9 +34,10 @@ def option(default: T, help: str, group: Group = "Options", **limits: Any) -> T:
 
 
 def _split(value: Any) -> Any:
-    """Turn `a,b` into ["a", "b"]."""
+    """Turn `a,b` into ["a", "b"]; a part in double quotes may have commas."""
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        parts = re.findall(r'\s*("[^"]*"|[^,]+)\s*(?:,|$)', value)
+        return [part.strip().strip('"') for part in parts if part.strip()]
     if isinstance(value, (list, tuple)):
         return [str(part) for part in value]
     return [str(value)] if isinstance(value, int) else value
@@ -128,6 +130,14 @@ class SourceOptions:
     unlabeled: bool = option(False, "Keep images without a mask, as unlabeled samples.")
     bands: Literal["rgb", "msi"] | None = option(
         None, "Contest layout: three visible bands (rgb, default) or all eight (msi).", "Data"
+    )
+    select_bands: Groups = option(
+        (),
+        "Bands of the images to use: numbers from 1 or names, such as 2,3,4,8; default: all.",
+        "Data",
+    )
+    nodata: float | None = option(
+        None, "Value that means no data in images that do not declare it; nan too.", "Data"
     )
     snap_colors: bool = option(
         False, "Snap mask values that smoothing or JPEG made to the nearest class.", "Data"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -53,6 +54,39 @@ class Finding:
     def as_json(self) -> dict[str, str]:
         """Return the five public fields, in the order of the JSON format."""
         return {key: getattr(self, key) for key in ("level", "code", "file", "message", "fix")}
+
+
+MAX_FILES = 3
+"""Files of one kind of finding that a summary or an error names."""
+
+
+def findings_by_kind(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Return findings in lists of one level and code, in the order of their first."""
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault((finding.level, finding.code), []).append(finding)
+    return list(kinds.values())
+
+
+def first_files(kind: Sequence[Finding]) -> str:
+    """Return the first `MAX_FILES` files of a kind of finding, in their order."""
+    files = list(dict.fromkeys(f.file for f in kind))
+    return ", ".join(files[:MAX_FILES]) + (", ..." if len(files) > MAX_FILES else "")
+
+
+def describe_kind(kind: Sequence[Finding]) -> str:
+    """Return one line on findings of one kind: code, count, first files, message and mend.
+
+    Where messages differ, each of the first files has its own; the mend is that of the first.
+    """
+    first, shown = kind[0], kind[:MAX_FILES]
+    if len(kind) == 1:
+        return f"{first.code}: {first.file}: {first.message} {first.fix}"
+    if len({f.message for f in kind}) == 1:
+        return f"{first.code} ({len(kind)}): {first_files(kind)}: {first.message} {first.fix}"
+    texts = " ".join(f"{f.file}: {f.message}" for f in shown)
+    more = " ..." if len(kind) > len(shown) else ""
+    return f"{first.code} ({len(kind)}): {texts}{more} {first.fix}"
 
 
 class Result(BaseModel):

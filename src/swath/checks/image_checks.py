@@ -17,6 +17,9 @@ MAX_VEILED = 0.01  # share of an image's pixels that are neither clear nor opaqu
 MIN_SATURATED = 0.05  # share of a band's valid pixels that hold its largest value
 MIN_BORDER_NODATA = 0.05  # share of an image's border in runs of one value
 
+DECLARE_BAND = "rio edit-info --colorinterp red,green,blue,undefined FILE"
+"""Command by which a fourth band is data, and not alpha."""
+
 
 class Issue(NamedTuple):
     """A finding on one file of a sample."""
@@ -46,7 +49,7 @@ def _check_heights(heights: HeightScan) -> Iterator[Issue]:
     if heights.out_of_range:
         limits = f"below {MIN_HEIGHT:.0f} or above {MAX_HEIGHT:.0f} meters"
         message = f"{heights.out_of_range} pixels lie {limits}; they are taken as unknown."
-        fix = "Declare their value as nodata (gdal_edit.py -a_nodata), or give heights in meters."
+        fix = "Declare their value (`rio edit-info --nodata VALUE FILE`), or give meters."
         yield Issue("warning", "odd-heights", message, fix)
     if not heights.known:
         fix = "Fetch the file again, or leave it out; the image is used for its classes."
@@ -54,9 +57,12 @@ def _check_heights(heights: HeightScan) -> Iterator[Issue]:
 
 
 def _check_pixels(image: ImageScan) -> Iterator[Issue]:
-    if not image.valid:
+    if 0 < len(image.dead) < len(image.bands):
+        yield _dead_bands(image)
+    if not image.valid and (not image.dead or len(image.dead) == len(image.bands)):
         message, fix = "All pixels of the image are nodata.", "Leave it out (--skip-bad does)."
         yield Issue("error", "all-nodata", message, fix)
+    if not image.valid:
         return
     if image.veiled > MAX_VEILED * image.grid.height * image.grid.width:
         message = f"The alpha band has {image.veiled} pixels that are neither clear nor opaque."
@@ -78,13 +84,25 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
         yield Issue("note", "turned", message, fix)
     if image.nans or image.infinite:
         message = f"{image.nans} pixels are undeclared NaN and {image.infinite} infinite: no data."
-        fix = "Declare NaN as nodata (gdal_edit.py -a_nodata nan), or find out where it comes from."
+        fix = "Declare NaN as nodata (--nodata nan), or find out where it comes from."
         yield Issue("warning", "not-finite", message, fix)
     yield from _check_border(image)
     yield from _check_constant(image)
     if image.dtype.kind in "iu":
         yield from _check_range(image)
         yield from _check_saturation(image)
+
+
+def _dead_bands(image: ImageScan) -> Issue:
+    names = ", ".join(image.dead)
+    plain = all(re.fullmatch(r"[\w.-]+", name) for name in image.bands)
+    living = [(i, name) for i, name in enumerate(image.bands, 1) if name not in image.dead]
+    others = ",".join(name if plain else str(i) for i, name in living)
+    message = f"Band {names} is nodata in every pixel."
+    if not image.valid:
+        message = f"Band {names} is nodata in every pixel, so no pixel has data in all bands."
+    fix = f"Leave the band out (--select-bands {others}), or leave out the image (--skip-bad)."
+    return Issue("warning" if image.valid else "error", "dead-band", message, fix)
 
 
 def _check_border(image: ImageScan) -> Iterator[Issue]:
@@ -95,7 +113,7 @@ def _check_border(image: ImageScan) -> Iterator[Issue]:
         if count > MIN_BORDER_NODATA * border:
             where = f"{count / border:.0%} of the border"
             message = f"All bands are {value:g} along {where}, which is not declared as nodata."
-            fix = f"Declare the value (gdal_edit.py -a_nodata {value:g}), or it is trained as data."
+            fix = f"Declare the value (--nodata {value:g}), or it is trained as data."
             yield Issue("warning", "undeclared-nodata", message, fix)
 
 

@@ -48,6 +48,7 @@ class ImageScan:
     border_nodata: dict[float, int]  # border pixels by undeclared value that evidently means nodata
     thumbnail: NDArray[np.float64]  # small gray image (32, 32)
     digest: str  # hash of size and pixels
+    dead: tuple[str, ...] = ()  # names of bands that hold nothing but nodata, NaN or infinity
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -178,7 +179,9 @@ class _ImageScanner:
         self._raster = raster
         self._statistics = PixelStatistics(len(raster.bands), raster.dtype)
         self._hash = ImageHash(raster.grid)
-        self._declares_nan = any(value is not None and np.isnan(value) for value in raster.nodata)
+        self._alive = np.zeros(len(raster.bands), bool)
+        declared = (*raster.nodata, raster.given_nodata)
+        self._declares_nan = any(value is not None and np.isnan(value) for value in declared)
         self._valid = self._veiled = self._nans = self._infinite = 0
         self._border_nodata: Counter[float] = Counter()
 
@@ -189,6 +192,7 @@ class _ImageScanner:
         self._valid += int(valid.sum())
         self._veiled += self._raster.count_veiled(window)
         self._statistics.add(values, valid)
+        self._find_alive(values)
         (last_row, last_col), (rows, cols) = window.stop, (grid.height, grid.width)
         edges = (window.row == 0, last_row == rows, window.col == 0, last_col == cols)
         self._border_nodata.update(border_nodata(values, valid, edges))
@@ -197,6 +201,14 @@ class _ImageScanner:
         gray = _gray(pixels)
         self._hash.add(window, values, gray, valid)
         return gray, valid
+
+    def _find_alive(self, values: NDArray[Any]) -> None:
+        for i in np.flatnonzero(~self._alive):
+            known = np.isfinite(values[i])
+            for nodata in (self._raster.nodata[i], self._raster.given_nodata):
+                if nodata is not None and not np.isnan(nodata):
+                    known &= values[i] != nodata
+            self._alive[i] = known.any()
 
     def _count_not_finite(self, values: NDArray[Any]) -> None:
         if not self._declares_nan:
@@ -223,6 +235,7 @@ class _ImageScanner:
             dict(self._border_nodata),
             self._hash.thumbnail,
             self._hash.digest,
+            tuple(n for n, alive in zip(raster.bands, self._alive, strict=True) if not alive),
         )
 
 

@@ -105,6 +105,9 @@ class Command:
         elif not quiet:
             sys.stdout.write(_plain(self.summarize(result).rstrip()) + "\n")
         sys.stdout.flush()
+        if not quiet:
+            for warning in getattr(result, "warnings", ()):
+                sys.stderr.write(f"Warning: {_plain(warning)}\n")
         self.wait(result)
         if not self.ok(result):
             raise SystemExit(1)
@@ -143,6 +146,8 @@ def fail(error: SwathError, as_json: bool = False) -> typing.NoReturn:
     sys.stderr.write(f"Error: {_plain(text)}\n")
     if as_json:
         fields = {key: getattr(error, key) for key in ("code", "message", "file", "fix")}
+        if error.findings:
+            fields["findings"] = error.findings
         sys.stdout.write(json.dumps({"error": fields}) + "\n")
         sys.stdout.flush()
     raise SystemExit(error.exit_code) from None

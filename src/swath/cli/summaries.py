@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from swath.commands.crossvalidate import CrossvalidateResult
     from swath.commands.demo import DemoResult
     from swath.commands.export import ExportResult
-    from swath.commands.inspect import InspectResult
+    from swath.commands.inspect import InspectResult, SourceRead
     from swath.commands.predict import PredictResult
     from swath.commands.prepare import PrepareResult
     from swath.commands.quantize import QuantizeResult
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from swath.commands.view import ViewResult
     from swath.evaluation.results import EvaluateResult
     from swath.mapping.estimate import Estimate
-
-MAX_FINDINGS = 5
-"""Largest number of warnings and notes of one code that are listed; errors are all listed."""
 
 MAX_NAMES = 12
 """Largest number of names in a list."""
@@ -40,6 +37,7 @@ def inspect(result: InspectResult) -> str:
     lines = [f"{result.images} images, layout {result.layout}, bands: {bands}"]
     if result.groups:
         lines.append(f"{len(result.groups)} groups: {_names(result.groups)}")
+    lines += [] if result.read is None else _source_read(result.read)
     for c in result.classes:
         lines.append(f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels")
     found = result.ood
@@ -59,6 +57,7 @@ def prepare(result: PrepareResult) -> str:
     """Format the splits of a dataset, and the shares of its classes."""
     bands = ", ".join(result.bands)
     lines = [f"{result.dataset}: {result.images} images, layout {result.layout}, bands: {bands}"]
+    lines += _source_read(result.read)
     for name, split in result.splits.items():
         pixels = f"{split.pixels:>12} labeled pixels"
         lines.append(f"  {name:<5} {split.images:>5} images  {pixels}  {_names(split.groups)}")
@@ -66,6 +65,12 @@ def prepare(result: PrepareResult) -> str:
     for c in result.classes:
         shares = "".join(f"{share:8.1%}" for share in c.shares.values())
         lines.append(f"  {c.code:>5} {c.name:<26} {shares}")
+    if result.read.nodata is not None:
+        value = result.read.nodata
+        lines.append(
+            f"The model will not know nodata {value}: declare it in images that are mapped "
+            f"(rio edit-info --nodata {value} FILE)"
+        )
     if result.skipped:
         lines.append(f"Skipped: {_names(result.skipped)}")
     return _joined([*lines, *_findings(result.findings)])
@@ -278,16 +283,33 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMES]) + more
 
 
+def _source_read(read: SourceRead) -> list[str]:
+    """Format one line each: sources of labels, pixels without data, sources of the splits."""
+    lines = []
+    for labels in read.labels:
+        if labels.features is None:
+            such = f"{labels.files} rasters such as " if labels.files > 1 else ""
+            lines.append(f"Labels: {such}{labels.file}")
+            continue
+        column = "no class column" if labels.column is None else f"column {labels.column}"
+        values = f" ({_names(labels.values)})" if labels.values else ""
+        lines.append(f"Labels: {labels.file}, {column}{values}, {labels.features} features")
+    if read.unlabeled:
+        lines.append(f"Labels: none for {read.unlabeled} image(s)")
+    if read.no_data is not None:
+        given = "" if read.nodata is None else f", with --nodata {read.nodata}"
+        lines.append(f"No data: {read.no_data:.1%} of the pixels{given}")
+    if read.split:
+        lines.append("Split: " + ", ".join(f"{k} {v}" for k, v in read.split.items()))
+    return lines
+
+
 def _findings(findings: Sequence[dict[str, str]]) -> list[str]:
-    """Format one line per finding, at most `MAX_FINDINGS` warnings and notes of one code."""
-    lines, seen, hidden = [], Counter[str](), Counter[str]()
-    for f in findings:
-        seen[f["code"]] += 1
-        if f["level"] == "error" or seen[f["code"]] <= MAX_FINDINGS:
-            lines.append(f"  {f['level']:<7} {f['code']}: {f['file']}: {f['message']} {f['fix']}")
-        else:
-            hidden[f["code"]] += 1
-    return lines + [f"  and {count} more of {code}" for code, count in hidden.items()]
+    """Format one line per kind of finding: level, code, count, first files, message and mend."""
+    from swath.types import Finding, describe_kind, findings_by_kind
+
+    kinds = findings_by_kind(Finding(**f) for f in findings)  # type: ignore[arg-type]
+    return [f"  {kind[0].level:<7} {describe_kind(kind)}" for kind in kinds]
 
 
 def _score(value: float | None) -> str:

@@ -13,7 +13,7 @@ from swath.commands.evaluate import (
     warn_of_other_dataset,
 )
 from swath.evaluation.reference import LabeledArea
-from swath.evaluation.results import headline, known, tallies_by_group
+from swath.evaluation.results import degenerate, headline, known, tallies_by_group
 from swath.evaluation.scoring import AreaScore, score_area
 from swath.legend import IGNORE, Legend
 from swath.metrics.bootstrap import MIN_GROUPS, interval, resampled
@@ -63,6 +63,7 @@ class CompareResult(Result):
         differences: mIoU, accuracy, and the IoU of each class.
         images: shares of disagreement, largest first.
         report: path of the page, if requested.
+        warnings: sentences on scores that mean little, of A and of B.
     """
 
     a: str
@@ -72,6 +73,7 @@ class CompareResult(Result):
     differences: list[Difference]
     images: list[Disagreement]
     report: str | None = None
+    warnings: list[str] = []
 
 
 @command(CompareOptions)
@@ -106,6 +108,11 @@ def compare(options: CompareOptions) -> CompareResult:
         groups=len({area.group for area in reference.areas}),
         differences=paired_differences(*scores, reference.legend),
         images=images,
+        warnings=[
+            f"{name}: {text}"
+            for name, areas in zip(("A", "B"), scores, strict=True)
+            for text in degenerate(np.sum([a.matrix for a in areas], axis=0), reference.legend)
+        ],
     )
     if options.report is None:
         return result

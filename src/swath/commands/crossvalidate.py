@@ -48,6 +48,7 @@ class CrossvalidateResult(Result):
         folds: each part.
         pooled: all scores over the counts of all folds together.
         result: path of the same as a file.
+        warnings: sentences on scores that mean little.
     """
 
     miou: float | None
@@ -57,6 +58,7 @@ class CrossvalidateResult(Result):
     folds: list[Fold]
     pooled: EvaluateResult
     result: str
+    warnings: list[str] = []
 
 
 @command(CrossvalidateOptions)
@@ -137,4 +139,5 @@ def _result(
         folds=folds,
         pooled=pooled,
         result=path,
+        warnings=pooled.warnings,
     )

@@ -13,6 +13,7 @@ from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
 from swath.io.labels import MaskReading
 from swath.io.raster import Raster
+from swath.io.vector import Features
 from swath.legend import read_legend
 from swath.mapping.inputs import InputImage, find_stack
 from swath.models.card import Card
@@ -57,6 +58,44 @@ class OodResult(Result):
     bands: list[BandComparison]
 
 
+class LabelsRead(Result):
+    """Where labels came from.
+
+    Attributes:
+        file: the layer, or the first of the rasters, relative to the source.
+        files: number of files.
+        column: class column of a layer.
+        values: classes in that column, sorted.
+        features: number of features of a layer.
+    """
+
+    file: str
+    files: int
+    column: str | None = None
+    values: list[str] = []
+    features: int | None = None
+
+
+class SourceRead(Result):
+    """What was read of a source.
+
+    Attributes:
+        labels: where the labels came from: label rasters together, and each layer.
+        unlabeled: number of images without labels.
+        bands: names of the bands of most images, in order; `select_bands` has taken them.
+        nodata: value of `nodata` that was given, as text, since it may be `nan`.
+        no_data: share of the images' pixels without data, 0..1; None where no image was read.
+        split: where the splits come from, by split; empty where nothing was split.
+    """
+
+    labels: list[LabelsRead]
+    unlabeled: int
+    bands: list[str]
+    nodata: str | None = None
+    no_data: float | None
+    split: dict[str, str] = {}
+
+
 class InspectResult(Result):
     """Contents and faults of a source.
 
@@ -69,6 +108,7 @@ class InspectResult(Result):
         findings: dictionaries with level, code, file, message and fix, errors first.
         report: path of the page, if one was asked for.
         ood: distance of the image from the training data (`against`).
+        read: which labels, bands and pixels were read; None with `against`.
     """
 
     layout: str
@@ -79,6 +119,7 @@ class InspectResult(Result):
     findings: list[dict[str, str]]
     report: str | None = None
     ood: OodResult | None = None
+    read: SourceRead | None = None
 
     @property
     def ok(self) -> bool:
@@ -139,18 +180,53 @@ def summarize(survey: Survey) -> InspectResult:
     samples, scans = survey.catalog.samples, survey.scans.values()
     pixels = sum((scan.labels.codes for scan in scans), Counter[int]())
     classes = survey.legend.classes if survey.legend else ()
-    bands = Counter(scan.image.bands for scan in scans).most_common(1)
+    read = describe_source(survey)
     return InspectResult(
         layout=survey.catalog.layout,
         images=len(samples),
-        bands=list(bands[0][0]) if bands else [],
+        bands=read.bands,
         groups=sorted({s.group for s in samples if s.group is not None}),
         classes=[
             ClassCount(name=c.name, code=c.map_code, pixels=sum(pixels[code] for code in c.codes))
             for c in classes
         ],
         findings=[f.as_json() for f in survey.findings],
+        read=read,
     )
+
+
+def describe_source(survey: Survey) -> SourceRead:
+    """Return which labels, bands and pixels of a source were read."""
+    catalog, images = survey.catalog, [scan.image for scan in survey.scans.values()]
+    nodata = next((s.nodata for s in catalog.samples), None)
+    total, valid = sum(i.grid.window.size for i in images), sum(i.valid for i in images)
+    bands = Counter(image.bands for image in images).most_common(1)
+    return SourceRead(
+        labels=[*_describe_labels(catalog)],
+        unlabeled=sum(s.labels is None for s in catalog.samples),
+        bands=list(bands[0][0]) if bands else [],
+        nodata=None if nodata is None else f"{nodata:.17g}",
+        no_data=1 - valid / total if total else None,
+    )
+
+
+def _describe_labels(catalog: Catalog) -> Iterator[LabelsRead]:
+    files = dict.fromkeys(s.labels for s in catalog.samples if isinstance(s.labels, Path))
+    if files:
+        yield LabelsRead(file=_below(next(iter(files)), catalog.root), files=len(files))
+    labels = (s.labels for s in catalog.samples)
+    for layer in {id(x): x for x in labels if isinstance(x, Features)}.values():
+        yield LabelsRead(
+            file=_below(Path(layer.path), catalog.root),
+            files=1,
+            column=layer.field or None,
+            values=[str(value) for value in sorted(set(layer.values.tolist()))],
+            features=len(layer.geometries),
+        )
+
+
+def _below(path: Path, root: Path) -> str:
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _compare_with_training(options: InspectOptions, source: Path) -> InspectResult:
@@ -161,12 +237,16 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         message, fix = "The model has no statistics of its training data", "Train the model again"
         raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
     files = _image_files(options, source, card.image_bands)
-    scan = scan_sample(SourceSample(source.stem, files, None), "code", None)
+    select, nodata = tuple(options.select_bands), options.nodata
+    sample = SourceSample(source.stem, files, None, select=select, nodata=nodata)
+    scan = scan_sample(sample, "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
     findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
-        with InputImage(Raster(files, card.image_bands), latitude=card.latitude) as image:
+        names = None if select else card.image_bands
+        raster = Raster(files, names, select=select, nodata=nodata)
+        with InputImage(raster, latitude=card.latitude) as image:
             distance, _ = ood_distance(image, model.predictor, statistics)
         compared = _compare_bands(scan.image, card)
         ood = OodResult(distance=distance, threshold=statistics.threshold, bands=compared)

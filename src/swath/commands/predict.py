@@ -12,7 +12,7 @@ from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
 from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
-from swath.mapping.inputs import ImageInput, find_inputs
+from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks
 from swath.mapping.job import MappedImage, PredictionJob, check_outputs
 from swath.models.model import Model
 from swath.options import PredictOptions
@@ -37,6 +37,8 @@ class PredictResult(Result):
         zooms: scales at which the images were shown to the network: 0.5 where their pixels are half
             as large as those of the training data.
         plan: what it would take, where only that was asked; nothing was mapped then.
+        warnings: sentences on a map that is hardly meant: no data anywhere, one class alone; masks
+            and regions that touch no image.
     """
 
     map: str
@@ -52,6 +54,7 @@ class PredictResult(Result):
     precision: str
     zooms: list[float]
     plan: Estimate | None = None
+    warnings: list[str] = []
 
 
 @command(PredictOptions)
@@ -83,8 +86,10 @@ def predict(options: PredictOptions) -> PredictResult:
         path = target / f"{source.name}.tif" if many else target
         jobs.append(PredictionJob(options, model, source, path))
     check_outputs(jobs, Path(options.model))
+    missed = check_context(sources)
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
-    return _result(options, model, mapped, start)
+    result = _result(options, model, mapped, start)
+    return result.model_copy(update={"warnings": [*missed, *result.warnings]})
 
 
 def _result(
@@ -97,21 +102,40 @@ def _result(
     def count(code: int) -> int:
         return sum(m.counts.get(code, 0) for m in mapped)
 
+    classes = {c.name: count(c.map_code) for c in legend.trained}
+    nodata = count(legend.nodata)
     return PredictResult(
         map=str(options.target),
         maps=[name for m in mapped for name in m.files],
         pixels=pixels,
         seconds=time.monotonic() - start,
         peak_rss_bytes=_peak_rss_bytes(),
-        classes={c.name: count(c.map_code) for c in legend.trained},
-        nodata=count(legend.nodata),
+        classes=classes,
+        nodata=nodata,
         tiles=sum(map(len, tilings)),
         overhead=sum(t.overhead * t.height * t.width for t in tilings) / pixels,
         engine=f"{setup.engine} {setup.version}",
         precision=setup.precision,
         zooms=sorted({float(p.asked.zoom) for p in plans}),
         plan=estimate(model, plans) if options.plan else None,
+        warnings=[] if options.plan else _warnings(classes, nodata),
     )
+
+
+def _warnings(classes: dict[str, int], nodata: int) -> list[str]:
+    """Return what is hardly meant about a map, by its pixels of each class and without data."""
+    mapped = [name for name, pixels in classes.items() if pixels]
+    if not mapped and nodata:
+        return [
+            "No pixel of the map has data: check the nodata value of the image, --mask and "
+            "--regions."
+        ]
+    if len(mapped) == 1 and len(classes) > 1:
+        return [
+            f"The whole map is of one class, {mapped[0]}: check the bands of the image, their "
+            "order and scale (swath inspect IMAGE --against MODEL)."
+        ]
+    return []
 
 
 def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], bool]:
@@ -125,7 +149,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
     image, regions = str(options.image), options.regions
     extras = {
         "order": None if options.band_order is None else tuple(options.band_order),
-        "mask": tuple(str(Path(p).resolve()) for p in options.mask),
+        "mask": find_masks(options.mask),
         "regions": None if regions is None else str(Path(regions).resolve()),
         "latitude": model.card.latitude,
     }
@@ -135,13 +159,14 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         message = "--polygons names one file, and there are many images"
         fix = "Map them one by one, or with --mosaic"
         raise UsageError(message, code="option-conflict", fix=fix)
-    return [i.model_copy(update=extras) for i in found], many
+    sources = [i.model_copy(update=extras) for i in found]
+    return sources, many
 
 
 def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:
     if any(image.bands for image in images):
         message = "--mosaic takes images of one file each"
-        fix = "Stack their bands first (gdalbuildvrt -separate)"
+        fix = "Stack their bands first (`rio stack A.tif B.tif -o NEW.tif`)"
         raise UsageError(message, code="option-conflict", fix=fix)
     files = tuple(file for image in images for file in image.files)
     return ImageInput(name=options.target.stem, files=files, mosaic=True)

@@ -20,7 +20,7 @@ import numpy as np
 from swath.checks import Survey
 from swath.checks.split_checks import check_split
 from swath.commands.base import command
-from swath.commands.inspect import survey_of
+from swath.commands.inspect import SourceRead, describe_source, survey_of
 from swath.data.dataset import (
     ENTRIES,
     FINDINGS,
@@ -43,7 +43,7 @@ from swath.io.atomic import atomic_folder
 from swath.legend import Legend
 from swath.options import PrepareOptions
 from swath.progress import track
-from swath.types import Finding, Result, SplitName
+from swath.types import Finding, Result, SplitName, findings_by_kind, first_files
 
 MIN_LATITUDE_RANGE = 5.0  # degrees that the training images should span if latitude is a band
 
@@ -68,7 +68,19 @@ class ClassShare(Result):
 
 
 class PrepareResult(Result):
-    """The dataset; `images` counts stored images, `skipped` names samples that were dropped."""
+    """The dataset.
+
+    Attributes:
+        dataset: its folder.
+        layout: the layout of the source.
+        images: number of stored images.
+        splits: by name.
+        classes: the trained classes.
+        bands: names of the bands, in order.
+        findings: dictionaries with level, code, file, message and fix.
+        skipped: names of samples that were dropped.
+        read: which labels, bands and pixels were read, and where the splits come from.
+    """
 
     dataset: str
     layout: str
@@ -78,6 +90,7 @@ class PrepareResult(Result):
     bands: list[str]
     findings: list[dict[str, str]]
     skipped: list[str]
+    read: SourceRead
 
 
 @command(PrepareOptions)
@@ -111,7 +124,8 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         listed = json.dumps([f.as_json() for f in findings], indent=1)
         (folder / FINDINGS).write_text(listed, encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-    return _summarize(options, manifest, findings, skipped)
+    read = describe_source(survey).model_copy(update={"split": _split_origin(options)})
+    return _summarize(options, manifest, findings, skipped, read)
 
 
 def _check_target(options: PrepareOptions) -> None:
@@ -125,7 +139,7 @@ def _usable_samples(survey: Survey, skip_bad: bool) -> tuple[list[SourceSample],
     """Return the samples without errors, and the names of those that were dropped."""
     fatal = [f for f in survey.errors if not skip_bad or f.sample is None]
     if fatal:
-        raise _error_of(fatal[0], len(fatal) - 1)
+        raise _error_of(fatal)
     bad = {f.sample for f in survey.errors if f.sample is not None}
     samples = [s for s in survey.catalog.samples if s.name not in bad]
     if all(s.labels is None for s in samples):
@@ -134,12 +148,22 @@ def _usable_samples(survey: Survey, skip_bad: bool) -> tuple[list[SourceSample],
     return samples, sorted(filter(None, bad))
 
 
-def _error_of(finding: Finding, others: int) -> DataError:
-    message = finding.message.rstrip(".")
+def _error_of(findings: Sequence[Finding]) -> DataError:
+    """Return one error for all findings: the first, and each kind with count and first files."""
+    first, others = findings[0], len(findings) - 1
+    message = first.message.rstrip(".")
     if others:
         more = "1 more error" if others == 1 else f"{others} more errors"
-        message = f"{message} (and {more}; `swath inspect` lists them)"
-    return DataError(message, code=finding.code, file=finding.file, fix=finding.fix.rstrip("."))
+        kinds = findings_by_kind(findings)
+        listed = "; ".join(f"{len(k)} {k[0].code}: {first_files(k)}" for k in kinds)
+        message = f"{message} (and {more}; in all {listed}; `swath inspect` lists them)"
+    return DataError(
+        message,
+        code=first.code,
+        file=first.file,
+        fix=first.fix.rstrip("."),
+        findings=[f.as_json() for f in findings] if others else (),
+    )
 
 
 def _check_places(samples: Sequence[SourceSample], survey: Survey, options: PrepareOptions) -> None:
@@ -282,8 +306,19 @@ def _check_latitude(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("warning", "latitude-narrow", manifest.source, message, fix)
 
 
+def _split_origin(options: PrepareOptions) -> dict[str, str]:
+    """Return where the groups of each split come from."""
+    drawn = f"drawn by seed {options.seed}"
+    given = {"test": options.test, "val": options.val}
+    return {split: drawn if names is None else f"--{split}" for split, names in given.items()}
+
+
 def _summarize(
-    options: PrepareOptions, manifest: Manifest, findings: Sequence[Finding], skipped: list[str]
+    options: PrepareOptions,
+    manifest: Manifest,
+    findings: Sequence[Finding],
+    skipped: list[str],
+    read: SourceRead,
 ) -> PrepareResult:
     trained, samples = manifest.legend.trained, {split: manifest.of(split) for split in SPLITS}
     pixels = {split: totals(samples[split], len(trained)) for split in SPLITS}
@@ -317,4 +352,5 @@ def _summarize(
         bands=[b.name for b in manifest.bands],
         findings=[f.as_json() for f in findings],
         skipped=skipped,
+        read=read,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -102,7 +103,8 @@ def assign_splits(
     Args:
         groups: names of all groups.
         test: groups of the test split; `["none"]` or empty for none; None for 20% of the groups,
-            drawn by seed.
+            drawn by seed. A group is named in full or by the last part of its path, where that is
+            of one group.
         val: likewise, None for 15% of the groups that are left (none where fewer than three are
             left).
         seed: of the draw.
@@ -186,10 +188,43 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
         return None
     if list(wanted) == ["none"]:
         return []
-    known = set(names)
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        message = f"{option} names the group {unknown[0]!r}, which does not exist"
-        raise UsageError(message, code="no-such-group", fix=f"The groups are: {listed}")
-    return list(dict.fromkeys(wanted))
+    chosen: dict[str, None] = {}
+    at = 0
+    while at < len(wanted):
+        # The longest match, because the commas of a name have split it.
+        for stop in range(len(wanted), at, -1):
+            group = _group_called(wanted[at:stop], names, option)
+            if group is not None:
+                chosen[group] = None
+                at = stop
+                break
+        else:
+            raise _no_such_group(wanted[at], names, option)
+    return list(chosen)
+
+
+def _group_called(parts: Sequence[str], names: Sequence[str], option: str) -> str | None:
+    """Return the group of a name in full, else by the last part of its path."""
+    spelled = {", ".join(parts), ",".join(parts)}
+    exact = spelled & set(names)
+    if exact:
+        return min(exact)
+    found = [n for n in names if n.rpartition("/")[2] in spelled]
+    if len(found) > 1:
+        message = f"{option} names {parts[0]!r}, which is of {len(found)} groups"
+        fix = f"Name one in full: {_listed(found)}"
+        raise UsageError(message, code="ambiguous-group", fix=fix)
+    return found[0] if found else None
+
+
+def _no_such_group(name: str, names: Sequence[str], option: str) -> UsageError:
+    lower = {n.casefold(): n for n in names} | {n.rpartition("/")[2].casefold(): n for n in names}
+    near = [lower[n] for n in get_close_matches(name.casefold(), list(lower), n=3)]
+    hint = f"Near names are: {_listed(list(dict.fromkeys(near)))}. " if near else ""
+    message = f"{option} names the group {name!r}, which does not exist"
+    fix = f"{hint}The groups are: {_listed(names)}"
+    return UsageError(message, code="no-such-group", fix=fix)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")

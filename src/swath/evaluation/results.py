@@ -101,6 +101,7 @@ class EvaluateResult(Result):
         per_image: mean IoU of each image or block, worst first.
         reliability: confidence against the share of right pixels; None for a map file.
         report: path of the page, if one was asked for.
+        warnings: sentences on scores that mean little: nothing was scored, or one class alone.
     """
 
     miou: float | None
@@ -121,6 +122,7 @@ class EvaluateResult(Result):
     per_image: list[ImageScore]
     reliability: Reliability | None = None
     report: str | None = None
+    warnings: list[str] = []
 
 
 def summarize(
@@ -155,12 +157,28 @@ def summarize(
         unmapped=sum(area.unmapped for area in scored),
         per_image=sorted(per_image, key=lambda s: (s.miou is None, s.miou)),
         reliability=_reliability(np.sum(bins, axis=0), temperature) if bins else None,
+        warnings=degenerate(matrix, legend),
     )
     if with_height is None:
         return result
     share = sum(area.heights for area in scored) / max(1, int(every.sum()))
     miou3 = known(mean_over_labeled(with_height, legend))
     return result.model_copy(update={"miou3": miou3, "heights_known": share})
+
+
+def degenerate(matrix: NDArray[np.int64], legend: Legend) -> list[str]:
+    """Return sentences on a confusion matrix (n, n), rows reference, whose scores mean little."""
+    labeled, mapped = (np.flatnonzero(matrix.sum(axis=axis)) for axis in (1, 0))
+    if not len(labeled):
+        return ["No labeled pixel has data in the map, so nothing is scored."]
+    out = []
+    if len(labeled) == 1:
+        name = legend.names[labeled[0]]
+        out.append(f"All labels are of one class, {name}: scores of one class show no skill.")
+    if len(mapped) == 1 and len(legend.trained) > 1:
+        name = legend.names[mapped[0]]
+        out.append(f"The map has one class, {name}, at all labeled pixels.")
+    return out
 
 
 def _iou3(

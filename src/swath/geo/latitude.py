@@ -88,7 +88,7 @@ def with_latitude(pixels: Pixels, grid: GeoBox, window: Window, file: PathLike) 
             "The image has data where its projection is not defined, so it has no latitude there",
             code="outside-projection",
             file=file,
-            fix="Cut it to the earth, or declare the rest as nodata (gdal_edit.py -a_nodata)",
+            fix="Declare the value outside as nodata (`rio edit-info --nodata VALUE FILE`)",
         )
     degrees[unknown] = 0
     return Pixels(np.concatenate([pixels.values, degrees[None]]), pixels.valid)
@@ -108,19 +108,20 @@ def check_located(grid: GeoBox, bands: Sequence[str], file: PathLike, otherwise:
     """
     if LATITUDE in bands:
         message = f"The image has a band called {LATITUDE}, which is computed from the grid instead"
-        fix = f"Leave that band out (gdal_translate -b 1 -b 2 ...), or {otherwise}"
+        others = ",".join(str(i) for i, band in enumerate(bands, 1) if band != LATITUDE)
+        fix = f"Leave that band out (`rio stack FILE --bidx {others} -o NEW.tif`), or {otherwise}"
         raise DataError(message, code="latitude-band", file=file, fix=fix)
     if grid.crs is None or grid.transform == GeoBox(1, 1).transform:
         message = "The image has no CRS or no transform, so the latitude of its pixels is unknown"
         fix = (
-            "Give it a CRS and a transform (gdal_edit.py -a_srs EPSG:... -a_ullr ...; gdalwarp), "
-            f"or {otherwise}"
+            "Give it those of a file of the same pixels (`rio edit-info --like OTHER.tif --all "
+            f"FILE`), or {otherwise}"
         )
         raise DataError(message, code="not-georeferenced", file=file, fix=fix)
     try:
         _from_crs(grid.crs)
     except DataError as error:
-        fix = f"Assign the right one (gdal_edit.py -a_srs), or {otherwise}"
+        fix = f"Assign the right one (`rio edit-info --crs EPSG:32632 FILE`), or {otherwise}"
         raise DataError(error.message, code=error.code, file=file, fix=fix) from error
 
 

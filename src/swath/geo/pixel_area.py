@@ -42,7 +42,7 @@ class PixelAreas:
             return
         self._crs = pyproj.CRS(grid.crs)
         if not (self._crs.is_geographic or self._crs.is_projected) or self._crs.ellipsoid is None:
-            fix = "Assign the right CRS first (gdal_edit.py -a_srs)"
+            fix = "Assign the right CRS first (`rio edit-info --crs EPSG:32632 FILE`)"
             raise DataError("The CRS does not lie on the earth", code="crs-not-on-earth", fix=fix)
 
     def of(self, window: Window) -> NDArray[np.float64]:
@@ -91,7 +91,7 @@ class PixelAreas:
         areas = cross * self._square_meters(lat)
         if not (np.isfinite(areas).all() and (areas > 0).all()):
             message = "A part of the raster lies where its projection is not defined"
-            fix = "Cut it to the land first (gdal_translate)"
+            fix = "Cut it first (`rio clip FILE NEW.tif --bounds 'LEFT BOTTOM RIGHT TOP'`)"
             raise DataError(message, code="outside-projection", fix=fix)
         return areas
 

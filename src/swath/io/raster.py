@@ -12,7 +12,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from glob import escape, glob
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -120,12 +122,35 @@ class _SourceFile:
             masks = [self.dataset.read(self.alpha, **where)] if self.alpha else []
             masks += [self.dataset.dataset_mask(**where)] if self.shared_mask else []
         valid = ~_is_nodata(values, self.nodata)
+        if self.given is not None:
+            valid &= ~_is_nodata(values, [self.given] * len(values))
         if self.palette is not None:
             *values, opacity = self.palette[values[0]].transpose(2, 0, 1)
             values, masks = np.stack(values), [*masks, opacity]
         for mask in masks:
             valid &= mask > 0
         return values, valid
+
+
+def find_files(pattern: PathLike, root: Path | None = None) -> list[Path]:
+    """Return the files that match a pattern, sorted.
+
+    Leading folders that exist by their own name are taken as they are, also with brackets or stars
+    in it, and so is a file of just that name.
+
+    Args:
+        pattern: with `*`, `?`, `[...]` within a name and `**` for any folders.
+        root: folder that the pattern starts from; the working directory by default.
+    """
+    base, parts = root or Path(), list(Path(pattern).parts)
+    if (base / pattern).is_file():
+        return [base / pattern]
+    while parts and (base / parts[0]).is_dir() and parts[0] != "**":
+        base, parts = base / parts[0], parts[1:]
+    if not parts:
+        return []
+    found = glob(str(Path(escape(str(base)), *parts)), recursive=True)
+    return [path for path in map(Path, sorted(found)) if path.is_file()]
 
 
 class Raster:
@@ -141,6 +166,9 @@ class Raster:
         names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack
             of files the part in which their names differ.
         order: bands of the one file to take, counted from 1 without alpha bands; all by default.
+        select: bands of all files to take, by name or counted from 1; all by default.
+        nodata: value that means no data, besides what the files declare; as in them, 0 and the
+            largest unsigned value only where all bands hold it. Palette images have none.
         raw: whether a palette image is read as the values it holds, such as a map's codes.
         driver: the only GDAL driver that may open the files; any by default.
         align: whether files of coarser pixels are resampled (bilinear) onto the finest grid, which
@@ -151,6 +179,7 @@ class Raster:
         bands: names of the bands.
         dtypes: dtype of each band in its file; `dtype` holds them all.
         nodata: declared nodata value of each band, None where there is none.
+        given_nodata: the argument `nodata`.
 
     Raises:
         DataError: a file cannot be opened or holds complex numbers, the files do not share one
@@ -163,11 +192,13 @@ class Raster:
         names: Sequence[str] | None = None,
         order: Sequence[int] | None = None,
         *,
+        select: Sequence[str] = (),
+        nodata: float | None = None,
         raw: bool = False,
         driver: str | None = None,
         align: bool = False,
     ) -> None:
-        self.paths = tuple(str(p) for p in paths)
+        self.paths, self.given_nodata = tuple(str(p) for p in paths), nodata
         self._stack = ExitStack()
         self._lock = threading.Lock()
         try:
@@ -181,16 +212,21 @@ class Raster:
                 self._align()
             self.grid = self._common_grid()
             self.bands = self._band_names(names)
+            self._picked = self._pick_bands(select) if select else None
+            self._files = [_with_nodata(file, nodata) for file in self._files]
         except BaseException:
             self.close()
             raise
-        self.dtypes = tuple(dtype for f in self._files for dtype in f.dtypes)
-        self.dtype = np.result_type(*self.dtypes)
-        self.nodata = tuple(
+        dtypes = [dtype for f in self._files for dtype in f.dtypes]
+        declared = [
             value
             for f in self._files
             for value in (f.nodata if f.palette is None else f.nodata * len(f.names))
-        )
+        ]
+        at = range(len(dtypes)) if self._picked is None else self._picked
+        self.dtypes = tuple(dtypes[i] for i in at)
+        self.dtype = np.result_type(*self.dtypes)
+        self.nodata = tuple(declared[i] for i in at)
 
     def _align(self) -> None:
         """Replace files of coarser pixels by their view on the finest grid."""
@@ -216,7 +252,8 @@ class Raster:
         for other, path in zip(others, self.paths[1:], strict=True):
             if not other.same_as(grid):
                 message = f"The grid (size, CRS or transform) is not that of {self.paths[0]}"
-                fix = "Resample it first (gdalwarp -tr -te), so that the grids are equal"
+                files = f"{quote(path)} NEW.tif --like {quote(self.paths[0])}"
+                fix = f"Warp it to that grid first (`rio warp {files}`), if both have a CRS"
                 raise DataError(message, code="grid-mismatch", file=path, fix=fix)
         return grid
 
@@ -240,6 +277,40 @@ class Raster:
             raise DataError(message, code="band-mismatch", file=self.paths[0], fix=fix)
         numbers = [str(i) for i in range(1, len(own) + 1)]
         return tuple(wanted or (own if len(set(own)) == len(own) else numbers))
+
+    def _pick_bands(self, wanted: Sequence[str]) -> list[int]:
+        """Keep the wanted bands; return the place of each among those of the files that are left.
+
+        Raises:
+            DataError: there is no such band, or one is wanted twice.
+        """
+        places = [self._band_place(name) for name in wanted]
+        if len(set(places)) < len(places):
+            message = f"A band is selected twice ({', '.join(wanted)})"
+            fix = "Name each band once in --select-bands"
+            raise DataError(message, code="band-twice", file=self.paths[0], fix=fix)
+        files, kept, start = [], [], 0
+        for file in self._files:
+            own = [i for i in range(start, start + len(file.names)) if i in places]
+            if own:
+                files.append(file.select([i - start + 1 for i in own]))
+                kept += own
+            start += len(file.names)
+        self._files = files
+        self.bands = tuple(self.bands[i] for i in places)
+        return [kept.index(i) for i in places]
+
+    def _band_place(self, name: str) -> int:
+        if name in self.bands:
+            return self.bands.index(name)
+        lower = [band.casefold() for band in self.bands]
+        if lower.count(name.casefold()) == 1:
+            return lower.index(name.casefold())
+        if name.isdecimal() and 1 <= int(name) <= len(self.bands):
+            return int(name) - 1
+        message = f"The image has no band {name!r} that --select-bands names"
+        fix = f"Its bands are {', '.join(self.bands)}, counted from 1"
+        raise DataError(message, code="band-missing", file=self.paths[0], fix=fix)
 
     def read(
         self, window: Window, shape: tuple[int, int] | None = None, *, nearest: bool = False
@@ -272,6 +343,8 @@ class Raster:
                 parts.append(values)
                 valid &= known
         stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if self._picked is not None:
+            stacked = stacked[self._picked]
         return Pixels(stacked.astype(self.dtype, copy=False), valid)
 
     @property

@@ -32,7 +32,7 @@ def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
     """
     if dataset.count > MAX_BANDS:
         message = f"The file has {dataset.count} bands, and at most {MAX_BANDS} are read"
-        fix = "Split it (gdal_translate -b), or leave it out, if it has not really so many"
+        fix = "Take some (`rio stack FILE --bidx 1..100 -o NEW.tif`), or leave the file out"
         raise DataError(message, code="too-large", file=path, fix=fix)
     widths = value_bytes(dataset)
     bands = len(widths) if dataset.interleaving == Interleaving.pixel else 1
@@ -40,7 +40,7 @@ def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
     block = min(rows, dataset.height) * min(cols, dataset.width) * bands * max(widths)
     if block > MAX_BLOCK_BYTES:
         message = f"One block of the file takes {block / 2**30:.1f} GiB, and blocks are read whole"
-        fix = "Rewrite it in tiles (gdal_translate -co TILED=YES -co BIGTIFF=IF_SAFER)"
+        fix = "Rewrite it (`rio convert FILE NEW.tif --co tiled=true --co bigtiff=if_safer`)"
         raise DataError(message, code="too-large", file=path, fix=fix)
     if dataset.driver == "GTiff" and Path(path).is_file():
         _check_index(path)
@@ -59,7 +59,7 @@ def _check_transform(path: str, dataset: rasterio.DatasetReader) -> None:
     a, b, _, d, e, _ = transform = tuple(dataset.transform)[:6]
     if not np.isfinite(transform).all() or a * e == b * d:
         message = f"The transform ({', '.join(f'{n:g}' for n in transform)}) is not invertible"
-        fix = "Mend it (gdal_edit.py -a_ullr), or take it away (gdal_edit.py -unsetgt)"
+        fix = "Mend it (`rio edit-info --transform '[10, 0, LEFT, 0, -10, TOP]' FILE`)"
         raise DataError(message, code="bad-transform", file=path, fix=fix)
 
 

@@ -6,21 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from swath.errors import DataError, UsageError
-from swath.geo.geobox import GeoBox
+from swath.geo.footprints import footprint
+from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
-from swath.io.raster import EXTENSIONS, Raster, open_raster
-from swath.io.vector import read_geometries
+from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
+from swath.io.vector import Features, read_geometries
 from swath.mapping.stac import find_assets
 from swath.types import PathLike
 
@@ -188,7 +189,10 @@ class Mosaic:
         place = Window(round(row), round(col), raster.grid.height, raster.grid.width)
         if not raster.grid.same_as(grid.part(place)):
             message = f"The pixels of the image do not lie on the grid of {first}"
-            fix = "Resample it first (gdalwarp -t_srs -tr -tap), or leave --mosaic out"
+            fix = (
+                "Warp all images to one grid first (`rio warp FILE NEW.tif --dst-crs EPSG:32632 "
+                "--res 10 --target-aligned-pixels`), or leave --mosaic out"
+            )
             raise DataError(message, code="grid-mismatch", file=path, fix=fix)
         count, known = len(raster.bands), len(self.bands)
         if count != known or raster.dtype != self.dtype:
@@ -250,6 +254,77 @@ def find_inputs(
     return out
 
 
+def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return the files that `--mask` names, each a file or a pattern, as absolute paths.
+
+    Raises:
+        DataError: a pattern matches nothing.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        named = "://" in pattern or pattern.startswith("/vsi")
+        files = [pattern] if named else list(map(absolute, find_files(pattern)))
+        if not files:
+            message, fix = f"No file matches --mask {pattern}", "Check the name or pattern"
+            raise DataError(message, code="no-masks", file=pattern, fix=fix)
+        found |= dict.fromkeys(files)
+    return tuple(found)
+
+
+def check_context(sources: Sequence[ImageInput]) -> list[str]:
+    """Return a warning for each mask, and for regions, that touch none of the images.
+
+    Raises:
+        DataError: several masks fit several images only by their size, or a file is damaged.
+    """
+    if not sources[0].context_files:
+        return []
+    grids, out = [], []
+    for source in sources:
+        with source.open() as image:
+            grids.append(image.grid)
+    for path in sources[0].mask:
+        with open_raster(path) as dataset:
+            own = geobox_of(dataset)
+        if not any(_touch(own, grid) for grid in grids):
+            out.append(_missed(path, "mask", "--mask"))
+    if sources[0].regions is not None:
+        regions = read_geometries(sources[0].regions)
+        if not any(_covers(regions, grid) for grid in grids):
+            out.append(_missed(sources[0].regions, "layer", "--regions"))
+    unplaced = [path for path in sources[0].mask if not _has_crs(path)]
+    if len(unplaced) > 1 and len(sources) > 1:
+        message = (
+            f"{len(unplaced)} masks have no CRS, so nothing says which of {len(sources)} images "
+            "each belongs to"
+        )
+        fix = "Map the images one by one, each with its own --mask"
+        raise DataError(message, code="ambiguous-mask", file=unplaced[0], fix=fix)
+    return out
+
+
+def _has_crs(path: str) -> bool:
+    with open_raster(path) as dataset:
+        return geobox_of(dataset).crs is not None
+
+
+def _missed(path: str, what: str, option: str) -> str:
+    return f"{path}: The {what} touches no image. Check its CRS and extent, or leave out {option}."
+
+
+def _touch(mask: GeoBox, image: GeoBox) -> bool:
+    """Return whether a mask touches an image; True where their places are not known."""
+    a, b = footprint(mask), footprint(image)
+    return a is None or b is None or bool(a.intersects(b))
+
+
+def _covers(regions: Features, image: GeoBox) -> bool:
+    corners = [(0, 0), (image.width, 0), (image.width, image.height), (0, image.height)]
+    outline = shapely.Polygon([image.point(*corner) for corner in corners])
+    _, tree = regions.to_crs_indexed(image.crs)
+    return len(tree.query(outline, predicate="intersects")) > 0
+
+
 def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     """Find the file of each band in a folder.
 
@@ -290,13 +365,13 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     if path.is_dir():
         return _rasters(path.glob("[!.]*"), given)
     if kind == ".txt" and path.is_file():
-        lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
+        lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
         named = [line for line in lines if line and not line.startswith("#")]
         return [found for line in named for found in _expand(line, bands)]
     if kind in (".json", ".geojson") and path.is_file():
         return [_of_item(path, bands)]
     if not path.exists() and "://" not in given and set(given) & set("*?["):
-        return _rasters(map(Path, glob(given, recursive=True)), given)
+        return _rasters(find_files(given), given)
     return [_single(given)]
 
 

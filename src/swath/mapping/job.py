@@ -149,6 +149,9 @@ class PredictionJob:
             wanted = f"{len(card.image_bands)} ({', '.join(card.image_bands)})"
             message = f"The image has {len(bands)} band(s), and the model takes {wanted}"
             fix = "Give these bands, --band-order, or --stack FOLDER for bands in separate files"
+            if len(set(bands)) == len(bands) and set(card.image_bands) <= set(bands):
+                order = ",".join(str(bands.index(name) + 1) for name in card.image_bands)
+                fix = f"Take these bands by --band-order {order}"
             raise DataError(message, code="band-mismatch", file=name, fix=fix)
         if str(dtype := image.image.dtype) != card.dtype:
             log.warning(f"{name} is {dtype}, the model was trained with {card.dtype}: check scale.")

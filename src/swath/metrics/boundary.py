@@ -18,6 +18,7 @@ def boundary_counts(
 
     A class's boundary region is its pixels with a pixel of another class within `width` rows and
     columns. Unlabeled pixels and the image's edge make no boundaries. Only labeled pixels count.
+    Nothing counts where labels are points, lines or strips too thin to show a boundary.
 
     Args:
         reference: class indices (rows, columns), `IGNORE` where there is no label.
@@ -29,6 +30,8 @@ def boundary_counts(
         Counts (2, n), int64: pixels in both regions, and in either.
     """
     labeled = reference != IGNORE
+    if not _shows_boundaries(reference, labeled, width):
+        return np.zeros((2, n), np.int64)
     regions = [
         np.where(_near_boundary(classes, width) & labeled, classes, np.uint8(n))
         for classes in (reference, predicted)
@@ -50,6 +53,30 @@ def boundary_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     out = np.full(counts[..., 0, :].shape, np.nan)
     np.divide(counts[..., 0, :], counts[..., 1, :], out=out, where=counts[..., 1, :] > 0)
     return out
+
+
+def _shows_boundaries(reference: NDArray[np.uint8], labeled: NDArray[np.bool_], width: int) -> bool:
+    """Return whether labels are dense enough for boundaries.
+
+    Either a square of the region's size is wholly labeled, or two classes meet and four pixels in
+    a square are labeled, which points never are.
+    """
+    if labeled.all() or _has_square(labeled, 2 * width + 1):
+        return True
+    meet = _changes(reference).any() or _changes(reference.T).any()
+    return bool(meet) and _has_square(labeled, 2)
+
+
+def _has_square(marks: NDArray[np.bool_], side: int) -> bool:
+    """Return whether a square of `side` pixels, or what of it fits in, is wholly marked."""
+    height, width = min(side, marks.shape[0]), min(side, marks.shape[1])
+    if not marks.size:
+        return False
+    sums = np.pad(marks.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    inside = (sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width]) + sums[
+        :-height, :-width
+    ]
+    return bool((inside == height * width).any())
 
 
 def _near_boundary(classes: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ names, and headers where it must; pixels are read by `swath.checks` and `swath.c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from zipfile import is_zipfile

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from glob import escape, glob
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,6 +239,36 @@ def files_below(root: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(folder) / name for name in files if not name.startswith("."))
+
+
+_SIDE_FILES = frozenset(
+    ".aux .xml .tfw .tifw .pgw .pngw .jgw .jpgw .wld .prj .txt .json .md .qml .ovr .msk .rpb .cpg "
+    ".dbf .shx .qix .sbn .sbx .html .pdf .csv .yaml .yml .py .sh .log .ini .cfg .lock .license "
+    ".qgz .qgs .qpj .qmd .sld .lyr .lyrx .gpkg-wal .gpkg-shm .geojsonl .sha256 .md5".split()
+)
+"""Endings of files that describe others, or are text; also `Thumbs.db` and files without ending."""
+
+_ARCHIVES = frozenset(".zip .gz .tgz .tar .7z .rar .bz2 .xz".split())
+
+
+def check_passed_over(root: Path) -> Iterator[Finding]:
+    """Yield a note on the files of a folder whose formats are not read, by ending and count."""
+    files: dict[str, list[Path]] = defaultdict(list)
+    known = EXTENSIONS | VECTOR_EXTENSIONS | _SIDE_FILES
+    for path in files_below(root):
+        ending = path.suffix.lower()
+        if ending and ending not in known and path.name.lower() not in ("thumbs.db", "desktop.ini"):
+            files[ending].append(path)
+    if not files:
+        return
+    parts = [f"{len(found)} {ending} file(s)" for ending, found in sorted(files.items())]
+    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    first = min(path for found in files.values() for path in found)
+    fix = f"Convert images to GeoTIFF, such as `rio convert {quote(str(first))} image.tif`."
+    if _ARCHIVES & set(files):
+        fix = "Unpack archives that hold images or labels."
+    message = f"{listed} were passed over: their formats are not read."
+    yield Finding("note", "files-passed-over", str(first), message, fix)
 
 
 def matching(root: Path, pattern: str) -> list[Path]:

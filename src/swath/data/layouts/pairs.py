@@ -12,8 +12,9 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from itertools import count
 from pathlib import Path, PurePath
+from shlex import quote
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from swath.data.layouts.catalog import (
     Catalog,
     SourceSample,
+    check_passed_over,
     files_below,
     matching,
     missing_mask,
@@ -265,8 +267,18 @@ def _check_layers(root: Path) -> Iterator[Finding]:
     layers = (p for p in files_below(root) if is_vector_file(p))
     for path in islice(layers, 1):
         message = "The folder has this vector layer and no masks."
-        fix = f"If it holds the labels, give --images PATTERN --labels {path.name}."
-        yield Finding("note", "vector-layer", str(path), message, fix)
+        labels = quote(path.relative_to(root).as_posix())
+        patterns = " ".join(f"--images {quote(p)}" for p in _patterns(root, images))
+        fix = f"If it holds the labels, give {patterns} --labels {labels}."
+        yield Finding("note" if unlabeled else "error", "vector-layer", str(path), message, fix)
+
+
+def _patterns(root: Path, images: Sequence[_PairFile]) -> list[str]:
+    """Return a pattern for each folder and ending of the images; for many, of each ending."""
+    kinds = {f.path.relative_to(root).parent / f"*{f.path.suffix}" for f in images}
+    if len(kinds) > MAX_PATTERNS or any(set(str(kind.parent)) & set("*?[") for kind in kinds):
+        kinds = {Path("**", f"*{f.path.suffix}") for f in images}
+    return sorted(kind.as_posix() for kind in kinds)
 
 
 def _single_group(root: Path) -> Finding:

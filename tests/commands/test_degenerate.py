@@ -1,0 +1,105 @@
+"""Results that mean little are said: empty maps, one class, masks and regions that miss, points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from rasterio.transform import from_origin
+
+import swath
+from swath.errors import DataError
+from tests.errors import fails
+from tests.make import NORTH_UP, UTM, box, noise, place, write_layer, write_model, write_raster
+
+FAR = from_origin(900_000, 5_600_000, 10, 10)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "m.swath")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return write_raster(tmp_path / "a.tif", noise(3, 64, 64), UTM, NORTH_UP)
+
+
+def test_a_usual_map_has_no_warning(model: Path, image: Path, tmp_path: Path) -> None:
+    assert swath.predict(model, image, tmp_path / "map.tif").warnings == []
+
+
+def test_a_map_of_nodata_and_one_of_one_class(model: Path, tmp_path: Path) -> None:
+    empty = write_raster(tmp_path / "e.tif", np.zeros((3, 64, 64), np.uint8), UTM, NORTH_UP, 0)
+    (warning,) = swath.predict(model, empty, tmp_path / "map.tif").warnings
+    assert "No pixel of the map has data" in warning
+    dark = write_raster(tmp_path / "d.tif", np.full((3, 64, 64), 2, np.uint8), UTM, NORTH_UP)
+    (warning,) = swath.predict(model, dark, tmp_path / "map2.tif").warnings
+    assert "one class, 3" in warning
+
+
+@pytest.mark.parametrize("given", ["mask", "regions"])
+def test_masks_and_regions_that_miss(model: Path, image: Path, tmp_path: Path, given: str) -> None:
+    path = tmp_path / "far.gpkg"
+    if given == "mask":
+        path = write_raster(tmp_path / "far.tif", np.ones((64, 64), np.uint8), UTM, FAR)
+    else:
+        write_layer(path, [box(0, 9000, 10, 10)], {"class": ["x"]})
+    warnings = swath.predict(model, image, tmp_path / "map.tif", **{given: path}).warnings
+    assert str(path) in warnings[0] and f"--{given}" in warnings[0]
+
+
+def test_masks_and_regions_that_touch_one_of_two(model: Path, image: Path, tmp_path: Path) -> None:
+    other = write_raster(tmp_path / "b.tif", noise(3, 64, 64, seed=2), UTM, FAR)
+    regions = write_layer(tmp_path / "r.gpkg", [box(0, 0, 9, 9)], {"class": ["x"]})
+    result = swath.predict(model, [image, other], tmp_path / "maps", regions=regions)
+    assert not [w for w in result.warnings if "touches no image" in w]
+
+
+def test_masks_without_a_place_for_several_images(model: Path, tmp_path: Path) -> None:
+    images = [write_raster(tmp_path / f"{n}.tif", noise(3, 64, 64, seed=ord(n))) for n in "ab"]
+    masks = [write_raster(tmp_path / f"{n}_cloud.tif", np.eye(64, dtype="uint8")) for n in "ab"]
+    with fails("ambiguous-mask", DataError):
+        swath.predict(model, images, tmp_path / "maps", mask=list(map(str, masks)))
+    one = swath.predict(model, images, tmp_path / "maps", mask=str(masks[0]))
+    assert one.nodata == 2 * 64
+
+
+def codes() -> np.ndarray:
+    return (np.indices((128, 128))[1] * 3 // 128 + 1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("count", [3, 60, 400])
+def test_points_have_no_boundary_iou(tmp_path: Path, count: int) -> None:
+    mapped = write_raster(tmp_path / "map.tif", codes(), UTM, NORTH_UP, 0)
+    at = np.random.default_rng(0).permutation(64 * 64)[:count]
+    points = [place(2 * (i % 64) + 0.5, 2 * (i // 64) + 0.5) for i in at]
+    labels = np.zeros((128, 128), np.uint8)
+    for i in at:
+        labels[2 * (i // 64), 2 * (i % 64)] = codes()[2 * (i // 64), 2 * (i % 64)]
+    raster = write_raster(tmp_path / "labels.tif", labels, UTM, NORTH_UP, 0)
+    result = swath.evaluate(mapped, raster)
+    assert result.boundary_miou is None and all(c.boundary_iou is None for c in result.classes)
+    assert result.accuracy == 1 and len(points) == count
+
+
+def test_polygons_keep_their_boundary_iou(tmp_path: Path) -> None:
+    mapped = write_raster(tmp_path / "map.tif", codes(), UTM, NORTH_UP, 0)
+    labels = codes()
+    labels[:, 100:] = 0
+    raster = write_raster(tmp_path / "labels.tif", labels, UTM, NORTH_UP, 0)
+    assert swath.evaluate(mapped, raster).boundary_miou == 1
+
+
+def test_evaluate_says_what_means_little(tmp_path: Path) -> None:
+    mapped = write_raster(tmp_path / "map.tif", codes(), UTM, NORTH_UP, 0)
+    polygons = [shapely.buffer(shapely.Point(*place(20, 20)), 100)]
+    layer = write_layer(tmp_path / "one.gpkg", polygons, {"class": [1]})
+    warnings = swath.evaluate(mapped, layer).warnings
+    assert any("one class" in w for w in warnings)
+    both = write_raster(tmp_path / "labels.tif", codes(), UTM, NORTH_UP, 0)
+    assert swath.evaluate(mapped, both).warnings == []
+    uniform = write_raster(tmp_path / "u.tif", np.full((128, 128), 2, "uint8"), UTM, NORTH_UP, 0)
+    assert any("one class" in w for w in swath.evaluate(uniform, both).warnings)
