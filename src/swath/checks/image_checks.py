@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -66,10 +67,7 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
         return
     if image.veiled > MAX_VEILED * image.grid.height * image.grid.width:
         message = f"The alpha band has {image.veiled} pixels that are neither clear nor opaque."
-        fix = (
-            "If the band is data, declare that (`rio edit-info FILE --colorinterp "
-            "red,green,blue,undefined`)."
-        )
+        fix = f"If the band is data, declare that (`{DECLARE_BAND}`)."
         yield Issue("warning", "alpha-values", message, fix)
     if image.alpha_as_band:
         message = "The file calls its last band alpha, but it holds data: it is read as a band."

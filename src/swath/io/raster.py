@@ -83,6 +83,7 @@ class _SourceFile:
     palette: NDArray[np.uint8] | None  # by value: the bands' colors, then alpha
     names: list[str]
     data_alpha: int | None = None  # band that is called alpha and read as data
+    given: float | None = None  # nodata value that the user gave
 
     @property
     def dtypes(self) -> list[str]:
@@ -554,6 +555,26 @@ def _holds_data(dataset: rasterio.DatasetReader, alpha: int, path: str) -> bool:
     between = pixels[(pixels != 0) & (pixels != opaque)]
     many = len(np.unique(between)) >= MIN_DATA_VALUES
     return bool(many and len(between) > MIN_BETWEEN * len(pixels))
+
+
+def _with_nodata(file: _SourceFile, value: float | None) -> _SourceFile:
+    """Return the file with a nodata value that the user gave.
+
+    Raises:
+        DataError: no pixel of the file can have that value.
+    """
+    if value is None or file.palette is not None:
+        return file
+    for dtype in map(np.dtype, file.dtypes):
+        if dtype.kind in "iu" and not (
+            math.isfinite(value)
+            and value == int(value)
+            and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+        ):
+            message = f"The value of --nodata, {value:g}, is none that {dtype} pixels can have"
+            fix = "Give the value that the pixels without data have, or leave --nodata out"
+            raise DataError(message, code="nodata-range", file=file.path, fix=fix)
+    return replace(file, given=value)
 
 
 def _own_names(dataset: rasterio.DatasetReader, indexes: Sequence[int]) -> list[str]:

@@ -67,6 +67,10 @@ def find_layout(options: SourceOptions) -> Catalog:
             fix = f"Leave out {' and '.join(given)}, or give --layout {other}"
             raise UsageError(message, code="option-conflict", fix=fix)
     catalog = LAYOUTS[name].find(options)
+    if options.select_bands or options.nodata is not None:
+        select, nodata = tuple(options.select_bands), options.nodata
+        samples = tuple(replace(s, select=select, nodata=nodata) for s in catalog.samples)
+        catalog = replace(catalog, samples=samples)
     if name == "contest" and not options.split:  # has a finding of its own on its folders
         return catalog
     return with_own_split(catalog, options)

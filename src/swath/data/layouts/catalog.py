@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from glob import escape, glob
 from pathlib import Path
 from shlex import quote
 
@@ -26,8 +25,8 @@ from swath.io.labels import (
     RasterLabels,
     VectorLabels,
 )
-from swath.io.raster import Raster
-from swath.io.vector import Features
+from swath.io.raster import EXTENSIONS, Raster, find_files
+from swath.io.vector import Features, is_vector_file
 from swath.legend import Kind, Legend
 from swath.types import Finding, Level, OwnSplit
 
@@ -69,6 +68,8 @@ class SourceSample:
         split: the dataset's own split, None where it has none.
         more_labels: label files that are joined to `labels`: rasters, of which the first that has a
             label gives it, or the other files of a layer in memory.
+        select: bands of the image to use, by name or number from 1; all by default.
+        nodata: value of the image that means no data, besides what its files declare.
     """
 
     name: str
@@ -82,6 +83,8 @@ class SourceSample:
     reading: MaskReading = field(default_factory=MaskReading)
     split: OwnSplit | None = None
     more_labels: tuple[Path, ...] = ()
+    select: tuple[str, ...] = ()
+    nodata: float | None = None
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -135,7 +138,13 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            return Raster(self.images, self.bands, align=len(self.images) > 1)
+            return Raster(
+                self.images,
+                self.bands,
+                select=self.select,
+                nodata=self.nodata,
+                align=len(self.images) > 1,
+            )
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise
@@ -254,9 +263,11 @@ _ARCHIVES = frozenset(".zip .gz .tgz .tar .7z .rar .bz2 .xz".split())
 def check_passed_over(root: Path) -> Iterator[Finding]:
     """Yield a note on the files of a folder whose formats are not read, by ending and count."""
     files: dict[str, list[Path]] = defaultdict(list)
-    known = EXTENSIONS | VECTOR_EXTENSIONS | _SIDE_FILES
+    known = EXTENSIONS | _SIDE_FILES
     for path in files_below(root):
         ending = path.suffix.lower()
+        if is_vector_file(path):
+            continue
         if ending and ending not in known and path.name.lower() not in ("thumbs.db", "desktop.ini"):
             files[ending].append(path)
     if not files:
@@ -273,15 +284,9 @@ def check_passed_over(root: Path) -> Iterator[Finding]:
 
 def matching(root: Path, pattern: str) -> list[Path]:
     """Return the files that match a pattern, below `root`, else the working directory; sorted."""
-    below = glob(str(Path(escape(str(root))) / pattern), recursive=True)
-    found = [Path(p) for p in sorted(below or glob(pattern, recursive=True))]
-    literal = [p for p in (root / pattern, Path(pattern)) if _is_data(p)]
-    return [p for p in found if _is_data(p)] or literal[:1]
-
-
-def _is_data(path: Path) -> bool:
-    """Return whether a path is a file, or the folder of a file geodatabase."""
-    return path.is_file() or (path.suffix.lower() == ".gdb" and path.is_dir())
+    geodatabases = [root / pattern, Path(pattern)]
+    found = [p for p in geodatabases if p.suffix.lower() == ".gdb" and p.is_dir()]
+    return found[:1] or find_files(pattern, root) or find_files(pattern)
 
 
 @dataclass(frozen=True)

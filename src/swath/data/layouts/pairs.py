@@ -37,6 +37,9 @@ from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ()
 
+MAX_PATTERNS = 3
+"""Patterns of images that a mend names."""
+
 LOOKED = 512
 """Rows and columns of a raster that are read to tell masks from images."""
 
@@ -95,7 +98,8 @@ def find(options: SourceOptions) -> Catalog:
     if any(f.level == "error" for f in findings) and len(images) + len(masks) > 2:
         findings = _proposed(root, images, masks, mask_of, findings)
     if not masks:
-        findings += _check_layers(root)
+        findings = [*_check_layers(root, images, options.unlabeled), *findings]
+    findings += check_passed_over(root)
     samples = [SourceSample(f.name, (f.path,), mask_of.get(f.path), group=f.group) for f in images]
     if len({f.group for f in images}) == 1 < len(images):
         findings.append(_single_group(root))
@@ -262,10 +266,12 @@ def _empty(root: Path, masks: bool) -> Finding:
     return Finding("error", "no-images", str(root), message, fix)
 
 
-def _check_layers(root: Path) -> Iterator[Finding]:
-    """Yield a note on the first vector layer of a folder without masks."""
-    layers = (p for p in files_below(root) if is_vector_file(p))
-    for path in islice(layers, 1):
+def _check_layers(root: Path, images: Sequence[_PairFile], unlabeled: bool) -> Iterator[Finding]:
+    """Yield a finding on the first vector layer of a folder without masks.
+
+    It is an error unless the images may stay unlabeled.
+    """
+    for path in sorted(p for p in files_below(root) if is_vector_file(p))[:1]:
         message = "The folder has this vector layer and no masks."
         labels = quote(path.relative_to(root).as_posix())
         patterns = " ".join(f"--images {quote(p)}" for p in _patterns(root, images))
