@@ -187,7 +187,7 @@ class Raster:
             grid, a band is missing, or there are more or fewer bands than names.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a fact that the caller alone knows
         self,
         paths: Sequence[PathLike],
         names: Sequence[str] | None = None,
