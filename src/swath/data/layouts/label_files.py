@@ -109,6 +109,8 @@ def read_layers(paths: Sequence[Path], how: LayerOptions) -> Features:
         first,
         geometries=np.concatenate([layer.to_crs(first.crs) for layer in layers]),
         values=np.concatenate([layer.values for layer in layers]),
+        fids=None,
+        findings=tuple(finding for layer in layers for finding in layer.findings),
     )
 
 

@@ -23,7 +23,7 @@ from swath.data.layouts.patterns import (
     split_of,
 )
 from swath.errors import DataError, SwathError, UsageError
-from swath.io.vector import Features, is_vector_file, read_features
+from swath.io.vector import Features, align_classes, is_vector_file, read_features
 from swath.options import SourceOptions
 from swath.types import Finding, Level, OwnSplit
 
@@ -162,7 +162,18 @@ def _samples_of(
             out.append(replace(known, labels=_read(path, options), warp=True))
         except DataError as error:
             findings.append(Finding.of_error(error, known.images[0], known.name))
-    return _sorted(out), findings
+    return _sorted(_aligned(out)), findings
+
+
+def _aligned(samples: Sequence[SourceSample]) -> list[SourceSample]:
+    """Number the classes of all layers together, so that a name has one code in all samples."""
+    layers = [s.labels for s in samples if isinstance(s.labels, Features)]
+    if not layers:
+        return list(samples)
+    aligned = iter(align_classes(layers))
+    return [
+        replace(s, labels=next(aligned)) if isinstance(s.labels, Features) else s for s in samples
+    ]
 
 
 def _read(path: Path, options: SourceOptions) -> Path | Features:
