@@ -45,7 +45,7 @@ ARRAYS = ("npy", "npz", "h5", "hdf5", "hdf", "he5", "nc", "nc4", "cdf", "zarr")
 """Extensions of array files, which alone take an array name and an index."""
 
 MOST_PARSES = 256
-"""Ways to read one path that are looked at."""
+"""Ways to read one path at most."""
 
 Members: TypeAlias = Callable[[str], Iterable[str]]
 """Lists the arrays in a file, given its relative path."""

@@ -33,7 +33,7 @@ VECTORS = frozenset(".geojson .gpkg .shp .kml .fgb .parquet".split())
 MASK_WORDS: Mapping[str, int] = {
     **dict.fromkeys(
         "gt gts msk groundtruth annotation annotations ann anno target targets seg"
-        " segmentation segmentationclass lulc landcover lbl reference semantic truth".split(),
+        " segmentation segmentationclass lulc landcover lbl reference semantic truth".split(),  # codespell:ignore truth
         3,
     ),
     **dict.fromkeys("m lc cm cdl nlcd zones zone cloud clouds class classes crop".split(), 2),
@@ -272,7 +272,7 @@ def _image_rank(word: str) -> int:
 
 
 class _Seen:
-    """Contents that were looked at, each once."""
+    """Contents of files, each read once."""
 
     def __init__(self, look: Look | None) -> None:
         self._look = look
