@@ -32,8 +32,9 @@ VECTORS = frozenset(".geojson .gpkg .shp .kml .fgb .parquet".split())
 
 MASK_WORDS: Mapping[str, int] = {
     **dict.fromkeys(
-        "gt gts msk groundtruth annotation annotations ann anno target targets seg"
-        " segmentation segmentationclass lulc landcover lbl reference semantic truth".split(),  # codespell:ignore truth
+        "truth"  # codespell:ignore truth
+        " gt gts msk groundtruth annotation annotations ann anno target targets seg"
+        " segmentation segmentationclass lulc landcover lbl reference semantic".split(),
         3,
     ),
     **dict.fromkeys("m lc cm cdl nlcd zones zone cloud clouds class classes crop".split(), 2),
