@@ -19,6 +19,7 @@ from swath import options
 from swath.cli import summaries
 from swath.cli.command import option_fields
 from swath.cli.main import COMMANDS
+from swath.data.layouts.proposals import Proposal
 from swath.errors import DataError, UsageError
 from swath.types import Finding, describe_kind, findings_by_kind, first_files
 from tests.errors import fails
@@ -122,10 +123,14 @@ def test_nothing_pairs_is_one_error(tmp_path: Path, image: str, mask: str) -> No
 
 def test_a_proposed_pattern_ends_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_raster(tmp_path / "s" / "images" / "image_1.tif", noise(3, 32, 32))
-    write_png(tmp_path / "s" / "masks" / "mask_1.png", np.ones((32, 32), np.uint8))
-    monkeypatch.setattr("swath.data.layouts.pairs.propose", lambda *_: "--images 'x' --labels 'y'")
+    write_raster(tmp_path / "s" / "images" / "image_2.tif", noise(3, 32, 32, seed=1))
+    for i in (1, 2):
+        path = tmp_path / "s" / "masks" / f"mask_{i}.png"
+        write_png(path, np.full((32, 32), i, np.uint8))
+    found = Proposal(("images/image_{id}.tif",), ("masks/mask_{id}.png",), 2, 2)
+    monkeypatch.setattr("swath.data.layouts.pairs.propose", lambda *_, **__: found)
     (error,) = (f for f in swath.inspect(tmp_path / "s").findings if f["code"] == "no-pairs")
-    assert "--images 'x' --labels 'y'" in error["fix"]
+    assert found.options in error["fix"]
 
 
 @pytest.mark.parametrize("folder", ["labels", "a b", "vector [1]"])

@@ -85,7 +85,7 @@ def _check_zero(labeled: Sequence[Scanned], codes: Counter[int], root: Path) -> 
     border, zeros = map(sum, zip(*(s.scan.labels.border for s in labeled), strict=True))
     if outside >= MIN_ZEROS_OUTSIDE * codes[0]:
         where = f"{outside} of the {codes[0]} pixels with code 0 lie where the images have no data"
-    elif len(others) > 1 and border and zeros >= MIN_ZERO_BORDER * border:
+    elif border and zeros >= MIN_ZERO_BORDER * border:
         where = f"Code 0 surrounds all others: {zeros} of {border} pixels along the borders have it"
     else:
         return
@@ -93,7 +93,9 @@ def _check_zero(labeled: Sequence[Scanned], codes: Counter[int], root: Path) -> 
         "If 0 means no data, name the classes in --classes FILE, with {name: none, code: 0, "
         "ignore: true}; if it is a class, name it there."
     )
-    yield Finding("warning", "code-zero", str(root), f"{where}. Is it a class?", fix)
+    binary = len(others) == 1 and not outside  # masks of one object and its background
+    level: Level = "note" if binary else "warning"
+    yield Finding(level, "code-zero", str(root), f"{where}. Is it a class?", fix)
 
 
 def check_single_class(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
