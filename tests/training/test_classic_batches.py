@@ -14,6 +14,8 @@ from swath.training.recipes import CLASSIC_RECIPE
 from swath.training.sampler import PatchSampler
 from tests.make import write_png, write_raster
 
+pytestmark = pytest.mark.usefixtures("one_class_allowed")
+
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):

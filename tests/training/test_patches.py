@@ -21,6 +21,8 @@ from swath.training.recipes import Recipe
 from swath.training.sampler import PatchSampler
 from tests.make import noise, write_pairs, write_png, write_raster
 
+pytestmark = pytest.mark.usefixtures("one_class_allowed")
+
 STILL = Recipe(patch=32, batch=4, scales=(1, 1), brightness=0, contrast=0, mixed=0)
 """Cuts and turns, and changes neither scale nor color."""
 
