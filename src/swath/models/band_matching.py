@@ -93,6 +93,17 @@ def match_bands(
     raise DataError(message, code="band-mismatch", file=file, fix=fix)
 
 
+def same_bands(wanted: Sequence[str], own: Sequence[str]) -> bool:
+    """Return whether bands are those that are wanted, in order; unnamed ones by their number."""
+    if len(wanted) != len(own):
+        return False
+    if not says_something(wanted) or not says_something(own):
+        return True
+    return {tuple(p) for p in _matches(wanted, [[name] for name in own])} == {
+        tuple(range(len(own)))
+    }
+
+
 def says_something(names: Sequence[str]) -> bool:
     """Return whether band names are distinct and none is a mere number, or `Band 1`, or empty."""
     plain = [_plain(name) for name in names]
