@@ -145,10 +145,18 @@ def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int =
     return root
 
 
-def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool = False) -> Path:
+def write_model(
+    path: Path,
+    bands: int = 3,
+    dtype: str = "uint8",
+    latitude: bool = False,
+    names: Sequence[str] | None = None,
+    **statistics: float,
+) -> Path:
     """Write a model of a 1x1 convolution with classes 1, 2, 3 (see `looked_up`).
 
-    With `latitude`, that is the last band, and the third class scores nothing.
+    With `latitude`, that is the last band, and the third class scores nothing. `statistics` are
+    fields of the card's bands.
     """
     weights = np.zeros((3, bands, 1, 1), np.float32)
     weights[0, 0], weights[1, -1] = 1, 1 if bands > 1 else -1
@@ -173,7 +181,8 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool
         graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9
     )
     legend = Legend(tuple(LandClass(str(c), (c,), c, f"#0000{c:02X}") for c in (1, 2, 3)))
-    names = [str(i) for i in range(1, bands + 1 - latitude)] + ["latitude"] * latitude
+    names = [*(names or map(str, range(1, bands + 1 - latitude))), *["latitude"] * latitude]
+    statistics = {"fill": 0, "mean": 0, "std": 1, "min": 0, "max": 255} | statistics
     training = Training(
         data="",
         data_digest="",
@@ -198,7 +207,7 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool
         encoder="none",
         decoder="unet",
         network=NetworkShape(widths=[8, 8, 8, 8], pixel_width=0),
-        bands=[CardBand(name=name, fill=0, mean=0, std=1, min=0, max=255) for name in names],
+        bands=[CardBand(name=name, **statistics) for name in names],
         latitude=latitude,
         stride=32,
         halo=0,

@@ -14,6 +14,7 @@ from swath.errors import DataError, ModelError, UsageError
 from swath.models.model import Model
 from swath.models.model_file import CARD, ModelFile, pack_model_file
 from tests.errors import fails
+from tests.make import write_model
 
 
 def rewritten(source, target, **changes):
@@ -177,3 +178,14 @@ def test_the_package_names_its_verbs():
     with pytest.raises(AttributeError) as caught:
         _ = swath.no_such
     assert "no_such" in str(caught.value)
+
+
+def test_bands_of_a_data_array_are_found_by_name(tmp_path):
+    model = Model(write_model(tmp_path / "m.swath", names=["B04", "B03", "B02"]))
+    values = np.arange(3 * 32 * 32, dtype=np.uint8).reshape(3, 32, 32)
+    right = model.predict(values)
+    names = {"band": ["B02", "B03", "B04"]}
+    turned = xr.DataArray(values[::-1], dims=("band", "y", "x"), coords=names)
+    assert (model.predict(turned).values == right).all()
+    with fails("band-mismatch", DataError):
+        model.predict(turned.assign_coords(band=["B02", "B03", "B08"]))

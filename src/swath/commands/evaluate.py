@@ -17,6 +17,7 @@ from swath.evaluation.scoring import MapPredictor, ModelPredictor, Predictor, sc
 from swath.inference.runtimes import choose_setup
 from swath.io.map_reader import MapFile
 from swath.legend import read_legend
+from swath.models.band_matching import same_bands
 from swath.models.model import Model
 from swath.options import EvaluateOptions
 from swath.progress import track
@@ -166,7 +167,6 @@ def check_fit(model: Model, dataset: Dataset) -> None:
     ours, theirs = (
         [f"{c.name} ({c.map_code})" for c in x.trained] for x in (card.legend, manifest.legend)
     )
-    wanted, present = len(card.bands), len(manifest.bands)
     if ours != theirs:
         code, fix = "classes-differ", "with the model's classes (--classes)"
         listed, other = ", ".join(ours), ", ".join(theirs)
@@ -175,9 +175,11 @@ def check_fit(model: Model, dataset: Dataset) -> None:
         code, fix = "latitude-band", f"{'with' if card.latitude else 'without'} --latitude"
         takes = "takes" if card.latitude else "does not take"
         message = f"The model {takes} latitude as a band, unlike the dataset"
-    elif wanted != present:
-        code, fix = "band-count", "with the model's bands"
-        message = f"The model takes {wanted} bands, and the dataset has {present}"
+    elif not same_bands(card.image_bands, manifest.stored_bands):
+        listed = ",".join(card.image_bands)
+        code, fix = "band-mismatch", f"with the model's bands (--select-bands {listed})"
+        message = f"The model takes the bands {listed}, and the dataset has "
+        message += ",".join(manifest.stored_bands)
     else:
         return
     raise ModelError(message, code=code, file=model.path, fix=f"Prepare the dataset {fix}")

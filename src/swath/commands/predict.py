@@ -38,7 +38,7 @@ class PredictResult(Result):
             as large as those of the training data.
         plan: what it would take, where only that was asked; nothing was mapped then.
         warnings: sentences on a map that is hardly meant: no data anywhere, one class alone; masks
-            and regions that touch no image.
+            and regions that touch no image; numbers, resolution or latitude unlike training.
     """
 
     map: str
@@ -89,7 +89,8 @@ def predict(options: PredictOptions) -> PredictResult:
     missed = check_context(sources)
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
-    return result.model_copy(update={"warnings": [*missed, *result.warnings]})
+    doubts = [text for job in jobs for text in job.warnings]
+    return result.model_copy(update={"warnings": [*missed, *doubts, *result.warnings]})
 
 
 def _result(
