@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 import numpy as np
 
@@ -118,52 +119,48 @@ def assign_splits(
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     chosen_val = _named(val, names, "--val")
     chosen_test = _named(test, names, "--test")
-    known = set(names)
-    own = {g: s for g, s in (own or {}).items() if g in known}
-    if own:
-        chosen_test, chosen_val = _kept(names, chosen_test, chosen_val, own, shuffled)
+    own = {g: s for g, s in (own or {}).items() if g in set(names)}
     if chosen_test is None:
-        taken = set(chosen_val or ())
-        free = [g for g in shuffled if g not in taken]
-        chosen_test = free[: min(max(1, round(0.2 * len(names))), len(free) - 1)]
+        chosen_test = _own_or_drawn("test", own, shuffled, chosen_val or [])
     if chosen_val is None:
-        taken = set(chosen_test)
-        free = [g for g in shuffled if g not in taken]
-        chosen_val = free[-max(1, round(0.15 * len(free))) :] if len(free) > 2 else []
-    both = sorted(set(chosen_test) & set(chosen_val))
-    if both:
-        message = f"Group {both[0]!r} is in both --test and --val"
-        raise UsageError(message, code="option-conflict", fix="Name the group once")
-    if len(chosen_test) + len(chosen_val) >= len(names):
-        message = f"No group is left to train on (groups: {', '.join(names)})"
-        fix = "Name fewer in --test and --val, or give none"
-        raise UsageError(message, code="no-training-group", fix=fix)
+        chosen_val = _own_or_drawn("val", own, shuffled, chosen_test)
+    _check_splits(chosen_test, chosen_val, names)
     of: dict[str, SplitName] = dict.fromkeys(names, "train")
     return of | dict.fromkeys(chosen_test, "test") | dict.fromkeys(chosen_val, "val")
 
 
-def _kept(
-    names: Sequence[str],
-    test: list[str] | None,
-    val: list[str] | None,
+def _own_or_drawn(
+    split: Literal["test", "val"],
     own: Mapping[str, OwnSplit],
     shuffled: Sequence[str],
-) -> tuple[list[str], list[str]]:
-    """Return test and validation groups: those named, else the dataset's own, else drawn."""
-    named = {*(test or ()), *(val or ())}
-    if test is None:
-        test = [g for g in names if own.get(g) == "test" and g not in named]
-        held = {*test, *(val or ()), *(g for g in names if own.get(g) in ("test", "val"))}
-        free = [g for g in shuffled if g not in held]
-        if not test and "test" not in own.values() and len(free) > 1:
-            test = free[: max(1, round(0.2 * len(free)))]
-    if val is None:
-        val = [g for g in names if own.get(g) == "val" and g not in named]
-        held = {*test, *val, *(g for g in names if own.get(g) in ("test", "val"))}
-        free = [g for g in shuffled if g not in held]
-        if not val and "val" not in own.values() and len(free) > 2:
-            val = free[-max(1, round(0.15 * len(free))) :]
-    return test, val
+    taken: Sequence[str],
+) -> list[str]:
+    """Return the groups of a split that is not named: the dataset's own, else drawn.
+
+    Args:
+        split: the split.
+        own: the dataset's own split by group.
+        shuffled: all groups in random order.
+        taken: groups of the other of test and validation split, as far as known.
+    """
+    if split in own.values():
+        return [g for g in sorted(own) if own[g] == split and g not in taken]
+    free = [g for g in shuffled if g not in taken and own.get(g) not in ("test", "val")]
+    if split == "val":
+        return free[-max(1, round(0.15 * len(free))) :] if len(free) > 2 else []
+    count = len(free) if own else len(shuffled)
+    return free[: min(max(1, round(0.2 * count)), len(free) - 1)] if free else []
+
+
+def _check_splits(test: Sequence[str], val: Sequence[str], names: Sequence[str]) -> None:
+    both = sorted(set(test) & set(val))
+    if both:
+        message = f"Group {both[0]!r} is in both --test and --val"
+        raise UsageError(message, code="option-conflict", fix="Name the group once")
+    if len(test) + len(val) >= len(names):
+        message = f"No group is left to train on (groups: {', '.join(names)})"
+        fix = "Name fewer in --test and --val, or give none"
+        raise UsageError(message, code="no-training-group", fix=fix)
 
 
 def overridden(
