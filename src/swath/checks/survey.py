@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from rasterio.enums import ColorInterp
 
+from swath.checks.band_checks import check_scales, in_one_order
 from swath.checks.code_checks import check_codes, check_label_places, check_single_class
 from swath.checks.cross_checks import (
     Scanned,
@@ -86,8 +87,10 @@ def run_survey(
     reading = reading or MaskReading()
     masks = _Masks(legend.kind, reading) if legend else _look_at_masks(catalog.samples, reading)
     samples = tuple(replace(s, reading=masks.reading) for s in catalog.samples)
-    catalog = replace(catalog, samples=samples)
     scanned, unreadable = _scan(samples, masks.kind, legend)
+    scanned, on_bands = in_one_order(scanned)
+    chosen = {s.sample.name: s.sample for s in scanned}
+    catalog = replace(catalog, samples=tuple(chosen.get(s.name, s) for s in samples))
     meaning, scanned = _meaning_of(scanned, masks, legend, snap)
     duplicates = find_duplicates(scanned)
     scans = {s.sample.name: s.scan for s in scanned}
@@ -95,7 +98,9 @@ def run_survey(
         *catalog.findings,
         *unreadable,
         *_check_samples(scanned, meaning),
+        *on_bands,
         *check_consistency(scanned),
+        *check_scales(scanned),
         *check_duplicates(duplicates, scans),
         *check_overlaps(scanned),
         *check_layers(scanned),

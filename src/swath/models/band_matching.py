@@ -82,7 +82,7 @@ def match_bands(
     """
     if not says_something(wanted) or not says_something([names[0] for names in own]):
         return None
-    found = {tuple(places) for places in _matches(wanted, own)}
+    found = find_bands(wanted, own)
     if len(found) == 1:
         return list(found.pop())
     held = ", ".join(" or ".join(dict.fromkeys(filter(None, names))) for names in own)
@@ -99,9 +99,12 @@ def same_bands(wanted: Sequence[str], own: Sequence[str]) -> bool:
         return False
     if not says_something(wanted) or not says_something(own):
         return True
-    return {tuple(p) for p in _matches(wanted, [[name] for name in own])} == {
-        tuple(range(len(own)))
-    }
+    return find_bands(wanted, [[name] for name in own]) == {tuple(range(len(own)))}
+
+
+def find_bands(wanted: Sequence[str], own: Sequence[Sequence[str]]) -> set[tuple[int, ...]]:
+    """Return all readings of named bands, each the places of the wanted ones; see `match_bands`."""
+    return {tuple(places) for places in _matches(wanted, own)}
 
 
 def says_something(names: Sequence[str]) -> bool:
