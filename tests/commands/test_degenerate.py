@@ -103,3 +103,15 @@ def test_evaluate_says_what_means_little(tmp_path: Path) -> None:
     assert swath.evaluate(mapped, both).warnings == []
     uniform = write_raster(tmp_path / "u.tif", np.full((128, 128), 2, "uint8"), UTM, NORTH_UP, 0)
     assert any("one class" in w for w in swath.evaluate(uniform, both).warnings)
+
+
+def test_a_single_class_names_the_classes_that_were_lost(tmp_path):
+    write_raster(tmp_path / "img.tif", noise(3, 64, 64), UTM, NORTH_UP)
+    features = [box(20, 20, 10, 10), box(0, 0, 64, 64)]
+    write_layer(tmp_path / "hidden.gpkg", features, {"class": ["small", "large"]})
+    write_layer(tmp_path / "empty.gpkg", [shapely.Polygon(), features[1]], {"class": ["z", "a"]})
+    for name, told in (("hidden", "of small"), ("empty", "empty geometry")):
+        with fails("single-class") as caught:
+            images, labels = ["img.tif"], [f"{name}.gpkg"]
+            swath.prepare(tmp_path, tmp_path / "ds", images=images, labels=labels)
+        assert told in str(caught.value)
