@@ -371,6 +371,9 @@ def test_geoparquet(tmp_path):
     assert features.values.tolist() == ["a", "b"]
     assert pyproj.CRS(features.crs).is_geographic
     assert features.geometries[0].equals(shapely.box(9, 50, 10, 51))
+    assert len(read_features(path, options=LayerOptions(layer="x")).values) == 2
+    with fails("no-such-layer", DataError, path):
+        read_features(path, options=LayerOptions(layer="y"))
     pyarrow.parquet.write_table(pyarrow.table({"a": [1]}), path)
     with fails("unreadable", DataError, path):
         read_features(path)
