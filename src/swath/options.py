@@ -97,7 +97,7 @@ class SourceOptions:
     )
     layer: str | None = option(None, "Layer of a vector file that has several.", "Data")
     labels_crs: str | None = option(
-        None, "CRS of labels whose file declares none, such as EPSG:32632.", "Data"
+        None, "CRS of label rasters and layers that declare none, such as EPSG:32632.", "Data"
     )
     background: str | None = option(None, "Class of what no feature of the layer covers.", "Data")
     extent: PathLike | None = option(

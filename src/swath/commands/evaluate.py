@@ -113,6 +113,7 @@ def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Refer
         maps = [source for source in sources if isinstance(source, MapFile)]
         folder = path.parent if path.name == MANIFEST else path
         dataset = Dataset(folder)
+        _refuse_label_options(options, folder)
         check_class_count(dataset.manifest, folder)
         return DatasetReference(dataset, options.split, maps)
     if isinstance(sources[0], Model):
@@ -124,6 +125,15 @@ def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Refer
         )
     legend = read_legend(options.classes) if options.classes is not None else None
     return LabelReference(path, sources[0], legend, options.label_field)
+
+
+def _refuse_label_options(options: EvaluateOptions, folder: Path) -> None:
+    """Raise an error where options of labels are given with a dataset, which has its own."""
+    for option, given in (("--classes", options.classes), ("--label-field", options.label_field)):
+        if given is not None:
+            message = f"{option} is for a file of labels, and this is a dataset"
+            fix = f"Leave out {option}"
+            raise UsageError(message, code="option-conflict", file=folder, fix=fix)
 
 
 def make_predictor(

@@ -9,6 +9,7 @@ from pathlib import Path
 from swath.checks import ImageScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
 from swath.data.layouts import Catalog, SourceSample, find_layout
+from swath.data.layouts.label_options import LABEL_OPTIONS, given_options
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
 from swath.io.labels import MaskReading
@@ -170,7 +171,7 @@ def survey_of(options: SourceOptions) -> Survey:
         catalog,
         legend or catalog.legend,
         options.snap_colors,
-        MaskReading(options.label_band, fit=options.fit_labels),
+        MaskReading(options.label_band, fit=options.fit_labels, crs=options.labels_crs),
         isinstance(options, PrepareOptions) and options.learn_unlabeled,
     )
 
@@ -231,6 +232,11 @@ def _below(path: Path, root: Path) -> str:
 
 def _compare_with_training(options: InspectOptions, source: Path) -> InspectResult:
     """Scan an image, and compare it with the training data of a model where their bands agree."""
+    given = given_options(options, ["labels", "pairs", *LABEL_OPTIONS])
+    if given:
+        message = f"{' and '.join(given)} is for labels, and --against takes an image alone"
+        fix = f"Leave out {' and '.join(given)}"
+        raise UsageError(message, code="option-conflict", fix=fix)
     model = Model(str(options.against))
     card, statistics = model.card, model.card.ood
     if statistics is None:

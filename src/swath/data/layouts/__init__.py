@@ -15,6 +15,7 @@ from zipfile import is_zipfile
 
 from swath.data.layouts import dfc2019, pairs, pattern_layout, scene
 from swath.data.layouts.catalog import Catalog, SourceSample
+from swath.data.layouts.label_options import check_label_options, given_options
 from swath.data.layouts.own_split import with_own_split
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
@@ -61,12 +62,13 @@ def find_layout(options: SourceOptions) -> Catalog:
     if name == "auto":
         name = next(key for key, layout in LAYOUTS.items() if layout.recognizes(options))
     for other, layout in LAYOUTS.items():
-        given = [f"--{o.replace('_', '-')}" for o in layout.OPTIONS if getattr(options, o)]
+        given = given_options(options, layout.OPTIONS)
         if given and other != name and not _shares_options(name, other):
             message = f"{' and '.join(given)} is for the {other} layout, and this is {name}"
             fix = f"Leave out {' and '.join(given)}, or give --layout {other}"
             raise UsageError(message, code="option-conflict", fix=fix)
     catalog = LAYOUTS[name].find(options)
+    check_label_options(catalog, options)
     if options.select_bands or options.nodata is not None:
         select, nodata = tuple(options.select_bands), options.nodata
         samples = tuple(replace(s, select=select, nodata=nodata) for s in catalog.samples)

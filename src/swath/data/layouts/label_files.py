@@ -15,6 +15,7 @@ from swath.data.layouts.catalog import SourceSample, matching
 from swath.errors import DataError, UsageError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
+from swath.io.labels import with_crs
 from swath.io.raster import open_raster
 from swath.io.vector import Features, LayerOptions, is_vector_file, read_features
 from swath.options import SourceOptions
@@ -82,9 +83,9 @@ def with_labels(
         layer = read_layers(vectors, how)
         return [replace(s, labels=layer, more_labels=tuple(vectors[1:])) for s in samples]
     if len(paths) == 1:
-        _check_one_raster(samples, paths[0])
+        _check_one_raster(samples, paths[0], how.crs)
         return [replace(s, labels=paths[0], warp=True) for s in samples]
-    return [*_by_place(samples, paths)]
+    return [*_by_place(samples, paths, how.crs)]
 
 
 def read_layers(paths: Sequence[Path], how: LayerOptions) -> Features:
@@ -118,11 +119,11 @@ def _column(layer: Features) -> str:
     return f"{layer.field!r} of {'text' if layer.textual else 'numbers'}"
 
 
-def _check_one_raster(samples: Sequence[SourceSample], path: Path) -> None:
+def _check_one_raster(samples: Sequence[SourceSample], path: Path, crs: str | None) -> None:
     """Raise an error where one raster would be laid on images by their size alone."""
     if len(samples) < 2:
         return
-    labels = grid_of(path)
+    labels = _label_grid(path, crs)
     if labels is None or labels.crs is not None:
         return
     grids = [g for g in (grid_of(s.images[0]) for s in samples) if g is not None]
@@ -133,10 +134,12 @@ def _check_one_raster(samples: Sequence[SourceSample], path: Path) -> None:
     raise DataError(message, code="labels-without-place", file=path, fix=fix)
 
 
-def _by_place(samples: Sequence[SourceSample], paths: Sequence[Path]) -> Iterator[SourceSample]:
+def _by_place(
+    samples: Sequence[SourceSample], paths: Sequence[Path], crs: str | None
+) -> Iterator[SourceSample]:
     grids = []
     for path in paths:
-        grid = grid_of(path)
+        grid = _label_grid(path, crs)
         if grid is None or grid.crs is None:
             message = (
                 f"There are {len(paths)} label files, and without a CRS nothing says which"
@@ -156,6 +159,12 @@ def _by_place(samples: Sequence[SourceSample], paths: Sequence[Path]) -> Iterato
             yield replace(sample, labels=touching[0], more_labels=more, warp=True)
         else:
             yield sample
+
+
+def _label_grid(path: Path, crs: str | None) -> GeoBox | None:
+    """Return the grid of a label raster in the CRS of `--labels-crs`, None if it is unreadable."""
+    grid = grid_of(path)
+    return grid if grid is None or crs is None else with_crs(grid, crs, str(path))
 
 
 def touches(image: GeoBox, labels: GeoBox) -> bool:

@@ -8,22 +8,12 @@ from pathlib import Path
 
 from swath.data.layouts.catalog import Catalog, SourceSample, matching, missing_mask
 from swath.data.layouts.label_files import SIDE_FILES, has_place, layer_options, with_labels
+from swath.data.layouts.label_options import VECTOR_OPTIONS
 from swath.data.layouts.proposals import BAND_WORDS
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.raster import open_raster
 from swath.options import SourceOptions
-
-VECTOR_OPTIONS: tuple[str, ...] = (
-    "label_field",
-    "layer",
-    "labels_crs",
-    "background",
-    "extent",
-    "all_touched",
-    "label_width",
-    "priority",
-)
 
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 

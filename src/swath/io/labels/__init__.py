@@ -5,7 +5,7 @@ have none.
 """
 
 from swath.io.labels.bands import MaskReading, has_one_hot_bands, mask_kind
-from swath.io.labels.placement import Placement, lie_apart
+from swath.io.labels.placement import Placement, lie_apart, with_crs
 from swath.io.labels.protocol import UNLABELED, EmptyLabels, Labels
 from swath.io.labels.raster_labels import MAX_DISTINCT, RasterLabels, read_ignore_mask
 from swath.io.labels.tally import LayerTally
@@ -25,4 +25,5 @@ __all__ = [
     "lie_apart",
     "mask_kind",
     "read_ignore_mask",
+    "with_crs",
 ]

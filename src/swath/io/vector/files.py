@@ -64,7 +64,7 @@ def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> Lay
         raise DataError(message, code="labels-format", file=path, fix=fix)
     _check_sidecars(path)
     if path.suffix.lower() in (".parquet", ".geoparquet"):
-        name, crs, fids, wkb, columns = read_parquet(path)
+        name, crs, fids, wkb, columns = read_parquet(path, layer)
     else:
         name, crs, fids, wkb, columns = read_ogr(path, layer)
     if not len(wkb) and empty:

@@ -110,8 +110,7 @@ def _choose_layers(
         found = [pair for pair in real if pair[1] == wanted]
         if found:
             return found[:1]
-        message, fix = f"The file has no layer {wanted!r}", f"Choose one of its layers: {listed}"
-        raise DataError(message, code="no-such-layer", file=path, fix=fix)
+        raise no_such_layer(wanted, names, path)
     if not real:
         message, fix = "The file has no layer with a geometry", "Export it with its geometry"
         raise DataError(message, code="no-geometry", file=path, fix=fix)
@@ -120,3 +119,10 @@ def _choose_layers(
         fix = f"Name the one with the labels, such as --layer {names[0]!r}"
         raise DataError(message, code="layer-count", file=path, fix=fix)
     return real
+
+
+def no_such_layer(wanted: str, names: Sequence[str], path: Path) -> DataError:
+    """Return the error on a layer that `--layer` names and the file lacks."""
+    listed = ", ".join(names) or "none"
+    message, fix = f"The file has no layer {wanted!r}", f"Choose one of its layers: {listed}"
+    return DataError(message, code="no-such-layer", file=path, fix=fix)

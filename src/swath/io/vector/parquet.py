@@ -11,15 +11,17 @@ import pyproj
 from numpy.typing import NDArray
 
 from swath.errors import DataError
-from swath.io.vector.ogr import RawLayer
+from swath.io.vector.ogr import RawLayer, no_such_layer
 
 
-def read_parquet(path: Path) -> RawLayer:
-    """Read GeoParquet 1.0 or 1.1 with geometries as WKB.
+def read_parquet(path: Path, layer: str | None) -> RawLayer:
+    """Read GeoParquet 1.0 or 1.1 with geometries as WKB; its one layer has the file's name.
 
     Raises:
-        DataError: the file is damaged, or pyarrow is missing.
+        DataError: the file is damaged, has no such layer, or pyarrow is missing.
     """
+    if layer not in (None, path.stem):
+        raise no_such_layer(str(layer), [path.stem], path)
     try:
         import pyarrow
         import pyarrow.parquet
