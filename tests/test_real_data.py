@@ -47,7 +47,13 @@ def test_flood_with_a_code_for_no_data(shared_data, tmp_path):
     assert set(np.unique(codes)) <= {0, 1, 255} and nodata == 255
 
 
-@pytest.mark.parametrize("labels", ["landsat96_polygons.shp", "landsat96_labelled_pixels.tif"])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "landsat96_polygons.shp",
+        pytest.param("landsat96_labelled_pixels.tif", marks=pytest.mark.slow),
+    ],
+)
 def test_landsat_bands_in_files_and_labels_in_another_crs(shared_data, tmp_path, labels):
     folder = shared_data / "landsat"
     image = folder / "lsat7_2000_10.tif"

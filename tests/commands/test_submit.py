@@ -88,7 +88,9 @@ def folder(tmp_path_factory):
 def trained(folder):
     """A model of classes and heights, and its dataset."""
     swath.prepare(folder / "s", folder / "d", test="JAX_001,JAX_002", val="none")
-    train_small(folder / "d", folder / "m.swath", steps=25, heights=True)
+    train_small(
+        folder / "d", folder / "m.swath", steps=25, heights=True, encoder="test_efficientnet"
+    )
     return folder / "m.swath", folder / "d"
 
 

@@ -34,10 +34,7 @@ def test_the_card_is_a_stac_item_with_mlm(tiny_model):
     with zipfile.ZipFile(tiny_model) as archive:
         item = pystac.Item.from_dict(json.loads(archive.read(CARD)))
     mlm = MLMExtension.ext(item)
-    assert (
-        item.properties["mlm:name"] == "tiny"
-        and mlm.architecture == "unet, encoder test_efficientnet"
-    )
+    assert item.properties["mlm:name"] == "tiny" and mlm.architecture == "unet, encoder test_resnet"
     assert mlm.input[0].input.shape == [-1, 3, -1, -1] and len(mlm.input[0].bands) == 3
     assert [c.value for c in mlm.output[0].classes] == [1, 2, 3]
 

@@ -69,7 +69,7 @@ def test_a_new_band_begins_as_the_mean_of_those_that_are_known(tiny_model, tmp_p
     )
     network, kept = taken_over(model, dataset)
     names = [b.name for b in dataset.manifest.bands]
-    old, new = (n.encoder.model.conv_stem.weight.detach() for n in (model.in_torch(), network))
+    old, new = (n.encoder.model.conv1[0].weight.detach() for n in (model.in_torch(), network))
     for i, name in enumerate(names):
         expected = old[:, ["red", "green", "blue"].index(name)] if name != "nir" else old.mean(1)
         torch.testing.assert_close(new[:, i], expected)
