@@ -20,7 +20,6 @@ from swath.training.recipes import Recipe
 from tests.errors import fails
 from tests.make import SMALL_NETWORK, train_small
 
-
 DEFAULT_NETWORK = {"encoder": ENCODER, "weights": "auto"}
 
 
