@@ -40,7 +40,7 @@ def make(encoder="tf_efficientnet_lite0", decoder="unet", bands=3, classes=4):
         "unet",
         "unetplusplus",
         "fpn",
-        pytest.param("upernet", marks=pytest.mark.slow),
+        "upernet",
         "deeplabv3plus",
         "segformer",
     ],
