@@ -9,12 +9,14 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 import pyogrio
+import pytest
 import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from safetensors.numpy import save
 
+import swath
 from swath.geo.geobox import GeoBox
 from swath.io.raster import gdal_env
 from swath.legend import LandClass, Legend
@@ -143,6 +145,24 @@ def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int =
         write_raster(root / "images" / f"{name}.tif", pixels)
         write_png(root / "masks" / f"{name}.png", codes)
     return root
+
+
+SMALL_NETWORK = {"encoder": "test_resnet", "weights": "none"}
+"""Options of `swath train` for the smallest encoder, which sees no image as a whole."""
+
+
+def train_small(dataset: Path, path: Path, **options: Any) -> Any:
+    """Train `SMALL_NETWORK` on few small patches a step, and return the result of `swath.train`.
+
+    This is for tests in which the training has to work, and the network is not the subject.
+    """
+    from swath.training.recipes import RECIPES
+
+    kind = {} if "from_" in options else SMALL_NETWORK
+    small = RECIPES["default"].but(patch=64, batch=4, widths=(16, 16, 16, 16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "default", small)
+        return swath.train(dataset, path, **(kind | options))
 
 
 def write_model(

@@ -35,7 +35,15 @@ def make(encoder="tf_efficientnet_lite0", decoder="unet", bands=3, classes=4):
 
 
 @pytest.mark.parametrize(
-    "decoder", ["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
+    "decoder",
+    [
+        "unet",
+        "unetplusplus",
+        "fpn",
+        "upernet",
+        "deeplabv3plus",
+        "segformer",
+    ],
 )
 def test_every_decoder_gives_a_score_a_class_and_pixel(decoder):
     network = make("resnet18", decoder, bands=4)
@@ -181,7 +189,9 @@ def test_threads_that_share_a_network_do_not_get_each_others_scores(shape):
         np.testing.assert_array_equal(scores, alone[n % 3])
 
 
-@pytest.mark.parametrize("decoder", ["fpn", "upernet", "deeplabv3plus"])
+@pytest.mark.parametrize(
+    "decoder", ["fpn", pytest.param("upernet", marks=pytest.mark.slow), "deeplabv3plus"]
+)
 def test_decoders_are_the_same_in_every_engine(decoder):
     network = make("resnet18", decoder)
     packed = [engine(to_onnx(network, 3)) for engine in (OpenVinoRuntime, OnnxRuntime)]
