@@ -207,9 +207,11 @@ CARDS = {
 
 @pytest.mark.parametrize("name", CARDS)
 def test_a_card_that_lies(files, tmp_path, name):
-@pytest.mark.slow
     change, *why = CARDS[name]
     refused(tmp_path / "m.swath", vouched(files, change), *why)
+
+
+@pytest.mark.slow
 def test_a_card_of_many_megabytes(files, tmp_path):
     text = (
         files[CARD][:-1]

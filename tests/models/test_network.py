@@ -259,8 +259,10 @@ def test_scores_do_not_depend_on_where_a_tile_ends(size):
 
 
 def in_fresh_python(code):
-@pytest.mark.slow
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
 def test_the_guard_lets_torchvision_be_imported_where_its_operators_do_not_load():
     code = "import swath.models.network, torchvision; from swath._torchvision_shim import declared"
     code += "; print(declared is not None)"

@@ -280,7 +280,6 @@ def test_classes_are_switched_off_and_on(visit, ground):
 
 
 def test_a_photograph_works_in_pixels(visit, photo):
-@pytest.mark.slow
     page = visit(photo[0].url + only("m.tif"))
     until(lambda: share(page, TABLE[2]) > 0.15)
     west, north, east, south = bounds_on_screen(page)
@@ -296,8 +295,10 @@ def test_a_photograph_works_in_pixels(visit, photo):
         assert "Longitude, latitude" not in found
     assert page.locator("#scale span").inner_text().endswith("px")
     assert re.fullmatch(r"column \d+, row \d+", page.locator("#readout").inner_text())
-def test_a_link_restores_the_view(visit, ground):
+
+
 @pytest.mark.slow
+def test_a_link_restores_the_view(visit, ground):
     page = visit(ground[0].url)
     page.keyboard.press("3")
     page.keyboard.press("s")
@@ -319,6 +320,9 @@ def test_a_link_restores_the_view(visit, ground):
             $('#card').innerText, $('#scale').innerText]); }"""
     assert again.evaluate(describe) == page.evaluate(describe)
     assert "zoom" not in link and "town" not in page.evaluate("() => document.title")
+
+
+@pytest.mark.slow
 def test_all_of_it_works_by_keyboard(visit, ground):
     page = visit(ground[0].url)
     boxes = page.locator("#layers input[type=checkbox]")
