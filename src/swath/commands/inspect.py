@@ -12,6 +12,7 @@ from swath.data.layouts import Catalog, SourceSample, find_layout
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
 from swath.io.labels import MaskReading
+from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
 from swath.io.vector import Features
 from swath.legend import read_legend
@@ -85,6 +86,8 @@ class SourceRead(Result):
         bands: names of the bands of most images, in order; `select_bands` has taken them.
         nodata: value of `nodata` that was given, as text, since it may be `nan`.
         no_data: share of the images' pixels without data, 0..1; None where no image was read.
+        dropped: share of the images' pixels that quality layers dropped, 0..1, by reason; a pixel
+            counts for one reason.
         split: where the splits come from, by split; empty where nothing was split.
     """
 
@@ -93,6 +96,7 @@ class SourceRead(Result):
     bands: list[str]
     nodata: str | None = None
     no_data: float | None
+    dropped: dict[str, float] = {}
     split: dict[str, str] = {}
 
 
@@ -207,7 +211,15 @@ def describe_source(survey: Survey) -> SourceRead:
         bands=list(bands[0][0]) if bands else [],
         nodata=None if nodata is None else f"{nodata:.17g}",
         no_data=1 - valid / total if total else None,
+        dropped=_dropped(survey, total),
     )
+
+
+def _dropped(survey: Survey, pixels: int) -> dict[str, float]:
+    """Return the share of all pixels that quality layers dropped, by reason."""
+    tallies = [scan.dropped for scan in survey.scans.values() if scan.dropped is not None]
+    rest = pixels - sum(tally.pixels for tally in tallies)
+    return shares_of([*tallies, QualityTally(pixels=rest)])
 
 
 def _describe_labels(catalog: Catalog) -> Iterator[LabelsRead]:

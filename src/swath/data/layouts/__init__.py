@@ -16,7 +16,10 @@ from zipfile import is_zipfile
 from swath.data.layouts import dfc2019, pairs, pattern_layout, scene
 from swath.data.layouts.catalog import Catalog, SourceSample
 from swath.data.layouts.own_split import with_own_split
+from swath.data.layouts.quality_layers import QualityTarget, assign_quality, without_layer
 from swath.errors import DataError, UsageError
+from swath.geo.geobox import GeoBox
+from swath.io.quality import check_mask
 from swath.options import SourceOptions
 
 __all__ = ["LAYOUTS", "Catalog", "Layout", "SourceSample", "find_layout"]
@@ -71,9 +74,38 @@ def find_layout(options: SourceOptions) -> Catalog:
         select, nodata = tuple(options.select_bands), options.nodata
         samples = tuple(replace(s, select=select, nodata=nodata) for s in catalog.samples)
         catalog = replace(catalog, samples=samples)
+    catalog = _with_quality(catalog, options)
     if name == "contest" and not options.split:  # has a finding of its own on its folders
         return catalog
     return with_own_split(catalog, options)
+
+
+def _with_quality(catalog: Catalog, options: SourceOptions) -> Catalog:
+    """Return a catalog whose samples have their quality layers.
+
+    Raises:
+        DataError: a mask is none, or see `assign_quality`.
+    """
+    for mask in dict.fromkeys(path for s in catalog.samples for path in s.ignored):
+        check_mask(mask)
+    samples = catalog.samples
+    found = assign_quality([_target(s) for s in samples], options.quality, options.root)
+    missing = without_layer(found, options.quality, [str(s.images[0]) for s in samples])
+    drop, limit = options.drop, options.clear_below
+    samples = tuple(
+        replace(s, quality=files, drop=drop, clear_below=limit)
+        for s, files in zip(samples, found, strict=True)
+    )
+    return replace(catalog, samples=samples, findings=(*catalog.findings, *missing))
+
+
+def _target(sample: SourceSample) -> QualityTarget:
+    def open_grid() -> GeoBox:
+        with sample.open_image() as image:
+            return image.grid
+
+    own = sample.product.quality if sample.product is not None else ()
+    return QualityTarget(((sample.name, *map(str, sample.images)),), own, open_grid)
 
 
 def _shares_options(name: str, other: str) -> bool:
