@@ -85,17 +85,34 @@ def assign_quality(
     layers = [x for text in given if text not in (AUTO, NONE) for x in _find(text, root)]
     scores = {(i, j): _score(t, x) for i, t in enumerate(targets) for j, x in enumerate(layers)}
     for j, layer in enumerate(layers):
-        owners = [i for i in range(len(targets)) if scores[i, j]]
-        if len(targets) == 1 and layer.named:
-            owners = [0]
-        elif not owners and not any(scores[i, k] for i, k in scores if _alike(layers[k], layer)):
-            owners = _touched(layer, targets)
-        elif owners:
-            owners = [i for i in owners if _is_best(i, j, layers, scores)]
-        for i in owners:
+        for i in _owners(j, targets, layers, scores):
             found[i].append(layer.file)
-    _check(targets, layers, found)
+    _check_used(targets, layers, found)
+    for target, files in zip(targets, found, strict=True):
+        if len(target.names) == 1:
+            _check_alike(target, [f for f in files if f.kind != "polygons" and f not in target.own])
     return [tuple(files) for files in found]
+
+
+def _owners(
+    j: int,
+    targets: Sequence[QualityTarget],
+    layers: Sequence[_Layer],
+    scores: Mapping[tuple[int, int], int],
+) -> list[int]:
+    """Return the images that a layer belongs to: by name, else by place.
+
+    Of the files of a pattern, those that no image is named like are left out if others are paired.
+    """
+    layer = layers[j]
+    if len(targets) == 1 and layer.named:
+        return [0]
+    owners = [i for i in range(len(targets)) if scores[i, j]]
+    if owners:
+        return [i for i in owners if _is_best(i, j, layers, scores)]
+    if any(score for (_, k), score in scores.items() if _of_one_pattern(layers[k], layer)):
+        return []
+    return _touched(layer, targets)
 
 
 def without_layer(
@@ -184,13 +201,15 @@ def _score_part(names: Sequence[str], layer: _Layer) -> int:
     if not key:
         folders = {str(Path(name).absolute().parent) for name in names}
         return int(str(Path(path).absolute().parent) in folders)
-    best = 0
-    for stem in stems:
-        words = _words(stem)
-        length = min(len(words), len(key))
-        if length and words[:length] == key[:length]:
-            best = max(best, len("".join(key[:length])) + WHOLE_NAME * (words == key))
-    return best
+    return max((_score_words(_words(stem), key) for stem in stems), default=0)
+
+
+def _score_words(words: Sequence[str], key: Sequence[str]) -> int:
+    """Return the letters of the words that a name and a key begin with, if one ends there."""
+    length = min(len(words), len(key))
+    if not length or words[:length] != key[:length]:
+        return 0
+    return len("".join(key[:length])) + (WHOLE_NAME if words == key else 0)
 
 
 def _score_fields(stem: str, names: Sequence[str], fields: Sequence[str]) -> int:
@@ -200,7 +219,7 @@ def _score_fields(stem: str, names: Sequence[str], fields: Sequence[str]) -> int
         words = _words(text)
         if not any(_holds(known, words) for known in where):
             return 0
-        total += len("".join(words)) + WHOLE_NAME * (words == where[0])
+        total += len("".join(words)) + (WHOLE_NAME if words == where[0] else 0)
     return total
 
 
@@ -210,9 +229,9 @@ def _holds(known: Sequence[str], words: Sequence[str]) -> bool:
     return n > 0 and any(tuple(known[i : i + n]) == tuple(words) for i in range(len(known)))
 
 
-def _alike(a: _Layer, b: _Layer) -> bool:
-    """Return whether two layers were given in one way, so that both are paired by name or not."""
-    return a.file.kind == b.file.kind and a.named == b.named == False  # noqa: E712
+def _of_one_pattern(a: _Layer, b: _Layer) -> bool:
+    """Return whether two layers come from patterns and are of one kind."""
+    return a.file.kind == b.file.kind and not a.named and not b.named
 
 
 def _is_best(
@@ -241,12 +260,12 @@ def _touched(layer: _Layer, targets: Sequence[QualityTarget]) -> list[int]:
     return [i for i, target in enumerate(targets) if touches(layer.file, target.grid)]
 
 
-def _check(
+def _check_used(
     targets: Sequence[QualityTarget],
     layers: Sequence[_Layer],
     found: Sequence[Sequence[QualityFile]],
 ) -> None:
-    """Raise an error where a layer has no image, or an image has two layers of one place and kind.
+    """Raise an error where a layer belongs to no image.
 
     Raises:
         DataError: see above.
@@ -258,9 +277,6 @@ def _check(
             raise missed(layer.file.path)
         if polygons and not any(touches(layer.file, target.grid) for target in targets):
             raise missed(layer.file.path)
-    for target, files in zip(targets, found, strict=True):
-        if len(target.names) == 1:
-            _check_alike(target, [f for f in files if f.kind != "polygons" and f not in target.own])
 
 
 def _check_alike(target: QualityTarget, files: Sequence[QualityFile]) -> None:

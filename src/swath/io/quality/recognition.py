@@ -25,6 +25,9 @@ KINDS: tuple[QualityKind, ...] = get_args(QualityKind)
 MOST_PIXELS = 4096 * 4096
 """Pixels of a layer that are read to see what its values are; of larger ones, every nth."""
 
+GRAY_BANDS = 3
+"""Bands of a picture in gray, which are equal."""
+
 _NAMES: tuple[tuple[QualityKind, str], ...] = (
     ("qa_pixel", r"(?<![a-z0-9])qa[ _-]?pixel(?![a-z0-9])"),
     ("qa_radsat", r"(?<![a-z0-9])qa[ _-]?radsat(?![a-z0-9])"),
@@ -113,21 +116,30 @@ def recognize(given: PathLike) -> QualityFile:
     content = _read(path, 1)
     if _OTHERS.search(stem):
         raise _unknown(path, "is of a kind that is not read")
-    kind, index = named_kind(stem), 1
-    if kind is None:
-        kind, index = _described(content)
-    if index > 1:
-        content = _read(path, index)
-    if kind is None:
-        kind = _evident(content)
-        if kind == "mask" and _CLEAR.search(f"{stem} {content.texts[0]}"):
-            raise _unknown(path, "has 1 where pixels are clear by its name, and 1 would drop them")
-        if kind is None:
-            raise _unknown(path, f"holds {_listed(content)}, which may mean several things")
+    described, index = _described(content)
+    kind = named_kind(stem)
+    if kind is None and described is not None:
+        kind, content = described, _read(path, index)
+    elif kind is None:
+        return QualityFile(path=path, kind=_kind_of_values(path, stem, content))
     problem = _contradiction(kind, content, stem)
     if problem:
         raise _unknown(path, f"is {kind} by its name, and {problem}")
-    return QualityFile(path=path, index=index, kind=kind)
+    return QualityFile(path=path, index=index if kind == described else 1, kind=kind)
+
+
+def _kind_of_values(path: str, stem: str, content: _Content) -> QualityKind:
+    """Return the kind that values tell.
+
+    Raises:
+        DataError: several kinds have such values, or 1 may mean clear.
+    """
+    kind = _evident(content)
+    if kind is None:
+        raise _unknown(path, f"holds {_listed(content)}, which may mean several things")
+    if kind == "mask" and _CLEAR.search(f"{stem} {content.texts[0]}"):
+        raise _unknown(path, "has 1 where pixels are clear by its name, and 1 would drop them")
+    return kind
 
 
 def _described(content: _Content) -> tuple[QualityKind | None, int]:
@@ -162,17 +174,17 @@ def _contradiction(kind: QualityKind, content: _Content, stem: str) -> str | Non
     values = {*content.values.tolist()}
     if kind == "udm2":
         return None if content.bands >= 6 else f"it has {content.bands} band(s) instead of 8"
-    if kind != "cloud_probability" and not content.whole:
+    if kind == "cloud_probability":
+        return None if _is_percent(content, stem) else f"it holds {_listed(content)}"
+    if not content.whole:
         return "its numbers are not whole"
-    if kind == "qa_pixel" and values - {0.0, 1.0} and not is_qa_pixel([int(v) for v in values]):
-        return f"it holds {_listed(content)}"
-    if kind == "scl" and (values - {*map(float, range(12))} - {255.0} or values == {0.0, 1.0}):
-        return f"it holds {_listed(content)}"
-    if kind == "fmask" and not _HLS.search(stem) and _is_classes(values):
-        return f"its values {_listed(content)} are classes rather than the bits of HLS"
-    if kind == "cloud_probability" and not _is_percent(content, stem):
-        return f"it holds {_listed(content)}"
-    return None
+    codes = {int(value) for value in values}
+    wrong = {
+        "qa_pixel": bool(codes - {0, 1}) and not is_qa_pixel(codes),
+        "scl": bool(codes - {*range(12), 255}) or codes == {0, 1},
+        "fmask": not _HLS.search(stem) and _is_classes(codes),
+    }
+    return f"it holds {_listed(content)}" if wrong.get(kind) else None
 
 
 def _is_percent(content: _Content, stem: str) -> bool:
@@ -185,12 +197,12 @@ def _is_percent(content: _Content, stem: str) -> bool:
     return bool(values.min() >= 0 and values.max() <= 100)
 
 
-def _is_classes(values: set[float]) -> bool:
+def _is_classes(values: set[int]) -> bool:
     """Return whether values are classes of Fmask programs: clear, water, shadow, snow, cloud."""
-    known = values - {float(FMASK_FILL)}
+    known = values - {FMASK_FILL}
     if not known or max(known) > 5:
         return False
-    return bool(known & {1.0, 3.0, 5.0}) or (4.0 in known and 2.0 not in known)
+    return bool(known & {1, 3, 5}) or (4 in known and 2 not in known)
 
 
 def check_mask(path: PathLike) -> None:
@@ -204,24 +216,25 @@ def check_mask(path: PathLike) -> None:
     name = str(path)
     content = _read(name, 1)
     kind = named_kind(Path(name).stem) or _described(content)[0]
-    problem = None
-    if content.bands > 1 and not content.equal:
-        problem = f"has {content.bands} bands"
-        kind = kind or ("udm2" if content.bands == len(UDM2_BANDS) else None)
-    elif not content.is_mask:
-        nonzero = content.values[content.values != 0]
-        bits = content.whole and is_qa_pixel([int(v) for v in content.values])
-        several = len(nonzero) > 1 or len(nonzero) == len(content.values)
-        if kind is not None or bits or several or not content.whole:
-            problem, kind = f"holds {_listed(content)}", kind or _evident(content)
-    if problem is None:
+    bands = content.bands > 1 and not content.equal
+    if not bands and (content.is_mask or (kind is None and _has_one_value(content))):
         return
+    problem = f"has {content.bands} bands" if bands else f"holds {_listed(content)}"
+    kind = kind or _evident(content)
     quoted = shlex.quote(name)
     said = f"Give it as --quality {kind}:{quoted}"
     if kind is None:
         said = f"Give it as --quality KIND:{quoted}, where KIND is one of {', '.join(KINDS)}"
     message = f"The raster of --mask {problem}, and a mask has 0 where pixels are kept and 1 else"
     raise DataError(message, code="not-a-mask", file=name, fix=said)
+
+
+def _has_one_value(content: _Content) -> bool:
+    """Return whether there is 0 and one whole number that has no other meaning."""
+    marked = content.values[content.values != 0]
+    if len(marked) != 1 or len(content.values) != 2 or not content.whole:
+        return False
+    return not is_qa_pixel([int(marked[0])])
 
 
 def _unknown(path: str, problem: str) -> DataError:
@@ -241,19 +254,14 @@ def _listed(content: _Content) -> str:
 def _read(path: str, index: int) -> _Content:
     with open_raster(path) as dataset, gdal_errors(path):
         data = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
-        if len(data) > 4 or not data:
-            data = list(dataset.indexes)
-        index = index if index in data else data[0]
         texts = tuple((text or "").casefold() for text in descriptions(dataset))
-        rows = _read_some(dataset, data if 1 < len(data) <= 3 else [index])
-        band = rows[data.index(index) if 1 < len(data) <= 3 else 0]
-        equal = bool((rows == rows[0]).all())
-        values = np.unique(band)
+        few = len(data) <= GRAY_BANDS and index in data
+        rows = _read_some(dataset, data if few else [index])
+        values = np.unique(rows[data.index(index) if few else 0])
         nodata = dataset.nodatavals[index - 1]
     values = values[np.isfinite(values)].astype(np.float64)
-    if nodata is not None:
-        values = values[values != nodata]
-    return _Content(len(data), texts, values, equal and len(data) <= 3)
+    values = values if nodata is None else values[values != nodata]
+    return _Content(len(data), texts, values, few and bool((rows == rows[0]).all()))
 
 
 def _read_some(dataset: rasterio.DatasetReader, indexes: list[int]) -> NDArray[np.generic]:
