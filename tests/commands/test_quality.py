@@ -238,3 +238,27 @@ def test_many_tiles_and_one_are_the_same(folder: Path) -> None:
     assert ((first == 0) == (full >= 8)).all() and (first == second).all()
     assert one.dropped == many.dropped
     assert one.dropped["cloud"] == np.isin(full, [8, 9]).mean()
+
+
+def test_layers_among_the_images_of_a_folder(folder: Path) -> None:
+    for k, name in enumerate("ab"):
+        write_raster(folder / "im" / f"{name}.tif", noise(3, 64, 64, seed=k), UTM, NORTH_UP)
+        write_raster(folder / "im" / f"{name}_SCL.tif", split(4, 9), UTM, NORTH_UP)
+    pattern = str(folder / "im" / "*_SCL.tif")
+    result = swath.predict(folder / "m.swath", folder / "im", folder / "maps", quality=pattern)
+    assert sorted(p.name for p in (folder / "maps").glob("*.tif")) == ["a.tif", "b.tif"]
+    assert result.dropped == {"cloud": SHARE}
+
+
+def test_a_mosaic_with_a_layer_for_each_image(folder: Path) -> None:
+    images = []
+    for k, name in enumerate(("a", "long_b")):
+        where = from_origin(500_000 + 640 * k, 5_600_000, 10, 10)
+        image = folder / "im" / f"{name}.tif"
+        images.append(write_raster(image, noise(3, 64, 64, seed=k), UTM, where))
+        write_raster(folder / "q" / f"{name}_SCL.tif", split(4, 9), UTM, where)
+    pattern = str(folder / "q" / "*_SCL.tif")
+    model, target = folder / "m.swath", folder / "map.tif"
+    result = swath.predict(model, images, target, mosaic=True, quality=pattern)
+    assert result.dropped == {"cloud": SHARE} and result.warnings == []
+    assert result.nodata == 2 * SIDE * CLOUDS

@@ -537,3 +537,20 @@ def test_what_images_bring(tmp_path: Path) -> None:
         assign_quality(targets, ["none", "auto"])
     with fails("no-quality", DataError):
         assign_quality(targets, ["nothing*.tif"], tmp_path)
+
+
+def test_each_image_of_a_mosaic_has_its_layer(tmp_path: Path) -> None:
+    files = [placed(tmp_path / name, 7, c) for name, c in (("a.tif", 0), ("long_b.tif", 30))]
+    for name, column in (("a_SCL", 0), ("long_b_SCL", 30)):
+        placed(tmp_path / "q" / f"{name}.tif", 9, column)
+    one = target(files[0])
+    mosaic = QualityTarget(tuple((str(file),) for file in files), (), one.open_grid)
+    found = assign_quality([mosaic], ["q/*.tif"], tmp_path)
+    assert names(found) == [["a_SCL.tif", "long_b_SCL.tif"]]
+
+
+def test_a_mask_whose_marks_are_nodata(tmp_path: Path, grid: GeoBox) -> None:
+    path = layer(tmp_path / "m.tif", [1], nodata=1)
+    with fails("mask-nodata", DataError, path):
+        check_mask(path)
+    assert reasons("mask", path, grid)[:2] == ["unusable", None]

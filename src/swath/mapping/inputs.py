@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from swath.data.layouts.quality_layers import QualityTarget, assign_quality, without_layer
+from swath.data.layouts.quality_layers import (
+    QualityTarget,
+    assign_quality,
+    quality_paths,
+    without_layer,
+)
 from swath.errors import DataError, UsageError
 from swath.geo.footprints import footprint
 from swath.geo.geobox import GeoBox, geobox_of
@@ -361,10 +366,15 @@ def with_quality(
 ) -> tuple[list[ImageInput], list[str]]:
     """Return images with the quality layers of `--quality`, and warnings.
 
+    Layers that lie among the images, as in one folder, are no images.
+
     Raises:
         DataError: see `assign_quality`.
         UsageError: `none` is given with others.
     """
+    layers = quality_paths(given, Path())
+    images = [s for s in sources if s.mosaic or Path(s.files[0]).absolute() not in layers]
+    sources = images or sources  # a layer is named as an image where there is no other
     found = assign_quality([_target(source) for source in sources], given)
     bare = without_layer(found, given, [source.files[0] for source in sources])
     out = [

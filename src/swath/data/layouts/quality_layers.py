@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
+from typing import TypeAlias
 
 from swath.data.layouts.catalog import files_below, matching
 from swath.data.layouts.patterns import match_files
@@ -63,6 +64,10 @@ class _Layer:
     named: bool
 
 
+_Scores: TypeAlias = Mapping[tuple[int, int], tuple[int, ...]]
+"""How much a layer has of each name of an image, by the positions of image and layer."""
+
+
 def assign_quality(
     targets: Sequence[QualityTarget], given: Sequence[str], root: Path | None = None
 ) -> list[tuple[QualityFile, ...]]:
@@ -98,7 +103,7 @@ def _owners(
     j: int,
     targets: Sequence[QualityTarget],
     layers: Sequence[_Layer],
-    scores: Mapping[tuple[int, int], int],
+    scores: _Scores,
 ) -> list[int]:
     """Return the images that a layer belongs to: by name, else by place.
 
@@ -107,10 +112,10 @@ def _owners(
     layer = layers[j]
     if len(targets) == 1 and layer.named:
         return [0]
-    owners = [i for i in range(len(targets)) if scores[i, j]]
+    owners = [i for i in range(len(targets)) if any(scores[i, j])]
     if owners:
         return [i for i in owners if _is_best(i, j, layers, scores)]
-    if any(score for (_, k), score in scores.items() if _of_one_pattern(layers[k], layer)):
+    if any(any(s) for (_, k), s in scores.items() if _of_one_pattern(layers[k], layer)):
         return []
     return _touched(layer, targets)
 
@@ -187,9 +192,9 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[^\W_]+", text.casefold()))
 
 
-def _score(target: QualityTarget, layer: _Layer) -> int:
-    """Return how much of the name of an image a layer has, 0 for nothing."""
-    return max((_score_part(names, layer) for names in target.names), default=0)
+def _score(target: QualityTarget, layer: _Layer) -> tuple[int, ...]:
+    """Return how much a layer has of each name of an image, 0 for nothing."""
+    return tuple(_score_part(names, layer) for names in target.names)
 
 
 def _score_part(names: Sequence[str], layer: _Layer) -> int:
@@ -234,13 +239,12 @@ def _of_one_pattern(a: _Layer, b: _Layer) -> bool:
     return a.file.kind == b.file.kind and not a.named and not b.named
 
 
-def _is_best(
-    i: int, j: int, layers: Sequence[_Layer], scores: Mapping[tuple[int, int], int]
-) -> bool:
-    """Return whether no other layer of its kind has more of the name of an image."""
+def _is_best(i: int, j: int, layers: Sequence[_Layer], scores: _Scores) -> bool:
+    """Return whether no other layer of its kind has more of a name of an image."""
     kind = layers[j].file.kind
-    others = [scores[i, k] for k, layer in enumerate(layers) if layer.file.kind == kind]
-    return scores[i, j] == max(others)
+    alike = [scores[i, k] for k, layer in enumerate(layers) if layer.file.kind == kind]
+    own = scores[i, j]
+    return any(own[p] == max(s[p] for s in alike) for p in range(len(own)) if own[p])
 
 
 def _touched(layer: _Layer, targets: Sequence[QualityTarget]) -> list[int]:

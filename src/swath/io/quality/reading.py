@@ -286,9 +286,10 @@ class _RasterLayer:
         return out
 
     def _is_nodata(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return where the declared nodata value is, unless it means clear."""
+        """Return where the declared nodata value is, unless it has a meaning of its own."""
         value, kind = self._nodata, self._file.kind
-        if value is None or (value == 0 and kind not in ("scl", "qa_pixel")):
+        meant = (value == 0 and kind not in ("scl", "qa_pixel")) or (value == 1 and kind == "mask")
+        if value is None or meant:
             return np.zeros(values.shape, bool)
         missing: NDArray[np.bool_] = values == value
         return missing

@@ -63,12 +63,14 @@ class _Content:
         bands: bands but alpha.
         texts: description of each band, in lower case.
         values: distinct values of the band, sorted, without nodata and NaN.
+        nodata: the declared value.
         equal: whether all bands hold the same.
     """
 
     bands: int
     texts: tuple[str, ...]
     values: NDArray[np.float64]
+    nodata: float | None
     equal: bool
 
     @property
@@ -218,7 +220,11 @@ def check_mask(path: PathLike) -> None:
     kind = named_kind(Path(name).stem) or _described(content)[0]
     bands = content.bands > 1 and not content.equal
     if not bands and (content.is_mask or (kind is None and _has_one_value(content))):
-        return
+        if content.nodata != 1:
+            return
+        message = "The raster of --mask declares 1 as nodata, so that its marks are lost"
+        fix = f"Unset it (`rio edit-info --unset-nodata {shlex.quote(name)}`)"
+        raise DataError(message, code="mask-nodata", file=name, fix=fix)
     problem = f"has {content.bands} bands" if bands else f"holds {_listed(content)}"
     kind = kind or _evident(content)
     quoted = shlex.quote(name)
@@ -261,7 +267,7 @@ def _read(path: str, index: int) -> _Content:
         nodata = dataset.nodatavals[index - 1]
     values = values[np.isfinite(values)].astype(np.float64)
     values = values if nodata is None else values[values != nodata]
-    return _Content(len(data), texts, values, few and bool((rows == rows[0]).all()))
+    return _Content(len(data), texts, values, nodata, few and bool((rows == rows[0]).all()))
 
 
 def _read_some(dataset: rasterio.DatasetReader, indexes: list[int]) -> NDArray[np.generic]:
