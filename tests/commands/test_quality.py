@@ -262,3 +262,12 @@ def test_a_mosaic_with_a_layer_for_each_image(folder: Path) -> None:
     result = swath.predict(model, images, target, mosaic=True, quality=pattern)
     assert result.dropped == {"cloud": SHARE} and result.warnings == []
     assert result.nodata == 2 * SIDE * CLOUDS
+
+
+def test_inspect_against_a_model_leaves_clouds_out(folder: Path, tiny_model: Path) -> None:
+    image = write_raster(folder / "i.tif", np.concatenate([noise(3, SIDE, SIDE)]), UTM, NORTH_UP)
+    path = folder / "q" / "SCL.tif"
+    result = swath.inspect(image, against=tiny_model, quality=str(path))
+    found = [f for f in result.findings if f["code"] == "quality-dropped"]
+    assert len(found) == 1 and f"cloud {SHARE:.1%}" in found[0]["message"]
+    assert result.ood is not None and result.ood.distance is not None

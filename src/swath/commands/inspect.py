@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from swath.checks import ImageScan, Survey, run_survey, scan_sample
+from swath.checks import ImageScan, SampleScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
-from swath.data.layouts import Catalog, SourceSample, find_layout
+from swath.data.layouts import Catalog, SourceSample, find_layout, with_quality
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
 from swath.io.labels import MaskReading
@@ -251,6 +251,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     files = _image_files(options, source, card.image_bands)
     select, nodata = tuple(options.select_bands), options.nodata
     sample = SourceSample(source.stem, files, None, select=select, nodata=nodata)
+    sample = with_quality([sample], options, None)[0]
     scan = scan_sample(sample, "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
@@ -259,10 +260,12 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         names = None if select else card.image_bands
         raster = Raster(files, names, select=select, nodata=nodata)
         with InputImage(raster, latitude=card.latitude) as image:
+            image.quality = sample.open_quality(image.grid)
             distance, _ = ood_distance(image, model.predictor, statistics)
         compared = _compare_bands(scan.image, card)
         ood = OodResult(distance=distance, threshold=statistics.threshold, bands=compared)
         findings += _check_distance(distance, statistics.threshold, source)
+        findings += _note_dropped(scan, source)
     listed = [f.as_json() for f in findings]
     return InspectResult(
         layout="image", images=1, bands=bands, groups=[], classes=[], findings=listed, ood=ood
@@ -306,6 +309,15 @@ def _check_input(image: ImageScan, card: Card, source: Path) -> Iterator[Finding
         message = f"The image is {image.dtype}, and the model was trained on {card.dtype}."
         fix = "Convert the image to the type and scale of the training data."
         yield Finding("warning", "other-type", str(source), message, fix)
+
+
+def _note_dropped(scan: SampleScan, source: Path) -> Iterator[Finding]:
+    if scan.dropped is not None and scan.dropped.shares:
+        shares = scan.dropped.shares
+        parts = ", ".join(f"{reason} {share:.1%}" for reason, share in shares.items())
+        message = f"Quality layers dropped {sum(shares.values()):.1%} of the pixels ({parts})."
+        fix = "Nothing, or drop other reasons (--drop)."
+        yield Finding("note", "quality-dropped", str(source), message, fix)
 
 
 def _check_distance(distance: float, threshold: float, source: Path) -> Iterator[Finding]:

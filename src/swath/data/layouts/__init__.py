@@ -8,6 +8,7 @@ names, and headers where it must; pixels are read by `swath.checks` and `swath.c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +23,7 @@ from swath.geo.geobox import GeoBox
 from swath.io.quality import check_mask
 from swath.options import SourceOptions
 
-__all__ = ["LAYOUTS", "Catalog", "Layout", "SourceSample", "find_layout"]
+__all__ = ["LAYOUTS", "Catalog", "Layout", "SourceSample", "find_layout", "with_quality"]
 
 
 class Layout(Protocol):
@@ -74,29 +75,37 @@ def find_layout(options: SourceOptions) -> Catalog:
         select, nodata = tuple(options.select_bands), options.nodata
         samples = tuple(replace(s, select=select, nodata=nodata) for s in catalog.samples)
         catalog = replace(catalog, samples=samples)
-    catalog = _with_quality(catalog, options)
+    samples = tuple(with_quality(catalog.samples, options, options.root))
+    missing = without_layer(
+        [s.quality for s in samples], options.quality, [str(s.images[0]) for s in samples]
+    )
+    catalog = replace(catalog, samples=samples, findings=(*catalog.findings, *missing))
     if name == "contest" and not options.split:  # has a finding of its own on its folders
         return catalog
     return with_own_split(catalog, options)
 
 
-def _with_quality(catalog: Catalog, options: SourceOptions) -> Catalog:
-    """Return a catalog whose samples have their quality layers.
+def with_quality(
+    samples: Sequence[SourceSample], options: SourceOptions, root: Path | None
+) -> list[SourceSample]:
+    """Return samples with their quality layers.
+
+    Args:
+        samples: the samples.
+        options: which layers, and what they drop.
+        root: folder that patterns start from, besides the working directory.
 
     Raises:
         DataError: a mask is none, or see `assign_quality`.
     """
-    for mask in dict.fromkeys(path for s in catalog.samples for path in s.ignored):
+    for mask in dict.fromkeys(path for s in samples for path in s.ignored):
         check_mask(mask)
-    samples = catalog.samples
-    found = assign_quality([_target(s) for s in samples], options.quality, options.root)
-    missing = without_layer(found, options.quality, [str(s.images[0]) for s in samples])
+    found = assign_quality([_target(s) for s in samples], options.quality, root)
     drop, limit = options.drop, options.clear_below
-    samples = tuple(
+    return [
         replace(s, quality=files, drop=drop, clear_below=limit)
         for s, files in zip(samples, found, strict=True)
-    )
-    return replace(catalog, samples=samples, findings=(*catalog.findings, *missing))
+    ]
 
 
 def _target(sample: SourceSample) -> QualityTarget:
