@@ -56,7 +56,7 @@ class QualityTarget:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _GivenLayer:
     """A layer that was given; `named` by its own path, not by a pattern."""
 
     file: QualityFile
@@ -102,7 +102,7 @@ def assign_quality(
 def _owners(
     j: int,
     targets: Sequence[QualityTarget],
-    layers: Sequence[_Layer],
+    layers: Sequence[_GivenLayer],
     scores: _Scores,
 ) -> list[int]:
     """Return the images that a layer belongs to: by name, else by place.
@@ -147,7 +147,7 @@ def _matched(pattern: str, root: Path | None) -> dict[str, tuple[str, ...]]:
     return dict.fromkeys(_files(pattern, root), ())
 
 
-def _find(text: str, root: Path | None) -> Iterator[_Layer]:
+def _find(text: str, root: Path | None) -> Iterator[_GivenLayer]:
     """Yield the layers of one value of `--quality`."""
     kind, pattern = split_kind(text)
     head = f"{kind}:" if kind else ""
@@ -156,7 +156,7 @@ def _find(text: str, root: Path | None) -> Iterator[_Layer]:
         message, fix = f"No file matches --quality {text}", "Check the name or pattern"
         raise DataError(message, code="no-quality", file=root or pattern, fix=fix)
     for path, fields in matched.items():
-        yield _Layer(recognize(f"{head}{path}"), fields, named)
+        yield _GivenLayer(recognize(f"{head}{path}"), fields, named)
 
 
 def _is_pattern(text: str) -> bool:
@@ -192,12 +192,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[^\W_]+", text.casefold()))
 
 
-def _score(target: QualityTarget, layer: _Layer) -> tuple[int, ...]:
+def _score(target: QualityTarget, layer: _GivenLayer) -> tuple[int, ...]:
     """Return how much a layer has of each name of an image, 0 for nothing."""
     return tuple(_score_part(names, layer) for names in target.names)
 
 
-def _score_part(names: Sequence[str], layer: _Layer) -> int:
+def _score_part(names: Sequence[str], layer: _GivenLayer) -> int:
     stems = {PurePath(name).stem if "." in name else PurePath(name).name for name in names}
     if layer.fields:
         return max((_score_fields(stem, names, layer.fields) for stem in stems), default=0)
@@ -234,12 +234,12 @@ def _holds(known: Sequence[str], words: Sequence[str]) -> bool:
     return n > 0 and any(tuple(known[i : i + n]) == tuple(words) for i in range(len(known)))
 
 
-def _of_one_pattern(a: _Layer, b: _Layer) -> bool:
+def _of_one_pattern(a: _GivenLayer, b: _GivenLayer) -> bool:
     """Return whether two layers come from patterns and are of one kind."""
     return a.file.kind == b.file.kind and not a.named and not b.named
 
 
-def _is_best(i: int, j: int, layers: Sequence[_Layer], scores: _Scores) -> bool:
+def _is_best(i: int, j: int, layers: Sequence[_GivenLayer], scores: _Scores) -> bool:
     """Return whether no other layer of its kind has more of a name of an image."""
     kind = layers[j].file.kind
     alike = [scores[i, k] for k, layer in enumerate(layers) if layer.file.kind == kind]
@@ -247,7 +247,7 @@ def _is_best(i: int, j: int, layers: Sequence[_Layer], scores: _Scores) -> bool:
     return any(own[p] == max(s[p] for s in alike) for p in range(len(own)) if own[p])
 
 
-def _touched(layer: _Layer, targets: Sequence[QualityTarget]) -> list[int]:
+def _touched(layer: _GivenLayer, targets: Sequence[QualityTarget]) -> list[int]:
     """Return the images that a layer touches.
 
     Raises:
@@ -266,7 +266,7 @@ def _touched(layer: _Layer, targets: Sequence[QualityTarget]) -> list[int]:
 
 def _check_used(
     targets: Sequence[QualityTarget],
-    layers: Sequence[_Layer],
+    layers: Sequence[_GivenLayer],
     found: Sequence[Sequence[QualityFile]],
 ) -> None:
     """Raise an error where a layer belongs to no image.

@@ -102,7 +102,7 @@ class QualityMask:
         self.files = tuple(files)
         self._stack = ExitStack()
         reasons = frozenset({*drop, "nodata"})
-        self._layers: list[_Layer] = []
+        self._layers: list[_QualityLayer] = []
         try:
             for file in self.files:
                 if file.kind == "polygons":
@@ -157,7 +157,7 @@ class QualityMask:
         self.close()
 
 
-class _Layer(Protocol):
+class _QualityLayer(Protocol):
     def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """Return codes of reasons, and where the layer does not reach; None if everywhere."""
 
