@@ -45,7 +45,7 @@ _NAMES: tuple[tuple[QualityKind, str], ...] = (
 
 _OTHERS = re.compile(
     r"pixel[ _-]qa|(?<![a-z0-9])bqa(?![a-z0-9])|radsat[ _-]qa|snw[ _-]?prb|snow[ _-]?prob"
-    r"|qa[ _-]aerosol|st[ _-]qa(?![a-z0-9])|cloud[ _-]qa|msk[ _-]classi|msk[ _-]qualit"
+    r"|qa[ _-]aerosol|st[ _-]qa(?![a-z0-9])|cloud[ _-]qa|msk[ _-]classi|msk[ _-]qual"
 )
 """Names of layers of other meanings, which look like those above."""
 
