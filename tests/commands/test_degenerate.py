@@ -40,15 +40,17 @@ def test_a_map_of_nodata_and_one_of_one_class(model: Path, tmp_path: Path) -> No
     assert "one class, 3" in warning
 
 
-@pytest.mark.parametrize("given", ["mask", "regions"])
-def test_masks_and_regions_that_miss(model: Path, image: Path, tmp_path: Path, given: str) -> None:
-    path = tmp_path / "far.gpkg"
-    if given == "mask":
-        path = write_raster(tmp_path / "far.tif", np.ones((64, 64), np.uint8), UTM, FAR)
-    else:
-        write_layer(path, [box(0, 9000, 10, 10)], {"class": ["x"]})
-    warnings = swath.predict(model, image, tmp_path / "map.tif", **{given: path}).warnings
-    assert str(path) in warnings[0] and f"--{given}" in warnings[0]
+def test_masks_that_miss(model: Path, image: Path, tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "far.tif", np.ones((64, 64), np.uint8), UTM, FAR)
+    warnings = swath.predict(model, image, tmp_path / "map.tif", mask=str(path)).warnings
+    assert str(path) in warnings[0] and "--mask" in warnings[0]
+
+
+def test_regions_that_miss(model: Path, image: Path, tmp_path: Path) -> None:
+    path = write_layer(tmp_path / "far.gpkg", [box(0, 9000, 10, 10)], {"class": ["x"]})
+    with fails("regions-miss-images", DataError, path):
+        swath.predict(model, image, tmp_path / "map.tif", regions=path)
+    assert not (tmp_path / "map.tif").exists()
 
 
 def test_masks_and_regions_that_touch_one_of_two(model: Path, image: Path, tmp_path: Path) -> None:

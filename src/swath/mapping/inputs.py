@@ -10,20 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from swath.data.layouts.quality_layers import (
+    QualityTarget,
+    assign_quality,
+    quality_paths,
+    without_layer,
+)
 from swath.errors import DataError, UsageError
 from swath.geo.footprints import footprint
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
+from swath.io.quality import QualityMask, check_mask, polygons_touch
 from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
-from swath.io.vector import Features, read_geometries
+from swath.io.source_file import Product, QualityFile
+from swath.io.vector import read_geometries
 from swath.mapping.stac import find_assets
-from swath.types import PathLike
+from swath.options import DROP, LAST_CLEAR
+from swath.types import PathLike, QualityReason
 
 MAX_OPEN_FILES = 64
 """Files of a mosaic that are open at one time."""
@@ -41,6 +49,10 @@ class ImageInput(BaseModel, frozen=True):
         mask: rasters whose non-zero pixels become nodata.
         regions: polygon layer outside of which nothing is mapped.
         latitude: whether the latitude of each pixel is a further band.
+        product: the product that the image is of.
+        quality: layers that tell which pixels are usable; the others become nodata.
+        drop: reasons of quality layers for which pixels become nodata.
+        clear_below: cloud probability in percent from which a pixel is cloud.
     """
 
     name: str
@@ -51,16 +63,22 @@ class ImageInput(BaseModel, frozen=True):
     mask: tuple[str, ...] = ()
     regions: str | None = None
     latitude: bool = False
+    product: Product | None = None
+    quality: tuple[QualityFile, ...] = ()
+    drop: tuple[QualityReason, ...] = DROP
+    clear_below: float = LAST_CLEAR
 
     @property
     def context_files(self) -> list[str]:
-        """Masks and regions."""
-        return [*self.mask, *([self.regions] if self.regions else [])]
+        """Masks, quality layers and regions."""
+        layers = [layer.path for layer in self.quality]
+        return [*self.mask, *layers, *([self.regions] if self.regions else [])]
 
     def all_files(self) -> set[str]:
         """Return all files that are read, also sources of virtual rasters and side files."""
         found = {*self.files, *self.context_files}
-        todo = [name for name in (*self.files, *self.mask) if "://" not in name]
+        layers = [layer.path for layer in self.quality if layer.kind != "polygons"]
+        todo = [name for name in (*self.files, *self.mask, *layers) if "://" not in name]
         while todo:
             with suppress(DataError), open_raster(todo.pop()) as dataset:
                 new = set(dataset.files) - found
@@ -76,7 +94,18 @@ class ImageInput(BaseModel, frozen=True):
         """
         one, order = not self.mosaic, self.order
         image = Raster(self.files, self.bands, order) if one else Mosaic(self.files, order)
-        return InputImage(image, self.mask, self.regions, self.latitude)
+        opened = InputImage(image, self.mask, self.regions, self.latitude)
+        try:
+            opened.quality = self._open_quality(image)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def _open_quality(self, image: Raster | Mosaic) -> QualityMask | None:
+        if not self.quality:
+            return None
+        return QualityMask(self.quality, image.grid, self.drop, self.clear_below, image.paths[0])
 
 
 class InputImage:
@@ -87,6 +116,9 @@ class InputImage:
         mask: rasters whose non-zero pixels become nodata, also for the network.
         regions: polygon layer; None for all. What lies around a region is still read, as context.
         latitude: whether the latitude of each pixel is a further band, the last.
+
+    Attributes:
+        quality: layers that tell which pixels become nodata, None without.
 
     Raises:
         DataError: the regions cannot be read, or have no place on the image; or the latitude is
@@ -101,6 +133,7 @@ class InputImage:
         latitude: bool = False,
     ) -> None:
         self.image, self.grid = image, image.grid
+        self.quality: QualityMask | None = None
         self._mask, self._latitude = [Path(p) for p in mask], latitude
         if latitude:
             check_located(image.grid, image.bands, self.name, "take a model without latitude")
@@ -123,6 +156,8 @@ class InputImage:
         values, valid = self.image.read(window)
         if self._mask:
             valid = valid & ~read_ignore_mask(self._mask, self.grid, window)
+        if self.quality is not None:
+            valid = valid & ~self.quality.read(window)
         pixels = Pixels(values, valid)
         return with_latitude(pixels, self.grid, window, self.name) if self._latitude else pixels
 
@@ -136,6 +171,8 @@ class InputImage:
     def close(self) -> None:
         """Close the files."""
         self.image.close()
+        if self.quality is not None:
+            self.quality.close()
 
     def __enter__(self) -> InputImage:
         return self
@@ -272,13 +309,16 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_context(sources: Sequence[ImageInput]) -> list[str]:
-    """Return a warning for each mask, and for regions, that touch none of the images.
+    """Return a warning for each mask that touches none of the images.
 
     Raises:
-        DataError: several masks fit several images only by their size, or a file is damaged.
+        DataError: a mask holds something else, several masks fit several images only by their size,
+            regions touch no image, or a file is damaged.
     """
-    if not sources[0].context_files:
+    if not sources[0].mask and sources[0].regions is None:
         return []
+    for path in sources[0].mask:
+        check_mask(path)
     grids, out = [], []
     for source in sources:
         with source.open() as image:
@@ -287,11 +327,15 @@ def check_context(sources: Sequence[ImageInput]) -> list[str]:
         with open_raster(path) as dataset:
             own = geobox_of(dataset)
         if not any(_touch(own, grid) for grid in grids):
-            out.append(_missed(path, "mask", "--mask"))
+            fix = "Check its CRS and extent, or leave out --mask."
+            out.append(f"{path}: The mask touches no image. {fix}")
     if sources[0].regions is not None:
         regions = read_geometries(sources[0].regions)
-        if not any(_covers(regions, grid) for grid in grids):
-            out.append(_missed(sources[0].regions, "layer", "--regions"))
+        if not any(polygons_touch(regions, grid) for grid in grids):
+            message = "The layer of --regions touches no image, and nothing would be mapped"
+            fix = "Check its CRS and extent, or leave out --regions"
+            file = sources[0].regions
+            raise DataError(message, code="regions-miss-images", file=file, fix=fix)
     unplaced = [path for path in sources[0].mask if not _has_crs(path)]
     if len(unplaced) > 1 and len(sources) > 1:
         message = (
@@ -308,21 +352,48 @@ def _has_crs(path: str) -> bool:
         return geobox_of(dataset).crs is not None
 
 
-def _missed(path: str, what: str, option: str) -> str:
-    return f"{path}: The {what} touches no image. Check its CRS and extent, or leave out {option}."
-
-
 def _touch(mask: GeoBox, image: GeoBox) -> bool:
     """Return whether a mask touches an image; True where their places are not known."""
     a, b = footprint(mask), footprint(image)
     return a is None or b is None or bool(a.intersects(b))
 
 
-def _covers(regions: Features, image: GeoBox) -> bool:
-    corners = [(0, 0), (image.width, 0), (image.width, image.height), (0, image.height)]
-    outline = shapely.Polygon([image.point(*corner) for corner in corners])
-    _, tree = regions.to_crs_indexed(image.crs)
-    return len(tree.query(outline, predicate="intersects")) > 0
+def with_quality(
+    sources: Sequence[ImageInput],
+    given: Sequence[str],
+    drop: tuple[QualityReason, ...] = DROP,
+    clear_below: float = LAST_CLEAR,
+) -> tuple[list[ImageInput], list[str]]:
+    """Return images with the quality layers of `--quality`, and warnings.
+
+    Layers that lie among the images, as in one folder, are no images.
+
+    Raises:
+        DataError: see `assign_quality`.
+        UsageError: `none` is given with others.
+    """
+    layers = quality_paths(given, Path())
+    images = [s for s in sources if s.mosaic or Path(s.files[0]).absolute() not in layers]
+    sources = images or sources  # a layer is named as an image where there is no other
+    found = assign_quality([_target(source) for source in sources], given)
+    bare = without_layer(found, given, [source.files[0] for source in sources])
+    out = [
+        source.model_copy(update={"quality": files, "drop": drop, "clear_below": clear_below})
+        for source, files in zip(sources, found, strict=True)
+    ]
+    return out, [f"{f.message} {f.fix}" for f in bare]
+
+
+def _target(source: ImageInput) -> QualityTarget:
+    def open_grid() -> GeoBox:
+        with source.open() as image:
+            return image.grid
+
+    own = source.product.quality if source.product is not None else ()
+    names: tuple[tuple[str, ...], ...] = ((source.name, *source.files),)
+    if source.mosaic:
+        names = tuple((file,) for file in source.files)
+    return QualityTarget(names, own, open_grid)
 
 
 def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:

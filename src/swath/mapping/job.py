@@ -19,6 +19,7 @@ from swath.io import map_writer
 from swath.io.atomic import atomic_file, exclusive, hidden_path
 from swath.io.map_writer import MapWriter
 from swath.io.qgis import style_path, write_style
+from swath.io.quality import QualityTally
 from swath.io.work_folder import open_store
 from swath.mapping import plan as plans
 from swath.mapping.inputs import ImageInput, InputImage
@@ -49,11 +50,13 @@ class MappedImage:
         plan: the plan.
         files: paths of maps and vector layers.
         counts: number of pixels by class code.
+        dropped: what quality layers tell of the pixels; None without layers.
     """
 
     plan: Plan
     files: list[str] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
+    dropped: QualityTally | None = None
 
 
 class PredictionJob:
@@ -225,7 +228,8 @@ class PredictionJob:
             self._write_vectors(paths, stack)
             write_style(target, legend)
         files = [str(path) for kind, path in outputs.items() if kind != "style"]
-        return MappedImage(plan, files, counts)
+        dropped = None if image.quality is None else image.quality.count(image.grid)
+        return MappedImage(plan, files, counts, dropped)
 
     def _write_tiles(self, plan: Plan, writers: dict[OutputLayer, MapWriter]) -> dict[int, int]:
         """Write all parts; return the number of pixels by class code."""

@@ -25,29 +25,43 @@ from swath.io.labels import (
     RasterLabels,
     VectorLabels,
 )
+from swath.io.quality import QualityMask, QualityTally
 from swath.io.raster import EXTENSIONS, Raster, find_files
+from swath.io.source_file import Product, QualityFile
 from swath.io.vector import Features, is_vector_file
 from swath.legend import Kind, Legend
-from swath.types import Finding, Level, OwnSplit
+from swath.options import DROP, LAST_CLEAR
+from swath.types import Finding, Level, OwnSplit, QualityReason
 
 MIN_HEIGHT, MAX_HEIGHT = -100.0, 1000.0  # meters above ground (the tallest building has 828)
 
 
 @dataclass(frozen=True)
 class OpenSample:
-    """Image, labels and ignore masks of a sample, all on the image's grid."""
+    """Image, labels, ignore masks and quality layers of a sample, all on the image's grid."""
 
     raster: Raster
     labels: Labels
     masks: Sequence[Labels]
+    quality: QualityMask | None = None
 
     def read_ignored(self, window: Window) -> NDArray[np.bool_]:
-        """Return the pixels (rows, columns) of a window that a mask marks: not 0 and not nodata."""
+        """Return the pixels (rows, columns) of a window to ignore.
+
+        They are those that a mask marks, which are not 0 and not nodata, and that a quality layer
+        drops.
+        """
         ignored = np.zeros((window.height, window.width), bool)
         for mask in self.masks:
             values = mask.read(window, "code")
             ignored |= (values != 0) & (values != UNLABELED)
+        if self.quality is not None:
+            ignored |= self.quality.read(window)
         return ignored
+
+    def count_dropped(self) -> QualityTally | None:
+        """Count the pixels that quality layers drop by reason; None without layers."""
+        return None if self.quality is None else self.quality.count(self.raster.grid)
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,10 @@ class SourceSample:
             label gives it, or the other files of a layer in memory.
         select: bands of the image to use, by name or number from 1; all by default.
         nodata: value of the image that means no data, besides what its files declare.
+        product: the product that the image is of.
+        quality: layers that tell which pixels are usable; the others are ignored.
+        drop: reasons of quality layers for which pixels are ignored.
+        clear_below: cloud probability in percent from which a pixel is cloud.
     """
 
     name: str
@@ -85,12 +103,17 @@ class SourceSample:
     more_labels: tuple[Path, ...] = ()
     select: tuple[str, ...] = ()
     nodata: float | None = None
+    product: Product | None = None
+    quality: tuple[QualityFile, ...] = ()
+    drop: tuple[QualityReason, ...] = DROP
+    clear_below: float = LAST_CLEAR
 
     @property
     def stamp(self) -> dict[str, str]:
         """Size and time of change of all files; see `file_stamps`."""
         heights = [self.heights] if self.heights else []
         files = *self.images, self.label_file, *self.more_labels, *self.ignored, *heights
+        files += tuple(Path(layer.path) for layer in self.quality)
         return file_stamps(map(str, files))
 
     @property
@@ -114,7 +137,20 @@ class SourceSample:
                 stack.enter_context(closing(RasterLabels(path, raster.grid, warp=True)))
                 for path in self.ignored
             ]
-            yield OpenSample(raster, labels, masks)
+            quality = self.open_quality(raster.grid)
+            if quality is not None:
+                stack.callback(quality.close)
+            yield OpenSample(raster, labels, masks, quality)
+
+    def open_quality(self, grid: GeoBox) -> QualityMask | None:
+        """Open the quality layers on the image's grid; None without any.
+
+        Raises:
+            DataError: see `QualityMask`.
+        """
+        if not self.quality:
+            return None
+        return QualityMask(self.quality, grid, self.drop, self.clear_below, self.images[0])
 
     def open_labels(self, grid: GeoBox, legend: Legend | None = None) -> Labels:
         """Open the labels on the image's grid.

@@ -29,6 +29,7 @@ from swath.data.layouts.catalog import (
     orphan_mask,
 )
 from swath.data.layouts.proposals import Content, propose
+from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError
 from swath.io.raster import EXTENSIONS, gdal_errors, open_raster
 from swath.io.vector import is_vector_file
@@ -88,7 +89,8 @@ def find(options: SourceOptions) -> Catalog:
     """
     root = options.root
     ignored = sorted({p for pattern in options.mask for p in matching(root, pattern)})
-    images, masks = _list_files(root, ignored)
+    layers = quality_paths(options.quality, root)
+    images, masks = _list_files(root, [*ignored, *layers])
     if not images:
         return Catalog(root, "pairs", (), (_empty(root, bool(masks)),))
     mask_of, findings = _pair(images, masks)

@@ -22,6 +22,7 @@ from swath.data.layouts.patterns import (
     parse,
     split_of,
 )
+from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, SwathError, UsageError
 from swath.io.vector import Features, align_classes, is_vector_file, read_features
 from swath.options import SourceOptions
@@ -92,7 +93,9 @@ def _matched(options: SourceOptions) -> tuple[list[SourceSample], list[Finding]]
     labels = _matches(options.labels, files, root, "--labels")
     ignored = _ignored(options, files)
     left_out = {str(path) for path in ignored}
+    layers = quality_paths(options.quality, root)
     every = _matches(options.images, files, root, "--images")
+    every = [m for m in every if (root / m.path).absolute() not in layers]
     images = [m for m in every if str(root / m.path) not in left_out]
     for match in (*images, *labels):
         if match.member or match.index is not None:

@@ -10,6 +10,7 @@ from swath.data.layouts.catalog import Catalog, SourceSample, matching, missing_
 from swath.data.layouts.label_files import SIDE_FILES, has_place, layer_options, with_labels
 from swath.data.layouts.label_options import VECTOR_OPTIONS
 from swath.data.layouts.proposals import BAND_WORDS
+from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.raster import open_raster
@@ -50,7 +51,9 @@ def find(options: SourceOptions) -> Catalog:
     labels = [p for p in labels if not p.name.lower().endswith(SIDE_FILES)]
     images = [p for p in images if p not in labels]
     ignored = tuple(_resolve(root, options.mask, "--mask"))
-    scenes = _join_bands([p for p in images if p not in ignored])
+    layers = quality_paths(options.quality, root)
+    images = [p for p in images if p not in ignored and p.absolute() not in layers]
+    scenes = _join_bands(images)
     samples = [
         SourceSample(name, tuple(files), None, ignored, warp=True)
         for name, files in zip(_names(scenes), scenes, strict=True)
