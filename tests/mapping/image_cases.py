@@ -1,0 +1,1129 @@
+"""Random images from a grammar: written by seed, each with the map that is right.
+
+A case follows from its seed alone: numbers x nodata x names of bands x container x place x quality
+layers x one trap. The right map is worked out by numpy from the numbers that were drawn, never read
+back from files. `image_grammar` judges what `predict` makes of a case.
+"""
+
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+import shapely
+from numpy.typing import NDArray
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine
+from rasterio.warp import transform_geom
+
+from swath.io.raster import gdal_env
+from swath.options import PredictOptions
+from tests.make import truncate, write_layer, write_model, write_raster
+
+OPTIONS = frozenset(PredictOptions.__dataclass_fields__)
+
+MIN_SHARE = 0.08
+"""Least share of the pixels that each class has in a right map."""
+
+TOLERANCE = 1e-5
+"""Relative error of scores that float32 may make."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Numbers of a kind of images: types that hold them, and their range in the first band."""
+
+    dtypes: tuple[str, ...]
+    low: float
+    high: float
+
+
+UNITS = {
+    "bytes": Unit(("uint8",), 12, 230),
+    "reflectance": Unit(("uint16", "int16", "int32", "float32", "uint32", "float64"), 150, 4200),
+    "fraction": Unit(("float32", "float64"), 0.012, 0.46),
+    "decibels": Unit(("float32",), -26, -1.5),
+    "centibels": Unit(("int16", "int32"), -2600, -150),
+    "kelvin": Unit(("float32", "float64"), 251, 316),
+    "full range": Unit(("uint16",), 2100, 61_000),
+    "signed": Unit(("int8", "int16", "float32"), -95, 100),
+}
+
+S2_NAMES = ("B02", "B03", "B04", "B08", "B11", "B12")
+COMMON = ("blue", "green", "red", "nir", "swir16", "swir22")
+
+CRSES = ("EPSG:32632", "EPSG:32733", "EPSG:3035", "EPSG:4326")
+ENGINEERING = 'LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "strips": (".tif", {}),
+    "tiles": (".tif", {"tiled": True, "blockxsize": 32, "blockysize": 32, "compress": "deflate"}),
+    "planar": (".TIF", {"interleave": "band", "compress": "lzw"}),
+    "pixels": (".tiff", {"interleave": "pixel", "compress": "zstd"}),
+    "big": (".tif", {"BIGTIFF": "YES", "ENDIANNESS": "BIG"}),
+    "cog": (".tif", {"driver": "COG", "BLOCKSIZE": 128}),
+    "erdas": (".img", {"driver": "HFA"}),
+    "envi": (".dat", {"driver": "ENVI"}),
+    "pcidsk": (".pix", {"driver": "PCIDSK"}),
+    "png": (".png", {"driver": "PNG"}),
+    "bmp": (".bmp", {"driver": "BMP"}),
+    "jp2": (".jp2", {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}),
+    "webp": (".webp", {"driver": "WEBP", "LOSSLESS": "YES"}),
+    "jpeg": (".jpg", {"driver": "JPEG", "QUALITY": 100}),
+    "jpeg in tiff": (".tif", {"compress": "jpeg", "JPEG_QUALITY": 100, "interleave": "pixel"}),
+}
+"""Ending and profile of the files that hold an image."""
+
+LOSSY = ("jpeg", "jpeg in tiff")
+GEOTIFFS = ("strips", "tiles", "planar", "pixels", "big", "cog")
+HOLDS = {
+    "png": (("uint8", "uint16"), (1, 3)),
+    "bmp": (("uint8",), (1, 3)),
+    "jp2": (("uint8", "uint16", "int16"), (1, 3, 5)),
+    "webp": (("uint8",), (3,)),
+    "jpeg": (("uint8",), (1, 3)),
+    "jpeg in tiff": (("uint8",), (1, 3)),
+    "envi": (("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"), range(1, 9)),
+    "pcidsk": (("uint8", "int16", "uint16", "float32"), range(1, 9)),
+}
+"""Types and numbers of bands of formats that do not hold all."""
+
+NO_PLACE = ("bmp", "webp")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A right map.
+
+    Attributes:
+        classes: codes (rows, columns), 0 without data.
+        sure: pixels whose class rounding cannot change.
+        said: pattern of a warning that has to be given besides.
+    """
+
+    classes: NDArray[np.uint8]
+    sure: NDArray[np.bool_]
+    said: str | None = None
+
+
+@dataclass
+class Case:
+    """An image that was written, how it is to be mapped, and what is right.
+
+    Attributes:
+        image: argument of `predict`; None with --stack.
+        answers: maps that are right; none where the image has to be refused, or a warning given.
+        about: pattern of warnings that announce a map that is not right.
+        plain: whether the image is in order, so that it may not be refused, nor warned of.
+        needs: options of `predict`, and fields of the card, without which there is no such case.
+        crs: of the map.
+        transform: of the map; None where it is not told.
+    """
+
+    seed: int
+    root: Path
+    trap: str
+    container: str = "strips"
+    unit: str = ""
+    model: Path = Path()
+    image: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    about: str = "."
+    plain: bool = False
+    needs: set[str] = field(default_factory=set)
+    crs: Any = None
+    transform: Affine | None = None
+
+    @property
+    def label(self) -> str:
+        """Trap, container and numbers in words."""
+        return f"{self.trap} / {self.container} / {self.unit}"
+
+
+Values = NDArray[np.float64]
+NUMBERS = r"trained with"
+NO_DATA = r"no data|nodata|No pixel|trained with"
+
+
+class Maker:
+    """Draws an image of known numbers, and a network whose classes are spread over it.
+
+    Args:
+        case: the case to fill in.
+        unit: kind of numbers; drawn by default.
+        count: number of bands; drawn by default.
+        dtype: type of the files; drawn by default.
+        side: rows and columns; drawn by default.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        unit: Sequence[str] = tuple(UNITS),
+        count: Sequence[int] = (1, 2, 3, 3, 4, 5),
+        dtype: Sequence[str] | None = None,
+        side: tuple[int, int] | None = None,
+    ) -> None:
+        self.case = case
+        self.rng = np.random.default_rng([case.seed, 20_26])
+        case.unit = self.pick(unit)
+        kind = UNITS[case.unit]
+        self.count = int(self.pick(count))
+        self.dtype = np.dtype(self.pick(dtype or kind.dtypes))
+        self.height, self.width = side or tuple(int(n) for n in self.rng.integers(48, 97, 2))
+        self.values = self._numbers(kind)
+        self.valid = np.ones((self.height, self.width), bool)
+        self._network()
+        self.names: Sequence[str] | None = None  # of the image
+        self.model_names: Sequence[str] | None = None
+        self.model_values = self.values  # those that the card tells of
+        self.model_dtype = str(self.dtype)
+        self.card: dict[str, Any] = {}
+        self._place()
+        self._name()
+
+    def pick(self, choices: Sequence[Any]) -> Any:
+        """Draw one of several."""
+        return choices[int(self.rng.integers(len(choices)))]
+
+    def chance(self, share: float) -> bool:
+        """Draw whether something is so."""
+        return bool(self.rng.random() < share)
+
+    def _numbers(self, kind: Unit) -> Values:
+        """Draw numbers (bands, rows, columns) that the type holds exactly."""
+        out = np.empty((self.count, self.height, self.width))
+        span = kind.high - kind.low
+        for band in range(self.count):
+            low = kind.low + span * 0.06 * self.rng.random()
+            high = kind.high - span * 0.25 * self.rng.random()
+            blotches = self.rng.random((9, 9)).repeat(11, 0).repeat(11, 1)
+            grain = self.rng.random((self.height, self.width))
+            out[band] = low + (high - low) * (
+                0.85 * blotches[: self.height, : self.width] + 0.15 * grain
+            )
+        if self.dtype.kind in "iu":
+            return np.rint(out)
+        return out.astype(np.float32).astype(np.float64)
+
+    def _network(self) -> None:
+        """Draw weights so that each band counts and each class has its share."""
+        mean, std = self.values.mean((1, 2)), self.values.std((1, 2))
+        for _ in range(200):
+            signs = np.where(self.rng.random((3, self.count)) < 0.5, -1, 1)
+            weights = signs * self.rng.uniform(0.6, 1.6, (3, self.count)) / std
+            self.weights = weights.astype(np.float32).astype(np.float64)
+            self.bias = (self.rng.normal(0, 0.3, 3) - weights @ mean).astype(np.float32)
+            shares = np.bincount(self.scores(self.values).argmax(0).ravel(), minlength=3)
+            if shares.min() > MIN_SHARE * self.height * self.width:
+                return
+        raise RuntimeError(f"No network for seed {self.case.seed}")
+
+    def scores(self, values: Values) -> Values:
+        """Return the scores (classes, rows, columns) of numbers."""
+        out: Values = np.einsum("cb,bij->cij", self.weights, values) + self.bias[:, None, None]
+        return out
+
+    def answer(
+        self,
+        values: Values | None = None,
+        valid: NDArray[np.bool_] | None = None,
+        error: float = 0.0,
+        said: str | None = None,
+    ) -> Answer:
+        """Return the map of numbers that may differ by an error."""
+        values = self.values if values is None else values
+        valid = self.valid if valid is None else valid
+        values = np.where(np.isfinite(values), values, 0)
+        scores = self.scores(values)
+        best = np.sort(scores, axis=0)
+        size = (np.abs(self.weights)[:, :, None, None] * np.abs(values)).sum(1).max(0)
+        slack = TOLERANCE * (size + np.abs(self.bias).max())
+        slack = slack + 2 * error * np.abs(self.weights).sum(1).max()
+        classes = np.where(valid, scores.argmax(0) + 1, 0).astype(np.uint8)
+        return Answer(classes, ~valid | (best[2] - best[1] > slack), said)
+
+    def right(self, plain: bool = True, **more: Any) -> None:
+        """Add an answer to the case; see `answer`."""
+        self.case.answers.append(self.answer(**more))
+        self.case.plain = plain
+
+    def _place(self) -> None:
+        """Draw where the image lies."""
+        self.crs: Any = self.pick((*CRSES, CRSES[0], None))
+        size, corner = 10.0, (500_000.0, 5_600_000.0)
+        if self.crs == "EPSG:4326":
+            size, corner = 1e-4, (11.2, 50.4)
+        if self.crs == "EPSG:3035":
+            corner = (4_300_000.0, 3_000_000.0)
+        self.transform: Affine | None = Affine(size, 0, corner[0], 0, -size, corner[1])
+        if self.crs is None and self.chance(0.5):
+            self.transform = None
+
+    def utm(self) -> None:
+        """Put the image into UTM zone 32."""
+        self.crs, self.transform = CRSES[0], Affine(10, 0, 500_000, 0, -10, 5_600_000)
+
+    def _name(self) -> None:
+        """Draw names that need no care: none on a side, or the same on both."""
+        known = self.pick((S2_NAMES, COMMON))[: self.count]
+        kind = self.pick(("none", "image", "model", "both", "numbers"))
+        if kind in ("image", "both"):
+            self.names = known
+        if kind in ("model", "both"):
+            self.model_names = known
+        if kind == "numbers":
+            self.names = [f"Band {i}" for i in range(1, self.count + 1)]
+
+    def formats(self, among: Sequence[str] = tuple(FORMATS)) -> list[str]:
+        """Return the formats that hold the image."""
+        out = []
+        for name in among:
+            dtypes, counts = HOLDS.get(name, (None, None))
+            if counts is not None and self.count not in counts:
+                continue
+            if dtypes is None or str(self.dtype) in dtypes:
+                out.append(name)
+        return out
+
+    def stored(self, values: Values | None = None) -> NDArray[Any]:
+        """Return numbers as files hold them."""
+        values = self.values if values is None else values
+        if self.dtype.kind in "iu":
+            values = np.rint(values)
+        return values.astype(self.dtype)
+
+    def write(
+        self,
+        array: NDArray[Any] | None = None,
+        name: str = "scene",
+        among: Sequence[str] = GEOTIFFS,
+        **more: Any,
+    ) -> Path:
+        """Write the image in a format that holds it."""
+        array = self.stored() if array is None else array
+        kind = self.pick(self.formats(among))
+        self.case.container = kind
+        ending, profile = FORMATS[kind]
+        if kind in LOSSY:
+            array = self._smooth(array)
+        path = self.case.root / f"{name}{ending}"
+        settings = {"descriptions": self.names} | profile | more
+        if kind in NO_PLACE:
+            self.crs, self.transform = None, None
+        place = {"crs": self.crs, "transform": self.transform}
+        write_raster(path, array, **place, **settings)
+        return path
+
+    def _smooth(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return numbers that are equal in blocks of JPEG, and keep them as those of the image."""
+        grid = np.ix_(np.arange(self.height) // 16 * 16, np.arange(self.width) // 16 * 16)
+        array = np.stack([band[grid] for band in array])
+        self.values = self.model_values = array.astype(np.float64)
+        return array
+
+    def finish(self, image: Any = None) -> Case:
+        """Write the model, and say what is to be mapped."""
+        low, high = self.model_values.min((1, 2)), self.model_values.max((1, 2))
+        mean, std = self.model_values.mean((1, 2)), self.model_values.std((1, 2))
+        case = self.case
+        case.model = write_model(
+            case.root / "model.swath",
+            self.count,
+            self.model_dtype,
+            names=self.model_names,
+            network=(self.weights, self.bias),
+            card=self.card,
+            fill=mean,
+            mean=mean,
+            std=std,
+            min=low,
+            max=high,
+        )
+        case.image, case.crs, case.transform = image, self.crs, self.transform
+        return case
+
+    def wedge(self) -> NDArray[np.bool_]:
+        """Draw the pixels (rows, columns) beyond a slanted edge."""
+        rows, cols = np.indices((self.height, self.width))
+        return bool(self.chance(0.5)) ^ (
+            rows + cols * self.rng.uniform(0.3, 2) < self.height * 0.45
+        )
+
+    def holes(self, share: float = 0.03) -> NDArray[np.bool_]:
+        """Draw single pixels (rows, columns)."""
+        out: NDArray[np.bool_] = self.rng.random((self.height, self.width)) < share
+        return out
+
+
+# What is in order: containers, places, names, types ----------------------------------------------
+
+
+def plain(case: Case) -> Case:
+    """An image in any file that holds it."""
+    maker = Maker(case)
+    kinds = [k for k in FORMATS if k not in LOSSY]
+    path = maker.write(among=kinds)
+    maker.right()
+    return maker.finish(path)
+
+
+def jpeg(case: Case) -> Case:
+    """A picture of good quality."""
+    maker = Maker(case, ("bytes",), (1, 3))
+    path = maker.write(among=LOSSY)
+    maker.right(error=3.0)
+    return maker.finish(path)
+
+
+def nearinfrared(case: Case) -> Case:
+    """Four bands of 8 bits, whose last GDAL calls alpha."""
+    maker = Maker(case, ("bytes",), (4, 2))
+    path = maker.write()
+    maker.right()
+    return maker.finish(path)
+
+
+def turned(case: Case) -> Case:
+    """South-up, mirrored, rotated and sheared pixels."""
+    maker = Maker(case)
+    maker.utm()
+    kind = maker.pick(("south-up", "mirrored", "rotated", "sheared", "oblong"))
+    own = maker.transform
+    angle = float(maker.rng.uniform(5, 85))
+    maker.transform = {
+        "south-up": own * Affine.scale(1, -1),
+        "mirrored": own * Affine.scale(-1, 1),
+        "rotated": own * Affine.rotation(angle),
+        "sheared": own * Affine.shear(15, 5),
+        "oblong": own * Affine.scale(1, 1.7),
+    }[kind]
+    case.trap = f"turned ({kind})"
+    path = maker.write()
+    maker.right()
+    return maker.finish(path)
+
+
+def odd_crs(case: Case) -> Case:
+    """An engineering CRS, or ground control points alone."""
+    maker = Maker(case)
+    maker.utm()
+    if maker.chance(0.5):
+        maker.crs = rasterio.CRS.from_wkt(ENGINEERING)
+        path = maker.write(among=GEOTIFFS[:3])
+        maker.right()
+        return maker.finish(path)
+    own, maker.transform, maker.crs = maker.transform, None, None
+    corners = [(0, 0), (0, maker.width), (maker.height, 0), (maker.height, maker.width)]
+    points = [GroundControlPoint(r, c, *(own * (c, r))) for r, c in corners]
+    path = maker.write(among=("strips",))
+    with rasterio.open(path, "r+") as file:
+        file.gcps = (points, rasterio.CRS.from_string(CRSES[0]))
+    maker.right(plain=False)
+    return maker.finish(path)
+
+
+def names(case: Case) -> Case:
+    """Names of bands that say which is which."""
+    maker = Maker(case, ("reflectance", "fraction"), (3, 4))
+    known = maker.pick((S2_NAMES, COMMON))
+    maker.model_names = known[: maker.count]
+    held, own = maker.values, list(maker.model_names)
+    kind = maker.pick(("order", "extra", "spelled", "common", "order and extra"))
+    case.trap = f"names ({kind})"
+    if "extra" in kind:
+        noise = maker.values[:2] * maker.rng.uniform(0.2, 0.9, maker.values[:2].shape)
+        held, own = np.concatenate([held, noise]), [*own, "B09", "B01"]
+    if kind != "spelled" and kind != "common":
+        turn = maker.rng.permutation(len(own))
+        held, own = held[turn], [own[i] for i in turn]
+    if kind == "spelled":
+        change = maker.pick((str.lower, str.upper, lambda n: n.replace("B0", "B"), str.title))
+        own = [change(n) for n in own]
+    if kind == "common":
+        own = list((COMMON if known is S2_NAMES else S2_NAMES)[: maker.count])
+    maker.names = own
+    path = _with_bands(maker, held)
+    maker.right(plain=kind != "common")
+    return maker.finish(path)
+
+
+def _with_bands(maker: Maker, held: Values, **more: Any) -> Path:
+    return maker.write(maker.stored(held), among=GEOTIFFS, **more)
+
+
+def band_order(case: Case) -> Case:
+    """Bands that the user names by number."""
+    maker = Maker(case, ("reflectance", "fraction", "bytes"), (3, 4))
+    turn = [int(i) for i in maker.rng.permutation(maker.count)]
+    maker.names = None if maker.chance(0.6) else [f"x{i}" for i in range(maker.count)]
+    path = _with_bands(maker, maker.values[turn])
+    case.options["band_order"] = [turn.index(i) + 1 for i in range(maker.count)]
+    maker.right()
+    return maker.finish(path)
+
+
+def other_names(case: Case) -> Case:
+    """Names without the bands that are wanted, or that leave doubt."""
+    maker = Maker(case, ("reflectance",), (4,))
+    kind = maker.pick(("missing", "disjoint", "few", "many", "ambiguous"))
+    case.trap = f"other names ({kind})"
+    maker.model_names, held = COMMON[:4], maker.values
+    maker.names = ["blue", "green", "red", "coastal"] if kind == "missing" else ["h", "v", "x", "y"]
+    if kind == "few":
+        held, maker.names = held[:3], None
+    if kind == "many":
+        held, maker.names = np.concatenate([held, held[:1]]), None
+    if kind == "ambiguous":
+        held = np.concatenate([held, held[:1], held])[:8]
+        maker.names = [f"B{i}" for i in range(1, 9)]
+    return _refused(maker, _with_bands(maker, held))
+
+
+def _refused(maker: Maker, image: Any, about: str = ".") -> Case:
+    maker.case.about = about
+    return maker.finish(image)
+
+
+# Numbers -----------------------------------------------------------------------------------------
+
+FACTORS = {
+    "reflectance": (1e-4, 1e-2),
+    "fraction": (1e4, 100.0),
+    "bytes": (1 / 255, 257.0),
+    "full range": (1 / 257, 1 / 65_535),
+    "decibels": (100.0,),
+    "kelvin": (0.01,),
+}
+
+
+def other_scale(case: Case) -> Case:
+    """All bands times a factor, or one of them."""
+    maker = Maker(case, tuple(FACTORS))
+    factor = maker.pick(FACTORS[case.unit])
+    one = maker.count > 1 and maker.chance(0.3)
+    chosen = [int(maker.rng.integers(maker.count))] if one else list(range(maker.count))
+    held = maker.values.copy()
+    held[chosen] *= factor
+    case.trap = f"other scale (x{factor:.3g}{', one band' if one else ''})"
+    maker.dtype = np.dtype("float32")
+    if factor > 1 and case.unit != "decibels" and not one:
+        maker.dtype = np.dtype(maker.pick(("uint16", "float32")))
+    return _refused(maker, maker.write(maker.stored(held)), NUMBERS)
+
+
+def other_offset(case: Case) -> Case:
+    """Sentinel-2's 1000 too many or too few, or degrees Celsius."""
+    maker = Maker(case, ("reflectance", "kelvin"))
+    shift = maker.pick((1000.0, -1000.0)) if case.unit == "reflectance" else -273.15
+    case.trap = f"other offset ({shift:g})"
+    if shift == -1000:  # trained with those of baseline 04.00
+        maker.model_values = maker.values + 1000
+        held = maker.values
+        maker.bias = maker.bias + (maker.weights.sum(1) * shift).astype(np.float32)
+    else:
+        held = maker.values + shift
+    return _refused(maker, maker.write(maker.stored(held)), NUMBERS)
+
+
+def other_type(case: Case) -> Case:
+    """The same numbers in another type."""
+    maker = Maker(case, ("bytes", "reflectance"))
+    wider = {"bytes": ("int16", "uint16", "float32"), "reflectance": ("int32", "float32")}
+    maker.dtype = np.dtype(maker.pick(wider[case.unit]))
+    path = maker.write()
+    maker.right()
+    return maker.finish(path)
+
+
+def scale_tags(case: Case) -> Case:
+    """Numbers that are stored with scale and offset, of models that read them and others."""
+    maker = Maker(case, ("reflectance", "fraction", "kelvin", "decibels"), dtype=("float32",))
+    kind = maker.pick(("physical", "physical", "stored", "raw", "old model"))
+    case.trap = f"scale tags ({kind})"
+    low, high = maker.values.min((1, 2)), maker.values.max((1, 2))
+    scales = (high - low) / maker.pick((250.0, 9_000.0, 60_000.0))
+    offsets = low - scales * maker.pick((1.0, 300.0))
+    if maker.chance(0.5):  # one for all bands
+        scales, offsets = np.full_like(scales, scales.max()), np.full_like(offsets, offsets.min())
+    held = np.rint((maker.values - offsets[:, None, None]) / scales[:, None, None])
+    fitting = [t for t in ("uint8", "uint16", "int32") if held.max() <= np.iinfo(t).max]
+    maker.dtype = np.dtype(maker.pick(fitting))
+    physical = held * scales[:, None, None] + offsets[:, None, None]
+    tiny = float(np.abs(physical).max()) * 1e-6
+    path = maker.write(maker.stored(held), among=("strips", "tiles", "planar", "erdas"))
+    with gdal_env(), rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = scales.tolist(), offsets.tolist()
+    maker.model_dtype, maker.model_values = "float32", physical
+    if kind in ("physical", "raw"):
+        maker.card["scaled"] = True
+        case.needs.add("scaled")
+    if kind == "physical":
+        maker.right(values=physical, error=tiny)
+        return maker.finish(path)
+    if kind == "stored":
+        _train_on(maker, held)
+        maker.right(values=held)
+        return maker.finish(path)
+    if kind == "raw":
+        _train_on(maker, held)
+        case.options["raw"] = True
+        case.needs.add("raw")
+        maker.right(values=held)
+        return maker.finish(path)
+    case.answers.append(maker.answer(values=physical, error=tiny))
+    return _refused(maker, path, NUMBERS)
+
+
+def _train_on(maker: Maker, values: Values) -> None:
+    """Make the network and the card those of other numbers."""
+    maker.values = maker.model_values = values
+    maker._network()
+
+
+# Nodata ------------------------------------------------------------------------------------------
+
+
+def _ambiguous(dtype: np.dtype[Any], value: float) -> bool:
+    return value == 0 or (dtype.kind == "u" and value == np.iinfo(dtype).max)
+
+
+def _nodata_values(dtype: np.dtype[Any]) -> list[float]:
+    if dtype.kind == "f":
+        return [0, -9999, float("nan"), float(np.finfo("float32").min), 9.96921e36, -32768]
+    limits = np.iinfo(dtype)
+    return [0, limits.max, limits.min, *([-9999] if limits.min < -9999 else [])]
+
+
+def declared(case: Case) -> Case:
+    """A declared value beyond an edge in all bands, and in single bands here and there."""
+    maker = Maker(case)
+    value = maker.pick(_nodata_values(maker.dtype))
+    beyond, lone = maker.wedge(), maker.holes()
+    held, band = maker.values.copy(), int(maker.rng.integers(maker.count))
+    held[:, beyond] = value
+    held[band, lone] = value
+    only = lone if not _ambiguous(maker.dtype, value) or maker.count == 1 else beyond
+    path = maker.write(maker.stored(held), among=[*GEOTIFFS, "erdas"], nodata=value)
+    maker.right(values=held, valid=~(beyond | only))
+    case.trap = f"declared nodata ({value:g})"
+    return maker.finish(path)
+
+
+def undeclared(case: Case) -> Case:
+    """A value that evidently means no data and is not declared; or that the user gives."""
+    maker = Maker(case, ("bytes", "reflectance", "fraction", "full range", "kelvin"))
+    value = maker.pick([v for v in _nodata_values(maker.dtype) if v == v])
+    beyond = maker.wedge()
+    held = maker.values.copy()
+    held[:, beyond] = value
+    path = maker.write(maker.stored(held))
+    given = maker.chance(0.5)
+    case.trap = f"undeclared nodata ({value:.4g}{', --nodata' if given else ''})"
+    if given:
+        case.options["nodata"] = value
+        case.needs.add("nodata")
+    maker.right(plain=given, values=held, valid=~beyond)
+    return _refused(maker, path, NO_DATA) if not given else maker.finish(path)
+
+
+def not_finite(case: Case) -> Case:
+    """NaN or infinity in single bands, not declared."""
+    maker = Maker(case, ("fraction", "decibels", "kelvin"))
+    lone, band = maker.holes(0.05), int(maker.rng.integers(maker.count))
+    held = maker.values.copy()
+    held[band, lone] = maker.pick((np.nan, np.inf, -np.inf))
+    path = maker.write(maker.stored(held))
+    maker.right(values=held, valid=~lone)
+    return maker.finish(path)
+
+
+def marked(case: Case) -> Case:
+    """An alpha band, or a mask within the file or beside it."""
+    maker = Maker(case, ("bytes", "reflectance"), (1, 3), dtype=("uint8", "uint16"))
+    if maker.dtype == "uint8":
+        maker = Maker(case, ("bytes",), (1, 3))
+    gone = maker.wedge()
+    kind = maker.pick(("alpha", "mask", "png alpha"))
+    case.trap = f"marked ({kind})"
+    held = maker.stored()
+    if kind == "mask":
+        path = maker.write(held, among=("strips", "tiles"), mask=~gone)
+    else:
+        held[:, gone] = 0
+        opaque = np.where(gone, 0, np.iinfo(maker.dtype).max).astype(maker.dtype)
+        bands = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        bands = bands if maker.count == 3 else (ColorInterp.gray,)
+        more = {} if kind == "png alpha" else {"colorinterp": [*bands, ColorInterp.alpha]}
+        maker.names = None
+        among = ("png",) if kind == "png alpha" else ("strips", "tiles")
+        path = maker.write(np.concatenate([held, opaque[None]]), among=among, **more)
+    maker.right(valid=~gone)
+    return maker.finish(path)
+
+
+def transparent_color(case: Case) -> Case:
+    """A PNG with one color that is transparent."""
+    maker = Maker(case, ("bytes",), (3,))
+    gone, lone, held = maker.wedge(), maker.holes(), maker.values.copy()
+    color = [int(n) for n in maker.rng.integers(0, 256, 3)]
+    held[:, gone] = np.array(color)[:, None]
+    held[0, lone] = color[0]
+    path = maker.write(maker.stored(held), among=("png",))
+    chunk = b"tRNS" + b"".join(c.to_bytes(2, "big") for c in color)
+    chunk = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    content = path.read_bytes()
+    at = content.index(b"IDAT") - 4
+    path.write_bytes(content[:at] + chunk + content[at:])
+    maker.right(values=held, valid=~(held == np.array(color)[:, None, None]).all(0))
+    return maker.finish(path)
+
+
+def dead(case: Case) -> Case:
+    """A band without data, or an image without."""
+    maker = Maker(case, ("reflectance", "fraction", "bytes"), (3, 4))
+    value = maker.pick(
+        [v for v in _nodata_values(maker.dtype) if not _ambiguous(maker.dtype, v)] or [255]
+    )
+    held = maker.values.copy()
+    kind = maker.pick(("band", "band ignored", "all"))
+    case.trap = f"dead ({kind})"
+    band = int(maker.rng.integers(maker.count))
+    held[band if kind != "all" else slice(None)] = value
+    path = maker.write(maker.stored(held), nodata=value)
+    if kind == "band ignored":
+        case.needs.add("ignore_band_nodata")
+        case.options["ignore_band_nodata"] = True
+        if not _ambiguous(maker.dtype, value):
+            held[band] = maker.values[band].mean()
+            maker.right(plain=False, values=held, error=1e-3 + abs(held[band].max()) * 1e-6)
+    return _refused(maker, path, f"{NO_DATA}|{NUMBERS}")
+
+
+# Virtual rasters, stacks and mosaics -------------------------------------------------------------
+
+
+def _vrt(maker: Maker, sources: Sequence[Sequence[dict[str, Any]]], name: str = "x.vrt") -> Path:
+    """Write a virtual raster; `sources` of each band have file, band, window and more.
+
+    The keys `nodata` of a first source and `window` (column, row, width, height) may be absent.
+    """
+    kind = {"uint8": "Byte", "int8": "Int8"}.get(str(maker.dtype), str(maker.dtype).title())
+    kind = kind.replace("Uint", "UInt")
+    text = [f'<VRTDataset rasterXSize="{maker.width}" rasterYSize="{maker.height}">']
+    if maker.crs is not None:
+        text.append(f"<SRS>{escape(rasterio.CRS.from_user_input(maker.crs).to_wkt())}</SRS>")
+    if maker.transform is not None:
+        numbers = ", ".join(f"{v:.17g}" for v in maker.transform.to_gdal())
+        text.append(f"<GeoTransform>{numbers}</GeoTransform>")
+    for i, parts in enumerate(sources, 1):
+        text.append(f'<VRTRasterBand dataType="{kind}" band="{i}">')
+        if maker.names:
+            text.append(f"<Description>{maker.names[i - 1]}</Description>")
+        if "nodata" in parts[0]:
+            text.append(f"<NoDataValue>{parts[0]['nodata']:.17g}</NoDataValue>")
+        for part in parts:
+            col, row, width, height = part.get("window", (0, 0, maker.width, maker.height))
+            text.append(
+                f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(part["file"].name)}'
+                f"</SourceFilename><SourceBand>{part['band']}</SourceBand>"
+                f'<SrcRect xOff="0" yOff="0" xSize="{width}" ySize="{height}"/>'
+                f'<DstRect xOff="{col}" yOff="{row}" xSize="{width}" ySize="{height}"/>'
+                "</SimpleSource>"
+            )
+        text.append("</VRTRasterBand>")
+    path = maker.case.root / name
+    path.write_text("\n".join([*text, "</VRTDataset>"]), encoding="utf-8")
+    return path
+
+
+def virtual(case: Case) -> Case:
+    """A virtual raster of one file, of a file a band, of another one, with gaps."""
+    maker = Maker(case)
+    kind = maker.pick(("one", "bands", "nested", "gap", "nested gap", "missing", "nodata by band"))
+    case.trap = f"virtual ({kind})"
+    bands = range(1, maker.count + 1)
+    path = maker.write(among=GEOTIFFS[:3])
+    case.container = "vrt"
+    whole: list[list[dict[str, Any]]] = [[{"file": path, "band": b}] for b in bands]
+    if kind == "bands":
+        for b in bands:
+            own = case.root / f"part{b}.tif"
+            write_raster(own, maker.stored()[b - 1], crs=maker.crs, transform=maker.transform)
+            whole[b - 1] = [{"file": own, "band": 1}]
+    if "gap" in kind:
+        part = (0, 0, maker.width - 11, maker.height - 7)
+        for sources in whole:
+            sources[0]["window"] = part
+        maker.valid[part[3] :] = maker.valid[:, part[2] :] = False
+    if kind == "nodata by band":
+        return _nodata_by_band(maker, whole)
+    made = _vrt(maker, whole)
+    if "nested" in kind:
+        made = _vrt(maker, [[{"file": made, "band": b}] for b in bands], "outer.vrt")
+    if kind == "missing":
+        path.unlink()
+        return _refused(maker, made)
+    maker.right()
+    return maker.finish(made)
+
+
+def _nodata_by_band(maker: Maker, sources: list[list[dict[str, Any]]]) -> Case:
+    """Declare another value for each band, that some of its own pixels have."""
+    held, gone = maker.values.copy(), np.zeros_like(maker.valid)
+    for b in range(maker.count):
+        value = float(np.rint(maker.values[b].max())) + b + 1
+        lone = maker.holes()
+        held[b, lone] = value
+        sources[b][0]["nodata"] = float(maker.stored(held)[b, lone].max()) if lone.any() else value
+        gone |= lone
+    write_raster(
+        sources[0][0]["file"], maker.stored(held), crs=maker.crs, transform=maker.transform
+    )
+    maker.right(values=held, valid=~gone)
+    return maker.finish(_vrt(maker, sources))
+
+
+def stack(case: Case) -> Case:
+    """A folder of one file a band."""
+    maker = Maker(case, count=(2, 3, 4))
+    maker.model_names = maker.pick((S2_NAMES, COMMON))[: maker.count]
+    kind = maker.pick(("plain", "plain", "half a pixel", "other crs", "missing", "other type"))
+    case.trap, case.container = f"stack ({kind})", "files"
+    odd = int(maker.rng.integers(maker.count))
+    if kind in ("half a pixel", "other crs"):
+        maker.utm()
+    head = maker.pick(("", "T32UPU_20240601_", "LC09_"))
+    for b, name in enumerate(maker.model_names):
+        crs, transform, held = maker.crs, maker.transform, maker.stored()[b]
+        if b == odd and kind == "half a pixel":
+            transform = transform * Affine.translation(0.5, 0.5)
+        if b == odd and kind == "other crs":
+            crs = "EPSG:32633"
+        if b == odd and kind == "missing":
+            continue
+        if b == odd and kind == "other type":
+            held = held.astype("float64")
+        path = case.root / "bands" / f"{head}{name}.tif"
+        write_raster(path, held, crs=crs, transform=transform)
+    if maker.chance(0.4):
+        write_raster(case.root / "bands" / "extra.tif", maker.stored()[0])
+    case.options["stack"] = case.root / "bands"
+    if kind in ("plain", "other type"):
+        maker.right()
+    return maker.finish()
+
+
+def resolutions(case: Case) -> Case:
+    """Bands of 10, 20 and 60 meters in a folder, with nodata or without."""
+    maker = Maker(case, ("reflectance", "fraction", "kelvin"), (3, 4), side=(60, 72))
+    maker.utm()
+    case.container = "files"
+    maker.model_names = S2_NAMES[: maker.count]
+    seen = maker.values.copy()
+    error = 0.51 if maker.dtype.kind in "iu" else 1e-5 * np.abs(seen).max()
+    for b, name in enumerate(maker.model_names):
+        factor = 1 if b == 0 else int(maker.pick((1, 2, 6)))
+        held = maker.stored()[b, factor // 2 :: factor, factor // 2 :: factor]
+        seen[b] = _bilinear(held.astype(np.float64), factor)
+        transform = maker.transform * Affine.scale(factor)
+        write_raster(case.root / "bands" / f"{name}.tif", held, crs=maker.crs, transform=transform)
+    case.options["stack"] = case.root / "bands"
+    maker.right(values=seen, error=error)
+    return maker.finish()
+
+
+def _bilinear(coarse: Values, factor: int) -> Values:
+    """Interpolate between pixel centers (rows, columns); beyond the outer ones, these count."""
+    for axis in (0, 1):
+        size = coarse.shape[axis]
+        at = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
+        low = np.minimum(at.astype(int), max(0, size - 2))
+        share = (at - low).reshape((-1, 1) if axis == 0 else (1, -1))
+        high = np.minimum(low + 1, size - 1)
+        coarse = coarse.take(low, axis) * (1 - share) + coarse.take(high, axis) * share
+    return coarse
+
+
+def mosaic(case: Case) -> Case:
+    """Two images beside each other, that overlap or leave a gap."""
+    maker = Maker(case)
+    maker.utm()
+    kind = maker.pick(("plain", "plain", "nodata", "half a pixel", "other crs", "other bands"))
+    case.trap, case.container = f"mosaic ({kind})", "files"
+    cut, overlap = maker.width // 2, int(maker.pick((0, 9, -6)))
+    left, right = maker.stored()[:, :, :cut], maker.stored()[:, :, cut - overlap :]
+    profile: dict[str, Any] = {"descriptions": maker.names}
+    if overlap < 0:
+        maker.valid[:, cut : cut - overlap] = False
+    if kind == "nodata":
+        gone = maker.rng.random(left.shape[1:]) < 0.1
+        value = float(np.iinfo(maker.dtype).min if maker.dtype.kind in "iu" else -9999)
+        left[:, gone] = value
+        profile["nodata"] = value
+        behind = np.zeros_like(maker.valid)
+        behind[:, cut - max(overlap, 0) : cut] = True
+        missing = np.zeros_like(maker.valid)
+        missing[:, :cut] = gone
+        maker.valid &= ~(missing & ~behind)
+    place, crs = maker.transform * Affine.translation(cut - overlap, 0), maker.crs
+    if kind == "half a pixel":
+        place = place * Affine.translation(0, 0.5)
+    if kind == "other crs":
+        crs = "EPSG:32633"
+    if kind == "other bands":
+        right = np.concatenate([right, right[:1]])
+        profile["descriptions"] = None
+    folder = case.root / "images"
+    write_raster(folder / "a.tif", left, crs=maker.crs, transform=maker.transform, **profile)
+    write_raster(folder / "b.tif", right, crs=crs, transform=place, **profile)
+    case.options["mosaic"] = True
+    if kind in ("plain", "nodata"):
+        maker.right()
+    return maker.finish(folder)
+
+
+def packed(case: Case) -> Case:
+    """An image in a zip file, named in a list, or the only one of a folder."""
+    maker = Maker(case)
+    path = maker.write()
+    kind = maker.pick(("zip", "list", "folder", "pattern"))
+    case.trap = f"packed ({kind})"
+    image: Any = path
+    if kind == "zip":
+        with zipfile.ZipFile(case.root / "a.zip", "w") as out:
+            out.write(path, f"deep/{path.name}")
+        image = f"/vsizip/{case.root}/a.zip/deep/{path.name}"
+    if kind == "list":
+        image = case.root / "images.txt"
+        image.write_text(f"# one\n{path}\n\n", encoding="utf-8")
+    if kind in ("folder", "pattern"):
+        (case.root / "images").mkdir()
+        shutil.move(path, case.root / "images" / path.name)
+        image = case.root / "images" / ("" if kind == "folder" else "sc*")
+    maker.right()
+    return maker.finish(image)
+
+
+def broken(case: Case) -> Case:
+    """A file that is cut off, empty, of complex numbers, or no raster."""
+    maker = Maker(case)
+    kind = maker.pick(("cut off", "empty", "complex", "text", "absent"))
+    case.trap = f"broken ({kind})"
+    path = case.root / "scene.tif"
+    if kind == "complex":
+        write_raster(path, maker.values.astype("complex64"), crs=maker.crs)
+    else:
+        path = maker.write(among=("strips", "tiles", "pixels"))
+    if kind == "cut off":
+        truncate(path, 0.6)
+    if kind in ("empty", "text"):
+        path.write_text("" if kind == "empty" else "no raster")
+    if kind == "absent":
+        path = path.with_name("other.tif")
+    return _refused(maker, path)
+
+
+def network_cdf(case: Case) -> Case:
+    """A netCDF file of one variable or several, with scale and offset or without."""
+    maker = Maker(case, ("reflectance", "fraction", "kelvin"), (1, 1, 3), dtype=("float32",))
+    maker.utm()
+    maker.names = None
+    path = case.root / "cube.nc"
+    made = write_raster(case.root / "cube.tif", maker.stored(), maker.crs, maker.transform)
+    with gdal_env():
+        rasterio.shutil.copy(made, path, driver="netCDF")
+    case.container = "netcdf"
+    maker.right(plain=maker.count == 1)
+    return maker.finish(path)
+
+
+# Quality layers, masks, regions ------------------------------------------------------------------
+
+KEPT = {
+    "scl": (4, 5, 6, 7, 11),
+    "qa_pixel": (21824, 21952),
+    "cldprb": (0, 3, 17, 30),
+    "fmask": (64, 128),
+}
+LOST = {
+    "scl": (3, 8, 9, 10, 2),
+    "qa_pixel": (22280, 23888),
+    "cldprb": (55, 70, 100),
+    "fmask": (66, 72, 67),
+}
+
+
+def _layer(maker: Maker, kind: str, gone: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return values (bands, rows, columns) of a quality layer that drops some pixels."""
+    shape = gone.shape
+    if kind == "mask":
+        return gone.astype(np.uint8)[None] * int(maker.pick((1, 255)))
+    if kind == "udm2":
+        out = np.zeros((8, *shape), np.uint8)
+        out[0] = ~gone
+        bad = maker.rng.integers(0, 3, shape)
+        for i, band in enumerate((2, 5, 7)):
+            out[band] = gone & (bad == i)
+        out[7] *= 2
+        out[6] = maker.rng.integers(0, 100, shape)
+        return out
+    kept, lost = np.array(KEPT[kind]), np.array(LOST[kind])
+    values = kept[maker.rng.integers(0, len(kept), shape)]
+    values[gone] = lost[maker.rng.integers(0, len(lost), int(gone.sum()))]
+    if kind == "cldprb":
+        spread = maker.rng.integers(0, 9, shape)
+        values = np.where(gone, np.minimum(values + spread, 100), values + spread)
+    return values.astype("uint16" if kind == "qa_pixel" else "uint8")[None]
+
+
+FILES = {
+    "scl": ("T32UPU_20240601_SCL_20m.tif", "scene_scl.tif", "SCL.tif"),
+    "qa_pixel": ("LC09_L2SP_194026_QA_PIXEL.TIF", "qa_pixel.tif"),
+    "udm2": ("20240601_3B_udm2.tif", "scene_udm2_clip.tif"),
+    "cldprb": ("MSK_CLDPRB_20m.tif", "cloud_probability.tif"),
+    "fmask": ("HLS.S30.T32UPU.2024153T102601.v2.0.Fmask.tif",),
+    "mask": ("clouds.tif", "bad.tif"),
+}
+
+
+def quality(case: Case) -> Case:
+    """A quality layer of a kind that its name or its values tell."""
+    maker = Maker(case, side=(60, 72))
+    maker.utm()
+    kind = maker.pick(tuple(FILES))
+    factor = int(maker.pick((1, 1, 2, 6)))
+    case.trap = f"quality ({kind}{f', 1:{factor}' if factor > 1 else ''})"
+    small = maker.rng.random((60 // factor, 72 // factor)) < 0.3
+    gone = small.repeat(factor, 0).repeat(factor, 1)
+    name = maker.pick(FILES[kind])
+    values = _layer(maker, kind, small)
+    path = case.root / "quality" / name
+    transform = maker.transform * Affine.scale(factor)
+    write_raster(path, values, crs=maker.crs, transform=transform)
+    case.options["mask" if kind == "mask" and maker.chance(0.5) else "quality"] = [str(path)]
+    image = maker.write()
+    maker.right(valid=~gone)
+    return maker.finish(image)
+
+
+def wrong_quality(case: Case) -> Case:
+    """A layer given as what it is not, or that lies elsewhere."""
+    maker = Maker(case, side=(60, 72))
+    maker.utm()
+    how = maker.pick(("as mask", "elsewhere", "unknown", "mask elsewhere", "inverse", "part"))
+    kinds = [k for k in FILES if k != "mask"]
+    kind = "mask" if how in ("mask elsewhere", "inverse") else maker.pick(kinds)
+    case.trap = f"wrong quality ({how}, {kind})"
+    gone = maker.rng.random((60, 72)) < 0.3
+    name = maker.pick(FILES[kind])
+    transform = maker.transform
+    if "elsewhere" in how:
+        transform = transform * Affine.translation(3000, 0)
+    name = {"unknown": "layer.tif", "inverse": "clear.tif"}.get(how, name)
+    path = case.root / "quality" / name
+    values = _layer(maker, kind, gone)
+    if how == "inverse":
+        values = 1 - np.minimum(values, 1)
+    if how == "part":
+        values, maker.valid = values[:, :, :40], ~gone
+        maker.valid[:, 40:] = True
+        case.answers.append(maker.answer(said="outside"))
+    if how in ("unknown", "inverse"):  # a guess that is right is fair
+        case.answers.append(maker.answer(valid=~gone))
+    write_raster(path, values, crs=maker.crs, transform=transform)
+    case.options["mask" if how in ("as mask", "mask elsewhere") else "quality"] = [str(path)]
+    return _refused(maker, maker.write(), "mask|quality|touches")
+
+
+def polygons(case: Case) -> Case:
+    """Polygons of clouds or regions, in the CRS of the image or another."""
+    maker = Maker(case)
+    maker.utm()
+    kind = maker.pick(("regions", "regions", "quality", "elsewhere"))
+    crs = maker.pick((maker.crs, "EPSG:4326", "EPSG:32633"))
+    case.trap = f"polygons ({kind}, {crs})"
+    corners = [maker.transform * (maker.width * x, maker.height * y) for x, y in _CORNERS]
+    shape = shapely.Polygon(corners)
+    rows, cols = np.indices((maker.height, maker.width)) + 0.5
+    x, y = maker.transform * (cols, rows)
+    inside = shapely.contains_xy(shape, x, y)
+    edge = shapely.distance(shape.exterior, shapely.points(x, y)) < 10
+    if kind == "elsewhere":
+        shape = shapely.transform(shape, lambda xy: xy + 50_000)
+    fine = shapely.segmentize(shape, 30)
+    placed = shapely.geometry.shape(transform_geom(maker.crs, crs, fine.__geo_interface__))
+    path = case.root / "shapes" / maker.pick(("field.gpkg", "field.geojson"))
+    if path.suffix == ".geojson" and crs != "EPSG:4326":
+        path = path.with_suffix(".gpkg")
+    write_layer(path, [placed], {"kind": ["a"]}, crs=crs)
+    case.options["quality" if kind == "quality" else "regions"] = str(path)
+    if kind != "elsewhere":
+        answer = maker.answer(valid=~inside if kind == "quality" else inside)
+        case.answers.append(Answer(answer.classes, answer.sure & ~edge))
+        case.plain = True
+    return _refused(maker, maker.write())
+
+
+_CORNERS = ((0.11, 0.17), (0.83, 0.08), (0.91, 0.72), (0.47, 0.55), (0.13, 0.93))
+
+
+def other_gsd(case: Case) -> Case:
+    """Pixels of another size than those of the training images."""
+    maker = Maker(case)
+    maker.utm()
+    maker.card["gsd"] = float(maker.pick((0.3, 300.0)))
+    return _refused(maker, maker.write(), "pixels of|one class")
+
+
+TRAPS: dict[str, Callable[[Case], Case]] = {
+    trap.__name__.replace("_", " "): trap
+    for trap in (
+        plain,
+        jpeg,
+        nearinfrared,
+        turned,
+        odd_crs,
+        names,
+        band_order,
+        other_names,
+        other_scale,
+        other_offset,
+        other_type,
+        scale_tags,
+        declared,
+        undeclared,
+        not_finite,
+        marked,
+        transparent_color,
+        dead,
+        virtual,
+        stack,
+        resolutions,
+        mosaic,
+        packed,
+        broken,
+        network_cdf,
+        quality,
+        wrong_quality,
+        polygons,
+        other_gsd,
+    )
+}
+
+
+def make(seed: int, root: Path) -> Case:
+    """Write the case of a seed to a folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, 7])
+    trap = list(TRAPS)[int(rng.integers(len(TRAPS)))]
+    return TRAPS[trap](Case(seed, root, trap))
