@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from typing import TypeAlias
@@ -23,6 +23,7 @@ Span: TypeAlias = tuple[int, int, int]
 
 
 def text_at(file: File, span: Span) -> str | None:
+    """Return the text of a file at a span; None where its name is too short."""
     part = file.parts[span[0]]
     end = len(part) - span[2]
     return "".join(part[span[1] : end]) if span[1] < end else None
@@ -74,8 +75,8 @@ def _runs(columns: Sequence[set[str]]) -> Iterator[tuple[int, int]]:
         yield start, len(columns) - 1
 
 
-def _widened(files: Sequence[File], spans: Sequence[Span], *, far: bool) -> list[Span]:
-    """Return the spans of each name as one and, if `far`, with the fixed words beside them.
+def _widened(files: Sequence[File], spans: Sequence[Span]) -> list[Span]:
+    """Return the spans of each name as one, with the fixed words beside them.
 
     Words that say mask, image or split are left out, and names in which they stand between spans
     are left as they are.
@@ -83,24 +84,28 @@ def _widened(files: Sequence[File], spans: Sequence[Span], *, far: bool) -> list
     out: list[Span] = []
     for at in sorted({s[0] for s in spans}):
         own = [s for s in spans if s[0] == at]
-        free = [s for s in own if not all(is_split(text_at(f, s) or "") for f in files)]
-        if not free:
-            out += own
-            continue
-        left, right = min(s[1] for s in free), min(s[2] for s in free)
-        first = files[0].parts[at]
-        if len(own) > 1 and any(map(says_role, first[left : len(first) - right : 2])):
-            out += own
-            continue
-        while far and left >= 2 and not says_role(first[left - 2], single=False):
-            left -= 2
-        while far and right >= 2 and not says_role(first[len(first) - right + 1]):
-            right -= 2
-        out += [(at, left, right), *(s for s in own if s not in free)]
+        splits = [s for s in own if all(is_split(text_at(f, s) or "") for f in files)]
+        free = [s for s in own if s not in splits]
+        out += _joined(at, files[0].parts[at], free, len(own)) + splits
     return out
 
 
+def _joined(at: int, words: Sequence[str], free: Sequence[Span], spans: int) -> list[Span]:
+    """Return the spans of a name as one that is as wide as can be, or as they are."""
+    if not free:
+        return []
+    left, right = min(s[1] for s in free), len(words) - min(s[2] for s in free)
+    if spans > 1 and any(map(says_role, words[left:right:2])):
+        return list(free)
+    while left >= 2 and (len(words[left - 2]) < 2 or not says_role(words[left - 2])):
+        left -= 2
+    while right < len(words) and not says_role(words[right + 1]):
+        right += 2
+    return [(at, left, len(words) - right)]
+
+
 def middle(at: int, parts: Sequence[Sequence[str]]) -> Span:
+    """Return the span between the words that all parts begin and end with."""
     shortest = min(map(len, parts))
     left = right = 0
     while left + 2 < shortest and len({tuple(p[: left + 2]) for p in parts}) == 1:
@@ -119,26 +124,34 @@ def fits(kind: Kind, group: Sequence[File]) -> Iterator[tuple[Template, Template
         names = list(dict.fromkeys(labels.spans.values()))
         choices = [_candidates(name, {v[name] for v in values}, group) for name in names]
         for chosen in islice(product(*choices), MOST_CHOICES):
-            spans = {span: name for name, span in zip(names, chosen, strict=True) if span}
-            used = [n for n in names if n in spans.values()]
-            if not spans or _overlap(list(spans), group[0]):
-                continue
-            wanted = {tuple(same(n, v[n]) for n in used) for v in values}
-            if len(wanted) < len(values):
-                continue
-            template = Template(spans)
-            texts = map(template.values, group)
-            keys = (tuple(same(n, t[n]) for n in used) for t in texts)
-            counts = Counter(key for key in keys if key in wanted)
-            share = len(counts) / len(wanted)
-            if share < 0.5:
-                continue
-            even = len(set(counts.values())) == 1
-            part = len(used) / len(names)
-            score = (share == 1, even, part, share, -number, sum(counts.values()))
-            ranked.append((score, labels, template))
+            template = Template({s: n for n, s in zip(names, chosen, strict=True) if s})
+            score = _score(template, values, group)
+            if score:
+                part = len(template.spans) / len(names)
+                rank = score[0] == 1, part, score[0], -number, score[1]
+                ranked.append((rank, labels, template))
     for _, labels, template in sorted(ranked, key=lambda r: r[0], reverse=True):
         yield labels, with_repeats(template, group)
+
+
+def _score(
+    template: Template, labels: Sequence[Mapping[str, str]], group: Sequence[File]
+) -> tuple[float, int] | None:
+    """Return the share of labels that have images, at least a half, and how many; else None."""
+    if not template.spans or _overlap(list(template.spans), group[0]):
+        return None
+    used = template.spans.values()
+    wanted = {key_of(v, used) for v in labels}
+    keys = [key_of(template.values(f), used) for f in group]
+    share = len(wanted.intersection(keys)) / len(wanted)
+    if len(wanted) < len(labels) or share < 0.5:
+        return None
+    return share, sum(key in wanted for key in keys)
+
+
+def key_of(values: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts of some fields, such that those of files that belong together are equal."""
+    return tuple(_same(n, values[n]) for n in sorted(names))
 
 
 def _overlap(spans: Sequence[Span], file: File) -> bool:
@@ -146,7 +159,7 @@ def _overlap(spans: Sequence[Span], file: File) -> bool:
     return any(_touch(a, b, file) for i, a in enumerate(spans) for b in spans[:i])
 
 
-def same(name: str, text: str) -> str:
+def _same(name: str, text: str) -> str:
     return (split_of(text) or text) if name == "split" else text
 
 
@@ -178,79 +191,65 @@ def _label_templates(kind: Kind, group: Sequence[File]) -> Iterator[Template]:
         variants = [_shared(kind.files[0], group)]
     else:
         narrow = _varying(kind.files)
-        variants = [_widened(kind.files, narrow, far=far) for far in (True, False)] + [narrow]
+        variants = [_widened(kind.files, narrow), narrow]
     fixed = _constant_split(kind.files, group)
-    seen: list[Mapping[Span, str]] = []
-    for spans in variants:
-        names = _named(kind.files, [*spans, *fixed])
-        if names and names not in seen:
-            seen.append(names)
-            yield Template(names)
+    named = [_named(kind.files, [*spans, *fixed]) for spans in variants]
+    yield from (Template(n) for i, n in enumerate(named) if n and n not in named[:i])
 
 
 def _named(files: Sequence[File], spans: Sequence[Span]) -> dict[Span, str]:
     """Name spans: the last `id`, one of splits `split`, equal ones alike."""
     names: dict[Span, str] = {}
-    texts: dict[tuple[str | None, ...], str] = {}
+    known: dict[tuple[str, ...], str] = {}
     sampled = files[:: max(1, len(files) // SAMPLED_LABELS)]
     words = iter(["id", *(f"part{i}" for i in range(2, 99))])
     for span in sorted(set(spans), reverse=True):
-        column = tuple(text_at(f, span) for f in sampled)
-        if None in column:
+        texts = tuple(text_at(f, span) or "" for f in sampled)
+        if "" in texts:
             continue
-        if column not in texts:
-            splits = all(is_split(str(t)) for t in column)
-            unused = "split" not in names.values()
-            texts[column] = "split" if splits and unused else next(words)
-        names[span] = texts[column]
+        if texts not in known:
+            splits = "split" not in known.values() and all(map(is_split, texts))
+            known[texts] = "split" if splits else next(words)
+        names[span] = known[texts]
     return dict(sorted(names.items()))
 
 
 def _shared(label: File, group: Sequence[File]) -> list[Span]:
-    """Return the longest part of the only label's path that images have as well."""
-    best: tuple[int, Span] | None = None
-    whole = {"".join(t) for f in group for t in f.parts}
-    texts = {"/".join("".join(p) for p in f.parts) for f in group}
+    """Return the longest part of the only label's path that images have, in its stem if any."""
+    paths = {"/".join("".join(p) for p in f.parts) for f in group}
     for at in reversed(range(label.depth)):
-        size = len(label.parts[at])
-        for left in range(0, size, 2):
-            for right in range(0, size - left, 2):
-                text = text_at(label, (at, left, right)) or ""
-                if not text or mask_rank(text) or split_of(text) and text.isalpha():
-                    continue
-                if text in whole or any(_holds(t, text) for t in texts):
-                    weight = len(text) + 1000 * (at == label.depth - 1)
-                    if best is None or weight > best[0]:
-                        best = weight, (at, left, right)
-    return [best[1]] if best else []
+        spans = [
+            (at, left, right)
+            for left in range(0, len(label.parts[at]), 2)
+            for right in range(0, len(label.parts[at]) - left, 2)
+        ]
+        texts = {span: text_at(label, span) or "" for span in spans}
+        found = [s for s in spans if _names_sample(texts[s]) and _is_in(texts[s], paths)]
+        if found:
+            return [max(found, key=lambda s: len(texts[s]))]
+    return []
 
 
-def _holds(path: str, text: str) -> bool:
-    """Return whether a path holds a text that no word is cut by."""
-    at = path.find(text)
-    while at >= 0:
-        before, after = path[at - 1 : at], path[at + len(text) : at + len(text) + 1]
-        if not before.isalnum() and not after.isalnum():
-            return True
-        at = path.find(text, at + 1)
-    return False
+def _names_sample(text: str) -> bool:
+    return bool(text) and not mask_rank(text) and not is_split(text)
+
+
+def _is_in(text: str, paths: Iterable[str]) -> bool:
+    """Return whether paths hold a text that no word is cut by."""
+    whole = re.compile(rf"(?<![^\W_]){re.escape(text)}(?![^\W_])")
+    return any(text in p and whole.search(p) for p in paths)
 
 
 def _constant_split(files: Sequence[File], group: Sequence[File]) -> list[Span]:
     """Return where labels all have one split's name, and images have several in folders."""
-    if not any(
-        len({split_of("".join(f.parts[at])) for f in group} - {None}) > 1
-        for at in range(group[0].depth - 1)
-    ):
+    folders = range(group[0].depth - 1)
+    splits = ({split_of("".join(f.parts[at])) for f in group} - {None} for at in folders)
+    if max(map(len, splits), default=0) < 2:
         return []
-    first = files[0]
-    for at in range(first.depth - 1):
-        part = first.parts[at]
-        if any(f.parts[at] != part for f in files):
-            continue
-        for i in range(0, len(part), 2):
-            if split_of(part[i]):
-                return [(at, i, len(part) - i - 1)]
+    for at, part in enumerate(files[0].parts[:-1]):
+        named = [i for i in range(0, len(part), 2) if split_of(part[i])]
+        if named and all(f.parts[at] == part for f in files):
+            return [(at, named[0], len(part) - named[0] - 1)]
     return []
 
 
@@ -259,11 +258,11 @@ def _candidates(name: str, values: set[str], group: Sequence[File]) -> list[Span
 
     None stands for a field that images do not have.
     """
-    wanted = {same(name, v) for v in values}
+    wanted = {_same(name, v) for v in values}
     scored: list[tuple[tuple[float, ...], Span]] = []
     for span in _spans(group):
         texts = {text_at(f, span) for f in group}
-        hits = len(wanted & {same(name, t) for t in texts if t})
+        hits = len(wanted & {_same(name, t) for t in texts if t})
         if hits < max(1, 0.5 * len(wanted)):
             continue
         plain = sum(t in values for t in texts) / len(texts)

@@ -76,11 +76,18 @@ class File:
         self.words = [[t.lower() for t in part[::2] if t] for part in self.parts]
 
     @property
+    def every_word(self) -> list[str]:
+        """Words of all folders and of the stem, in their order."""
+        return [word for words in self.words for word in words]
+
+    @property
     def is_vector(self) -> bool:
+        """Whether it may hold labels as shapes."""
         return self.extension in VECTORS
 
     @property
     def depth(self) -> int:
+        """Number of its folders, and one for its name."""
         return len(self.parts)
 
 
@@ -115,6 +122,7 @@ class Seen:
         self._known: dict[str, Content | None] = {}
 
     def __call__(self, path: str) -> Content | None:
+        """Return the content of a file; None if it is unknown."""
         if self._look is None:
             return None
         if path not in self._known:
@@ -144,21 +152,21 @@ def _role(file: File) -> int:
 
 def by_role(files: Sequence[File], seen: Seen) -> tuple[list[File], list[File]]:
     """Tell label files from images by words, else by the content of a file of each kind."""
-    ranks = {f.path: 4 if f.is_vector else _role(f) for f in files}
     kinds: dict[tuple[object, ...], list[File]] = defaultdict(list)
     for file in files:
         kinds[_shape(file)].append(file)
-    for members in kinds.values():
-        rank = ranks[members[0].path]
-        if members[0].is_vector or rank >= 3:
-            continue
-        contents = [c for c in (seen(f.path) for f in members[:2]) if c]
-        if contents and all(c.is_mask for c in contents):
-            ranks |= {f.path: max(rank, 1) for f in members}
-        elif contents and rank > 0 and not any(c.is_mask for c in contents) and rank < 2:
-            ranks |= {f.path: 0 for f in members}
-    masks = [f for f in files if ranks[f.path] > 0]
-    return masks, [f for f in files if ranks[f.path] <= 0 and not f.is_vector]
+    looked = {shape for shape, members in kinds.items() if _look_like_masks(members, seen)}
+    masks = [f for f in files if f.is_vector or _role(f) > 0 or _shape(f) in looked]
+    taken = {f.path for f in masks}
+    return masks, [f for f in files if f.path not in taken]
+
+
+def _look_like_masks(files: Sequence[File], seen: Seen) -> bool:
+    """Return whether files are masks by content, where words do not say so surely."""
+    if files[0].is_vector or _role(files[0]) >= 3:
+        return False
+    contents = [c for c in (seen(f.path) for f in files[:2]) if c]
+    return bool(contents) and all(c.is_mask for c in contents)
 
 
 def _shape(file: File) -> tuple[object, ...]:
@@ -181,20 +189,20 @@ class Kind:
     role: int
 
 
+def _is_number(word: str) -> bool:
+    """Return whether a word is digits, or has four of them."""
+    return sum(c.isdigit() for c in word) >= min(4, len(word))
+
+
 def kinds_of(masks: Sequence[File], images: Sequence[File]) -> list[Kind]:
     """Group label files by the words that no image has."""
-    of_images = {w for f in images for words in f.words for w in words}
-    counts = Counter(w for f in masks for words in f.words for w in {*words})
+    of_images = {w for f in images for w in f.every_word}
+    counts = Counter(w for f in masks for w in {*f.every_word})
+    telling = {w for w in counts.keys() - of_images if not split_of(w) and not _is_number(w)}
+    if len(masks) > 1:
+        telling = {w for w in telling if counts[w] > 1 or mask_rank(w)}
     kinds: dict[tuple[int, str, tuple[str, ...]], list[File]] = defaultdict(list)
     for file in masks:
-        own = tuple(
-            w
-            for words in file.words
-            for w in words
-            if w not in of_images
-            and sum(c.isdigit() for c in w) < min(4, len(w))
-            and not split_of(w)
-            and (counts[w] > 1 or mask_rank(w) or len(masks) == 1)
-        )
+        own = tuple(filter(telling.__contains__, file.every_word))
         kinds[file.depth, file.extension, own].append(file)
     return [Kind(files, words, max(1, _role(files[0]))) for (_, _, words), files in kinds.items()]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 from swath.data.layouts.patterns import Pairing, match_files, natural_key, pair
-from swath.data.layouts.proposals.fields import Span, Template, fits, same, text_at, with_repeats
+from swath.data.layouts.proposals.fields import Span, Template, fits, key_of, text_at, with_repeats
 from swath.data.layouts.proposals.files import (
     FEW_VALUES,
     RASTERS,
@@ -43,6 +44,12 @@ MOST_SETS = 4
 
 MOST_PARTS = 12
 """Numbers of words in names by which images are told apart."""
+
+MOST_LAYERS = 20
+"""Vector files that are joined for all images, at most."""
+
+_Patterns: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], int]
+"""Patterns of images, patterns of labels, and how many samples they give."""
 
 
 @dataclass(frozen=True)
@@ -88,41 +95,48 @@ def propose(files: Iterable[str], *, look: Look | None = None) -> Proposal | Non
     paths = [f for f in paths if f.extension in RASTERS | VECTORS]
     seen = Seen(look)
     masks, images = by_role(paths, seen)
-    best: tuple[tuple[float, ...], Proposal] | None = None
     trial = _Trial([f.path for f in paths])
+    best: tuple[tuple[float, ...], Proposal] | None = None
     for kind in kinds_of(masks, images):
-        for proposal in _proposals(kind, images, trial, len(masks), seen):
+        found = _best_of(kind, images, trial, seen)
+        if found is not None:
+            proposal = Proposal(*found, len(masks))
             rank = _rank(kind, proposal, seen)
             if best is None or rank > best[0]:
                 best = rank, proposal
-            break
-    return best[1] if best else _by_place(masks, images, trial.paths)
+    return best[1] if best else _by_place(masks, images, trial)
 
 
-def _by_place(
-    masks: Sequence[File], images: Sequence[File], everything: Sequence[str]
-) -> Proposal | None:
+def _by_place(masks: Sequence[File], images: Sequence[File], trial: _Trial) -> Proposal | None:
     """Propose one label file, or a few vector files, for all images of the largest group."""
-    vectors = [f for f in masks if f.is_vector and not {*f.words[-1]} & OTHER_WORDS]
-    if len(masks) == 1:
-        vectors = list(masks)
+    labels = [f for f in masks if len(masks) == 1 or (f.is_vector and not _is_other(f.words[-1]))]
+    groups = list(_alike(f for f in images if not _is_other(f.every_word)))
+    if len(_alike(labels)) != 1 or len(labels) > MOST_LAYERS or not groups:
+        return None
+    group = max(groups, key=len)
+    patterns = (written(group, {}),), written(labels, {})
+    pairing = trial.pairing(*patterns)
+    if pairing is None or _used(pairing)[0] != {f.path for f in group}:
+        return None
+    return Proposal(patterns[0], (patterns[1],), len(pairing.samples), len(masks))
+
+
+def _used(pairing: Pairing) -> tuple[set[str], set[str]]:
+    """Return the images and the labels of all samples."""
+    images = {m.path for s in pairing.samples for m in s.images}
+    return images, {m.path for s in pairing.samples for m in s.labels}
+
+
+def _is_other(words: Iterable[str]) -> bool:
+    return not OTHER_WORDS.isdisjoint(words)
+
+
+def _alike(files: Iterable[File]) -> Collection[list[File]]:
+    """Group files by depth and extension."""
     groups: dict[tuple[int, str], list[File]] = defaultdict(list)
-    for image in images:
-        if not {w for words in image.words for w in words} & OTHER_WORDS:
-            groups[image.depth, image.extension].append(image)
-    same = {(f.depth, f.extension) for f in vectors}
-    if len(same) != 1 or len(vectors) > 20 or not groups:
-        return None
-    group = max(groups.values(), key=len)
-    patterns = (written(group, {}),), (written(vectors, {}),)
-    try:
-        pairing = pair(*(match_files(p, everything) for p in patterns))
-    except SwathError:
-        return None
-    used = {m.path for s in pairing.samples for m in s.images}
-    if used != {f.path for f in group}:
-        return None
-    return Proposal(*patterns, len(pairing.samples), len(masks))
+    for file in files:
+        groups[file.depth, file.extension].append(file)
+    return groups.values()
 
 
 def _rank(kind: Kind, proposal: Proposal, seen: Seen) -> tuple[float, ...]:
@@ -145,32 +159,24 @@ def _rank(kind: Kind, proposal: Proposal, seen: Seen) -> tuple[float, ...]:
     )
 
 
-def _proposals(
-    kind: Kind,
-    images: Sequence[File],
-    trial: _Trial,
-    masks: int,
-    seen: Seen,
-) -> Iterator[Proposal]:
-    """Yield proposals for one kind of label that hold when they are tried, best first."""
-    found: list[tuple[tuple[float, ...], Proposal]] = []
+def _best_of(kind: Kind, images: Sequence[File], trial: _Trial, seen: Seen) -> _Patterns | None:
+    """Return the best patterns for one kind of label that hold when they are tried."""
+    best: tuple[tuple[float, ...], _Patterns] | None = None
     for group in _groups(images):
-        for fields, template in islice(fits(kind, group), MOST_FITS):
-            proposal = _tried(kind, fields, template, group, trial, masks)
-            if proposal:
-                rank, text, first = proposal
-                content = seen(first)
-                found.append(((*rank, min(content.bands, 3) if content else 0), text))
-                break
-    yield from (p for _, p in sorted(found, key=lambda f: f[0], reverse=True))
+        tried = (_tried(kind, *fit, group, trial) for fit in islice(fits(kind, group), MOST_FITS))
+        rank, patterns, first = next(filter(None, tried), ((), None, ""))
+        if patterns is None:
+            continue
+        content = seen(first)
+        rank = *rank, min(content.bands, 3) if content else 0
+        if best is None or rank > best[0]:
+            best = rank, patterns
+    return best[1] if best else None
 
 
 def _groups(images: Sequence[File]) -> Iterator[list[File]]:
     """Yield images of one depth and extension, and those of them with as many words in a name."""
-    groups: dict[tuple[int, str], list[File]] = defaultdict(list)
-    for image in images:
-        groups[image.depth, image.extension].append(image)
-    for group in groups.values():
+    for group in _alike(images):
         yield group
         for at in reversed(range(group[0].depth)):
             parts: dict[int, list[File]] = defaultdict(list)
@@ -181,50 +187,54 @@ def _groups(images: Sequence[File]) -> Iterator[list[File]]:
 
 
 def _tried(
-    kind: Kind,
-    labels: Template,
-    template: Template,
-    group: Sequence[File],
-    trial: _Trial,
-    masks: int,
-) -> tuple[tuple[float, ...], Proposal, str] | None:
-    """Write the patterns for a fit, try them, and return the proposal, its rank and an image."""
-    used = set(template.spans.values())
-    names = {n: n if n in used or n == "split" else "" for n in labels.spans.values()}
-    label_template = Template({s: names[n] for s, n in labels.spans.items() if names[n]})
-    keys = {
-        tuple(same(n, v) for n, v in sorted(label_template.values(f).items()) if n in used)
-        for f in kind.files
-    }
+    kind: Kind, labels: Template, template: Template, group: Sequence[File], trial: _Trial
+) -> tuple[tuple[float, ...], _Patterns, str] | None:
+    """Return the first patterns for a fit that hold, with their rank and the first image."""
+    used = {*template.spans.values()}
+    keys = {key_of(labels.values(f), used) for f in kind.files}
+    spans = {s: n for s, n in labels.spans.items() if n in used or n == "split"}
+    for chosen in _stacks(group, template, keys):
+        files = [f for members in chosen.values() for f in members]
+        both = with_repeats(template, files).spans, spans
+        if all(map(_one_split, (files, kind.files), both)):
+            both = _without_split(both[0]), _without_split(both[1])
+        label_pattern = written(kind.files, both[1])
+        for patterns in image_patterns(files, list(chosen.values()), both[0]):
+            pairing = trial.pairing(patterns, label_pattern)
+            if pairing is not None and _holds_up(pairing, kind.files, files):
+                number = len(pairing.samples)
+                rank = *_stack_rank(chosen, number), -len(patterns)
+                return rank, (patterns, (label_pattern,), number), files[0].path
+    return None
+
+
+def _stacks(
+    group: Sequence[File], template: Template, keys: set[tuple[str, ...]]
+) -> Iterator[dict[tuple[str, ...], list[File]]]:
+    """Yield images to stack, by their kinds: first as if dates were one kind, then by date."""
     seen: Iterable[tuple[str, ...]] = ()
     for dates in (False, True):
         present = image_kinds(group, template, keys, dates=dates)
-        if dates and present.keys() == seen:
-            break
+        if present.keys() != seen:
+            for chosen in islice(choices(present), MOST_SETS):
+                yield {k: present[k] for k in chosen}
         seen = present.keys()
-        for chosen in islice(choices(present), MOST_SETS):
-            files = [f for k in chosen for f in present[k]]
-            both = [template.spans, label_template.spans]
-            if all(_one_split(f, s) for f, s in zip((files, kind.files), both, strict=True)):
-                both = [{k: v for k, v in s.items() if v != "split"} for s in both]
-            both[0] = with_repeats(Template(both[0]), files).spans
-            label_pattern = written(kind.files, both[1])
-            for patterns in image_patterns(files, [present[k] for k in chosen], both[0]):
-                pairing = trial.pairing(patterns, label_pattern)
-                if pairing is None or not _holds_up(pairing, kind.files, files):
-                    continue
-                proposal = Proposal(patterns, (label_pattern,), len(pairing.samples), masks)
-                words = {w for k in chosen for t in k for w in words_of(t)}
-                rank = max((image_rank(w) for w in words), default=0)
-                other = any(w in OTHER_WORDS for w in words)
-                return (-other, len(pairing.samples), rank, -len(patterns)), proposal, files[0].path
-    return None
+
+
+def _stack_rank(kinds: Iterable[tuple[str, ...]], pairs: int) -> tuple[float, ...]:
+    words = {w for k in kinds for text in k for w in words_of(text)}
+    rank = max((image_rank(w) for w in words), default=0)
+    return -any(w in OTHER_WORDS for w in words), pairs, rank
 
 
 def _one_split(files: Sequence[File], spans: Mapping[Span, str]) -> bool:
     """Return whether all files have the same text for `{split}`."""
     own = [s for s, name in spans.items() if name == "split"]
     return all(len({text_at(f, s) for f in files}) == 1 for s in own)
+
+
+def _without_split(spans: Mapping[Span, str]) -> dict[Span, str]:
+    return {span: name for span, name in spans.items() if name != "split"}
 
 
 class _Trial:
@@ -247,18 +257,13 @@ class _Trial:
 
 def _holds_up(pairing: Pairing, labels: Sequence[File], images: Sequence[File]) -> bool:
     """Return whether nearly all label files are used, each once, and no file beyond those meant."""
-    own = {f.path for f in labels}
-    if pairing.ambiguous or not pairing.shared:
+    names = {None, *(s.name for s in pairing.samples)}
+    wrong = any(p.level == "error" and p.sample in names for p in pairing.problems)
+    if wrong or pairing.ambiguous or not pairing.shared:
         return False
-    if sum(m.path in own for m in pairing.unmatched_labels) > MOST_UNMATCHED * len(labels):
+    if any(len(s.labels) > 1 for s in pairing.samples):
         return False
-    if any(len(s.labels) != 1 for s in pairing.samples):
-        return False
-    labeled = {s.name for s in pairing.samples}
-    problems = [p for p in pairing.problems if p.level == "error"]
-    if any(p.sample is None or p.sample in labeled for p in problems):
-        return False
-    meant = {f.path for f in images}
-    used = {m.path for s in pairing.samples for m in s.images}
-    all_labels = {m.path for s in pairing.samples for m in s.labels}
-    return used <= meant and all_labels <= own
+    own, meant = {f.path for f in labels}, {f.path for f in images}
+    left = own.intersection(m.path for m in pairing.unmatched_labels)
+    used = _used(pairing)
+    return used[0] <= meant and used[1] <= own and len(left) <= MOST_UNMATCHED * len(own)

@@ -51,6 +51,7 @@ _BAND = re.compile(r"[^\W\d_]{0,5}\d+[^\W\d_]?|[^\W\d_]{1,2}|\w?[vh][vh]")
 
 
 def mask_rank(word: str) -> int:
+    """Return how surely a word says that a file holds labels; 0 if not."""
     word = word.lower()
     if _MASK.fullmatch(word):
         return 4
@@ -59,6 +60,7 @@ def mask_rank(word: str) -> int:
 
 
 def image_rank(word: str) -> int:
+    """Return how surely a word says that a file is an image; 0 if not."""
     word = word.lower()
     return IMAGE_WORDS.get(word, 0) or IMAGE_WORDS.get(word.rstrip("0123456789"), 0)
 
@@ -68,9 +70,8 @@ def is_split(text: str) -> bool:
     return split_of(text) is not None and not any(c.isdigit() for c in text)
 
 
-def says_role(word: str, *, single: bool = True) -> bool:
-    if len(word) < 2 and not single:
-        return False
+def says_role(word: str) -> bool:
+    """Return whether a word says mask, image or split."""
     return bool(mask_rank(word) or image_rank(word) or split_of(word))
 
 
@@ -82,6 +83,7 @@ def family(word: str) -> str:
 
 
 def words_of(text: str) -> list[str]:
+    """Return the words of a text, in lower case."""
     return [w.lower() for w in _SEPARATORS.split(text)[::2] if w]
 
 
