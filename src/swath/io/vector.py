@@ -40,6 +40,7 @@ __all__ = [
     "crs_code",
     "crs_name",
     "fold",
+    "is_class_name",
     "is_vector_file",
     "listed_features",
     "put_layer",
@@ -71,6 +72,8 @@ _ID_FIELDS = frozenset(
     "id fid ogc_fid objectid object_id oid gid uuid guid globalid pk osm_id full_id @id index "
     "rowid row_id feature_id featureid".split()
 )
+_NAMED_ID = re.compile(r"(.*)(?:_(?i:f?id|[ug]uid)|(?<=[a-z])I[dD])")
+_OF_IMAGE = re.compile(r"(?i)(?:image|img|tile|scene|chip|patch|file|photo)$")
 _MEASURES = re.compile(r"(shape|st)?_*(area|leng(th)?|len|perimeter|perim)(_?(m2?|ha|km2?|sqm))?")
 
 
@@ -556,9 +559,22 @@ def _columns(data: LayerData) -> Iterator[_Column]:
             continue
         distinct, at = np.unique(np.array(texts, object), return_inverse=True)
         column = _Column(name, distinct.tolist(), at)
-        named_id = lower.endswith(("_id", "_fid", "_uuid", "_guid")) and lower not in _CLASS_FIELDS
-        if not (named_id and (column.unique or len(at) == 1)):
+        if not _identifies(column):
             yield column
+
+
+def is_class_name(column: str) -> bool:
+    """Return whether a column's name says that it is the class."""
+    return column.lower() in _CLASS_FIELDS
+
+
+def _identifies(column: _Column) -> bool:
+    """Return whether a column, by its name, holds a number of each feature or of the image."""
+    named = _NAMED_ID.fullmatch(column.name)
+    if named is None or column.name.lower() in _CLASS_FIELDS:
+        return False
+    of_image = column.constant and _OF_IMAGE.search(named[1]) is not None
+    return column.unique or len(column.at) == 1 or of_image
 
 
 def _class_values(values: NDArray[Any], field: str, path: Path) -> NDArray[Any]:

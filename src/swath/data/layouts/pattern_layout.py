@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching, missing_mask
-from swath.data.layouts.label_files import SIDE_FILES, grid_of, layer_options, with_labels
+from swath.data.layouts.label_files import (
+    SIDE_FILES,
+    check_columns,
+    grid_of,
+    layer_options,
+    with_labels,
+)
 from swath.data.layouts.own_split import read_table
 from swath.data.layouts.pairs import with_ignored
 from swath.data.layouts.patterns import (
@@ -170,6 +176,7 @@ def _aligned(samples: Sequence[SourceSample]) -> list[SourceSample]:
     layers = [s.labels for s in samples if isinstance(s.labels, Features)]
     if not layers:
         return list(samples)
+    check_columns(layers)
     aligned = iter(align_classes(layers))
     return [
         replace(s, labels=next(aligned)) if isinstance(s.labels, Features) else s for s in samples

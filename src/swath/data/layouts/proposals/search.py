@@ -69,6 +69,11 @@ class Proposal:
     masks: int
 
     @property
+    def has_fields(self) -> bool:
+        """Whether each image has labels of its own; else all have the same."""
+        return any("{" in text for text in self.labels)
+
+    @property
     def options(self) -> str:
         """The options as they are to be typed."""
         words = [(name, text) for name in ("images", "labels") for text in getattr(self, name)]
