@@ -113,7 +113,7 @@ def check_columns(layers: Sequence[Features]) -> None:
             )
             fix = "Name a column that all files have (--label-field), or none if all are one class"
             raise DataError(message, code="several-label-files", file=other.path, fix=fix)
-    values = [f.classes[0] for f in filled]
+    values = [f.classes[0] for f in filled if f.field]
     own = len(values) > 1 and all(len(v) == 1 for v in values)
     if own and len({v[0] for v in values}) == len(values) and not is_class_name(filled[0].field):
         field = filled[0].field
