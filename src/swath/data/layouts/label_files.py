@@ -95,6 +95,15 @@ def with_labels(
     return [*_by_place(samples, paths)]
 
 
+def read_labels(path: Path, options: SourceOptions) -> Path | Features:
+    """Return the path of a label raster, or the features of a vector file.
+
+    Raises:
+        DataError: see `read_features`.
+    """
+    return read_features(path, options=layer_options(options)) if is_vector_file(path) else path
+
+
 def check_columns(layers: Sequence[Features]) -> None:
     """Check that layers have their classes in one column, and not the name of their image.
 
