@@ -91,13 +91,7 @@ def find(options: SourceOptions) -> Catalog:
     images, masks = _list_files(root, ignored)
     if not images:
         return Catalog(root, "pairs", (), (_empty(root, bool(masks)),))
-    mask_of, findings = _pair(images, masks)
-    ambiguous = {f.file for f in findings}
-    lost = [f for f in images if f.path not in mask_of and str(f.path) not in ambiguous]
-    findings += [missing_mask(f.path, f.name, "mask of its name", options.unlabeled) for f in lost]
-    layers = [] if masks else sorted(p for p in files_below(root) if is_vector_file(p))
-    if layers or len(images) + len(masks) > 2:
-        findings = _explained(root, images, masks, layers, mask_of, findings)
+    mask_of, findings = _arranged(root, images, masks, options.unlabeled)
     findings += check_passed_over(root)
     samples = [SourceSample(f.name, (f.path,), mask_of.get(f.path), group=f.group) for f in images]
     if len({f.group for f in images}) == 1 < len(images):
@@ -106,6 +100,20 @@ def find(options: SourceOptions) -> Catalog:
     if options.mask and not ignored:
         unmatched = [_no_masks(root, options.mask)]
     return Catalog(root, "pairs", tuple(samples), (*findings, *unmatched))
+
+
+def _arranged(
+    root: Path, images: Sequence[_PairFile], masks: Sequence[_PairFile], unlabeled: bool
+) -> tuple[dict[Path, Path], list[Finding]]:
+    """Return the mask of each image, and findings on what has no other."""
+    mask_of, findings = _pair(images, masks)
+    ambiguous = {f.file for f in findings}
+    lost = [f for f in images if f.path not in mask_of and str(f.path) not in ambiguous]
+    findings += [missing_mask(f.path, f.name, "mask of its name", unlabeled) for f in lost]
+    layers = [] if masks else sorted(p for p in files_below(root) if is_vector_file(p))
+    if layers or len(images) + len(masks) > 2:
+        findings = _explained(root, images, masks, layers, mask_of, findings)
+    return mask_of, findings
 
 
 def _list_files(root: Path, ignored: Sequence[Path]) -> tuple[list[_PairFile], list[_PairFile]]:
