@@ -220,16 +220,16 @@ def _explained(
     findings: list[Finding],
 ) -> list[Finding]:
     """Add the patterns that pair more files to findings; where nothing pairs, return one."""
-    if not any(f.level == "error" for f in findings):
-        return [*(_vector_layer(root, images, layers, "note") for _ in layers[:1]), *findings]
+    if "error" not in [f.level for f in findings]:
+        notes = [_vector_layer(root, images, layers, "note")] if layers else []
+        return [*notes, *findings]
     found = _proposal(root)
     if layers and not (found and found.has_fields and len(layers) > 1):
         return [_vector_layer(root, images, layers, "error")]
     options = found.options if found and found.pairs >= max(1, len(mask_of)) else ""
-    paired = mask_of or "ambiguous-pair" in {f.code for f in findings}
-    if not paired and (masks or options):
-        return [_no_pairs(root, images, masks or layers, options)]
-    return [_with_patterns(f, options) for f in findings] if options else findings
+    if mask_of or "ambiguous-pair" in [f.code for f in findings] or not (masks or options):
+        return _with_patterns(findings, options)
+    return [_no_pairs(root, images, masks or layers, options)]
 
 
 def _proposal(root: Path) -> Proposal | None:
@@ -237,13 +237,14 @@ def _proposal(root: Path) -> Proposal | None:
     return propose(files, look=lambda name: _look(files[name]))
 
 
-def _with_patterns(finding: Finding, options: str) -> Finding:
-    """Return a finding with patterns in its mend, if it is an error on what belongs together."""
-    codes = "missing-mask", "orphan-mask", "ambiguous-pair"
-    if finding.code not in codes or finding.level != "error":
-        return finding
-    fix = f"Name the files that belong together: {options}. Or: {finding.fix}"
-    return replace(finding, fix=fix)
+def _with_patterns(findings: Sequence[Finding], options: str) -> list[Finding]:
+    """Add patterns, if there are any, to the mends of errors on what belongs together."""
+    codes = ("missing-mask", "orphan-mask", "ambiguous-pair") if options else ()
+    told = f"Name the files that belong together: {options}. Or: "
+    return [
+        replace(f, fix=told + f.fix) if f.code in codes and f.level == "error" else f
+        for f in findings
+    ]
 
 
 def _no_pairs(
