@@ -41,6 +41,10 @@ class ImageInput(BaseModel, frozen=True):
         mask: rasters whose non-zero pixels become nodata.
         regions: polygon layer outside of which nothing is mapped.
         latitude: whether the latitude of each pixel is a further band.
+        scaled: whether values are physical ones; see `Raster`.
+        nodata: value that means no data, besides what the files declare.
+        ignore_band_nodata: whether a pixel is valid if one of its bands is.
+        fill: value of each band where it alone has no data.
     """
 
     name: str
@@ -51,6 +55,10 @@ class ImageInput(BaseModel, frozen=True):
     mask: tuple[str, ...] = ()
     regions: str | None = None
     latitude: bool = False
+    scaled: bool = False
+    nodata: float | None = None
+    ignore_band_nodata: bool = False
+    fill: tuple[float, ...] = ()
 
     @property
     def context_files(self) -> list[str]:
@@ -74,8 +82,18 @@ class ImageInput(BaseModel, frozen=True):
         Raises:
             DataError: a file is damaged, or the files do not fit together.
         """
-        one, order = not self.mosaic, self.order
-        image = Raster(self.files, self.bands, order) if one else Mosaic(self.files, order)
+        read: dict[str, Any] = {
+            "order": self.order,
+            "scaled": self.scaled,
+            "nodata": self.nodata,
+            "ignore_band_nodata": self.ignore_band_nodata,
+            "fill": self.fill,
+        }
+        image: Raster | Mosaic
+        if self.mosaic:
+            image = Mosaic(self.files, **read)
+        else:
+            image = Raster(self.files, self.bands, **read)
         return InputImage(image, self.mask, self.regions, self.latitude)
 
 
@@ -149,15 +167,15 @@ class Mosaic:
 
     Args:
         paths: the images, in order; all with one CRS, pixels of one size, bands and type.
-        order: bands to take from each, counted from 1.
+        read: how each is read; see `Raster`.
 
     Raises:
         DataError: a file is damaged, or its pixels do not lie on the first one's grid.
     """
 
-    def __init__(self, paths: Sequence[str], order: Sequence[int] | None = None) -> None:
+    def __init__(self, paths: Sequence[str], **read: Any) -> None:
         self.paths = tuple(paths)
-        self._order = order
+        self._read = read
         self._opened: dict[int, Raster] = {}
         first = self._raster(0)
         self.dtype, self.bands = first.dtype, first.bands
@@ -176,7 +194,7 @@ class Mosaic:
 
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
-        raster = self._opened.pop(i, None) or Raster([self.paths[i]], order=self._order)
+        raster = self._opened.pop(i, None) or Raster([self.paths[i]], **self._read)
         self._opened[i] = raster
         if len(self._opened) > MAX_OPEN_FILES:
             self._opened.pop(next(iter(self._opened))).close()

@@ -70,6 +70,9 @@ class SourceSample:
             label gives it, or the other files of a layer in memory.
         select: bands of the image to use, by name or number from 1; all by default.
         nodata: value of the image that means no data, besides what its files declare.
+        scaled: whether its values are physical ones; see `Raster`.
+        ignore_band_nodata: whether a pixel is valid if one of its bands is.
+        fill: value of each band where it alone has no data.
     """
 
     name: str
@@ -85,6 +88,9 @@ class SourceSample:
     more_labels: tuple[Path, ...] = ()
     select: tuple[str, ...] = ()
     nodata: float | None = None
+    scaled: bool = False
+    ignore_band_nodata: bool = False
+    fill: tuple[float, ...] = ()
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -138,7 +144,15 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            return Raster(self.images, self.bands, select=self.select, nodata=self.nodata)
+            return Raster(
+                self.images,
+                self.bands,
+                select=self.select,
+                nodata=self.nodata,
+                scaled=self.scaled,
+                ignore_band_nodata=self.ignore_band_nodata,
+                fill=self.fill,
+            )
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise
