@@ -156,7 +156,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "scaled": model.card.scaled and not options.raw,
         "nodata": options.nodata,
         "ignore_band_nodata": options.ignore_band_nodata,
-        "fill": tuple(band.fill for band in model.card.bands[: len(model.card.image_bands)]),
+        "fill": _fill(model) if options.ignore_band_nodata else (),
     }
     folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
     many = len(found) > 1 or folder and not options.mosaic
@@ -166,6 +166,12 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         raise UsageError(message, code="option-conflict", fix=fix)
     sources = [i.model_copy(update=extras) for i in found]
     return sources, many
+
+
+def _fill(model: Model) -> tuple[float, ...]:
+    """Return the training mean of each band of an image."""
+    card = model.card
+    return tuple(band.fill for band in card.bands[: len(card.image_bands)])
 
 
 def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:

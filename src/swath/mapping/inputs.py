@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from swath.errors import DataError, UsageError
 from swath.geo.footprints import footprint
@@ -24,6 +24,9 @@ from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
 from swath.io.vector import Features, read_geometries
 from swath.mapping.stac import find_assets
 from swath.types import PathLike
+
+LATER_FIELDS = ("scaled", "nodata", "ignore_band_nodata", "fill")
+"""Fields of `ImageInput` that plans of older versions do not have."""
 
 MAX_OPEN_FILES = 64
 """Files of a mosaic that are open at one time."""
@@ -59,6 +62,13 @@ class ImageInput(BaseModel, frozen=True):
     nodata: float | None = None
     ignore_band_nodata: bool = False
     fill: tuple[float, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later fields at their default, so that older plans keep their bytes."""
+        content: dict[str, Any] = dump(self)
+        defaults = {name: type(self).model_fields[name].default for name in LATER_FIELDS}
+        return {k: v for k, v in content.items() if k not in defaults or v not in (defaults[k], [])}
 
     @property
     def context_files(self) -> list[str]:
