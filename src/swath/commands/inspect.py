@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from swath.checks import ImageScan, SampleScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
@@ -255,16 +256,21 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         message, fix = "The model has no statistics of its training data", "Train the model again"
         raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
     files = _image_files(options, source, card.image_bands)
-    select, nodata = tuple(options.select_bands), options.nodata
-    sample = SourceSample(source.stem, files, None, select=select, nodata=nodata)
+    read: dict[str, Any] = {
+        "select": tuple(options.select_bands),
+        "nodata": options.nodata,
+        "scaled": card.scaled and not options.raw,
+        "ignore_band_nodata": options.ignore_band_nodata,
+    }
+    sample = SourceSample(source.stem, files, None, **read)
     sample = with_quality([sample], options, None)[0]
     scan = scan_sample(sample, "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
     findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
-        names = None if select else card.image_bands
-        raster = Raster(files, names, select=select, nodata=nodata)
+        names = None if options.select_bands else card.image_bands
+        raster = Raster(files, names, **read, fill=[band.fill for band in card.bands])
         with InputImage(raster, latitude=card.latitude) as image:
             image.quality = sample.open_quality(image.grid)
             distance, _ = ood_distance(image, model.predictor, statistics)

@@ -16,6 +16,7 @@ from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
 from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks, with_quality
 from swath.mapping.job import MappedImage, PredictionJob, check_outputs
+from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.types import Result
@@ -94,7 +95,7 @@ def predict(options: PredictOptions) -> PredictResult:
         path = target / f"{source.name}.tif" if many else target
         jobs.append(PredictionJob(options, model, source, path))
     check_outputs(jobs, Path(options.model))
-    missed = check_context(sources)
+    missed = [*check_context(sources), *check_pixels(sources)]
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
     doubts = [text for job in jobs for text in job.warnings]
@@ -173,6 +174,10 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "mask": find_masks(options.mask),
         "regions": None if regions is None else str(Path(regions).resolve()),
         "latitude": model.card.latitude,
+        "scaled": model.card.scaled and not options.raw,
+        "nodata": options.nodata,
+        "ignore_band_nodata": options.ignore_band_nodata,
+        "fill": _fill(model) if options.ignore_band_nodata else (),
     }
     folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
     many = len(found) > 1 or folder and not options.mosaic
@@ -182,6 +187,12 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         raise UsageError(message, code="option-conflict", fix=fix)
     sources = [i.model_copy(update=extras) for i in found]
     return sources, many
+
+
+def _fill(model: Model) -> tuple[float, ...]:
+    """Return the training mean of each band of an image."""
+    card = model.card
+    return tuple(band.fill for band in card.bands[: len(card.image_bands)])
 
 
 def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:

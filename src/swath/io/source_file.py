@@ -380,16 +380,15 @@ def _split_alpha(
         exact: whether `order` counts alpha bands.
         wanted: number of bands, where that is known.
     """
-    interp = dataset.colorinterp
-    alphas = [i for i, color in enumerate(interp, 1) if color == ColorInterp.alpha]
+    alphas = [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
     indexes = [i for i in dataset.indexes if i not in alphas]
     if exact and order:
         masks = [i for i in alphas if i not in order]
         return list(order), masks[0] if masks else None, None
     if len(alphas) == 1 and len(indexes) > 2:
         if order is not None:
-            is_data = len(indexes) < max(order) <= dataset.count
-        elif wanted in (len(indexes), dataset.count):
+            wanted = dataset.count if max(order) > len(indexes) else len(indexes)
+        if wanted in (len(indexes), dataset.count):
             is_data = wanted == dataset.count
         else:
             is_data = _holds_data(dataset, alphas[0], path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from swath.data.layouts.quality_layers import (
     QualityTarget,
@@ -33,6 +33,18 @@ from swath.mapping.stac import find_assets
 from swath.options import DROP, LAST_CLEAR
 from swath.types import PathLike, QualityReason
 
+LATER_FIELDS = (
+    "product",
+    "quality",
+    "drop",
+    "clear_below",
+    "scaled",
+    "nodata",
+    "ignore_band_nodata",
+    "fill",
+)
+"""Fields of `ImageInput` that plans of older versions do not have."""
+
 MAX_OPEN_FILES = 64
 """Files of a mosaic that are open at one time."""
 
@@ -53,6 +65,10 @@ class ImageInput(BaseModel, frozen=True):
         quality: layers that tell which pixels are usable; the others become nodata.
         drop: reasons of quality layers for which pixels become nodata.
         clear_below: cloud probability in percent from which a pixel is cloud.
+        scaled: whether values are physical ones; see `Raster`.
+        nodata: value that means no data, besides what the files declare.
+        ignore_band_nodata: whether a pixel is valid if one of its bands is.
+        fill: value of each band where it alone has no data.
     """
 
     name: str
@@ -67,6 +83,18 @@ class ImageInput(BaseModel, frozen=True):
     quality: tuple[QualityFile, ...] = ()
     drop: tuple[QualityReason, ...] = DROP
     clear_below: float = LAST_CLEAR
+    scaled: bool = False
+    nodata: float | None = None
+    ignore_band_nodata: bool = False
+    fill: tuple[float, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later fields at their default, so that older plans keep their bytes."""
+        content: dict[str, Any] = dump(self)
+        usual = type(self).model_fields
+        unset = [name for name in LATER_FIELDS if getattr(self, name) == usual[name].default]
+        return {key: value for key, value in content.items() if key not in unset}
 
     @property
     def context_files(self) -> list[str]:
@@ -92,8 +120,18 @@ class ImageInput(BaseModel, frozen=True):
         Raises:
             DataError: a file is damaged, or the files do not fit together.
         """
-        one, order = not self.mosaic, self.order
-        image = Raster(self.files, self.bands, order) if one else Mosaic(self.files, order)
+        read: dict[str, Any] = {
+            "order": self.order,
+            "scaled": self.scaled,
+            "nodata": self.nodata,
+            "ignore_band_nodata": self.ignore_band_nodata,
+            "fill": self.fill,
+        }
+        image: Raster | Mosaic
+        if self.mosaic:
+            image = Mosaic(self.files, **read)
+        else:
+            image = Raster(self.files, self.bands, **read)
         opened = InputImage(image, self.mask, self.regions, self.latitude)
         try:
             opened.quality = self._open_quality(image)
@@ -186,15 +224,15 @@ class Mosaic:
 
     Args:
         paths: the images, in order; all with one CRS, pixels of one size, bands and type.
-        order: bands to take from each, counted from 1.
+        read: how each is read; see `Raster`.
 
     Raises:
         DataError: a file is damaged, or its pixels do not lie on the first one's grid.
     """
 
-    def __init__(self, paths: Sequence[str], order: Sequence[int] | None = None) -> None:
+    def __init__(self, paths: Sequence[str], **read: Any) -> None:
         self.paths = tuple(paths)
-        self._order = order
+        self._read = read
         self._opened: dict[int, Raster] = {}
         first = self._raster(0)
         self.dtype, self.bands = first.dtype, first.bands
@@ -213,7 +251,7 @@ class Mosaic:
 
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
-        raster = self._opened.pop(i, None) or Raster([self.paths[i]], order=self._order)
+        raster = self._opened.pop(i, None) or Raster([self.paths[i]], **self._read)
         self._opened[i] = raster
         if len(self._opened) > MAX_OPEN_FILES:
             self._opened.pop(next(iter(self._opened))).close()

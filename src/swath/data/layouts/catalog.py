@@ -88,6 +88,9 @@ class SourceSample:
         quality: layers that tell which pixels are usable; the others are ignored.
         drop: reasons of quality layers for which pixels are ignored.
         clear_below: cloud probability in percent from which a pixel is cloud.
+        scaled: whether its values are physical ones; see `Raster`.
+        ignore_band_nodata: whether a pixel is valid if one of its bands is.
+        fill: value of each band where it alone has no data.
     """
 
     name: str
@@ -107,6 +110,9 @@ class SourceSample:
     quality: tuple[QualityFile, ...] = ()
     drop: tuple[QualityReason, ...] = DROP
     clear_below: float = LAST_CLEAR
+    scaled: bool = False
+    ignore_band_nodata: bool = False
+    fill: tuple[float, ...] = ()
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -174,7 +180,15 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            return Raster(self.images, self.bands, select=self.select, nodata=self.nodata)
+            return Raster(
+                self.images,
+                self.bands,
+                select=self.select,
+                nodata=self.nodata,
+                scaled=self.scaled,
+                ignore_band_nodata=self.ignore_band_nodata,
+                fill=self.fill,
+            )
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise
