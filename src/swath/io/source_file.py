@@ -24,6 +24,7 @@ class BandFile(BaseModel, frozen=True):
         offset: see `scale`.
         nodata: stored value that means no data; None for what the file declares.
         decibels: whether the value is 10 * log10 of the scaled one.
+        amplitude: whether the value in decibels is that of the square, 20 * log10.
     """
 
     path: str
@@ -35,6 +36,7 @@ class BandFile(BaseModel, frozen=True):
     offset: float = 0.0
     nodata: float | None = None
     decibels: bool = False
+    amplitude: bool = False
 
 
 class QualityFile(BaseModel, frozen=True):
@@ -62,7 +64,8 @@ class Product(BaseModel, frozen=True):
         baseline: version of the provider's processing.
         bands: the bands, in the sensor's order.
         quality: its quality layers.
-        files: metadata files that the above was read from.
+        files: metadata files that the above was read from, and the archive around the bands.
+        warnings: sentences on what is missing or not as usual.
     """
 
     name: str
@@ -73,3 +76,15 @@ class Product(BaseModel, frozen=True):
     bands: tuple[BandFile, ...]
     quality: tuple[QualityFile, ...] = ()
     files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Path of its metadata or archive, else of its first band."""
+        return self.files[0] if self.files else self.bands[0].path
+
+    @property
+    def local_files(self) -> set[str]:
+        """All files that are read of it, without URLs and paths into archives."""
+        paths = {*self.files, *(b.path for b in self.bands), *(q.path for q in self.quality)}
+        return {path for path in paths if "://" not in path and not path.startswith("/vsi")}
