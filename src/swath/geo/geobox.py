@@ -87,6 +87,44 @@ class GeoBox:
             return self.crs is other.crs
         return bool(rasterio.CRS.from_wkt(self.crs) == rasterio.CRS.from_wkt(other.crs))
 
+    def with_pixels(self, size: float) -> GeoBox:
+        """Return the grid of square pixels of a size, in units of the CRS, on about this extent.
+
+        The upper left corner is this grid's. A grid that has such pixels is returned as it is.
+        """
+        a, b, _, d, e, _ = self.transform
+        wide, high = math.hypot(a, d) / size, math.hypot(b, e) / size
+        if max(abs(wide - 1), abs(high - 1)) < 1e-6:
+            return self
+        height, width = max(1, round(self.height * high)), max(1, round(self.width * wide))
+        affine = self.affine * rasterio.Affine.scale(1 / wide, 1 / high)
+        return GeoBox(height, width, tuple(affine)[:6], self.crs)
+
+    def can_fill(self, other: GeoBox, coarser: bool = True) -> bool:
+        """Return whether pixels of this grid can be resampled along rows and columns of another.
+
+        Both need one CRS, parallel rows and columns, and this grid has to cover the other one, but
+        for half a pixel of the coarser one.
+
+        Args:
+            other: the wanted grid.
+            coarser: whether only a grid of coarser pixels is taken.
+        """
+        to_own = ~self.affine * other.affine
+        skew = max(abs(to_own.b) * other.height, abs(to_own.d) * other.width)
+        if skew > 0.1 or min(to_own.a, to_own.e) <= 0:
+            return False
+        if coarser and max(to_own.a, to_own.e) > 0.99:
+            return False
+        for origin, step, count, size in (
+            (to_own.c, to_own.a, other.width, self.width),
+            (to_own.f, to_own.e, other.height, self.height),
+        ):
+            spare = max(1.0, step) / 2 + 1e-6
+            if origin < -spare or origin + step * count > size + spare:
+                return False
+        return self.crs is not None and self.same_crs(other)
+
     @cached_property
     def gsd(self) -> float | None:
         """Ground sampling distance at the center in meters; None without a CRS on the earth."""

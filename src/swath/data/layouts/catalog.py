@@ -138,13 +138,7 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            return Raster(
-                self.images,
-                self.bands,
-                select=self.select,
-                nodata=self.nodata,
-                align=len(self.images) > 1,
-            )
+            return Raster(self.images, self.bands, select=self.select, nodata=self.nodata)
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise
