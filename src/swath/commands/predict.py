@@ -10,6 +10,7 @@ from pathlib import Path
 from swath.commands.base import command
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
+from swath.io.products import is_product_path
 from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
 from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks
@@ -86,7 +87,8 @@ def predict(options: PredictOptions) -> PredictResult:
         path = target / f"{source.name}.tif" if many else target
         jobs.append(PredictionJob(options, model, source, path))
     check_outputs(jobs, Path(options.model))
-    missed = check_context(sources)
+    missed = [f"{s.name}: {text}" for s in sources if s.product for text in s.product.warnings]
+    missed += check_context(sources)
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
     return result.model_copy(update={"warnings": [*missed, *result.warnings]})
@@ -141,7 +143,8 @@ def _warnings(classes: dict[str, int], nodata: int) -> list[str]:
 def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], bool]:
     """List the images; return also whether MAP is a folder for their maps."""
     stack = None if options.stack is None else str(options.stack)
-    found = find_inputs(options.image, model.card.image_bands, stack)
+    by_order = options.band_order is not None
+    found = find_inputs(options.image, model.card.image_bands, stack, by_order=by_order)
     if stack is not None:
         _check_stack(options, found[0])
     if options.mosaic:
@@ -154,6 +157,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "latitude": model.card.latitude,
     }
     folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
+    folder = folder and not is_product_path(image, plain=True)
     many = len(found) > 1 or folder and not options.mosaic
     if many and options.polygons is not None:
         message = "--polygons names one file, and there are many images"
@@ -164,6 +168,10 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
 
 
 def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:
+    if any(image.product for image in images):
+        message = "--mosaic takes plain images, and a product is given"
+        fix = "Map the products without --mosaic"
+        raise UsageError(message, code="option-conflict", fix=fix)
     if any(image.bands for image in images):
         message = "--mosaic takes images of one file each"
         fix = "Stack their bands first (`rio stack A.tif B.tif -o NEW.tif`)"

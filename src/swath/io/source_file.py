@@ -512,7 +512,7 @@ def gdal_errors(path: PathLike) -> Iterator[None]:
         raise unreadable_error(path, error) from error
 
 
-def find_files(pattern: PathLike, root: Path | None = None) -> list[Path]:
+def find_files(pattern: PathLike, root: Path | None = None, *, folders: bool = False) -> list[Path]:
     """Return the files that match a pattern, sorted.
 
     Leading folders that exist by their own name are taken as they are, also with brackets or stars
@@ -521,16 +521,17 @@ def find_files(pattern: PathLike, root: Path | None = None) -> list[Path]:
     Args:
         pattern: with `*`, `?`, `[...]` within a name and `**` for any folders.
         root: folder that the pattern starts from; the working directory by default.
+        folders: whether folders that match are returned, too.
     """
     base, parts = root or Path(), list(Path(pattern).parts)
-    if (base / pattern).is_file():
+    if (base / pattern).is_file() or folders and (base / pattern).is_dir():
         return [base / pattern]
     while parts and (base / parts[0]).is_dir() and parts[0] != "**":
         base, parts = base / parts[0], parts[1:]
     if not parts:
         return []
     found = glob(str(Path(escape(str(base)), *parts)), recursive=True)
-    return [path for path in map(Path, sorted(found)) if path.is_file()]
+    return [p for p in map(Path, sorted(found)) if p.is_file() or folders and p.is_dir()]
 
 
 def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetReader:

@@ -14,10 +14,12 @@ from typing import Protocol
 from zipfile import is_zipfile
 
 from swath.data.layouts import dfc2019, pairs, pattern_layout, scene
-from swath.data.layouts.catalog import Catalog, SourceSample
+from swath.data.layouts.catalog import Catalog, SourceSample, product_findings
 from swath.data.layouts.own_split import with_own_split
 from swath.errors import DataError, UsageError
+from swath.io.products import find_product, is_product_path
 from swath.options import SourceOptions
+from swath.types import Finding
 
 __all__ = ["LAYOUTS", "Catalog", "Layout", "SourceSample", "find_layout"]
 
@@ -71,9 +73,25 @@ def find_layout(options: SourceOptions) -> Catalog:
         select, nodata = tuple(options.select_bands), options.nodata
         samples = tuple(replace(s, select=select, nodata=nodata) for s in catalog.samples)
         catalog = replace(catalog, samples=samples)
+    catalog = _with_products(catalog)
     if name == "contest" and not options.split:  # has a finding of its own on its folders
         return catalog
     return with_own_split(catalog, options)
+
+
+def _with_products(catalog: Catalog) -> Catalog:
+    """Give bands and numbers to samples whose one file is a product (PlanetScope)."""
+    samples, findings = [], list(catalog.findings)
+    for sample in catalog.samples:
+        one = sample.images[0] if len(sample.images) == 1 and not sample.bands else None
+        if sample.product is None and one and one.is_file() and is_product_path(one):
+            try:
+                sample = replace(sample, product=find_product(one))
+                findings += product_findings([sample])
+            except DataError as error:
+                findings.append(Finding.of_error(error, one, sample.name))
+        samples.append(sample)
+    return replace(catalog, samples=tuple(samples), findings=tuple(findings))
 
 
 def _shares_options(name: str, other: str) -> bool:

@@ -25,7 +25,9 @@ from swath.io.labels import (
     RasterLabels,
     VectorLabels,
 )
+from swath.io.products import choose_bands, default_bands
 from swath.io.raster import EXTENSIONS, Raster, find_files
+from swath.io.source_file import BandFile, Product
 from swath.io.vector import Features, is_vector_file
 from swath.legend import Kind, Legend
 from swath.types import Finding, Level, OwnSplit
@@ -70,6 +72,7 @@ class SourceSample:
             label gives it, or the other files of a layer in memory.
         select: bands of the image to use, by name or number from 1; all by default.
         nodata: value of the image that means no data, besides what its files declare.
+        product: the product whose bands the image is, of which `select` chooses; None for others.
     """
 
     name: str
@@ -85,12 +88,27 @@ class SourceSample:
     more_labels: tuple[Path, ...] = ()
     select: tuple[str, ...] = ()
     nodata: float | None = None
+    product: Product | None = None
+
+    @property
+    def parts(self) -> Sequence[Path | BandFile]:
+        """Files to stack, or the chosen bands of the product.
+
+        Raises:
+            DataError: the product has no such band.
+        """
+        if self.product is None:
+            return self.images
+        if self.select:
+            return choose_bands(self.product, self.select)
+        return default_bands(self.product)
 
     @property
     def stamp(self) -> dict[str, str]:
         """Size and time of change of all files; see `file_stamps`."""
         heights = [self.heights] if self.heights else []
-        files = *self.images, self.label_file, *self.more_labels, *self.ignored, *heights
+        own = self.images if self.product is None else sorted(self.product.local_files)
+        files = *own, self.label_file, *self.more_labels, *self.ignored, *heights
         return file_stamps(map(str, files))
 
     @property
@@ -138,7 +156,8 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            return Raster(self.images, self.bands, select=self.select, nodata=self.nodata)
+            select = self.select if self.product is None else ()
+            return Raster(self.parts, self.bands, select=select, nodata=self.nodata)
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise
@@ -276,11 +295,35 @@ def check_passed_over(root: Path) -> Iterator[Finding]:
     yield Finding("note", "files-passed-over", str(first), message, fix)
 
 
-def matching(root: Path, pattern: str) -> list[Path]:
-    """Return the files that match a pattern, below `root`, else the working directory; sorted."""
+def product_sample(product: Product) -> SourceSample:
+    """Return the unlabeled sample of a product."""
+    images = tuple(dict.fromkeys(Path(band.path) for band in default_bands(product)))
+    return SourceSample(product.name, images, None, product=product)
+
+
+def product_findings(samples: Sequence[SourceSample]) -> Iterator[Finding]:
+    """Yield a warning for all that is missing or unusual in the products of samples."""
+    for sample in samples:
+        if sample.product is not None:
+            fix = "Use what is there, or get another version of the product."
+            for message in sample.product.warnings:
+                path = sample.product.path
+                yield Finding("warning", "product-warning", path, message, fix, sample.name)
+
+
+def matching(root: Path, pattern: str, *, folders: bool = False) -> list[Path]:
+    """Return the files that match a pattern, below `root`, else the working directory; sorted.
+
+    Args:
+        root: the folder.
+        pattern: see `find_files`.
+        folders: whether folders that match are returned, too.
+    """
     geodatabases = [root / pattern, Path(pattern)]
     found = [p for p in geodatabases if p.suffix.lower() == ".gdb" and p.is_dir()]
-    return found[:1] or find_files(pattern, root) or find_files(pattern)
+    if found:
+        return found[:1]
+    return find_files(pattern, root, folders=folders) or find_files(pattern, folders=folders)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ __all__ = [
     "band_named",
     "choose_bands",
     "default_bands",
+    "describe_band",
     "find_product",
     "find_products",
     "is_product_path",
@@ -114,15 +115,21 @@ def _products_at(path: PathLike, readers: dict[str, ProductReader]) -> list[Prod
     return []
 
 
-def is_product_path(path: PathLike) -> bool:
-    """Return whether a path is that of a folder, archive or file that a sensor's reader finds.
+def is_product_path(path: PathLike, *, plain: bool = False) -> bool:
+    """Return whether a path is that of a folder, archive or file that a reader finds.
 
     Names are looked at, and no metadata are read.
+
+    Args:
+        path: see `find_product`.
+        plain: whether a plain folder of band files counts, too.
     """
     if "://" in str(path) or not Path(path).exists():
         return stac.is_url(path)
     files = ProductFiles(path)
-    return any(reader.find(files) for reader in READERS.values())
+    if any(reader.find(files) for reader in READERS.values()):
+        return True
+    return plain and bool(band_files.find(files))
 
 
 def default_bands(product: Product) -> tuple[BandFile, ...]:
@@ -146,10 +153,13 @@ def band_named(product: Product, name: str) -> BandFile | None:
 def choose_bands(product: Product, names: Sequence[str]) -> tuple[BandFile, ...]:
     """Return the bands of some names, common or the sensor's own, in their order.
 
+    A number counts the default bands from 1.
+
     Raises:
         DataError: the product has no such band, or two names are of one.
     """
-    found = {name: band_named(product, name) for name in names}
+    numbered = {str(i): band for i, band in enumerate(default_bands(product), 1)}
+    found = {name: band_named(product, name) or numbered.get(name) for name in names}
     missing = [name for name, band in found.items() if band is None]
     if missing:
         have = ", ".join(describe_band(band) for band in product.bands)
