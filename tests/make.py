@@ -145,7 +145,13 @@ def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int =
     return root
 
 
-def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool = False) -> Path:
+def write_model(
+    path: Path,
+    bands: int = 3,
+    dtype: str = "uint8",
+    latitude: bool = False,
+    names: Sequence[str] | None = None,
+) -> Path:
     """Write a model of a 1x1 convolution with classes 1, 2, 3 (see `looked_up`).
 
     With `latitude`, that is the last band, and the third class scores nothing.
@@ -173,7 +179,8 @@ def write_model(path: Path, bands: int = 3, dtype: str = "uint8", latitude: bool
         graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9
     )
     legend = Legend(tuple(LandClass(str(c), (c,), c, f"#0000{c:02X}") for c in (1, 2, 3)))
-    names = [str(i) for i in range(1, bands + 1 - latitude)] + ["latitude"] * latitude
+    own = names or [str(i) for i in range(1, bands + 1 - latitude)]
+    names = [*own, *["latitude"] * latitude]
     training = Training(
         data="",
         data_digest="",

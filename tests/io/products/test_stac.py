@@ -157,6 +157,8 @@ def test_what_is_no_item(tmp_path):
     path.write_text(json.dumps({"type": "FeatureCollection", "features": []}))
     assert find_product(path) is None
     path.write_text("{")
+    assert find_product(path) is None
+    path.write_text('{"stac_version": "1.0.0",')
     with fails("not-a-stac-item", DataError, file=path):
         find_product(path)
     empty = stac_item(tmp_path / "item.json", {"doc": {"href": "a.pdf"}})

@@ -112,7 +112,8 @@ def _check_names(products: Sequence[Product]) -> None:
 
 def _only_layer(root: Path) -> Path | None:
     """Return the vector file of a folder, if there is one alone."""
-    layers = [p for p in root.glob("[!.]*") if is_vector_file(p)] if root.is_dir() else []
+    found = root.glob("[!.]*") if root.is_dir() else ()
+    layers = [p for p in found if is_vector_file(p) and not _seems_product(p)]
     return layers[0] if len(layers) == 1 else None
 
 

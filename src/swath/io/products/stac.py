@@ -134,7 +134,10 @@ def _load(path: PathLike) -> Fields | None:
         DataError: the file or URL cannot be read, or holds no JSON.
     """
     try:
-        item = json.loads(_content(path))
+        content = _content(path)
+        if b'"stac_version"' not in content:
+            return None  # such as labels, which may be large
+        item = json.loads(content)
     except (ValueError, RecursionError, URLError, OSError) as error:
         message = f"The file is no STAC item ({type(error).__name__})"
         fix = "Give a raster or item, and check path or URL"
