@@ -390,31 +390,34 @@ def absolute(path: str | Path) -> str:
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     """List the images of a path; without `bands`, products give their default bands."""
     path, kind = Path(given), Path(given).suffix.lower()
-    if is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path)):
-        return _of_products(given, bands)
     if path.is_dir():
         return _in_folder(path, given, bands)
+    if is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path)):
+        return _of_products(given, bands)
     if kind == ".txt" and path.is_file():
-        lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
-        named = [line for line in lines if line and not line.startswith("#")]
-        return [found for line in named for found in _expand(line, bands)]
+        return [found for line in _listed(path) for found in _expand(line, bands)]
     if kind in (".json", ".geojson") and path.is_file():
         message, fix = "The file is no STAC item", "Give a raster or item"
         raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
-    if not path.exists() and "://" not in given and set(given) & set("*?["):
-        matches = find_files(given, folders=True)
-        products = [p for p in matches if is_product_path(p)]
-        found = [i for p in products for i in _of_products(str(p), bands)]
-        rasters = [p for p in matches if p.is_file() and p not in products]
-        return (
-            found
-            if found and not any(map(_has_raster_name, rasters))
-            else [
-                *found,
-                *_rasters(rasters, given),
-            ]
-        )
-    return [_single(given)]
+    is_pattern = not path.exists() and "://" not in given and set(given) & set("*?[")
+    return _of_pattern(given, bands) if is_pattern else [_single(given)]
+
+
+def _listed(path: Path) -> list[str]:
+    """Return the lines of a text file, without empty ones and comments."""
+    lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the products and rasters that match a pattern."""
+    matches = find_files(given, folders=True)
+    products = [p for p in matches if is_product_path(p)]
+    found = [i for p in products for i in _of_products(str(p), bands)]
+    rasters = [p for p in matches if p.is_file() and p not in products]
+    if found and not any(map(_has_raster_name, rasters)):
+        return found
+    return [*found, *_rasters(rasters, given)]
 
 
 def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from swath.data.layouts.catalog import (
@@ -62,10 +63,7 @@ def find(options: SourceOptions) -> Catalog:
         UsageError: images or labels are not named.
         DataError: nothing matches, or a file cannot be read.
     """
-    root, named_labels = options.root, tuple(options.labels)
-    products = [] if options.images else find_products(root)
-    if not options.images and not named_labels and (layer := _only_layer(root)):
-        named_labels = (layer.name,)
+    root, products, named_labels = options.root, *_not_named(options)
     if not (options.images or products) or not (named_labels or options.unlabeled):
         raise UsageError(
             "The scene layout needs --images and --labels",
@@ -75,30 +73,42 @@ def find(options: SourceOptions) -> Catalog:
     images = _resolve(root, options.images, "--images", folders=True)
     labels = _resolve(root, named_labels, "--labels")
     labels = [p for p in labels if not p.name.lower().endswith(SIDE_FILES)]
-    images = [p for p in images if p not in labels]
     ignored = tuple(_resolve(root, options.mask, "--mask"))
-    images = [p for p in images if p not in ignored]
-    folders = [p for p in images if is_product_path(p)]
-    products += [product for p in folders for product in find_products(p)]
-    scenes = _join_bands([p for p in images if p not in folders and p.is_file()])
-    if not scenes and not products:
-        message, fix = "The folders named by --images are no products", "Name the images in them"
-        raise DataError(message, code="no-such-file", file=images[0], fix=fix)
-    samples = [
-        SourceSample(name, tuple(files), None, ignored, warp=True)
-        for name, files in zip(_names(scenes), scenes, strict=True)
-    ]
-    _check_names(products)
-    samples += map(product_sample, products)
+    samples = _unlabeled([p for p in images if p not in (*labels, *ignored)], products)
+    if not samples:
+        message, fix = "No image or product is among what --images names", "Name images in folders"
+        raise DataError(message, code="no-such-file", file=root, fix=fix)
+    samples = [replace(sample, ignored=ignored, warp=True) for sample in samples]
     if labels:
         samples = with_labels(samples, labels, layer_options(options))
+    without = [s for s in samples if labels and s.labels is None]
     findings = [
         missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
-        for s in samples
-        if labels and s.labels is None
+        for s in without
     ]
     findings += product_findings(samples)
     return Catalog(root, "scene", tuple(samples), tuple(findings))
+
+
+def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
+    """Return the products of a folder whose images are not named, and the labels to take."""
+    if options.images:
+        return [], options.labels
+    layer = None if options.labels else _only_layer(options.root)
+    return find_products(options.root), options.labels if layer is None else (layer.name,)
+
+
+def _unlabeled(images: Sequence[Path], products: Sequence[Product]) -> list[SourceSample]:
+    """Return the samples of images, and of products, which may be among the images."""
+    at = [p for p in images if is_product_path(p)]
+    found = [*products, *(product for p in at for product in find_products(p))]
+    _check_names(found)
+    scenes = _join_bands([p for p in images if p not in at and p.is_file()])
+    samples = [
+        SourceSample(name, tuple(files), None)
+        for name, files in zip(_names(scenes), scenes, strict=True)
+    ]
+    return [*samples, *map(product_sample, found)]
 
 
 def _check_names(products: Sequence[Product]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox, geobox_of
-from swath.io.products.bands import COMMON_NAMES, SENTINEL2A, sensor_key
+from swath.io.products.bands import COMMON_NAMES, SENTINEL2A, SensorBand, sensor_key
 from swath.io.products.reader import ProductFiles, incomplete
 from swath.io.raster import EXTENSIONS, open_raster
 from swath.io.source_file import BandFile, Product, QualityFile, QualityKind
@@ -28,6 +29,18 @@ _QUALITY: dict[str, QualityKind] = {
 _ONLY_SENTINEL2 = frozenset({"B8A", "B12"})
 
 
+class _NamedFile(NamedTuple):
+    """A file that is named after a band or quality layer."""
+
+    image: str
+    word: str
+    file: str
+
+    @property
+    def is_band(self) -> bool:
+        return self.word.lower() not in _QUALITY
+
+
 def find(files: ProductFiles) -> list[str]:
     """Return the names of the images, if all rasters of a folder are bands, on one place each.
 
@@ -35,15 +48,15 @@ def find(files: ProductFiles) -> list[str]:
     """
     if files.chosen is not None or files.is_archive:
         return []
-    rasters = [name for name in files.top if Path(name).suffix.lower() in EXTENSIONS]
-    images: dict[str, list[str]] = defaultdict(list)
-    for name in rasters:
-        match = _NAME.fullmatch(Path(name).stem)
-        if match is None:
-            return []
-        images[match["head"] or files.name].append(name)
-    enough = all(len(_band_words(names)) > 1 for names in images.values())
-    if not enough or not all(_on_one_place(files, names) for names in images.values()):
+    named = _named_files(files)
+    if named is None:
+        return []
+    images: dict[str, list[_NamedFile]] = defaultdict(list)
+    for one in named:
+        images[one.image].append(one)
+    if any(sum(one.is_band for one in found) < 2 for found in images.values()):
+        return []
+    if not all(_on_one_place(files, [one.file for one in f]) for f in images.values()):
         return []
     return sorted(images)
 
@@ -54,17 +67,11 @@ def read(files: ProductFiles, name: str) -> Product:
     Raises:
         DataError: two files are the same band.
     """
-    own = [
-        (match["word"], file)
-        for file in files.top
-        if Path(file).suffix.lower() in EXTENSIONS
-        and (match := _NAME.fullmatch(Path(file).stem))
-        and (match["head"] or files.name) == name
-    ]
-    kinds = [(_QUALITY[w.lower()], file) for w, file in own if w.lower() in _QUALITY]
-    bands = [_band(files, w, file, own) for w, file in own if w.lower() not in _QUALITY]
-    names = [band.name for band in bands]
-    twice = sorted({band for band in names if names.count(band) > 1})
+    own = [one for one in _named_files(files) or () if one.image == name]
+    is_sentinel2 = bool(_ONLY_SENTINEL2 & {one.word.upper() for one in own})
+    bands = [_band(files, one, is_sentinel2) for one in own if one.is_band]
+    count = Counter(band.name for band in bands)
+    twice = sorted(band for band in count if count[band] > 1)
     if twice:
         message = f"several files are band {', '.join(twice)}"
         raise incomplete(files.path, message, "Leave one file of each band in the folder")
@@ -72,19 +79,26 @@ def read(files: ProductFiles, name: str) -> Product:
     bands.sort(key=lambda band: (order.get(band.name, len(order)), _number_of(band.sensor_name)))
     return Product(
         name=name,
-        sensor="sentinel-2" if _is_sentinel2([w for w, _ in own]) else "unknown",
+        sensor="sentinel-2" if is_sentinel2 else "unknown",
         bands=tuple(bands),
-        quality=tuple(QualityFile(path=files.gdal_path(f), kind=kind) for kind, f in kinds),
+        quality=tuple(
+            QualityFile(path=files.gdal_path(one.file), kind=_QUALITY[one.word.lower()])
+            for one in own
+            if not one.is_band
+        ),
     )
 
 
-def _band_words(names: list[str]) -> list[str]:
-    words = [match["word"] for name in names if (match := _NAME.fullmatch(Path(name).stem))]
-    return [word for word in words if word.lower() not in _QUALITY]
-
-
-def _is_sentinel2(words: list[str]) -> bool:
-    return bool(_ONLY_SENTINEL2 & {word.upper() for word in words})
+def _named_files(files: ProductFiles) -> list[_NamedFile] | None:
+    """Return the rasters of a folder by the names of bands; None if one has another name."""
+    out = []
+    for name in files.top:
+        if Path(name).suffix.lower() in EXTENSIONS:
+            match = _NAME.fullmatch(Path(name).stem)
+            if match is None:
+                return None
+            out.append(_NamedFile(match["head"] or files.name, match["word"], name))
+    return out or None
 
 
 def _number_of(own: str) -> tuple[float, str]:
@@ -93,18 +107,16 @@ def _number_of(own: str) -> tuple[float, str]:
     return (float(match[1]), match[2]) if match else (math.inf, own)
 
 
-def _band(files: ProductFiles, word: str, file: str, own: list[tuple[str, str]]) -> BandFile:
-    table = {sensor_key(k): (k, band) for k, band in SENTINEL2A.items()}
-    known = table.get(sensor_key(word)) if _is_sentinel2([w for w, _ in own]) else None
-    if known is not None:
-        key, band = known
-        name, wavelength = band.name, band.wavelength
-    else:
-        key, name, wavelength = word, word, None
-        if word.lower() in COMMON_NAMES:
-            name = word.lower()
-    path = files.gdal_path(file)
-    return BandFile(path=path, name=name, sensor_name=key, wavelength=wavelength)
+def _band(files: ProductFiles, one: _NamedFile, is_sentinel2: bool) -> BandFile:
+    table = {sensor_key(k): (k, band) for k, band in SENTINEL2A.items()} if is_sentinel2 else {}
+    common = one.word.lower() if one.word.lower() in COMMON_NAMES else one.word
+    key, band = table.get(sensor_key(one.word), (one.word, SensorBand(common)))
+    return BandFile(
+        path=files.gdal_path(one.file),
+        name=band.name,
+        sensor_name=key,
+        wavelength=band.wavelength,
+    )
 
 
 def _on_one_place(files: ProductFiles, names: list[str]) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element
 
@@ -47,70 +49,104 @@ def find(files: ProductFiles) -> list[str]:
     return sorted({match["scene"] for match in found})
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """Files of a scene.
+
+    Attributes:
+        files: all files.
+        name: of the scene.
+        images: images of bands.
+        quality: quality layers.
+        file: name of the metadata, None where they are missing.
+        metadata: what they hold.
+    """
+
+    files: ProductFiles
+    name: str
+    images: list[re.Match[str]]
+    quality: list[re.Match[str]]
+    file: str | None
+    metadata: Metadata
+
+    @property
+    def sensor(self) -> str:
+        return f"landsat-{int(self.name[2:4])}"
+
+    @property
+    def source(self) -> str:
+        """Path of the metadata, else of the product."""
+        return self.files.source(self.file) if self.file else str(self.files.path)
+
+    def value(self, key: str, *groups: str) -> str | None:
+        """Return a value of the first group that has it."""
+        found = (self.metadata.get(group, {}).get(key) for group in groups)
+        return next((value for value in found if value), None)
+
+
 def read(files: ProductFiles, name: str) -> Product:
     """Describe a scene.
 
     Raises:
         DataError: metadata are damaged, those of level 1 are missing, or there is no band.
     """
-    own = [m for m in files.matching(_METADATA, files.top) if m["scene"] == name]
-    own.sort(key=lambda match: _FORMATS.index(match["format"].lower()))
-    images = [m for m in files.matching(_IMAGE, files.top) if m["scene"] == name]
-    if not images:
-        raise incomplete(files.path, f"{own[0][0]} is there, and no image of a band")
-    level = images[0]["level"].upper()
-    if not own and level.startswith("L1"):
-        raise incomplete(files.path, f"its metadata, {name}_MTL.json, are missing")
-    file = own[0][0] if own else None
-    metadata = _parse(files, file) if file else {}
-    source = files.source(file) if file else str(files.path)
-    sensor = f"landsat-{int(name[2:4])}"
-    bands = _bands(files, images, metadata, sensor, source)
+    scene = _open_scene(files, name)
+    bands = _bands(scene)
     if not bands:
-        raise incomplete(files.path, f"no image of a band of {sensor} is there")
-    warnings = [] if file else [f"The metadata, {name}_MTL.json, are missing: usual scale taken."]
-    missing = _missing(metadata, files)
-    if missing:
-        warnings.append(f"Files are listed in the metadata, and missing: {', '.join(missing)}.")
+        raise incomplete(files.path, f"no image of a band of {scene.sensor} is there")
     kinds: dict[str, QualityKind] = {"QA_PIXEL": "qa_pixel", "QA_RADSAT": "qa_radsat"}
-    quality = [m for m in files.matching(_QUALITY, files.top) if m["scene"] == name]
-    if not any(m["kind"].upper() == "QA_PIXEL" for m in quality):
-        warnings.append("QA_PIXEL is missing: clouds are not known.")
+    groups = ("PRODUCT_CONTENTS", "LEVEL1_PROCESSING_RECORD")
     return Product(
         name=name,
-        sensor=sensor,
-        level=level,
-        acquired=_acquired(metadata, images[0]["date"]),
-        baseline=metadata.get("PRODUCT_CONTENTS", {}).get("PROCESSING_SOFTWARE_VERSION")
-        or metadata.get("LEVEL1_PROCESSING_RECORD", {}).get("PROCESSING_SOFTWARE_VERSION"),
+        sensor=scene.sensor,
+        level=scene.images[0]["level"].upper(),
+        acquired=_acquired(scene),
+        baseline=scene.value("PROCESSING_SOFTWARE_VERSION", *groups),
         bands=tuple(bands),
         quality=tuple(
-            QualityFile(path=files.gdal_path(m[0]), kind=kinds[m["kind"].upper()]) for m in quality
+            QualityFile(path=files.gdal_path(m[0]), kind=kinds[m["kind"].upper()])
+            for m in scene.quality
         ),
-        files=(source,) if file or files.is_archive else (),
-        warnings=tuple(warnings),
+        files=(scene.source,) if scene.file or files.is_archive else (),
+        warnings=tuple(_warnings(scene)),
     )
 
 
-def _bands(
-    files: ProductFiles,
-    images: list[re.Match[str]],
-    metadata: Metadata,
-    sensor: str,
-    source: str,
-) -> list[BandFile]:
-    table, out = LANDSAT[sensor], []
-    of_band = {(m["kind"] or "").upper() + m["band"].upper(): m for m in images}
-    for own, band in table.items():
+def _open_scene(files: ProductFiles, name: str) -> _Scene:
+    metadata, images, quality = (
+        [match for match in files.matching(pattern, files.top) if match["scene"] == name]
+        for pattern in (_METADATA, _IMAGE, _QUALITY)
+    )
+    metadata.sort(key=lambda match: _FORMATS.index(match["format"].lower()))
+    file = metadata[0][0] if metadata else None
+    if not images:
+        raise incomplete(files.path, f"{file} is there, and no image of a band")
+    if file is None and images[0]["level"].upper().startswith("L1"):
+        raise incomplete(files.path, f"its metadata, {name}_MTL.json, are missing")
+    return _Scene(files, name, images, quality, file, _parse(files, file) if file else {})
+
+
+def _warnings(scene: _Scene) -> Iterator[str]:
+    if scene.file is None:
+        yield f"The metadata, {scene.name}_MTL.json, are missing: usual scale taken."
+    missing = _missing(scene.metadata, scene.files)
+    if missing:
+        yield f"Files are listed in the metadata, and missing: {', '.join(missing)}."
+    if not any(match["kind"].upper() == "QA_PIXEL" for match in scene.quality):
+        yield "QA_PIXEL is missing: clouds are not known."
+
+
+def _bands(scene: _Scene) -> list[BandFile]:
+    out = []
+    of_band = {(m["kind"] or "").upper() + m["band"].upper(): m for m in scene.images}
+    for own, band in LANDSAT[scene.sensor].items():
         match = next((of_band[k] for k in (f"SR{own}", f"ST{own}", own) if k in of_band), None)
-        if match is None:
-            continue
-        scaling = _scaling(match, metadata, source)
-        if scaling is None:
+        scaling = _scaling(match, scene.metadata, scene.source) if match else None
+        if match is None or scaling is None:
             continue
         out.append(
             BandFile(
-                path=files.gdal_path(match[0]),
+                path=scene.files.gdal_path(match[0]),
                 name=band.name,
                 sensor_name=own,
                 wavelength=band.wavelength,
@@ -141,12 +177,18 @@ def _scaling(match: re.Match[str], metadata: Metadata, source: str) -> tuple[flo
     scale, offset = (number(values.get(key), f"{key} in {name}", source) for key in keys)
     if kind:
         return scale, offset
+    sun = _sine_of_sun(metadata, source)
+    return scale / sun, offset / sun
+
+
+def _sine_of_sun(metadata: Metadata, source: str) -> float:
+    """Return the sine of the sun's elevation, by which reflectance of level 1 is divided."""
     elevation = metadata.get("IMAGE_ATTRIBUTES", {}).get("SUN_ELEVATION")
     sun = math.sin(math.radians(number(elevation, "SUN_ELEVATION", source)))
     if sun <= 0:
         message = f"SUN_ELEVATION is {elevation} degrees: a night scene has no reflectance"
         raise damaged(source, message)
-    return scale / sun, offset / sun
+    return sun
 
 
 def _missing(metadata: Metadata, files: ProductFiles) -> list[str]:
@@ -157,10 +199,10 @@ def _missing(metadata: Metadata, files: ProductFiles) -> list[str]:
     return sorted(name for name in listed if name not in present)
 
 
-def _acquired(metadata: Metadata, date: str) -> str | None:
-    values = metadata.get("IMAGE_ATTRIBUTES", {})
-    day = values.get("DATE_ACQUIRED") or f"{date[:4]}-{date[4:6]}-{date[6:]}"
-    return utc(f"{day}T{values.get('SCENE_CENTER_TIME', '00:00:00')}")
+def _acquired(scene: _Scene) -> str | None:
+    date, group = scene.images[0]["date"], "IMAGE_ATTRIBUTES"
+    day = scene.value("DATE_ACQUIRED", group) or f"{date[:4]}-{date[4:6]}-{date[6:]}"
+    return utc(f"{day}T{scene.value('SCENE_CENTER_TIME', group) or '00:00:00'}")
 
 
 def _parse(files: ProductFiles, name: str) -> Metadata:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from swath.io.products.bands import POLARIZATIONS
 from swath.io.products.reader import ProductFiles, incomplete
@@ -58,31 +59,34 @@ def read(files: ProductFiles, name: str) -> Product:
     }
     if not images:
         raise incomplete(files.path, "there is no image of a polarization (measurement/*.tiff)")
-    hyp3 = _HYP3.fullmatch(name)
-    scale = hyp3["scale"].lower() if hyp3 else "p"
-    amplitude = not corrected or scale == "a"
-    bands = [
-        BandFile(
-            path=files.gdal_path(images[own]),
-            name=band.name,
-            sensor_name=own,
-            nodata=None if corrected else 0.0,
-            decibels=scale != "d",
-            amplitude=amplitude,
-        )
-        for own, band in POLARIZATIONS.items()
-        if own in images
-    ]
     time = re.search(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", name)
     return Product(
         name=name,
         sensor="sentinel-1",
         level="RTC" if corrected else "GRD",
         acquired="{}-{}-{}T{}:{}:{}Z".format(*time.groups()) if time else None,
-        bands=tuple(bands),
+        bands=tuple(_bands(files, name, images, bool(corrected))),
         files=(files.source(""),) if files.is_archive else (),
         warnings=() if corrected else (UNCALIBRATED,),
     )
+
+
+def _bands(
+    files: ProductFiles, name: str, images: dict[str, str], corrected: bool
+) -> Iterator[BandFile]:
+    """Yield bands in decibels; the names of ASF's products tell power, amplitude or decibels."""
+    hyp3 = _HYP3.fullmatch(name)
+    scale = hyp3["scale"].lower() if hyp3 else "p"
+    for own, band in POLARIZATIONS.items():
+        if own in images:
+            yield BandFile(
+                path=files.gdal_path(images[own]),
+                name=band.name,
+                sensor_name=own,
+                nodata=None if corrected else 0.0,
+                decibels=scale != "d",
+                amplitude=not corrected or scale == "a",
+            )
 
 
 def _corrected(files: ProductFiles, name: str) -> dict[str, str]:

@@ -208,23 +208,21 @@ def _bands_of(
     described, table = _descriptions(asset), SENSORS.get(sensor or "", {})
     for index, fields in enumerate(described, 1):
         own = str(fields.get("name") or (key if len(described) == 1 else f"{key}-{index}"))
-        words = [own, key] if len(described) == 1 else [own]
-        common = fields.get("common_name") or fields.get("eo:common_name")
-        found = _in_table(table, [*words, *([str(common)] if common else [])])
+        common = str(fields.get("common_name") or fields.get("eo:common_name") or own)
+        words = [own, key, common] if len(described) == 1 else [own, common]
+        found = _in_table(table, words)
         if table and found is None:
             continue
-        name = found[1].name if found else ALIASES.get(str(common), str(common or own))
-        numbers = _numbers(fields, item, sensor, name)
+        sensor_name, known = found or (own, SensorBand(ALIASES.get(common, common)))
+        numbers = _numbers(fields, item, sensor, known.name)
         wavelength = _number(fields, ("center_wavelength", "eo:center_wavelength"))
-        if found and wavelength is None:
-            wavelength = found[1].wavelength
         radar = sensor == "sentinel-1"
         yield BandFile(
             path=href,
             index=index,
-            name=name,
-            sensor_name=found[0] if found else own,
-            wavelength=wavelength,
+            name=known.name,
+            sensor_name=sensor_name,
+            wavelength=known.wavelength if wavelength is None else wavelength,
             scale=numbers.scale,
             offset=numbers.offset,
             nodata=numbers.nodata,
