@@ -139,6 +139,12 @@ class SourceOptions:
     nodata: float | None = option(
         None, "Value that means no data in images that do not declare it; nan too.", "Data"
     )
+    ignore_band_nodata: bool = option(
+        False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
+    )
+    raw: bool = option(
+        False, "Read stored values as they are, without the scale and offset of bands.", "Data"
+    )
     snap_colors: bool = option(
         False, "Snap mask values that smoothing or JPEG made to the nearest class.", "Data"
     )
@@ -418,6 +424,15 @@ class PredictOptions:
     )
     mosaic: bool = option(
         False, "Write one map of all images; the first with data is used in overlaps.", "Data"
+    )
+    nodata: float | None = option(
+        None, "Value that means no data in images that do not declare it; nan too.", "Data"
+    )
+    ignore_band_nodata: bool = option(
+        False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
+    )
+    raw: bool = option(
+        False, "Read stored values as they are; default: as the model was trained.", "Data"
     )
     mask: Globs = option(
         (), "Raster (clouds) whose non-zero pixels become nodata; file or quoted pattern.", "Data"

@@ -8,6 +8,8 @@ import rasterio
 
 import swath
 from swath.errors import DataError, UsageError
+from swath.mapping.inputs import find_inputs
+from swath.models.model import Model
 from tests.errors import fails
 from tests.io.products.make import (
     HLS_NAMES,
@@ -90,6 +92,27 @@ def test_one_map_from_folder_zip_item_and_a_file_made_by_hand(tmp_path, safe, na
         np.testing.assert_array_equal(found, maps[-1])
 
 
+def test_one_set_of_numbers_from_folder_item_and_a_file_with_scale(tmp_path, safe):
+    hand, stack = by_hand(tmp_path / "hand.tif")
+    with rasterio.open(hand, "r+") as file:
+        file.scales, file.offsets = (0.0001,) * 12, (-0.1,) * 12
+    expected = (stack.astype(float) - 1000) / 10000
+    old = write_model(tmp_path / "m.swath", 12, "uint16", names=BANDS)
+    for image in (safe, sentinel2_item(tmp_path / "i.json", safe), hand):
+        (source,) = find_inputs(image, BANDS)
+        with source.model_copy(update={"scaled": True}).open() as opened:
+            values, valid = opened.read(opened.grid.window)
+        assert values.dtype == np.float32 and opened.image.bands == (
+            tuple(BANDS) if image != hand else tuple(map(str, range(1, 13)))
+        )
+        np.testing.assert_array_equal(valid, (stack != 0).any(axis=0))
+        off = np.abs(values - expected)[:, valid]
+        native = [s2_resolution(own) == 10 for own in BANDS]
+        assert off[native].max() < 1e-6
+        assert off.max() < 1.01e-4 and (off > 1e-6).mean() < 0.01  # a half is rounded up or down
+    assert not Model(old).card.scaled
+
+
 def test_bands_of_a_model_are_found_by_name_in_any_order(tmp_path, safe):
     stack = np.stack([stored("B08"), stored("B02")])
     for names in (["nir", "blue"], ["B08", "blue"], ["b8", "B2"]):
@@ -105,6 +128,8 @@ def test_bands_of_a_model_are_found_by_name_in_any_order(tmp_path, safe):
     with fails("band-missing", DataError) as caught:
         swath.predict(model, safe, tmp_path / "map.tif")
     assert "--band-order" in caught.value.fix
+    with fails("band-missing", DataError):
+        swath.predict(model, safe, tmp_path / "map.tif", band_order=[99, 2])
     swath.predict(model, safe, tmp_path / "map.tif", band_order=[8, 2], restart=True)
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), expected)
 
@@ -140,8 +165,6 @@ def test_a_product_that_changes_is_noticed(tmp_path):
     archive = zipped(path)
     model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir"])
     for given, part in ((path, path / "MTD_MSIL2A.xml"), (archive, archive)):
-        from swath.mapping.inputs import find_inputs
-
         (source,) = find_inputs(given, ["red", "nir"])
         assert str(part) in source.all_files()
         with fails("output-is-input", UsageError, file=part):
@@ -189,7 +212,10 @@ def test_prepare_a_folder_with_a_product(tmp_path, given, packed):
     manifest = json.loads((tmp_path / "ds" / "dataset.json").read_text())
     assert manifest["images"][0]["name"] == S2_NAME
     pixels = np.load(tmp_path / "ds" / manifest["images"][0]["pixels"])
-    assert pixels.shape == (SIDE, SIDE, 12)
+    assert pixels.shape == (SIDE, SIDE, 12) and manifest["scaled"]
+    red = (stored("B04").astype(float) - 1000) / 10000
+    held = pixels[..., result.bands.index("red")]
+    np.testing.assert_allclose(held[1:], red[1:], atol=1e-6)
 
 
 def test_prepare_with_chosen_bands_and_a_half_product(tmp_path):

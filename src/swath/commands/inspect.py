@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from swath.checks import ImageScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
@@ -334,23 +335,28 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     if statistics is None:
         message, fix = "The model has no statistics of its training data", "Train the model again"
         raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
-    select, nodata = tuple(options.select_bands), options.nodata
+    read: dict[str, Any] = {
+        "select": tuple(options.select_bands),
+        "nodata": options.nodata,
+        "scaled": card.scaled and not options.raw,
+        "ignore_band_nodata": options.ignore_band_nodata,
+    }
     product = find_product(source) if is_product_path(source) else None
     if product is None:
         files = _image_files(options, source, card.image_bands)
-        sample = SourceSample(source.stem, files, None, select=select, nodata=nodata)
+        sample = SourceSample(source.stem, files, None, **read)
     else:
-        chosen = select or tuple(card.image_bands)
+        chosen = read["select"] or tuple(card.image_bands)
         choose_bands(product, chosen)  # an error where one is missing
-        sample = dataclasses.replace(product_sample(product), select=chosen, nodata=nodata)
-        select = ()
+        sample = dataclasses.replace(product_sample(product), **read | {"select": chosen})
+        read["select"] = ()
     scan = scan_sample(sample, "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
     findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
         names = None if options.select_bands else card.image_bands
-        raster = Raster(sample.parts, names, select=select, nodata=nodata)
+        raster = Raster(sample.parts, names, **read, fill=[band.fill for band in card.bands])
         with InputImage(raster, latitude=card.latitude) as image:
             distance, _ = ood_distance(image, model.predictor, statistics)
         compared = _compare_bands(scan.image, card)

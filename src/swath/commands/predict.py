@@ -15,6 +15,7 @@ from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
 from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks
 from swath.mapping.job import MappedImage, PredictionJob, check_outputs
+from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.types import Result
@@ -88,7 +89,7 @@ def predict(options: PredictOptions) -> PredictResult:
         jobs.append(PredictionJob(options, model, source, path))
     check_outputs(jobs, Path(options.model))
     missed = [f"{s.name}: {text}" for s in sources if s.product for text in s.product.warnings]
-    missed += check_context(sources)
+    missed += [*check_context(sources), *check_pixels(sources)]
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
     return result.model_copy(update={"warnings": [*missed, *result.warnings]})
@@ -155,6 +156,10 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "mask": find_masks(options.mask),
         "regions": None if regions is None else str(Path(regions).resolve()),
         "latitude": model.card.latitude,
+        "scaled": model.card.scaled and not options.raw,
+        "nodata": options.nodata,
+        "ignore_band_nodata": options.ignore_band_nodata,
+        "fill": tuple(band.fill for band in model.card.bands[: len(model.card.image_bands)]),
     }
     folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
     folder = folder and not is_product_path(image, plain=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
-from swath.io.nodata import BandMarks, NodataVote
+from swath.io.nodata import BandMarks, BandTally, NodataVote, can_hold, possible_fills
 from swath.io.orientation import ORIENTATION
 from swath.io.source_file import (
     EXTENSIONS,
@@ -127,6 +127,8 @@ class Raster:
         self.dtypes = tuple(str(self._dtype_of(band)) for band in chosen)
         self.dtype = np.result_type(*self.dtypes)
         self.nodata = tuple(band.nodata for band in chosen)
+        self._tallies = [BandTally() for _ in flat]
+        self._chosen = chosen
         self.wavelengths = tuple(band.about.wavelength for band in chosen)
         self.scales = tuple(band.about.scale for band in chosen)
         self.offsets = tuple(band.about.offset for band in chosen)
@@ -168,7 +170,7 @@ class Raster:
         return files, picked
 
     def _dtype_of(self, band: FileBand) -> np.dtype[Any]:
-        return np.dtype(np.float32) if self._scaled and band.is_scaled else band.dtype
+        return np.dtype(np.float32) if self._is_scaled(band) else band.dtype
 
     def _join_grids(self, gsd: float | None) -> GeoBox:
         """Put files of other pixels on one grid, and return it.
@@ -287,6 +289,7 @@ class Raster:
         shape = shape or (window.height, window.width)
         vote = NodataVote(shape, self._ignore)
         parts: list[NDArray[Any]] = []
+        place = 0
         alike = len(set(self.dtypes)) == 1 and not self._scaled and not self._ignore
         for file in self._files:
             with self._lock:
@@ -296,9 +299,15 @@ class Raster:
             whole = stored.values if alike else None
             for values, marks, band in zip(stored.values, stored.marks, file.bands, strict=True):
                 vote.add(marks, self._can_miss(file, band))
+                tally = self._tallies[place]
+                place += 1
+                tally.add(marks.any, values.size)
                 if whole is None:
                     values = self._to_numbers(values, band, vote)
-                    parts.append(self._filled(values, marks.certain, len(parts))[None])
+                    if self._ignore:
+                        tally.sum_up(values, marks.any)
+                        values = self._filled(values, marks.certain, place - 1)
+                    parts.append(values[None])
             if whole is not None:
                 parts.append(whole)
         stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -308,19 +317,20 @@ class Raster:
 
     def _to_numbers(self, stored: NDArray[Any], band: FileBand, vote: NodataVote) -> NDArray[Any]:
         """Return physical values; those without a logarithm are invalid."""
-        if not (self._scaled and band.is_scaled):
+        if not self._is_scaled(band):
             return stored
         numbers = band.to_numbers(stored)
         lost = ~np.isfinite(numbers)
         if lost.any():
             vote.add(BandMarks(lost), counts=False)
+            numbers[lost & np.isfinite(stored)] = 0
         return numbers
 
     def _filled(
         self, values: NDArray[Any], missing: NDArray[np.bool_] | None, place: int
     ) -> NDArray[Any]:
         """Return a band whose own nodata has the fill value, where that is ignored."""
-        if not self._ignore or missing is None:
+        if missing is None:
             return values
         fill = self._fill[self._picked.index(place)] if self._fill else 0
         return np.where(missing, np.asarray(fill).astype(values.dtype), values)
@@ -329,6 +339,45 @@ class Raster:
         """Return whether a band can have no data where the others have."""
         told = (band.nodata, file.given, file.coverage)
         return band.dtype.kind == "f" or any(fact is not None for fact in told)
+
+    @property
+    def dead(self) -> tuple[str, ...]:
+        """Names of the bands that had no data in all that was read so far."""
+        flat = [self._tallies[i].alive for i in self._picked]
+        return tuple(name for name, alive in zip(self.bands, flat, strict=True) if not alive)
+
+    @property
+    def tallies(self) -> tuple[tuple[float, int], ...]:
+        """Sum and number of each band's own values so far, with `ignore_band_nodata`."""
+        return tuple((self._tallies[i].total, self._tallies[i].count) for i in self._picked)
+
+    @property
+    def fills(self) -> dict[float, NDArray[np.float64]]:
+        """Stored values that may mean no data, and what they are in each band (bands,)."""
+        kinds = [str(band.dtype) for band in self._chosen]
+        return {value: self._numbers_of(value) for value in possible_fills(kinds)}
+
+    @property
+    def lossy(self) -> bool:
+        """Whether a file is compressed as JPEG, which changes values beside nodata."""
+        datasets = [file.dataset for file in self._files]
+        return any(
+            d.driver == "JPEG" or "jpeg" in str(d.profile.get("compress", "")).lower()
+            for d in datasets
+        )
+
+    def _numbers_of(self, value: float) -> NDArray[np.float64]:
+        """Return what a stored value is in each band (bands,), NaN where no pixel can have it."""
+        out = np.full(len(self._chosen), np.nan)
+        for i, band in enumerate(self._chosen):
+            if can_hold(band.dtype, value):
+                with np.errstate(over="ignore"):
+                    stored = np.array([value]).astype(band.dtype)
+                out[i] = (band.to_numbers(stored) if self._is_scaled(band) else stored)[0]
+        return out
+
+    def _is_scaled(self, band: FileBand) -> bool:
+        return self._scaled and band.is_scaled
 
     @property
     def sources(self) -> list[str]:

@@ -51,6 +51,10 @@ class ImageInput(BaseModel, frozen=True):
         mask: rasters whose non-zero pixels become nodata.
         regions: polygon layer outside of which nothing is mapped.
         latitude: whether the latitude of each pixel is a further band.
+        scaled: whether values are physical ones; see `Raster`.
+        nodata: value that means no data, besides what the files declare.
+        ignore_band_nodata: whether a pixel is valid if one of its bands is.
+        fill: value of each band where it alone has no data.
         product: the product that the files belong to, with the bands to read; None for others.
     """
 
@@ -62,12 +66,27 @@ class ImageInput(BaseModel, frozen=True):
     mask: tuple[str, ...] = ()
     regions: str | None = None
     latitude: bool = False
+    scaled: bool = False
+    nodata: float | None = None
+    ignore_band_nodata: bool = False
+    fill: tuple[float, ...] = ()
     product: Product | None = None
 
     @property
     def parts(self) -> Sequence[str | BandFile]:
-        """Files to read, or bands of the product."""
-        return self.files if self.product is None else self.product.bands
+        """Files to read, or bands of the product in the order that is asked for.
+
+        Raises:
+            DataError: the product has fewer bands than that order counts.
+        """
+        if self.product is None:
+            return self.files
+        bands, order = self.product.bands, self.order or range(1, len(self.product.bands) + 1)
+        if max(order) > len(bands):
+            message = f"Band {max(order)} is wanted, and {self.name} has {len(bands)}"
+            fix = f"Count these from 1: {', '.join(map(describe_band, bands))}"
+            raise DataError(message, code="band-missing", file=self.product.path, fix=fix)
+        return [bands[i - 1] for i in order]
 
     @property
     def context_files(self) -> list[str]:
@@ -93,8 +112,18 @@ class ImageInput(BaseModel, frozen=True):
         Raises:
             DataError: a file is damaged, or the files do not fit together.
         """
-        one, order = not self.mosaic, self.order
-        image = Raster(self.parts, self.bands, order) if one else Mosaic(self.files, order)
+        read: dict[str, Any] = {
+            "order": self.order if self.product is None else None,
+            "scaled": self.scaled,
+            "nodata": self.nodata,
+            "ignore_band_nodata": self.ignore_band_nodata,
+            "fill": self.fill,
+        }
+        image: Raster | Mosaic
+        if self.mosaic:
+            image = Mosaic(self.files, **read)
+        else:
+            image = Raster(self.parts, self.bands, **read)
         return InputImage(image, self.mask, self.regions, self.latitude)
 
 
@@ -168,15 +197,15 @@ class Mosaic:
 
     Args:
         paths: the images, in order; all with one CRS, pixels of one size, bands and type.
-        order: bands to take from each, counted from 1.
+        read: how each is read; see `Raster`.
 
     Raises:
         DataError: a file is damaged, or its pixels do not lie on the first one's grid.
     """
 
-    def __init__(self, paths: Sequence[str], order: Sequence[int] | None = None) -> None:
+    def __init__(self, paths: Sequence[str], **read: Any) -> None:
         self.paths = tuple(paths)
-        self._order = order
+        self._read = read
         self._opened: dict[int, Raster] = {}
         first = self._raster(0)
         self.dtype, self.bands = first.dtype, first.bands
@@ -195,7 +224,7 @@ class Mosaic:
 
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
-        raster = self._opened.pop(i, None) or Raster([self.paths[i]], order=self._order)
+        raster = self._opened.pop(i, None) or Raster([self.paths[i]], **self._read)
         self._opened[i] = raster
         if len(self._opened) > MAX_OPEN_FILES:
             self._opened.pop(next(iter(self._opened))).close()

@@ -72,6 +72,9 @@ class SourceSample:
             label gives it, or the other files of a layer in memory.
         select: bands of the image to use, by name or number from 1; all by default.
         nodata: value of the image that means no data, besides what its files declare.
+        scaled: whether its values are physical ones; see `Raster`.
+        ignore_band_nodata: whether a pixel is valid if one of its bands is.
+        fill: value of each band where it alone has no data.
         product: the product whose bands the image is, of which `select` chooses; None for others.
     """
 
@@ -88,6 +91,9 @@ class SourceSample:
     more_labels: tuple[Path, ...] = ()
     select: tuple[str, ...] = ()
     nodata: float | None = None
+    scaled: bool = False
+    ignore_band_nodata: bool = False
+    fill: tuple[float, ...] = ()
     product: Product | None = None
 
     @property
@@ -156,8 +162,15 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            select = self.select if self.product is None else ()
-            return Raster(self.parts, self.bands, select=select, nodata=self.nodata)
+            return Raster(
+                self.parts,
+                self.bands,
+                select=self.select if self.product is None else (),
+                nodata=self.nodata,
+                scaled=self.scaled,
+                ignore_band_nodata=self.ignore_band_nodata,
+                fill=self.fill,
+            )
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise

@@ -41,6 +41,7 @@ VECTOR_OPTIONS: tuple[str, ...] = (
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 
 _WORDS = re.compile(r"([\W_]+)")
+_PIXEL_SIZE = re.compile(r"\d+m", re.IGNORECASE)
 _BAND = re.compile(r"(b|band|ch|channel)_?\d{1,2}a?", re.IGNORECASE)
 
 
@@ -155,7 +156,7 @@ def _resolve(
 
 
 def _join_bands(images: Sequence[Path]) -> list[list[Path]]:
-    """Join single-band files of one grid into one scene; an unreadable file is a scene."""
+    """Join single-band files of one place into one scene; an unreadable file is a scene."""
     if len(images) == 1:
         return [list(images)]
     scenes: list[tuple[GeoBox | None, list[Path]]] = []
@@ -171,18 +172,22 @@ def _join_bands(images: Sequence[Path]) -> list[list[Path]]:
 
 
 def _are_bands(grid: GeoBox, path: Path, other: GeoBox, first: Path) -> bool:
-    """Return whether two files are bands of one scene: one place, or names of bands."""
-    if not grid.same_as(other):
-        return False
-    if has_place(grid):
+    """Return whether two files are bands of one scene: one place, or names of bands.
+
+    Of two pixel sizes on one place they need names of bands that else differ in the size alone.
+    """
+    same = grid.same_as(other)
+    if same and has_place(grid):
         return True
+    if not same and not (grid.can_fill(other) or other.can_fill(grid)):
+        return False
     name = _without_band(path)
     return name is not None and name == _without_band(first)
 
 
 def _without_band(path: Path) -> tuple[Path, str] | None:
     """Return folder and name without the one word that names a band; None if none or several do."""
-    words = _WORDS.split(path.stem)
+    words = [w for w in _WORDS.split(path.stem) if not _PIXEL_SIZE.fullmatch(w)]
     bands = [i for i, w in enumerate(words) if _BAND.fullmatch(w) or w.lower() in BAND_WORDS]
     if len(bands) != 1:
         return None
