@@ -1,4 +1,8 @@
+import tarfile
+import zipfile
+
 import pytest
+import rasterio
 
 from swath import io
 from swath.errors import DataError
@@ -15,7 +19,15 @@ from swath.io.products import (
 from swath.io.products.bands import COMMON_NAMES, NOT_REFLECTIVE, SENSORS
 from swath.io.source_file import BandFile, Product
 from tests.errors import fails
-from tests.io.products.make import hls, landsat, planetscope, sentinel2, tarred, zipped
+from tests.io.products.make import (
+    S2_NAME,
+    hls,
+    landsat,
+    planetscope,
+    sentinel2,
+    tarred,
+    zipped,
+)
 
 
 class FakeReader:
@@ -70,6 +82,26 @@ def test_a_folder_of_products_of_all_kinds(tmp_path):
     assert {kind: found.count(kind) for kind in kinds} == dict(
         zip(kinds, (3, 2, 1, 1), strict=True)
     )
+
+
+def test_what_unpacking_and_packing_leave_around_a_product(tmp_path):
+    path = sentinel2(tmp_path / "a" / S2_NAME)
+    assert path.name == f"{S2_NAME}.SAFE"
+    outer = find_product(path.parent)
+    assert (outer.name, outer.bands) == (S2_NAME, find_product(path).bands)
+    packed = zipped(path)
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(f"__MACOSX/{S2_NAME}.SAFE/._MTD_MSIL2A.xml", b"x")
+    assert len(find_product(packed).bands) == len(outer.bands)
+    scene = landsat(tmp_path)
+    dotted = tmp_path / "b {1}" / f"{scene.name}.tar"
+    dotted.parent.mkdir()
+    with tarfile.open(dotted, "w") as archive:
+        archive.add(scene, "./")
+    product = find_product(dotted)
+    assert product.acquired == find_product(scene).acquired
+    with rasterio.open(product.bands[0].path) as file:
+        assert file.shape == (20, 20)
 
 
 def test_paths_that_are_nothing(tmp_path):

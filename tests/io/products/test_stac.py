@@ -59,6 +59,21 @@ def test_the_offset_of_baseline_4(tmp_path, safe, style, properties, offset):
     assert numbers(find_product(path)) == {(0.0001, offset, 0.0)}
 
 
+def test_of_copies_the_native_resolution_is_taken(tmp_path):
+    def asset(own, meters, **more):
+        fields = {"bands": [{"name": own}], "raster:scale": 0.0001, "raster:offset": -0.1}
+        return {"href": f"./{own}_{meters}.jp2", "type": "image/jp2", **fields, **more}
+
+    sizes = {"B01": (20, 60), "B02": (60, 10, 20), "B05": (60, 20)}
+    assets = {f"{own}_{m}m": asset(own, m) for own, all_of in sizes.items() for m in all_of}
+    assets["B09_x"] = asset("B09", 20, gsd=20)
+    path = stac_item(tmp_path / "i.json", assets, version="1.1.0", platform="sentinel-2a")
+    product = find_product(path)
+    files = [b.path.rpartition("/")[2] for b in product.bands]
+    assert files == ["B01_60.jp2", "B02_10.jp2", "B05_20.jp2", "B09_20.jp2"]
+    assert numbers(product) == {(0.0001, -0.1, 0.0)}
+
+
 def test_an_unknown_baseline_is_said(tmp_path, safe):
     path = sentinel2_item(tmp_path / "item.json", safe, style="planetary-computer")
     (warning,) = find_product(path).warnings

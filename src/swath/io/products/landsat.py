@@ -193,10 +193,10 @@ def _sine_of_sun(metadata: Metadata, source: str) -> float:
 
 def _missing(metadata: Metadata, files: ProductFiles) -> list[str]:
     """Return the listed images of bands and quality that are not there."""
-    present = set(files.top)
+    present = {name.lower() for name in files.top}
     wanted = re.compile(r"FILE_NAME_(BAND_.*|QUALITY_L1_.*)")
     listed = [v for k, v in metadata.get("PRODUCT_CONTENTS", {}).items() if wanted.fullmatch(k)]
-    return sorted(name for name in listed if name not in present)
+    return sorted(name for name in listed if name.lower() not in present)
 
 
 def _acquired(scene: _Scene) -> str | None:

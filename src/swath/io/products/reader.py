@@ -50,7 +50,8 @@ class ProductFiles:
     """The files among which a product is looked for: a folder, or an archive read in place.
 
     Args:
-        path: a folder, a zip or tar archive, or one file, which stands for its folder.
+        path: a folder, a zip or tar archive, or one file, which stands for its folder. A folder
+            that unpacking has put around another of its name stands for that.
 
     Attributes:
         path: that path.
@@ -66,6 +67,9 @@ class ProductFiles:
         self.is_archive = is_archive(self.path) and self.path.is_file()
         one_file = self.path.is_file() and not self.is_archive
         self.root = self.path.parent if one_file else self.path
+        if self.path.is_dir():
+            inner = (self.path / name for name in (self.path.name, f"{self.path.name}.SAFE"))
+            self.root = next((folder for folder in inner if folder.is_dir()), self.path)
         self.chosen = self.path.name if one_file else None
 
     @property
@@ -76,11 +80,15 @@ class ProductFiles:
     @cached_property
     def _members(self) -> dict[str, str]:
         """Names in the archive or folder, by name below the product's own folder."""
-        listed = self._archived() if self.is_archive else list(_below(self.root))
-        tops = {name.partition("/")[0] for name in listed}
-        if self.is_archive and len(tops) == 1 and all("/" in name for name in listed):
-            return {name.partition("/")[2]: name for name in listed}
-        return {name: name for name in listed}
+        if not self.is_archive:
+            return {name: name for name in _below(self.root)}
+        hidden = ("__MACOSX/", ".")
+        listed = {name.removeprefix("./"): name for name in self._archived()}
+        listed = {short: name for short, name in listed.items() if not short.startswith(hidden)}
+        tops = {short.partition("/")[0] for short in listed}
+        if len(tops) == 1 and all("/" in short for short in listed):
+            return {short.partition("/")[2]: name for short, name in listed.items()}
+        return listed
 
     @property
     def names(self) -> list[str]:
@@ -102,7 +110,8 @@ class ProductFiles:
         if not self.is_archive:
             return str(root / name)
         kind = "vsizip" if zipfile.is_zipfile(root) else "vsitar"
-        return f"/{kind}/{{{root}}}/{self._members[name]}"
+        archive = root if "}" in str(root) else f"{{{root}}}"
+        return f"/{kind}/{archive}/{self._members[name].removeprefix('./')}"
 
     def source(self, name: str) -> str:
         """Return the absolute path of the file on disk: the archive, where there is one."""
@@ -141,7 +150,7 @@ class ProductFiles:
                 with zipfile.ZipFile(self.root) as archive:
                     return [i.filename for i in archive.infolist() if not i.is_dir()]
             with tarfile.open(self.root, "r:") as archive:
-                return [m.name.removeprefix("./") for m in archive if m.isfile()]
+                return [m.name for m in archive if m.isfile()]
         except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
             raise self._unreadable(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -96,7 +97,7 @@ def read_item(path: PathLike) -> Product:
     if item is None:
         message, fix = "The file is no STAC item", "Give a raster or item"
         raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
-    found: list[BandFile] = []
+    found: list[tuple[float, BandFile]] = []
     quality: list[QualityFile] = []
     sensor = _sensor(item)
     for key, asset in item["assets"].items():
@@ -107,7 +108,8 @@ def read_item(path: PathLike) -> Product:
         if kind is not None:
             quality.append(QualityFile(path=href, kind=kind))
         elif not _OTHER_ROLES & set(asset.get("roles") or ()):
-            found += _bands_of(key, asset, href, item, sensor)
+            bands_of_asset = _bands_of(key, asset, href, item, sensor)
+            found += [(_resolution(key, asset), band) for band in bands_of_asset]
     bands = _distinct(found, sensor) or _only_picture(item, path)
     if not bands:
         raise incomplete(path, "no asset of the item is a raster of bands", "Name the raster")
@@ -274,7 +276,14 @@ def _descriptions(asset: Fields) -> list[Fields]:
     return out
 
 
-_SHARED = ("raster:scale", "raster:offset", "nodata", "eo:common_name", "eo:center_wavelength")
+_SHARED = (
+    "raster:scale",
+    "raster:offset",
+    "raster:spatial_resolution",
+    "nodata",
+    "eo:common_name",
+    "eo:center_wavelength",
+)
 """Fields of STAC 1.1 that an asset has for all of its bands."""
 
 
@@ -357,11 +366,31 @@ def _warnings(item: Fields, sensor: str | None, bands: Sequence[BandFile]) -> It
         )
 
 
-def _distinct(bands: Sequence[BandFile], sensor: str | None) -> list[BandFile]:
-    """Return one file of each band, that of an asset of one band first; in the sensor's order."""
+def _resolution(key: str, asset: Fields) -> float:
+    """Return the size of an asset's pixels in meters, 0 where it is not told."""
+    fields = _descriptions(asset)[0] | {"gsd": asset.get("gsd")}
+    told = _number(fields, ("gsd", "raster:spatial_resolution", "spatial_resolution"))
+    if told is not None:
+        return told
+    match = re.search(r"_(\d+)m$", key)
+    return float(match[1]) if match else 0.0
+
+
+def _distinct(found: Sequence[tuple[float, BandFile]], sensor: str | None) -> list[BandFile]:
+    """Return one file of each band, in the sensor's order.
+
+    That is of an asset of one band, of the native resolution, else the finest.
+    """
+    bands = [band for _, band in found]
     per_path = Counter(band.path for band in bands)
+
+    def rank(one: tuple[float, BandFile]) -> tuple[bool, bool, float]:
+        meters, band = one
+        native = sentinel2.NATIVE.get(band.sensor_name, 20) if sensor == "sentinel-2" else meters
+        return per_path[band.path] > 1, meters != native, meters
+
     chosen: dict[str, BandFile] = {}
-    for band in sorted(bands, key=lambda band: per_path[band.path] > 1):
+    for _, band in sorted(found, key=rank):
         key = band.sensor_name if sensor in SENSORS else f"{band.name} {band.sensor_name}"
         chosen.setdefault(key, band)
     if sensor not in SENSORS:
