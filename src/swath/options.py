@@ -439,8 +439,9 @@ class PredictOptions:
     image: Annotated[
         PathLike | Sequence[PathLike],
         Field(
-            description="Image to map: a raster that GDAL opens, or a STAC item. Many: a folder, "
-            "a quoted pattern, or a .txt file with one path a line."
+            description="Image to map: a raster that GDAL opens, or a product (SAFE, Landsat, HLS, "
+            "PlanetScope, STAC item; folder, zip or tar). Many: a folder, a quoted pattern, or a "
+            ".txt file with one path a line."
         ),
     ]
     map: Annotated[

@@ -11,6 +11,7 @@ from pathlib import Path
 from swath.commands.base import command
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
+from swath.io.products import is_product_path
 from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
@@ -95,7 +96,8 @@ def predict(options: PredictOptions) -> PredictResult:
         path = target / f"{source.name}.tif" if many else target
         jobs.append(PredictionJob(options, model, source, path))
     check_outputs(jobs, Path(options.model))
-    missed = [*check_context(sources), *check_pixels(sources)]
+    missed = [f"{s.name}: {text}" for s in sources if s.product for text in s.product.warnings]
+    missed += [*check_context(sources), *check_pixels(sources)]
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
     doubts = [text for job in jobs for text in job.warnings]
@@ -163,7 +165,8 @@ def _warnings(classes: dict[str, int], nodata: int, tallies: Sequence[QualityTal
 def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], bool]:
     """List the images; return also whether MAP is a folder for their maps."""
     stack = None if options.stack is None else str(options.stack)
-    found = find_inputs(options.image, model.card.image_bands, stack)
+    by_order = options.band_order is not None
+    found = find_inputs(options.image, model.card.image_bands, stack, by_order=by_order)
     if stack is not None:
         _check_stack(options, found[0])
     if options.mosaic:
@@ -180,6 +183,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "fill": _fill(model) if options.ignore_band_nodata else (),
     }
     folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
+    folder = folder and not is_product_path(image, plain=True)
     many = len(found) > 1 or folder and not options.mosaic
     if many and options.polygons is not None:
         message = "--polygons names one file, and there are many images"
@@ -196,6 +200,10 @@ def _fill(model: Model) -> tuple[float, ...]:
 
 
 def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:
+    if any(image.product for image in images):
+        message = "--mosaic takes plain images, and a product is given"
+        fix = "Map the products without --mosaic"
+        raise UsageError(message, code="option-conflict", fix=fix)
     if any(image.bands for image in images):
         message = "--mosaic takes images of one file each"
         fix = "Stack their bands first (`rio stack A.tif B.tif -o NEW.tif`)"

@@ -60,6 +60,7 @@ class BandFile(BaseModel, frozen=True):
         offset: see `scale`.
         nodata: stored value that means no data; None for what the file declares.
         decibels: whether the value is 10 * log10 of the scaled one.
+        amplitude: whether the value in decibels is that of the square, 20 * log10.
     """
 
     path: str
@@ -71,6 +72,7 @@ class BandFile(BaseModel, frozen=True):
     offset: float = 0.0
     nodata: float | None = None
     decibels: bool = False
+    amplitude: bool = False
 
 
 class QualityFile(BaseModel, frozen=True):
@@ -98,7 +100,8 @@ class Product(BaseModel, frozen=True):
         baseline: version of the provider's processing.
         bands: the bands, in the sensor's order.
         quality: its quality layers.
-        files: metadata files that the above was read from.
+        files: metadata files that the above was read from, and the archive around the bands.
+        warnings: sentences on what is missing or not as usual.
     """
 
     name: str
@@ -109,6 +112,18 @@ class Product(BaseModel, frozen=True):
     bands: tuple[BandFile, ...]
     quality: tuple[QualityFile, ...] = ()
     files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Path of its metadata or archive, else of its first band."""
+        return self.files[0] if self.files else self.bands[0].path
+
+    @property
+    def local_files(self) -> set[str]:
+        """All files that are read of it, without URLs and paths into archives."""
+        paths = {*self.files, *(b.path for b in self.bands), *(q.path for q in self.quality)}
+        return {path for path in paths if "://" not in path and not path.startswith("/vsi")}
 
 
 @dataclass(frozen=True)
@@ -139,7 +154,8 @@ class FileBand:
             numbers *= about.scale
             numbers += about.offset
             if about.decibels:
-                numbers = np.where(numbers > 0, 10 * np.log10(numbers), np.nan)
+                factor = 20 if about.amplitude else 10
+                numbers = np.where(numbers > 0, factor * np.log10(numbers), np.nan)
             return numbers.astype(np.float32)
 
     @property
@@ -495,7 +511,7 @@ def gdal_errors(path: PathLike) -> Iterator[None]:
         raise unreadable_error(path, error) from error
 
 
-def find_files(pattern: PathLike, root: Path | None = None) -> list[Path]:
+def find_files(pattern: PathLike, root: Path | None = None, *, folders: bool = False) -> list[Path]:
     """Return the files that match a pattern, sorted.
 
     Leading folders that exist by their own name are taken as they are, also with brackets or stars
@@ -504,16 +520,17 @@ def find_files(pattern: PathLike, root: Path | None = None) -> list[Path]:
     Args:
         pattern: with `*`, `?`, `[...]` within a name and `**` for any folders.
         root: folder that the pattern starts from; the working directory by default.
+        folders: whether folders that match are returned, too.
     """
     base, parts = root or Path(), list(Path(pattern).parts)
-    if (base / pattern).is_file():
+    if (base / pattern).is_file() or folders and (base / pattern).is_dir():
         return [base / pattern]
     while parts and (base / parts[0]).is_dir() and parts[0] != "**":
         base, parts = base / parts[0], parts[1:]
     if not parts:
         return []
     found = glob(str(Path(escape(str(base)), *parts)), recursive=True)
-    return [path for path in map(Path, sorted(found)) if path.is_file()]
+    return [p for p in map(Path, sorted(found)) if p.is_file() or folders and p.is_dir()]
 
 
 def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetReader:

@@ -25,11 +25,20 @@ from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
+from swath.io.products import (
+    band_named,
+    choose_bands,
+    default_bands,
+    describe_band,
+    find_products,
+    is_product_path,
+)
+from swath.io.products.reader import is_archive
+from swath.io.products.stac import is_url
 from swath.io.quality import QualityMask, check_mask, polygons_touch
 from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
-from swath.io.source_file import Product, QualityFile
+from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import read_geometries
-from swath.mapping.stac import find_assets
 from swath.options import DROP, LAST_CLEAR
 from swath.types import PathLike, QualityReason
 
@@ -69,6 +78,7 @@ class ImageInput(BaseModel, frozen=True):
         nodata: value that means no data, besides what the files declare.
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
+        product: the product that the files belong to, with the bands to read; None for others.
     """
 
     name: str
@@ -87,6 +97,22 @@ class ImageInput(BaseModel, frozen=True):
     nodata: float | None = None
     ignore_band_nodata: bool = False
     fill: tuple[float, ...] = ()
+
+    @property
+    def parts(self) -> Sequence[str | BandFile]:
+        """Files to read, or bands of the product in the order that is asked for.
+
+        Raises:
+            DataError: the product has fewer bands than that order counts.
+        """
+        if self.product is None:
+            return self.files
+        bands, order = self.product.bands, self.order or range(1, len(self.product.bands) + 1)
+        if max(order) > len(bands):
+            message = f"Band {max(order)} is wanted, and {self.name} has {len(bands)}"
+            fix = f"Count these from 1: {', '.join(map(describe_band, bands))}"
+            raise DataError(message, code="band-missing", file=self.product.path, fix=fix)
+        return [bands[i - 1] for i in order]
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -107,6 +133,8 @@ class ImageInput(BaseModel, frozen=True):
         found = {*self.files, *self.context_files}
         layers = [layer.path for layer in self.quality if layer.kind != "polygons"]
         todo = [name for name in (*self.files, *self.mask, *layers) if "://" not in name]
+        if self.product is not None:
+            found = {*self.product.local_files, *self.context_files}
         while todo:
             with suppress(DataError), open_raster(todo.pop()) as dataset:
                 new = set(dataset.files) - found
@@ -121,7 +149,7 @@ class ImageInput(BaseModel, frozen=True):
             DataError: a file is damaged, or the files do not fit together.
         """
         read: dict[str, Any] = {
-            "order": self.order,
+            "order": self.order if self.product is None else None,
             "scaled": self.scaled,
             "nodata": self.nodata,
             "ignore_band_nodata": self.ignore_band_nodata,
@@ -131,7 +159,7 @@ class ImageInput(BaseModel, frozen=True):
         if self.mosaic:
             image = Mosaic(self.files, **read)
         else:
-            image = Raster(self.files, self.bands, **read)
+            image = Raster(self.parts, self.bands, **read)
         opened = InputImage(image, self.mask, self.regions, self.latitude)
         try:
             opened.quality = self._open_quality(image)
@@ -302,16 +330,23 @@ class Mosaic:
 
 
 def find_inputs(
-    given: str | Path | Iterable[str | Path], bands: Sequence[str], stack: str | None = None
+    given: str | Path | Iterable[str | Path],
+    bands: Sequence[str],
+    stack: str | None = None,
+    *,
+    by_order: bool = False,
 ) -> list[ImageInput]:
     """List the images that are meant.
 
     Args:
-        given: a raster (any path that GDAL opens), a folder of rasters, a pattern, a text file with
-            one path a line, a STAC item, or several of these.
-        bands: names of the model's bands, by which the assets of a STAC item and the files of a
-            stack are found.
+        given: a raster (any path that GDAL opens), a product (folder, archive or STAC item), a
+            folder of rasters or products, a pattern, a text file with one path a line, or several
+            of these.
+        bands: names of the model's bands, by which the bands of a product and the files of a stack
+            are found.
         stack: folder with the bands of one image in separate files.
+        by_order: whether the bands are chosen by their place, so that a product gives its default
+            bands.
 
     Raises:
         DataError: nothing is found, or not all bands are.
@@ -321,7 +356,8 @@ def find_inputs(
         files = tuple(map(absolute, find_stack(stack, bands)))
         return [ImageInput(name=Path(stack).name, files=files, bands=tuple(bands))]
     several = [given] if isinstance(given, (str, Path)) else given
-    out = [found for one in several for found in _expand(str(one), bands)]
+    wanted = () if by_order else tuple(bands)
+    out = [found for one in several for found in _expand(str(one), wanted)]
     name, count = Counter(i.name for i in out).most_common(1)[0] if out else ("", 0)
     if count > 1:
         message = f"{count} images are called {name}, and so would be their maps"
@@ -470,26 +506,85 @@ def absolute(path: str | Path) -> str:
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the images of a path; without `bands`, products give their default bands."""
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
-        return _rasters(path.glob("[!.]*"), given)
+        return _in_folder(path, given, bands)
+    if is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path)):
+        return _of_products(given, bands)
     if kind == ".txt" and path.is_file():
-        lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
-        named = [line for line in lines if line and not line.startswith("#")]
-        return [found for line in named for found in _expand(line, bands)]
+        return [found for line in _listed(path) for found in _expand(line, bands)]
     if kind in (".json", ".geojson") and path.is_file():
-        return [_of_item(path, bands)]
-    if not path.exists() and "://" not in given and set(given) & set("*?["):
-        return _rasters(find_files(given), given)
-    return [_single(given)]
+        message, fix = "The file is no STAC item", "Give a raster or item"
+        raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
+    is_pattern = not path.exists() and "://" not in given and set(given) & set("*?[")
+    return _of_pattern(given, bands) if is_pattern else [_single(given)]
 
 
-def _of_item(path: Path, bands: Sequence[str]) -> ImageInput:
-    name, assets = find_assets(path, bands)
-    files = tuple(map(absolute, assets))
-    if len(set(files)) == 1:
-        return ImageInput(name=name, files=files[:1])
-    return ImageInput(name=name, files=files, bands=tuple(bands))
+def _listed(path: Path) -> list[str]:
+    """Return the lines of a text file, without empty ones and comments."""
+    lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the products and rasters that match a pattern."""
+    matches = find_files(given, folders=True)
+    products = [p for p in matches if is_product_path(p)]
+    found = [i for p in products for i in _of_products(str(p), bands)]
+    rasters = [p for p in matches if p.is_file() and p not in products]
+    if found and not any(map(_has_raster_name, rasters)):
+        return found
+    return [*found, *_rasters(rasters, given)]
+
+
+def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the product that a folder is, else its rasters, else the products below."""
+    if is_product_path(path, plain=True):
+        return _of_products(given, bands)
+    files = sorted(path.glob("[!.]*"))
+    found = [] if any(map(_has_raster_name, files)) else _of_products(given, bands)
+    return found or _rasters(files, given)
+
+
+def _of_products(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    return [_of_product(product, bands, given) for product in find_products(given, plain=True)]
+
+
+def _of_product(product: Product, bands: Sequence[str], given: str) -> ImageInput:
+    """Return the input of a product with the model's bands, by common name or the sensor's own.
+
+    One file whose bands nothing names is read as it is.
+    """
+    names: tuple[str, ...] | None = tuple(bands)
+    paths = list(dict.fromkeys(band.path for band in product.bands))
+    if not bands:
+        chosen, names = default_bands(product), None
+    elif all(band_named(product, band) for band in bands):
+        chosen = choose_bands(product, bands)
+    elif len(paths) == 1 and (_is_unnamed(bands) or product.sensor == "unknown"):
+        if len(product.bands) != len(bands):
+            return ImageInput(name=product.name, files=(absolute(paths[0]),))
+        chosen, names = product.bands, None
+    else:
+        raise _bands_missing(product, bands, given)
+    files = tuple(dict.fromkeys(band.path for band in chosen))
+    product = product.model_copy(update={"bands": chosen})
+    return ImageInput(name=product.name, files=files, bands=names, product=product)
+
+
+def _is_unnamed(bands: Sequence[str]) -> bool:
+    return all(band.isdecimal() for band in bands)
+
+
+def _bands_missing(product: Product, bands: Sequence[str], given: str) -> DataError:
+    own = ", ".join(map(describe_band, product.bands))
+    message = f"The bands of {product.name} ({own}) are not those of the model ({', '.join(bands)})"
+    fix = "Take a model of these bands"
+    if len(bands) <= len(default_bands(product)):
+        order = ",".join(map(str, range(1, len(bands) + 1)))
+        fix += f", or name the places of its bands among the reflective ones (--band-order {order})"
+    return DataError(message, code="band-missing", file=given, fix=fix)
 
 
 def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:

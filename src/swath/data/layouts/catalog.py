@@ -25,9 +25,10 @@ from swath.io.labels import (
     RasterLabels,
     VectorLabels,
 )
+from swath.io.products import choose_bands, default_bands
 from swath.io.quality import QualityMask, QualityTally
 from swath.io.raster import EXTENSIONS, Raster, find_files
-from swath.io.source_file import Product, QualityFile
+from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import Features, is_vector_file
 from swath.legend import Kind, Legend
 from swath.options import DROP, LAST_CLEAR
@@ -84,13 +85,13 @@ class SourceSample:
             label gives it, or the other files of a layer in memory.
         select: bands of the image to use, by name or number from 1; all by default.
         nodata: value of the image that means no data, besides what its files declare.
-        product: the product that the image is of.
         quality: layers that tell which pixels are usable; the others are ignored.
         drop: reasons of quality layers for which pixels are ignored.
         clear_below: cloud probability in percent from which a pixel is cloud.
         scaled: whether its values are physical ones; see `Raster`.
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
+        product: the product whose bands the image is, of which `select` chooses; None for others.
     """
 
     name: str
@@ -115,10 +116,24 @@ class SourceSample:
     fill: tuple[float, ...] = ()
 
     @property
+    def parts(self) -> Sequence[Path | BandFile]:
+        """Files to stack, or the chosen bands of the product.
+
+        Raises:
+            DataError: the product has no such band.
+        """
+        if self.product is None:
+            return self.images
+        if self.select:
+            return choose_bands(self.product, self.select)
+        return default_bands(self.product)
+
+    @property
     def stamp(self) -> dict[str, str]:
         """Size and time of change of all files; see `file_stamps`."""
         heights = [self.heights] if self.heights else []
-        files = *self.images, self.label_file, *self.more_labels, *self.ignored, *heights
+        own = self.images if self.product is None else sorted(self.product.local_files)
+        files = *own, self.label_file, *self.more_labels, *self.ignored, *heights
         files += tuple(Path(layer.path) for layer in self.quality)
         return file_stamps(map(str, files))
 
@@ -181,9 +196,9 @@ class SourceSample:
         """
         try:
             return Raster(
-                self.images,
+                self.parts,
                 self.bands,
-                select=self.select,
+                select=self.select if self.product is None else (),
                 nodata=self.nodata,
                 scaled=self.scaled,
                 ignore_band_nodata=self.ignore_band_nodata,
@@ -326,11 +341,35 @@ def check_passed_over(root: Path) -> Iterator[Finding]:
     yield Finding("note", "files-passed-over", str(first), message, fix)
 
 
-def matching(root: Path, pattern: str) -> list[Path]:
-    """Return the files that match a pattern, below `root`, else the working directory; sorted."""
+def product_sample(product: Product) -> SourceSample:
+    """Return the unlabeled sample of a product."""
+    images = tuple(dict.fromkeys(Path(band.path) for band in default_bands(product)))
+    return SourceSample(product.name, images, None, product=product)
+
+
+def product_findings(samples: Sequence[SourceSample]) -> Iterator[Finding]:
+    """Yield a warning for all that is missing or unusual in the products of samples."""
+    for sample in samples:
+        if sample.product is not None:
+            fix = "Use what is there, or get another version of the product."
+            for message in sample.product.warnings:
+                path = sample.product.path
+                yield Finding("warning", "product-warning", path, message, fix, sample.name)
+
+
+def matching(root: Path, pattern: str, *, folders: bool = False) -> list[Path]:
+    """Return the files that match a pattern, below `root`, else the working directory; sorted.
+
+    Args:
+        root: the folder.
+        pattern: see `find_files`.
+        folders: whether folders that match are returned, too.
+    """
     geodatabases = [root / pattern, Path(pattern)]
     found = [p for p in geodatabases if p.suffix.lower() == ".gdb" and p.is_dir()]
-    return found[:1] or find_files(pattern, root) or find_files(pattern)
+    if found:
+        return found[:1]
+    return find_files(pattern, root, folders=folders) or find_files(pattern, folders=folders)
 
 
 @dataclass(frozen=True)

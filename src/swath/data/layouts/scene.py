@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from swath.data.layouts.catalog import Catalog, SourceSample, matching, missing_mask
+from swath.data.layouts.catalog import (
+    Catalog,
+    SourceSample,
+    matching,
+    missing_mask,
+    product_findings,
+    product_sample,
+)
 from swath.data.layouts.label_files import SIDE_FILES, has_place, layer_options, with_labels
 from swath.data.layouts.label_options import VECTOR_OPTIONS
 from swath.data.layouts.proposals import BAND_WORDS
 from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
+from swath.io.products import find_products, is_product_path
+from swath.io.products.reader import is_archive
 from swath.io.raster import open_raster
+from swath.io.source_file import Product
+from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
 
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
@@ -24,8 +37,10 @@ _BAND = re.compile(r"(b|band|ch|channel)_?\d{1,2}a?", re.IGNORECASE)
 
 
 def recognizes(options: SourceOptions) -> bool:
-    """Return whether images or labels are named."""
-    return bool(options.images or options.labels)
+    """Return whether images or labels are named, or the folder has products and one layer."""
+    if options.images or options.labels:
+        return True
+    return _only_layer(options.root) is not None and _holds_products(options.root)
 
 
 def find(options: SourceOptions) -> Catalog:
@@ -40,40 +55,92 @@ def find(options: SourceOptions) -> Catalog:
         UsageError: images or labels are not named.
         DataError: nothing matches, or a file cannot be read.
     """
-    root, unlabeled = options.root, not options.labels
-    if not options.images or (unlabeled and not options.unlabeled):
+    root, products, named_labels = options.root, *_not_named(options)
+    if not (options.images or products) or not (named_labels or options.unlabeled):
         raise UsageError(
             "The scene layout needs --images and --labels",
             code="option-missing",
             fix="Name the images (--images 'b*.tif') and the file of labels (--labels roads.gpkg)",
         )
-    images = _resolve(root, options.images, "--images")
-    labels = _resolve(root, options.labels, "--labels")
+    images = _resolve(root, options.images, "--images", folders=True)
+    labels = _resolve(root, named_labels, "--labels")
     labels = [p for p in labels if not p.name.lower().endswith(SIDE_FILES)]
-    images = [p for p in images if p not in labels]
     ignored = tuple(_resolve(root, options.mask, "--mask"))
     layers = quality_paths(options.quality, root)
-    images = [p for p in images if p not in ignored and p.absolute() not in layers]
-    scenes = _join_bands(images)
-    samples = [
-        SourceSample(name, tuple(files), None, ignored, warp=True)
-        for name, files in zip(_names(scenes), scenes, strict=True)
-    ]
+    images = [p for p in images if p not in (*labels, *ignored) and p.absolute() not in layers]
+    samples = _unlabeled(images, products)
+    if not samples:
+        message, fix = "No image or product is among what --images names", "Name images in folders"
+        raise DataError(message, code="no-such-file", file=root, fix=fix)
+    samples = [replace(sample, ignored=ignored, warp=True) for sample in samples]
     if labels:
         samples = with_labels(samples, labels, layer_options(options))
+    without = [s for s in samples if labels and s.labels is None]
     findings = [
         missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
-        for s in samples
-        if labels and s.labels is None
+        for s in without
     ]
+    findings += product_findings(samples)
     return Catalog(root, "scene", tuple(samples), tuple(findings))
 
 
-def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
+def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
+    """Return the products of a folder whose images are not named, and the labels to take."""
+    if options.images:
+        return [], options.labels
+    layer = None if options.labels else _only_layer(options.root)
+    return find_products(options.root), options.labels if layer is None else (layer.name,)
+
+
+def _unlabeled(images: Sequence[Path], products: Sequence[Product]) -> list[SourceSample]:
+    """Return the samples of images, and of products, which may be among the images."""
+    at = [p for p in images if is_product_path(p)]
+    found = [*products, *(product for p in at for product in find_products(p))]
+    _check_names(found)
+    scenes = _join_bands([p for p in images if p not in at and p.is_file()])
+    samples = [
+        SourceSample(name, tuple(files), None)
+        for name, files in zip(_names(scenes), scenes, strict=True)
+    ]
+    return [*samples, *map(product_sample, found)]
+
+
+def _check_names(products: Sequence[Product]) -> None:
+    name, count = Counter(p.name for p in products).most_common(1)[0] if products else ("", 0)
+    if count > 1:
+        path = next(p.path for p in products if p.name == name)
+        message = f"{count} products are called {name}, such as a folder and its archive"
+        fix = "Leave one of them in the folder, or name the products by --images"
+        raise DataError(message, code="same-name", file=path, fix=fix)
+
+
+def _only_layer(root: Path) -> Path | None:
+    """Return the vector file of a folder, if there is one alone."""
+    found = root.glob("[!.]*") if root.is_dir() else ()
+    layers = [p for p in found if is_vector_file(p) and not _seems_product(p)]
+    return layers[0] if len(layers) == 1 else None
+
+
+def _holds_products(root: Path) -> bool:
+    """Return whether a folder is a product, or one of what it holds."""
+    inside = (p for p in root.glob("[!.]*") if p.is_dir() or is_archive(p))
+    return is_product_path(root) or any(map(_seems_product, inside))
+
+
+def _seems_product(path: Path) -> bool:
+    try:
+        return is_product_path(path)
+    except DataError:
+        return False  # an archive of something else
+
+
+def _resolve(
+    root: Path, patterns: Sequence[str], option: str, *, folders: bool = False
+) -> list[Path]:
     """Expand patterns, each of which must match."""
     out: list[Path] = []
     for pattern in patterns:
-        matches = matching(root, pattern)
+        matches = matching(root, pattern, folders=folders)
         if not matches:
             message, fix = f"No file matches {option} {pattern}", "Check the name or pattern"
             raise DataError(message, code="no-such-file", file=root, fix=fix)
