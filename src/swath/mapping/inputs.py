@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from swath.geo.footprints import footprint
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import ArrayName, array_shape, parse_array
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
-from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
+from swath.io.raster import Raster, find_files, has_raster_name, open_raster
 from swath.io.vector import Features, read_geometries
 from swath.mapping.stac import find_assets
 from swath.types import PathLike
@@ -337,7 +339,7 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         message, fix = "The folder of the bands does not exist", "Check the path after --stack"
         raise DataError(message, code="no-such-folder", file=folder, fix=fix)
-    files = sorted(filter(_has_raster_name, folder.iterdir()))
+    files = sorted(filter(has_raster_name, folder.iterdir()))
     found = []
     for band in bands:
         word = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
@@ -357,10 +359,16 @@ def absolute(path: str | Path) -> str:
 
     What is no local file (a URL, `/vsi...`, `GPKG:x`) stays as it is.
     """
+    array = parse_array(path)
+    if array is not None and Path(array.file).exists():
+        return str(array.in_file(Path(array.file).resolve()))
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    array = parse_array(given.removesuffix("[*]"))
+    if array is not None:
+        return _arrays(given, array)
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
         return _rasters(path.glob("[!.]*"), given)
@@ -375,6 +383,20 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     return [_single(given)]
 
 
+def _arrays(given: str, array: ArrayName) -> list[ImageInput]:
+    """Return the arrays of a name: of all files that match it, and of all indexes for `[*]`."""
+    files = [array.file]
+    if not Path(array.file).exists() and set(array.file) & set("*?["):
+        files = list(map(str, find_files(array.file)))
+    if not files:
+        message, fix = "The pattern matches no file", "Check the pattern"
+        raise DataError(message, code="no-images", file=given, fix=fix)
+    names = [array.in_file(file) for file in files]
+    if given.endswith("[*]"):
+        names = [replace(n, index=i) for n in names for i in range(array_shape(str(n))[0])]
+    return [_single(str(name)) for name in names]
+
+
 def _of_item(path: Path, bands: Sequence[str]) -> ImageInput:
     name, assets = find_assets(path, bands)
     files = tuple(map(absolute, assets))
@@ -384,7 +406,7 @@ def _of_item(path: Path, bands: Sequence[str]) -> ImageInput:
 
 
 def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
-    found = [_single(p) for p in sorted(filter(_has_raster_name, paths))]
+    found = [_single(p) for p in sorted(filter(has_raster_name, paths))]
     if not found:
         message = "The folder holds no raster, or the pattern matches none"
         fix = "Name the images, or check the pattern"
@@ -392,10 +414,9 @@ def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
     return found
 
 
-def _has_raster_name(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
-
-
 def _single(path: str | Path) -> ImageInput:
     name = Path(str(path).rpartition(":")[2] if not Path(path).exists() else path).stem
+    array = parse_array(path)
+    if array is not None:
+        name = array.label
     return ImageInput(name=name or "image", files=(absolute(path),))

@@ -30,7 +30,7 @@ from swath.data.layouts.catalog import (
 )
 from swath.data.layouts.proposals import Content, propose
 from swath.errors import DataError
-from swath.io.raster import EXTENSIONS, gdal_errors, open_raster
+from swath.io.raster import EXTENSIONS, gdal_errors, has_raster_name, open_raster
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
 from swath.types import Finding
@@ -112,7 +112,7 @@ def find(options: SourceOptions) -> Catalog:
 def _list_files(root: Path, ignored: Sequence[Path]) -> tuple[list[_PairFile], list[_PairFile]]:
     """Return the images, with names, and the masks below a folder."""
     left_out = {p.resolve() for p in ignored}
-    paths = sorted(p for p in files_below(root) if p.suffix.lower() in EXTENSIONS)
+    paths = sorted(p for p in files_below(root) if has_raster_name(p))
     files = [_classify(p, root) for p in paths if p.resolve() not in left_out]
     masks = [f for f in files if f.role == "mask"]
     return _named([f for f in files if f.role == "image"]), masks

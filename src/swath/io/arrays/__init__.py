@@ -1,0 +1,83 @@
+"""Arrays in files as rasters: NumPy, netCDF, HDF5 and Zarr. See `names` for how they are named."""
+
+from __future__ import annotations
+
+import rasterio
+
+from swath.errors import DataError
+from swath.io.arrays.containers import container_arrays, container_shape, open_container
+from swath.io.arrays.names import (
+    ARRAY_KINDS,
+    NUMPY_KINDS,
+    ArrayName,
+    file_of,
+    is_store,
+    parse_array,
+)
+from swath.io.arrays.numpy_files import numpy_arrays, numpy_shape, open_numpy
+from swath.types import PathLike
+
+__all__ = [
+    "ARRAY_KINDS",
+    "ArrayName",
+    "array_names",
+    "array_shape",
+    "file_of",
+    "is_store",
+    "open_array",
+    "parse_array",
+]
+
+
+def open_array(path: PathLike) -> rasterio.DatasetReader | None:
+    """Open an array as a raster; None for a path that names none, or a file that is absent.
+
+    Raises:
+        DataError: the file is damaged or huge, holds several arrays of which none is named, or the
+            array is no image.
+    """
+    name = parse_array(path)
+    if name is None or not file_of(path).exists():
+        return None
+    if name.kind in NUMPY_KINDS:
+        return open_numpy(_only(name))
+    return open_container(name)
+
+
+def array_names(file: PathLike) -> list[str]:
+    """Return the names of the arrays in a file; one without a name has the empty name.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    name = ArrayName(str(file))
+    return numpy_arrays(name.file) if name.kind in NUMPY_KINDS else [*container_arrays(name.file)]
+
+
+def array_shape(path: PathLike) -> tuple[int, ...]:
+    """Return the lengths of all axes of an array, whatever part of it is named.
+
+    Raises:
+        DataError: see `open_array`.
+    """
+    name = parse_array(path) or ArrayName(str(path))
+    return numpy_shape(_only(name)) if name.kind in NUMPY_KINDS else container_shape(name)
+
+
+def _only(name: ArrayName) -> ArrayName:
+    """Return the array that is named in a file of NumPy, or its only one."""
+    if name.kind == "npy":
+        return name
+    members = numpy_arrays(name.file)
+    if name.member in members:
+        return name
+    if len(members) == 1 and not name.member:
+        return ArrayName(name.file, members[0], name.index, name.at)
+    listed = ", ".join(str(ArrayName(name.file, member)) for member in sorted(members))
+    message = f"The file has {len(members)} arrays, and none is named"
+    code, fix = "several-arrays", f"Name one of them: {listed}"
+    if name.member:
+        message, code = f"The file has no array {name.member!r}", "no-such-array"
+    if not members:
+        code, fix = "no-bands", "Leave it out"
+    raise DataError(message, code=code, file=name.file, fix=fix)
