@@ -11,6 +11,7 @@ from swath.commands.base import command
 from swath.data.layouts import Catalog, SourceSample, find_layout
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
+from swath.io.arrays import is_store, stem_of
 from swath.io.labels import MaskReading
 from swath.io.raster import Raster
 from swath.io.vector import Features
@@ -238,7 +239,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
     files = _image_files(options, source, card.image_bands)
     select, nodata = tuple(options.select_bands), options.nodata
-    sample = SourceSample(source.stem, files, None, select=select, nodata=nodata)
+    sample = SourceSample(stem_of(source), files, None, select=select, nodata=nodata)
     scan = scan_sample(sample, "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
@@ -258,7 +259,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
 
 
 def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) -> tuple[Path, ...]:
-    if not source.is_dir():
+    if not source.is_dir() or is_store(source):
         return (source,)
     if options.images:
         fix = "Give the image, or the folder of its bands, as SOURCE"

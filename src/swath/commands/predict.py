@@ -10,6 +10,7 @@ from pathlib import Path
 from swath.commands.base import command
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
+from swath.io.arrays import is_store
 from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
 from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks
@@ -153,7 +154,8 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "regions": None if regions is None else str(Path(regions).resolve()),
         "latitude": model.card.latitude,
     }
-    folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
+    is_folder = stack is None and Path(image).is_dir() and not is_store(Path(image))
+    folder = is_folder or image.endswith(".txt")
     many = len(found) > 1 or folder and not options.mosaic
     if many and options.polygons is not None:
         message = "--polygons names one file, and there are many images"

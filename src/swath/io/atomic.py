@@ -216,7 +216,10 @@ def file_stamps(files: Iterable[str]) -> dict[str, str]:
             facts = [path.stat()]
         else:
             continue
-        size, changed = sum(f.st_size for f in facts), max((f.st_mtime_ns for f in facts), default=0)
+        size, changed = (
+            sum(f.st_size for f in facts),
+            max((f.st_mtime_ns for f in facts), default=0),
+        )
         out[name] = f"{size} bytes, changed {changed}"
     return out
 

@@ -29,7 +29,7 @@ from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Pixels, Window, full_window
-from swath.io.arrays import file_of, open_array
+from swath.io.arrays import file_of, open_array, stem_of
 from swath.io.orientation import ORIENTATION, apply_orientation
 from swath.io.raster_limits import check_limits
 from swath.io.tiff import FETCH_AGAIN, join_pages
@@ -272,7 +272,7 @@ class Raster:
 
     def _band_names(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the wanted names, else those of the files, numbers if these are not distinct."""
-        stems = distinct_name_parts([Path(p).stem for p in self.paths])
+        stems = distinct_name_parts([stem_of(p) for p in self.paths])
         own: list[str] = []
         for file, stem in zip(self._files, stems, strict=True):
             if len(self._files) == 1 or not stem:

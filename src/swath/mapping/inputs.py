@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from swath.geo.footprints import footprint
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
-from swath.io.arrays import ArrayName, array_shape, parse_array
+from swath.io.arrays import ArrayName, find_arrays, parse_array, stem_of
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
 from swath.io.raster import Raster, find_files, has_raster_name, open_raster
 from swath.io.vector import Features, read_geometries
@@ -265,7 +264,8 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for pattern in patterns:
         named = "://" in pattern or pattern.startswith("/vsi")
-        files = [pattern] if named else list(map(absolute, find_files(pattern)))
+        paths = [] if named else [*map(str, find_arrays(pattern))] or find_files(pattern)
+        files = [pattern] if named else list(map(absolute, paths))
         if not files:
             message, fix = f"No file matches --mask {pattern}", "Check the name or pattern"
             raise DataError(message, code="no-masks", file=pattern, fix=fix)
@@ -385,15 +385,11 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
 
 def _arrays(given: str, array: ArrayName) -> list[ImageInput]:
     """Return the arrays of a name: of all files that match it, and of all indexes for `[*]`."""
-    files = [array.file]
-    if not Path(array.file).exists() and set(array.file) & set("*?["):
-        files = list(map(str, find_files(array.file)))
-    if not files:
+    names = find_arrays(given)
+    if not names and set(array.file) & set("*?["):
         message, fix = "The pattern matches no file", "Check the pattern"
         raise DataError(message, code="no-images", file=given, fix=fix)
-    names = [array.in_file(file) for file in files]
-    if given.endswith("[*]"):
-        names = [replace(n, index=i) for n in names for i in range(array_shape(str(n))[0])]
+    names = names or [array]
     return [_single(str(name)) for name in names]
 
 
@@ -415,8 +411,6 @@ def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
 
 
 def _single(path: str | Path) -> ImageInput:
-    name = Path(str(path).rpartition(":")[2] if not Path(path).exists() else path).stem
-    array = parse_array(path)
-    if array is not None:
-        name = array.label
+    named = parse_array(path) is not None or Path(path).exists()
+    name = stem_of(path) if named else Path(str(path).rpartition(":")[2]).stem
     return ImageInput(name=name or "image", files=(absolute(path),))

@@ -23,6 +23,14 @@ from swath.data.layouts.patterns import (
     split_of,
 )
 from swath.errors import DataError, SwathError, UsageError
+from swath.io.arrays import (
+    GDAL_NAME,
+    array_names,
+    array_shape,
+    file_of,
+    parse_array,
+    stem_of,
+)
 from swath.io.vector import Features, align_classes, is_vector_file, read_features
 from swath.options import SourceOptions
 from swath.types import Finding, Level, OwnSplit
@@ -41,7 +49,7 @@ def recognizes(options: SourceOptions) -> bool:
     if options.pairs is not None:
         return True
     patterns = [*options.images, *options.labels]
-    return any("{" in p and not matching(options.root, p) for p in patterns)
+    return any("[*]" in p or "{" in p and not matching(options.root, p) for p in patterns)
 
 
 def find(options: SourceOptions) -> Catalog:
@@ -93,10 +101,7 @@ def _matched(options: SourceOptions) -> tuple[list[SourceSample], list[Finding]]
     ignored = _ignored(options, files)
     left_out = {str(path) for path in ignored}
     every = _matches(options.images, files, root, "--images")
-    images = [m for m in every if str(root / m.path) not in left_out]
-    for match in (*images, *labels):
-        if match.member or match.index is not None:
-            _refuse_array(root / match.path)
+    images = [m for m in every if str(root / m.source) not in left_out]
     try:
         pairing = pair(images, labels)
     except SwathError as error:
@@ -115,11 +120,17 @@ def _matches(
     """Return the files of some patterns; one without fields may also match outside the folder."""
     out: dict[str, Match] = {}
     for text in patterns:
-        below = text
+        below = str(parse_array(text) or text) if GDAL_NAME.match(text) else text
         for head in (f"{root.as_posix()}/", f"{root.resolve().as_posix()}/"):
             below = below.removeprefix(head)
         try:
-            found = match_files([below], files, option=option)
+            found = match_files(
+                [below],
+                files,
+                option=option,
+                members=lambda path: array_names(root / path),
+                lengths=lambda source: array_shape(root / source)[0],
+            )
         except SwathError as error:
             outside = [] if "{" in text else matching(root, text)
             if not outside:
@@ -130,12 +141,6 @@ def _matches(
         for match in found:
             out.setdefault(match.source, match)
     return list(out.values())
-
-
-def _refuse_array(path: Path) -> None:
-    message = "Arrays in a file are not read"
-    fix = "Save its images and labels as GeoTIFF or PNG, a file each"
-    raise DataError(message, code="array-file", file=path, fix=fix)
 
 
 def _samples_of(
@@ -158,7 +163,7 @@ def _samples_of(
     out = plain[len(pairing.samples) :]
     for sample, known in zip(pairing.samples, plain, strict=False):
         try:
-            path = root / sample.labels[0].path
+            path = root / sample.labels[0].source
             out.append(replace(known, labels=_read(path, options), warp=True))
         except DataError as error:
             findings.append(Finding.of_error(error, known.images[0], known.name))
@@ -181,7 +186,7 @@ def _read(path: Path, options: SourceOptions) -> Path | Features:
 
 
 def _plain(sample: MatchedSample, root: Path) -> SourceSample:
-    images = tuple(root / m.path for m in sample.images)
+    images = tuple(root / m.source for m in sample.images)
     group = sample.group if sample.group is not None else _folder_fields(sample)
     return SourceSample(sample.name, images, None, group=group, split=sample.split)
 
@@ -200,7 +205,7 @@ def _joined(
     """Give samples the label files of all, or those of their split, by place."""
     of_files: dict[tuple[Path, ...], list[SourceSample]] = defaultdict(list)
     for sample, known in zip(samples, plain, strict=True):
-        of_files[tuple(options.root / m.path for m in sample.labels)].append(known)
+        of_files[tuple(options.root / m.source for m in sample.labels)].append(known)
     out: list[SourceSample] = []
     for files, members in of_files.items():
         out += with_labels(members, files, layer_options(options)) if files else members
@@ -276,7 +281,7 @@ def _nothing_pairs(pairing: Pairing, options: SourceOptions) -> Finding:
 def _ignored(options: SourceOptions, files: Mapping[str, Path]) -> list[Path]:
     out: list[Path] = []
     for text in options.mask:
-        found = [options.root / m.path for m in match_files([text], files)] or (
+        found = [options.root / m.source for m in match_files([text], files)] or (
             [] if "{" in text else matching(options.root, text)
         )
         if not found:
@@ -299,7 +304,7 @@ def _masked(
         return with_ignored(samples, ignored)
     pairing = pair(images, match_files(options.mask, files))
     of_image = {
-        options.root / s.images[0].path: tuple(options.root / m.path for m in s.labels)
+        options.root / s.images[0].source: tuple(options.root / m.source for m in s.labels)
         for s in pairing.samples
     }
     return [replace(s, ignored=of_image.get(s.images[0], ())) for s in samples], []
@@ -330,7 +335,9 @@ def _listed(options: SourceOptions, path: Path) -> tuple[list[SourceSample], lis
         cells = [*(cell.strip() for cell in row), *[""] * 4]
         images = tuple(options.root / text.strip() for text in cells[columns.image].split(";"))
         name = _name(images[0], options.root)
-        absent = [p for p in (*images, options.root / cells[columns.labels]) if not p.exists()]
+        absent = [
+            p for p in (*images, options.root / cells[columns.labels]) if not file_of(p).exists()
+        ]
         if absent or not cells[columns.image]:
             message = f"The row of {name} in {path.name} names a file that does not exist."
             fix = "Write paths below the folder."
@@ -384,6 +391,9 @@ def _columns(head: Sequence[str], path: Path) -> _Columns:
 
 def _name(path: Path, root: Path) -> str:
     relative = path.relative_to(root) if path.is_relative_to(root) else path
+    if parse_array(path) is not None:
+        relative = file_of(relative).with_name(stem_of(path))
+        return relative.as_posix().lstrip("/")
     return PurePosixPath(relative.as_posix()).with_suffix("").as_posix().lstrip("/")
 
 

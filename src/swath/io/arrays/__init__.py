@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from glob import glob
+from pathlib import Path
+
 import rasterio
 
 from swath.errors import DataError
 from swath.io.arrays.containers import container_arrays, container_shape, open_container
 from swath.io.arrays.names import (
     ARRAY_KINDS,
+    GDAL_NAME,
     NUMPY_KINDS,
     ArrayName,
     file_of,
     is_store,
     parse_array,
+    stem_of,
 )
 from swath.io.arrays.numpy_files import numpy_arrays, numpy_shape, open_numpy
 from swath.types import PathLike
 
 __all__ = [
     "ARRAY_KINDS",
+    "GDAL_NAME",
     "ArrayName",
     "array_names",
     "array_shape",
     "file_of",
+    "find_arrays",
     "is_store",
     "open_array",
     "parse_array",
+    "stem_of",
 ]
 
 
@@ -42,6 +52,34 @@ def open_array(path: PathLike) -> rasterio.DatasetReader | None:
     if name.kind in NUMPY_KINDS:
         return open_numpy(_only(name))
     return open_container(name)
+
+
+def find_arrays(pattern: PathLike, root: Path | None = None) -> list[ArrayName]:
+    """Return the arrays that a name or pattern means, in order; none where it names no array.
+
+    Args:
+        pattern: name of an array; its file with `*`, `?` and `**`, its index as `[*]` for all.
+        root: folder that the pattern starts from, else the working directory.
+    """
+    text = str(pattern)
+    name = parse_array(text.removesuffix("[*]"))
+    if name is None:
+        return []
+    bases = [Path(), *([] if root is None else [root])]
+    for base in reversed(bases):
+        files = [base / name.file]
+        if not files[0].exists():
+            files = [Path(file) for file in sorted(glob(str(files[0]), recursive=True))]
+        if files:
+            found = [name.in_file(file) for file in files]
+            return list(_each(found)) if text.endswith("[*]") else found
+    return []
+
+
+def _each(names: list[ArrayName]) -> Iterator[ArrayName]:
+    for name in names:
+        for i in range(array_shape(str(name))[0]):
+            yield replace(name, index=i)
 
 
 def array_names(file: PathLike) -> list[str]:

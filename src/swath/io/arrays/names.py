@@ -24,6 +24,9 @@ _OWN = re.compile(
     r"(?:\[(?P<index>\d+)\])?(?:@(?P<at>[^@/\[\]]+))?",
     re.IGNORECASE | re.DOTALL,
 )
+GDAL_NAME = re.compile(r"(netcdf|hdf5|zarr):", re.IGNORECASE)
+"""Beginning of GDAL's own names of arrays."""
+
 _GDAL = re.compile(
     r'(?P<driver>netcdf|hdf5|zarr):(?:"(?P<quoted>[^"]+)"|(?P<plain>[^":]+))'
     r"(?::/*(?P<member>[^:]+?))?/?(?:\[(?P<index>\d+)\])?(?:@(?P<at>[^@/\[\]]+))?",
@@ -82,7 +85,7 @@ def parse_array(path: PathLike) -> ArrayName | None:
     gdal = _GDAL.fullmatch(text)
     if gdal is not None:
         file = gdal["quoted"] or gdal["plain"]
-        return _named(file, gdal) if Path(file).exists() else None
+        return None if _URL.match(file) else _named(file, gdal)
     own = _OWN.fullmatch(text)
     if own is None:
         return None
@@ -93,13 +96,21 @@ def parse_array(path: PathLike) -> ArrayName | None:
 
 def _named(file: str, found: re.Match[str]) -> ArrayName:
     index = found["index"]
-    return ArrayName(file, found["member"] or "", None if index is None else int(index), found["at"])
+    return ArrayName(
+        file, found["member"] or "", None if index is None else int(index), found["at"]
+    )
 
 
 def file_of(path: PathLike) -> Path:
     """Return the local file that a path names: of an array, the file that holds it."""
     name = parse_array(path)
     return Path(path if name is None else name.file)
+
+
+def stem_of(path: PathLike) -> str:
+    """Return the name of a file without ending; of an array, with its name and index."""
+    name = parse_array(path)
+    return Path(path).stem if name is None else name.label
 
 
 def is_store(path: Path) -> bool:

@@ -112,7 +112,9 @@ def _part(name: ArrayName, array: _Array) -> tuple[int, tuple[int, ...]]:
         if len(shape) < 3:
             message = f"The array has {len(array.shape)} axes {_sizes(array.shape)}, and an index"
             fix = "Leave the index out"
-            raise DataError(f"{message} would leave no image", code="array-axes", file=str(name), fix=fix)
+            raise DataError(
+                f"{message} would leave no image", code="array-axes", file=str(name), fix=fix
+            )
         if index >= shape[0]:
             message = f"The array has {shape[0]} along its axis, and number {index} is wanted"
             raise DataError(
@@ -191,9 +193,7 @@ def _check_size(name: ArrayName, wanted: int, shape: tuple[int, ...]) -> None:
         raise DataError(message, code="unreadable", file=str(name), fix=FETCH_AGAIN)
 
 
-def _read(
-    name: ArrayName, array: _Array, file: IO[bytes], shape: tuple[int, ...]
-) -> NDArray[Any]:
+def _read(name: ArrayName, array: _Array, file: IO[bytes], shape: tuple[int, ...]) -> NDArray[Any]:
     """Return the values of the part that is named.
 
     Raises:

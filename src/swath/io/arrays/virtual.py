@@ -83,9 +83,7 @@ def band_raster(
     return rasterio.open(_document(rows, cols, [head, *parts]))
 
 
-def _band(
-    path: str, dataset: rasterio.DatasetReader, number: int, place: int, nodata: bool
-) -> str:
+def _band(path: str, dataset: rasterio.DatasetReader, number: int, place: int, nodata: bool) -> str:
     rows, cols = dataset.shape
     kind = GDAL_TYPES[dataset.dtypes[number - 1]]
     value = dataset.nodatavals[number - 1] if nodata else None
