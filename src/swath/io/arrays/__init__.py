@@ -63,7 +63,7 @@ def find_arrays(pattern: PathLike, root: Path | None = None) -> list[ArrayName]:
     """
     text = str(pattern)
     name = parse_array(text.removesuffix("[*]"))
-    if name is None:
+    if name is None or "{" in name.member:
         return []
     bases = [Path(), *([] if root is None else [root])]
     for base in reversed(bases):

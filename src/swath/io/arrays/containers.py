@@ -23,7 +23,7 @@ from swath.io.arrays.coordinates import Located, check_axes, locate
 from swath.io.arrays.layout import bands_last, check_raster_shape, held_in_memory, raster_axes
 from swath.io.arrays.names import HDF_KINDS, ArrayName
 from swath.io.arrays.times import time_index
-from swath.io.arrays.virtual import GDAL_TYPES, band_raster
+from swath.io.arrays.virtual import GDAL_TYPES, band_raster, open_quietly
 from swath.io.raster_limits import MAX_BANDS, value_bytes
 from swath.io.tiff import FETCH_AGAIN
 
@@ -73,7 +73,7 @@ def _listed_by(driver: str, file: str) -> dict[str, Listed]:
     try:
         plain = driver == "HDF5"  # which takes its prefix for single arrays alone
         path = file if plain else f'{driver}:"{file}"'
-        with rasterio.open(path, driver="HDF5" if plain else None) as dataset:
+        with open_quietly(path, "HDF5" if plain else None) as dataset:
             tags = dataset.tags(ns="SUBDATASETS")
             if dataset.count:
                 member = dataset.tags(1).get("NETCDF_VARNAME", "")
@@ -119,7 +119,7 @@ def open_container(name: ArrayName) -> rasterio.DatasetReader:
         check_axes(name, dataset)
         numbers, rest = _choose(name, dataset, leading)
         rows, cols = dataset.shape
-        located = locate(name, dataset)
+        located = locate(dataset)
         if located is not None or not bands_last_of(name, (*rest, rows, cols)):
             check_raster_shape(name, (len(numbers), rows, cols))
             return _by_windows(name, path, dataset, numbers, located)
@@ -135,7 +135,7 @@ def _by_windows(
 ) -> rasterio.DatasetReader:
     """Open some bands, whose rows and columns are the last axes."""
     if located is not None or dataset.driver != "netCDF":
-        fill = dataset.driver != "Zarr" or any(dataset.nodatavals)  # 0 is Zarr's default
+        fill = dataset.driver != "Zarr" or any(dataset.nodatavals)  # 0 stands for unwritten chunks
         crs = None if located is None else located.crs
         return band_raster(path, dataset, numbers, crs=crs, nodata=fill)
     if len(numbers) == dataset.count:
@@ -164,7 +164,7 @@ def bands_last_of(name: ArrayName, shape: Sequence[int]) -> bool:
 def _open_as_stored(path: str) -> rasterio.DatasetReader:
     """Open an array without coordinates with its first row on top."""
     with rasterio.Env(GDAL_NETCDF_BOTTOMUP="NO"):
-        return rasterio.open(path)
+        return open_quietly(path)
 
 
 def _check_held(name: ArrayName, dataset: rasterio.DatasetReader, count: int) -> None:
@@ -173,7 +173,7 @@ def _check_held(name: ArrayName, dataset: rasterio.DatasetReader, count: int) ->
 
 def _numbers_of(dataset: rasterio.DatasetReader) -> dict[str, Any]:
     return {
-        "nodata": dataset.nodata,
+        "nodata": dataset.nodata if dataset.driver != "Zarr" or dataset.nodata else None,
         "scale": dataset.scales[0],
         "offset": dataset.offsets[0],
     }
@@ -205,7 +205,7 @@ def _path_of(name: ArrayName) -> tuple[str, Listed]:
 @contextmanager
 def _opened(path: str, name: ArrayName) -> Iterator[rasterio.DatasetReader]:
     try:
-        with rasterio.open(path) as dataset:
+        with open_quietly(path) as dataset:
             unread = {kind for kind in dataset.dtypes if kind not in GDAL_TYPES}
             if unread:
                 message = f"The array holds values of type {unread.pop()}, which are no pixels"
@@ -293,7 +293,8 @@ def _taken(
         message = f"The axis has {numbers.shape[axis]} places, and number {index} is wanted"
         fix = f"Count from 0 to {numbers.shape[axis] - 1}"
         raise DataError(message, code="array-index", file=str(name), fix=fix)
-    return np.take(numbers, index, axis=axis)
+    left: NDArray[np.int64] = np.take(numbers, index, axis=axis)
+    return left
 
 
 def _damaged(path: str, error: Exception) -> DataError:

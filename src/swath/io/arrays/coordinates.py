@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.io.arrays.names import ArrayName
+from swath.io.arrays.virtual import open_quietly
 
 TOLERANCE = 0.1  # of a pixel, by which coordinates may leave a regular axis
+MAX_DEGREES = 360  # larger coordinates are projected
 LONGITUDE_LATITUDE = "EPSG:4326"
 
 _KINDS = {
@@ -47,7 +50,7 @@ class Located:
     crs: str | None = None
 
 
-def locate(name: ArrayName, dataset: rasterio.DatasetReader) -> Located | None:
+def locate(dataset: rasterio.DatasetReader) -> Located | None:
     """Return where an array lies; None where it has no place. See `check_axes`."""
     if dataset.transform.is_identity and dataset.crs is None:
         return None
@@ -62,21 +65,53 @@ def check_axes(name: ArrayName, dataset: rasterio.DatasetReader) -> None:
     """Refuse an array whose coordinates are not those of a regular grid.
 
     Raises:
-        DataError: they are two-dimensional, or not in equal steps.
+        DataError: they are two-dimensional, not in equal steps, or not those of the last two axes.
     """
     if dataset.driver != "netCDF":
         return
-    if dataset.tags(ns="GEOLOCATION").get("X_DATASET") and dataset.transform.is_identity:
+    located = not dataset.transform.is_identity
+    for kind, length in zip("yx", dataset.shape, strict=True):
+        known = {v: _values(name, v) for v in _variables(dataset, kind)}
+        axes = {v: values for v, values in known.items() if values is not None}
+        fitting = {v: values for v, values in axes.items() if len(values) == length}
+        extra = not located and _is_extra(dataset, axes)
+        if not extra and any(
+            is_regular(v) and _is_place(v, dataset, kind) for v in fitting.values()
+        ):
+            continue
+        uneven = [variable for variable, values in fitting.items() if not is_regular(values)]
+        if uneven:
+            message = f"The coordinates {uneven[0]} are not in equal steps"
+            fix = "Give the values on a regular grid"
+            raise DataError(message, code="irregular-axis", file=str(name), fix=fix)
+        if axes and (located or extra):
+            message = f"The rows and columns are not those of the coordinates {', '.join(axes)}"
+            fix = "Save it with latitude or y and longitude or x as the last axes, in this order"
+            raise DataError(message, code="axis-order", file=str(name), fix=fix)
+    if dataset.tags(ns="GEOLOCATION").get("X_DATASET") and not located:
         message = "The places of the pixels are given by two-dimensional coordinates"
         fix = "Give the values on a regular grid"
         raise DataError(message, code="curvilinear-grid", file=str(name), fix=fix)
-    for kind, length in zip("yx", dataset.shape, strict=True):
-        for variable in _variables(dataset, kind):
-            values = _values(name, variable)
-            if values is not None and len(values) == length and not is_regular(values):
-                message = f"The coordinates {variable} are not in equal steps"
-                fix = "Give the values on a regular grid"
-                raise DataError(message, code="irregular-axis", file=str(name), fix=fix)
+
+
+def _is_extra(dataset: rasterio.DatasetReader, variables: Iterable[str]) -> bool:
+    """Return whether one of the variables is an axis before the last two."""
+    extra = dataset.tags().get("NETCDF_DIM_EXTRA", "").strip("{}").split(",")
+    return not {v.rpartition("/")[2] for v in variables}.isdisjoint(extra)
+
+
+def _is_place(values: NDArray[np.float64], dataset: rasterio.DatasetReader, kind: str) -> bool:
+    """Return whether the first pixel lies at an end of the coordinates, as far as can be told.
+
+    Projected coordinates may be in another unit than the transform.
+    """
+    if dataset.transform.is_identity or np.abs(values).max() > MAX_DEGREES:
+        return True
+    _, step, _, _, _, step_y = dataset.transform.to_gdal()
+    step = step if kind == "x" else step_y
+    first = (dataset.transform.c if kind == "x" else dataset.transform.f) + step / 2
+    off = np.abs((values[[0, -1]] - first + 180) % 360 - 180)
+    return bool(off.min() <= abs(step) / 2)
 
 
 def is_regular(values: NDArray[np.float64]) -> bool:
@@ -104,7 +139,7 @@ def _kind(attribute: str, value: str) -> str | None:
 def _values(name: ArrayName, variable: str) -> NDArray[np.float64] | None:
     """Return a one-dimensional variable; None for others."""
     try:
-        with rasterio.open(f'NETCDF:"{name.file}":{variable}') as dataset:
+        with open_quietly(f'NETCDF:"{name.file}":{variable}') as dataset:
             if dataset.height != 1 or dataset.count != 1:
                 return None
             values: NDArray[np.float64] = dataset.read(1)[0].astype(np.float64)

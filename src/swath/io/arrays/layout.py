@@ -106,4 +106,5 @@ def held_in_memory(values: NDArray[Any], **profile: Any) -> rasterio.DatasetRead
         values = values.astype(np.float32)
     elif values.dtype.kind == "f" and values.dtype.itemsize > 8:
         values = values.astype(np.float64)
-    return in_memory(values.astype(values.dtype.newbyteorder("="), copy=False), **profile)
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    return in_memory(values, photometric="MINISBLACK", **profile)  # a fourth band is no alpha

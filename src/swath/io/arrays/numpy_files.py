@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import rasterio
@@ -201,12 +201,14 @@ def _read(name: ArrayName, array: _Array, file: IO[bytes], shape: tuple[int, ...
     """
     whole = array.shape if name.kind == "npz" else shape
     check_raster_shape(name, whole, array.dtype.itemsize)
-    order = "F" if array.fortran else "C"
+    order: Literal["C", "F"] = "F" if array.fortran else "C"
     if name.kind == "npz":
         data = file.read(prod(array.shape) * array.dtype.itemsize)
-        values = np.frombuffer(data, array.dtype).reshape(array.shape, order=order)
+        values = np.ndarray(array.shape, array.dtype, data, order=order)
     else:
-        values = np.memmap(name.file, array.dtype, "r", array.offset, array.shape, order)
+        values = np.memmap(
+            name.file, array.dtype, "r", array.offset, shape=array.shape, order=order
+        )
     return np.array(values[tuple(indexes(name))])
 
 

@@ -21,9 +21,13 @@ NAMED = 10  # dates that an error lists
 class TimeAxis(Protocol):
     """An axis before rows and columns."""
 
-    name: str
-    length: int
-    values: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """Name of the dimension."""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Coordinates along it, as texts."""
 
 
 def time_index(

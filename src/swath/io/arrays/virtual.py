@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 import rasterio
+import rasterio.errors
 
 GDAL_TYPES: Mapping[str, str] = {
     "uint8": "Byte",
@@ -20,6 +22,12 @@ GDAL_TYPES: Mapping[str, str] = {
     "float64": "Float64",
 }
 """GDAL's names of types, by NumPy's."""
+
+
+def open_quietly(path: str, driver: str | None = None) -> rasterio.DatasetReader:
+    """Open a raster without rasterio's warning of missing georeferencing."""
+    warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
+    return rasterio.open(path, driver=driver)
 
 
 def raw_raster(
@@ -53,7 +61,7 @@ def raw_raster(
         for i in range(count)
     ]
     with rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"):
-        return rasterio.open(_document(rows, cols, bands))
+        return open_quietly(_document(rows, cols, bands))
 
 
 def band_raster(
@@ -80,7 +88,7 @@ def band_raster(
         terms = ", ".join(map(repr, dataset.transform.to_gdal()))
         head += f"<GeoTransform>{terms}</GeoTransform>"
     parts = [_band(path, dataset, n, i, nodata) for i, n in enumerate(bands, 1)]
-    return rasterio.open(_document(rows, cols, [head, *parts]))
+    return open_quietly(_document(rows, cols, [head, *parts]))
 
 
 def _band(path: str, dataset: rasterio.DatasetReader, number: int, place: int, nodata: bool) -> str:
