@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path, PurePath
@@ -30,6 +31,7 @@ from swath.data.layouts.catalog import (
 )
 from swath.data.layouts.proposals import Content, propose
 from swath.errors import DataError
+from swath.io.arrays import ARRAY_KINDS, ArrayName, array_names, parse_array
 from swath.io.raster import EXTENSIONS, gdal_errors, has_raster_name, open_raster
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
@@ -40,6 +42,7 @@ OPTIONS: tuple[str, ...] = ()
 MAX_PATTERNS = 3
 """Patterns of images that a mend names."""
 
+ARRAYS_NAMED = 6  # array files that are looked into, and arrays that an error names
 LOOKED = 512
 """Rows and columns of a raster that are read to tell masks from images."""
 
@@ -263,7 +266,34 @@ def _empty(root: Path, masks: bool) -> Finding:
     message = "The folder has masks but no images." if masks else "The folder has no images."
     kinds = ", ".join(sorted(EXTENSIONS))
     fix = f"Give a folder with images ({kinds}), or name them with --images and --labels."
+    arrays = _arrays(root)
+    if arrays:
+        message = f"{message[:-1]} but arrays, of which none is taken by itself."
+        fix = (
+            "Name those of images and of labels, with {id} in the place where samples differ, such"
+            f" as --images '{_with_field(arrays[0])}': {', '.join(arrays[:ARRAYS_NAMED])}."
+        )
     return Finding("error", "no-images", str(root), message, fix)
+
+
+def _arrays(root: Path) -> list[str]:
+    """Return the arrays of the first array files below a folder, as they are to be written."""
+    files = [p for p in files_below(root) if p.suffix.lower().lstrip(".") in ARRAY_KINDS]
+    out: list[str] = []
+    for path in sorted(files)[:ARRAYS_NAMED]:
+        with suppress(DataError):
+            name = ArrayName(path.relative_to(root).as_posix())
+            out += [str(replace(name, member=member)) for member in array_names(path)]
+    return out
+
+
+def _with_field(array: str) -> str:
+    """Return a name with a field: for the last number of a file's name, else for the index."""
+    name = parse_array(array) or ArrayName(array)
+    stem = re.sub(r"\d+(?=\D*$)", "{id}", PurePath(name.file).stem)
+    if "{id}" not in stem:
+        return f"{array}[{{id}}]"
+    return str(name.in_file(PurePath(name.file).with_stem(stem)))
 
 
 def _check_layers(root: Path, images: Sequence[_PairFile], unlabeled: bool) -> Iterator[Finding]:

@@ -134,8 +134,9 @@ def _matches(
         except SwathError as error:
             outside = [] if "{" in text else matching(root, text)
             if not outside:
+                file = error.file or root
                 raise type(error)(
-                    error.message, code=error.code, file=root, fix=error.fix
+                    error.message, code=error.code, file=file, fix=error.fix
                 ) from error
             found = [Match(str(path.absolute()), {}, parse(text)) for path in outside]
         for match in found:

@@ -299,6 +299,10 @@ def _taken(
 
 def _damaged(path: str, error: Exception) -> DataError:
     reason = " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
+    if "codec" in reason.lower() or "compressor" in reason.lower():
+        message = f"The values are packed in a way that is not read ({reason})"
+        fix = "Save it as Zarr of version 2, as netCDF or as GeoTIFF"
+        return DataError(message, code="array-packing", file=path, fix=fix)
     message = f"The file is damaged or not an array file ({reason})"
     return DataError(message, code="unreadable", file=path, fix=FETCH_AGAIN)
 

@@ -69,29 +69,32 @@ def check_axes(name: ArrayName, dataset: rasterio.DatasetReader) -> None:
     """
     if dataset.driver != "netCDF":
         return
-    located = not dataset.transform.is_identity
     for kind, length in zip("yx", dataset.shape, strict=True):
-        known = {v: _values(name, v) for v in _variables(dataset, kind)}
-        axes = {v: values for v, values in known.items() if values is not None}
-        fitting = {v: values for v, values in axes.items() if len(values) == length}
-        extra = not located and _is_extra(dataset, axes)
-        if not extra and any(
-            is_regular(v) and _is_place(v, dataset, kind) for v in fitting.values()
-        ):
-            continue
-        uneven = [variable for variable, values in fitting.items() if not is_regular(values)]
-        if uneven:
-            message = f"The coordinates {uneven[0]} are not in equal steps"
-            fix = "Give the values on a regular grid"
-            raise DataError(message, code="irregular-axis", file=str(name), fix=fix)
-        if axes and (located or extra):
-            message = f"The rows and columns are not those of the coordinates {', '.join(axes)}"
-            fix = "Save it with latitude or y and longitude or x as the last axes, in this order"
-            raise DataError(message, code="axis-order", file=str(name), fix=fix)
-    if dataset.tags(ns="GEOLOCATION").get("X_DATASET") and not located:
+        _check_kind(name, dataset, kind, length)
+    if dataset.tags(ns="GEOLOCATION").get("X_DATASET") and dataset.transform.is_identity:
         message = "The places of the pixels are given by two-dimensional coordinates"
         fix = "Give the values on a regular grid"
         raise DataError(message, code="curvilinear-grid", file=str(name), fix=fix)
+
+
+def _check_kind(name: ArrayName, dataset: rasterio.DatasetReader, kind: str, length: int) -> None:
+    """Check the coordinates of rows (y) or columns (x), of which there are `length`."""
+    known = {variable: _values(name, variable) for variable in _variables(dataset, kind)}
+    axes = {variable: values for variable, values in known.items() if values is not None}
+    fitting = {variable: values for variable, values in axes.items() if len(values) == length}
+    located = not dataset.transform.is_identity
+    extra = not located and _is_extra(dataset, axes)
+    if not extra and any(is_regular(v) and _is_place(v, dataset, kind) for v in fitting.values()):
+        return
+    uneven = [variable for variable, values in fitting.items() if not is_regular(values)]
+    if uneven:
+        message = f"The coordinates {uneven[0]} are not in equal steps"
+        fix = "Give the values on a regular grid"
+        raise DataError(message, code="irregular-axis", file=str(name), fix=fix)
+    if axes and (located or extra):
+        message = f"The rows and columns are not those of the coordinates {', '.join(axes)}"
+        fix = "Save it with latitude or y and longitude or x as the last axes, in this order"
+        raise DataError(message, code="axis-order", file=str(name), fix=fix)
 
 
 def _is_extra(dataset: rasterio.DatasetReader, variables: Iterable[str]) -> bool:
@@ -124,7 +127,7 @@ def is_regular(values: NDArray[np.float64]) -> bool:
 
 
 def _variables(dataset: rasterio.DatasetReader, kind: str) -> list[str]:
-    out = {}
+    out: dict[str, None] = {}
     for key, value in dataset.tags().items():
         variable, _, attribute = key.rpartition("#")
         if variable and _kind(attribute, value) == kind:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from swath.types import PathLike
 
@@ -69,7 +69,7 @@ class ArrayName:
         parts = (Path(self.file).stem, member, "" if self.index is None else str(self.index), at)
         return "_".join(filter(None, parts))
 
-    def in_file(self, file: PathLike) -> ArrayName:
+    def in_file(self, file: str | PurePath) -> ArrayName:
         """Return the same array of another file."""
         return replace(self, file=str(file))
 
