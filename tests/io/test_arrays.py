@@ -353,6 +353,19 @@ def test_arrays_without_coordinates_keep_their_rows(tmp_path):
     assert (read(f"{tmp_path}/a.nc:many[3]")[0] == many[3].transpose(2, 0, 1)).all()
 
 
+def test_one_of_thousands_of_images_is_read_and_of_too_many_refused(tmp_path):
+    xr = pytest.importorskip("xarray")
+    for name, count in (("many", 1500), ("more", 12_000)):
+        data = {name: (("n", "b", "y", "x"), some((count, 3, 4, 5), "i2"))}
+        xr.Dataset(data).to_netcdf(tmp_path / f"{name}.nc", engine="scipy")
+        if count < 10_000:
+            found = read(tmp_path / f"{name}.nc[1400]")[0]
+            assert (found == data[name][1][1400]).all()
+            continue
+        with fails("too-large", DataError, f"{tmp_path}/{name}.nc[5]"):
+            read(tmp_path / f"{name}.nc[5]")
+
+
 @pytest.mark.parametrize("dims", ["lon lat", "lat lon depth", "lon lat depth", "depth lon lat"])
 @pytest.mark.parametrize("lons", [6, 8])
 def test_other_orders_of_located_axes_are_refused(tmp_path, dims, lons):

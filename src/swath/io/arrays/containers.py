@@ -24,8 +24,10 @@ from swath.io.arrays.layout import bands_last, check_raster_shape, held_in_memor
 from swath.io.arrays.names import HDF_KINDS, ArrayName
 from swath.io.arrays.times import time_index
 from swath.io.arrays.virtual import GDAL_TYPES, band_raster, open_quietly
-from swath.io.raster_limits import MAX_BANDS, value_bytes
+from swath.io.raster_limits import value_bytes
 from swath.io.tiff import FETCH_AGAIN
+
+MAX_PLANES = 32767  # GDAL drops those of netCDF from the 32,769th on
 
 _LISTED = re.compile(r'\w+:"?(?P<file>.+?)"?:/*(?P<member>[^:]+)', re.DOTALL)
 _SHAPE = re.compile(r"\[(?P<shape>\d+(?:x\d+)*)\] .*? ?\((?P<kind>[^()]*)\)$", re.DOTALL)
@@ -112,9 +114,9 @@ def open_container(name: ArrayName) -> rasterio.DatasetReader:
             array; its axes are no raster's, or its coordinates are irregular.
     """
     path, listed = _path_of(name)
-    if listed.shape is not None and prod(listed.shape[:-2]) > MAX_BANDS:
-        check_raster_shape(name, (prod(listed.shape[:-2]), *listed.shape[-2:]))
+    _check_planes(name, 1 if listed.shape is None else prod(listed.shape[:-2]))
     with _opened(path, name) as dataset:
+        _check_planes(name, dataset.count)
         leading = _known_leading(dataset, listed)
         check_axes(name, dataset)
         numbers, rest = _choose(name, dataset, leading)
@@ -124,6 +126,13 @@ def open_container(name: ArrayName) -> rasterio.DatasetReader:
             check_raster_shape(name, (len(numbers), rows, cols))
             return _by_windows(name, path, dataset, numbers, located)
     return _transposed(name, path, numbers, (*rest, rows, cols))
+
+
+def _check_planes(name: ArrayName, count: int) -> None:
+    if count > MAX_PLANES:
+        message = f"The array has more than {MAX_PLANES} planes of rows and columns"
+        fix = "Save its images a file each, or in several files"
+        raise DataError(message, code="too-large", file=str(name), fix=fix)
 
 
 def _by_windows(

@@ -18,15 +18,16 @@ TOLERANCE = 0.1  # of a pixel, by which coordinates may leave a regular axis
 MAX_DEGREES = 360  # larger coordinates are projected
 LONGITUDE_LATITUDE = "EPSG:4326"
 
+
+def _degrees(direction: str) -> list[str]:
+    """Return the units of CF of degrees in a direction, in lower case."""
+    letter = direction[0]
+    ends = (f"_{direction}", f"_{letter}", letter)
+    return [word + end for word in ("degrees", "degree") for end in ends]
+
+
 _KINDS = {
-    "units": {
-        **dict.fromkeys(
-            ("degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn", "degreen"), "y"
-        ),
-        **dict.fromkeys(
-            ("degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"), "x"
-        ),
-    },
+    "units": {**dict.fromkeys(_degrees("north"), "y"), **dict.fromkeys(_degrees("east"), "x")},
     "standard_name": {
         "latitude": "y",
         "grid_latitude": "y",
