@@ -15,6 +15,7 @@ from swath.data.layouts.catalog import product_findings, product_sample
 from swath.data.layouts.label_options import LABEL_OPTIONS, given_options
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
+from swath.io.arrays import is_store, stem_of
 from swath.io.labels import MaskReading
 from swath.io.products import (
     choose_bands,
@@ -362,7 +363,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     product = find_product(source) if is_product_path(source) else None
     if product is None:
         files = _image_files(options, source, card.image_bands)
-        sample = SourceSample(source.stem, files, None, **read)
+        sample = SourceSample(stem_of(source), files, None, **read)
     else:
         chosen = read["select"] or tuple(card.image_bands)
         choose_bands(product, chosen)  # an error where one is missing
@@ -390,7 +391,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
 
 
 def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) -> tuple[Path, ...]:
-    if not source.is_dir():
+    if not source.is_dir() or is_store(source):
         return (source,)
     if options.images:
         fix = "Give the image, or the folder of its bands, as SOURCE"

@@ -11,6 +11,7 @@ from pathlib import Path
 from swath.commands.base import command
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
+from swath.io.arrays import is_store
 from swath.io.products import is_product_path
 from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
@@ -182,7 +183,8 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "ignore_band_nodata": options.ignore_band_nodata,
         "fill": _fill(model) if options.ignore_band_nodata else (),
     }
-    folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
+    is_folder = stack is None and Path(image).is_dir() and not is_store(Path(image))
+    folder = is_folder or image.endswith(".txt")
     folder = folder and not is_product_path(image, plain=True)
     many = len(found) > 1 or folder and not options.mosaic
     if many and options.polygons is not None:

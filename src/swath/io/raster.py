@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -19,9 +18,11 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import stem_of
 from swath.io.nodata import BandMarks, BandTally, NodataVote, can_hold, possible_fills
 from swath.io.orientation import ORIENTATION
 from swath.io.source_file import (
+    ENVI_ENDINGS,
     EXTENSIONS,
     BandFile,
     FileBand,
@@ -31,6 +32,7 @@ from swath.io.source_file import (
     find_files,
     gdal_env,
     gdal_errors,
+    has_raster_name,
     open_raster,
     open_source,
     unreadable_error,
@@ -38,6 +40,7 @@ from swath.io.source_file import (
 from swath.types import PathLike
 
 __all__ = [
+    "ENVI_ENDINGS",
     "EXTENSIONS",
     "Raster",
     "band_tags",
@@ -46,6 +49,7 @@ __all__ = [
     "find_files",
     "gdal_env",
     "gdal_errors",
+    "has_raster_name",
     "open_raster",
     "unreadable_error",
 ]
@@ -192,7 +196,7 @@ class Raster:
 
     def _band_names(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the wanted names, else those of the files, numbers if these are not distinct."""
-        stems = distinct_name_parts([Path(p).stem for p in self.paths])
+        stems = distinct_name_parts([stem_of(p) for p in self.paths])
         own: list[str] = []
         for file, stem in zip(self._files, stems, strict=True):
             names = [band.about.name for band in file.bands]

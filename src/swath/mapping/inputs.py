@@ -24,6 +24,7 @@ from swath.geo.footprints import footprint
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import ArrayName, find_arrays, parse_array, stem_of
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
 from swath.io.products import (
     band_named,
@@ -36,7 +37,7 @@ from swath.io.products import (
 from swath.io.products.reader import is_archive
 from swath.io.products.stac import is_url
 from swath.io.quality import QualityMask, check_mask, polygons_touch
-from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
+from swath.io.raster import Raster, find_files, has_raster_name, open_raster
 from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import read_geometries
 from swath.options import DROP, LAST_CLEAR
@@ -374,7 +375,8 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for pattern in patterns:
         named = "://" in pattern or pattern.startswith("/vsi")
-        files = [pattern] if named else list(map(absolute, find_files(pattern)))
+        paths = [] if named else [*map(str, find_arrays(pattern))] or find_files(pattern)
+        files = [pattern] if named else list(map(absolute, paths))
         if not files:
             message, fix = f"No file matches --mask {pattern}", "Check the name or pattern"
             raise DataError(message, code="no-masks", file=pattern, fix=fix)
@@ -482,7 +484,7 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         message, fix = "The folder of the bands does not exist", "Check the path after --stack"
         raise DataError(message, code="no-such-folder", file=folder, fix=fix)
-    files = sorted(filter(_has_raster_name, folder.iterdir()))
+    files = sorted(filter(has_raster_name, folder.iterdir()))
     found = []
     for band in bands:
         word = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
@@ -502,10 +504,16 @@ def absolute(path: str | Path) -> str:
 
     What is no local file (a URL, `/vsi...`, `GPKG:x`) stays as it is.
     """
+    array = parse_array(path)
+    if array is not None and Path(array.file).exists():
+        return str(array.in_file(Path(array.file).resolve()))
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    array = parse_array(given.removesuffix("[*]"))
+    if array is not None:
+        return _arrays(given, array)
     """List the images of a path; without `bands`, products give their default bands."""
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
@@ -521,6 +529,16 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     return _of_pattern(given, bands) if is_pattern else [_single(given)]
 
 
+def _arrays(given: str, array: ArrayName) -> list[ImageInput]:
+    """Return the arrays of a name: of all files that match it, and of all indexes for `[*]`."""
+    names = find_arrays(given)
+    if not names and set(array.file) & set("*?["):
+        message, fix = "The pattern matches no file", "Check the pattern"
+        raise DataError(message, code="no-images", file=given, fix=fix)
+    names = names or [array]
+    return [_single(str(name)) for name in names]
+
+
 def _listed(path: Path) -> list[str]:
     """Return the lines of a text file, without empty ones and comments."""
     lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
@@ -533,7 +551,7 @@ def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
     products = [p for p in matches if is_product_path(p)]
     found = [i for p in products for i in _of_products(str(p), bands)]
     rasters = [p for p in matches if p.is_file() and p not in products]
-    if found and not any(map(_has_raster_name, rasters)):
+    if found and not any(map(has_raster_name, rasters)):
         return found
     return [*found, *_rasters(rasters, given)]
 
@@ -543,7 +561,7 @@ def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]
     if is_product_path(path, plain=True):
         return _of_products(given, bands)
     files = sorted(path.glob("[!.]*"))
-    found = [] if any(map(_has_raster_name, files)) else _of_products(given, bands)
+    found = [] if any(map(has_raster_name, files)) else _of_products(given, bands)
     return found or _rasters(files, given)
 
 
@@ -588,7 +606,7 @@ def _bands_missing(product: Product, bands: Sequence[str], given: str) -> DataEr
 
 
 def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
-    found = [_single(p) for p in sorted(filter(_has_raster_name, paths))]
+    found = [_single(p) for p in sorted(filter(has_raster_name, paths))]
     if not found:
         message = "The folder holds no raster, or the pattern matches none"
         fix = "Name the images, or check the pattern"
@@ -596,10 +614,7 @@ def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
     return found
 
 
-def _has_raster_name(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
-
-
 def _single(path: str | Path) -> ImageInput:
-    name = Path(str(path).rpartition(":")[2] if not Path(path).exists() else path).stem
+    named = parse_array(path) is not None or Path(path).exists()
+    name = stem_of(path) if named else Path(str(path).rpartition(":")[2]).stem
     return ImageInput(name=name or "image", files=(absolute(path),))

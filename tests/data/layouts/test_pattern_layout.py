@@ -138,11 +138,31 @@ def test_a_vector_file_for_each_image(tmp_path):
     ]
 
 
-def test_array_files_are_refused_by_name(tmp_path):
-    np.save(tmp_path / "a.npy", np.zeros((2, 3, 8, 8)))
-    mask(tmp_path / "m_a.png")
-    with fails("array-file", DataError, tmp_path / "a.npy"):
-        find(tmp_path, images="{id}.npy[0]", labels="m_{id}.png")
+def test_arrays_are_samples(tmp_path):
+    """Sample 2 of a stack of images has labels 2 of a stack of labels."""
+    images = np.random.default_rng(0).integers(0, 99, (3, 4, 16, 16)).astype("u2")
+    labels = np.random.default_rng(1).integers(1, 4, (3, 16, 16)).astype("u1")
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    np.save(tmp_path / "x_0.npy", images[0])
+    np.save(tmp_path / "y_0.npy", labels[0])
+    for index in ("[{id}]", "[*]"):
+        found = find(tmp_path, images=f"a.npz:images{index}", labels=f"a.npz:/labels{index}")
+        assert [s.name for s in found.samples] == ["0", "1", "2"]
+        with found.samples[2].open() as opened:
+            window = opened.raster.grid.window
+            assert (opened.raster.read(window).values == images[2]).all()
+            assert (opened.labels.read(window, "code") == labels[2]).all()
+    single = find(tmp_path, images="x_{id}.npy", labels="y_{id}.npy").samples
+    assert len(single) == 1 and single[0].stamp
+    (part,) = find(tmp_path, images="a.npz:images[1]", labels="a.npz:labels[1]").samples
+    with part.open_image() as raster:
+        assert (raster.read(raster.grid.window).values == images[1]).all()
+
+
+def test_an_array_that_is_absent_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 4, 4)))
+    with fails("no-such-array", DataError, tmp_path / "a.npz"):
+        find(tmp_path, images="a.npz:z[{id}]", labels="a.npz:x[{id}]")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import find_arrays, is_store
 from swath.io.atomic import file_stamps
 from swath.io.labels import (
     UNLABELED,
@@ -27,7 +28,7 @@ from swath.io.labels import (
 )
 from swath.io.products import choose_bands, default_bands
 from swath.io.quality import QualityMask, QualityTally
-from swath.io.raster import EXTENSIONS, Raster, find_files
+from swath.io.raster import ENVI_ENDINGS, EXTENSIONS, Raster, find_files
 from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import Features, is_vector_file
 from swath.legend import Kind, Legend
@@ -294,7 +295,7 @@ def orphan_mask(mask: Path, problem: str) -> Finding:
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Yield all files below a folder but hidden ones.
+    """Yield all files below a folder but hidden ones; a Zarr store is one.
 
     Linked folders are entered, each once; broken links are yielded.
     """
@@ -305,14 +306,15 @@ def files_below(root: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(folder) / name for name in files if not name.startswith("."))
+        stores = [name for name in folders if is_store(Path(folder, name))]
+        folders[:] = [n for n in folders if not n.startswith(".") and n not in stores]
+        yield from (Path(folder, name) for name in (*files, *stores) if not name.startswith("."))
 
 
 _SIDE_FILES = frozenset(
     ".aux .xml .tfw .tifw .pgw .pngw .jgw .jpgw .wld .prj .txt .json .md .qml .ovr .msk .rpb .cpg "
     ".dbf .shx .qix .sbn .sbx .html .pdf .csv .yaml .yml .py .sh .log .ini .cfg .lock .license "
-    ".qgz .qgs .qpj .qmd .sld .lyr .lyrx .gpkg-wal .gpkg-shm .geojsonl .sha256 .md5".split()
+    ".qgz .qgs .qpj .qmd .sld .lyr .lyrx .gpkg-wal .gpkg-shm .geojsonl .sha256 .md5 .hdr".split()
 )
 """Endings of files that describe others, or are text; also `Thumbs.db` and files without ending."""
 
@@ -322,7 +324,7 @@ _ARCHIVES = frozenset(".zip .gz .tgz .tar .7z .rar .bz2 .xz".split())
 def check_passed_over(root: Path) -> Iterator[Finding]:
     """Yield a note on the files of a folder whose formats are not read, by ending and count."""
     files: dict[str, list[Path]] = defaultdict(list)
-    known = EXTENSIONS | _SIDE_FILES
+    known = EXTENSIONS | ENVI_ENDINGS | _SIDE_FILES
     for path in files_below(root):
         ending = path.suffix.lower()
         if is_vector_file(path):
@@ -365,6 +367,9 @@ def matching(root: Path, pattern: str, *, folders: bool = False) -> list[Path]:
         pattern: see `find_files`.
         folders: whether folders that match are returned, too.
     """
+    arrays = find_arrays(pattern, root)
+    if arrays:
+        return [Path(str(array)) for array in arrays]
     geodatabases = [root / pattern, Path(pattern)]
     found = [p for p in geodatabases if p.suffix.lower() == ".gdb" and p.is_dir()]
     if found:

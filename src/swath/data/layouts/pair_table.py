@@ -11,6 +11,7 @@ from swath.data.layouts.label_files import read_labels
 from swath.data.layouts.own_split import read_table
 from swath.data.layouts.patterns import split_of
 from swath.errors import DataError
+from swath.io.arrays import file_of, parse_array, stem_of
 from swath.io.vector import Features
 from swath.options import SourceOptions
 from swath.types import Finding, OwnSplit
@@ -72,7 +73,7 @@ def _wrong_row(
     path: Path,
 ) -> Finding | None:
     """Return the finding on a row that names no image, or a file that is absent."""
-    absent = [p for p in (*images, root / cells[columns.labels]) if not p.exists()]
+    absent = [p for p in (*images, root / cells[columns.labels]) if not file_of(p).exists()]
     if not absent and cells[columns.image]:
         return None
     message = f"The row of {name} in {path.name} names a file that does not exist."
@@ -103,4 +104,7 @@ def _columns(head: Sequence[str], path: Path) -> _Columns:
 
 def _name(path: Path, root: Path) -> str:
     relative = path.relative_to(root) if path.is_relative_to(root) else path
+    if parse_array(path) is not None:
+        relative = file_of(relative).with_name(stem_of(path))
+        return relative.as_posix().lstrip("/")
     return PurePosixPath(relative.as_posix()).with_suffix("").as_posix().lstrip("/")

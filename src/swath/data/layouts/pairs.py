@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path, PurePath
@@ -31,7 +32,8 @@ from swath.data.layouts.catalog import (
 from swath.data.layouts.proposals import Content, Proposal, propose
 from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError
-from swath.io.raster import EXTENSIONS, gdal_errors, open_raster
+from swath.io.arrays import ARRAY_KINDS, ArrayName, array_names, parse_array
+from swath.io.raster import EXTENSIONS, gdal_errors, has_raster_name, open_raster
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
 from swath.types import Finding, Level
@@ -41,6 +43,7 @@ OPTIONS: tuple[str, ...] = ()
 MAX_PATTERNS = 3
 """Patterns of images that a mend names."""
 
+ARRAYS_NAMED = 6  # array files that are looked into, and arrays that an error names
 LOOKED = 512
 """Rows and columns of a raster that are read to tell masks from images."""
 
@@ -121,7 +124,7 @@ def _arranged(
 def _list_files(root: Path, ignored: Sequence[Path]) -> tuple[list[_PairFile], list[_PairFile]]:
     """Return the images, with names, and the masks below a folder."""
     left_out = {p.resolve() for p in ignored}
-    paths = sorted(p for p in files_below(root) if p.suffix.lower() in EXTENSIONS)
+    paths = sorted(p for p in files_below(root) if has_raster_name(p))
     files = [_classify(p, root) for p in paths if p.resolve() not in left_out]
     masks = [f for f in files if f.role == "mask"]
     return _named([f for f in files if f.role == "image"]), masks
@@ -285,7 +288,34 @@ def _empty(root: Path, masks: bool) -> Finding:
     message = "The folder has masks but no images." if masks else "The folder has no images."
     kinds = ", ".join(sorted(EXTENSIONS))
     fix = f"Give a folder with images ({kinds}), or name them with --images and --labels."
+    arrays = _arrays(root)
+    if arrays:
+        message = f"{message[:-1]} but arrays, of which none is taken by itself."
+        fix = (
+            "Name those of images and of labels, with {id} in the place where samples differ, such"
+            f" as --images '{_with_field(arrays[0])}': {', '.join(arrays[:ARRAYS_NAMED])}."
+        )
     return Finding("error", "no-images", str(root), message, fix)
+
+
+def _arrays(root: Path) -> list[str]:
+    """Return the arrays of the first array files below a folder, as they are to be written."""
+    files = [p for p in files_below(root) if p.suffix.lower().lstrip(".") in ARRAY_KINDS]
+    out: list[str] = []
+    for path in sorted(files)[:ARRAYS_NAMED]:
+        with suppress(DataError):
+            name = ArrayName(path.relative_to(root).as_posix())
+            out += [str(replace(name, member=member)) for member in array_names(path)]
+    return out
+
+
+def _with_field(array: str) -> str:
+    """Return a name with a field: for the last number of a file's name, else for the index."""
+    name = parse_array(array) or ArrayName(array)
+    stem = re.sub(r"\d+(?=\D*$)", "{id}", PurePath(name.file).stem)
+    if "{id}" not in stem:
+        return f"{array}[{{id}}]"
+    return str(name.in_file(PurePath(name.file).with_stem(stem)))
 
 
 def _vector_layer(

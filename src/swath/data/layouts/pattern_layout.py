@@ -30,6 +30,12 @@ from swath.data.layouts.patterns import (
 )
 from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, SwathError, UsageError
+from swath.io.arrays import (
+    GDAL_NAME,
+    array_names,
+    array_shape,
+    parse_array,
+)
 from swath.io.vector import Features, align_classes
 from swath.options import SourceOptions
 from swath.types import Finding, Level
@@ -48,7 +54,7 @@ def recognizes(options: SourceOptions) -> bool:
     if options.pairs is not None:
         return True
     patterns = [*options.images, *options.labels]
-    return any("{" in p and not matching(options.root, p) for p in patterns)
+    return any("[*]" in p or "{" in p and not matching(options.root, p) for p in patterns)
 
 
 def find(options: SourceOptions) -> Catalog:
@@ -102,10 +108,7 @@ def _matched(options: SourceOptions) -> tuple[list[SourceSample], list[Finding]]
     layers = quality_paths(options.quality, root)
     every = _matches(options.images, files, root, "--images")
     every = [m for m in every if (root / m.path).absolute() not in layers]
-    images = [m for m in every if str(root / m.path) not in left_out]
-    for match in (*images, *labels):
-        if match.member or match.index is not None:
-            _refuse_array(root / match.path)
+    images = [m for m in every if str(root / m.source) not in left_out]
     try:
         pairing = pair(images, labels)
     except SwathError as error:
@@ -124,27 +127,28 @@ def _matches(
     """Return the files of some patterns; one without fields may also match outside the folder."""
     out: dict[str, Match] = {}
     for text in patterns:
-        below = text
+        below = str(parse_array(text) or text) if GDAL_NAME.match(text) else text
         for head in (f"{root.as_posix()}/", f"{root.resolve().as_posix()}/"):
             below = below.removeprefix(head)
         try:
-            found = match_files([below], files, option=option)
+            found = match_files(
+                [below],
+                files,
+                option=option,
+                members=lambda path: array_names(root / path),
+                lengths=lambda source: array_shape(root / source)[0],
+            )
         except SwathError as error:
             outside = [] if "{" in text else matching(root, text)
             if not outside:
+                file = error.file or root
                 raise type(error)(
-                    error.message, code=error.code, file=root, fix=error.fix
+                    error.message, code=error.code, file=file, fix=error.fix
                 ) from error
             found = [Match(str(path.absolute()), {}, parse(text)) for path in outside]
         for match in found:
             out.setdefault(match.source, match)
     return list(out.values())
-
-
-def _refuse_array(path: Path) -> None:
-    message = "Arrays in a file are not read"
-    fix = "Save its images and labels as GeoTIFF or PNG, a file each"
-    raise DataError(message, code="array-file", file=path, fix=fix)
 
 
 def _samples_of(
@@ -182,7 +186,7 @@ def _each_read(
             out.append(known)
             continue
         try:
-            labels = read_labels(options.root / sample.labels[0].path, options)
+            labels = read_labels(options.root / sample.labels[0].source, options)
             out.append(replace(known, labels=labels, warp=True))
         except DataError as error:
             findings.append(Finding.of_error(error, known.images[0], known.name))
@@ -202,7 +206,7 @@ def _aligned(samples: Sequence[SourceSample]) -> list[SourceSample]:
 
 
 def _plain(sample: MatchedSample, root: Path) -> SourceSample:
-    images = tuple(root / m.path for m in sample.images)
+    images = tuple(root / m.source for m in sample.images)
     group = sample.group if sample.group is not None else _folder_fields(sample)
     return SourceSample(sample.name, images, None, group=group, split=sample.split)
 
@@ -221,7 +225,7 @@ def _joined(
     """Give samples the label files of all, or those of their split, by place."""
     of_files: dict[tuple[Path, ...], list[SourceSample]] = defaultdict(list)
     for sample, known in zip(samples, plain, strict=True):
-        of_files[tuple(options.root / m.path for m in sample.labels)].append(known)
+        of_files[tuple(options.root / m.source for m in sample.labels)].append(known)
     out: list[SourceSample] = []
     for files, members in of_files.items():
         out += with_labels(members, files, layer_options(options)) if files else members
@@ -297,7 +301,7 @@ def _nothing_pairs(pairing: Pairing, options: SourceOptions) -> Finding:
 def _ignored(options: SourceOptions, files: Mapping[str, Path]) -> list[Path]:
     out: list[Path] = []
     for text in options.mask:
-        found = [options.root / m.path for m in match_files([text], files)] or (
+        found = [options.root / m.source for m in match_files([text], files)] or (
             [] if "{" in text else matching(options.root, text)
         )
         if not found:
@@ -320,7 +324,7 @@ def _masked(
         return with_ignored(samples, ignored)
     pairing = pair(images, match_files(options.mask, files))
     of_image = {
-        options.root / s.images[0].path: tuple(options.root / m.path for m in s.labels)
+        options.root / s.images[0].source: tuple(options.root / m.source for m in s.labels)
         for s in pairing.samples
     }
     return [replace(s, ignored=of_image.get(s.images[0], ())) for s in samples], []

@@ -22,6 +22,7 @@ from swath.data.layouts.proposals import BAND_WORDS
 from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
+from swath.io.arrays import file_of, stem_of
 from swath.io.products import find_products, is_product_path
 from swath.io.products.reader import is_archive
 from swath.io.raster import open_raster
@@ -196,7 +197,7 @@ def _grid_of_single_band(path: Path) -> GeoBox | None:
 
 
 def _names(scenes: Sequence[Sequence[Path]]) -> list[str]:
-    stems = [files[0].stem for files in scenes]
+    stems = [stem_of(files[0]) for files in scenes]
     if len(set(stems)) == len(stems):
         return stems
-    return [str(files[0].with_suffix("")) for files in scenes]
+    return [str(file_of(files[0]).with_name(stem_of(files[0]))) for files in scenes]

@@ -8,7 +8,8 @@ Pure functions over relative POSIX paths: no file is opened. A pattern is a path
   a longer name such as `train_features`; `{group}`: the place;
 - `*` any text within a name, `?` one character, `**/` any folders, `{vv,vh}` one of several texts;
 - `[...]` a set of characters, or this very text where a file's path holds it;
-- after an array file, `:/group/name` the array within and `[0]` or `@0` an index.
+- after an array file, `:/group/name` the array within and `[0]` an index, `[*]`
+  or `[{id}]` each of them, and `@0` or `@2024-06-01` a place on the time axis.
 
 Names match with their case, extensions without; Unicode is compared in its composed form (NFC).
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from swath.data.layouts.patterns.pattern import Part, Pattern, expression, normal, parse, parts_of
@@ -14,6 +14,9 @@ from swath.types import OwnSplit
 
 Members: TypeAlias = Callable[[str], Iterable[str]]
 """Lists the arrays in a file, given its relative path."""
+
+Lengths: TypeAlias = Callable[[str], int]
+"""Tells the length of the first axis of an array, given as `Match.source` writes it."""
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -29,6 +32,7 @@ class Match:
         member: name of the array in the file, or None.
         index: index along the first axis of the array, or None.
         rest: text that wildcards took.
+        at: date or index on the time axis of the array, or None.
     """
 
     path: str
@@ -37,12 +41,14 @@ class Match:
     member: str | None = None
     index: int | None = None
     rest: str = field(default="", repr=False, compare=False)
+    at: str | None = None
 
     @property
     def source(self) -> str:
         """The path with name and index of the array, as a pattern would give it."""
         name = f":/{self.member}" if self.member else ""
-        return f"{self.path}{name}{'' if self.index is None else f'[{self.index}]'}"
+        index = "" if self.index is None else f"[{self.index}]"
+        return f"{self.path}{name}{index}{'' if self.at is None else f'@{self.at}'}"
 
     @property
     def split(self) -> OwnSplit | None:
@@ -70,6 +76,7 @@ def match_files(
     *,
     option: str | None = None,
     members: Members | None = None,
+    lengths: Lengths | None = None,
 ) -> list[Match]:
     """Return the files that match a pattern, in natural order.
 
@@ -81,19 +88,20 @@ def match_files(
         option: name of the option that the patterns are from; with it, a pattern that matches
             nothing is an error.
         members: lists the arrays in a file; needed where a pattern's array name has fields.
+        lengths: tells the length of an array; needed where a pattern's index is a field.
 
     Raises:
         UsageError: see `parse`.
         DataError: a pattern of the option matches nothing.
     """
     paths = {path: normal(path) for path in files}
-    out: dict[tuple[str, str | None, int | None], Match] = {}
+    out: dict[tuple[str, str | None, int | None, str | None], Match] = {}
     for text in patterns:
         pattern = parse(text, paths)
-        found = list(_matches(pattern, paths, members))
+        found = list(_indexed(_matches(pattern, paths, members), lengths))
         if not found and any(p.kind == "set" for p in pattern.parts):  # brackets as they are
             plain = tuple(Part("literal", p.text) if p.kind == "set" else p for p in pattern.parts)
-            found = list(_matches(Pattern(text, plain, pattern.member), paths, members))
+            found = list(_indexed(_matches(replace(pattern, parts=plain), paths, members), lengths))
         if not found and option:
             raise DataError(
                 f"No file matches {option} '{text}'",
@@ -101,8 +109,20 @@ def match_files(
                 fix=_mend(pattern, paths.values()),
             )
         for match in found:
-            out.setdefault((match.path, match.member, match.index), match)
+            out.setdefault((match.path, match.member, match.index, match.at), match)
     return sorted(out.values(), key=order)
+
+
+def _indexed(matches: Iterable[Match], lengths: Lengths | None) -> Iterator[Match]:
+    """Yield a match for each index, where the index is a field."""
+    for match in matches:
+        name = match.pattern.index
+        if not isinstance(name, str):
+            yield replace(match, index=name)
+            continue
+        for i in range(lengths(match.source) if lengths else 0):
+            if match.fields.get(name, str(i)) == str(i):
+                yield replace(match, index=i, fields={**match.fields, name: str(i)})
 
 
 def _matches(
@@ -114,10 +134,10 @@ def _matches(
             continue
         fields, rest = found
         if pattern.member is None:
-            yield Match(path, fields, pattern, None, pattern.index, rest)
+            yield Match(path, fields, pattern, rest=rest, at=pattern.at)
         elif pattern.member.is_literal:
             name = pattern.member.text.strip("/")
-            yield Match(path, fields, pattern, name, pattern.index, rest)
+            yield Match(path, fields, pattern, name, rest=rest, at=pattern.at)
         else:
             yield from _matched_members(pattern, path, found, members(path) if members else ())
 
@@ -134,8 +154,8 @@ def _matched_members(
                 fields | inner[0],
                 pattern,
                 name.strip("/"),
-                pattern.index,
-                f"{rest}|{inner[1]}",
+                rest=f"{rest}|{inner[1]}",
+                at=pattern.at,
             )
 
 

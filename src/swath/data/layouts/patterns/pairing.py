@@ -204,9 +204,8 @@ def _all_keys(match: Match, shared: Sequence[str]) -> list[_Key]:
 
 def _is_ambiguous(match: Match, shared: Sequence[str]) -> bool:
     fields = {f: match.fields[f] for f in shared if f in match.pattern.fields}
-    if match.pattern.member is not None:
-        inner = match.pattern.member.fields
-        fields = {f: v for f, v in fields.items() if f not in inner}
+    inner = match.pattern.array_fields
+    fields = {f: v for f, v in fields.items() if f not in inner}
     return match.pattern.is_ambiguous(normal(match.path), fields)
 
 

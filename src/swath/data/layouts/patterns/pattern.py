@@ -21,7 +21,7 @@ MOST_PARSES = 256
 
 _SUFFIX = re.compile(
     rf"(?P<file>.+?\.(?:{'|'.join(ARRAYS)}))(?::/?(?P<member>[^:]+?))?"
-    r"(?:\[(?P<index>\d+)\]|@(?P<at>\d+))?",
+    r"(?:\[(?P<index>\d+|\*|\{[^\W\d]\w*\})\])?(?:@(?P<at>[^@/\[\]{}*?]+))?",
     re.IGNORECASE,
 )
 _PART = re.compile(
@@ -49,19 +49,27 @@ class Pattern:
         text: as it was given.
         parts: of the file's path.
         member: name of an array in the file, a pattern itself, or None.
-        index: index along the first axis of an array, or None.
+        index: index along the first axis of an array, a field that is each of them, or None.
+        at: date or index on the time axis, or None.
     """
 
     text: str
     parts: tuple[Part, ...]
     member: Pattern | None = None
-    index: int | None = None
+    index: int | str | None = None
+    at: str | None = None
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
         """Names of the fields, in order of their places, each once."""
         own = [p.text for p in self.parts if p.kind == "field"]
-        return tuple(dict.fromkeys([*own, *(self.member.fields if self.member else ())]))
+        return tuple(dict.fromkeys([*own, *self.array_fields]))
+
+    @cached_property
+    def array_fields(self) -> tuple[str, ...]:
+        """Names of the fields in the name and index of an array."""
+        inner = self.member.fields if self.member else ()
+        return (*inner, self.index) if isinstance(self.index, str) else inner
 
     @cached_property
     def is_literal(self) -> bool:
@@ -210,13 +218,21 @@ def parse(text: str, files: Iterable[str] = ()) -> Pattern:
     suffix = _SUFFIX.fullmatch(path)
     if suffix is None or path in paths:
         return Pattern(text, tuple(parts_of(path, text, paths)))
-    member, index = suffix["member"], suffix["index"] or suffix["at"]
+    member, index = suffix["member"], suffix["index"]
     return Pattern(
         text,
         tuple(parts_of(suffix["file"], text, paths)),
         Pattern(member, tuple(parts_of(member, text, (), extension=False))) if member else None,
-        int(index) if index else None,
+        _index(index),
+        suffix["at"],
     )
+
+
+def _index(text: str | None) -> int | str | None:
+    """Return an index, or the field that is each index: `*` is the field `index`."""
+    if text is None or text.isdigit():
+        return None if text is None else int(text)
+    return text.strip("{}") if text != "*" else "index"
 
 
 def normal(text: str) -> str:
