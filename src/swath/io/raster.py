@@ -131,6 +131,7 @@ class Raster:
     def _describe_bands(self) -> None:
         flat = [band for file in self._files for band in file.bands]
         self._tallies = [BandTally() for _ in flat]
+        self._moved = self._picked != list(range(len(flat)))
         self._chosen = [flat[i] for i in self._picked]
         self.dtypes = tuple(str(self._dtype_of(band)) for band in self._chosen)
         self.dtype = np.result_type(*self.dtypes)
@@ -307,8 +308,7 @@ class Raster:
             if whole is not None:
                 parts.append(whole)
         stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if self._picked != list(range(len(self._picked))):
-            stacked = stacked[self._picked]
+        stacked = stacked[self._picked] if self._moved else stacked
         return Pixels(stacked.astype(self.dtype, copy=False), vote.valid())
 
     def _to_numbers(self, stored: NDArray[Any], band: FileBand, vote: NodataVote) -> NDArray[Any]:

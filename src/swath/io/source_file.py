@@ -346,12 +346,7 @@ def open_source(
     Raises:
         DataError: the file holds complex numbers, or has no such band.
     """
-    if any("complex" in dtype for dtype in dataset.dtypes):
-        fix = "Convert it to amplitude or decibels first"
-        raise DataError("The file holds complex numbers", code="complex-values", file=path, fix=fix)
-    for band in about:
-        if band.index > dataset.count:
-            raise _band_missing(path, band.index, dataset.count)
+    _check_bands(dataset, path, about)
     indexes, alpha, data_alpha = _split_alpha(
         dataset, path, [b.index for b in about] or order, exact=bool(about), wanted=wanted
     )
@@ -376,6 +371,15 @@ def open_source(
         coverage=find_coverage(path) if dataset.driver == "VRT" else None,
     )
     return file if order is None or about else file.select(order)
+
+
+def _check_bands(dataset: rasterio.DatasetReader, path: str, about: Sequence[BandFile]) -> None:
+    if any("complex" in dtype for dtype in dataset.dtypes):
+        fix = "Convert it to amplitude or decibels first"
+        raise DataError("The file holds complex numbers", code="complex-values", file=path, fix=fix)
+    for band in about:
+        if band.index > dataset.count:
+            raise _band_missing(path, band.index, dataset.count)
 
 
 def _band_missing(path: str, number: int, count: int) -> DataError:
@@ -403,16 +407,12 @@ def _split_alpha(
     alphas = [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
     indexes = [i for i in dataset.indexes if i not in alphas]
     if exact and order:
-        masks = [i for i in alphas if i not in order]
-        return list(order), masks[0] if masks else None, None
+        return list(order), next((i for i in alphas if i not in order), None), None
     if len(alphas) == 1 and len(indexes) > 2:
         if order is not None:
             wanted = dataset.count if max(order) > len(indexes) else len(indexes)
-        if wanted in (len(indexes), dataset.count):
-            is_data = wanted == dataset.count
-        else:
-            is_data = _holds_data(dataset, alphas[0], path)
-        if is_data:
+        known = wanted in (len(indexes), dataset.count)
+        if wanted == dataset.count or (not known and _holds_data(dataset, alphas[0], path)):
             return list(dataset.indexes), None, alphas[0]
     if not indexes:
         raise DataError(

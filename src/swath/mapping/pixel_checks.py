@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from swath.errors import DataError
 from swath.geo.geobox import chunks
 from swath.geo.tiling import Window
 from swath.io.nodata import CERTAIN_FILLS, count_border, count_fills
@@ -18,15 +20,11 @@ MIN_BORDER = 0.05  # share of the sampled border in runs of one value
 
 
 def check_pixels(sources: Sequence[ImageInput]) -> list[str]:
-    """Return sentences on undeclared nodata and dead bands, by a few windows of each image.
-
-    Raises:
-        DataError: an image cannot be read.
-    """
+    """Return sentences on undeclared nodata and dead bands, by a few windows of each image."""
     out = []
     for source in sources:
         for image in _single_images(source):
-            with image.open() as opened:
+            with suppress(DataError), image.open() as opened:  # mapping reports damage
                 if isinstance(opened.image, Raster):
                     out += _check(opened.image, source.ignore_band_nodata)
     return out
