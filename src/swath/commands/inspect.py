@@ -30,6 +30,8 @@ from swath.io.source_file import BandFile, QualityFile
 from swath.io.vector import Features
 from swath.legend import read_legend
 from swath.mapping.inputs import InputImage, find_stack
+from swath.mapping.number_check import check_numbers
+from swath.models.band_matching import match_bands
 from swath.models.card import Card
 from swath.models.model import Model
 from swath.options import InspectOptions, PrepareOptions, SourceOptions
@@ -360,9 +362,14 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         "scaled": card.scaled and not options.raw,
         "ignore_band_nodata": options.ignore_band_nodata,
     }
+    ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     product = find_product(source) if is_product_path(source) else None
     if product is None:
         files = _image_files(options, source, card.image_bands)
+        try:
+            read["select"] = read["select"] or _bands_by_name(files, card, source)
+        except DataError as error:
+            return _image_result([Finding.of_error(error, source)], [], ood)
         sample = SourceSample(stem_of(source), files, None, **read)
     else:
         chosen = read["select"] or tuple(card.image_bands)
@@ -371,19 +378,23 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         read["select"] = ()
     sample = with_quality([sample], options, None)[0]
     scan = scan_sample(sample, "code", None)
-    ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
     findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
-        names = None if options.select_bands else card.image_bands
+        names = None if read["select"] else card.image_bands
         raster = Raster(sample.parts, names, **read, fill=[band.fill for band in card.bands])
         with InputImage(raster, latitude=card.latitude) as image:
             image.quality = sample.open_quality(image.grid)
             distance, _ = ood_distance(image, model.predictor, statistics)
+            findings += _check_numbers(image, card, source)
         compared = _compare_bands(scan.image, card)
         ood = OodResult(distance=distance, threshold=statistics.threshold, bands=compared)
         findings += _check_distance(distance, statistics.threshold, source)
         findings += _note_dropped(scan, source)
+    return _image_result(findings, bands, ood)
+
+
+def _image_result(findings: Sequence[Finding], bands: list[str], ood: OodResult) -> InspectResult:
     listed = [f.as_json() for f in findings]
     return InspectResult(
         layout="image", images=1, bands=bands, groups=[], classes=[], findings=listed, ood=ood
@@ -397,6 +408,22 @@ def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) ->
         fix = "Give the image, or the folder of its bands, as SOURCE"
         raise UsageError("--against takes one image", code="option-conflict", fix=fix)
     return tuple(find_stack(source, bands))
+
+
+def _bands_by_name(files: Sequence[Path], card: Card, source: Path) -> tuple[str, ...]:
+    """Return the names of the model's bands in an image, none where names tell nothing."""
+    if source.is_dir():
+        return ()
+    with Raster(files) as image:
+        places = match_bands(card.image_bands, [[name] for name in image.bands], source)
+        return () if places is None else tuple(image.bands[place] for place in places)
+
+
+def _check_numbers(image: InputImage, card: Card, source: Path) -> Iterator[Finding]:
+    wrong = check_numbers(image, card.bands, card.dtype)
+    if wrong is not None:
+        fix = "Give numbers in the scale of the training data."
+        yield Finding("warning", "other-numbers", str(source), wrong, fix)
 
 
 def _compare_bands(image: ImageScan, card: Card) -> list[BandComparison]:
