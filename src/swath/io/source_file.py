@@ -404,21 +404,30 @@ def _split_alpha(
         exact: whether `order` counts alpha bands.
         wanted: number of bands, where that is known.
     """
-    alphas = [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
+    alphas = _alpha_bands(dataset)
     indexes = [i for i in dataset.indexes if i not in alphas]
     if exact and order:
         return list(order), next((i for i in alphas if i not in order), None), None
-    if len(alphas) == 1 and len(indexes) > 2:
-        if order is not None:
-            wanted = dataset.count if max(order) > len(indexes) else len(indexes)
-        known = wanted in (len(indexes), dataset.count)
-        if wanted == dataset.count or (not known and _holds_data(dataset, alphas[0], path)):
-            return list(dataset.indexes), None, alphas[0]
+    if order is not None:
+        wanted = dataset.count if max(order) > len(indexes) else len(indexes)
+    if len(alphas) == 1 and len(indexes) > 2 and _is_data(dataset, alphas[0], path, wanted):
+        return list(dataset.indexes), None, alphas[0]
     if not indexes:
         raise DataError(
             "The file has no band of data", code="no-bands", file=path, fix="Leave it out"
         )
     return indexes, alphas[0] if alphas else None, None
+
+
+def _alpha_bands(dataset: rasterio.DatasetReader) -> list[int]:
+    return [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
+
+
+def _is_data(dataset: rasterio.DatasetReader, alpha: int, path: str, wanted: int | None) -> bool:
+    """Return whether the one alpha band is data, by the number of bands or by its values."""
+    if wanted in (dataset.count - 1, dataset.count):
+        return bool(wanted == dataset.count)
+    return _holds_data(dataset, alpha, path)
 
 
 def _palette_bands(dataset: rasterio.DatasetReader, path: str) -> list[FileBand]:

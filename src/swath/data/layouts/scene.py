@@ -63,13 +63,10 @@ def find(options: SourceOptions) -> Catalog:
             code="option-missing",
             fix="Name the images (--images 'b*.tif') and the file of labels (--labels roads.gpkg)",
         )
-    images = _resolve(root, options.images, "--images", folders=True)
     labels = _resolve(root, named_labels, "--labels")
     labels = [p for p in labels if not p.name.lower().endswith(SIDE_FILES)]
     ignored = tuple(_resolve(root, options.mask, "--mask"))
-    layers = quality_paths(options.quality, root)
-    images = [p for p in images if p not in (*labels, *ignored) and p.absolute() not in layers]
-    samples = _unlabeled(images, products)
+    samples = _unlabeled(_named_images(options, (*labels, *ignored)), products)
     if not samples:
         message, fix = "No image or product is among what --images names", "Name images in folders"
         raise DataError(message, code="no-such-file", file=root, fix=fix)
@@ -83,6 +80,13 @@ def find(options: SourceOptions) -> Catalog:
     ]
     findings += product_findings(samples)
     return Catalog(root, "scene", tuple(samples), tuple(findings))
+
+
+def _named_images(options: SourceOptions, others: Sequence[Path]) -> list[Path]:
+    """Return the files and products of `--images` that are no other file, nor a quality layer."""
+    named = _resolve(options.root, options.images, "--images", folders=True)
+    layers = quality_paths(options.quality, options.root)
+    return [p for p in named if p not in others and p.absolute() not in layers]
 
 
 def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
