@@ -177,6 +177,12 @@ class SourceOptions:
     nodata: float | None = option(
         None, "Value that means no data in images that do not declare it; nan too.", "Data"
     )
+    ignore_band_nodata: bool = option(
+        False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
+    )
+    raw: bool = option(
+        False, "Read stored values as they are, without the scale and offset of bands.", "Data"
+    )
     snap_colors: bool = option(
         False, "Snap mask values that smoothing or JPEG made to the nearest class.", "Data"
     )
@@ -433,8 +439,9 @@ class PredictOptions:
     image: Annotated[
         PathLike | Sequence[PathLike],
         Field(
-            description="Image to map: a raster that GDAL opens, or a STAC item. Many: a folder, "
-            "a quoted pattern, or a .txt file with one path a line."
+            description="Image to map: a raster that GDAL opens, or a product (SAFE, Landsat, HLS, "
+            "PlanetScope, STAC item; folder, zip or tar). Many: a folder, a quoted pattern, or a "
+            ".txt file with one path a line."
         ),
     ]
     map: Annotated[
@@ -455,6 +462,15 @@ class PredictOptions:
     )
     mosaic: bool = option(
         False, "Write one map of all images; the first with data is used in overlaps.", "Data"
+    )
+    nodata: float | None = option(
+        None, "Value that means no data in images that do not declare it; nan too.", "Data"
+    )
+    ignore_band_nodata: bool = option(
+        False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
+    )
+    raw: bool = option(
+        False, "Read stored values as they are; default: as the model was trained.", "Data"
     )
     mask: Globs = option(
         (), "Raster (clouds) whose non-zero pixels become nodata; file or quoted pattern.", "Data"

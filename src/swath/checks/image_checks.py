@@ -12,12 +12,14 @@ import numpy as np
 from swath.checks.scan import HeightScan, ImageScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.data.layouts.catalog import MAX_HEIGHT, MIN_HEIGHT
+from swath.io.nodata import CERTAIN_FILLS
 from swath.io.quality import QualityTally
 from swath.types import Finding, Level
 
 MAX_VEILED = 0.01  # share of an image's pixels that are neither clear nor opaque
 MIN_SATURATED = 0.05  # share of a band's valid pixels that hold its largest value
 MIN_BORDER_NODATA = 0.05  # share of an image's border in runs of one value
+MIN_RING = 0.2  # share of the pixels beside nodata that are nearly black
 
 DECLARE_BAND = "rio edit-info --colorinterp red,green,blue,undefined FILE"
 """Command by which a fourth band is data, and not alpha."""
@@ -100,7 +102,8 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
         message = f"{image.nans} pixels are undeclared NaN and {image.infinite} infinite: no data."
         fix = "Declare NaN as nodata (--nodata nan), or find out where it comes from."
         yield Issue("warning", "not-finite", message, fix)
-    yield from _check_border(image)
+    yield from _check_fills(image)
+    yield from _check_ring(image)
     yield from _check_constant(image)
     if image.dtype.kind in "iu":
         yield from _check_range(image)
@@ -115,20 +118,45 @@ def _dead_bands(image: ImageScan) -> Issue:
     message = f"Band {names} is nodata in every pixel."
     if not image.valid:
         message = f"Band {names} is nodata in every pixel, so no pixel has data in all bands."
-    fix = f"Leave the band out (--select-bands {others}), or leave out the image (--skip-bad)."
+    fix = (
+        f"Leave the band out (--select-bands {others}), let the other bands count "
+        "(--ignore-band-nodata), or leave out the image (--skip-bad)."
+    )
     return Issue("warning" if image.valid else "error", "dead-band", message, fix)
 
 
-def _check_border(image: ImageScan) -> Iterator[Issue]:
+def _check_fills(image: ImageScan) -> Iterator[Issue]:
+    """Yield warnings of values that mean no data and are not declared."""
+    certain = {v: n for v, n in image.fills.items() if v in CERTAIN_FILLS}
+    size = image.grid.window.size
+    for value, count in certain.items():
+        shown = f"{value:.9g}"
+        message = (
+            f"{count} pixels ({count / size:.1%}) are {shown}, which is not declared as nodata."
+        )
+        fix = f"Declare the value (--nodata {shown}), or it is trained as data."
+        yield Issue("warning", "undeclared-nodata", message, fix)
     if all(s.low == s.high for s in image.stats):
         return
     border = 2 * (image.grid.height + image.grid.width)
     for value, count in image.border_nodata.items():
-        if count > MIN_BORDER_NODATA * border:
+        if value not in certain and count > MIN_BORDER_NODATA * border:
             where = f"{count / border:.0%} of the border"
-            message = f"All bands are {value:g} along {where}, which is not declared as nodata."
+            message = (
+                f"All bands are {value:g} along {where}, which is not declared as nodata; in all "
+                f"{image.fills.get(value, 0)} pixels."
+            )
             fix = f"Declare the value (--nodata {value:g}), or it is trained as data."
             yield Issue("warning", "undeclared-nodata", message, fix)
+
+
+def _check_ring(image: ImageScan) -> Iterator[Issue]:
+    dark, beside = image.ring
+    on_border = image.valid < image.grid.window.size or 0.0 in image.border_nodata
+    if on_border and dark > MIN_RING * beside:
+        message = f"{dark} nearly black pixels lie beside nodata, as JPEG compression leaves them."
+        fix = "Ignore them: give --mask a raster that is not 0 there, or an image without JPEG."
+        yield Issue("warning", "jpeg-ring", message, fix)
 
 
 def _check_constant(image: ImageScan) -> Iterator[Issue]:

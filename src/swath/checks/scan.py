@@ -14,7 +14,6 @@ from swath.checks.label_alignment import Alignment
 from swath.checks.scan_statistics import (
     BandStats,
     PixelStatistics,
-    border_nodata,
     count_values,
 )
 from swath.data.layouts import SourceSample
@@ -23,6 +22,7 @@ from swath.errors import SwathError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, Labels, LayerTally, Placement, RasterLabels, VectorLabels
+from swath.io.nodata import count_border, count_fills, count_ring
 from swath.io.quality import QualityTally
 from swath.io.raster import Raster
 from swath.legend import Kind, Legend
@@ -47,9 +47,12 @@ class ImageScan:
     alpha_as_band: bool  # whether a band that the file calls alpha holds data
     turned: bool  # whether EXIF has an orientation, which is applied
     border_nodata: dict[float, int]  # border pixels by undeclared value that evidently means nodata
+    fills: dict[float, int]  # valid pixels by undeclared value that may mean nodata
+    ring: tuple[int, int]  # dark pixels beside nodata of a lossy file, and all beside it
     thumbnail: NDArray[np.float64]  # small gray image (32, 32)
     digest: str  # hash of size and pixels
     dead: tuple[str, ...] = ()  # names of bands that hold nothing but nodata, NaN or infinity
+    tallies: tuple[tuple[float, int], ...] = ()  # sum and number of data by band, see `Raster`
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -182,11 +185,13 @@ class _ImageScanner:
         self._raster = raster
         self._statistics = PixelStatistics(len(raster.bands), raster.dtype)
         self._hash = ImageHash(raster.grid)
-        self._alive = np.zeros(len(raster.bands), bool)
         declared = (*raster.nodata, raster.given_nodata)
         self._declares_nan = any(value is not None and np.isnan(value) for value in declared)
         self._valid = self._veiled = self._nans = self._infinite = 0
         self._border_nodata: Counter[float] = Counter()
+        self._fills: Counter[float] = Counter()
+        self._possible, self._lossy = raster.fills, raster.lossy and raster.dtype == np.uint8
+        self._ring = np.zeros(2, np.int64)
 
     def add(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window, and return its mean over bands and validity (rows, columns)."""
@@ -195,23 +200,17 @@ class _ImageScanner:
         self._valid += int(valid.sum())
         self._veiled += self._raster.count_veiled(window)
         self._statistics.add(values, valid)
-        self._find_alive(values)
         (last_row, last_col), (rows, cols) = window.stop, (grid.height, grid.width)
         edges = (window.row == 0, last_row == rows, window.col == 0, last_col == cols)
-        self._border_nodata.update(border_nodata(values, valid, edges))
+        self._border_nodata.update(count_border(values, valid, edges, self._possible))
+        self._fills.update(count_fills(values, valid, self._possible))
+        if self._lossy:
+            self._ring += count_ring(values, valid)
         if values.dtype.kind == "f":
             self._count_not_finite(values)
         gray = _gray(pixels)
         self._hash.add(window, values, gray, valid)
         return gray, valid
-
-    def _find_alive(self, values: NDArray[Any]) -> None:
-        for i in np.flatnonzero(~self._alive):
-            known = np.isfinite(values[i])
-            for nodata in (self._raster.nodata[i], self._raster.given_nodata):
-                if nodata is not None and not np.isnan(nodata):
-                    known &= values[i] != nodata
-            self._alive[i] = known.any()
 
     def _count_not_finite(self, values: NDArray[Any]) -> None:
         if not self._declares_nan:
@@ -236,9 +235,12 @@ class _ImageScanner:
             raster.alpha_as_band,
             raster.turned,
             dict(self._border_nodata),
+            dict(self._fills),
+            (int(self._ring[0]), int(self._ring[1])),
             self._hash.thumbnail,
             self._hash.digest,
-            tuple(n for n, alive in zip(raster.bands, self._alive, strict=True) if not alive),
+            raster.dead,
+            raster.tallies,
         )
 
 

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from swath.data.statistics import BandMoments
 
-NODATA_VALUES = (0.0, -9999.0, -32768.0, -99999.0)  # that programs write, beside a type's largest
 MAX_COUNTERS = 1 << 23  # counters of values, 8 bytes each
 COUNTED_AT_ONCE = 1 << 17  # values, so that they stay in the processor's cache
-MIN_RUN = 16  # equal pixels in a row along the border that are no coincidence
 
 
 @dataclass(frozen=True)
@@ -99,42 +97,3 @@ def count_values(labels: NDArray[np.int64]) -> dict[int, int]:
     values, at = np.unique(flat[starts], return_inverse=True)
     counts = np.bincount(at, weights=np.diff(starts, append=len(flat)))
     return dict(zip(values.tolist(), counts.astype(np.int64).tolist(), strict=True))
-
-
-def border_nodata(
-    values: NDArray[Any], valid: NDArray[np.bool_], edges: tuple[bool, bool, bool, bool]
-) -> dict[float, int]:
-    """Count border pixels in long runs of one value, of all bands, that evidently means nodata.
-
-    Args:
-        values: pixels (bands, rows, columns).
-        valid: where they are not declared to be nodata (rows, columns).
-        edges: whether the first row, last row, first column and last column are the image's own
-            border.
-    """
-    everything = slice(None)
-    lines: list[Any] = [(0, everything), (-1, everything), (everything, 0), (everything, -1)]
-    own = [line for line, is_border in zip(lines, edges, strict=True) if is_border]
-    counts: dict[float, int] = {}
-    for line in own:
-        border, usable = values[(everything, *line)], valid[line]
-        for value in _nodata_candidates(values.dtype):
-            count = _count_in_runs((border == value).all(axis=0) & usable)
-            if count:
-                counts[value] = counts.get(value, 0) + count
-    return counts
-
-
-def _nodata_candidates(dtype: np.dtype[Any]) -> list[float]:
-    if dtype.kind not in "iu":
-        return [v for v in NODATA_VALUES if v >= 0 or dtype.kind == "f"]
-    limits = np.iinfo(dtype)
-    candidates = [v for v in NODATA_VALUES if v >= limits.min]
-    return [*candidates, float(limits.max)] if dtype.kind == "u" else candidates
-
-
-def _count_in_runs(marked: NDArray[np.bool_]) -> int:
-    """Count the marked pixels of a line that lie in runs of at least `MIN_RUN`."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
-    lengths = edges[1::2] - edges[::2]
-    return int(lengths[lengths >= min(MIN_RUN, len(marked))].sum())

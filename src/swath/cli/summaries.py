@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from swath.commands.crossvalidate import CrossvalidateResult
     from swath.commands.demo import DemoResult
     from swath.commands.export import ExportResult
-    from swath.commands.inspect import InspectResult, SourceRead
+    from swath.commands.inspect import InspectResult, ProductRead, SourceRead
     from swath.commands.predict import PredictResult
     from swath.commands.prepare import PrepareResult
     from swath.commands.quantize import QuantizeResult
@@ -35,6 +35,8 @@ def inspect(result: InspectResult) -> str:
     total = sum(c.pixels for c in result.classes) or 1
     bands = ", ".join(result.bands) or "none"
     lines = [f"{result.images} images, layout {result.layout}, bands: {bands}"]
+    if result.products:
+        lines = [line for product in result.products for line in _product(product)]
     if result.groups:
         lines.append(f"{len(result.groups)} groups: {_names(result.groups)}")
     lines += [] if result.read is None else _source_read(result.read)
@@ -51,6 +53,22 @@ def inspect(result: InspectResult) -> str:
     levels = Counter(f["level"] for f in result.findings)
     counts = ", ".join(f"{levels[level]} {level}s" for level in ("error", "warning", "note"))
     return _joined([*lines, f"Findings: {counts}", *_findings(result.findings)], result.report)
+
+
+def _product(product: ProductRead) -> Iterator[str]:
+    """Yield the lines on a product: what it is, its bands, its quality layers."""
+    level = f" {product.level}" if product.level else ""
+    baseline = f", baseline {product.baseline}" if product.baseline else ""
+    yield f"{product.name}: {product.sensor}{level}, {product.acquired or 'no date'}{baseline}"
+    for band in product.bands:
+        own = f"({band.sensor_name})" if band.sensor_name else ""
+        center = f"{band.wavelength:.3f} um" if band.wavelength else ""
+        size = "unreadable" if band.resolution is None else f"{band.resolution:g}"
+        numbers = "dB" if band.decibels else f"x {band.scale:.6g} {band.offset:+.6g}"
+        asked = "" if band.is_default else "  only with --select-bands"
+        yield f"  {band.name:<10} {own:<14} {center:>9}  {size:>6}  {numbers}{asked}"
+    for layer in product.quality:
+        yield f"  quality: {layer.kind} ({layer.path.rpartition('/')[2]})"
 
 
 def prepare(result: PrepareResult) -> str:

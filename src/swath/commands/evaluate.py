@@ -15,6 +15,7 @@ from swath.evaluation.reference import DatasetReference, LabelReference, Referen
 from swath.evaluation.results import EvaluateResult, summarize
 from swath.evaluation.scoring import MapPredictor, ModelPredictor, Predictor, score_areas
 from swath.inference.runtimes import choose_setup
+from swath.io.arrays import parse_array
 from swath.io.map_reader import MapFile
 from swath.legend import read_legend
 from swath.models.band_matching import same_bands
@@ -88,7 +89,7 @@ def open_model_or_map(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Mod
         DataError: the file is not a map either.
         UsageError: the file is a map, and an option for models is given.
     """
-    if Path(path).suffix == ".swath" or zipfile.is_zipfile(path):
+    if Path(path).suffix == ".swath" or zipfile.is_zipfile(path) and parse_array(path) is None:
         return Model(path, tta=tta)
     for option, given in (("--tta", tta != "none"), ("--gsd", gsd is not None)):
         if given:
@@ -109,7 +110,8 @@ def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Refer
         UsageError: a model is given with labels without images.
     """
     path = Path(options.dataset)
-    if path.is_dir() or not path.exists() or path.name == MANIFEST:
+    array = parse_array(path) is not None
+    if not array and (path.is_dir() or not path.exists() or path.name == MANIFEST):
         maps = [source for source in sources if isinstance(source, MapFile)]
         folder = path.parent if path.name == MANIFEST else path
         dataset = Dataset(folder)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from swath.checks import ImageScan, SampleScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
 from swath.data.layouts import Catalog, SourceSample, find_layout, with_quality
+from swath.data.layouts.catalog import product_findings, product_sample
 from swath.data.layouts.label_options import LABEL_OPTIONS, given_options
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
+from swath.io.arrays import is_store, stem_of
 from swath.io.labels import MaskReading
+from swath.io.products import (
+    choose_bands,
+    default_bands,
+    find_product,
+    find_products,
+    is_product_path,
+)
 from swath.io.quality import QualityTally, shares_of
-from swath.io.raster import Raster
+from swath.io.raster import Raster, open_raster
+from swath.io.source_file import BandFile, QualityFile
 from swath.io.vector import Features
 from swath.legend import read_legend
 from swath.mapping.inputs import InputImage, find_stack
+from swath.mapping.number_check import check_numbers
+from swath.models.band_matching import match_bands
 from swath.models.card import Card
 from swath.models.model import Model
 from swath.options import InspectOptions, PrepareOptions, SourceOptions
@@ -101,11 +115,50 @@ class SourceRead(Result):
     split: dict[str, str] = {}
 
 
+class BandRead(Result):
+    """A band of a product.
+
+    Attributes:
+        name: common name, such as blue.
+        sensor_name: the sensor's own, such as B02.
+        wavelength: center in micrometers.
+        resolution: size of its pixels in units of the CRS; None where it cannot be read.
+        scale: physical value = stored value * scale + offset.
+        offset: see `scale`.
+        decibels: whether values are read as decibels.
+        is_default: whether it is taken where no bands are asked for.
+        file: path of its file.
+    """
+
+    name: str
+    sensor_name: str
+    wavelength: float | None
+    resolution: float | None
+    scale: float
+    offset: float
+    decibels: bool
+    is_default: bool
+    file: str
+
+
+class ProductRead(Result):
+    """What a product holds: see `swath.io.source_file.Product`; `quality` has its layers."""
+
+    name: str
+    sensor: str
+    level: str
+    acquired: str | None
+    baseline: str | None
+    bands: list[BandRead]
+    quality: list[QualityFile]
+
+
 class InspectResult(Result):
     """Contents and faults of a source.
 
     Attributes:
-        layout: the layout; `image` where an image was compared with a model.
+        layout: the layout; `image` where an image was compared with a model, `product` where the
+            source is one.
         images: their number.
         bands: names of the bands of most images.
         groups: names of the images' groups.
@@ -113,7 +166,8 @@ class InspectResult(Result):
         findings: dictionaries with level, code, file, message and fix, errors first.
         report: path of the page, if one was asked for.
         ood: distance of the image from the training data (`against`).
-        read: which labels, bands and pixels were read; None with `against`.
+        read: which labels, bands and pixels were read; None with `against` and of products.
+        products: what the products hold, where the source is one or several.
     """
 
     layout: str
@@ -125,6 +179,7 @@ class InspectResult(Result):
     report: str | None = None
     ood: OodResult | None = None
     read: SourceRead | None = None
+    products: list[ProductRead] = []
 
     @property
     def ok(self) -> bool:
@@ -136,7 +191,8 @@ class InspectResult(Result):
 def inspect(options: InspectOptions) -> InspectResult:
     """List the contents and the faults of a source folder; a missing folder is a finding, too.
 
-    With `against`, the source is an image, and is compared with the training data of a model.
+    Of a product, its bands and quality layers are listed, and no pixel is read. With `against`, the
+    source is an image, and is compared with the training data of a model.
 
     Raises:
         DataError: the bands of the image are not found in a folder (`against`).
@@ -146,6 +202,8 @@ def inspect(options: InspectOptions) -> InspectResult:
     """
     if options.against is not None:
         return _compare_with_training(options, Path(options.source))
+    if not (options.images or options.labels) and is_product_path(options.source):
+        return _describe_products(str(options.source))
     survey = survey_of(options)
     result = summarize(survey)
     if options.report is None:
@@ -157,6 +215,50 @@ def inspect(options: InspectOptions) -> InspectResult:
         raise JobError(message, code="package-missing", fix=fix) from error
     page = write_findings(options.report, survey, result.model_dump(mode="json"))
     return result.model_copy(update={"report": str(page)})
+
+
+def _describe_products(source: str) -> InspectResult:
+    """Return what the products at a path hold."""
+    read, findings = [], []
+    for product in find_products(source):
+        default, bands = default_bands(product), []
+        for band in product.bands:
+            size, fault = _pixel_size(band, product.name)
+            findings += [fault] if fault else []
+            bands.append(
+                BandRead(
+                    name=band.name,
+                    sensor_name=band.sensor_name,
+                    wavelength=band.wavelength,
+                    resolution=size,
+                    scale=band.scale,
+                    offset=band.offset,
+                    decibels=band.decibels,
+                    is_default=band in default,
+                    file=band.path,
+                )
+            )
+        findings += product_findings([product_sample(product)])
+        facts = product.model_dump(include={"name", "sensor", "level", "acquired", "baseline"})
+        read.append(ProductRead(**facts, bands=bands, quality=list(product.quality)))
+    return InspectResult(
+        layout="product",
+        images=len(read),
+        bands=[band.name for band in read[0].bands if band.is_default],
+        groups=[],
+        classes=[],
+        findings=[finding.as_json() for finding in findings],
+        products=read,
+    )
+
+
+def _pixel_size(band: BandFile, product: str) -> tuple[float | None, Finding | None]:
+    """Return the size of a band's pixels, or what is wrong with its file."""
+    try:
+        with open_raster(band.path) as dataset:
+            return abs(dataset.transform.a), None
+    except DataError as error:
+        return None, Finding.of_error(error, Path(band.path), product)
 
 
 def survey_of(options: SourceOptions) -> Survey:
@@ -254,24 +356,45 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     if statistics is None:
         message, fix = "The model has no statistics of its training data", "Train the model again"
         raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
-    files = _image_files(options, source, card.image_bands)
-    select, nodata = tuple(options.select_bands), options.nodata
-    sample = SourceSample(source.stem, files, None, select=select, nodata=nodata)
+    read: dict[str, Any] = {
+        "select": tuple(options.select_bands),
+        "nodata": options.nodata,
+        "scaled": card.scaled and not options.raw,
+        "ignore_band_nodata": options.ignore_band_nodata,
+    }
+    ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
+    product = find_product(source) if is_product_path(source) else None
+    if product is None:
+        files = _image_files(options, source, card.image_bands)
+        try:
+            read["select"] = read["select"] or _bands_by_name(files, card, source)
+        except DataError as error:
+            return _image_result([Finding.of_error(error, source)], [], ood)
+        sample = SourceSample(stem_of(source), files, None, **read)
+    else:
+        chosen = read["select"] or tuple(card.image_bands)
+        choose_bands(product, chosen)  # an error where one is missing
+        sample = dataclasses.replace(product_sample(product), **read | {"select": chosen})
+        read["select"] = ()
     sample = with_quality([sample], options, None)[0]
     scan = scan_sample(sample, "code", None)
-    ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
     findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
-        names = None if select else card.image_bands
-        raster = Raster(files, names, select=select, nodata=nodata)
+        names = None if read["select"] else card.image_bands
+        raster = Raster(sample.parts, names, **read, fill=[band.fill for band in card.bands])
         with InputImage(raster, latitude=card.latitude) as image:
             image.quality = sample.open_quality(image.grid)
             distance, _ = ood_distance(image, model.predictor, statistics)
+            findings += _check_numbers(image, card, source)
         compared = _compare_bands(scan.image, card)
         ood = OodResult(distance=distance, threshold=statistics.threshold, bands=compared)
         findings += _check_distance(distance, statistics.threshold, source)
         findings += _note_dropped(scan, source)
+    return _image_result(findings, bands, ood)
+
+
+def _image_result(findings: Sequence[Finding], bands: list[str], ood: OodResult) -> InspectResult:
     listed = [f.as_json() for f in findings]
     return InspectResult(
         layout="image", images=1, bands=bands, groups=[], classes=[], findings=listed, ood=ood
@@ -279,12 +402,28 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
 
 
 def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) -> tuple[Path, ...]:
-    if not source.is_dir():
+    if not source.is_dir() or is_store(source):
         return (source,)
     if options.images:
         fix = "Give the image, or the folder of its bands, as SOURCE"
         raise UsageError("--against takes one image", code="option-conflict", fix=fix)
     return tuple(find_stack(source, bands))
+
+
+def _bands_by_name(files: Sequence[Path], card: Card, source: Path) -> tuple[str, ...]:
+    """Return the names of the model's bands in an image, none where names tell nothing."""
+    if source.is_dir():
+        return ()
+    with Raster(files) as image:
+        places = match_bands(card.image_bands, [[name] for name in image.bands], source)
+        return () if places is None else tuple(image.bands[place] for place in places)
+
+
+def _check_numbers(image: InputImage, card: Card, source: Path) -> Iterator[Finding]:
+    wrong = check_numbers(image, card.bands, card.dtype)
+    if wrong is not None:
+        fix = "Give numbers in the scale of the training data."
+        yield Finding("warning", "other-numbers", str(source), wrong, fix)
 
 
 def _compare_bands(image: ImageScan, card: Card) -> list[BandComparison]:

@@ -11,11 +11,14 @@ from pathlib import Path
 from swath.commands.base import command
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
+from swath.io.arrays import is_store
+from swath.io.products import is_product_path
 from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
 from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks, with_quality
 from swath.mapping.job import MappedImage, PredictionJob, check_outputs
+from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.types import Result
@@ -94,7 +97,8 @@ def predict(options: PredictOptions) -> PredictResult:
         path = target / f"{source.name}.tif" if many else target
         jobs.append(PredictionJob(options, model, source, path))
     check_outputs(jobs, Path(options.model))
-    missed = check_context(sources)
+    missed = [f"{s.name}: {text}" for s in sources if s.product for text in s.product.warnings]
+    missed += [*check_context(sources), *check_pixels(sources)]
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
     doubts = [text for job in jobs for text in job.warnings]
@@ -162,7 +166,8 @@ def _warnings(classes: dict[str, int], nodata: int, tallies: Sequence[QualityTal
 def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], bool]:
     """List the images; return also whether MAP is a folder for their maps."""
     stack = None if options.stack is None else str(options.stack)
-    found = find_inputs(options.image, model.card.image_bands, stack)
+    by_order = options.band_order is not None
+    found = find_inputs(options.image, model.card.image_bands, stack, by_order=by_order)
     if stack is not None:
         _check_stack(options, found[0])
     if options.mosaic:
@@ -173,8 +178,14 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "mask": find_masks(options.mask),
         "regions": None if regions is None else str(Path(regions).resolve()),
         "latitude": model.card.latitude,
+        "scaled": model.card.scaled and not options.raw,
+        "nodata": options.nodata,
+        "ignore_band_nodata": options.ignore_band_nodata,
+        "fill": _fill(model) if options.ignore_band_nodata else (),
     }
-    folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
+    is_folder = stack is None and Path(image).is_dir() and not is_store(Path(image))
+    folder = is_folder or image.endswith(".txt")
+    folder = folder and not is_product_path(image, plain=True)
     many = len(found) > 1 or folder and not options.mosaic
     if many and options.polygons is not None:
         message = "--polygons names one file, and there are many images"
@@ -184,7 +195,17 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
     return sources, many
 
 
+def _fill(model: Model) -> tuple[float, ...]:
+    """Return the training mean of each band of an image."""
+    card = model.card
+    return tuple(band.fill for band in card.bands[: len(card.image_bands)])
+
+
 def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:
+    if any(image.product for image in images):
+        message = "--mosaic takes plain images, and a product is given"
+        fix = "Map the products without --mosaic"
+        raise UsageError(message, code="option-conflict", fix=fix)
     if any(image.bands for image in images):
         message = "--mosaic takes images of one file each"
         fix = "Stack their bands first (`rio stack A.tif B.tif -o NEW.tif`)"

@@ -216,6 +216,7 @@ class _DatasetBuilder:
             legend=self.legend,
             images=images,
             samples=samples,
+            scaled=not options.raw,
             gsd=median_low(gsds) if gsds else options.gsd,  # of an image, not between two
         )
 
@@ -225,6 +226,9 @@ class _DatasetBuilder:
         samples, latitude = self.samples, self.options.latitude
         if not self.options.heights:
             samples = [replace(s, heights=None) for s in samples]
+        if self.options.ignore_band_nodata:
+            fill = self._band_means()
+            samples = [replace(s, fill=fill) for s in samples]
         if any(s.heights for s in samples):
             (self.folder / HEIGHTS).mkdir()
         store = partial(
@@ -232,6 +236,12 @@ class _DatasetBuilder:
         )
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             return list(track(pool.map(store, count(), samples), "storing", len(samples)))
+
+    def _band_means(self) -> tuple[float, ...]:
+        """Return the mean of each band's own data in all images, 0 of a band without any."""
+        tallies = np.array([self.survey.scans[s.name].image.tallies for s in self.samples])
+        sums, counts = tallies.sum(0).T
+        return tuple((sums / np.maximum(counts, 1)).tolist())
 
     def _split(self, images: Sequence[Image], stored: Sequence[StoredImage]) -> list[Sample]:
         """Split the labeled areas, and erase the labels of the buffers between them."""

@@ -163,7 +163,7 @@ def _images(folder: Path, kind: str) -> list[Path]:
 def _map(model: Model, image: Path, bands: Sequence[str], maps: Sequence[Path]) -> None:
     """Write the maps of one image: heights, if the model predicts them, and classes."""
     card = model.card
-    with Raster([image], bands) as raster:
+    with Raster([image], bands, scaled=card.scaled) as raster:
         shape = raster.grid.height, raster.grid.width
         codes = np.full(shape, UNLABELED_CODE, np.uint8)
         heights = np.full(shape, np.nan, np.float32) if card.heights else None

@@ -98,6 +98,7 @@ class Manifest(_FrozenModel):
     images: list[Image]
     samples: list[Sample]
     gsd: float | None
+    scaled: bool = False
 
     def of(self, split: SplitName) -> list[Sample]:
         """Return the samples of a split."""

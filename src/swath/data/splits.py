@@ -105,7 +105,7 @@ def assign_splits(
         groups: names of all groups.
         test: groups of the test split; `["none"]` or empty for none; None for 20% of the groups,
             drawn by seed. A group is named in full or by the last part of its path, where that is
-            of one group.
+            of one group; groups of one folder by the folder, of a split of `own` by its name.
         val: likewise, None for 15% of the groups that are left (none where fewer than three are
             left).
         seed: of the draw.
@@ -117,8 +117,8 @@ def assign_splits(
     """
     names = sorted(set(groups))
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
-    chosen_val = _named(val, names, "--val")
-    chosen_test = _named(test, names, "--test")
+    chosen_val = _named(val, names, "--val", own or {})
+    chosen_test = _named(test, names, "--test", own or {})
     own = {g: s for g, s in (own or {}).items() if g in set(names)}
     if chosen_test is None:
         chosen_test = _own_or_drawn("test", own, shuffled, chosen_val or [])
@@ -180,7 +180,9 @@ def overridden(
     }
 
 
-def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> list[str] | None:
+def _named(
+    wanted: Sequence[str] | None, names: Sequence[str], option: str, own: Mapping[str, OwnSplit]
+) -> list[str] | None:
     if wanted is None:
         return None
     if list(wanted) == ["none"]:
@@ -190,9 +192,9 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
     while at < len(wanted):
         # The longest match, because the commas of a name have split it.
         for stop in range(len(wanted), at, -1):
-            group = _group_called(wanted[at:stop], names, option)
-            if group is not None:
-                chosen[group] = None
+            groups = _groups_called(wanted[at:stop], names, option, own)
+            if groups:
+                chosen |= dict.fromkeys(groups)
                 at = stop
                 break
         else:
@@ -200,18 +202,32 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
     return list(chosen)
 
 
-def _group_called(parts: Sequence[str], names: Sequence[str], option: str) -> str | None:
-    """Return the group of a name in full, else by the last part of its path."""
+def _groups_called(
+    parts: Sequence[str], names: Sequence[str], option: str, own: Mapping[str, OwnSplit]
+) -> list[str]:
+    """Return the group of a name in full, else by the last part of its path, in any case.
+
+    A name of no group is that of a folder with groups, else of the dataset's own split.
+    """
     spelled = {", ".join(parts), ",".join(parts)}
     exact = spelled & set(names)
     if exact:
-        return min(exact)
-    found = [n for n in names if n.rpartition("/")[2] in spelled]
-    if len(found) > 1:
-        message = f"{option} names {parts[0]!r}, which is of {len(found)} groups"
-        fix = f"Name one in full: {_listed(found)}"
+        return [min(exact)]
+    folded = {s.casefold() for s in spelled}
+    leaves = _with_leaf(spelled, folded, names)
+    if len(leaves) > 1:
+        message = f"{option} names {parts[0]!r}, which is of {len(leaves)} groups"
+        fix = f"Name one in full: {_listed(leaves)}"
         raise UsageError(message, code="ambiguous-group", fix=fix)
-    return found[0] if found else None
+    below = [n for n in names if any(n.startswith(f"{s}/") for s in spelled)]
+    return leaves or below or [n for n in names if own.get(n) in folded]
+
+
+def _with_leaf(spelled: set[str], folded: set[str], names: Sequence[str]) -> list[str]:
+    """Return the groups whose last part is one of the spellings, else in any case."""
+    leaf = {name: name.rpartition("/")[2] for name in names}
+    exact = [name for name in names if leaf[name] in spelled]
+    return exact or [name for name in names if leaf[name].casefold() in folded]
 
 
 def _no_such_group(name: str, names: Sequence[str], option: str) -> UsageError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,8 +16,17 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.tiling import Window
 
+FLOAT_MAX = float(np.finfo(np.float32).max)
+NETCDF_FILL = float(np.float32(9.969209968386869e36))
+
 MAX_NESTED = 10
 """Virtual rasters within each other that are followed."""
+
+CERTAIN_FILLS = (-9999.0, -32768.0, -99999.0, FLOAT_MAX, -FLOAT_MAX, NETCDF_FILL)
+"""Values that programs write where there is no data, and that are hardly measurements."""
+
+MIN_RUN = 16  # equal pixels in a row along the border that are no coincidence
+MAX_DARK = 16  # largest value of all bands of a pixel that JPEG made of nodata
 
 Mask = NDArray[np.bool_]
 Rectangles = NDArray[np.float64]  # (n, 4): first row, first column, last row, last column
@@ -100,6 +109,31 @@ def _not_finite(band: NDArray[Any]) -> Mask | None:
     with np.errstate(over="ignore"):
         out: Mask = ~np.isfinite(band.astype(np.float32, copy=False))
     return out if out.any() else None
+
+
+@dataclass
+class BandTally:
+    """What was read of a band.
+
+    Attributes:
+        alive: whether a pixel had data.
+        total: sum of the values that are data.
+        count: their number.
+    """
+
+    alive: bool = False
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, missing: Mask | None, pixels: int) -> None:
+        """Note whether any of the pixels has data."""
+        self.alive = self.alive or (pixels > 0 and (missing is None or not missing.all()))
+
+    def sum_up(self, values: NDArray[Any], missing: Mask | None) -> None:
+        """Add values (rows, columns) that are data."""
+        known = values if missing is None else values[~missing]
+        self.total += float(known.sum(dtype=np.float64))
+        self.count += known.size
 
 
 @dataclass
@@ -258,3 +292,107 @@ def _rectangle(element: ElementTree.Element | None, size: tuple[int, int]) -> ND
         float(element.get(name, 0)) for name in ("yOff", "xOff", "ySize", "xSize")
     )
     return np.array([row, col, row + height, col + width])
+
+
+Fills: TypeAlias = Mapping[float, NDArray[np.float64]]
+"""Stored values that may mean no data, and what they are in each band (bands,); NaN where nothing.
+"""
+
+
+def possible_fills(dtypes: Iterable[str]) -> list[float]:
+    """Return stored values that may mean no data in bands of some dtypes: 0, and the largest."""
+    kinds = map(np.dtype, dtypes)
+    largest = {float(np.iinfo(kind).max) for kind in kinds if kind.kind == "u"}
+    return [0.0, *CERTAIN_FILLS, *sorted(largest)]
+
+
+def count_fills(values: NDArray[Any], valid: Mask, fills: Fills) -> dict[float, int]:
+    """Count the valid pixels that hold a fill value: a certain one in any band, else in all.
+
+    Args:
+        values: pixels (bands, rows, columns).
+        valid: where they are not declared to be nodata (rows, columns).
+        fills: the values to look for.
+    """
+    counts = {}
+    for value, numbers in fills.items():
+        if not np.isfinite(numbers).any():
+            continue
+        held = (_held_by_any if value in CERTAIN_FILLS else _held_by_all)(values, numbers)
+        count = 0 if held is None else int((held & valid).sum())
+        if count:
+            counts[value] = count
+    return counts
+
+
+def count_border(
+    values: NDArray[Any], valid: Mask, edges: tuple[bool, bool, bool, bool], fills: Fills
+) -> dict[float, int]:
+    """Count border pixels in long runs of one value, of all bands, that evidently means nodata.
+
+    Args:
+        values: pixels (bands, rows, columns).
+        valid: where they are not declared to be nodata (rows, columns).
+        edges: whether the first row, last row, first column and last column are the image's own
+            border.
+        fills: the values to look for.
+    """
+    everything = slice(None)
+    lines: list[Any] = [(0, everything), (-1, everything), (everything, 0), (everything, -1)]
+    own = [line for line, is_border in zip(lines, edges, strict=True) if is_border]
+    counts: dict[float, int] = {}
+    for line in own:
+        border, usable = values[(everything, *line)], valid[line]
+        for value, numbers in fills.items():
+            held = _held_by_all(border, numbers)
+            count = 0 if held is None else _count_in_runs(held & usable)
+            if count:
+                counts[value] = counts.get(value, 0) + count
+    return counts
+
+
+def count_ring(values: NDArray[Any], valid: Mask) -> tuple[int, int]:
+    """Count the dark pixels beside pixels without data, as JPEG leaves them, and all beside them.
+
+    Args:
+        values: 8-bit pixels (bands, rows, columns).
+        valid: where they are not declared to be nodata (rows, columns).
+    """
+    empty = ~valid | (values == 0).all(axis=0)
+    if not empty.any() or empty.all():
+        return 0, 0
+    beside = np.zeros_like(empty)
+    beside[1:] |= empty[:-1]
+    beside[:-1] |= empty[1:]
+    beside[:, 1:] |= empty[:, :-1]
+    beside[:, :-1] |= empty[:, 1:]
+    beside &= ~empty
+    return int((beside & (values <= MAX_DARK).all(axis=0)).sum()), int(beside.sum())
+
+
+def _held_by_all(values: NDArray[Any], numbers: NDArray[np.float64]) -> Mask | None:
+    if not np.isfinite(numbers).all():
+        return None
+    out: Mask | None = None
+    for band, number in zip(values, numbers, strict=True):
+        held = band == band.dtype.type(number)
+        out = held if out is None else out & held
+        if not out.any():
+            return None
+    return out
+
+
+def _held_by_any(values: NDArray[Any], numbers: NDArray[np.float64]) -> Mask | None:
+    bands = [
+        band == band.dtype.type(number)
+        for band, number in zip(values, numbers, strict=True)
+        if np.isfinite(number)
+    ]
+    return either(bands)
+
+
+def _count_in_runs(marked: Mask) -> int:
+    """Count the marked pixels of a line that lie in runs of at least `MIN_RUN`."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
+    lengths = edges[1::2] - edges[::2]
+    return int(lengths[lengths >= min(MIN_RUN, len(marked))].sum())

@@ -24,6 +24,7 @@ from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.interpolation import AxisWeights, axis_weights, resample
 from swath.geo.tiling import Window, full_window
+from swath.io.arrays import file_of, open_array
 from swath.io.nodata import BandMarks, Coverage, can_hold, either, find_coverage, mark_band
 from swath.io.orientation import apply_orientation
 from swath.io.raster_limits import check_limits
@@ -31,9 +32,12 @@ from swath.io.tiff import FETCH_AGAIN, join_pages
 from swath.types import PathLike
 
 EXTENSIONS = frozenset(
-    {".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".img", ".vrt", ".bmp", ".webp"}
+    ".tif .tiff .jpg .jpeg .png .jp2 .img .vrt .bmp .webp .asc .bsq .bil .bip".split()
 )
 """Endings of file names that are taken for rasters."""
+
+ENVI_ENDINGS = frozenset({"", ".dat", ".raw", ".envi"})
+"""Endings of files that are rasters where a header `.hdr` lies beside them."""
 
 GDAL_CACHE_BYTES = 64 * 2**20  # the default is a share of the machine's memory
 ALPHA_SIDE = 256  # rows and columns of the windows by which alpha is told from data
@@ -60,6 +64,7 @@ class BandFile(BaseModel, frozen=True):
         offset: see `scale`.
         nodata: stored value that means no data; None for what the file declares.
         decibels: whether the value is 10 * log10 of the scaled one.
+        amplitude: whether the value in decibels is that of the square, 20 * log10.
     """
 
     path: str
@@ -71,6 +76,7 @@ class BandFile(BaseModel, frozen=True):
     offset: float = 0.0
     nodata: float | None = None
     decibels: bool = False
+    amplitude: bool = False
 
 
 class QualityFile(BaseModel, frozen=True):
@@ -98,7 +104,8 @@ class Product(BaseModel, frozen=True):
         baseline: version of the provider's processing.
         bands: the bands, in the sensor's order.
         quality: its quality layers.
-        files: metadata files that the above was read from.
+        files: metadata files that the above was read from, and the archive around the bands.
+        warnings: sentences on what is missing or not as usual.
     """
 
     name: str
@@ -109,6 +116,18 @@ class Product(BaseModel, frozen=True):
     bands: tuple[BandFile, ...]
     quality: tuple[QualityFile, ...] = ()
     files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Path of its metadata or archive, else of its first band."""
+        return self.files[0] if self.files else self.bands[0].path
+
+    @property
+    def local_files(self) -> set[str]:
+        """All files that are read of it, without URLs and paths into archives."""
+        paths = {*self.files, *(b.path for b in self.bands), *(q.path for q in self.quality)}
+        return {path for path in paths if "://" not in path and not path.startswith("/vsi")}
 
 
 @dataclass(frozen=True)
@@ -139,7 +158,8 @@ class FileBand:
             numbers *= about.scale
             numbers += about.offset
             if about.decibels:
-                numbers = np.where(numbers > 0, 10 * np.log10(numbers), np.nan)
+                factor = 20 if about.amplitude else 10
+                numbers = np.where(numbers > 0, factor * np.log10(numbers), np.nan)
             return numbers.astype(np.float32)
 
     @property
@@ -326,12 +346,7 @@ def open_source(
     Raises:
         DataError: the file holds complex numbers, or has no such band.
     """
-    if any("complex" in dtype for dtype in dataset.dtypes):
-        fix = "Convert it to amplitude or decibels first"
-        raise DataError("The file holds complex numbers", code="complex-values", file=path, fix=fix)
-    for band in about:
-        if band.index > dataset.count:
-            raise _band_missing(path, band.index, dataset.count)
+    _check_bands(dataset, path, about)
     indexes, alpha, data_alpha = _split_alpha(
         dataset, path, [b.index for b in about] or order, exact=bool(about), wanted=wanted
     )
@@ -358,6 +373,15 @@ def open_source(
     return file if order is None or about else file.select(order)
 
 
+def _check_bands(dataset: rasterio.DatasetReader, path: str, about: Sequence[BandFile]) -> None:
+    if any("complex" in dtype for dtype in dataset.dtypes):
+        fix = "Convert it to amplitude or decibels first"
+        raise DataError("The file holds complex numbers", code="complex-values", file=path, fix=fix)
+    for band in about:
+        if band.index > dataset.count:
+            raise _band_missing(path, band.index, dataset.count)
+
+
 def _band_missing(path: str, number: int, count: int) -> DataError:
     message = f"Band {number} is wanted, and the file has {count}"
     return DataError(message, code="band-missing", file=path, fix="Count its bands from 1")
@@ -380,26 +404,30 @@ def _split_alpha(
         exact: whether `order` counts alpha bands.
         wanted: number of bands, where that is known.
     """
-    interp = dataset.colorinterp
-    alphas = [i for i, color in enumerate(interp, 1) if color == ColorInterp.alpha]
+    alphas = _alpha_bands(dataset)
     indexes = [i for i in dataset.indexes if i not in alphas]
     if exact and order:
-        masks = [i for i in alphas if i not in order]
-        return list(order), masks[0] if masks else None, None
-    if len(alphas) == 1 and len(indexes) > 2:
-        if order is not None:
-            is_data = len(indexes) < max(order) <= dataset.count
-        elif wanted in (len(indexes), dataset.count):
-            is_data = wanted == dataset.count
-        else:
-            is_data = _holds_data(dataset, alphas[0], path)
-        if is_data:
-            return list(dataset.indexes), None, alphas[0]
+        return list(order), next((i for i in alphas if i not in order), None), None
+    if order is not None:
+        wanted = dataset.count if max(order) > len(indexes) else len(indexes)
+    if len(alphas) == 1 and len(indexes) > 2 and _is_data(dataset, alphas[0], path, wanted):
+        return list(dataset.indexes), None, alphas[0]
     if not indexes:
         raise DataError(
             "The file has no band of data", code="no-bands", file=path, fix="Leave it out"
         )
     return indexes, alphas[0] if alphas else None, None
+
+
+def _alpha_bands(dataset: rasterio.DatasetReader) -> list[int]:
+    return [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
+
+
+def _is_data(dataset: rasterio.DatasetReader, alpha: int, path: str, wanted: int | None) -> bool:
+    """Return whether the one alpha band is data, by the number of bands or by its values."""
+    if wanted in (dataset.count - 1, dataset.count):
+        return bool(wanted == dataset.count)
+    return _holds_data(dataset, alpha, path)
 
 
 def _palette_bands(dataset: rasterio.DatasetReader, path: str) -> list[FileBand]:
@@ -496,7 +524,15 @@ def gdal_errors(path: PathLike) -> Iterator[None]:
         raise unreadable_error(path, error) from error
 
 
-def find_files(pattern: PathLike, root: Path | None = None) -> list[Path]:
+def has_raster_name(path: Path) -> bool:
+    """Return whether a file is taken for a raster by its name, or by an ENVI header beside it."""
+    ending = path.suffix.lower()
+    if ending not in ENVI_ENDINGS:
+        return ending in EXTENSIONS
+    return any(header.is_file() for header in (path.with_suffix(".hdr"), Path(f"{path}.hdr")))
+
+
+def find_files(pattern: PathLike, root: Path | None = None, *, folders: bool = False) -> list[Path]:
     """Return the files that match a pattern, sorted.
 
     Leading folders that exist by their own name are taken as they are, also with brackets or stars
@@ -505,16 +541,17 @@ def find_files(pattern: PathLike, root: Path | None = None) -> list[Path]:
     Args:
         pattern: with `*`, `?`, `[...]` within a name and `**` for any folders.
         root: folder that the pattern starts from; the working directory by default.
+        folders: whether folders that match are returned, too.
     """
     base, parts = root or Path(), list(Path(pattern).parts)
-    if (base / pattern).is_file():
+    if (base / pattern).is_file() or folders and (base / pattern).is_dir():
         return [base / pattern]
     while parts and (base / parts[0]).is_dir() and parts[0] != "**":
         base, parts = base / parts[0], parts[1:]
     if not parts:
         return []
     found = glob(str(Path(escape(str(base)), *parts)), recursive=True)
-    return [path for path in map(Path, sorted(found)) if path.is_file()]
+    return [p for p in map(Path, sorted(found)) if p.is_file() or folders and p.is_dir()]
 
 
 def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetReader:
@@ -530,7 +567,8 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
     """
     try:
         with gdal_env():
-            dataset = rasterio.open(path, driver=driver)
+            dataset = None if driver else open_array(path)
+            dataset = dataset or rasterio.open(path, driver=driver)
             # GDAL reports a list of pages that is cut off with the file one call late.
             _ = dataset.subdatasets, dataset.colorinterp
     except GDAL_ERRORS as error:
@@ -556,9 +594,10 @@ def _opening_error(path: PathLike, error: Exception) -> DataError:
     if Path(path).is_dir():
         message = "A raster is wanted, and this is a folder"
         return DataError(message, code="is-a-folder", file=path, fix="Name the file in it")
-    if local and not Path(path).exists():
+    if local and not file_of(path).exists():
+        file = file_of(path)
         return DataError(
-            "There is no such file", code="no-such-file", file=path, fix="Check the path"
+            "There is no such file", code="no-such-file", file=file, fix="Check the path"
         )
     return unreadable_error(path, error)
 

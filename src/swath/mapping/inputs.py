@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from swath.data.layouts.quality_layers import (
     QualityTarget,
@@ -24,14 +24,36 @@ from swath.geo.footprints import footprint
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import ArrayName, find_arrays, parse_array, stem_of
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
+from swath.io.products import (
+    band_named,
+    choose_bands,
+    default_bands,
+    describe_band,
+    find_products,
+    is_product_path,
+)
+from swath.io.products.reader import is_archive
+from swath.io.products.stac import is_url
 from swath.io.quality import QualityMask, check_mask, polygons_touch
-from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
-from swath.io.source_file import Product, QualityFile
+from swath.io.raster import Raster, find_files, has_raster_name, open_raster
+from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import read_geometries
-from swath.mapping.stac import find_assets
 from swath.options import DROP, LAST_CLEAR
 from swath.types import PathLike, QualityReason
+
+LATER_FIELDS = (
+    "product",
+    "quality",
+    "drop",
+    "clear_below",
+    "scaled",
+    "nodata",
+    "ignore_band_nodata",
+    "fill",
+)
+"""Fields of `ImageInput` that plans of older versions do not have."""
 
 MAX_OPEN_FILES = 64
 """Files of a mosaic that are open at one time."""
@@ -53,6 +75,11 @@ class ImageInput(BaseModel, frozen=True):
         quality: layers that tell which pixels are usable; the others become nodata.
         drop: reasons of quality layers for which pixels become nodata.
         clear_below: cloud probability in percent from which a pixel is cloud.
+        scaled: whether values are physical ones; see `Raster`.
+        nodata: value that means no data, besides what the files declare.
+        ignore_band_nodata: whether a pixel is valid if one of its bands is.
+        fill: value of each band where it alone has no data.
+        product: the product that the files belong to, with the bands to read; None for others.
     """
 
     name: str
@@ -67,6 +94,34 @@ class ImageInput(BaseModel, frozen=True):
     quality: tuple[QualityFile, ...] = ()
     drop: tuple[QualityReason, ...] = DROP
     clear_below: float = LAST_CLEAR
+    scaled: bool = False
+    nodata: float | None = None
+    ignore_band_nodata: bool = False
+    fill: tuple[float, ...] = ()
+
+    @property
+    def parts(self) -> Sequence[str | BandFile]:
+        """Files to read, or bands of the product in the order that is asked for.
+
+        Raises:
+            DataError: the product has fewer bands than that order counts.
+        """
+        if self.product is None:
+            return self.files
+        bands, order = self.product.bands, self.order or range(1, len(self.product.bands) + 1)
+        if max(order) > len(bands):
+            message = f"Band {max(order)} is wanted, and {self.name} has {len(bands)}"
+            fix = f"Count these from 1: {', '.join(map(describe_band, bands))}"
+            raise DataError(message, code="band-missing", file=self.product.path, fix=fix)
+        return [bands[i - 1] for i in order]
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later fields at their default, so that older plans keep their bytes."""
+        content: dict[str, Any] = dump(self)
+        usual = type(self).model_fields
+        unset = [name for name in LATER_FIELDS if getattr(self, name) == usual[name].default]
+        return {key: value for key, value in content.items() if key not in unset}
 
     @property
     def context_files(self) -> list[str]:
@@ -79,6 +134,8 @@ class ImageInput(BaseModel, frozen=True):
         found = {*self.files, *self.context_files}
         layers = [layer.path for layer in self.quality if layer.kind != "polygons"]
         todo = [name for name in (*self.files, *self.mask, *layers) if "://" not in name]
+        if self.product is not None:
+            found = {*self.product.local_files, *self.context_files}
         while todo:
             with suppress(DataError), open_raster(todo.pop()) as dataset:
                 new = set(dataset.files) - found
@@ -92,8 +149,18 @@ class ImageInput(BaseModel, frozen=True):
         Raises:
             DataError: a file is damaged, or the files do not fit together.
         """
-        one, order = not self.mosaic, self.order
-        image = Raster(self.files, self.bands, order) if one else Mosaic(self.files, order)
+        read: dict[str, Any] = {
+            "order": self.order if self.product is None else None,
+            "scaled": self.scaled,
+            "nodata": self.nodata,
+            "ignore_band_nodata": self.ignore_band_nodata,
+            "fill": self.fill,
+        }
+        image: Raster | Mosaic
+        if self.mosaic:
+            image = Mosaic(self.files, **read)
+        else:
+            image = Raster(self.parts, self.bands, **read)
         opened = InputImage(image, self.mask, self.regions, self.latitude)
         try:
             opened.quality = self._open_quality(image)
@@ -186,15 +253,15 @@ class Mosaic:
 
     Args:
         paths: the images, in order; all with one CRS, pixels of one size, bands and type.
-        order: bands to take from each, counted from 1.
+        read: how each is read; see `Raster`.
 
     Raises:
         DataError: a file is damaged, or its pixels do not lie on the first one's grid.
     """
 
-    def __init__(self, paths: Sequence[str], order: Sequence[int] | None = None) -> None:
+    def __init__(self, paths: Sequence[str], **read: Any) -> None:
         self.paths = tuple(paths)
-        self._order = order
+        self._read = read
         self._opened: dict[int, Raster] = {}
         first = self._raster(0)
         self.dtype, self.bands = first.dtype, first.bands
@@ -213,7 +280,7 @@ class Mosaic:
 
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
-        raster = self._opened.pop(i, None) or Raster([self.paths[i]], order=self._order)
+        raster = self._opened.pop(i, None) or Raster([self.paths[i]], **self._read)
         self._opened[i] = raster
         if len(self._opened) > MAX_OPEN_FILES:
             self._opened.pop(next(iter(self._opened))).close()
@@ -264,16 +331,23 @@ class Mosaic:
 
 
 def find_inputs(
-    given: str | Path | Iterable[str | Path], bands: Sequence[str], stack: str | None = None
+    given: str | Path | Iterable[str | Path],
+    bands: Sequence[str],
+    stack: str | None = None,
+    *,
+    by_order: bool = False,
 ) -> list[ImageInput]:
     """List the images that are meant.
 
     Args:
-        given: a raster (any path that GDAL opens), a folder of rasters, a pattern, a text file with
-            one path a line, a STAC item, or several of these.
-        bands: names of the model's bands, by which the assets of a STAC item and the files of a
-            stack are found.
+        given: a raster (any path that GDAL opens), a product (folder, archive or STAC item), a
+            folder of rasters or products, a pattern, a text file with one path a line, or several
+            of these.
+        bands: names of the model's bands, by which the bands of a product and the files of a stack
+            are found.
         stack: folder with the bands of one image in separate files.
+        by_order: whether the bands are chosen by their place, so that a product gives its default
+            bands.
 
     Raises:
         DataError: nothing is found, or not all bands are.
@@ -283,7 +357,8 @@ def find_inputs(
         files = tuple(map(absolute, find_stack(stack, bands)))
         return [ImageInput(name=Path(stack).name, files=files, bands=tuple(bands))]
     several = [given] if isinstance(given, (str, Path)) else given
-    out = [found for one in several for found in _expand(str(one), bands)]
+    wanted = () if by_order else tuple(bands)
+    out = [found for one in several for found in _expand(str(one), wanted)]
     name, count = Counter(i.name for i in out).most_common(1)[0] if out else ("", 0)
     if count > 1:
         message = f"{count} images are called {name}, and so would be their maps"
@@ -300,7 +375,8 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for pattern in patterns:
         named = "://" in pattern or pattern.startswith("/vsi")
-        files = [pattern] if named else list(map(absolute, find_files(pattern)))
+        paths = [] if named else [*map(str, find_arrays(pattern))] or find_files(pattern)
+        files = [pattern] if named else list(map(absolute, paths))
         if not files:
             message, fix = f"No file matches --mask {pattern}", "Check the name or pattern"
             raise DataError(message, code="no-masks", file=pattern, fix=fix)
@@ -408,7 +484,7 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         message, fix = "The folder of the bands does not exist", "Check the path after --stack"
         raise DataError(message, code="no-such-folder", file=folder, fix=fix)
-    files = sorted(filter(_has_raster_name, folder.iterdir()))
+    files = sorted(filter(has_raster_name, folder.iterdir()))
     found = []
     for band in bands:
         word = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
@@ -428,34 +504,109 @@ def absolute(path: str | Path) -> str:
 
     What is no local file (a URL, `/vsi...`, `GPKG:x`) stays as it is.
     """
+    array = parse_array(path)
+    if array is not None and Path(array.file).exists():
+        return str(array.in_file(Path(array.file).resolve()))
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    array = parse_array(given.removesuffix("[*]"))
+    if array is not None:
+        return _arrays(given, array)
+    """List the images of a path; without `bands`, products give their default bands."""
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
-        return _rasters(path.glob("[!.]*"), given)
+        return _in_folder(path, given, bands)
+    if is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path)):
+        return _of_products(given, bands)
     if kind == ".txt" and path.is_file():
-        lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
-        named = [line for line in lines if line and not line.startswith("#")]
-        return [found for line in named for found in _expand(line, bands)]
+        return [found for line in _listed(path) for found in _expand(line, bands)]
     if kind in (".json", ".geojson") and path.is_file():
-        return [_of_item(path, bands)]
-    if not path.exists() and "://" not in given and set(given) & set("*?["):
-        return _rasters(find_files(given), given)
-    return [_single(given)]
+        message, fix = "The file is no STAC item", "Give a raster or item"
+        raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
+    is_pattern = not path.exists() and "://" not in given and set(given) & set("*?[")
+    return _of_pattern(given, bands) if is_pattern else [_single(given)]
 
 
-def _of_item(path: Path, bands: Sequence[str]) -> ImageInput:
-    name, assets = find_assets(path, bands)
-    files = tuple(map(absolute, assets))
-    if len(set(files)) == 1:
-        return ImageInput(name=name, files=files[:1])
-    return ImageInput(name=name, files=files, bands=tuple(bands))
+def _arrays(given: str, array: ArrayName) -> list[ImageInput]:
+    """Return the arrays of a name: of all files that match it, and of all indexes for `[*]`."""
+    names = find_arrays(given)
+    if not names and set(array.file) & set("*?["):
+        message, fix = "The pattern matches no file", "Check the pattern"
+        raise DataError(message, code="no-images", file=given, fix=fix)
+    names = names or [array]
+    return [_single(str(name)) for name in names]
+
+
+def _listed(path: Path) -> list[str]:
+    """Return the lines of a text file, without empty ones and comments."""
+    lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the products and rasters that match a pattern."""
+    matches = find_files(given, folders=True)
+    products = [p for p in matches if is_product_path(p)]
+    found = [i for p in products for i in _of_products(str(p), bands)]
+    rasters = [p for p in matches if p.is_file() and p not in products]
+    if found and not any(map(has_raster_name, rasters)):
+        return found
+    return [*found, *_rasters(rasters, given)]
+
+
+def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the product that a folder is, else its rasters, else the products below."""
+    if is_product_path(path, plain=True):
+        return _of_products(given, bands)
+    files = sorted(path.glob("[!.]*"))
+    found = [] if any(map(has_raster_name, files)) else _of_products(given, bands)
+    return found or _rasters(files, given)
+
+
+def _of_products(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    return [_of_product(product, bands, given) for product in find_products(given, plain=True)]
+
+
+def _of_product(product: Product, bands: Sequence[str], given: str) -> ImageInput:
+    """Return the input of a product with the model's bands, by common name or the sensor's own.
+
+    One file whose bands nothing names is read as it is.
+    """
+    names: tuple[str, ...] | None = tuple(bands)
+    paths = list(dict.fromkeys(band.path for band in product.bands))
+    if not bands:
+        chosen, names = default_bands(product), None
+    elif all(band_named(product, band) for band in bands):
+        chosen = choose_bands(product, bands)
+    elif len(paths) == 1 and (_is_unnamed(bands) or product.sensor == "unknown"):
+        if len(product.bands) != len(bands):
+            return ImageInput(name=product.name, files=(absolute(paths[0]),))
+        chosen, names = product.bands, None
+    else:
+        raise _bands_missing(product, bands, given)
+    files = tuple(dict.fromkeys(band.path for band in chosen))
+    product = product.model_copy(update={"bands": chosen})
+    return ImageInput(name=product.name, files=files, bands=names, product=product)
+
+
+def _is_unnamed(bands: Sequence[str]) -> bool:
+    return all(band.isdecimal() for band in bands)
+
+
+def _bands_missing(product: Product, bands: Sequence[str], given: str) -> DataError:
+    own = ", ".join(map(describe_band, product.bands))
+    message = f"The bands of {product.name} ({own}) are not those of the model ({', '.join(bands)})"
+    fix = "Take a model of these bands"
+    if len(bands) <= len(default_bands(product)):
+        order = ",".join(map(str, range(1, len(bands) + 1)))
+        fix += f", or name the places of its bands among the reflective ones (--band-order {order})"
+    return DataError(message, code="band-missing", file=given, fix=fix)
 
 
 def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
-    found = [_single(p) for p in sorted(filter(_has_raster_name, paths))]
+    found = [_single(p) for p in sorted(filter(has_raster_name, paths))]
     if not found:
         message = "The folder holds no raster, or the pattern matches none"
         fix = "Name the images, or check the pattern"
@@ -463,10 +614,7 @@ def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
     return found
 
 
-def _has_raster_name(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
-
-
 def _single(path: str | Path) -> ImageInput:
-    name = Path(str(path).rpartition(":")[2] if not Path(path).exists() else path).stem
+    named = parse_array(path) is not None or Path(path).exists()
+    name = stem_of(path) if named else Path(str(path).rpartition(":")[2]).stem
     return ImageInput(name=name or "image", files=(absolute(path),))

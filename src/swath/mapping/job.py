@@ -16,6 +16,7 @@ from swath.errors import DataError, JobError, UsageError
 from swath.geo.latitude import latitude_range
 from swath.geo.scale import out_of_reach
 from swath.io import map_writer
+from swath.io.arrays import file_of
 from swath.io.atomic import atomic_file, exclusive, hidden_path
 from swath.io.map_writer import MapWriter
 from swath.io.qgis import style_path, write_style
@@ -299,7 +300,7 @@ def check_outputs(jobs: Sequence[PredictionJob], model: Path) -> None:
     if not existing:
         return  # and no image has to be opened
     read = {str(model)}.union(*(job.source.all_files() for job in jobs))
-    inputs = {_file_id(Path(name)) for name in read if Path(name).is_file()}
+    inputs = {_file_id(path) for path in map(file_of, read) if path.is_file()}
     for path in existing:
         if _file_id(path) in inputs:
             message = "An output would replace an input"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from swath.errors import DataError
+from swath.io.products.bands import ETM, OLI, SENTINEL2A, SensorBands
 from swath.types import PathLike
 
 COMMON_NAMES = {
@@ -18,41 +19,8 @@ COMMON_NAMES = {
 }
 """Other spellings of common names."""
 
-SENSORS: Mapping[str, Mapping[str, str]] = {
-    "sentinel-2": {
-        "b1": "coastal",
-        "b2": "blue",
-        "b3": "green",
-        "b4": "red",
-        "b5": "rededge1",
-        "b6": "rededge2",
-        "b7": "rededge3",
-        "b8": "nir",
-        "b8a": "nir08",
-        "b9": "nir09",
-        "b10": "cirrus",
-        "b11": "swir16",
-        "b12": "swir22",
-    },
-    "landsat 8 and 9": {
-        "b1": "coastal",
-        "b2": "blue",
-        "b3": "green",
-        "b4": "red",
-        "b5": "nir08",
-        "b6": "swir16",
-        "b7": "swir22",
-    },
-    "landsat 4 to 7": {
-        "b1": "blue",
-        "b2": "green",
-        "b3": "red",
-        "b4": "nir08",
-        "b5": "swir16",
-        "b7": "swir22",
-    },
-}
-"""Common names of the bands of a sensor, by its own names."""
+SENSORS: Sequence[SensorBands] = (SENTINEL2A, OLI, ETM)
+"""Bands of the sensors whose names are read."""
 
 _SAYS_NOTHING = re.compile(
     r"|(band|layer|channel|ch|page|raster|image|undefined|gray|grey|alpha)?[\s_#-]*\d*",
@@ -121,11 +89,11 @@ def _matches(wanted: Sequence[str], own: Sequence[Sequence[str]]) -> Iterator[li
     if exact is not None:
         yield exact
         return
-    for sensor in SENSORS.values():
+    for sensor in _SENSORS:
         common = [_common(name, sensor) for name in wanted]
         if not all(common):
             continue
-        for other in SENSORS.values():
+        for other in _SENSORS:
             held = [{_common(name, other) for name in names} - {""} for names in own]
             places = _places(common, held)
             if places is not None:
@@ -154,4 +122,5 @@ def _plain(name: str) -> str:
     return "".join(word.lstrip("0") or word[-1:] for word in words)
 
 
-_KNOWN = {_plain(name): name for sensor in SENSORS.values() for name in sensor.values()}
+_SENSORS = [{_plain(own): band.name for own, band in sensor.items()} for sensor in SENSORS]
+_KNOWN = {_plain(name): name for sensor in _SENSORS for name in sensor.values()}

@@ -128,6 +128,7 @@ class Card(_CardModel):
         context: `global` where a pixel's class depends on all of its read window, else `local`.
         int8: how the int8 network was made and how much it differs; None without one.
         latitude: whether the last band is latitude, computed from the position of pixels.
+        scaled: whether images are read as physical values, by the scale and offset of their bands.
         heights: whether the last channel, after the class scores, is the height above ground in
             meters.
         heads: `softmax`, or `per-class` where scores are calibrated log-odds of independent masks.
@@ -157,6 +158,7 @@ class Card(_CardModel):
     context: Literal["local", "global"] = "local"
     int8: dict[str, Any] | None = None
     latitude: bool = False
+    scaled: bool = False
     heights: bool = False
     heads: Heads = "softmax"
     thresholds: list[Share] | None = None

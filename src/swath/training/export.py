@@ -134,6 +134,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
         seam=tiles.seam,
         context=tiles.context,
         latitude=manifest.latitude,
+        scaled=manifest.scaled,
         heights=spec.heights,
         heads=trained.recipe.heads,
         thresholds=thresholds,

@@ -11,18 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from zipfile import is_zipfile
 
 from swath.data.layouts import dfc2019, pairs, pattern_layout, scene
-from swath.data.layouts.catalog import Catalog, SourceSample
+from swath.data.layouts.catalog import Catalog, SourceSample, product_findings
 from swath.data.layouts.label_options import check_label_options, given_options
 from swath.data.layouts.own_split import with_own_split
 from swath.data.layouts.quality_layers import QualityTarget, assign_quality, without_layer
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox
+from swath.io.products import find_product, is_product_path
 from swath.io.quality import check_mask
 from swath.options import SourceOptions
+from swath.types import Finding
 
 __all__ = ["LAYOUTS", "Catalog", "Layout", "SourceSample", "find_layout", "with_quality"]
 
@@ -73,10 +75,14 @@ def find_layout(options: SourceOptions) -> Catalog:
             raise UsageError(message, code="option-conflict", fix=fix)
     catalog = LAYOUTS[name].find(options)
     check_label_options(catalog, options)
-    if options.select_bands or options.nodata is not None:
-        select, nodata = tuple(options.select_bands), options.nodata
-        samples = tuple(replace(s, select=select, nodata=nodata) for s in catalog.samples)
-        catalog = replace(catalog, samples=samples)
+    read: dict[str, Any] = {
+        "select": tuple(options.select_bands),
+        "nodata": options.nodata,
+        "scaled": not options.raw,
+        "ignore_band_nodata": options.ignore_band_nodata,
+    }
+    catalog = replace(catalog, samples=tuple(replace(s, **read) for s in catalog.samples))
+    catalog = _with_products(catalog)
     samples = tuple(with_quality(catalog.samples, options, options.root))
     missing = without_layer(
         [s.quality for s in samples], options.quality, [str(s.images[0]) for s in samples]
@@ -117,6 +123,21 @@ def _target(sample: SourceSample) -> QualityTarget:
 
     own = sample.product.quality if sample.product is not None else ()
     return QualityTarget(((sample.name, *map(str, sample.images)),), own, open_grid)
+
+
+def _with_products(catalog: Catalog) -> Catalog:
+    """Give bands and numbers to samples whose one file is a product (PlanetScope)."""
+    samples, findings = [], list(catalog.findings)
+    for sample in catalog.samples:
+        one = sample.images[0] if len(sample.images) == 1 and not sample.bands else None
+        if sample.product is None and one and one.is_file() and is_product_path(one):
+            try:
+                sample = replace(sample, product=find_product(one))
+                findings += product_findings([sample])
+            except DataError as error:
+                findings.append(Finding.of_error(error, one, sample.name))
+        samples.append(sample)
+    return replace(catalog, samples=tuple(samples), findings=tuple(findings))
 
 
 def _shares_options(name: str, other: str) -> bool:

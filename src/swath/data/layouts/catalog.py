@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import find_arrays, is_store
 from swath.io.atomic import file_stamps
 from swath.io.labels import (
     UNLABELED,
@@ -25,9 +26,10 @@ from swath.io.labels import (
     RasterLabels,
     VectorLabels,
 )
+from swath.io.products import choose_bands, default_bands
 from swath.io.quality import QualityMask, QualityTally
-from swath.io.raster import EXTENSIONS, Raster, find_files
-from swath.io.source_file import Product, QualityFile
+from swath.io.raster import ENVI_ENDINGS, EXTENSIONS, Raster, find_files
+from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import Features, is_vector_file
 from swath.legend import Kind, Legend
 from swath.options import DROP, LAST_CLEAR
@@ -84,10 +86,13 @@ class SourceSample:
             label gives it, or the other files of a layer in memory.
         select: bands of the image to use, by name or number from 1; all by default.
         nodata: value of the image that means no data, besides what its files declare.
-        product: the product that the image is of.
         quality: layers that tell which pixels are usable; the others are ignored.
         drop: reasons of quality layers for which pixels are ignored.
         clear_below: cloud probability in percent from which a pixel is cloud.
+        scaled: whether its values are physical ones; see `Raster`.
+        ignore_band_nodata: whether a pixel is valid if one of its bands is.
+        fill: value of each band where it alone has no data.
+        product: the product whose bands the image is, of which `select` chooses; None for others.
     """
 
     name: str
@@ -107,12 +112,29 @@ class SourceSample:
     quality: tuple[QualityFile, ...] = ()
     drop: tuple[QualityReason, ...] = DROP
     clear_below: float = LAST_CLEAR
+    scaled: bool = False
+    ignore_band_nodata: bool = False
+    fill: tuple[float, ...] = ()
+
+    @property
+    def parts(self) -> Sequence[Path | BandFile]:
+        """Files to stack, or the chosen bands of the product.
+
+        Raises:
+            DataError: the product has no such band.
+        """
+        if self.product is None:
+            return self.images
+        if self.select:
+            return choose_bands(self.product, self.select)
+        return default_bands(self.product)
 
     @property
     def stamp(self) -> dict[str, str]:
         """Size and time of change of all files; see `file_stamps`."""
         heights = [self.heights] if self.heights else []
-        files = *self.images, self.label_file, *self.more_labels, *self.ignored, *heights
+        own = self.images if self.product is None else sorted(self.product.local_files)
+        files = *own, self.label_file, *self.more_labels, *self.ignored, *heights
         files += tuple(Path(layer.path) for layer in self.quality)
         return file_stamps(map(str, files))
 
@@ -174,7 +196,15 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            return Raster(self.images, self.bands, select=self.select, nodata=self.nodata)
+            return Raster(
+                self.parts,
+                self.bands,
+                select=self.select if self.product is None else (),
+                nodata=self.nodata,
+                scaled=self.scaled,
+                ignore_band_nodata=self.ignore_band_nodata,
+                fill=self.fill,
+            )
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise
@@ -265,7 +295,7 @@ def orphan_mask(mask: Path, problem: str) -> Finding:
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Yield all files below a folder but hidden ones.
+    """Yield all files below a folder but hidden ones; a Zarr store is one.
 
     Linked folders are entered, each once; broken links are yielded.
     """
@@ -276,14 +306,15 @@ def files_below(root: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(folder) / name for name in files if not name.startswith("."))
+        stores = [name for name in folders if is_store(Path(folder, name))]
+        folders[:] = [n for n in folders if not n.startswith(".") and n not in stores]
+        yield from (Path(folder, name) for name in (*files, *stores) if not name.startswith("."))
 
 
 _SIDE_FILES = frozenset(
     ".aux .xml .tfw .tifw .pgw .pngw .jgw .jpgw .wld .prj .txt .json .md .qml .ovr .msk .rpb .cpg "
     ".dbf .shx .qix .sbn .sbx .html .pdf .csv .yaml .yml .py .sh .log .ini .cfg .lock .license "
-    ".qgz .qgs .qpj .qmd .sld .lyr .lyrx .gpkg-wal .gpkg-shm .geojsonl .sha256 .md5".split()
+    ".qgz .qgs .qpj .qmd .sld .lyr .lyrx .gpkg-wal .gpkg-shm .geojsonl .sha256 .md5 .hdr".split()
 )
 """Endings of files that describe others, or are text; also `Thumbs.db` and files without ending."""
 
@@ -293,7 +324,7 @@ _ARCHIVES = frozenset(".zip .gz .tgz .tar .7z .rar .bz2 .xz".split())
 def check_passed_over(root: Path) -> Iterator[Finding]:
     """Yield a note on the files of a folder whose formats are not read, by ending and count."""
     files: dict[str, list[Path]] = defaultdict(list)
-    known = EXTENSIONS | _SIDE_FILES
+    known = EXTENSIONS | ENVI_ENDINGS | _SIDE_FILES
     for path in files_below(root):
         ending = path.suffix.lower()
         if is_vector_file(path):
@@ -312,11 +343,38 @@ def check_passed_over(root: Path) -> Iterator[Finding]:
     yield Finding("note", "files-passed-over", str(first), message, fix)
 
 
-def matching(root: Path, pattern: str) -> list[Path]:
-    """Return the files that match a pattern, below `root`, else the working directory; sorted."""
+def product_sample(product: Product) -> SourceSample:
+    """Return the unlabeled sample of a product."""
+    images = tuple(dict.fromkeys(Path(band.path) for band in default_bands(product)))
+    return SourceSample(product.name, images, None, product=product)
+
+
+def product_findings(samples: Sequence[SourceSample]) -> Iterator[Finding]:
+    """Yield a warning for all that is missing or unusual in the products of samples."""
+    for sample in samples:
+        if sample.product is not None:
+            fix = "Use what is there, or get another version of the product."
+            for message in sample.product.warnings:
+                path = sample.product.path
+                yield Finding("warning", "product-warning", path, message, fix, sample.name)
+
+
+def matching(root: Path, pattern: str, *, folders: bool = False) -> list[Path]:
+    """Return the files that match a pattern, below `root`, else the working directory; sorted.
+
+    Args:
+        root: the folder.
+        pattern: see `find_files`.
+        folders: whether folders that match are returned, too.
+    """
+    arrays = find_arrays(pattern, root)
+    if arrays:
+        return [Path(str(array)) for array in arrays]
     geodatabases = [root / pattern, Path(pattern)]
     found = [p for p in geodatabases if p.suffix.lower() == ".gdb" and p.is_dir()]
-    return found[:1] or find_files(pattern, root) or find_files(pattern)
+    if found:
+        return found[:1]
+    return find_files(pattern, root, folders=folders) or find_files(pattern, folders=folders)
 
 
 @dataclass(frozen=True)

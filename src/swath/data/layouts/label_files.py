@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +18,14 @@ from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.labels import with_crs
 from swath.io.raster import open_raster
-from swath.io.vector import Features, LayerOptions, is_vector_file, read_features
+from swath.io.vector import (
+    Features,
+    LayerOptions,
+    align_classes,
+    is_class_name,
+    is_vector_file,
+    read_features,
+)
 from swath.options import SourceOptions
 
 Bounds: TypeAlias = tuple[float, float, float, float]
@@ -88,16 +96,53 @@ def with_labels(
     return [*_by_place(samples, paths, how.crs)]
 
 
+def read_labels(path: Path, options: SourceOptions) -> Path | Features:
+    """Return the path of a label raster, or the features of a vector file.
+
+    Raises:
+        DataError: see `read_features`.
+    """
+    return read_features(path, options=layer_options(options)) if is_vector_file(path) else path
+
+
+def check_columns(layers: Sequence[Features]) -> None:
+    """Check that layers have their classes in one column, and not the name of their image.
+
+    Layers without features, and those of a column that `--label-field` names, fit all.
+
+    Raises:
+        DataError: the columns differ, or a column that no name shows to be the class has one value
+            in each layer and another one in every other.
+    """
+    filled = [f for f in layers if len(f.values) and f.how.field is None]
+    for other in filled[1:]:
+        if other.field != filled[0].field:
+            message = (
+                f"The class column is {_column(other)}, and that of {Path(filled[0].path).name} is"
+                f" {_column(filled[0])}"
+            )
+            fix = "Name a column that all files have (--label-field), or none if all are one class"
+            raise DataError(message, code="several-label-files", file=other.path, fix=fix)
+    values = [f.classes[0] for f in filled if f.field]
+    own = len(values) > 1 and all(len(v) == 1 for v in values)
+    if own and len({v[0] for v in values}) == len(values) and not is_class_name(filled[0].field):
+        field = filled[0].field
+        message = f"Column {field!r} has one value in each label file, and another in each other"
+        fix = f"Say whether it is the class (--label-field {quote(field)}, or none if all are one)"
+        raise DataError(message, code="class-column-ambiguous", file=filled[0].path, fix=fix)
+
+
 def read_layers(paths: Sequence[Path], how: LayerOptions) -> Features:
-    """Read vector files as one layer, in the CRS of the first.
+    """Read vector files as one layer, in the CRS of the first that has features.
 
     Raises:
         DataError: see `read_features`; or their class columns differ.
     """
     layers = [read_features(path, options=how) for path in paths]
-    first = layers[0]
-    for other in layers[1:]:
-        if other.field != first.field or other.textual != first.textual:
+    filled = [layer for layer in layers if len(layer.values)] or layers[:1]
+    first = filled[0]
+    for other in filled[1:]:
+        if other.field != first.field or (first.field and other.textual != first.textual):
             message = (
                 f"The class column is {_column(other)}, and that of {Path(first.path).name} is"
                 f" {_column(first)}"
@@ -106,10 +151,12 @@ def read_layers(paths: Sequence[Path], how: LayerOptions) -> Features:
             raise DataError(message, code="several-label-files", file=other.path, fix=fix)
     if len(layers) == 1:
         return first
+    values = [layer.values for layer in align_classes(filled)]
     return replace(
         first,
-        geometries=np.concatenate([layer.to_crs(first.crs) for layer in layers]),
-        values=np.concatenate([layer.values for layer in layers]),
+        path=layers[0].path,
+        geometries=np.concatenate([layer.to_crs(first.crs) for layer in filled]),
+        values=np.concatenate(values),
         fids=None,
         findings=tuple(finding for layer in layers for finding in layer.findings),
     )

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from swath.data.layouts.catalog import Catalog, SourceSample, matching, missing_mask
+from swath.data.layouts.catalog import (
+    Catalog,
+    SourceSample,
+    matching,
+    missing_mask,
+    product_findings,
+    product_sample,
+)
 from swath.data.layouts.label_files import SIDE_FILES, has_place, layer_options, with_labels
 from swath.data.layouts.label_options import VECTOR_OPTIONS
 from swath.data.layouts.proposals import BAND_WORDS
 from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
+from swath.io.arrays import file_of, stem_of
+from swath.io.products import find_products, is_product_path
+from swath.io.products.reader import is_archive
 from swath.io.raster import open_raster
+from swath.io.source_file import Product
+from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
 
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 
 _WORDS = re.compile(r"([\W_]+)")
+_PIXEL_SIZE = re.compile(r"\d+m", re.IGNORECASE)
 _BAND = re.compile(r"(b|band|ch|channel)_?\d{1,2}a?", re.IGNORECASE)
 
 
 def recognizes(options: SourceOptions) -> bool:
-    """Return whether images or labels are named."""
-    return bool(options.images or options.labels)
+    """Return whether images or labels are named, or the folder has products and one layer."""
+    if options.images or options.labels:
+        return True
+    return _only_layer(options.root) is not None and _holds_products(options.root)
 
 
 def find(options: SourceOptions) -> Catalog:
@@ -39,40 +56,96 @@ def find(options: SourceOptions) -> Catalog:
         UsageError: images or labels are not named.
         DataError: nothing matches, or a file cannot be read.
     """
-    root, unlabeled = options.root, not options.labels
-    if not options.images or (unlabeled and not options.unlabeled):
+    root, products, named_labels = options.root, *_not_named(options)
+    if not (options.images or products) or not (named_labels or options.unlabeled):
         raise UsageError(
             "The scene layout needs --images and --labels",
             code="option-missing",
             fix="Name the images (--images 'b*.tif') and the file of labels (--labels roads.gpkg)",
         )
-    images = _resolve(root, options.images, "--images")
-    labels = _resolve(root, options.labels, "--labels")
+    labels = _resolve(root, named_labels, "--labels")
     labels = [p for p in labels if not p.name.lower().endswith(SIDE_FILES)]
-    images = [p for p in images if p not in labels]
     ignored = tuple(_resolve(root, options.mask, "--mask"))
-    layers = quality_paths(options.quality, root)
-    images = [p for p in images if p not in ignored and p.absolute() not in layers]
-    scenes = _join_bands(images)
-    samples = [
-        SourceSample(name, tuple(files), None, ignored, warp=True)
-        for name, files in zip(_names(scenes), scenes, strict=True)
-    ]
+    samples = _unlabeled(_named_images(options, (*labels, *ignored)), products)
+    if not samples:
+        message, fix = "No image or product is among what --images names", "Name images in folders"
+        raise DataError(message, code="no-such-file", file=root, fix=fix)
+    samples = [replace(sample, ignored=ignored, warp=True) for sample in samples]
     if labels:
         samples = with_labels(samples, labels, layer_options(options))
+    without = [s for s in samples if labels and s.labels is None]
     findings = [
         missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
-        for s in samples
-        if labels and s.labels is None
+        for s in without
     ]
+    findings += product_findings(samples)
     return Catalog(root, "scene", tuple(samples), tuple(findings))
 
 
-def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
+def _named_images(options: SourceOptions, others: Sequence[Path]) -> list[Path]:
+    """Return the files and products of `--images` that are no other file, nor a quality layer."""
+    named = _resolve(options.root, options.images, "--images", folders=True)
+    layers = quality_paths(options.quality, options.root)
+    return [p for p in named if p not in others and p.absolute() not in layers]
+
+
+def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
+    """Return the products of a folder whose images are not named, and the labels to take."""
+    if options.images:
+        return [], options.labels
+    layer = None if options.labels else _only_layer(options.root)
+    return find_products(options.root), options.labels if layer is None else (layer.name,)
+
+
+def _unlabeled(images: Sequence[Path], products: Sequence[Product]) -> list[SourceSample]:
+    """Return the samples of images, and of products, which may be among the images."""
+    at = [p for p in images if is_product_path(p)]
+    found = [*products, *(product for p in at for product in find_products(p))]
+    _check_names(found)
+    scenes = _join_bands([p for p in images if p not in at and p.is_file()])
+    samples = [
+        SourceSample(name, tuple(files), None)
+        for name, files in zip(_names(scenes), scenes, strict=True)
+    ]
+    return [*samples, *map(product_sample, found)]
+
+
+def _check_names(products: Sequence[Product]) -> None:
+    name, count = Counter(p.name for p in products).most_common(1)[0] if products else ("", 0)
+    if count > 1:
+        path = next(p.path for p in products if p.name == name)
+        message = f"{count} products are called {name}, such as a folder and its archive"
+        fix = "Leave one of them in the folder, or name the products by --images"
+        raise DataError(message, code="same-name", file=path, fix=fix)
+
+
+def _only_layer(root: Path) -> Path | None:
+    """Return the vector file of a folder, if there is one alone."""
+    found = root.glob("[!.]*") if root.is_dir() else ()
+    layers = [p for p in found if is_vector_file(p) and not _seems_product(p)]
+    return layers[0] if len(layers) == 1 else None
+
+
+def _holds_products(root: Path) -> bool:
+    """Return whether a folder is a product, or one of what it holds."""
+    inside = (p for p in root.glob("[!.]*") if p.is_dir() or is_archive(p))
+    return is_product_path(root) or any(map(_seems_product, inside))
+
+
+def _seems_product(path: Path) -> bool:
+    try:
+        return is_product_path(path)
+    except DataError:
+        return False  # an archive of something else
+
+
+def _resolve(
+    root: Path, patterns: Sequence[str], option: str, *, folders: bool = False
+) -> list[Path]:
     """Expand patterns, each of which must match."""
     out: list[Path] = []
     for pattern in patterns:
-        matches = matching(root, pattern)
+        matches = matching(root, pattern, folders=folders)
         if not matches:
             message, fix = f"No file matches {option} {pattern}", "Check the name or pattern"
             raise DataError(message, code="no-such-file", file=root, fix=fix)
@@ -81,7 +154,7 @@ def _resolve(root: Path, patterns: Sequence[str], option: str) -> list[Path]:
 
 
 def _join_bands(images: Sequence[Path]) -> list[list[Path]]:
-    """Join single-band files of one grid into one scene; an unreadable file is a scene."""
+    """Join single-band files of one place into one scene; an unreadable file is a scene."""
     if len(images) == 1:
         return [list(images)]
     scenes: list[tuple[GeoBox | None, list[Path]]] = []
@@ -97,18 +170,22 @@ def _join_bands(images: Sequence[Path]) -> list[list[Path]]:
 
 
 def _are_bands(grid: GeoBox, path: Path, other: GeoBox, first: Path) -> bool:
-    """Return whether two files are bands of one scene: one place, or names of bands."""
-    if not grid.same_as(other):
-        return False
-    if has_place(grid):
+    """Return whether two files are bands of one scene: one place, or names of bands.
+
+    Of two pixel sizes on one place they need names of bands that else differ in the size alone.
+    """
+    same = grid.same_as(other)
+    if same and has_place(grid):
         return True
+    if not same and not (grid.can_fill(other) or other.can_fill(grid)):
+        return False
     name = _without_band(path)
     return name is not None and name == _without_band(first)
 
 
 def _without_band(path: Path) -> tuple[Path, str] | None:
     """Return folder and name without the one word that names a band; None if none or several do."""
-    words = _WORDS.split(path.stem)
+    words = [w for w in _WORDS.split(path.stem) if not _PIXEL_SIZE.fullmatch(w)]
     bands = [i for i, w in enumerate(words) if _BAND.fullmatch(w) or w.lower() in BAND_WORDS]
     if len(bands) != 1:
         return None
@@ -124,7 +201,7 @@ def _grid_of_single_band(path: Path) -> GeoBox | None:
 
 
 def _names(scenes: Sequence[Sequence[Path]]) -> list[str]:
-    stems = [files[0].stem for files in scenes]
+    stems = [stem_of(files[0]) for files in scenes]
     if len(set(stems)) == len(stems):
         return stems
-    return [str(files[0].with_suffix("")) for files in scenes]
+    return [str(file_of(files[0]).with_name(stem_of(files[0]))) for files in scenes]

@@ -1,5 +1,6 @@
 """Vector layers: shapes with a class column in any CRS, and GeoPackages that are written."""
 
+from swath.io.vector.class_column import is_class_name
 from swath.io.vector.class_values import align_classes, fold
 from swath.io.vector.crs import crs_code, crs_name
 from swath.io.vector.features import Features, LayerOptions
@@ -18,6 +19,7 @@ __all__ = [
     "crs_code",
     "crs_name",
     "fold",
+    "is_class_name",
     "is_vector_file",
     "listed_features",
     "put_layer",

@@ -31,6 +31,8 @@ _ID_FIELDS = frozenset(
     "rowid row_id feature_id featureid".split()
 )
 
+_NAMED_ID = re.compile(r"(.*)(?:_(?i:f?id|[ug]uid)|(?<=[a-z])I[dD])")
+_OF_IMAGE = re.compile(r"(?i)(?:image|img|tile|scene|chip|patch|file|photo)$")
 _MEASURES = re.compile(r"(shape|st)?_*(area|leng(th)?|len|perimeter|perim)(_?(m2?|ha|km2?|sqm))?")
 
 
@@ -150,7 +152,7 @@ def _columns(data: LayerData) -> Iterator[_Column]:
             continue
         distinct, at = np.unique(np.array(texts, object), return_inverse=True)
         column = _Column(name, distinct.tolist(), at)
-        if not (_ends_as_id(name.lower()) and (column.unique or len(at) == 1)):
+        if not _identifies(column):
             yield column
 
 
@@ -158,8 +160,18 @@ def _is_id_or_measure(name: str) -> bool:
     return re.sub(r"_?\d+$", "", name) in _ID_FIELDS or bool(_MEASURES.fullmatch(name))
 
 
-def _ends_as_id(name: str) -> bool:
-    return name.endswith(("_id", "_fid", "_uuid", "_guid")) and name not in _CLASS_FIELDS
+def is_class_name(column: str) -> bool:
+    """Return whether a column's name says that it is the class."""
+    return column.lower() in _CLASS_FIELDS
+
+
+def _identifies(column: _Column) -> bool:
+    """Return whether a column, by its name, holds a number of each feature or of the image."""
+    named = _NAMED_ID.fullmatch(column.name)
+    if named is None or is_class_name(column.name):
+        return False
+    of_image = column.constant and _OF_IMAGE.search(named[1]) is not None
+    return column.unique or len(column.at) == 1 or of_image
 
 
 def _may_be_codes(name: str, values: NDArray[Any]) -> bool:

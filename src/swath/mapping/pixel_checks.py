@@ -1,0 +1,91 @@
+"""What the pixels of an image to map tell before it is mapped: dead bands, undeclared nodata."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from swath.errors import DataError
+from swath.geo.geobox import chunks
+from swath.geo.tiling import Window
+from swath.io.nodata import CERTAIN_FILLS, count_border, count_fills
+from swath.io.raster import Raster
+from swath.mapping.inputs import ImageInput
+
+SAMPLE_SIDE = 256
+"""Rows and columns of the windows that are sampled, three by three."""
+
+MIN_BORDER = 0.05  # share of the sampled border in runs of one value
+
+
+def check_pixels(sources: Sequence[ImageInput]) -> list[str]:
+    """Return sentences on undeclared nodata and dead bands, by a few windows of each image."""
+    out = []
+    for source in sources:
+        for image in _single_images(source):
+            with suppress(DataError), image.open() as opened:  # mapping reports damage
+                if isinstance(opened.image, Raster):
+                    out += _check(opened.image, source.ignore_band_nodata)
+    return out
+
+
+def _single_images(source: ImageInput) -> Iterator[ImageInput]:
+    plain = {"mask": (), "regions": None, "latitude": False, "mosaic": False}
+    for files in [(file,) for file in source.files] if source.mosaic else [source.files]:
+        yield source.model_copy(update={**plain, "files": files})
+
+
+def _check(raster: Raster, ignore: bool) -> list[str]:
+    name, out = raster.paths[0], []
+    fills, border = _sample(raster)
+    for value, count in fills.items():
+        if value in CERTAIN_FILLS or border.get(value, 0) > MIN_BORDER:
+            out.append(
+                f"{name}: {count} of the sampled pixels are {value:.9g}, which is not declared as "
+                f"nodata: give --nodata {value:.9g} if it means that."
+            )
+    dead, valid = _find_dead(raster)
+    if dead and len(dead) < len(raster.bands):
+        message = f"{name}: Band {', '.join(dead)} is nodata in every pixel"
+        if ignore:
+            out.append(f"{message}; it has the mean of the training data instead.")
+        else:
+            hidden = "" if valid else ", so no pixel of the map has data"
+            out.append(
+                f"{message}{hidden}. Map the other bands with the mean of the training data in "
+                "its place by --ignore-band-nodata."
+            )
+    return out
+
+
+def _sample(raster: Raster) -> tuple[Counter[float], dict[float, float]]:
+    """Return undeclared fill values of sampled windows: their pixels, and share of the border."""
+    grid, possible = raster.grid, raster.fills
+    fills, border, length = Counter[float](), Counter[float](), 0
+    for row in _starts(grid.height):
+        for col in _starts(grid.width):
+            window = Window(row, col, SAMPLE_SIDE, SAMPLE_SIDE).within(grid.window)
+            stop_row, stop_col = window.stop
+            edges = (row == 0, stop_row == grid.height, col == 0, stop_col == grid.width)
+            values, valid = raster.read(window)
+            fills.update(count_fills(values, valid, possible))
+            border.update(count_border(values, valid, edges, possible))
+            length += window.width * sum(edges[:2]) + window.height * sum(edges[2:])
+    return fills, {value: count / max(1, length) for value, count in border.items()}
+
+
+def _starts(length: int) -> list[int]:
+    last = max(0, length - SAMPLE_SIDE)
+    return sorted({0, last // 2, last})
+
+
+def _find_dead(raster: Raster) -> tuple[tuple[str, ...], bool]:
+    """Return the bands without data, and whether a pixel is valid, by all pixels where needed."""
+    valid = False
+    if raster.dead:
+        for window in chunks(raster.grid, raster.pixel_bytes):
+            valid |= bool(raster.read(window).valid.any())
+            if not raster.dead:
+                break
+    return raster.dead, valid

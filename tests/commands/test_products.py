@@ -1,0 +1,279 @@
+"""Products from start to end: inspected, prepared and mapped."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+import swath
+from swath.errors import DataError, UsageError
+from swath.mapping.inputs import find_inputs
+from swath.models.model import Model
+from tests.errors import fails
+from tests.io.products.make import (
+    HLS_NAMES,
+    LANDSAT_NAMES,
+    S2_NAME,
+    SIDE,
+    grid,
+    hls,
+    landsat,
+    planetscope,
+    s2_resolution,
+    sentinel1_rtc,
+    sentinel2,
+    sentinel2_item,
+    stored,
+    tarred,
+    zipped,
+)
+from tests.make import box, looked_up, write_layer, write_model, write_raster
+
+BANDS = "B02 B03 B04 B05 B06 B07 B08 B8A B11 B12 B01 B09".split()
+COMMON = "blue green red rededge1 rededge2 rededge3 nir nir08 swir16 swir22 coastal nir09".split()
+
+
+@pytest.fixture(scope="module")
+def safe(tmp_path_factory):
+    return sentinel2(tmp_path_factory.mktemp("s2"))
+
+
+def read(path):
+    with rasterio.open(path) as file:
+        return file.read(1)
+
+
+def finer(values, times):
+    """Return pixels on a finer grid: bilinear between pixel centers, without nodata 0."""
+    at = (np.arange(len(values) * times) + 0.5) / times - 0.5
+
+    def along(array):
+        return np.stack([np.interp(at, np.arange(len(row)), row) for row in array])
+
+    def both(array):
+        return along(along(array).T).T
+
+    known = both((values != 0).astype(float))
+    mean = both(values.astype(float)) / np.maximum(known, 1e-9)
+    nearest = np.kron(values, np.ones((times, times)))
+    return np.where(nearest == 0, 0, np.rint(mean)).astype(values.dtype)
+
+
+def by_hand(path):
+    """Write the 12 bands on one grid, in the order of `BANDS`."""
+    bands = [
+        finer(stored(own, s2_resolution(own)), s2_resolution(own) // 10)
+        if s2_resolution(own) > 10
+        else stored(own)
+        for own in BANDS
+    ]
+    stack = np.stack(bands)
+    return write_raster(path, stack, nodata=0, **grid(10)), stack
+
+
+@pytest.mark.parametrize("names", [BANDS, COMMON])
+def test_one_map_from_folder_zip_item_and_a_file_made_by_hand(tmp_path, safe, names):
+    model = write_model(tmp_path / "m.swath", 12, "uint16", names=names)
+    hand, stack = by_hand(tmp_path / "hand.tif")
+    items = [
+        sentinel2_item(tmp_path / f"{style}.json", safe, style=style)
+        for style in ("earth-search", "planetary-computer")
+    ]
+    images = [safe, zipped(safe, tmp_path / "s2.zip"), *items, hand]
+    maps = []
+    for i, image in enumerate(images):
+        target = tmp_path / f"{i}.tif"
+        swath.predict(model, image, target)
+        maps.append(read(target))
+    np.testing.assert_array_equal(maps[-1], looked_up(stack, (stack != 0).any(axis=0)))
+    assert {1, 2} <= set(np.unique(maps[0])) and maps[0].shape == (SIDE, SIDE)
+    for found in maps[:-1]:
+        np.testing.assert_array_equal(found, maps[-1])
+
+
+def test_one_set_of_numbers_from_folder_item_and_a_file_with_scale(tmp_path, safe):
+    hand, stack = by_hand(tmp_path / "hand.tif")
+    with rasterio.open(hand, "r+") as file:
+        file.scales, file.offsets = (0.0001,) * 12, (-0.1,) * 12
+    expected = (stack.astype(float) - 1000) / 10000
+    old = write_model(tmp_path / "m.swath", 12, "uint16", names=BANDS)
+    for image in (safe, sentinel2_item(tmp_path / "i.json", safe), hand):
+        (source,) = find_inputs(image, BANDS)
+        with source.model_copy(update={"scaled": True}).open() as opened:
+            values, valid = opened.read(opened.grid.window)
+        assert values.dtype == np.float32 and opened.image.bands == (
+            tuple(BANDS) if image != hand else tuple(map(str, range(1, 13)))
+        )
+        np.testing.assert_array_equal(valid, (stack != 0).any(axis=0))
+        off = np.abs(values - expected)[:, valid]
+        native = [s2_resolution(own) == 10 for own in BANDS]
+        assert off[native].max() < 1e-6
+        assert off.max() < 1.01e-4 and (off > 1e-6).mean() < 0.01  # a half is rounded up or down
+    assert not Model(old).card.scaled
+
+
+def test_bands_of_a_model_are_found_by_name_in_any_order(tmp_path, safe):
+    stack = np.stack([stored("B08"), stored("B02")])
+    for names in (["nir", "blue"], ["B08", "blue"], ["b8", "B2"]):
+        model = write_model(tmp_path / "m.swath", 2, "uint16", names=names)
+        swath.predict(model, safe, tmp_path / "map.tif", restart=True)
+        expected = looked_up(stack, (stack != 0).any(axis=0))
+        np.testing.assert_array_equal(read(tmp_path / "map.tif"), expected)
+    model = write_model(tmp_path / "other.swath", 2, "uint16", names=["blue", "yellow"])
+    with fails("band-missing", DataError) as caught:
+        swath.predict(model, safe, tmp_path / "map.tif")
+    assert "yellow" in caught.value.message and "rededge1 (B05)" in caught.value.message
+    model = write_model(tmp_path / "numbers.swath", 2, "uint16")
+    with fails("band-missing", DataError) as caught:
+        swath.predict(model, safe, tmp_path / "map.tif")
+    assert "--band-order" in caught.value.fix
+    with fails("band-missing", DataError):
+        swath.predict(model, safe, tmp_path / "map.tif", band_order=[99, 2])
+    swath.predict(model, safe, tmp_path / "map.tif", band_order=[8, 2], restart=True)
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), expected)
+
+
+def test_many_products_by_folder_pattern_and_list(tmp_path):
+    names = ["LC09_L2SP_193027_20220612_20220614_02_T1", "HLS.S30.T32TQM.2022163T101041.v2.0"]
+    paths = [tarred(landsat(tmp_path / "x")), hls(tmp_path / "y")]
+    (tmp_path / "all").mkdir()
+    paths = [path.rename(tmp_path / "all" / path.name) for path in paths]
+    (tmp_path / "list.txt").write_text("\n".join(map(str, paths)))
+    model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir08"])
+    for given in (tmp_path / "all", f"{tmp_path}/all/*", tmp_path / "list.txt"):
+        result = swath.predict(model, given, tmp_path / "maps", restart=True)
+        written = {m.rpartition("/")[2] for m in result.maps}
+        assert {f"{name}.tif" for name in names} <= written
+        assert names[0] == LANDSAT_NAMES[9] and names[1] == HLS_NAMES["S30"]
+    with fails("option-conflict", UsageError):
+        swath.predict(model, tmp_path / "all", tmp_path / "m.tif", mosaic=True)
+
+
+def test_what_is_missing_is_said(tmp_path):
+    path = sentinel2(tmp_path, skip=("B05", "SCL"))
+    model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir"])
+    result = swath.predict(model, path, tmp_path / "map.tif")
+    assert any("B05" in text for text in result.warnings)
+    assert any("SCL" in text for text in result.warnings)
+    found = swath.inspect(path)
+    assert [f["code"] for f in found.findings] == ["product-warning"] * 2 and found.ok
+
+
+def test_a_product_that_changes_is_noticed(tmp_path):
+    path = sentinel2(tmp_path, skip=("SCL",))
+    archive = zipped(path)
+    model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir"])
+    for given, part in ((path, path / "MTD_MSIL2A.xml"), (archive, archive)):
+        (source,) = find_inputs(given, ["red", "nir"])
+        assert str(part) in source.all_files()
+        with fails("output-is-input", UsageError, file=part):
+            swath.predict(model, given, part)
+
+
+def test_a_planet_file_with_an_older_model_of_numbered_bands(tmp_path):
+    image = planetscope(tmp_path, 4)
+    model = write_model(tmp_path / "m.swath", 4, "uint16")
+    swath.predict(model, image, tmp_path / "map.tif")
+    with rasterio.open(image) as file:
+        values = file.read()
+    expected = looked_up(values, (values != 0).any(axis=0))
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), expected)
+
+
+def fields(path):
+    halves = [box(0, 0, SIDE, SIDE // 2), box(0, SIDE // 2, SIDE, SIDE // 2)]
+    return write_layer(path, halves, {"class": ["a", "b"]})
+
+
+ALONE = {"test": ["none"], "val": ["none"]}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("given", ["nothing", "images", "labels", "root"])
+def test_prepare_a_folder_with_a_product(tmp_path, given, packed):
+    root = tmp_path / "source"
+    path = sentinel2(root)
+    if packed:
+        other = zipped(path, root / f"{S2_NAME}.zip")
+        path.rename(tmp_path / path.name)
+        path = other
+    fields(root / "fields.gpkg")
+    options = {
+        "nothing": {},
+        "images": {"images": ["S2*"], "labels": ["fields.gpkg"]},
+        "labels": {"labels": ["fields.gpkg"]},
+        "root": {"labels": [root / "fields.gpkg"]},
+    }[given]
+    if given == "root" and packed:
+        return
+    result = swath.prepare(path if given == "root" else root, tmp_path / "ds", **ALONE, **options)
+    assert result.images == 1 and sorted(result.bands) == sorted(COMMON)
+    manifest = json.loads((tmp_path / "ds" / "dataset.json").read_text())
+    assert manifest["images"][0]["name"] == S2_NAME
+    pixels = np.load(tmp_path / "ds" / manifest["images"][0]["pixels"])
+    assert pixels.shape == (SIDE, SIDE, 12) and manifest["scaled"]
+    red = (stored("B04").astype(float) - 1000) / 10000
+    held = pixels[..., result.bands.index("red")]
+    np.testing.assert_allclose(held[1:], red[1:], atol=1e-6)
+
+
+def test_prepare_with_chosen_bands_and_a_half_product(tmp_path):
+    landsat(tmp_path / "s", skip=("QA_",))
+    fields(tmp_path / "fields.gpkg")
+    result = swath.prepare(
+        tmp_path / "s",
+        tmp_path / "ds",
+        labels=[tmp_path / "fields.gpkg"],
+        select_bands=["red", "B5", "lwir11", "1"],
+        **ALONE,
+    )
+    assert result.bands == ["red", "nir08", "lwir11", "coastal"]
+    codes = [f["code"] for f in json.loads((tmp_path / "ds" / "findings.json").read_text())]
+    assert "product-warning" in codes
+    found = swath.inspect(
+        tmp_path / "s", labels=[tmp_path / "fields.gpkg"], select_bands=["rededge1"]
+    )
+    assert "band-missing" in [f["code"] for f in found.findings]
+
+
+def test_a_product_twice_is_refused(tmp_path):
+    zipped(sentinel2(tmp_path / "s"), tmp_path / "s" / f"{S2_NAME}.zip")
+    fields(tmp_path / "s" / "fields.gpkg")
+    found = swath.inspect(tmp_path / "s")
+    assert [f["code"] for f in found.findings] == ["same-name"]
+
+
+def test_a_folder_of_other_things_is_no_product(tmp_path):
+    (tmp_path / "a").mkdir()
+    fields(tmp_path / "l.gpkg")
+    with fails("no-such-file", DataError):
+        swath.prepare(tmp_path, tmp_path / "ds", images=["a"], labels=["l.gpkg"])
+
+
+def test_planet_files_of_pairs_have_names_and_numbers(tmp_path):
+    image = planetscope(tmp_path / "s" / "images", 4, metadata=False, udm="")
+    codes = np.ones((20, 20), np.uint8)
+    codes[:, 10:] = 2
+    write_raster(tmp_path / "s" / "masks" / image.name, codes, **grid(3))
+    result = swath.prepare(tmp_path / "s", tmp_path / "ds", **ALONE)
+    assert result.bands == ["blue", "green", "red", "nir"]
+
+
+def test_inspect_tells_what_is_in_a_product(tmp_path, safe):
+    found = swath.inspect(safe)
+    (product,) = found.products
+    assert (found.layout, found.images, found.ok) == ("product", 1, True)
+    assert (product.sensor, product.level, product.baseline) == ("sentinel-2", "L2A", "04.00")
+    sizes = {band.sensor_name: band.resolution for band in product.bands}
+    assert sizes == {own: s2_resolution(own) for own in BANDS}
+    assert [layer.kind for layer in product.quality] == ["scl"]
+    again = json.loads(found.model_dump_json())
+    assert again["products"][0]["bands"][1]["wavelength"] == 0.4924
+    thermal = swath.inspect(landsat(tmp_path)).products[0].bands[-1]
+    assert (thermal.name, thermal.is_default) == ("lwir11", False)
+    assert all(b.decibels for b in swath.inspect(sentinel1_rtc(tmp_path)).products[0].bands)
+    broken = sentinel2(tmp_path)
+    next(broken.rglob("*_B04_10m.jp2")).write_bytes(b"")
+    found = swath.inspect(broken)
+    assert not found.ok and "unreadable" in [f["code"] for f in found.findings]
