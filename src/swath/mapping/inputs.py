@@ -278,6 +278,11 @@ class Mosaic:
         """The images."""
         return list(self.paths)
 
+    @property
+    def named_by_color(self) -> bool:
+        """See `Raster.named_by_color`."""
+        return self._raster(0).named_by_color
+
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
         raster = self._opened.pop(i, None) or Raster([self.paths[i]], **self._read)
