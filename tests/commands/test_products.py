@@ -150,6 +150,20 @@ def test_many_products_by_folder_pattern_and_list(tmp_path):
         swath.predict(model, tmp_path / "all", tmp_path / "m.tif", mosaic=True)
 
 
+def test_other_rasters_beside_a_product_are_images_too(tmp_path):
+    planetscope(tmp_path / "all", 4)
+    write_raster(tmp_path / "all" / "other.tif", np.stack([stored("x")] * 2), **grid(10))
+    found = find_inputs(tmp_path / "all", ["red", "nir"])
+    assert [(i.name, i.product is None) for i in found] == [
+        ("20220612_101041_64_242b_3B_AnalyticMS_SR", False),
+        ("other", True),
+    ]
+    for name in ("B02", "B03"):
+        write_raster(tmp_path / "plain" / f"{name}.tif", stored(name), **grid(10))
+    (found,) = find_inputs(tmp_path / "plain", ["B03", "B02"])
+    assert found.name == "plain" and [b.name for b in found.parts] == ["B03", "B02"]
+
+
 def test_what_is_missing_is_said(tmp_path):
     path = sentinel2(tmp_path, skip=("B05", "SCL"))
     model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir"])

@@ -451,11 +451,20 @@ def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
 
 def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]:
     """List the product that a folder is, else its rasters, else the products below."""
-    if is_product_path(path, plain=True):
-        return _of_products(given, bands)
     files = sorted(path.glob("[!.]*"))
+    if is_product_path(path, plain=True):
+        others = _of_no_product(files, find_products(path, plain=True))
+        return [*_of_products(given, bands), *map(_single, others)]
     found = [] if any(map(_has_raster_name, files)) else _of_products(given, bands)
     return found or _rasters(files, given)
+
+
+def _of_no_product(files: Sequence[Path], products: Sequence[Product]) -> list[Path]:
+    """Return the rasters that belong to none of the products beside them, by path and name."""
+    held = {name for product in products for name in product.local_files}
+    heads = tuple(product.name.partition("_AnalyticMS")[0] for product in products)
+    rasters = [file for file in files if _has_raster_name(file) and file.is_file()]
+    return [f for f in rasters if absolute(f) not in held and not f.name.startswith(heads)]
 
 
 def _of_products(given: str, bands: Sequence[str]) -> list[ImageInput]:
