@@ -50,9 +50,6 @@ _QUALITY: dict[str, QualityKind] = {
 _PICTURES = frozenset({"thumbnail", "overview", "visual"})
 _OTHER_ROLES = _PICTURES | {"metadata", "cloud", "snow-ice", "water-mask", "saturation"}
 
-FIRST_SHIFTED_BASELINE = 4.0
-"""Processing baseline of Sentinel-2 since which 1000 is added to the numbers."""
-
 
 class _Numbers(NamedTuple):
     """What the numbers of a band mean where the item does not tell."""
@@ -303,7 +300,7 @@ def _usual_numbers(item: Fields, sensor: str | None, name: str) -> _Numbers:
     thermal = name in NOT_REFLECTIVE and name != "pan"
     if sensor == "sentinel-2":
         baseline = _number_of(_baseline(item))
-        shifted = baseline is not None and baseline >= FIRST_SHIFTED_BASELINE
+        shifted = baseline is not None and baseline >= sentinel2.FIRST_SHIFTED_BASELINE
         offset = -0.1 if shifted and not _offset_applied(item) else 0.0
         return _Numbers(0.0001, offset, sentinel2.NODATA)
     if sensor in ("hls-l30", "hls-s30"):
