@@ -8,7 +8,7 @@ import rasterio
 
 import swath
 from swath.errors import DataError, UsageError
-from swath.mapping.inputs import find_inputs
+from swath.mapping.inputs import ImageInput, find_inputs
 from swath.models.model import Model
 from tests.errors import fails
 from tests.io.products.make import (
@@ -291,3 +291,24 @@ def test_inspect_tells_what_is_in_a_product(tmp_path, safe):
     next(broken.rglob("*_B04_10m.jp2")).write_bytes(b"")
     found = swath.inspect(broken)
     assert not found.ok and "unreadable" in [f["code"] for f in found.findings]
+
+
+def test_an_input_is_the_same_after_it_is_kept_in_a_plan(tmp_path, safe):
+    item = sentinel2_item(tmp_path / "i.json", safe)
+    text = item.read_text().replace('"nodata": 0', '"nodata": "nan"')
+    item.write_text(text)
+    for given in (safe, item, sentinel1_rtc(tmp_path)):
+        (source,) = find_inputs(given, [], by_order=True)
+        assert ImageInput.model_validate_json(source.model_dump_json()) == source
+
+
+def test_half_a_product_is_refused_by_predict_and_prepare(tmp_path):
+    path = sentinel2(tmp_path / "s", skip=("MTD",))
+    fields(tmp_path / "s" / "fields.gpkg")
+    model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir"])
+    with fails("product-incomplete", DataError, file=path):
+        swath.predict(model, path, tmp_path / "map.tif")
+    with fails("product-incomplete", DataError):
+        swath.prepare(tmp_path / "s", tmp_path / "ds", **ALONE)
+    with fails("product-incomplete", DataError):
+        swath.inspect(path)

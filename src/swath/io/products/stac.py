@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import urllib.request
 from collections import Counter
@@ -251,10 +252,14 @@ def _numbers(fields: Fields, item: Fields, sensor: str | None, name: str) -> _Nu
     elif sensor == "sentinel-2" and _offset_applied(item):
         offset = 0.0  # the pixels hold it already, though `raster:bands` names it
     nodata = _number(fields, ("nodata",))
+    if nodata is not None and not math.isfinite(nodata):
+        nodata = None  # no data in any raster
+    elif nodata is None:
+        nodata = usual.nodata
     return _Numbers(
         1.0 if scale is None else scale,
         0.0 if offset is None else offset,
-        usual.nodata if nodata is None else nodata,
+        nodata,
     )
 
 
