@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
-export PYTHONDONTWRITEBYTECODE = 1
+# Compiled modules are kept outside the source tree: tests start many processes.
+export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
 
 # Phrases to avoid; words are in docs/development/glossary.txt, which codespell reads ([tool.codespell] in pyproject.toml).
 PHRASES := "looked at|masks apart|heads apart|is no number|the same ground|is gone again"
@@ -14,14 +15,14 @@ demo: .venv/.demo
 	$(BIN)/swath demo swath-demo
 
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 test-full: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 # The same tests with the lowest versions that pyproject.toml allows, in an environment of its own.
 test-min: .venv-min/.dev
-	OMP_NUM_THREADS=1 .venv-min/bin/pytest -m "not slow" --numprocesses 2
+	OMP_NUM_THREADS=1 .venv-min/bin/pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 check: .venv/.dev
 	$(BIN)/ruff check --no-cache .

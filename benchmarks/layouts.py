@@ -362,7 +362,13 @@ LAYOUTS = (
         "*/train/train/*/geojson_buildings/*_Buildings_{id}.geojson",
         more={"background": BACKGROUND},
     ),
-    Layout("zuericrop", zuericrop, "ZueriCrop.hdf5:/data", "ZueriCrop.hdf5:/gt", arrays=True),
+    Layout(
+        "zuericrop",
+        zuericrop,
+        "ZueriCrop.hdf5:/data[{id}]",
+        "ZueriCrop.hdf5:/gt[{id}]",
+        arrays=True,
+    ),
 )
 
 

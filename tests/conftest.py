@@ -62,9 +62,9 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(stripes: Path) -> Path:
-    """Return a model file of the default network, trained for three steps on `stripes`."""
-    import swath
+    """Return a model file of a small network, trained for three steps on `stripes`."""
+    from tests.make import train_small
 
     path = stripes.parent / "tiny.swath"
-    swath.train(stripes, path, steps=3)
+    train_small(stripes, path, steps=3)
     return path

@@ -9,12 +9,14 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 import pyogrio
+import pytest
 import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from safetensors.numpy import save
 
+import swath
 from swath.geo.geobox import GeoBox
 from swath.io.raster import gdal_env
 from swath.legend import LandClass, Legend
@@ -145,16 +147,36 @@ def write_pairs(root: Path, names: Sequence[str], size: int = 64, classes: int =
     return root
 
 
+SMALL_NETWORK = {"encoder": "test_resnet", "weights": "none"}
+"""Options of `swath train` for the smallest encoder, which sees no image as a whole."""
+
+
+def train_small(dataset: Path, path: Path, **options: Any) -> Any:
+    """Train `SMALL_NETWORK` on few small patches a step, and return the result of `swath.train`.
+
+    This is for tests in which the training has to work, and the network is not the subject.
+    """
+    from swath.training.recipes import RECIPES
+
+    kind = {} if "from_" in options else SMALL_NETWORK
+    small = RECIPES["default"].but(patch=64, batch=4, widths=(16, 16, 16, 16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "default", small)
+        return swath.train(dataset, path, **(kind | options))
+
+
 def write_model(
     path: Path,
     bands: int = 3,
     dtype: str = "uint8",
     latitude: bool = False,
     names: Sequence[str] | None = None,
+    **statistics: float,
 ) -> Path:
     """Write a model of a 1x1 convolution with classes 1, 2, 3 (see `looked_up`).
 
-    With `latitude`, that is the last band, and the third class scores nothing.
+    With `latitude`, that is the last band, and the third class scores nothing. `statistics` are
+    fields of the card's bands.
     """
     weights = np.zeros((3, bands, 1, 1), np.float32)
     weights[0, 0], weights[1, -1] = 1, 1 if bands > 1 else -1
@@ -179,8 +201,8 @@ def write_model(
         graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9
     )
     legend = Legend(tuple(LandClass(str(c), (c,), c, f"#0000{c:02X}") for c in (1, 2, 3)))
-    own = names or [str(i) for i in range(1, bands + 1 - latitude)]
-    names = [*own, *["latitude"] * latitude]
+    names = [*(names or map(str, range(1, bands + 1 - latitude))), *["latitude"] * latitude]
+    statistics = {"fill": 0, "mean": 0, "std": 1, "min": 0, "max": 255} | statistics
     training = Training(
         data="",
         data_digest="",
@@ -205,7 +227,7 @@ def write_model(
         encoder="none",
         decoder="unet",
         network=NetworkShape(widths=[8, 8, 8, 8], pixel_width=0),
-        bands=[CardBand(name=name, fill=0, mean=0, std=1, min=0, max=255) for name in names],
+        bands=[CardBand(name=name, **statistics) for name in names],
         latitude=latitude,
         stride=32,
         halo=0,

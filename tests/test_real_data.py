@@ -5,6 +5,7 @@ import pytest
 import rasterio
 
 import swath
+from tests.make import train_small
 
 
 def on_the_grid_of(mapped, image):
@@ -16,7 +17,7 @@ def on_the_grid_of(mapped, image):
 def whole_way(tmp_path, source, image, **options):
     predict = {"stack": options.pop("stack")} if "stack" in options else {}
     prepared = swath.prepare(source, tmp_path / "dataset", **options)
-    trained = swath.train(tmp_path / "dataset", tmp_path / "m.swath", steps=2)
+    trained = train_small(tmp_path / "dataset", tmp_path / "m.swath", steps=2)
     scored = swath.evaluate(trained.model, tmp_path / "dataset")
     mapped = swath.predict(trained.model, image, tmp_path / "map.tif", **predict)
     assert sum(map(sum, scored.confusion)) == prepared.splits["test"].pixels
@@ -32,6 +33,7 @@ def test_sentinel2_twelve_bands_of_five_utm_zones(shared_data, tmp_path):
     assert any(f["code"] == "single-group" for f in prepared.findings)
 
 
+@pytest.mark.slow
 def test_flood_with_a_code_for_no_data(shared_data, tmp_path):
     (tmp_path / "classes.yaml").write_text(
         "- {name: nodata, code: -1, ignore: true}\n- {name: dry, code: 0}\n"
@@ -45,7 +47,13 @@ def test_flood_with_a_code_for_no_data(shared_data, tmp_path):
     assert set(np.unique(codes)) <= {0, 1, 255} and nodata == 255
 
 
-@pytest.mark.parametrize("labels", ["landsat96_polygons.shp", "landsat96_labelled_pixels.tif"])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "landsat96_polygons.shp",
+        pytest.param("landsat96_labelled_pixels.tif", marks=pytest.mark.slow),
+    ],
+)
 def test_landsat_bands_in_files_and_labels_in_another_crs(shared_data, tmp_path, labels):
     folder = shared_data / "landsat"
     image = folder / "lsat7_2000_10.tif"
@@ -66,6 +74,7 @@ def test_landsat_bands_in_files_and_labels_in_another_crs(shared_data, tmp_path,
     assert missing.any() and (codes[missing] == nodata).all() and (codes[~missing] != nodata).all()
 
 
+@pytest.mark.slow
 def test_dubai_by_tile(shared_data, tmp_path):
     """A few images of three tiles; the full figure is in the README with the commands that give
     it."""

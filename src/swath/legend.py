@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -407,28 +407,56 @@ def _check_value(key: str, node: yaml.Node, position: int, lines: Sequence[str])
     Raises:
         UsageError: YAML reads the value as another type than the key takes.
     """
-    line, tag = node.start_mark.line + 1, node.tag.rpartition(":")[2]
-    where = f"of class {position} (line {line})"
-    text = str(node.value) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-    if tag == "null" and "#" in lines[node.start_mark.line][node.start_mark.column :]:
-        raise _bare_color(line, f"The {key} of class {position}")
-    if tag == "null" and not text:
-        return
-    if key in ("name", "color") and tag != "str":
+    mark = node.start_mark
+    if _tag(node) == "null":
+        if "#" in lines[mark.line][mark.column :]:
+            raise _bare_color(mark.line + 1, f"The {key} of class {position}")
+        if not node.value:
+            return
+    check = _VALUE_CHECKS.get(key)
+    if check is not None:
+        check(key, node, f"of class {position} (line {mark.line + 1})")
+
+
+def _tag(node: yaml.Node) -> str:
+    """Return the type that YAML reads a value as."""
+    return str(node.tag.rpartition(":")[2])
+
+
+def _text(node: yaml.Node) -> str:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+
+
+def _check_text(key: str, node: yaml.Node, where: str) -> None:
+    tag, text = _tag(node), _text(node)
+    if tag != "str":
         quoted = f'{key}: "{text}"' if isinstance(node, yaml.ScalarNode) else f'{key}: "water"'
         message = f"The {key} {text} {where} is no text: YAML reads it as {_TYPES.get(tag, tag)}"
         raise _class_file_error(message, f"Write it in quotes, as in {quoted}")
     if key == "name" and not text.strip():
         raise _class_file_error(f"The name {where} is empty", "Write a name, or leave the key out")
-    if key == "ignore" and tag != "bool":
-        message = f"The ignore {where} is {text!r}, which is neither true nor false"
-        raise _class_file_error(message, "Write ignore: true or ignore: false, without quotes")
-    if key == "code":
-        for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            if item.tag.endswith(":int") and not re.fullmatch(_PLAIN_NUMBER, item.value):
-                number = yaml.safe_load(item.value)
-                message = f"The code {item.value} {where} is {number} in YAML"
-                raise _class_file_error(message, "Write it as a plain number, such as code: 10")
+
+
+def _check_flag(key: str, node: yaml.Node, where: str) -> None:
+    if _tag(node) != "bool":
+        message = f"The {key} {where} is {_text(node)!r}, which is neither true nor false"
+        raise _class_file_error(message, f"Write {key}: true or {key}: false, without quotes")
+
+
+def _check_code(key: str, node: yaml.Node, where: str) -> None:
+    for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        if _tag(item) == "int" and not re.fullmatch(_PLAIN_NUMBER, item.value):
+            number = yaml.safe_load(item.value)
+            message = f"The {key} {item.value} {where} is {number} in YAML"
+            raise _class_file_error(message, f"Write it as a plain number, such as {key}: 10")
+
+
+_VALUE_CHECKS: dict[str, Callable[[str, yaml.Node, str], None]] = {
+    "name": _check_text,
+    "color": _check_text,
+    "ignore": _check_flag,
+    "code": _check_code,
+}
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -16,7 +16,16 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from swath.errors import UsageError
-from swath.types import ClassWeights, Decoder, Gsd, Heads, Loss, PathLike, Tta
+from swath.types import (
+    ClassWeights,
+    Decoder,
+    Gsd,
+    Heads,
+    Loss,
+    PathLike,
+    QualityReason,
+    Tta,
+)
 
 T = TypeVar("T")
 
@@ -53,10 +62,36 @@ class Many:
     """Marks an option that can be repeated on the command line."""
 
 
+def _split_reasons(value: Any) -> Any:
+    """Turn `a,b` into ["a", "b"], and `none` into nothing."""
+    parts = _split(value)
+    return [] if parts == ["none"] else parts
+
+
+Reasons = Annotated[tuple[QualityReason, ...], BeforeValidator(_split_reasons)]
 Groups = Annotated[Sequence[str], BeforeValidator(_split)]
 Globs = Annotated[Sequence[str], Many(), BeforeValidator(_list_paths)]
 
 Split: TypeAlias = Literal["train", "val", "test"]
+DROP: tuple[QualityReason, ...] = ("cloud", "shadow", "cirrus", "saturated", "unusable")
+"""Reasons of quality layers for which pixels are dropped by default; `nodata` always is.
+
+Snow and water are land cover, and through haze the ground is seen.
+"""
+
+LAST_CLEAR = 40.0
+"""Cloud probability in percent from which a pixel is cloud by default."""
+
+QUALITY_HELP = (
+    "Quality layer: auto (what a product brings), none, a file or a quoted pattern, such as "
+    "'qa/{id}_SCL.tif'; scl:FILE tells the kind; repeatable."
+)
+DROP_HELP = (
+    "What a quality layer drops: cloud, shadow, cirrus, haze, saturated, unusable, snow, water, or "
+    "none; default: cloud,shadow,cirrus,saturated,unusable."
+)
+CLEAR_HELP = "Cloud probability in percent from which a pixel is cloud."
+
 Precision: TypeAlias = Literal["auto", "float32", "bf16", "int8"]
 
 ENCODER = "tf_efficientnet_lite0"
@@ -97,7 +132,7 @@ class SourceOptions:
     )
     layer: str | None = option(None, "Layer of a vector file that has several.", "Data")
     labels_crs: str | None = option(
-        None, "CRS of labels whose file declares none, such as EPSG:32632.", "Data"
+        None, "CRS of label rasters and layers that declare none, such as EPSG:32632.", "Data"
     )
     background: str | None = option(None, "Class of what no feature of the layer covers.", "Data")
     extent: PathLike | None = option(
@@ -127,6 +162,9 @@ class SourceOptions:
     mask: Globs = option(
         (), "Raster (clouds) whose non-zero pixels are ignored; file or quoted pattern.", "Data"
     )
+    quality: Globs = option(("auto",), QUALITY_HELP, "Data")
+    drop: Reasons = option(DROP, DROP_HELP, "Data")
+    clear_below: float = option(LAST_CLEAR, CLEAR_HELP, "Data", gt=0, le=100)
     unlabeled: bool = option(False, "Keep images without a mask, as unlabeled samples.")
     bands: Literal["rgb", "msi"] | None = option(
         None, "Contest layout: three visible bands (rgb, default) or all eight (msi).", "Data"
@@ -437,6 +475,9 @@ class PredictOptions:
     mask: Globs = option(
         (), "Raster (clouds) whose non-zero pixels become nodata; file or quoted pattern.", "Data"
     )
+    quality: Globs = option(("auto",), QUALITY_HELP, "Data")
+    drop: Reasons = option(DROP, DROP_HELP, "Data")
+    clear_below: float = option(LAST_CLEAR, CLEAR_HELP, "Data", gt=0, le=100)
     regions: PathLike | None = option(None, "Polygon layer; only pixels inside are mapped.")
     confidence: bool = option(False, "Also write MAP_confidence.tif, in percent.")
     probabilities: bool = option(

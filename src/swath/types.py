@@ -95,6 +95,11 @@ class Result(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
 
 
+QualityReason: TypeAlias = Literal[
+    "nodata", "cloud", "shadow", "cirrus", "haze", "saturated", "unusable", "snow", "water"
+]
+"""Why a pixel may be dropped; a pixel with several counts for the first of them."""
+
 Tta: TypeAlias = Literal["none", "scales", "flips", "full"]
 
 Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | None

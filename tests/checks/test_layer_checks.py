@@ -8,11 +8,12 @@ import numpy as np
 import pyproj
 import pytest
 import shapely
+from rasterio.transform import Affine
 
 from swath import inspect, prepare
 from swath.errors import DataError, UsageError
 from tests.errors import fails
-from tests.make import NORTH_UP, UTM, box, noise, place, write_layer, write_raster
+from tests.make import NORTH_UP, UTM, box, noise, place, write_layer, write_png, write_raster
 
 HALVES = [box(0, 0, 64, 32), box(0, 32, 64, 32)]
 TO_DEGREES = pyproj.Transformer.from_crs(UTM, "EPSG:4326", always_xy=True)
@@ -187,3 +188,109 @@ def test_the_background_is_trained(root):
         stored(root, "houses.gpkg")
     with fails("option-conflict", UsageError):
         stored(root, "houses.gpkg", extent="area.gpkg")
+
+
+# Options that have no effect
+
+
+POLYGONS = ("f.gpkg", HALVES)
+LINES = ("l.gpkg", [shapely.LineString([place(0, 9), place(64, 9)]), shapely.Point(place(9, 40))])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("m.tif", {"label_field": "class"}),
+        ("m.tif", {"layer": "m"}),
+        ("m.tif", {"background": "other"}),
+        ("m.tif", {"all_touched": True}),
+        ("m.tif", {"label_width": 3}),
+        ("m.tif", {"priority": "class"}),
+        ("f.gpkg", {"label_band": 1}),
+        ("f.gpkg", {"fit_labels": True}),
+        ("f.gpkg", {"snap_colors": True}),
+        ("f.gpkg", {"label_width": 3}),
+        ("l.gpkg", {"all_touched": True}),
+        ((), {"label_band": 1, "unlabeled": True}),
+        ((), {"labels_crs": UTM, "unlabeled": True}),
+    ],
+)
+def test_an_option_without_effect_is_refused(root, name, options):
+    write_raster(root / "m.tif", noise(64, 64, high=3), UTM, NORTH_UP)
+    for file, shapes in (POLYGONS, LINES):
+        write(root, shapes, [1, 2], name=file)
+    with fails("option-conflict", UsageError) as caught:
+        found(root, name, **options)
+    assert f"--{next(iter(options)).replace('_', '-')}" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("m.tif", {"label_band": 1}),
+        ("m.tif", {"labels_crs": UTM}),
+        ("f.gpkg", {"layer": "f", "all_touched": True, "priority": "class"}),
+        ("l.gpkg", {"label_width": 30.0}),
+    ],
+)
+def test_an_option_with_effect_is_taken(root, name, options):
+    write_raster(root / "m.tif", noise(64, 64, high=3), UTM, NORTH_UP)
+    for file, shapes in (POLYGONS, LINES):
+        write(root, shapes, [1, 2], name=file)
+    assert not [f for f in found(root, name, **options).values() if f["level"] == "error"]
+
+
+# The CRS of label rasters
+
+
+CODES = np.repeat(noise(16, 16, high=3), 4, axis=0).repeat(4, axis=1)
+
+
+def write_without_crs(path, codes, transform=NORTH_UP):
+    return write_raster(path, codes, None, transform)
+
+
+def test_a_label_raster_gets_its_crs(root):
+    coarse = NORTH_UP * Affine.scale(4)
+    write_without_crs(root / "m.tif", CODES[::4, ::4], coarse)
+    assert "size-mismatch" in found(root, "m.tif")
+    names, labels = stored(root, "m.tif", labels_crs=UTM)
+    assert (np.array(names, int)[labels] == CODES).all()
+
+
+def test_label_rasters_get_their_crs_by_place(root):
+    west, east = CODES[:, :32], CODES[:, 32:]
+    write_without_crs(root / "m" / "a.tif", west)
+    write_without_crs(root / "m" / "b.tif", east, NORTH_UP * Affine.translation(32, 0))
+    assert "several-label-files" in found(root, "m/*.tif")
+    names, labels = stored(root, "m/*.tif", labels_crs=UTM)
+    assert (np.array(names, int)[labels] == CODES).all()
+
+
+def test_pairs_take_the_crs_of_labels(tmp_path):
+    write_raster(tmp_path / "images" / "x.tif", noise(3, 64, 64), UTM, NORTH_UP)
+    moved = NORTH_UP * Affine.translation(8, 8)
+    write_without_crs(tmp_path / "masks" / "x.tif", CODES[8:, 8:], moved)
+    target = tmp_path.parent / f"{tmp_path.name}-dataset"
+    prepare(tmp_path, target, labels_crs=UTM, test=["none"], val=["none"])
+    manifest = json.loads((target / "dataset.json").read_text())
+    labels = np.load(target / manifest["images"][0]["labels"])
+    assert (labels[:8] == 255).all() and (labels[:, :8] == 255).all()
+    names = np.array([c["name"] for c in manifest["legend"]["classes"]], int)
+    assert (names[labels[8:, 8:]] == CODES[8:, 8:]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "transform", "crs", "wanted", "code"),
+    [
+        ("m.tif", NORTH_UP, "EPSG:32633", UTM, "option-conflict"),
+        ("m.png", None, None, UTM, "option-conflict"),
+        ("m.tif", NORTH_UP, None, "EPSG:0", "option-value"),
+    ],
+)
+def test_a_crs_that_labels_cannot_have(root, name, transform, crs, wanted, code):
+    if name.endswith("png"):
+        write_png(root / name, CODES)
+    else:
+        write_raster(root / name, CODES, crs, transform)
+    assert found(root, name, labels_crs=wanted)[code]["level"] == "error"

@@ -581,6 +581,7 @@ def test_starting_imports_nothing_heavy(way: str) -> None:
 LIBRARIES = "import pydantic.dataclasses, typer"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "most"), [("import", 0.6), ("help", 3.5)])
 def test_starting_takes_about_as_long_as_its_libraries(
     way: str, most: float, tmp_path: Path

@@ -296,13 +296,10 @@ def texts() -> Iterator[tuple[Path, str]]:
                 yield path, node.value
 
 
-LABEL_MODULES = ("labels.py", "vector.py")  # their mends are renewed with the reading of labels
-
-
 def test_no_text_names_a_program_that_is_not_installed() -> None:
     named = [(p.name, t) for p, t in texts() if NOT_BROUGHT.search(t)]
     named += [(p.name, "") for p in DOCS if NOT_BROUGHT.search(p.read_text(encoding="utf-8"))]
-    assert [found for found in named if found[0] not in LABEL_MODULES] == []
+    assert named == []
 
 
 def test_every_rio_command_and_its_options_exist() -> None:

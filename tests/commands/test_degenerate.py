@@ -40,15 +40,17 @@ def test_a_map_of_nodata_and_one_of_one_class(model: Path, tmp_path: Path) -> No
     assert "one class, 3" in warning
 
 
-@pytest.mark.parametrize("given", ["mask", "regions"])
-def test_masks_and_regions_that_miss(model: Path, image: Path, tmp_path: Path, given: str) -> None:
-    path = tmp_path / "far.gpkg"
-    if given == "mask":
-        path = write_raster(tmp_path / "far.tif", np.ones((64, 64), np.uint8), UTM, FAR)
-    else:
-        write_layer(path, [box(0, 9000, 10, 10)], {"class": ["x"]})
-    warnings = swath.predict(model, image, tmp_path / "map.tif", **{given: path}).warnings
-    assert str(path) in warnings[0] and f"--{given}" in warnings[0]
+def test_masks_that_miss(model: Path, image: Path, tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "far.tif", np.ones((64, 64), np.uint8), UTM, FAR)
+    warnings = swath.predict(model, image, tmp_path / "map.tif", mask=str(path)).warnings
+    assert str(path) in warnings[0] and "--mask" in warnings[0]
+
+
+def test_regions_that_miss(model: Path, image: Path, tmp_path: Path) -> None:
+    path = write_layer(tmp_path / "far.gpkg", [box(0, 9000, 10, 10)], {"class": ["x"]})
+    with fails("regions-miss-images", DataError, path):
+        swath.predict(model, image, tmp_path / "map.tif", regions=path)
+    assert not (tmp_path / "map.tif").exists()
 
 
 def test_masks_and_regions_that_touch_one_of_two(model: Path, image: Path, tmp_path: Path) -> None:
@@ -103,3 +105,15 @@ def test_evaluate_says_what_means_little(tmp_path: Path) -> None:
     assert swath.evaluate(mapped, both).warnings == []
     uniform = write_raster(tmp_path / "u.tif", np.full((128, 128), 2, "uint8"), UTM, NORTH_UP, 0)
     assert any("one class" in w for w in swath.evaluate(uniform, both).warnings)
+
+
+def test_a_single_class_names_the_classes_that_were_lost(tmp_path):
+    write_raster(tmp_path / "img.tif", noise(3, 64, 64), UTM, NORTH_UP)
+    features = [box(20, 20, 10, 10), box(0, 0, 64, 64)]
+    write_layer(tmp_path / "hidden.gpkg", features, {"class": ["small", "large"]})
+    write_layer(tmp_path / "empty.gpkg", [shapely.Polygon(), features[1]], {"class": ["z", "a"]})
+    for name, told in (("hidden", "of small"), ("empty", "empty geometry")):
+        with fails("single-class") as caught:
+            images, labels = ["img.tif"], [f"{name}.gpkg"]
+            swath.prepare(tmp_path, tmp_path / "ds", images=images, labels=labels)
+        assert told in str(caught.value)

@@ -96,9 +96,7 @@ def test_the_report_is_one_page_that_needs_no_network(tiny_model, stripes, tmp_p
     page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
     text = " ".join(" ".join(page.text).split())
     assert result.report == str(tmp_path / "report" / "index.html")
-    assert (
-        f"mIoU {result.miou:.3f}" in text and "tf_efficientnet_lite0" in text and "3 steps" in text
-    )
+    assert f"mIoU {result.miou:.3f}" in text and "test_resnet" in text and "3 steps" in text
     assert page.tags.count("img") == 4 + 4 and all(
         source.startswith("data:image/png;base64,") for source in page.sources
     )

@@ -103,6 +103,20 @@ def test_a_map_against_polygons(world, tmp_path):
     assert swath.evaluate(world / "reference.tif", polygons).confusion == expected.tolist()
 
 
+@pytest.mark.parametrize(
+    ("reference", "options"),
+    [
+        ("reference.tif", {"label_field": "class"}),
+        ("d", {"label_field": "class"}),
+        ("d", {"classes": "classes.yaml"}),
+    ],
+)
+def test_an_option_of_other_labels_is_refused(world, reference, options):
+    with fails("option-conflict", UsageError, world / reference) as caught:
+        swath.evaluate(world / "good.tif", world / reference, **options)
+    assert f"--{next(iter(options)).replace('_', '-')}" in caught.value.fix
+
+
 def test_pixels_without_a_map_are_told_and_not_scored(world, tmp_path, caplog):
     with rasterio.open(world / "reference.tif") as file:
         codes = file.read(1)

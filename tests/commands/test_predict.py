@@ -23,7 +23,16 @@ from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
 from swath.options import PredictOptions
 from tests.errors import fails
-from tests.make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_raster
+from tests.make import (
+    NORTH_UP,
+    UTM,
+    box,
+    noise,
+    train_small,
+    truncate,
+    write_layer,
+    write_raster,
+)
 
 
 def read(path):
@@ -264,7 +273,7 @@ def test_confidence_and_probabilities_belong_to_the_map(tiny_model, tmp_path):
 def apart(stripes):
     """A model with one mask a class."""
     path = stripes.parent / "apart.swath"
-    swath.train(stripes, path, steps=3, heads="per-class")
+    train_small(stripes, path, steps=3, heads="per-class")
     return path
 
 

@@ -19,6 +19,7 @@ from swath.metrics.dfc2019 import iou3, near_height_hits
 from swath.models.model import Model
 from tests.data.layouts.test_dfc2019 import tile
 from tests.errors import fails
+from tests.make import train_small
 
 LAS = (2, 5, 6, 9, 17)
 
@@ -87,7 +88,9 @@ def folder(tmp_path_factory):
 def trained(folder):
     """A model of classes and heights, and its dataset."""
     swath.prepare(folder / "s", folder / "d", test="JAX_001,JAX_002", val="none")
-    swath.train(folder / "d", folder / "m.swath", steps=25, heights=True)
+    train_small(
+        folder / "d", folder / "m.swath", steps=25, heights=True, encoder="test_efficientnet"
+    )
     return folder / "m.swath", folder / "d"
 
 
@@ -172,7 +175,7 @@ def test_heights_that_follow_the_class_are_learnt(trained):
 def with_unlabeled(folder):
     """A model that knows unlabeled ground as a class, and its dataset."""
     swath.prepare(folder / "s", folder / "u", test="JAX_001", val="none", learn_unlabeled=True)
-    swath.train(folder / "u", folder / "u.swath", steps=2)
+    train_small(folder / "u", folder / "u.swath", steps=2)
     return folder / "u.swath", folder / "u"
 
 
@@ -201,7 +204,7 @@ def test_a_zip_with_unlabeled_ground_is_warned_of(with_unlabeled, folder, tmp_pa
 
 
 def test_masks_apart_get_thresholds_and_calibrated_scores(folder, trained):
-    swath.train(folder / "d", folder / "p.swath", steps=12, heads="per-class")
+    train_small(folder / "d", folder / "p.swath", steps=12, heads="per-class")
     card = Model(folder / "p.swath").card
     assert (
         card.heads == "per-class"
@@ -298,7 +301,7 @@ def test_an_image_that_changed_while_others_were_mended_is_mapped_again(folder, 
 
 def test_a_model_of_eight_bands_maps_the_files_of_eight_bands(folder, tmp_path):
     swath.prepare(folder / "s", tmp_path / "d", bands="msi", test="JAX_001", val="none")
-    swath.train(tmp_path / "d", tmp_path / "m.swath", steps=2)
+    train_small(tmp_path / "d", tmp_path / "m.swath", steps=2)
     assert 0 <= swath.evaluate(tmp_path / "m.swath", tmp_path / "d").miou <= 1
     assert swath.submit(tmp_path / "m.swath", folder / "s", tmp_path / "out.zip").images == 4
     with fails("no-images", swath.DataError, file=folder / "s" / "Track1-RGB") as caught:
@@ -327,4 +330,4 @@ def test_unknown_heights_do_not_stop_a_training(tmp_path):
             np.full((48, 48), np.nan, np.float32),
         )
     swath.prepare(tmp_path / "s", tmp_path / "d")
-    assert swath.train(tmp_path / "d", tmp_path / "m.swath", steps=1, heights=True).steps == 1
+    assert train_small(tmp_path / "d", tmp_path / "m.swath", steps=1, heights=True).steps == 1

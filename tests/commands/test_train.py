@@ -13,10 +13,14 @@ import swath
 from swath.commands import train as module
 from swath.errors import DataError, JobError, UsageError
 from swath.models.model import Model
+from swath.options import ENCODER
 from swath.training.callbacks import Budget, TrainingClock
 from swath.training.prefetch import Prefetcher
 from swath.training.recipes import Recipe
 from tests.errors import fails
+from tests.make import SMALL_NETWORK, train_small
+
+DEFAULT_NETWORK = {"encoder": ENCODER, "weights": "auto"}
 
 
 def test_a_budget_is_spent_by_time_or_steps():
@@ -25,7 +29,9 @@ def test_a_budget_is_spent_by_time_or_steps():
 
 
 def test_the_result_says_what_happened(stripes, tmp_path):
-    result = swath.train(stripes, tmp_path / "m.swath", steps=2, seed=1)
+    result = train_small(stripes, tmp_path / "m.swath", steps=2, seed=1, **DEFAULT_NETWORK)
+    assert result.first_weights == Model(result.model).card.training.first_weights
+    assert "efficientnet_lite0" in result.first_weights
     assert result.steps == 2 and result.model == str(tmp_path / "m.swath")
     assert (
         result.pixels_per_second > 0 and 0 <= result.validation_miou <= 1 and 0 <= result.waited < 1
@@ -34,8 +40,8 @@ def test_the_result_says_what_happened(stripes, tmp_path):
 
 
 def test_minutes_are_kept(stripes, tmp_path):
-    result = swath.train(stripes, tmp_path / "m.swath", minutes=0.1)
-    assert 3 < result.seconds < 40 and result.steps >= 1
+    result = train_small(stripes, tmp_path / "m.swath", minutes=0.05)
+    assert 1.5 < result.seconds < 40 and result.steps >= 1
 
 
 def test_epochs_count_labeled_pixels(stripes):
@@ -59,9 +65,10 @@ def test_the_classic_recipe_takes_ten_epochs_unless_told_otherwise(stripes):
 
 def test_options_change_the_recipe_and_the_card_says_so(stripes, tmp_path):
     given = {"balance": 0.0, "loss": "focal+dice", "class_weights": "inverse-sqrt"}
-    result = swath.train(stripes, tmp_path / "m.swath", steps=1, **given)
+    result = train_small(stripes, tmp_path / "m.swath", steps=1, accumulate=2, **given)
+    assert result.steps == 1
     settings = Model(tmp_path / "m.swath").card.training.settings
-    assert {key: settings[key] for key in given} == given and settings["patch"] == Recipe().patch
+    assert {key: settings[key] for key in given} == given and settings["rate"] == Recipe().rate
     assert [c.name for c in result.sampling] == ["1", "2", "3"]
     assert (
         sum(c.share for c in result.sampling)
@@ -95,8 +102,8 @@ def test_two_budgets_are_refused(stripes, tmp_path):
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(stripes, tmp_path, tiny_model):
-    swath.train(stripes, tmp_path / "same.swath", steps=3)
-    swath.train(stripes, tmp_path / "other.swath", steps=3, seed=5)
+    train_small(stripes, tmp_path / "same.swath", steps=3)
+    train_small(stripes, tmp_path / "other.swath", steps=3, seed=5)
     digests = [
         Model(p).card.files["weights.safetensors"]
         for p in (tiny_model, tmp_path / "same.swath", tmp_path / "other.swath")
@@ -134,16 +141,16 @@ def interrupted(stripes, path, monkeypatch, at, **options):
     with monkeypatch.context() as patch:
         patch.setattr(TrainingClock, "on_train_batch_end", die)
         with pytest.raises(Stopped):
-            swath.train(stripes, path, steps=4, **options)
+            train_small(stripes, path, steps=4, **options)
 
 
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     stripes, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(module, "EPOCH_STEPS", 2)
-    swath.train(stripes, tmp_path / "whole.swath", steps=4)
+    train_small(stripes, tmp_path / "whole.swath", steps=4)
     interrupted(stripes, tmp_path / "resumed.swath", monkeypatch, at=3)
-    result = swath.train(stripes, tmp_path / "resumed.swath", steps=4, resume=True)
+    result = train_small(stripes, tmp_path / "resumed.swath", steps=4, resume=True)
     whole, resumed = (Model(tmp_path / f"{name}.swath").card for name in ("whole", "resumed"))
     assert result.steps == 4
     assert whole.files == resumed.files
@@ -156,7 +163,7 @@ def test_resuming_with_other_settings_is_refused(stripes, tmp_path, monkeypatch)
     monkeypatch.setattr(module, "EPOCH_STEPS", 2)
     interrupted(stripes, tmp_path / "m.swath", monkeypatch, at=3)
     with fails("other-work", JobError, file=tmp_path / "m.swath.training"):
-        swath.train(stripes, tmp_path / "m.swath", steps=4, resume=True, seed=9)
+        train_small(stripes, tmp_path / "m.swath", steps=4, resume=True, seed=9)
 
 
 def test_checkpoints_are_seconds_apart_and_the_last_is_made(stripes, tmp_path, monkeypatch):
@@ -169,37 +176,43 @@ def test_checkpoints_are_seconds_apart_and_the_last_is_made(stripes, tmp_path, m
             checkpoint["global_step"]
         ),
     )
-    swath.train(stripes, tmp_path / "m.swath", steps=4)
+    train_small(stripes, tmp_path / "m.swath", steps=4)
     assert saved == [1, 4]
     monkeypatch.setattr("swath.training.callbacks.CHECKPOINT_SECONDS", 0)
     saved.clear()
-    swath.train(stripes, tmp_path / "n.swath", steps=3)
+    train_small(stripes, tmp_path / "n.swath", steps=3)
     assert saved == [1, 2, 3]
 
 
 def test_nothing_to_resume_is_said(stripes, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "swath"):
-        swath.train(stripes, tmp_path / "m.swath", steps=1, resume=True)
+        train_small(stripes, tmp_path / "m.swath", steps=1, resume=True)
     assert "nothing to resume" in caplog.text
 
 
 @pytest.mark.slow
 def test_bfloat16_steps_give_a_model_like_any_other(stripes, tmp_path, monkeypatch):
     """torch computes bfloat16 in software where the processor lacks it, slowly."""
-    swath.train(stripes, tmp_path / "full.swath", steps=3)
+    train_small(stripes, tmp_path / "full.swath", steps=3)
     monkeypatch.setattr(module, "has_bf16", lambda: True)
-    swath.train(stripes, tmp_path / "half.swath", steps=3)
+    train_small(stripes, tmp_path / "half.swath", steps=3)
     full, half = (Model(tmp_path / f"{name}.swath").card.training for name in ("full", "half"))
     assert (full.precision, half.precision) == ("32-true", "bf16-mixed")
     assert 0 < abs(half.curve[-1][2] - full.curve[-1][2]) < 0.05 * full.curve[-1][2]
 
 
-def test_it_learns(stripes, tmp_path):
+@pytest.mark.parametrize(
+    "network",
+    [SMALL_NETWORK, pytest.param(DEFAULT_NETWORK, marks=pytest.mark.slow)],
+    ids=["small", "default"],
+)
+def test_it_learns(stripes, tmp_path, network):
     """Stripes of three grays are learned in a few steps, so a broken loss or schedule shows."""
-    swath.train(stripes, tmp_path / "m.swath", steps=25)
+    train_small(stripes, tmp_path / "m.swath", steps=25, **network)
     assert swath.evaluate(tmp_path / "m.swath", stripes).miou > 0.7
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_that_accumulates_two(stripes, tmp_path):
     """The same batches, averaged; batch norm sees one batch at a time in both."""
     for name, flags in (("two", ["--devices", "2"]), ("one", ["--accumulate", "2"])):
@@ -243,9 +256,9 @@ def test_the_row_of_batches_is_shared(stripes):
 def test_tensorboard_is_an_option(stripes, tmp_path):
     given = {"steps": 1, "tensorboard": tmp_path / "curves"}
     if importlib.util.find_spec("tensorboard") or importlib.util.find_spec("tensorboardX"):
-        swath.train(stripes, tmp_path / "m.swath", **given)
+        train_small(stripes, tmp_path / "m.swath", **given)
         assert list((tmp_path / "curves").rglob("events.out.*"))
     else:
         with fails("missing-package", JobError) as caught:
-            swath.train(stripes, tmp_path / "m.swath", **given)
+            train_small(stripes, tmp_path / "m.swath", **given)
         assert "`pip install tensorboard`" in caught.value.fix

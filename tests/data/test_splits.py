@@ -166,3 +166,19 @@ def test_an_area_as_far_away_as_the_buffer_is_whole():
 def test_images_do_not_meet():
     one, two = Area("a", 0, Window(0, 0, 64, 64), "a"), Area("b", 1, Window(0, 64, 64, 64), "b")
     assert not list(buffered([one, two], {"a": "train", "b": "test"}, 8))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (["val"], {"Urban/Val"}),
+        (["Rural"], {"Rural/1", "Rural/2"}),
+        (["Rural/1", "Tile 1", " north"], {"Rural/1", "x/Tile 1, north"}),
+        (["test"], {"z"}),
+    ],
+)
+def test_groups_by_leaf_folder_and_own_split(wanted, expected):
+    groups = ["Urban/Val", "Rural/1", "Rural/2", "x/Tile 1, north", "y", "z"]
+    wanted = [w.strip() for w in wanted]
+    split = assign_splits(groups, wanted, ["none"], 0, {"y": "train", "z": "test"})
+    assert {g for g, s in split.items() if s == "test"} == expected

@@ -5,12 +5,13 @@ import pytest
 
 import swath
 from swath.data.dataset import Dataset
-from swath.errors import ModelError
+from swath.errors import ModelError, UsageError
 from swath.evaluation.ood import describe_image, fit_ood, ood_distance
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels
 from swath.inference.output import OutputSpec
 from swath.inference.tiled import TiledPredictor
+from tests.errors import fails
 from tests.make import noise, write_png, write_raster
 
 SIDE = 256
@@ -139,3 +140,5 @@ def test_inspect_holds_an_image_against_a_model(tiny_model, stripes, tmp_path):
     assert not gone.ok and "no such file" in gone.findings[0]["message"]
     with pytest.raises(ModelError):
         swath.inspect(image, against=image)
+    with fails("option-conflict", UsageError):
+        swath.inspect(image, against=tiny_model, label_band=2)

@@ -33,7 +33,7 @@ from swath.training.patches import PatchBatches
 from swath.training.recipes import Recipe
 from swath.training.sampler import PatchSampler
 from tests.errors import fails
-from tests.make import noise, write_model, write_png, write_raster
+from tests.make import noise, train_small, write_model, write_png, write_raster
 
 UTM_NORTH = (32632, (10, 0, 300_000, 0, -10, 5_600_000))
 GRIDS = {
@@ -198,7 +198,7 @@ def dataset(world: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def model(dataset: Dataset, world: Path) -> Model:
-    swath.train(dataset.folder, world / "m.swath", steps=2)
+    train_small(dataset.folder, world / "m.swath", steps=2)
     return Model(world / "m.swath")
 
 

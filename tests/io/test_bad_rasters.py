@@ -9,7 +9,7 @@ import pytest
 from tests import fuzz
 from tests.fuzz import Verdict, logged, try_all
 
-SHORT, FULL = 100, 10_000
+SHORT, FULL = 50, 10_000
 
 
 def judged(found: list[Verdict], cases: int) -> Counter[str]:

@@ -172,3 +172,16 @@ def test_a_changed_file_has_another_fingerprint(tmp_path):
     assert list(before) == [str(path)] and file_stamps([str(path)]) == before
     path.write_bytes(path.read_bytes() + b"\0")
     assert file_stamps([str(path)]) != before
+
+
+def test_arrays_are_images_of_their_names(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 2, 9, 8), "u1"), y=np.zeros((9, 8), "u1"))
+    named = find_inputs(f"{tmp_path}/a.npz:x[1]", ["1", "2"])
+    assert [i.name for i in named] == ["a_x_1"]
+    assert named[0].files == (f"{(tmp_path / 'a.npz').resolve()}:x[1]",)
+    each = find_inputs(f"{tmp_path}/*.npz:x[*]", ["1", "2"])
+    assert [i.name for i in each] == ["a_x_0", "a_x_1", "a_x_2"]
+    with each[2].open() as image:
+        assert (image.grid.height, image.grid.width) == (9, 8)
+    with fails("no-images"):
+        find_inputs(f"{tmp_path}/*.npy", ["1"])

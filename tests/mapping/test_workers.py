@@ -18,7 +18,7 @@ from swath.mapping.workers import MAX_TRIES, WorkerLost, run_groups
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, write_raster
 
-MEMORY = 0.62
+MEMORY = 0.585
 """So little that an image of 700 pixels has more tiles than one."""
 
 

@@ -211,6 +211,7 @@ def test_a_card_that_lies(files, tmp_path, name):
     refused(tmp_path / "m.swath", vouched(files, change), *why)
 
 
+@pytest.mark.slow
 def test_a_card_of_many_megabytes(files, tmp_path):
     text = (
         files[CARD][:-1]

@@ -35,7 +35,15 @@ def make(encoder="tf_efficientnet_lite0", decoder="unet", bands=3, classes=4):
 
 
 @pytest.mark.parametrize(
-    "decoder", ["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
+    "decoder",
+    [
+        "unet",
+        "unetplusplus",
+        "fpn",
+        "upernet",
+        "deeplabv3plus",
+        "segformer",
+    ],
 )
 def test_every_decoder_gives_a_score_a_class_and_pixel(decoder):
     network = make("resnet18", decoder, bands=4)
@@ -181,7 +189,9 @@ def test_threads_that_share_a_network_do_not_get_each_others_scores(shape):
         np.testing.assert_array_equal(scores, alone[n % 3])
 
 
-@pytest.mark.parametrize("decoder", ["fpn", "upernet", "deeplabv3plus"])
+@pytest.mark.parametrize(
+    "decoder", ["fpn", pytest.param("upernet", marks=pytest.mark.slow), "deeplabv3plus"]
+)
 def test_decoders_are_the_same_in_every_engine(decoder):
     network = make("resnet18", decoder)
     packed = [engine(to_onnx(network, 3)) for engine in (OpenVinoRuntime, OnnxRuntime)]
@@ -252,6 +262,7 @@ def in_fresh_python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_guard_lets_torchvision_be_imported_where_its_operators_do_not_load():
     code = "import swath.models.network, torchvision; from swath._torchvision_shim import declared"
     code += "; print(declared is not None)"

@@ -73,6 +73,7 @@ def tile_paths(path: Path, name: str) -> list[str]:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, pytest.param(58, marks=pytest.mark.slow)])
 def test_two_hundred_clients_are_served(server, cog, seconds):
     url, number = server

@@ -297,6 +297,7 @@ def test_a_photograph_works_in_pixels(visit, photo):
     assert re.fullmatch(r"column \d+, row \d+", page.locator("#readout").inner_text())
 
 
+@pytest.mark.slow
 def test_a_link_restores_the_view(visit, ground):
     page = visit(ground[0].url)
     page.keyboard.press("3")
@@ -321,6 +322,7 @@ def test_a_link_restores_the_view(visit, ground):
     assert "zoom" not in link and "town" not in page.evaluate("() => document.title")
 
 
+@pytest.mark.slow
 def test_all_of_it_works_by_keyboard(visit, ground):
     page = visit(ground[0].url)
     boxes = page.locator("#layers input[type=checkbox]")

@@ -12,7 +12,7 @@ from swath.models.network import Network
 from swath.training.finetune import spec_like, transfer_weights
 from swath.training.recipes import Recipe
 from tests.errors import fails
-from tests.make import noise, write_png, write_raster
+from tests.make import noise, train_small, write_png, write_raster
 
 
 def other_data(folder, codes=(1, 2, 3), bands=3, **image):
@@ -69,7 +69,7 @@ def test_a_new_band_begins_as_the_mean_of_those_that_are_known(tiny_model, tmp_p
     )
     network, kept = taken_over(model, dataset)
     names = [b.name for b in dataset.manifest.bands]
-    old, new = (n.encoder.model.conv_stem.weight.detach() for n in (model.in_torch(), network))
+    old, new = (n.encoder.model.conv1[0].weight.detach() for n in (model.in_torch(), network))
     for i, name in enumerate(names):
         expected = old[:, ["red", "green", "blue"].index(name)] if name != "nir" else old.mean(1)
         torch.testing.assert_close(new[:, i], expected)
@@ -90,7 +90,7 @@ def test_heights_can_be_added(tiny_model, stripes, raw):
 
 
 def test_the_command_goes_on_where_the_model_was(tiny_model, stripes, tmp_path):
-    result = swath.train(stripes, tmp_path / "m.swath", from_=tiny_model, steps=1)
+    result = train_small(stripes, tmp_path / "m.swath", from_=tiny_model, steps=1)
     assert result.first_weights.startswith("tiny, with 3 of 3")
     assert Model(tmp_path / "m.swath").card.training.first_weights == result.first_weights
     with fails("no-such-file", swath.ModelError, file=tmp_path / "none.swath"):

@@ -26,7 +26,10 @@ def image(tmp_path_factory):
     return write_raster(tmp_path_factory.mktemp("image") / "i.tif", pixels, UTM, NORTH_UP, nodata=0)
 
 
-@pytest.mark.parametrize(("precision", "memory"), [("float32", 0.62), ("bf16", 0.58)])
+@pytest.mark.parametrize(
+    ("precision", "memory"),
+    [("float32", 0.585), pytest.param("bf16", 0.545, marks=pytest.mark.slow)],
+)
 def test_one_two_and_four_workers_make_the_same_bytes(
     tiny_model, image, tmp_path, precision, memory
 ):

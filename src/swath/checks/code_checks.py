@@ -109,7 +109,16 @@ def check_single_class(scanned: Sequence[Scanned], legend: Legend, root: Path) -
         "every score would be perfect."
     )
     fix = "Label a second class, or name it in --classes FILE."
-    if any(isinstance(s.sample.labels, Features) for s in scanned):
+    layers = [s.sample.labels for s in scanned if isinstance(s.sample.labels, Features)]
+    if layers:
+        named = {str(value) for layer in layers for value in layer.values.tolist()}
+        lost = sorted(named - {held[0].name})
+        if lost:
+            message += (
+                f" No pixel is left of {', '.join(lost)}: all its features are hidden by others, "
+                "too small or outside of the images."
+            )
+        message = " ".join([message, *(f.message for layer in layers for f in layer.findings)])
         fix = "Name what no polygon covers (--background NAME), or add polygons of a second class."
     yield Finding("error", "single-class", str(root), message, fix)
 

@@ -90,8 +90,9 @@ def _check_bands(scanned: Scanned, bands: int, dtype: str) -> Iterator[Finding]:
     if own != bands:
         message = f"The image has {own} band(s) and most have {bands}."
         fix = "Give all images the same bands, or leave this one out (--skip-bad does)."
-        if own > bands:
-            chosen = ",".join(map(str, range(1, bands + 1)))
+        least = min(own, bands)
+        if own > bands or least > 1:
+            chosen = ",".join(map(str, range(1, least + 1)))
             fix = f"Use the bands that all have (--select-bands {chosen}), or --skip-bad."
             if own == bands + 1 and bands in (1, 3):
                 fix = f"{fix} The last band may be an alpha band that is not marked as one."

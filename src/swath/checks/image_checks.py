@@ -13,6 +13,7 @@ from swath.checks.scan import HeightScan, ImageScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.data.layouts.catalog import MAX_HEIGHT, MIN_HEIGHT
 from swath.io.nodata import CERTAIN_FILLS
+from swath.io.quality import QualityTally
 from swath.types import Finding, Level
 
 MAX_VEILED = 0.01  # share of an image's pixels that are neither clear nor opaque
@@ -46,6 +47,21 @@ def check_image(sample: SourceSample, scan: SampleScan) -> Iterator[Finding]:
     if scan.heights is not None:
         for issue in _check_heights(scan.heights):
             yield issue.on(str(sample.heights), sample)
+    if scan.dropped is not None:
+        for issue in _check_quality(scan.dropped):
+            yield issue.on(sample.quality[0].path, sample)
+
+
+def _check_quality(tally: QualityTally) -> Iterator[Issue]:
+    if tally.outside:
+        share = tally.outside / tally.pixels
+        message = f"{share:.1%} of the image's pixels lie outside of its quality layers."
+        fix = "They are kept; give a layer of the whole image if they may be clouds."
+        yield Issue("warning", "quality-partial", message, fix)
+    if sum(tally.dropped.values()) == tally.pixels:
+        message = "The quality layers drop all pixels of the image."
+        fix = "Leave the image out, or drop less (--drop, --clear-below)."
+        yield Issue("warning", "quality-drops-all", message, fix)
 
 
 def _check_heights(heights: HeightScan) -> Iterator[Issue]:

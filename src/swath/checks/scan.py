@@ -23,6 +23,7 @@ from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, Labels, LayerTally, Placement, RasterLabels, VectorLabels
 from swath.io.nodata import count_border, count_fills, count_ring
+from swath.io.quality import QualityTally
 from swath.io.raster import Raster
 from swath.legend import Kind, Legend
 from swath.types import Finding
@@ -96,6 +97,7 @@ class SampleScan:
     image: ImageScan
     labels: LabelScan
     heights: HeightScan | None = None
+    dropped: QualityTally | None = None  # what quality layers tell; None without any
 
 
 def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> SampleScan | Finding:
@@ -114,7 +116,8 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
                     labels.add(codes, gray, valid)
                     labels.add_border(codes, window, grid)
             heights = _scan_heights(sample, grid)
-            return SampleScan(image.result, labels.result(source.labels), heights)
+            dropped = source.count_dropped()
+            return SampleScan(image.result, labels.result(source.labels), heights, dropped)
     except SwathError as error:
         return Finding.of_error(error, sample.images[0], sample.name)
 

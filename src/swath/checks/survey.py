@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from rasterio.enums import ColorInterp
 
+from swath.checks.band_checks import check_scales, in_one_order
 from swath.checks.code_checks import check_codes, check_label_places, check_single_class
 from swath.checks.cross_checks import (
     Scanned,
@@ -86,20 +87,20 @@ def run_survey(
     reading = reading or MaskReading()
     masks = _Masks(legend.kind, reading) if legend else _look_at_masks(catalog.samples, reading)
     samples = tuple(replace(s, reading=masks.reading) for s in catalog.samples)
-    catalog, kind = replace(catalog, samples=samples), masks.kind
-    scanned, unreadable = _scan(samples, kind, legend)
-    if legend is None and kind == "color" and not masks.palettes:
-        kind, scanned = _codes_if_gray(scanned)
-    snap = snap and (kind == "color" or any(s.scan.labels.lossy for s in scanned))
-    legend = replace(legend, snap=snap) if legend else None
-    scans = {s.sample.name: s.scan for s in scanned}
-    meaning = LabelMeaning(kind, legend, _palette(scanned, kind, legend), snap)
+    scanned, unreadable = _scan(samples, masks.kind, legend)
+    scanned, on_bands = in_one_order(scanned)
+    chosen = {s.sample.name: s.sample for s in scanned}
+    catalog = replace(catalog, samples=tuple(chosen.get(s.name, s) for s in samples))
+    meaning, scanned = _meaning_of(scanned, masks, legend, snap)
     duplicates = find_duplicates(scanned)
+    scans = {s.sample.name: s.scan for s in scanned}
     findings = [
         *catalog.findings,
         *unreadable,
         *_check_samples(scanned, meaning),
+        *on_bands,
         *check_consistency(scanned),
+        *check_scales(scanned),
         *check_duplicates(duplicates, scans),
         *check_overlaps(scanned),
         *check_layers(scanned),
@@ -107,18 +108,39 @@ def run_survey(
     bad = {f.sample for f in findings if f.level == "error"}
     good = [s for s in scanned if s.sample.name not in bad]
     findings += check_label_places(scanned)
-    findings += check_codes(good, meaning, catalog.root)
-    try:
-        legend = legend or _find_legend(good, meaning)
-    except SwathError as error:
-        findings.append(Finding.of_error(error, catalog.root))
-    if legend is not None:
-        trained = legend.all_trained() if learn_unlabeled else legend
-        findings += check_single_class(good, trained, catalog.root)
-        findings += _check_legend(good, legend, catalog.root)
+    legend, on_classes = _find_classes(good, meaning, catalog.root, learn_unlabeled)
+    findings += on_classes
     findings.sort(key=lambda f: _LEVELS.index(f.level))
     names = tuple((pair.later.name, pair.first.name) for pair in duplicates)
     return Survey(catalog, legend, scans, tuple(findings), names, stamps)
+
+
+def _meaning_of(
+    scanned: Sequence[Scanned], masks: _Masks, legend: Legend | None, snap: bool
+) -> tuple[LabelMeaning, list[Scanned]]:
+    """Return what the values of masks mean, and scans whose labels are of that kind."""
+    kind, scanned = masks.kind, list(scanned)
+    if legend is None and kind == "color" and not masks.palettes:
+        kind, scanned = _codes_if_gray(scanned)
+    snap = snap and (kind == "color" or any(s.scan.labels.lossy for s in scanned))
+    legend = replace(legend, snap=snap) if legend else None
+    return LabelMeaning(kind, legend, _palette(scanned, kind, legend), snap), scanned
+
+
+def _find_classes(
+    good: Sequence[Scanned], meaning: LabelMeaning, root: Path, learn_unlabeled: bool
+) -> tuple[Legend | None, list[Finding]]:
+    """Return the classes, given or found, and findings on them; None where none could be made."""
+    findings = [*check_codes(good, meaning, root)]
+    try:
+        legend = meaning.legend or _find_legend(good, meaning)
+    except SwathError as error:
+        return None, [*findings, Finding.of_error(error, root)]
+    if legend is not None:
+        trained = legend.all_trained() if learn_unlabeled else legend
+        findings += check_single_class(good, trained, root)
+        findings += _check_legend(good, legend, root)
+    return legend, findings
 
 
 def _scan(

@@ -85,6 +85,8 @@ class Command:
         )
         # GDAL's messages are part of our own errors
         logging.getLogger("rasterio").setLevel(logging.CRITICAL)
+        logged = _LoggedTexts()
+        logging.getLogger("swath").addHandler(logged)
         try:
             with terminate_as_interrupt():
                 read = _read_config(config, self.options) if config else {}
@@ -100,6 +102,8 @@ class Command:
                     result = function(**values)
         except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
             fail(_as_swath_error(error, self.name, verbose), as_json)
+        finally:
+            logging.getLogger("swath").removeHandler(logged)
         if as_json:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
@@ -107,10 +111,22 @@ class Command:
         sys.stdout.flush()
         if not quiet:
             for warning in getattr(result, "warnings", ()):
-                sys.stderr.write(f"Warning: {_plain(warning)}\n")
+                if warning not in logged.texts:
+                    sys.stderr.write(f"Warning: {_plain(warning)}\n")
         self.wait(result)
         if not self.ok(result):
             raise SystemExit(1)
+
+
+class _LoggedTexts(logging.Handler):
+    """Keeps the texts that were logged, so that none is printed twice."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.add(record.getMessage())
 
 
 def _as_swath_error(error: Exception, name: str, verbose: bool) -> SwathError:

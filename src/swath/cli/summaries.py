@@ -178,6 +178,7 @@ def predict(result: PredictResult) -> str:
     for name, count in result.classes.items():
         lines.append(f"  {name:<26} {count / result.pixels:6.1%}")
     lines.append(f"  {'(no data)':<26} {result.nodata / result.pixels:6.1%}")
+    lines += _dropped(result.dropped)
     if result.zooms != [1]:
         scales = ", ".join(map(_fraction, result.zooms))
         lines.append(f"  seen at scale {scales}, the ground sampling distance of the model")
@@ -317,9 +318,18 @@ def _source_read(read: SourceRead) -> list[str]:
     if read.no_data is not None:
         given = "" if read.nodata is None else f", with --nodata {read.nodata}"
         lines.append(f"No data: {read.no_data:.1%} of the pixels{given}")
+    lines += _dropped(read.dropped)
     if read.split:
         lines.append("Split: " + ", ".join(f"{k} {v}" for k, v in read.split.items()))
     return lines
+
+
+def _dropped(shares: dict[str, float]) -> list[str]:
+    """Format one line on what quality layers dropped, by reason; none where that is nothing."""
+    if not shares:
+        return []
+    parts = ", ".join(f"{reason} {share:.1%}" for reason, share in shares.items())
+    return [f"Dropped by quality layers: {sum(shares.values()):.1%} of the pixels ({parts})"]
 
 
 def _findings(findings: Sequence[dict[str, str]]) -> list[str]:

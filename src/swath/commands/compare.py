@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -109,9 +111,8 @@ def compare(options: CompareOptions) -> CompareResult:
         differences=paired_differences(*scores, reference.legend),
         images=images,
         warnings=[
-            f"{name}: {text}"
-            for name, areas in zip(("A", "B"), scores, strict=True)
-            for text in degenerate(np.sum([a.matrix for a in areas], axis=0), reference.legend)
+            *_degenerate("A", scores[0], reference.legend),
+            *_degenerate("B", scores[1], reference.legend),
         ],
     )
     if options.report is None:
@@ -122,6 +123,12 @@ def compare(options: CompareOptions) -> CompareResult:
         raise missing_report_package(error) from error
     page = write_comparison(options.report, reference, predictors, result.model_dump(mode="json"))
     return result.model_copy(update={"report": str(page)})
+
+
+def _degenerate(name: str, scores: Sequence[AreaScore], legend: Legend) -> list[str]:
+    """Return warnings on scores that mean little, each with the name of the scored map."""
+    total = np.sum([area.matrix for area in scores], axis=0)
+    return [f"{name}: {text}" for text in degenerate(total, legend)]
 
 
 def paired_differences(a: list[AreaScore], b: list[AreaScore], legend: Legend) -> list[Difference]:

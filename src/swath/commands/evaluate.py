@@ -15,8 +15,10 @@ from swath.evaluation.reference import DatasetReference, LabelReference, Referen
 from swath.evaluation.results import EvaluateResult, summarize
 from swath.evaluation.scoring import MapPredictor, ModelPredictor, Predictor, score_areas
 from swath.inference.runtimes import choose_setup
+from swath.io.arrays import parse_array
 from swath.io.map_reader import MapFile
 from swath.legend import read_legend
+from swath.models.band_matching import same_bands
 from swath.models.model import Model
 from swath.options import EvaluateOptions
 from swath.progress import track
@@ -87,7 +89,7 @@ def open_model_or_map(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Mod
         DataError: the file is not a map either.
         UsageError: the file is a map, and an option for models is given.
     """
-    if Path(path).suffix == ".swath" or zipfile.is_zipfile(path):
+    if Path(path).suffix == ".swath" or zipfile.is_zipfile(path) and parse_array(path) is None:
         return Model(path, tta=tta)
     for option, given in (("--tta", tta != "none"), ("--gsd", gsd is not None)):
         if given:
@@ -108,10 +110,12 @@ def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Refer
         UsageError: a model is given with labels without images.
     """
     path = Path(options.dataset)
-    if path.is_dir() or not path.exists() or path.name == MANIFEST:
+    array = parse_array(path) is not None
+    if not array and (path.is_dir() or not path.exists() or path.name == MANIFEST):
         maps = [source for source in sources if isinstance(source, MapFile)]
         folder = path.parent if path.name == MANIFEST else path
         dataset = Dataset(folder)
+        _refuse_label_options(options, folder)
         check_class_count(dataset.manifest, folder)
         return DatasetReference(dataset, options.split, maps)
     if isinstance(sources[0], Model):
@@ -123,6 +127,15 @@ def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Refer
         )
     legend = read_legend(options.classes) if options.classes is not None else None
     return LabelReference(path, sources[0], legend, options.label_field)
+
+
+def _refuse_label_options(options: EvaluateOptions, folder: Path) -> None:
+    """Raise an error where options of labels are given with a dataset, which has its own."""
+    for option, given in (("--classes", options.classes), ("--label-field", options.label_field)):
+        if given is not None:
+            message = f"{option} is for a file of labels, and this is a dataset"
+            fix = f"Leave out {option}"
+            raise UsageError(message, code="option-conflict", file=folder, fix=fix)
 
 
 def make_predictor(
@@ -166,7 +179,6 @@ def check_fit(model: Model, dataset: Dataset) -> None:
     ours, theirs = (
         [f"{c.name} ({c.map_code})" for c in x.trained] for x in (card.legend, manifest.legend)
     )
-    wanted, present = len(card.bands), len(manifest.bands)
     if ours != theirs:
         code, fix = "classes-differ", "with the model's classes (--classes)"
         listed, other = ", ".join(ours), ", ".join(theirs)
@@ -175,9 +187,11 @@ def check_fit(model: Model, dataset: Dataset) -> None:
         code, fix = "latitude-band", f"{'with' if card.latitude else 'without'} --latitude"
         takes = "takes" if card.latitude else "does not take"
         message = f"The model {takes} latitude as a band, unlike the dataset"
-    elif wanted != present:
-        code, fix = "band-count", "with the model's bands"
-        message = f"The model takes {wanted} bands, and the dataset has {present}"
+    elif not same_bands(card.image_bands, manifest.stored_bands):
+        listed = ",".join(card.image_bands)
+        code, fix = "band-mismatch", f"with the model's bands (--select-bands {listed})"
+        message = f"The model takes the bands {listed}, and the dataset has "
+        message += ",".join(manifest.stored_bands)
     else:
         return
     raise ModelError(message, code=code, file=model.path, fix=f"Prepare the dataset {fix}")

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from swath.checks import ImageScan, Survey, run_survey, scan_sample
+from swath.checks import ImageScan, SampleScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
-from swath.data.layouts import Catalog, SourceSample, find_layout
+from swath.data.layouts import Catalog, SourceSample, find_layout, with_quality
 from swath.data.layouts.catalog import product_findings, product_sample
+from swath.data.layouts.label_options import LABEL_OPTIONS, given_options
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
+from swath.io.arrays import is_store, stem_of
 from swath.io.labels import MaskReading
 from swath.io.products import (
     choose_bands,
@@ -22,6 +24,7 @@ from swath.io.products import (
     find_products,
     is_product_path,
 )
+from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster, open_raster
 from swath.io.source_file import BandFile, QualityFile
 from swath.io.vector import Features
@@ -96,6 +99,8 @@ class SourceRead(Result):
         bands: names of the bands of most images, in order; `select_bands` has taken them.
         nodata: value of `nodata` that was given, as text, since it may be `nan`.
         no_data: share of the images' pixels without data, 0..1; None where no image was read.
+        dropped: share of the images' pixels that quality layers dropped, 0..1, by reason; a pixel
+            counts for one reason.
         split: where the splits come from, by split; empty where nothing was split.
     """
 
@@ -104,6 +109,7 @@ class SourceRead(Result):
     bands: list[str]
     nodata: str | None = None
     no_data: float | None
+    dropped: dict[str, float] = {}
     split: dict[str, str] = {}
 
 
@@ -269,7 +275,7 @@ def survey_of(options: SourceOptions) -> Survey:
         catalog,
         legend or catalog.legend,
         options.snap_colors,
-        MaskReading(options.label_band, fit=options.fit_labels),
+        MaskReading(options.label_band, fit=options.fit_labels, crs=options.labels_crs),
         isinstance(options, PrepareOptions) and options.learn_unlabeled,
     )
 
@@ -306,7 +312,15 @@ def describe_source(survey: Survey) -> SourceRead:
         bands=list(bands[0][0]) if bands else [],
         nodata=None if nodata is None else f"{nodata:.17g}",
         no_data=1 - valid / total if total else None,
+        dropped=_dropped(survey, total),
     )
+
+
+def _dropped(survey: Survey, pixels: int) -> dict[str, float]:
+    """Return the share of all pixels that quality layers dropped, by reason."""
+    tallies = [scan.dropped for scan in survey.scans.values() if scan.dropped is not None]
+    rest = pixels - sum(tally.pixels for tally in tallies)
+    return shares_of([*tallies, QualityTally(pixels=rest)])
 
 
 def _describe_labels(catalog: Catalog) -> Iterator[LabelsRead]:
@@ -330,6 +344,11 @@ def _below(path: Path, root: Path) -> str:
 
 def _compare_with_training(options: InspectOptions, source: Path) -> InspectResult:
     """Scan an image, and compare it with the training data of a model where their bands agree."""
+    given = given_options(options, ["labels", "pairs", *LABEL_OPTIONS])
+    if given:
+        message = f"{' and '.join(given)} is for labels, and --against takes an image alone"
+        fix = f"Leave out {' and '.join(given)}"
+        raise UsageError(message, code="option-conflict", fix=fix)
     model = Model(str(options.against))
     card, statistics = model.card, model.card.ood
     if statistics is None:
@@ -344,12 +363,13 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     product = find_product(source) if is_product_path(source) else None
     if product is None:
         files = _image_files(options, source, card.image_bands)
-        sample = SourceSample(source.stem, files, None, **read)
+        sample = SourceSample(stem_of(source), files, None, **read)
     else:
         chosen = read["select"] or tuple(card.image_bands)
         choose_bands(product, chosen)  # an error where one is missing
         sample = dataclasses.replace(product_sample(product), **read | {"select": chosen})
         read["select"] = ()
+    sample = with_quality([sample], options, None)[0]
     scan = scan_sample(sample, "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
@@ -358,10 +378,12 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         names = None if options.select_bands else card.image_bands
         raster = Raster(sample.parts, names, **read, fill=[band.fill for band in card.bands])
         with InputImage(raster, latitude=card.latitude) as image:
+            image.quality = sample.open_quality(image.grid)
             distance, _ = ood_distance(image, model.predictor, statistics)
         compared = _compare_bands(scan.image, card)
         ood = OodResult(distance=distance, threshold=statistics.threshold, bands=compared)
         findings += _check_distance(distance, statistics.threshold, source)
+        findings += _note_dropped(scan, source)
     listed = [f.as_json() for f in findings]
     return InspectResult(
         layout="image", images=1, bands=bands, groups=[], classes=[], findings=listed, ood=ood
@@ -369,7 +391,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
 
 
 def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) -> tuple[Path, ...]:
-    if not source.is_dir():
+    if not source.is_dir() or is_store(source):
         return (source,)
     if options.images:
         fix = "Give the image, or the folder of its bands, as SOURCE"
@@ -405,6 +427,15 @@ def _check_input(image: ImageScan, card: Card, source: Path) -> Iterator[Finding
         message = f"The image is {image.dtype}, and the model was trained on {card.dtype}."
         fix = "Convert the image to the type and scale of the training data."
         yield Finding("warning", "other-type", str(source), message, fix)
+
+
+def _note_dropped(scan: SampleScan, source: Path) -> Iterator[Finding]:
+    if scan.dropped is not None and scan.dropped.shares:
+        shares = scan.dropped.shares
+        parts = ", ".join(f"{reason} {share:.1%}" for reason, share in shares.items())
+        message = f"Quality layers dropped {sum(shares.values()):.1%} of the pixels ({parts})."
+        fix = "Nothing, or drop other reasons (--drop)."
+        yield Finding("note", "quality-dropped", str(source), message, fix)
 
 
 def _check_distance(distance: float, threshold: float, source: Path) -> Iterator[Finding]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from swath.commands.base import command
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
+from swath.io.arrays import is_store
 from swath.io.products import is_product_path
+from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
-from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks
+from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks, with_quality
 from swath.mapping.job import MappedImage, PredictionJob, check_outputs
 from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
@@ -39,8 +42,11 @@ class PredictResult(Result):
         zooms: scales at which the images were shown to the network: 0.5 where their pixels are half
             as large as those of the training data.
         plan: what it would take, where only that was asked; nothing was mapped then.
+        dropped: share of the pixels that quality layers dropped, 0..1, by reason; a pixel counts
+            for one reason.
         warnings: sentences on a map that is hardly meant: no data anywhere, one class alone; masks
-            and regions that touch no image.
+            that touch no image; numbers, resolution or latitude unlike training; images without a
+            quality layer where others have one.
     """
 
     map: str
@@ -56,6 +62,7 @@ class PredictResult(Result):
     precision: str
     zooms: list[float]
     plan: Estimate | None = None
+    dropped: dict[str, float] = {}
     warnings: list[str] = []
 
 
@@ -80,6 +87,8 @@ def predict(options: PredictOptions) -> PredictResult:
         fix = "Train it with --heads per-class, or leave out --class-masks"
         raise UsageError(message, code="no-class-masks", file=options.model, fix=fix)
     sources, many = _sources(options, model)
+    drop, limit = options.drop, options.clear_below
+    sources, bare = with_quality(sources, options.quality, drop, limit)
     target, jobs = options.target, []
     if not many and target.is_dir():
         message, fix = "MAP is a folder, and a file is to be written", "Give a file name"
@@ -92,7 +101,9 @@ def predict(options: PredictOptions) -> PredictResult:
     missed += [*check_context(sources), *check_pixels(sources)]
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
-    return result.model_copy(update={"warnings": [*missed, *result.warnings]})
+    doubts = [text for job in jobs for text in job.warnings]
+    said = [*missed, *bare, *doubts, *result.warnings]
+    return result.model_copy(update={"warnings": said})
 
 
 def _result(
@@ -107,6 +118,9 @@ def _result(
 
     classes = {c.name: count(c.map_code) for c in legend.trained}
     nodata = count(legend.nodata)
+    tallies = [m.dropped for m in mapped if m.dropped is not None]
+    unread = sum(p.height * p.width for p in plans) - sum(t.pixels for t in tallies)
+    tallies += [QualityTally(pixels=unread)] if tallies else []
     return PredictResult(
         map=str(options.target),
         maps=[name for m in mapped for name in m.files],
@@ -121,17 +135,25 @@ def _result(
         precision=setup.precision,
         zooms=sorted({float(p.asked.zoom) for p in plans}),
         plan=estimate(model, plans) if options.plan else None,
-        warnings=[] if options.plan else _warnings(classes, nodata),
+        dropped=shares_of(tallies),
+        warnings=[] if options.plan else _warnings(classes, nodata, tallies),
     )
 
 
-def _warnings(classes: dict[str, int], nodata: int) -> list[str]:
+def _warnings(classes: dict[str, int], nodata: int, tallies: Sequence[QualityTally]) -> list[str]:
     """Return what is hardly meant about a map, by its pixels of each class and without data."""
     mapped = [name for name, pixels in classes.items() if pixels]
+    outside = sum(tally.outside for tally in tallies)
+    if outside:
+        share = outside / sum(tally.pixels for tally in tallies)
+        return [
+            f"{share:.1%} of the pixels lie outside of the quality layers, and are kept.",
+            *_warnings(classes, nodata, []),
+        ]
     if not mapped and nodata:
         return [
-            "No pixel of the map has data: check the nodata value of the image, --mask and "
-            "--regions."
+            "No pixel of the map has data: check the nodata value of the image, --mask, --quality "
+            "and --regions."
         ]
     if len(mapped) == 1 and len(classes) > 1:
         return [
@@ -159,9 +181,10 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "scaled": model.card.scaled and not options.raw,
         "nodata": options.nodata,
         "ignore_band_nodata": options.ignore_band_nodata,
-        "fill": tuple(band.fill for band in model.card.bands[: len(model.card.image_bands)]),
+        "fill": _fill(model) if options.ignore_band_nodata else (),
     }
-    folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
+    is_folder = stack is None and Path(image).is_dir() and not is_store(Path(image))
+    folder = is_folder or image.endswith(".txt")
     folder = folder and not is_product_path(image, plain=True)
     many = len(found) > 1 or folder and not options.mosaic
     if many and options.polygons is not None:
@@ -170,6 +193,12 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         raise UsageError(message, code="option-conflict", fix=fix)
     sources = [i.model_copy(update=extras) for i in found]
     return sources, many
+
+
+def _fill(model: Model) -> tuple[float, ...]:
+    """Return the training mean of each band of an image."""
+    card = model.card
+    return tuple(band.fill for band in card.bands[: len(card.image_bands)])
 
 
 def _mosaic(options: PredictOptions, images: list[ImageInput]) -> ImageInput:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def assign_splits(
         groups: names of all groups.
         test: groups of the test split; `["none"]` or empty for none; None for 20% of the groups,
             drawn by seed. A group is named in full or by the last part of its path, where that is
-            of one group.
+            of one group; groups of one folder by the folder, of a split of `own` by its name.
         val: likewise, None for 15% of the groups that are left (none where fewer than three are
             left).
         seed: of the draw.
@@ -116,54 +117,50 @@ def assign_splits(
     """
     names = sorted(set(groups))
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
-    chosen_val = _named(val, names, "--val")
-    chosen_test = _named(test, names, "--test")
-    known = set(names)
-    own = {g: s for g, s in (own or {}).items() if g in known}
-    if own:
-        chosen_test, chosen_val = _kept(names, chosen_test, chosen_val, own, shuffled)
+    chosen_val = _named(val, names, "--val", own or {})
+    chosen_test = _named(test, names, "--test", own or {})
+    own = {g: s for g, s in (own or {}).items() if g in set(names)}
     if chosen_test is None:
-        taken = set(chosen_val or ())
-        free = [g for g in shuffled if g not in taken]
-        chosen_test = free[: min(max(1, round(0.2 * len(names))), len(free) - 1)]
+        chosen_test = _own_or_drawn("test", own, shuffled, chosen_val or [])
     if chosen_val is None:
-        taken = set(chosen_test)
-        free = [g for g in shuffled if g not in taken]
-        chosen_val = free[-max(1, round(0.15 * len(free))) :] if len(free) > 2 else []
-    both = sorted(set(chosen_test) & set(chosen_val))
-    if both:
-        message = f"Group {both[0]!r} is in both --test and --val"
-        raise UsageError(message, code="option-conflict", fix="Name the group once")
-    if len(chosen_test) + len(chosen_val) >= len(names):
-        message = f"No group is left to train on (groups: {', '.join(names)})"
-        fix = "Name fewer in --test and --val, or give none"
-        raise UsageError(message, code="no-training-group", fix=fix)
+        chosen_val = _own_or_drawn("val", own, shuffled, chosen_test)
+    _check_splits(chosen_test, chosen_val, names)
     of: dict[str, SplitName] = dict.fromkeys(names, "train")
     return of | dict.fromkeys(chosen_test, "test") | dict.fromkeys(chosen_val, "val")
 
 
-def _kept(
-    names: Sequence[str],
-    test: list[str] | None,
-    val: list[str] | None,
+def _own_or_drawn(
+    split: Literal["test", "val"],
     own: Mapping[str, OwnSplit],
     shuffled: Sequence[str],
-) -> tuple[list[str], list[str]]:
-    """Return test and validation groups: those named, else the dataset's own, else drawn."""
-    named = {*(test or ()), *(val or ())}
-    if test is None:
-        test = [g for g in names if own.get(g) == "test" and g not in named]
-        held = {*test, *(val or ()), *(g for g in names if own.get(g) in ("test", "val"))}
-        free = [g for g in shuffled if g not in held]
-        if not test and "test" not in own.values() and len(free) > 1:
-            test = free[: max(1, round(0.2 * len(free)))]
-    if val is None:
-        val = [g for g in names if own.get(g) == "val" and g not in named]
-        held = {*test, *val, *(g for g in names if own.get(g) in ("test", "val"))}
-        free = [g for g in shuffled if g not in held]
-        if not val and "val" not in own.values() and len(free) > 2:
-            val = free[-max(1, round(0.15 * len(free))) :]
-    return test, val
+    taken: Sequence[str],
+) -> list[str]:
+    """Return the groups of a split that is not named: the dataset's own, else drawn.
+
+    Args:
+        split: the split.
+        own: the dataset's own split by group.
+        shuffled: all groups in random order.
+        taken: groups of the other of test and validation split, as far as known.
+    """
+    if split in own.values():
+        return [g for g in sorted(own) if own[g] == split and g not in taken]
+    free = [g for g in shuffled if g not in taken and own.get(g) not in ("test", "val")]
+    if split == "val":
+        return free[-max(1, round(0.15 * len(free))) :] if len(free) > 2 else []
+    count = len(free) if own else len(shuffled)
+    return free[: min(max(1, round(0.2 * count)), len(free) - 1)] if free else []
+
+
+def _check_splits(test: Sequence[str], val: Sequence[str], names: Sequence[str]) -> None:
+    both = sorted(set(test) & set(val))
+    if both:
+        message = f"Group {both[0]!r} is in both --test and --val"
+        raise UsageError(message, code="option-conflict", fix="Name the group once")
+    if len(test) + len(val) >= len(names):
+        message = f"No group is left to train on (groups: {', '.join(names)})"
+        fix = "Name fewer in --test and --val, or give none"
+        raise UsageError(message, code="no-training-group", fix=fix)
 
 
 def overridden(
@@ -183,7 +180,9 @@ def overridden(
     }
 
 
-def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> list[str] | None:
+def _named(
+    wanted: Sequence[str] | None, names: Sequence[str], option: str, own: Mapping[str, OwnSplit]
+) -> list[str] | None:
     if wanted is None:
         return None
     if list(wanted) == ["none"]:
@@ -193,9 +192,9 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
     while at < len(wanted):
         # The longest match, because the commas of a name have split it.
         for stop in range(len(wanted), at, -1):
-            group = _group_called(wanted[at:stop], names, option)
-            if group is not None:
-                chosen[group] = None
+            groups = _groups_called(wanted[at:stop], names, option, own)
+            if groups:
+                chosen |= dict.fromkeys(groups)
                 at = stop
                 break
         else:
@@ -203,18 +202,26 @@ def _named(wanted: Sequence[str] | None, names: Sequence[str], option: str) -> l
     return list(chosen)
 
 
-def _group_called(parts: Sequence[str], names: Sequence[str], option: str) -> str | None:
-    """Return the group of a name in full, else by the last part of its path."""
+def _groups_called(
+    parts: Sequence[str], names: Sequence[str], option: str, own: Mapping[str, OwnSplit]
+) -> list[str]:
+    """Return the group of a name in full, else by the last part of its path, in any case.
+
+    A name of no group is that of a folder with groups, else of the dataset's own split.
+    """
     spelled = {", ".join(parts), ",".join(parts)}
     exact = spelled & set(names)
     if exact:
-        return min(exact)
-    found = [n for n in names if n.rpartition("/")[2] in spelled]
-    if len(found) > 1:
-        message = f"{option} names {parts[0]!r}, which is of {len(found)} groups"
-        fix = f"Name one in full: {_listed(found)}"
+        return [min(exact)]
+    folded = {s.casefold() for s in spelled}
+    leaves = [n for n in names if n.rpartition("/")[2] in spelled]
+    leaves = leaves or [n for n in names if n.rpartition("/")[2].casefold() in folded]
+    if len(leaves) > 1:
+        message = f"{option} names {parts[0]!r}, which is of {len(leaves)} groups"
+        fix = f"Name one in full: {_listed(leaves)}"
         raise UsageError(message, code="ambiguous-group", fix=fix)
-    return found[0] if found else None
+    below = [n for n in names if any(n.startswith(f"{s}/") for s in spelled)]
+    return leaves or below or [n for n in names if own.get(n) in folded]
 
 
 def _no_such_group(name: str, names: Sequence[str], option: str) -> UsageError:

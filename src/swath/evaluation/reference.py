@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from swath.data.dataset import Dataset, Sample, StoredImage
 from swath.data.splits import Area as Block
 from swath.data.splits import areas, default_block
-from swath.errors import DataError
+from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
 from swath.io.labels import UNLABELED, Labels, RasterLabels, VectorLabels
@@ -168,6 +168,7 @@ class LabelReference(Reference):
 
     Raises:
         DataError: the labels cannot be read onto the map's grid, or do not overlap it.
+        UsageError: a class column is named for a raster.
     """
 
     def __init__(
@@ -183,6 +184,10 @@ class LabelReference(Reference):
             features = read_features(path, field)
             refuse_losses(features.findings)
             self._labels: Labels = VectorLabels(features, mapped.grid, legend or mapped.legend)
+        elif field is not None:
+            message = "--label-field is for vector layers, and the labels are a raster"
+            fix = "Leave out --label-field"
+            raise UsageError(message, code="option-conflict", file=path, fix=fix)
         else:
             self._labels = RasterLabels(path, mapped.grid, warp=True, legend=legend)
         self.legend = legend or self._joined(mapped.legend)

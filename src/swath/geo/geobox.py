@@ -48,6 +48,15 @@ class GeoBox:
         """The transform as an affine object."""
         return rasterio.Affine(*self.transform)
 
+    @property
+    def placed(self) -> bool:
+        """Whether it has a place: a CRS, or a transform that does not count pixels."""
+        a, b, c, d, e, f = self.transform
+        counts = abs(a) == abs(e) == 1 and b == d == 0
+        return self.crs is not None or not (
+            counts and abs(c) <= self.width and abs(f) <= self.height
+        )
+
     def point(self, col: float, row: float) -> tuple[float, float]:
         """Return x and y in the CRS of a point in pixel coordinates."""
         a, b, c, d, e, f = self.transform

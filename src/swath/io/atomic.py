@@ -23,6 +23,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from swath.errors import JobError
+from swath.io.arrays.names import file_of, is_store
 from swath.types import PathLike
 
 MAX_WRITERS = 16  # processes that may write one file at the same time
@@ -208,10 +209,18 @@ def file_stamps(files: Iterable[str]) -> dict[str, str]:
     """Return size and modification time of each local file, to notice changes."""
     out = {}
     for name in files:
-        path = Path(name)
-        if path.is_file():
-            facts = path.stat()
-            out[name] = f"{facts.st_size} bytes, changed {facts.st_mtime_ns}"
+        path = file_of(name)
+        if is_store(path):
+            facts = [file.stat() for file in path.rglob("*") if file.is_file()]
+        elif path.is_file():
+            facts = [path.stat()]
+        else:
+            continue
+        size, changed = (
+            sum(f.st_size for f in facts),
+            max((f.st_mtime_ns for f in facts), default=0),
+        )
+        out[name] = f"{size} bytes, changed {changed}"
     return out
 
 

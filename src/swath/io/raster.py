@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -19,9 +18,11 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import stem_of
 from swath.io.nodata import BandMarks, BandTally, NodataVote, can_hold, possible_fills
 from swath.io.orientation import ORIENTATION
 from swath.io.source_file import (
+    ENVI_ENDINGS,
     EXTENSIONS,
     BandFile,
     FileBand,
@@ -31,6 +32,7 @@ from swath.io.source_file import (
     find_files,
     gdal_env,
     gdal_errors,
+    has_raster_name,
     open_raster,
     open_source,
     unreadable_error,
@@ -38,6 +40,7 @@ from swath.io.source_file import (
 from swath.types import PathLike
 
 __all__ = [
+    "ENVI_ENDINGS",
     "EXTENSIONS",
     "Raster",
     "band_tags",
@@ -46,6 +49,7 @@ __all__ = [
     "find_files",
     "gdal_env",
     "gdal_errors",
+    "has_raster_name",
     "open_raster",
     "unreadable_error",
 ]
@@ -122,16 +126,18 @@ class Raster:
         except BaseException:
             self.close()
             raise
+        self._describe_bands()
+
+    def _describe_bands(self) -> None:
         flat = [band for file in self._files for band in file.bands]
-        chosen = [flat[i] for i in self._picked]
-        self.dtypes = tuple(str(self._dtype_of(band)) for band in chosen)
-        self.dtype = np.result_type(*self.dtypes)
-        self.nodata = tuple(band.nodata for band in chosen)
         self._tallies = [BandTally() for _ in flat]
-        self._chosen = chosen
-        self.wavelengths = tuple(band.about.wavelength for band in chosen)
-        self.scales = tuple(band.about.scale for band in chosen)
-        self.offsets = tuple(band.about.offset for band in chosen)
+        self._chosen = [flat[i] for i in self._picked]
+        self.dtypes = tuple(str(self._dtype_of(band)) for band in self._chosen)
+        self.dtype = np.result_type(*self.dtypes)
+        self.nodata = tuple(band.nodata for band in self._chosen)
+        self.wavelengths = tuple(band.about.wavelength for band in self._chosen)
+        self.scales = tuple(band.about.scale for band in self._chosen)
+        self.offsets = tuple(band.about.offset for band in self._chosen)
 
     def _open_files(
         self,
@@ -142,32 +148,20 @@ class Raster:
         driver: str | None,
     ) -> tuple[list[SourceFile], list[int]]:
         """Open all files, bands of one file once; return them and the place of each band."""
-        about = [path for path in paths if isinstance(path, BandFile)]
-        if order is not None and about:
-            about = [about[i - 1] for i in order]
-        groups: list[tuple[str, list[BandFile]]] = [
-            (path, [band for band in about if band.path == path])
-            for path in dict.fromkeys(band.path for band in about)
-        ]
-        groups += [(str(path), []) for path in paths if not isinstance(path, BandFile)]
+        groups = _group_bands(paths, order)
         wanted = len(names) if names and len(groups) == 1 else None
         files = []
         for path, bands in groups:
             dataset = self._stack.enter_context(open_raster(path, driver))
+            about = [band for _, band in bands]
             with gdal_env():
                 files.append(
-                    open_source(path, dataset, about=bands, order=order, raw=raw, wanted=wanted)
+                    open_source(path, dataset, about=about, order=order, raw=raw, wanted=wanted)
                 )
-        flat = [band.about for file in files for band in file.bands]
-        if not about:
-            return files, list(range(len(flat)))
-        held = [band for _, bands in groups for band in bands]
-        left, picked = list(range(len(held))), []
-        for band in about:
-            place = next(i for i in left if held[i] == band)
-            left.remove(place)
-            picked.append(place)
-        return files, picked
+        places = [place for _, bands in groups for place, _ in bands]
+        if not places:
+            places = list(range(sum(len(file.bands) for file in files)))
+        return files, [places.index(i) for i in range(len(places))]
 
     def _dtype_of(self, band: FileBand) -> np.dtype[Any]:
         return np.dtype(np.float32) if self._is_scaled(band) else band.dtype
@@ -202,7 +196,7 @@ class Raster:
 
     def _band_names(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the wanted names, else those of the files, numbers if these are not distinct."""
-        stems = distinct_name_parts([Path(p).stem for p in self.paths])
+        stems = distinct_name_parts([stem_of(p) for p in self.paths])
         own: list[str] = []
         for file, stem in zip(self._files, stems, strict=True):
             names = [band.about.name for band in file.bands]
@@ -212,7 +206,9 @@ class Raster:
                 own.append(stem)
             else:
                 own += [f"{stem}-{name}" for name in names]
-        own = [own[i] for i in self._picked]
+        return self._check_names([own[i] for i in self._picked], wanted)
+
+    def _check_names(self, own: list[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         if wanted and len(wanted) != len(own):
             message = (
                 f"The image has {len(own)} band(s), and {len(wanted)} are wanted "
@@ -430,6 +426,26 @@ class Raster:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _group_bands(
+    paths: Sequence[PathLike | BandFile], order: Sequence[int] | None
+) -> list[tuple[str, list[tuple[int, BandFile]]]]:
+    """Return the files to open, each with its wanted bands and their places; none for all bands.
+
+    Args:
+        paths: files, or bands of files.
+        order: bands to take, counted from 1, where bands are given.
+    """
+    bands = [path for path in paths if isinstance(path, BandFile)]
+    if not bands:
+        return [(str(path), []) for path in paths]
+    if order is not None:
+        bands = [bands[i - 1] for i in order]
+    groups: dict[str, list[tuple[int, BandFile]]] = {}
+    for place, band in enumerate(bands):
+        groups.setdefault(band.path, []).append((place, band))
+    return list(groups.items())
 
 
 def distinct_name_parts(stems: Sequence[str]) -> list[str]:

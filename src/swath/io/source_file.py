@@ -24,6 +24,7 @@ from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.interpolation import AxisWeights, axis_weights, resample
 from swath.geo.tiling import Window, full_window
+from swath.io.arrays import file_of, open_array
 from swath.io.nodata import BandMarks, Coverage, can_hold, either, find_coverage, mark_band
 from swath.io.orientation import apply_orientation
 from swath.io.raster_limits import check_limits
@@ -31,9 +32,12 @@ from swath.io.tiff import FETCH_AGAIN, join_pages
 from swath.types import PathLike
 
 EXTENSIONS = frozenset(
-    {".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".img", ".vrt", ".bmp", ".webp"}
+    ".tif .tiff .jpg .jpeg .png .jp2 .img .vrt .bmp .webp .asc .bsq .bil .bip".split()
 )
 """Endings of file names that are taken for rasters."""
+
+ENVI_ENDINGS = frozenset({"", ".dat", ".raw", ".envi"})
+"""Endings of files that are rasters where a header `.hdr` lies beside them."""
 
 GDAL_CACHE_BYTES = 64 * 2**20  # the default is a share of the machine's memory
 ALPHA_SIDE = 256  # rows and columns of the windows by which alpha is told from data
@@ -396,16 +400,15 @@ def _split_alpha(
         exact: whether `order` counts alpha bands.
         wanted: number of bands, where that is known.
     """
-    interp = dataset.colorinterp
-    alphas = [i for i, color in enumerate(interp, 1) if color == ColorInterp.alpha]
+    alphas = [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
     indexes = [i for i in dataset.indexes if i not in alphas]
     if exact and order:
         masks = [i for i in alphas if i not in order]
         return list(order), masks[0] if masks else None, None
     if len(alphas) == 1 and len(indexes) > 2:
         if order is not None:
-            is_data = len(indexes) < max(order) <= dataset.count
-        elif wanted in (len(indexes), dataset.count):
+            wanted = dataset.count if max(order) > len(indexes) else len(indexes)
+        if wanted in (len(indexes), dataset.count):
             is_data = wanted == dataset.count
         else:
             is_data = _holds_data(dataset, alphas[0], path)
@@ -512,6 +515,14 @@ def gdal_errors(path: PathLike) -> Iterator[None]:
         raise unreadable_error(path, error) from error
 
 
+def has_raster_name(path: Path) -> bool:
+    """Return whether a file is taken for a raster by its name, or by an ENVI header beside it."""
+    ending = path.suffix.lower()
+    if ending not in ENVI_ENDINGS:
+        return ending in EXTENSIONS
+    return any(header.is_file() for header in (path.with_suffix(".hdr"), Path(f"{path}.hdr")))
+
+
 def find_files(pattern: PathLike, root: Path | None = None, *, folders: bool = False) -> list[Path]:
     """Return the files that match a pattern, sorted.
 
@@ -547,7 +558,8 @@ def open_raster(path: PathLike, driver: str | None = None) -> rasterio.DatasetRe
     """
     try:
         with gdal_env():
-            dataset = rasterio.open(path, driver=driver)
+            dataset = None if driver else open_array(path)
+            dataset = dataset or rasterio.open(path, driver=driver)
             # GDAL reports a list of pages that is cut off with the file one call late.
             _ = dataset.subdatasets, dataset.colorinterp
     except GDAL_ERRORS as error:
@@ -573,9 +585,10 @@ def _opening_error(path: PathLike, error: Exception) -> DataError:
     if Path(path).is_dir():
         message = "A raster is wanted, and this is a folder"
         return DataError(message, code="is-a-folder", file=path, fix="Name the file in it")
-    if local and not Path(path).exists():
+    if local and not file_of(path).exists():
+        file = file_of(path)
         return DataError(
-            "There is no such file", code="no-such-file", file=path, fix="Check the path"
+            "There is no such file", code="no-such-file", file=file, fix="Check the path"
         )
     return unreadable_error(path, error)
 

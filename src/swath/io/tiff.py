@@ -125,6 +125,8 @@ def in_memory(
     colors: dict[int, tuple[int, ...]] | None = None,
     mask: NDArray[np.uint8] | None = None,
     tags: dict[str, str] | None = None,
+    scale: float = 1.0,
+    offset: float = 0.0,
     **profile: Any,
 ) -> rasterio.DatasetReader:
     """Return a dataset of pixels that lie in memory.
@@ -135,6 +137,8 @@ def in_memory(
         colors: palette of the first band.
         mask: (rows, columns), 0 where there is no data.
         tags: of the dataset.
+        scale: of all bands, as GDAL has it.
+        offset: see `scale`.
         profile: more keywords of rasterio, such as `crs`.
     """
     bands, height, width = pixels.shape
@@ -149,6 +153,8 @@ def in_memory(
         if colors is not None:
             out.write_colormap(1, colors)
         out.update_tags(**(tags or {}))
+        if (scale, offset) != (1.0, 0.0):
+            out.scales, out.offsets = [scale] * bands, [offset] * bands
         out.write(np.ascontiguousarray(pixels))
         if mask is not None:
             out.write_mask(mask)

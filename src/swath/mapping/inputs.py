@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
+from swath.data.layouts.quality_layers import (
+    QualityTarget,
+    assign_quality,
+    quality_paths,
+    without_layer,
+)
 from swath.errors import DataError, UsageError
 from swath.geo.footprints import footprint
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import ArrayName, find_arrays, parse_array, stem_of
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
 from swath.io.products import (
     band_named,
@@ -30,10 +36,24 @@ from swath.io.products import (
 )
 from swath.io.products.reader import is_archive
 from swath.io.products.stac import is_url
-from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
-from swath.io.source_file import BandFile, Product
-from swath.io.vector import Features, read_geometries
-from swath.types import PathLike
+from swath.io.quality import QualityMask, check_mask, polygons_touch
+from swath.io.raster import Raster, find_files, has_raster_name, open_raster
+from swath.io.source_file import BandFile, Product, QualityFile
+from swath.io.vector import read_geometries
+from swath.options import DROP, LAST_CLEAR
+from swath.types import PathLike, QualityReason
+
+LATER_FIELDS = (
+    "product",
+    "quality",
+    "drop",
+    "clear_below",
+    "scaled",
+    "nodata",
+    "ignore_band_nodata",
+    "fill",
+)
+"""Fields of `ImageInput` that plans of older versions do not have."""
 
 MAX_OPEN_FILES = 64
 """Files of a mosaic that are open at one time."""
@@ -51,6 +71,9 @@ class ImageInput(BaseModel, frozen=True):
         mask: rasters whose non-zero pixels become nodata.
         regions: polygon layer outside of which nothing is mapped.
         latitude: whether the latitude of each pixel is a further band.
+        quality: layers that tell which pixels are usable; the others become nodata.
+        drop: reasons of quality layers for which pixels become nodata.
+        clear_below: cloud probability in percent from which a pixel is cloud.
         scaled: whether values are physical ones; see `Raster`.
         nodata: value that means no data, besides what the files declare.
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
@@ -66,11 +89,14 @@ class ImageInput(BaseModel, frozen=True):
     mask: tuple[str, ...] = ()
     regions: str | None = None
     latitude: bool = False
+    product: Product | None = None
+    quality: tuple[QualityFile, ...] = ()
+    drop: tuple[QualityReason, ...] = DROP
+    clear_below: float = LAST_CLEAR
     scaled: bool = False
     nodata: float | None = None
     ignore_band_nodata: bool = False
     fill: tuple[float, ...] = ()
-    product: Product | None = None
 
     @property
     def parts(self) -> Sequence[str | BandFile]:
@@ -88,15 +114,25 @@ class ImageInput(BaseModel, frozen=True):
             raise DataError(message, code="band-missing", file=self.product.path, fix=fix)
         return [bands[i - 1] for i in order]
 
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later fields at their default, so that older plans keep their bytes."""
+        content: dict[str, Any] = dump(self)
+        usual = type(self).model_fields
+        unset = [name for name in LATER_FIELDS if getattr(self, name) == usual[name].default]
+        return {key: value for key, value in content.items() if key not in unset}
+
     @property
     def context_files(self) -> list[str]:
-        """Masks and regions."""
-        return [*self.mask, *([self.regions] if self.regions else [])]
+        """Masks, quality layers and regions."""
+        layers = [layer.path for layer in self.quality]
+        return [*self.mask, *layers, *([self.regions] if self.regions else [])]
 
     def all_files(self) -> set[str]:
         """Return all files that are read, also sources of virtual rasters and side files."""
         found = {*self.files, *self.context_files}
-        todo = [name for name in (*self.files, *self.mask) if "://" not in name]
+        layers = [layer.path for layer in self.quality if layer.kind != "polygons"]
+        todo = [name for name in (*self.files, *self.mask, *layers) if "://" not in name]
         if self.product is not None:
             found = {*self.product.local_files, *self.context_files}
         while todo:
@@ -124,7 +160,18 @@ class ImageInput(BaseModel, frozen=True):
             image = Mosaic(self.files, **read)
         else:
             image = Raster(self.parts, self.bands, **read)
-        return InputImage(image, self.mask, self.regions, self.latitude)
+        opened = InputImage(image, self.mask, self.regions, self.latitude)
+        try:
+            opened.quality = self._open_quality(image)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def _open_quality(self, image: Raster | Mosaic) -> QualityMask | None:
+        if not self.quality:
+            return None
+        return QualityMask(self.quality, image.grid, self.drop, self.clear_below, image.paths[0])
 
 
 class InputImage:
@@ -135,6 +182,9 @@ class InputImage:
         mask: rasters whose non-zero pixels become nodata, also for the network.
         regions: polygon layer; None for all. What lies around a region is still read, as context.
         latitude: whether the latitude of each pixel is a further band, the last.
+
+    Attributes:
+        quality: layers that tell which pixels become nodata, None without.
 
     Raises:
         DataError: the regions cannot be read, or have no place on the image; or the latitude is
@@ -149,6 +199,7 @@ class InputImage:
         latitude: bool = False,
     ) -> None:
         self.image, self.grid = image, image.grid
+        self.quality: QualityMask | None = None
         self._mask, self._latitude = [Path(p) for p in mask], latitude
         if latitude:
             check_located(image.grid, image.bands, self.name, "take a model without latitude")
@@ -171,6 +222,8 @@ class InputImage:
         values, valid = self.image.read(window)
         if self._mask:
             valid = valid & ~read_ignore_mask(self._mask, self.grid, window)
+        if self.quality is not None:
+            valid = valid & ~self.quality.read(window)
         pixels = Pixels(values, valid)
         return with_latitude(pixels, self.grid, window, self.name) if self._latitude else pixels
 
@@ -184,6 +237,8 @@ class InputImage:
     def close(self) -> None:
         """Close the files."""
         self.image.close()
+        if self.quality is not None:
+            self.quality.close()
 
     def __enter__(self) -> InputImage:
         return self
@@ -319,7 +374,8 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for pattern in patterns:
         named = "://" in pattern or pattern.startswith("/vsi")
-        files = [pattern] if named else list(map(absolute, find_files(pattern)))
+        paths = [] if named else [*map(str, find_arrays(pattern))] or find_files(pattern)
+        files = [pattern] if named else list(map(absolute, paths))
         if not files:
             message, fix = f"No file matches --mask {pattern}", "Check the name or pattern"
             raise DataError(message, code="no-masks", file=pattern, fix=fix)
@@ -328,13 +384,16 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_context(sources: Sequence[ImageInput]) -> list[str]:
-    """Return a warning for each mask, and for regions, that touch none of the images.
+    """Return a warning for each mask that touches none of the images.
 
     Raises:
-        DataError: several masks fit several images only by their size, or a file is damaged.
+        DataError: a mask holds something else, several masks fit several images only by their size,
+            regions touch no image, or a file is damaged.
     """
-    if not sources[0].context_files:
+    if not sources[0].mask and sources[0].regions is None:
         return []
+    for path in sources[0].mask:
+        check_mask(path)
     grids, out = [], []
     for source in sources:
         with source.open() as image:
@@ -343,11 +402,15 @@ def check_context(sources: Sequence[ImageInput]) -> list[str]:
         with open_raster(path) as dataset:
             own = geobox_of(dataset)
         if not any(_touch(own, grid) for grid in grids):
-            out.append(_missed(path, "mask", "--mask"))
+            fix = "Check its CRS and extent, or leave out --mask."
+            out.append(f"{path}: The mask touches no image. {fix}")
     if sources[0].regions is not None:
         regions = read_geometries(sources[0].regions)
-        if not any(_covers(regions, grid) for grid in grids):
-            out.append(_missed(sources[0].regions, "layer", "--regions"))
+        if not any(polygons_touch(regions, grid) for grid in grids):
+            message = "The layer of --regions touches no image, and nothing would be mapped"
+            fix = "Check its CRS and extent, or leave out --regions"
+            file = sources[0].regions
+            raise DataError(message, code="regions-miss-images", file=file, fix=fix)
     unplaced = [path for path in sources[0].mask if not _has_crs(path)]
     if len(unplaced) > 1 and len(sources) > 1:
         message = (
@@ -364,21 +427,48 @@ def _has_crs(path: str) -> bool:
         return geobox_of(dataset).crs is not None
 
 
-def _missed(path: str, what: str, option: str) -> str:
-    return f"{path}: The {what} touches no image. Check its CRS and extent, or leave out {option}."
-
-
 def _touch(mask: GeoBox, image: GeoBox) -> bool:
     """Return whether a mask touches an image; True where their places are not known."""
     a, b = footprint(mask), footprint(image)
     return a is None or b is None or bool(a.intersects(b))
 
 
-def _covers(regions: Features, image: GeoBox) -> bool:
-    corners = [(0, 0), (image.width, 0), (image.width, image.height), (0, image.height)]
-    outline = shapely.Polygon([image.point(*corner) for corner in corners])
-    _, tree = regions.to_crs_indexed(image.crs)
-    return len(tree.query(outline, predicate="intersects")) > 0
+def with_quality(
+    sources: Sequence[ImageInput],
+    given: Sequence[str],
+    drop: tuple[QualityReason, ...] = DROP,
+    clear_below: float = LAST_CLEAR,
+) -> tuple[list[ImageInput], list[str]]:
+    """Return images with the quality layers of `--quality`, and warnings.
+
+    Layers that lie among the images, as in one folder, are no images.
+
+    Raises:
+        DataError: see `assign_quality`.
+        UsageError: `none` is given with others.
+    """
+    layers = quality_paths(given, Path())
+    images = [s for s in sources if s.mosaic or Path(s.files[0]).absolute() not in layers]
+    sources = images or sources  # a layer is named as an image where there is no other
+    found = assign_quality([_target(source) for source in sources], given)
+    bare = without_layer(found, given, [source.files[0] for source in sources])
+    out = [
+        source.model_copy(update={"quality": files, "drop": drop, "clear_below": clear_below})
+        for source, files in zip(sources, found, strict=True)
+    ]
+    return out, [f"{f.message} {f.fix}" for f in bare]
+
+
+def _target(source: ImageInput) -> QualityTarget:
+    def open_grid() -> GeoBox:
+        with source.open() as image:
+            return image.grid
+
+    own = source.product.quality if source.product is not None else ()
+    names: tuple[tuple[str, ...], ...] = ((source.name, *source.files),)
+    if source.mosaic:
+        names = tuple((file,) for file in source.files)
+    return QualityTarget(names, own, open_grid)
 
 
 def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
@@ -393,7 +483,7 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         message, fix = "The folder of the bands does not exist", "Check the path after --stack"
         raise DataError(message, code="no-such-folder", file=folder, fix=fix)
-    files = sorted(filter(_has_raster_name, folder.iterdir()))
+    files = sorted(filter(has_raster_name, folder.iterdir()))
     found = []
     for band in bands:
         word = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
@@ -413,10 +503,16 @@ def absolute(path: str | Path) -> str:
 
     What is no local file (a URL, `/vsi...`, `GPKG:x`) stays as it is.
     """
+    array = parse_array(path)
+    if array is not None and Path(array.file).exists():
+        return str(array.in_file(Path(array.file).resolve()))
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    array = parse_array(given.removesuffix("[*]"))
+    if array is not None:
+        return _arrays(given, array)
     """List the images of a path; without `bands`, products give their default bands."""
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
@@ -432,6 +528,16 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     return _of_pattern(given, bands) if is_pattern else [_single(given)]
 
 
+def _arrays(given: str, array: ArrayName) -> list[ImageInput]:
+    """Return the arrays of a name: of all files that match it, and of all indexes for `[*]`."""
+    names = find_arrays(given)
+    if not names and set(array.file) & set("*?["):
+        message, fix = "The pattern matches no file", "Check the pattern"
+        raise DataError(message, code="no-images", file=given, fix=fix)
+    names = names or [array]
+    return [_single(str(name)) for name in names]
+
+
 def _listed(path: Path) -> list[str]:
     """Return the lines of a text file, without empty ones and comments."""
     lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
@@ -444,7 +550,7 @@ def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
     products = [p for p in matches if is_product_path(p)]
     found = [i for p in products for i in _of_products(str(p), bands)]
     rasters = [p for p in matches if p.is_file() and p not in products]
-    if found and not any(map(_has_raster_name, rasters)):
+    if found and not any(map(has_raster_name, rasters)):
         return found
     return [*found, *_rasters(rasters, given)]
 
@@ -455,7 +561,7 @@ def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]
     if is_product_path(path, plain=True):
         others = _of_no_product(files, find_products(path, plain=True))
         return [*_of_products(given, bands), *map(_single, others)]
-    found = [] if any(map(_has_raster_name, files)) else _of_products(given, bands)
+    found = [] if any(map(has_raster_name, files)) else _of_products(given, bands)
     return found or _rasters(files, given)
 
 
@@ -463,7 +569,7 @@ def _of_no_product(files: Sequence[Path], products: Sequence[Product]) -> list[P
     """Return the rasters that belong to none of the products beside them, by path and name."""
     held = {name for product in products for name in product.local_files}
     heads = tuple(product.name.partition("_AnalyticMS")[0] for product in products)
-    rasters = [file for file in files if _has_raster_name(file) and file.is_file()]
+    rasters = [file for file in files if has_raster_name(file) and file.is_file()]
     return [f for f in rasters if absolute(f) not in held and not f.name.startswith(heads)]
 
 
@@ -508,7 +614,7 @@ def _bands_missing(product: Product, bands: Sequence[str], given: str) -> DataEr
 
 
 def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
-    found = [_single(p) for p in sorted(filter(_has_raster_name, paths))]
+    found = [_single(p) for p in sorted(filter(has_raster_name, paths))]
     if not found:
         message = "The folder holds no raster, or the pattern matches none"
         fix = "Name the images, or check the pattern"
@@ -516,10 +622,7 @@ def _rasters(paths: Iterable[Path], given: str) -> list[ImageInput]:
     return found
 
 
-def _has_raster_name(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
-
-
 def _single(path: str | Path) -> ImageInput:
-    name = Path(str(path).rpartition(":")[2] if not Path(path).exists() else path).stem
+    named = parse_array(path) is not None or Path(path).exists()
+    name = stem_of(path) if named else Path(str(path).rpartition(":")[2]).stem
     return ImageInput(name=name or "image", files=(absolute(path),))

@@ -16,17 +16,21 @@ from swath.errors import DataError, JobError, UsageError
 from swath.geo.latitude import latitude_range
 from swath.geo.scale import out_of_reach
 from swath.io import map_writer
+from swath.io.arrays import file_of
 from swath.io.atomic import atomic_file, exclusive, hidden_path
 from swath.io.map_writer import MapWriter
 from swath.io.qgis import style_path, write_style
+from swath.io.quality import QualityTally
 from swath.io.work_folder import open_store
 from swath.mapping import plan as plans
 from swath.mapping.inputs import ImageInput, InputImage
+from swath.mapping.number_check import check_numbers
 from swath.mapping.plan import OutputLayer, Plan, PredictionRequest, freeze_plan
 from swath.mapping.polygons import polygonize, write_polygons
 from swath.mapping.review import write_review
 from swath.mapping.tile_store import PARTS, TileStore
 from swath.mapping.workers import run_plan
+from swath.models.band_matching import match_bands
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.progress import task
@@ -47,11 +51,13 @@ class MappedImage:
         plan: the plan.
         files: paths of maps and vector layers.
         counts: number of pixels by class code.
+        dropped: what quality layers tell of the pixels; None without layers.
     """
 
     plan: Plan
     files: list[str] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
+    dropped: QualityTally | None = None
 
 
 class PredictionJob:
@@ -66,6 +72,7 @@ class PredictionJob:
     Attributes:
         source: the image.
         outputs: path of every file that the job writes, by kind.
+        warnings: what makes the map worse, once the image was opened.
     """
 
     def __init__(
@@ -73,6 +80,7 @@ class PredictionJob:
     ) -> None:
         self.source = source
         self.outputs = output_paths(options, target, model.card.heights)
+        self.warnings: list[str] = []
         self._options, self._model, self._target = options, model, target
         self._root = f"{target.resolve()}.parts"
         if options.parts is not None:
@@ -88,7 +96,7 @@ class PredictionJob:
             DataError: the image is damaged, or does not fit the model.
             JobError: the memory does not suffice for a tile, or the engine is not installed.
         """
-        with self.source.open() as image:
+        with self._open() as image:
             self._check(image)
             return self._make_plan(self._request(image), image)
 
@@ -101,7 +109,7 @@ class PredictionJob:
                 image changes meanwhile.
         """
         options, store = self._options, self._store
-        with exclusive(self._target), self.source.open() as image:
+        with exclusive(self._target), self._open() as image:
             self._check(image)
             if options.restart:
                 store.clear()
@@ -122,6 +130,24 @@ class PredictionJob:
             if not options.keep_parts:
                 store.clear()
         return mapped
+
+    def _open(self) -> InputImage:
+        """Open the image with the model's bands, found by their names; see `match_bands`."""
+        image, source = self.source.open(), self.source
+        if source.order is not None or source.bands is not None:
+            return image
+        try:
+            own = [[name] for name in image.image.bands]
+            places = match_bands(self._model.card.image_bands, own, image.name)
+        except DataError:
+            image.close()
+            raise
+        if places is None or places == list(range(len(own))):
+            return image
+        image.close()
+        order = tuple(place + 1 for place in places)
+        self.source = source.model_copy(update={"order": order})
+        return self.source.open()
 
     def _make_plan(self, asked: PredictionRequest, image: InputImage) -> Plan:
         workers = 1 if self._options.cluster else self._options.workers or 1
@@ -149,25 +175,27 @@ class PredictionJob:
             wanted = f"{len(card.image_bands)} ({', '.join(card.image_bands)})"
             message = f"The image has {len(bands)} band(s), and the model takes {wanted}"
             fix = "Give these bands, --band-order, or --stack FOLDER for bands in separate files"
-            if len(set(bands)) == len(bands) and set(card.image_bands) <= set(bands):
-                order = ",".join(str(bands.index(name) + 1) for name in card.image_bands)
-                fix = f"Take these bands by --band-order {order}"
             raise DataError(message, code="band-mismatch", file=name, fix=fix)
-        if str(dtype := image.image.dtype) != card.dtype:
-            log.warning(f"{name} is {dtype}, the model was trained with {card.dtype}: check scale.")
+        wrong = check_numbers(image, card.bands, card.dtype)
+        if wrong is not None:
+            self._warn(f"{name}: {wrong}")
         gsd, known_gsd = self._model.gsd_of(self._options.gsd, image.grid.gsd), card.mapped_gsd
         if out_of_reach(gsd, known_gsd):
-            log.warning(
+            self._warn(
                 f"{name} has pixels of {gsd:.3g} m, and the model was trained with {known_gsd:.3g} "
                 f"m. Scale {self._model.zoom(gsd)} is the limit. Expect a worse map."
             )
         if card.latitude:
             (low, high), known = latitude_range(image.grid), card.bands[-1]
             if low < known.min - LATITUDE_TOLERANCE or high > known.max + LATITUDE_TOLERANCE:
-                log.warning(
+                self._warn(
                     f"{name} lies at latitudes of {low:.1f} to {high:.1f} degrees, and the model "
                     f"was trained with {known.min:.1f} to {known.max:.1f}: expect a worse map."
                 )
+
+    def _warn(self, text: str) -> None:
+        log.warning(text)
+        self.warnings.append(text)
 
     def _join(self, plan: Plan, image: InputImage) -> MappedImage:
         legend, outputs, target = self._model.card.legend, self.outputs, self._target
@@ -201,7 +229,8 @@ class PredictionJob:
             self._write_vectors(paths, stack)
             write_style(target, legend)
         files = [str(path) for kind, path in outputs.items() if kind != "style"]
-        return MappedImage(plan, files, counts)
+        dropped = None if image.quality is None else image.quality.count(image.grid)
+        return MappedImage(plan, files, counts, dropped)
 
     def _write_tiles(self, plan: Plan, writers: dict[OutputLayer, MapWriter]) -> dict[int, int]:
         """Write all parts; return the number of pixels by class code."""
@@ -271,7 +300,7 @@ def check_outputs(jobs: Sequence[PredictionJob], model: Path) -> None:
     if not existing:
         return  # and no image has to be opened
     read = {str(model)}.union(*(job.source.all_files() for job in jobs))
-    inputs = {_file_id(Path(name)) for name in read if Path(name).is_file()}
+    inputs = {_file_id(path) for path in map(file_of, read) if path.is_file()}
     for path in existing:
         if _file_id(path) in inputs:
             message = "An output would replace an input"

@@ -21,6 +21,7 @@ from swath.inference.output import OutputSpec
 from swath.inference.runtimes import Runtime, RuntimeSetup, TorchRuntime, choose_setup, open_runtime
 from swath.inference.tiled import ArraySource, ScalableNetwork, TiledPredictor, classify
 from swath.inference.tta import views_of
+from swath.models.band_matching import match_bands
 from swath.models.model_file import ModelFile
 from swath.types import Gsd, PathLike, Tta
 
@@ -158,8 +159,9 @@ class Model(ModelFile):
         Args:
             array: raw pixel values, NumPy (bands, rows, columns), or (rows, columns) for one band,
                 masked or not; or an xarray DataArray, whose bands may be any dimension called
-                `band`, else the first. NaN and masked pixels have no data. Where the model takes
-                latitude, its absolute degrees are the last band.
+                `band`, else the first, and are found by their names if it has any. NaN and masked
+                pixels have no data. Where the model takes latitude, its absolute degrees are the
+                last band.
             gsd: ground sampling distance of the array in meters; where it and the model's are
                 known, the array is scaled to the model's. None to map the pixels as they are.
 
@@ -168,7 +170,7 @@ class Model(ModelFile):
             coordinates; the legend's nodata where a pixel has no data.
 
         Raises:
-            DataError: the array has another number of bands or dimensions, or no real numbers.
+            DataError: the array has other bands or dimensions, or no real numbers.
             UsageError: `gsd` is not a distance.
         """
         if gsd is not None and not 0 < gsd < math.inf:
@@ -178,10 +180,19 @@ class Model(ModelFile):
             return self._map(np.ma.asanyarray(array), gsd)
         named = next((d for d in array.dims if str(d).lower() in _BAND_DIMENSIONS), array.dims[0])
         if array.ndim == 3:
-            array = array.transpose(named, ...)
+            array = self._in_order(array.transpose(named, ...), named)
         codes = self._map(np.ma.asanyarray(array.values), gsd)
         first = array.isel({named: 0}, drop=True) if array.ndim == 3 else array
         return first.copy(data=codes)
+
+    def _in_order(self, array: Any, dimension: Any) -> Any:
+        """Return a DataArray with the bands of the model, found by their names if it has them."""
+        if dimension not in array.coords:
+            return array
+        wanted = [band.name for band in self.card.bands]
+        own = [[str(name)] for name in array[dimension].values]
+        places = match_bands(wanted, own, "array")
+        return array if places is None else array.isel({dimension: places})
 
     def _map(self, values: NDArray[Any], gsd: float | None) -> NDArray[Any]:
         if values.ndim == 2:

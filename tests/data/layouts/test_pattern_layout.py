@@ -1,8 +1,12 @@
 """Samples by patterns with fields, by a file of pairs, and of several label files by place."""
 
+import json
+
 import numpy as np
 import pytest
 from rasterio.transform import from_origin
+from rasterio.warp import transform_geom
+from shapely.geometry import mapping, shape
 
 import swath
 from swath.data.dataset import Dataset
@@ -134,11 +138,31 @@ def test_a_vector_file_for_each_image(tmp_path):
     ]
 
 
-def test_array_files_are_refused_by_name(tmp_path):
-    np.save(tmp_path / "a.npy", np.zeros((2, 3, 8, 8)))
-    mask(tmp_path / "m_a.png")
-    with fails("array-file", DataError, tmp_path / "a.npy"):
-        find(tmp_path, images="{id}.npy[0]", labels="m_{id}.png")
+def test_arrays_are_samples(tmp_path):
+    """Sample 2 of a stack of images has labels 2 of a stack of labels."""
+    images = np.random.default_rng(0).integers(0, 99, (3, 4, 16, 16)).astype("u2")
+    labels = np.random.default_rng(1).integers(1, 4, (3, 16, 16)).astype("u1")
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    np.save(tmp_path / "x_0.npy", images[0])
+    np.save(tmp_path / "y_0.npy", labels[0])
+    for index in ("[{id}]", "[*]"):
+        found = find(tmp_path, images=f"a.npz:images{index}", labels=f"a.npz:/labels{index}")
+        assert [s.name for s in found.samples] == ["0", "1", "2"]
+        with found.samples[2].open() as opened:
+            window = opened.raster.grid.window
+            assert (opened.raster.read(window).values == images[2]).all()
+            assert (opened.labels.read(window, "code") == labels[2]).all()
+    single = find(tmp_path, images="x_{id}.npy", labels="y_{id}.npy").samples
+    assert len(single) == 1 and single[0].stamp
+    (part,) = find(tmp_path, images="a.npz:images[1]", labels="a.npz:labels[1]").samples
+    with part.open_image() as raster:
+        assert (raster.read(raster.grid.window).values == images[1]).all()
+
+
+def test_an_array_that_is_absent_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 4, 4)))
+    with fails("no-such-array", DataError, tmp_path / "a.npz"):
+        find(tmp_path, images="a.npz:z[{id}]", labels="a.npz:x[{id}]")
 
 
 @pytest.mark.parametrize(
@@ -335,3 +359,61 @@ def test_files_of_pairs_that_cannot_be_used(tmp_path):
         find(tmp_path, pairs=listed(tmp_path, "a,b", head="photo,mask"))
     with fails("option-conflict", UsageError):
         find(tmp_path, pairs=listed(tmp_path), images="{id}.tif")
+
+
+def buildings(root, columns, count=3):
+    """Write images with a layer of two squares each, whose columns are made of the number."""
+    for i in range(count):
+        image(root / "i" / f"{i}.tif", UTM, NORTH_UP)
+        shapes = [box(0, 0, 8, 8), box(16, 16, 8, 8)]
+        write_layer(root / "v" / f"{i}.geojson", shapes, columns(i))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        lambda i: {"ImageId": [f"img{i}"] * 2, "TileBuildingId": [0, 1], "height": [3.1, 4.2]},
+        lambda i: {"image_id": [f"x_{i}"] * 2, "building_id": [2 * i, 2 * i + 1]},
+        lambda i: {"tileID": [i, i], "fid_1": [1, 2]},
+    ],
+)
+def test_layers_without_a_class_column_are_one_class(tmp_path, columns):
+    buildings(tmp_path, columns)
+    options = {"images": "i/{id}.tif", "labels": "v/{id}.geojson", "background": "ground"}
+    result = swath.prepare(tmp_path, tmp_path / "d", test="none", val="none", **options)
+    assert len(result.classes) == 2 and "ground" in {c.name for c in result.classes}
+    for labels in stored_labels(tmp_path / "d").values():
+        ground = [c.name for c in result.classes].index("ground")
+        assert (labels != ground).sum() == 2 * 8 * 8
+        assert labels[0, 0] == labels[16, 16] != ground
+
+
+def test_a_column_that_may_name_the_image_is_asked_for(tmp_path):
+    buildings(tmp_path, lambda i: {"kind": [f"k{i}"] * 2})
+    options = {"images": "i/{id}.tif", "labels": "v/{id}.geojson", "background": "ground"}
+    with fails("class-column-ambiguous", DataError, tmp_path / "v" / "0.geojson"):
+        find(tmp_path, **options)
+    found = find(tmp_path, **options, label_field="kind")
+    assert {v for s in found.samples for v in s.labels.values} == {"k0", "k1", "k2"}
+
+
+def test_layers_of_an_image_each_with_other_columns_are_refused(tmp_path):
+    buildings(tmp_path, lambda i: {"kind" if i else "sort": ["a", "a"]}, 2)
+    with fails("several-label-files", DataError, tmp_path / "v" / "1.geojson"):
+        find(tmp_path, images="i/{id}.tif", labels="v/{id}.geojson", label_field=None)
+
+
+def test_layers_of_several_crs_and_an_empty_one_are_joined(tmp_path):
+    image(tmp_path / "a.tif", UTM, NORTH_UP)
+    write_layer(tmp_path / "v" / "0.gpkg", [box(0, 0, 8, 8)], {"kind": ["wood"]})
+    lonlat = transform_geom(UTM, "EPSG:4326", mapping(box(16, 16, 8, 8)))
+    write_layer(tmp_path / "v" / "1.gpkg", [shape(lonlat)], {"kind": ["lake"]}, "EPSG:4326")
+    empty = {"type": "FeatureCollection", "features": []}
+    (tmp_path / "v" / "2.geojson").write_text(json.dumps(empty))
+    options = {"images": "a.tif", "labels": "v/*", "background": "rest"}
+    result = swath.prepare(tmp_path, tmp_path / "d", test="none", val="none", **options)
+    names = [c.name for c in result.classes]
+    (labels,) = stored_labels(tmp_path / "d").values()
+    assert set(names) == {"wood", "lake", "rest"}
+    assert names[labels[4, 4]] == "wood" and names[labels[20, 20]] == "lake"
+    assert names[labels[4, 20]] == "rest"

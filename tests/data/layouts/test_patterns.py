@@ -99,7 +99,8 @@ def test_a_file_is_taken_once():
         ("a.h5:/group/name", "a.h5:/group/name"),
         ("a.H5:/name[2]", "a.h5:/name[2]"),
         ("*.npy[0]", "b.npy[0]"),
-        ("*.npy@3", "b.npy[3]"),
+        ("*.npy@3", "b.npy@3"),
+        ("*.npy[1]@2024-06-01", "b.npy[1]@2024-06-01"),
         ("b.npy", "b.npy"),
     ],
 )

@@ -71,7 +71,8 @@ def test_other_grids_and_images_of_several_bands_are_scenes(scene):
 
 
 def test_label_and_mask_files_are_no_images(scene):
-    band(scene / "cloud.tif")
+    clouds = np.eye(64, dtype=np.uint8)
+    write_raster(scene / "cloud.tif", clouds, UTM, NORTH_UP)
     (sample,) = find(
         scene, images=["b*.tif", "cloud.tif", "labels.tif"], labels="labels.tif", mask=["cloud.tif"]
     ).samples

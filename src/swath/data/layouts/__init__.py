@@ -8,6 +8,7 @@ names, and headers where it must; pixels are read by `swath.checks` and `swath.c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,13 +16,17 @@ from zipfile import is_zipfile
 
 from swath.data.layouts import dfc2019, pairs, pattern_layout, scene
 from swath.data.layouts.catalog import Catalog, SourceSample, product_findings
+from swath.data.layouts.label_options import check_label_options, given_options
 from swath.data.layouts.own_split import with_own_split
+from swath.data.layouts.quality_layers import QualityTarget, assign_quality, without_layer
 from swath.errors import DataError, UsageError
+from swath.geo.geobox import GeoBox
 from swath.io.products import find_product, is_product_path
+from swath.io.quality import check_mask
 from swath.options import SourceOptions
 from swath.types import Finding
 
-__all__ = ["LAYOUTS", "Catalog", "Layout", "SourceSample", "find_layout"]
+__all__ = ["LAYOUTS", "Catalog", "Layout", "SourceSample", "find_layout", "with_quality"]
 
 
 class Layout(Protocol):
@@ -63,12 +68,13 @@ def find_layout(options: SourceOptions) -> Catalog:
     if name == "auto":
         name = next(key for key, layout in LAYOUTS.items() if layout.recognizes(options))
     for other, layout in LAYOUTS.items():
-        given = [f"--{o.replace('_', '-')}" for o in layout.OPTIONS if getattr(options, o)]
+        given = given_options(options, layout.OPTIONS)
         if given and other != name and not _shares_options(name, other):
             message = f"{' and '.join(given)} is for the {other} layout, and this is {name}"
             fix = f"Leave out {' and '.join(given)}, or give --layout {other}"
             raise UsageError(message, code="option-conflict", fix=fix)
     catalog = LAYOUTS[name].find(options)
+    check_label_options(catalog, options)
     read: dict[str, Any] = {
         "select": tuple(options.select_bands),
         "nodata": options.nodata,
@@ -77,9 +83,46 @@ def find_layout(options: SourceOptions) -> Catalog:
     }
     catalog = replace(catalog, samples=tuple(replace(s, **read) for s in catalog.samples))
     catalog = _with_products(catalog)
+    samples = tuple(with_quality(catalog.samples, options, options.root))
+    missing = without_layer(
+        [s.quality for s in samples], options.quality, [str(s.images[0]) for s in samples]
+    )
+    catalog = replace(catalog, samples=samples, findings=(*catalog.findings, *missing))
     if name == "contest" and not options.split:  # has a finding of its own on its folders
         return catalog
     return with_own_split(catalog, options)
+
+
+def with_quality(
+    samples: Sequence[SourceSample], options: SourceOptions, root: Path | None
+) -> list[SourceSample]:
+    """Return samples with their quality layers.
+
+    Args:
+        samples: the samples.
+        options: which layers, and what they drop.
+        root: folder that patterns start from, besides the working directory.
+
+    Raises:
+        DataError: a mask is none, or see `assign_quality`.
+    """
+    for mask in dict.fromkeys(path for s in samples for path in s.ignored):
+        check_mask(mask)
+    found = assign_quality([_target(s) for s in samples], options.quality, root)
+    drop, limit = options.drop, options.clear_below
+    return [
+        replace(s, quality=files, drop=drop, clear_below=limit)
+        for s, files in zip(samples, found, strict=True)
+    ]
+
+
+def _target(sample: SourceSample) -> QualityTarget:
+    def open_grid() -> GeoBox:
+        with sample.open_image() as image:
+            return image.grid
+
+    own = sample.product.quality if sample.product is not None else ()
+    return QualityTarget(((sample.name, *map(str, sample.images)),), own, open_grid)
 
 
 def _with_products(catalog: Catalog) -> Catalog:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
+from swath.io.arrays import find_arrays, is_store
 from swath.io.atomic import file_stamps
 from swath.io.labels import (
     UNLABELED,
@@ -26,30 +27,43 @@ from swath.io.labels import (
     VectorLabels,
 )
 from swath.io.products import choose_bands, default_bands
-from swath.io.raster import EXTENSIONS, Raster, find_files
-from swath.io.source_file import BandFile, Product
+from swath.io.quality import QualityMask, QualityTally
+from swath.io.raster import ENVI_ENDINGS, EXTENSIONS, Raster, find_files
+from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import Features, is_vector_file
 from swath.legend import Kind, Legend
-from swath.types import Finding, Level, OwnSplit
+from swath.options import DROP, LAST_CLEAR
+from swath.types import Finding, Level, OwnSplit, QualityReason
 
 MIN_HEIGHT, MAX_HEIGHT = -100.0, 1000.0  # meters above ground (the tallest building has 828)
 
 
 @dataclass(frozen=True)
 class OpenSample:
-    """Image, labels and ignore masks of a sample, all on the image's grid."""
+    """Image, labels, ignore masks and quality layers of a sample, all on the image's grid."""
 
     raster: Raster
     labels: Labels
     masks: Sequence[Labels]
+    quality: QualityMask | None = None
 
     def read_ignored(self, window: Window) -> NDArray[np.bool_]:
-        """Return the pixels (rows, columns) of a window that a mask marks: not 0 and not nodata."""
+        """Return the pixels (rows, columns) of a window to ignore.
+
+        They are those that a mask marks, which are not 0 and not nodata, and that a quality layer
+        drops.
+        """
         ignored = np.zeros((window.height, window.width), bool)
         for mask in self.masks:
             values = mask.read(window, "code")
             ignored |= (values != 0) & (values != UNLABELED)
+        if self.quality is not None:
+            ignored |= self.quality.read(window)
         return ignored
+
+    def count_dropped(self) -> QualityTally | None:
+        """Count the pixels that quality layers drop by reason; None without layers."""
+        return None if self.quality is None else self.quality.count(self.raster.grid)
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,9 @@ class SourceSample:
             label gives it, or the other files of a layer in memory.
         select: bands of the image to use, by name or number from 1; all by default.
         nodata: value of the image that means no data, besides what its files declare.
+        quality: layers that tell which pixels are usable; the others are ignored.
+        drop: reasons of quality layers for which pixels are ignored.
+        clear_below: cloud probability in percent from which a pixel is cloud.
         scaled: whether its values are physical ones; see `Raster`.
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
@@ -91,10 +108,13 @@ class SourceSample:
     more_labels: tuple[Path, ...] = ()
     select: tuple[str, ...] = ()
     nodata: float | None = None
+    product: Product | None = None
+    quality: tuple[QualityFile, ...] = ()
+    drop: tuple[QualityReason, ...] = DROP
+    clear_below: float = LAST_CLEAR
     scaled: bool = False
     ignore_band_nodata: bool = False
     fill: tuple[float, ...] = ()
-    product: Product | None = None
 
     @property
     def parts(self) -> Sequence[Path | BandFile]:
@@ -115,6 +135,7 @@ class SourceSample:
         heights = [self.heights] if self.heights else []
         own = self.images if self.product is None else sorted(self.product.local_files)
         files = *own, self.label_file, *self.more_labels, *self.ignored, *heights
+        files += tuple(Path(layer.path) for layer in self.quality)
         return file_stamps(map(str, files))
 
     @property
@@ -138,7 +159,20 @@ class SourceSample:
                 stack.enter_context(closing(RasterLabels(path, raster.grid, warp=True)))
                 for path in self.ignored
             ]
-            yield OpenSample(raster, labels, masks)
+            quality = self.open_quality(raster.grid)
+            if quality is not None:
+                stack.callback(quality.close)
+            yield OpenSample(raster, labels, masks, quality)
+
+    def open_quality(self, grid: GeoBox) -> QualityMask | None:
+        """Open the quality layers on the image's grid; None without any.
+
+        Raises:
+            DataError: see `QualityMask`.
+        """
+        if not self.quality:
+            return None
+        return QualityMask(self.quality, grid, self.drop, self.clear_below, self.images[0])
 
     def open_labels(self, grid: GeoBox, legend: Legend | None = None) -> Labels:
         """Open the labels on the image's grid.
@@ -261,7 +295,7 @@ def orphan_mask(mask: Path, problem: str) -> Finding:
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Yield all files below a folder but hidden ones.
+    """Yield all files below a folder but hidden ones; a Zarr store is one.
 
     Linked folders are entered, each once; broken links are yielded.
     """
@@ -272,14 +306,15 @@ def files_below(root: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(folder) / name for name in files if not name.startswith("."))
+        stores = [name for name in folders if is_store(Path(folder, name))]
+        folders[:] = [n for n in folders if not n.startswith(".") and n not in stores]
+        yield from (Path(folder, name) for name in (*files, *stores) if not name.startswith("."))
 
 
 _SIDE_FILES = frozenset(
     ".aux .xml .tfw .tifw .pgw .pngw .jgw .jpgw .wld .prj .txt .json .md .qml .ovr .msk .rpb .cpg "
     ".dbf .shx .qix .sbn .sbx .html .pdf .csv .yaml .yml .py .sh .log .ini .cfg .lock .license "
-    ".qgz .qgs .qpj .qmd .sld .lyr .lyrx .gpkg-wal .gpkg-shm .geojsonl .sha256 .md5".split()
+    ".qgz .qgs .qpj .qmd .sld .lyr .lyrx .gpkg-wal .gpkg-shm .geojsonl .sha256 .md5 .hdr".split()
 )
 """Endings of files that describe others, or are text; also `Thumbs.db` and files without ending."""
 
@@ -289,7 +324,7 @@ _ARCHIVES = frozenset(".zip .gz .tgz .tar .7z .rar .bz2 .xz".split())
 def check_passed_over(root: Path) -> Iterator[Finding]:
     """Yield a note on the files of a folder whose formats are not read, by ending and count."""
     files: dict[str, list[Path]] = defaultdict(list)
-    known = EXTENSIONS | _SIDE_FILES
+    known = EXTENSIONS | ENVI_ENDINGS | _SIDE_FILES
     for path in files_below(root):
         ending = path.suffix.lower()
         if is_vector_file(path):
@@ -332,6 +367,9 @@ def matching(root: Path, pattern: str, *, folders: bool = False) -> list[Path]:
         pattern: see `find_files`.
         folders: whether folders that match are returned, too.
     """
+    arrays = find_arrays(pattern, root)
+    if arrays:
+        return [Path(str(array)) for array in arrays]
     geodatabases = [root / pattern, Path(pattern)]
     found = [p for p in geodatabases if p.suffix.lower() == ".gdb" and p.is_dir()]
     if found:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import TypeAlias
 
 import numpy as np
@@ -15,8 +16,16 @@ from swath.data.layouts.catalog import SourceSample, matching
 from swath.errors import DataError, UsageError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
+from swath.io.labels import with_crs
 from swath.io.raster import open_raster
-from swath.io.vector import Features, LayerOptions, is_vector_file, read_features
+from swath.io.vector import (
+    Features,
+    LayerOptions,
+    align_classes,
+    is_class_name,
+    is_vector_file,
+    read_features,
+)
 from swath.options import SourceOptions
 
 Bounds: TypeAlias = tuple[float, float, float, float]
@@ -82,21 +91,58 @@ def with_labels(
         layer = read_layers(vectors, how)
         return [replace(s, labels=layer, more_labels=tuple(vectors[1:])) for s in samples]
     if len(paths) == 1:
-        _check_one_raster(samples, paths[0])
+        _check_one_raster(samples, paths[0], how.crs)
         return [replace(s, labels=paths[0], warp=True) for s in samples]
-    return [*_by_place(samples, paths)]
+    return [*_by_place(samples, paths, how.crs)]
+
+
+def read_labels(path: Path, options: SourceOptions) -> Path | Features:
+    """Return the path of a label raster, or the features of a vector file.
+
+    Raises:
+        DataError: see `read_features`.
+    """
+    return read_features(path, options=layer_options(options)) if is_vector_file(path) else path
+
+
+def check_columns(layers: Sequence[Features]) -> None:
+    """Check that layers have their classes in one column, and not the name of their image.
+
+    Layers without features, and those of a column that `--label-field` names, fit all.
+
+    Raises:
+        DataError: the columns differ, or a column that no name shows to be the class has one value
+            in each layer and another one in every other.
+    """
+    filled = [f for f in layers if len(f.values) and f.how.field is None]
+    for other in filled[1:]:
+        if other.field != filled[0].field:
+            message = (
+                f"The class column is {_column(other)}, and that of {Path(filled[0].path).name} is"
+                f" {_column(filled[0])}"
+            )
+            fix = "Name a column that all files have (--label-field), or none if all are one class"
+            raise DataError(message, code="several-label-files", file=other.path, fix=fix)
+    values = [f.classes[0] for f in filled if f.field]
+    own = len(values) > 1 and all(len(v) == 1 for v in values)
+    if own and len({v[0] for v in values}) == len(values) and not is_class_name(filled[0].field):
+        field = filled[0].field
+        message = f"Column {field!r} has one value in each label file, and another in each other"
+        fix = f"Say whether it is the class (--label-field {quote(field)}, or none if all are one)"
+        raise DataError(message, code="class-column-ambiguous", file=filled[0].path, fix=fix)
 
 
 def read_layers(paths: Sequence[Path], how: LayerOptions) -> Features:
-    """Read vector files as one layer, in the CRS of the first.
+    """Read vector files as one layer, in the CRS of the first that has features.
 
     Raises:
         DataError: see `read_features`; or their class columns differ.
     """
     layers = [read_features(path, options=how) for path in paths]
-    first = layers[0]
-    for other in layers[1:]:
-        if other.field != first.field or other.textual != first.textual:
+    filled = [layer for layer in layers if len(layer.values)] or layers[:1]
+    first = filled[0]
+    for other in filled[1:]:
+        if other.field != first.field or (first.field and other.textual != first.textual):
             message = (
                 f"The class column is {_column(other)}, and that of {Path(first.path).name} is"
                 f" {_column(first)}"
@@ -105,10 +151,12 @@ def read_layers(paths: Sequence[Path], how: LayerOptions) -> Features:
             raise DataError(message, code="several-label-files", file=other.path, fix=fix)
     if len(layers) == 1:
         return first
+    values = [layer.values for layer in align_classes(filled)]
     return replace(
         first,
-        geometries=np.concatenate([layer.to_crs(first.crs) for layer in layers]),
-        values=np.concatenate([layer.values for layer in layers]),
+        path=layers[0].path,
+        geometries=np.concatenate([layer.to_crs(first.crs) for layer in filled]),
+        values=np.concatenate(values),
         fids=None,
         findings=tuple(finding for layer in layers for finding in layer.findings),
     )
@@ -118,11 +166,11 @@ def _column(layer: Features) -> str:
     return f"{layer.field!r} of {'text' if layer.textual else 'numbers'}"
 
 
-def _check_one_raster(samples: Sequence[SourceSample], path: Path) -> None:
+def _check_one_raster(samples: Sequence[SourceSample], path: Path, crs: str | None) -> None:
     """Raise an error where one raster would be laid on images by their size alone."""
     if len(samples) < 2:
         return
-    labels = grid_of(path)
+    labels = _label_grid(path, crs)
     if labels is None or labels.crs is not None:
         return
     grids = [g for g in (grid_of(s.images[0]) for s in samples) if g is not None]
@@ -133,10 +181,12 @@ def _check_one_raster(samples: Sequence[SourceSample], path: Path) -> None:
     raise DataError(message, code="labels-without-place", file=path, fix=fix)
 
 
-def _by_place(samples: Sequence[SourceSample], paths: Sequence[Path]) -> Iterator[SourceSample]:
+def _by_place(
+    samples: Sequence[SourceSample], paths: Sequence[Path], crs: str | None
+) -> Iterator[SourceSample]:
     grids = []
     for path in paths:
-        grid = grid_of(path)
+        grid = _label_grid(path, crs)
         if grid is None or grid.crs is None:
             message = (
                 f"There are {len(paths)} label files, and without a CRS nothing says which"
@@ -156,6 +206,12 @@ def _by_place(samples: Sequence[SourceSample], paths: Sequence[Path]) -> Iterato
             yield replace(sample, labels=touching[0], more_labels=more, warp=True)
         else:
             yield sample
+
+
+def _label_grid(path: Path, crs: str | None) -> GeoBox | None:
+    """Return the grid of a label raster in the CRS of `--labels-crs`, None if it is unreadable."""
+    grid = grid_of(path)
+    return grid if grid is None or crs is None else with_crs(grid, crs, str(path))
 
 
 def touches(image: GeoBox, labels: GeoBox) -> bool:

@@ -112,43 +112,58 @@ def _from_files(
     known = _known_names(samples, options.root)
     given: dict[str, set[OwnSplit]] = defaultdict(set)
     findings = []
-    for text in options.split:
-        path = _found(text, options.root)
+    files = [_found(text, options.root) for text in options.split]
+    for path in files:
         unknown: list[str] = []
         for name, split in read_split_file(path):
-            owners = known.get(name) or known.get(str(PurePosixPath(name).with_suffix("")), set())
-            if len(owners) > 1:
-                message = f"The name {name!r} is that of {len(owners)} samples"
-                fix = "Write the path of the image below the folder instead"
-                raise DataError(message, code="ambiguous-split", file=path, fix=fix)
-            if owners:
-                given[next(iter(owners))].add(split)
-            else:
+            owner = _owner(name, known, path)
+            if owner is None:
                 unknown.append(name)
+            else:
+                given[owner].add(split)
         if unknown:
-            message = (
-                f"{len(unknown)} names of the split file are no samples, such as {unknown[0]}."
-            )
-            fix = "Write names or paths of images, such as those that `swath inspect` lists."
-            findings.append(Finding("warning", "split-unmatched", str(path), message, fix))
+            findings.append(_unmatched(unknown, path))
     if not given:
-        path = _found(options.split[0], options.root)
         message = "No name of the split files is that of a sample"
         fix = f"Write names such as {samples[0].name}" if samples else "Check the folder"
-        raise DataError(message, code="split-unmatched", file=path, fix=fix)
-    mixed = [name for name, splits in given.items() if len(splits) > 1]
-    if mixed:
-        message = f"Sample {mixed[0]} is in several splits ({', '.join(sorted(given[mixed[0]]))})"
-        fix = "Keep one of them"
-        file = _found(options.split[-1], options.root)
-        raise DataError(message, code="mixed-split", file=file, fix=fix)
+        raise DataError(message, code="split-unmatched", file=files[0], fix=fix)
+    _refuse_mixed(given, files[-1])
+    findings += _missing(samples, given)
+    return [replace(s, split=next(iter(given.get(s.name, ())), None)) for s in samples], findings
+
+
+def _owner(name: str, known: Mapping[str, set[str]], path: Path) -> str | None:
+    """Return the sample that a name in a split file means, None if none."""
+    owners = known.get(name) or known.get(str(PurePosixPath(name).with_suffix("")), set())
+    if len(owners) > 1:
+        message = f"The name {name!r} is that of {len(owners)} samples"
+        fix = "Write the path of the image below the folder instead"
+        raise DataError(message, code="ambiguous-split", file=path, fix=fix)
+    return next(iter(owners), None)
+
+
+def _unmatched(names: Sequence[str], path: Path) -> Finding:
+    message = f"{len(names)} names of the split file are no samples, such as {names[0]}."
+    fix = "Write names or paths of images, such as those that `swath inspect` lists."
+    return Finding("warning", "split-unmatched", str(path), message, fix)
+
+
+def _refuse_mixed(given: Mapping[str, set[OwnSplit]], path: Path) -> None:
+    for name, splits in given.items():
+        if len(splits) > 1:
+            message = f"Sample {name} is in several splits ({', '.join(sorted(splits))})"
+            raise DataError(message, code="mixed-split", file=path, fix="Keep one of them")
+
+
+def _missing(
+    samples: Sequence[SourceSample], given: Mapping[str, set[OwnSplit]]
+) -> Iterator[Finding]:
+    """Yield a warning where labeled samples are in no split file."""
     left = [s for s in samples if s.name not in given and s.labels is not None]
     if left:
         message = f"{len(left)} labeled samples are in no split file, such as {left[0].name}."
         fix = "Add them to a split file; they train, or validate where no file says what does."
-        first = str(left[0].images[0])
-        findings.append(Finding("warning", "split-missing", first, message, fix))
-    return [replace(s, split=next(iter(given.get(s.name, ())), None)) for s in samples], findings
+        yield Finding("warning", "split-missing", str(left[0].images[0]), message, fix)
 
 
 def _found(text: str, root: Path) -> Path:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path, PurePath
@@ -28,18 +29,21 @@ from swath.data.layouts.catalog import (
     missing_mask,
     orphan_mask,
 )
-from swath.data.layouts.proposals import Content, propose
+from swath.data.layouts.proposals import Content, Proposal, propose
+from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError
-from swath.io.raster import EXTENSIONS, gdal_errors, open_raster
+from swath.io.arrays import ARRAY_KINDS, ArrayName, array_names, parse_array
+from swath.io.raster import EXTENSIONS, gdal_errors, has_raster_name, open_raster
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
-from swath.types import Finding
+from swath.types import Finding, Level
 
 OPTIONS: tuple[str, ...] = ()
 
 MAX_PATTERNS = 3
 """Patterns of images that a mend names."""
 
+ARRAYS_NAMED = 6  # array files that are looked into, and arrays that an error names
 LOOKED = 512
 """Rows and columns of a raster that are read to tell masks from images."""
 
@@ -88,17 +92,11 @@ def find(options: SourceOptions) -> Catalog:
     """
     root = options.root
     ignored = sorted({p for pattern in options.mask for p in matching(root, pattern)})
-    images, masks = _list_files(root, ignored)
+    layers = quality_paths(options.quality, root)
+    images, masks = _list_files(root, [*ignored, *layers])
     if not images:
         return Catalog(root, "pairs", (), (_empty(root, bool(masks)),))
-    mask_of, findings = _pair(images, masks)
-    ambiguous = {f.file for f in findings}
-    lost = [f for f in images if f.path not in mask_of and str(f.path) not in ambiguous]
-    findings += [missing_mask(f.path, f.name, "mask of its name", options.unlabeled) for f in lost]
-    if any(f.level == "error" for f in findings) and len(images) + len(masks) > 2:
-        findings = _proposed(root, images, masks, mask_of, findings)
-    if not masks:
-        findings = [*_check_layers(root, images, options.unlabeled), *findings]
+    mask_of, findings = _arranged(root, images, masks, options.unlabeled)
     findings += check_passed_over(root)
     samples = [SourceSample(f.name, (f.path,), mask_of.get(f.path), group=f.group) for f in images]
     if len({f.group for f in images}) == 1 < len(images):
@@ -109,10 +107,24 @@ def find(options: SourceOptions) -> Catalog:
     return Catalog(root, "pairs", tuple(samples), (*findings, *unmatched))
 
 
+def _arranged(
+    root: Path, images: Sequence[_PairFile], masks: Sequence[_PairFile], unlabeled: bool
+) -> tuple[dict[Path, Path], list[Finding]]:
+    """Return the mask of each image, and findings on what has no other."""
+    mask_of, findings = _pair(images, masks)
+    ambiguous = {f.file for f in findings}
+    lost = [f for f in images if f.path not in mask_of and str(f.path) not in ambiguous]
+    findings += [missing_mask(f.path, f.name, "mask of its name", unlabeled) for f in lost]
+    layers = [] if masks else sorted(p for p in files_below(root) if is_vector_file(p))
+    if layers or len(images) + len(masks) > 2:
+        findings = _explained(root, images, masks, layers, mask_of, findings)
+    return mask_of, findings
+
+
 def _list_files(root: Path, ignored: Sequence[Path]) -> tuple[list[_PairFile], list[_PairFile]]:
     """Return the images, with names, and the masks below a folder."""
     left_out = {p.resolve() for p in ignored}
-    paths = sorted(p for p in files_below(root) if p.suffix.lower() in EXTENSIONS)
+    paths = sorted(p for p in files_below(root) if has_raster_name(p))
     files = [_classify(p, root) for p in paths if p.resolve() not in left_out]
     masks = [f for f in files if f.role == "mask"]
     return _named([f for f in files if f.role == "image"]), masks
@@ -204,43 +216,56 @@ def _ambiguous(images: Sequence[_PairFile], masks: Sequence[_PairFile]) -> Itera
         yield Finding("error", "ambiguous-pair", str(image.path), message, fix, image.name)
 
 
-def _proposed(
+def _explained(
     root: Path,
     images: Sequence[_PairFile],
     masks: Sequence[_PairFile],
+    layers: Sequence[Path],
     mask_of: Mapping[Path, Path],
     findings: list[Finding],
 ) -> list[Finding]:
     """Add the patterns that pair more files to findings; where nothing pairs, return one."""
+    if "error" not in [f.level for f in findings]:
+        notes = [_vector_layer(root, images, layers, "note")] if layers else []
+        return [*notes, *findings]
+    found = _proposal(root)
+    if layers and not (found and found.has_fields and len(layers) > 1):
+        return [_vector_layer(root, images, layers, "error")]
+    options = found.options if found and found.pairs >= max(1, len(mask_of)) else ""
+    if mask_of or "ambiguous-pair" in [f.code for f in findings] or not (masks or options):
+        return _with_patterns(findings, options)
+    return [_no_pairs(root, images, masks or layers, options)]
+
+
+def _proposal(root: Path) -> Proposal | None:
     files = {p.relative_to(root).as_posix(): p for p in files_below(root)}
-    found = propose(files, look=lambda name: _look(files[name]))
-    better = found is not None and found.pairs >= max(1, len(mask_of))
-    options = found.options if found is not None and better else ""
-    if not mask_of and not any(f.code == "ambiguous-pair" for f in findings):
-        if masks or better:
-            return [_no_pairs(root, images, masks, options)]
-        return findings
-    if not options:
-        return findings
-    codes = "missing-mask", "orphan-mask", "ambiguous-pair"
+    return propose(files, look=lambda name: _look(files[name]))
+
+
+def _with_patterns(findings: Sequence[Finding], options: str) -> list[Finding]:
+    """Add patterns, if there are any, to the mends of errors on what belongs together."""
+    codes = ("missing-mask", "orphan-mask", "ambiguous-pair") if options else ()
+    told = f"Name the files that belong together: {options}. Or: "
     return [
-        replace(f, fix=f"Name the files that belong together: {options}. Or: {f.fix}")
-        if f.code in codes and f.level == "error"
-        else f
+        replace(f, fix=told + f.fix) if f.code in codes and f.level == "error" else f
         for f in findings
     ]
 
 
 def _no_pairs(
-    root: Path, images: Sequence[_PairFile], masks: Sequence[_PairFile], options: str
+    root: Path, images: Sequence[_PairFile], labels: Sequence[_PairFile | Path], options: str
 ) -> Finding:
     """Return the one error on a folder where no image has a mask of its name."""
-    shown = [str(f[0].path.relative_to(root)) for f in (images, masks) if f]
-    masks_are = f" {len(masks)} masks have no image, such as {shown[-1]}." if masks else ""
-    message = f"0 of {len(images)} images found a mask, such as {shown[0]}.{masks_are}"
+    files = [f.path if isinstance(f, _PairFile) else f for f in (images[0], *labels[:1])]
+    shown = [str(path.relative_to(root)) for path in files]
+    vector = bool(labels) and is_vector_file(files[-1])
+    what = "vector layers" if vector else "masks"
+    have = f" {len(labels)} {what} have no image, such as {shown[-1]}." if labels else ""
+    message = f"0 of {len(images)} images found a mask, such as {shown[0]}.{have}"
     fix = options or "--images 'images/{id}.tif' --labels 'masks/{id}_mask.png'"
     told = "Give patterns" if options else "Say with patterns which belong together, such as"
-    return Finding("error", "no-pairs", str(root), message, f"{told}: {fix}.")
+    more = " (and --background NAME, if what lies outside the shapes is a class)" if vector else ""
+    return Finding("error", "no-pairs", str(root), message, f"{told}: {fix}{more}.")
 
 
 def _look(path: Path) -> Content | None:
@@ -263,27 +288,56 @@ def _empty(root: Path, masks: bool) -> Finding:
     message = "The folder has masks but no images." if masks else "The folder has no images."
     kinds = ", ".join(sorted(EXTENSIONS))
     fix = f"Give a folder with images ({kinds}), or name them with --images and --labels."
+    arrays = _arrays(root)
+    if arrays:
+        message = f"{message[:-1]} but arrays, of which none is taken by itself."
+        fix = (
+            "Name those of images and of labels, with {id} in the place where samples differ, such"
+            f" as --images '{_with_field(arrays[0])}': {', '.join(arrays[:ARRAYS_NAMED])}."
+        )
     return Finding("error", "no-images", str(root), message, fix)
 
 
-def _check_layers(root: Path, images: Sequence[_PairFile], unlabeled: bool) -> Iterator[Finding]:
-    """Yield a finding on the first vector layer of a folder without masks.
-
-    It is an error unless the images may stay unlabeled.
-    """
-    for path in sorted(p for p in files_below(root) if is_vector_file(p))[:1]:
-        message = "The folder has this vector layer and no masks."
-        labels = quote(path.relative_to(root).as_posix())
-        patterns = " ".join(f"--images {quote(p)}" for p in _patterns(root, images))
-        fix = f"If it holds the labels, give {patterns} --labels {labels}."
-        yield Finding("note" if unlabeled else "error", "vector-layer", str(path), message, fix)
+def _arrays(root: Path) -> list[str]:
+    """Return the arrays of the first array files below a folder, as they are to be written."""
+    files = [p for p in files_below(root) if p.suffix.lower().lstrip(".") in ARRAY_KINDS]
+    out: list[str] = []
+    for path in sorted(files)[:ARRAYS_NAMED]:
+        with suppress(DataError):
+            name = ArrayName(path.relative_to(root).as_posix())
+            out += [str(replace(name, member=member)) for member in array_names(path)]
+    return out
 
 
-def _patterns(root: Path, images: Sequence[_PairFile]) -> list[str]:
+def _with_field(array: str) -> str:
+    """Return a name with a field: for the last number of a file's name, else for the index."""
+    name = parse_array(array) or ArrayName(array)
+    stem = re.sub(r"\d+(?=\D*$)", "{id}", PurePath(name.file).stem)
+    if "{id}" not in stem:
+        return f"{array}[{{id}}]"
+    return str(name.in_file(PurePath(name.file).with_stem(stem)))
+
+
+def _vector_layer(
+    root: Path, images: Sequence[_PairFile], layers: Sequence[Path], level: Level
+) -> Finding:
+    """Return the finding on the vector layers of a folder without masks."""
+    message = "The folder has this vector layer and no masks."
+    if len(layers) > 1:
+        message = f"The folder has {len(layers)} vector layers, such as this, and no masks."
+    options = [("--images", p) for p in _patterns(root, [f.path for f in images])]
+    options += [("--labels", p.relative_to(root).as_posix()) for p in layers[:1]]
+    given = " ".join(f"{option} {quote(text)}" for option, text in options)
+    rest = " (several are joined, a --labels each)" if len(layers) > 1 else ""
+    fix = f"If it holds the labels, give {given}{rest}."
+    return Finding(level, "vector-layer", str(layers[0]), message, fix)
+
+
+def _patterns(root: Path, images: Sequence[Path]) -> list[str]:
     """Return a pattern for each folder and ending of the images; for many, of each ending."""
-    kinds = {f.path.relative_to(root).parent / f"*{f.path.suffix}" for f in images}
+    kinds = {path.relative_to(root).parent / f"*{path.suffix}" for path in images}
     if len(kinds) > MAX_PATTERNS or any(set(str(kind.parent)) & set("*?[") for kind in kinds):
-        kinds = {Path("**", f"*{f.path.suffix}") for f in images}
+        kinds = {Path("**", f"*{path.suffix}") for path in images}
     return sorted(kind.as_posix() for kind in kinds)
 
 

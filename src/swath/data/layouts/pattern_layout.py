@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 
 from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching, missing_mask
-from swath.data.layouts.label_files import SIDE_FILES, grid_of, layer_options, with_labels
-from swath.data.layouts.own_split import read_table
+from swath.data.layouts.label_files import (
+    SIDE_FILES,
+    check_columns,
+    grid_of,
+    layer_options,
+    read_labels,
+    with_labels,
+)
+from swath.data.layouts.pair_table import listed_samples
 from swath.data.layouts.pairs import with_ignored
 from swath.data.layouts.patterns import (
     Match,
@@ -20,12 +27,18 @@ from swath.data.layouts.patterns import (
     match_files,
     pair,
     parse,
-    split_of,
 )
+from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, SwathError, UsageError
-from swath.io.vector import Features, align_classes, is_vector_file, read_features
+from swath.io.arrays import (
+    GDAL_NAME,
+    array_names,
+    array_shape,
+    parse_array,
+)
+from swath.io.vector import Features, align_classes
 from swath.options import SourceOptions
-from swath.types import Finding, Level, OwnSplit
+from swath.types import Finding, Level
 
 OPTIONS: tuple[str, ...] = ("pairs",)
 
@@ -41,7 +54,7 @@ def recognizes(options: SourceOptions) -> bool:
     if options.pairs is not None:
         return True
     patterns = [*options.images, *options.labels]
-    return any("{" in p and not matching(options.root, p) for p in patterns)
+    return any("[*]" in p or "{" in p and not matching(options.root, p) for p in patterns)
 
 
 def find(options: SourceOptions) -> Catalog:
@@ -58,7 +71,7 @@ def find(options: SourceOptions) -> Catalog:
             message = "--pairs and patterns of images or labels are given"
             fix = "Give --pairs, or --images and --labels"
             raise UsageError(message, code="option-conflict", fix=fix)
-        samples, findings = _listed(options, Path(options.pairs))
+        samples, findings = listed_samples(options, Path(options.pairs))
     else:
         samples, findings = _matched(options)
     if not any(s.labels for s in samples) and not options.unlabeled and not findings:
@@ -92,11 +105,10 @@ def _matched(options: SourceOptions) -> tuple[list[SourceSample], list[Finding]]
     labels = _matches(options.labels, files, root, "--labels")
     ignored = _ignored(options, files)
     left_out = {str(path) for path in ignored}
+    layers = quality_paths(options.quality, root)
     every = _matches(options.images, files, root, "--images")
-    images = [m for m in every if str(root / m.path) not in left_out]
-    for match in (*images, *labels):
-        if match.member or match.index is not None:
-            _refuse_array(root / match.path)
+    every = [m for m in every if (root / m.path).absolute() not in layers]
+    images = [m for m in every if str(root / m.source) not in left_out]
     try:
         pairing = pair(images, labels)
     except SwathError as error:
@@ -115,27 +127,28 @@ def _matches(
     """Return the files of some patterns; one without fields may also match outside the folder."""
     out: dict[str, Match] = {}
     for text in patterns:
-        below = text
+        below = str(parse_array(text) or text) if GDAL_NAME.match(text) else text
         for head in (f"{root.as_posix()}/", f"{root.resolve().as_posix()}/"):
             below = below.removeprefix(head)
         try:
-            found = match_files([below], files, option=option)
+            found = match_files(
+                [below],
+                files,
+                option=option,
+                members=lambda path: array_names(root / path),
+                lengths=lambda source: array_shape(root / source)[0],
+            )
         except SwathError as error:
             outside = [] if "{" in text else matching(root, text)
             if not outside:
+                file = error.file or root
                 raise type(error)(
-                    error.message, code=error.code, file=root, fix=error.fix
+                    error.message, code=error.code, file=file, fix=error.fix
                 ) from error
             found = [Match(str(path.absolute()), {}, parse(text)) for path in outside]
         for match in found:
             out.setdefault(match.source, match)
     return list(out.values())
-
-
-def _refuse_array(path: Path) -> None:
-    message = "Arrays in a file are not read"
-    fix = "Save its images and labels as GeoTIFF or PNG, a file each"
-    raise DataError(message, code="array-file", file=path, fix=fix)
 
 
 def _samples_of(
@@ -147,22 +160,37 @@ def _samples_of(
     names = {None, *(s.name for s in plain), *(m.path for m in pairing.ambiguous)}
     findings = _findings([p for p in pairing.problems if p.sample in names], root)
     findings += _other_grids([s for s in plain if len(s.images) > 1], root)
-    if not pairing.shared:
-        plain = _joined((*pairing.samples, *unlabeled), plain, options)
-        findings += [
-            missing_mask(s.images[0], s.name, "labels that touch it", options.unlabeled)
-            for s in plain
-            if s.labels is None and pairing.samples
-        ]
-        return _sorted(plain), findings
-    out = plain[len(pairing.samples) :]
-    for sample, known in zip(pairing.samples, plain, strict=False):
+    read = _each_read if pairing.shared else _all_joined
+    out, wrong = read((*pairing.samples, *unlabeled), plain, options)
+    return _sorted(out), [*findings, *wrong]
+
+
+def _all_joined(
+    matched: Sequence[MatchedSample], plain: Sequence[SourceSample], options: SourceOptions
+) -> tuple[list[SourceSample], list[Finding]]:
+    """Return samples with the labels of all, and findings on those without."""
+    out = _joined(matched, plain, options)
+    lost = [s for s in out if s.labels is None and any(m.labels for m in matched)]
+    what = "labels that touch it"
+    return out, [missing_mask(s.images[0], s.name, what, options.unlabeled) for s in lost]
+
+
+def _each_read(
+    matched: Sequence[MatchedSample], plain: Sequence[SourceSample], options: SourceOptions
+) -> tuple[list[SourceSample], list[Finding]]:
+    """Return samples with labels of their own, and findings on those that cannot be read."""
+    out: list[SourceSample] = []
+    findings: list[Finding] = []
+    for sample, known in zip(matched, plain, strict=True):
+        if not sample.labels:
+            out.append(known)
+            continue
         try:
-            path = root / sample.labels[0].path
-            out.append(replace(known, labels=_read(path, options), warp=True))
+            labels = read_labels(options.root / sample.labels[0].source, options)
+            out.append(replace(known, labels=labels, warp=True))
         except DataError as error:
             findings.append(Finding.of_error(error, known.images[0], known.name))
-    return _sorted(_aligned(out)), findings
+    return _aligned(out), findings
 
 
 def _aligned(samples: Sequence[SourceSample]) -> list[SourceSample]:
@@ -170,18 +198,15 @@ def _aligned(samples: Sequence[SourceSample]) -> list[SourceSample]:
     layers = [s.labels for s in samples if isinstance(s.labels, Features)]
     if not layers:
         return list(samples)
+    check_columns(layers)
     aligned = iter(align_classes(layers))
     return [
         replace(s, labels=next(aligned)) if isinstance(s.labels, Features) else s for s in samples
     ]
 
 
-def _read(path: Path, options: SourceOptions) -> Path | Features:
-    return read_features(path, options=layer_options(options)) if is_vector_file(path) else path
-
-
 def _plain(sample: MatchedSample, root: Path) -> SourceSample:
-    images = tuple(root / m.path for m in sample.images)
+    images = tuple(root / m.source for m in sample.images)
     group = sample.group if sample.group is not None else _folder_fields(sample)
     return SourceSample(sample.name, images, None, group=group, split=sample.split)
 
@@ -200,7 +225,7 @@ def _joined(
     """Give samples the label files of all, or those of their split, by place."""
     of_files: dict[tuple[Path, ...], list[SourceSample]] = defaultdict(list)
     for sample, known in zip(samples, plain, strict=True):
-        of_files[tuple(options.root / m.path for m in sample.labels)].append(known)
+        of_files[tuple(options.root / m.source for m in sample.labels)].append(known)
     out: list[SourceSample] = []
     for files, members in of_files.items():
         out += with_labels(members, files, layer_options(options)) if files else members
@@ -276,7 +301,7 @@ def _nothing_pairs(pairing: Pairing, options: SourceOptions) -> Finding:
 def _ignored(options: SourceOptions, files: Mapping[str, Path]) -> list[Path]:
     out: list[Path] = []
     for text in options.mask:
-        found = [options.root / m.path for m in match_files([text], files)] or (
+        found = [options.root / m.source for m in match_files([text], files)] or (
             [] if "{" in text else matching(options.root, text)
         )
         if not found:
@@ -299,92 +324,10 @@ def _masked(
         return with_ignored(samples, ignored)
     pairing = pair(images, match_files(options.mask, files))
     of_image = {
-        options.root / s.images[0].path: tuple(options.root / m.path for m in s.labels)
+        options.root / s.images[0].source: tuple(options.root / m.source for m in s.labels)
         for s in pairing.samples
     }
     return [replace(s, ignored=of_image.get(s.images[0], ())) for s in samples], []
-
-
-# A file of pairs
-
-
-@dataclass(frozen=True)
-class _Columns:
-    image: int
-    labels: int
-    group: int | None
-    split: int | None
-
-
-def _listed(options: SourceOptions, path: Path) -> tuple[list[SourceSample], list[Finding]]:
-    """Return the samples of a CSV file; a file that is absent makes its row a finding."""
-    if not path.is_file() and (options.root / path).is_file():
-        path = options.root / path
-    rows = read_table(path)
-    columns = _columns(rows[0] if rows else [], path)
-    samples: list[SourceSample] = []
-    findings: list[Finding] = []
-    taken: set[str] = set()
-    known: dict[Path, Path | Features] = {}
-    for row in rows[1:]:
-        cells = [*(cell.strip() for cell in row), *[""] * 4]
-        images = tuple(options.root / text.strip() for text in cells[columns.image].split(";"))
-        name = _name(images[0], options.root)
-        absent = [p for p in (*images, options.root / cells[columns.labels]) if not p.exists()]
-        if absent or not cells[columns.image]:
-            message = f"The row of {name} in {path.name} names a file that does not exist."
-            fix = "Write paths below the folder."
-            lost = str(absent[0] if absent else path)
-            findings.append(Finding("error", "no-such-file", lost, message, fix, name))
-            continue
-        if name in taken:
-            message = f"{path.name} lists {name} twice."
-            fix = "Keep one row for each image."
-            findings.append(Finding("error", "listed-twice", str(images[0]), message, fix, name))
-            continue
-        taken.add(name)
-        group, split = _facts(cells, columns, path)
-        sample = SourceSample(name, images, None, group=group, split=split)
-        if not cells[columns.labels]:
-            findings.append(missing_mask(images[0], name, "labels", options.unlabeled))
-            samples.append(sample)
-            continue
-        file = options.root / cells[columns.labels]
-        try:
-            if file not in known:
-                known[file] = _read(file, options)
-        except DataError as error:
-            findings.append(Finding.of_error(error, images[0], name))
-            samples.append(sample)
-            continue
-        samples.append(replace(sample, labels=known[file], warp=True))
-    return samples, findings
-
-
-def _facts(
-    cells: Sequence[str], columns: _Columns, path: Path
-) -> tuple[str | None, OwnSplit | None]:
-    group = cells[columns.group] if columns.group is not None else ""
-    text = cells[columns.split] if columns.split is not None else ""
-    if text and split_of(text) is None:
-        message, fix = f"The split {text!r} is unknown", "Write train, val or test"
-        raise DataError(message, code="unknown-split", file=path, fix=fix)
-    return group or None, split_of(text)
-
-
-def _columns(head: Sequence[str], path: Path) -> _Columns:
-    names = [cell.strip().lower() for cell in head]
-    if not {"image", "labels"} <= set(names):
-        message = f"The file has no columns image and labels (columns: {', '.join(names)})"
-        fix = "Write the line image,labels first, and then the files of a pair a line"
-        raise DataError(message, code="no-such-column", file=path, fix=fix)
-    found = {n: names.index(n) if n in names else None for n in ("group", "split")}
-    return _Columns(names.index("image"), names.index("labels"), found["group"], found["split"])
-
-
-def _name(path: Path, root: Path) -> str:
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
-    return PurePosixPath(relative.as_posix()).with_suffix("").as_posix().lstrip("/")
 
 
 # Groups

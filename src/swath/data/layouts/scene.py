@@ -17,26 +17,18 @@ from swath.data.layouts.catalog import (
     product_sample,
 )
 from swath.data.layouts.label_files import SIDE_FILES, has_place, layer_options, with_labels
+from swath.data.layouts.label_options import VECTOR_OPTIONS
 from swath.data.layouts.proposals import BAND_WORDS
+from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
+from swath.io.arrays import file_of, stem_of
 from swath.io.products import find_products, is_product_path
 from swath.io.products.reader import is_archive
 from swath.io.raster import open_raster
 from swath.io.source_file import Product
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
-
-VECTOR_OPTIONS: tuple[str, ...] = (
-    "label_field",
-    "layer",
-    "labels_crs",
-    "background",
-    "extent",
-    "all_touched",
-    "label_width",
-    "priority",
-)
 
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 
@@ -75,7 +67,9 @@ def find(options: SourceOptions) -> Catalog:
     labels = _resolve(root, named_labels, "--labels")
     labels = [p for p in labels if not p.name.lower().endswith(SIDE_FILES)]
     ignored = tuple(_resolve(root, options.mask, "--mask"))
-    samples = _unlabeled([p for p in images if p not in (*labels, *ignored)], products)
+    layers = quality_paths(options.quality, root)
+    images = [p for p in images if p not in (*labels, *ignored) and p.absolute() not in layers]
+    samples = _unlabeled(images, products)
     if not samples:
         message, fix = "No image or product is among what --images names", "Name images in folders"
         raise DataError(message, code="no-such-file", file=root, fix=fix)
@@ -203,7 +197,7 @@ def _grid_of_single_band(path: Path) -> GeoBox | None:
 
 
 def _names(scenes: Sequence[Sequence[Path]]) -> list[str]:
-    stems = [files[0].stem for files in scenes]
+    stems = [stem_of(files[0]) for files in scenes]
     if len(set(stems)) == len(stems):
         return stems
-    return [str(files[0].with_suffix("")) for files in scenes]
+    return [str(file_of(files[0]).with_name(stem_of(files[0]))) for files in scenes]

@@ -1,0 +1,105 @@
+"""Classes of features: codes or names, and names that are one class."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import DataError
+from swath.io.vector.features import Features
+from swath.types import Finding
+
+_WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}(\.0+)?", re.ASCII)
+
+
+def class_values(values: NDArray[Any], field: str, path: Path) -> NDArray[Any]:
+    """Return codes or trimmed text; text that holds whole numbers only is codes.
+
+    Raises:
+        DataError: numbers are not whole, or values are missing.
+    """
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    if values.dtype.kind == "f":
+        return _whole(values, field, path)
+    texts = ["" if v is None else str(v).strip() for v in values]
+    if not all(texts):
+        message = f"Column {field!r} is empty in {texts.count('')} of {len(values)} features"
+        fix = "Fill in their class, or delete them"
+        raise DataError(message, code="empty-class", file=path, fix=fix)
+    if texts and all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
+        return np.array([int(text.partition(".")[0]) for text in texts], np.int64)
+    return np.array(texts, dtype=object)
+
+
+def _whole(values: NDArray[Any], field: str, path: Path) -> NDArray[np.int64]:
+    if np.isfinite(values).all() and (values == np.round(values)).all():
+        return values.astype(np.int64)
+    message = f"Column {field!r} holds numbers that are not whole, or are missing"
+    fix = "Give --label-field a column of class codes or names"
+    raise DataError(message, code="fractional-code", file=path, fix=fix)
+
+
+def fold(name: str) -> str:
+    """Return a class name without its case and surplus blanks."""
+    return " ".join(name.casefold().split())
+
+
+def join_alike(values: NDArray[Any], field: str, path: Path) -> tuple[NDArray[Any], list[Finding]]:
+    """Join names that differ in case or blanks alone, as the most common of their spellings."""
+    counts = Counter(values.tolist())
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(counts, key=lambda n: (-counts[n], n)):
+        spellings.setdefault(fold(name), []).append(name)
+    findings = []
+    for names in spellings.values():
+        if len(names) > 1:
+            listed = ", ".join(f"{n!r} ({counts[n]} features)" for n in names)
+            message = (
+                f"Column {field!r} has classes whose names differ in case or blanks: {listed}."
+            )
+            fix = f"None, if they are one class: they are read as {names[0]!r}."
+            findings.append(Finding("warning", "class-names-alike", str(path), message, fix))
+    return np.array([spellings[fold(v)][0] for v in values], object), findings
+
+
+def align_classes(layers: Sequence[Features]) -> list[Features]:
+    """Return layers whose classes are numbered together, as one source has them.
+
+    Where a layer's features are all of one class, its name is the same in all.
+
+    Raises:
+        DataError: some have their classes as codes and others as names.
+    """
+    layers = _with_one_name(layers)
+    filled = [f for f in layers if len(f.values)]
+    for other in filled[1:]:
+        _check_type(other, filled[0])
+    known = tuple(sorted({v for f in filled for v in f.classes[0]}))
+    return [replace(f, known=known) for f in layers]
+
+
+def _with_one_name(layers: Sequence[Features]) -> list[Features]:
+    """Name the class of layers without a class column alike, where their own names differ."""
+    if len({f.layer for f in layers if not f.field}) < 2:
+        return list(layers)
+    return [
+        f if f.field else replace(f, values=np.full(len(f.values), "labeled", object))
+        for f in layers
+    ]
+
+
+def _check_type(layer: Features, first: Features) -> None:
+    if layer.textual == first.textual:
+        return
+    here, there = ("names", "codes") if layer.textual else ("codes", "names")
+    message = f"The classes are {here} here, and {there} in {first.path}"
+    fix = "Give all layers one class column of one type (--label-field)"
+    raise DataError(message, code="class-types-differ", file=layer.path, fix=fix)

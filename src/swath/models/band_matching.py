@@ -1,0 +1,157 @@
+"""Which band of an image is which band of a model, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from swath.errors import DataError
+from swath.types import PathLike
+
+COMMON_NAMES = {
+    "r": "red",
+    "g": "green",
+    "b": "blue",
+    "nearinfrared": "nir",
+    "nir1": "nir",
+    "infrared": "nir",
+}
+"""Other spellings of common names."""
+
+SENSORS: Mapping[str, Mapping[str, str]] = {
+    "sentinel-2": {
+        "b1": "coastal",
+        "b2": "blue",
+        "b3": "green",
+        "b4": "red",
+        "b5": "rededge1",
+        "b6": "rededge2",
+        "b7": "rededge3",
+        "b8": "nir",
+        "b8a": "nir08",
+        "b9": "nir09",
+        "b10": "cirrus",
+        "b11": "swir16",
+        "b12": "swir22",
+    },
+    "landsat 8 and 9": {
+        "b1": "coastal",
+        "b2": "blue",
+        "b3": "green",
+        "b4": "red",
+        "b5": "nir08",
+        "b6": "swir16",
+        "b7": "swir22",
+    },
+    "landsat 4 to 7": {
+        "b1": "blue",
+        "b2": "green",
+        "b3": "red",
+        "b4": "nir08",
+        "b5": "swir16",
+        "b7": "swir22",
+    },
+}
+"""Common names of the bands of a sensor, by its own names."""
+
+_SAYS_NOTHING = re.compile(
+    r"|(band|layer|channel|ch|page|raster|image|undefined|gray|grey|alpha)?[\s_#-]*\d*",
+    re.IGNORECASE,
+)
+
+
+def match_bands(
+    wanted: Sequence[str], own: Sequence[Sequence[str]], file: PathLike
+) -> list[int] | None:
+    """Return the place (from 0) of each wanted band among those of an image.
+
+    Names are compared without case, separators and leading zeros; if that is not enough, by the
+    common names that Sentinel-2 and Landsat bands have, where these leave no doubt.
+
+    Args:
+        wanted: names of the model's bands.
+        own: names of each band of the image, one or more.
+        file: the image, for errors.
+
+    Returns:
+        The places, or None where either side has names that say nothing, such as numbers; the order
+        of the file then counts.
+
+    Raises:
+        DataError: both sides have names, and a wanted band is missing or ambiguous.
+    """
+    if not says_something(wanted) or not says_something([names[0] for names in own]):
+        return None
+    found = find_bands(wanted, own)
+    if len(found) == 1:
+        return list(found.pop())
+    held = ", ".join(" or ".join(dict.fromkeys(filter(None, names))) for names in own)
+    what = "are ambiguous" if found else "are not all among them"
+    message = f"The image has the bands {held}, and those of the model ({', '.join(wanted)}) {what}"
+    order = ",".join(str(i) for i in range(1, len(wanted) + 1))
+    fix = f"Give an image with these bands, or their numbers in the file (--band-order {order})"
+    raise DataError(message, code="band-mismatch", file=file, fix=fix)
+
+
+def same_bands(wanted: Sequence[str], own: Sequence[str]) -> bool:
+    """Return whether bands are those that are wanted, in order; unnamed ones by their number."""
+    if len(wanted) != len(own):
+        return False
+    if not says_something(wanted) or not says_something(own):
+        return True
+    return find_bands(wanted, [[name] for name in own]) == {tuple(range(len(own)))}
+
+
+def find_bands(wanted: Sequence[str], own: Sequence[Sequence[str]]) -> set[tuple[int, ...]]:
+    """Return all readings of named bands, each the places of the wanted ones; see `match_bands`."""
+    return {tuple(places) for places in _matches(wanted, own)}
+
+
+def says_something(names: Sequence[str]) -> bool:
+    """Return whether band names are distinct and none is a mere number, or `Band 1`, or empty."""
+    plain = [_plain(name) for name in names]
+    return len(set(plain)) == len(plain) and not any(
+        _SAYS_NOTHING.fullmatch(name.strip()) for name in names
+    )
+
+
+def _matches(wanted: Sequence[str], own: Sequence[Sequence[str]]) -> Iterator[list[int]]:
+    """Yield the places of the wanted bands by each way of reading the names that fits all."""
+    exact = _places([_plain(name) for name in wanted], [set(map(_plain, n)) for n in own])
+    if exact is not None:
+        yield exact
+        return
+    for sensor in SENSORS.values():
+        common = [_common(name, sensor) for name in wanted]
+        if not all(common):
+            continue
+        for other in SENSORS.values():
+            held = [{_common(name, other) for name in names} - {""} for names in own]
+            places = _places(common, held)
+            if places is not None:
+                yield places
+
+
+def _places(wanted: Sequence[str], own: Sequence[set[str]]) -> list[int] | None:
+    """Return where each wanted name is, None unless each is the name of just one band."""
+    found = [[i for i, names in enumerate(own) if name in names] for name in wanted]
+    if any(len(at) != 1 for at in found):
+        return None
+    places = [at[0] for at in found]
+    return places if len(set(places)) == len(places) else None
+
+
+def _common(name: str, sensor: Mapping[str, str]) -> str:
+    """Return the common name of a band, empty where it is not known."""
+    plain = _plain(name)
+    known = _KNOWN.get(COMMON_NAMES.get(plain, plain), "")
+    return known or sensor.get(re.sub("^(sr|toa)(?=b)", "", plain), "")
+
+
+def _plain(name: str) -> str:
+    """Return a name in small letters and digits alone, numbers without leading zeros."""
+    words = re.findall(r"\d+|[a-z]+", name.casefold())
+    return "".join(word.lstrip("0") or word[-1:] for word in words)
+
+
+_KNOWN = {_plain(name): name for sensor in SENSORS.values() for name in sensor.values()}
