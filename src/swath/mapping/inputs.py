@@ -510,14 +510,14 @@ def absolute(path: str | Path) -> str:
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the images of a path; without `bands`, products give their default bands."""
     array = parse_array(given.removesuffix("[*]"))
     if array is not None:
         return _arrays(given, array)
-    """List the images of a path; without `bands`, products give their default bands."""
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
         return _in_folder(path, given, bands)
-    if is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path)):
+    if _is_product_file(given):
         return _of_products(given, bands)
     if kind == ".txt" and path.is_file():
         return [found for line in _listed(path) for found in _expand(line, bands)]
@@ -526,6 +526,12 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
         raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
     is_pattern = not path.exists() and "://" not in given and set(given) & set("*?[")
     return _of_pattern(given, bands) if is_pattern else [_single(given)]
+
+
+def _is_product_file(given: str) -> bool:
+    """Return whether a path is the URL of a STAC item, an archive, or a file of a product."""
+    path = Path(given)
+    return is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path))
 
 
 def _arrays(given: str, array: ArrayName) -> list[ImageInput]:

@@ -29,6 +29,7 @@ from swath.io.raster import open_raster
 from swath.io.source_file import Product
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
+from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 
@@ -76,13 +77,18 @@ def find(options: SourceOptions) -> Catalog:
     samples = [replace(sample, ignored=ignored, warp=True) for sample in samples]
     if labels:
         samples = with_labels(samples, labels, layer_options(options))
-    without = [s for s in samples if labels and s.labels is None]
-    findings = [
-        missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
-        for s in without
-    ]
-    findings += product_findings(samples)
+    without = samples if labels else []
+    findings = [*_missing_labels(without, options), *product_findings(samples)]
     return Catalog(root, "scene", tuple(samples), tuple(findings))
+
+
+def _missing_labels(samples: Sequence[SourceSample], options: SourceOptions) -> list[Finding]:
+    """Return the findings on images without labels."""
+    return [
+        missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
+        for s in samples
+        if s.labels is None
+    ]
 
 
 def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
