@@ -101,8 +101,8 @@ def predict(options: PredictOptions) -> PredictResult:
     missed += [*check_context(sources), *check_pixels(sources)]
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
-    doubts = [text for job in jobs for text in job.warnings]
-    said = [*missed, *bare, *doubts, *result.warnings]
+    unlike = [text for job in jobs for text in job.warnings]
+    said = [*missed, *bare, *unlike, *result.warnings]
     return result.model_copy(update={"warnings": said})
 
 

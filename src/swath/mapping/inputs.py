@@ -71,7 +71,6 @@ class ImageInput(BaseModel, frozen=True):
         mask: rasters whose non-zero pixels become nodata.
         regions: polygon layer outside of which nothing is mapped.
         latitude: whether the latitude of each pixel is a further band.
-        product: the product that the image is of.
         quality: layers that tell which pixels are usable; the others become nodata.
         drop: reasons of quality layers for which pixels become nodata.
         clear_below: cloud probability in percent from which a pixel is cloud.
@@ -511,14 +510,14 @@ def absolute(path: str | Path) -> str:
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the images of a path; without `bands`, products give their default bands."""
     array = parse_array(given.removesuffix("[*]"))
     if array is not None:
         return _arrays(given, array)
-    """List the images of a path; without `bands`, products give their default bands."""
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
         return _in_folder(path, given, bands)
-    if is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path)):
+    if _is_product_file(given):
         return _of_products(given, bands)
     if kind == ".txt" and path.is_file():
         return [found for line in _listed(path) for found in _expand(line, bands)]
@@ -527,6 +526,12 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
         raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
     is_pattern = not path.exists() and "://" not in given and set(given) & set("*?[")
     return _of_pattern(given, bands) if is_pattern else [_single(given)]
+
+
+def _is_product_file(given: str) -> bool:
+    """Return whether a path is the URL of a STAC item, an archive, or a file of a product."""
+    path = Path(given)
+    return is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path))
 
 
 def _arrays(given: str, array: ArrayName) -> list[ImageInput]:
@@ -558,11 +563,20 @@ def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
 
 def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]:
     """List the product that a folder is, else its rasters, else the products below."""
-    if is_product_path(path, plain=True):
-        return _of_products(given, bands)
     files = sorted(path.glob("[!.]*"))
+    if is_product_path(path, plain=True):
+        others = _of_no_product(files, find_products(path, plain=True))
+        return [*_of_products(given, bands), *map(_single, others)]
     found = [] if any(map(has_raster_name, files)) else _of_products(given, bands)
     return found or _rasters(files, given)
+
+
+def _of_no_product(files: Sequence[Path], products: Sequence[Product]) -> list[Path]:
+    """Return the rasters that belong to none of the products beside them, by path and name."""
+    held = {name for product in products for name in product.local_files}
+    heads = tuple(product.name.partition("_AnalyticMS")[0] for product in products)
+    rasters = [file for file in files if has_raster_name(file) and file.is_file()]
+    return [f for f in rasters if absolute(f) not in held and not f.name.startswith(heads)]
 
 
 def _of_products(given: str, bands: Sequence[str]) -> list[ImageInput]:

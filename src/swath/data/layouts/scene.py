@@ -29,6 +29,7 @@ from swath.io.raster import open_raster
 from swath.io.source_file import Product
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
+from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 
@@ -73,20 +74,26 @@ def find(options: SourceOptions) -> Catalog:
     samples = [replace(sample, ignored=ignored, warp=True) for sample in samples]
     if labels:
         samples = with_labels(samples, labels, layer_options(options))
-    without = [s for s in samples if labels and s.labels is None]
-    findings = [
-        missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
-        for s in without
-    ]
-    findings += product_findings(samples)
+    without = samples if labels else []
+    findings = [*_missing_labels(without, options), *product_findings(samples)]
     return Catalog(root, "scene", tuple(samples), tuple(findings))
 
 
+<<<<<<< HEAD
 def _named_images(options: SourceOptions, others: Sequence[Path]) -> list[Path]:
     """Return the files and products of `--images` that are no other file, nor a quality layer."""
     named = _resolve(options.root, options.images, "--images", folders=True)
     layers = quality_paths(options.quality, options.root)
     return [p for p in named if p not in others and p.absolute() not in layers]
+=======
+def _missing_labels(samples: Sequence[SourceSample], options: SourceOptions) -> list[Finding]:
+    """Return the findings on images without labels."""
+    return [
+        missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
+        for s in samples
+        if s.labels is None
+    ]
+>>>>>>> products
 
 
 def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
