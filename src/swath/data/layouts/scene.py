@@ -79,13 +79,13 @@ def find(options: SourceOptions) -> Catalog:
     return Catalog(root, "scene", tuple(samples), tuple(findings))
 
 
-<<<<<<< HEAD
 def _named_images(options: SourceOptions, others: Sequence[Path]) -> list[Path]:
     """Return the files and products of `--images` that are no other file, nor a quality layer."""
     named = _resolve(options.root, options.images, "--images", folders=True)
     layers = quality_paths(options.quality, options.root)
     return [p for p in named if p not in others and p.absolute() not in layers]
-=======
+
+
 def _missing_labels(samples: Sequence[SourceSample], options: SourceOptions) -> list[Finding]:
     """Return the findings on images without labels."""
     return [
@@ -93,7 +93,6 @@ def _missing_labels(samples: Sequence[SourceSample], options: SourceOptions) -> 
         for s in samples
         if s.labels is None
     ]
->>>>>>> products
 
 
 def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
