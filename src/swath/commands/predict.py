@@ -17,7 +17,7 @@ from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
 from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks, with_quality
-from swath.mapping.job import MappedImage, PredictionJob, check_outputs
+from swath.mapping.job import ImageRead, MappedImage, PredictionJob, check_outputs
 from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
 from swath.options import PredictOptions
@@ -44,6 +44,7 @@ class PredictResult(Result):
         plan: what it would take, where only that was asked; nothing was mapped then.
         dropped: share of the pixels that quality layers dropped, 0..1, by reason; a pixel counts
             for one reason.
+        read: how each image was read.
         warnings: sentences on a map that is hardly meant: no data anywhere, one class alone; masks
             that touch no image; numbers, resolution or latitude unlike training; images without a
             quality layer where others have one.
@@ -63,6 +64,7 @@ class PredictResult(Result):
     zooms: list[float]
     plan: Estimate | None = None
     dropped: dict[str, float] = {}
+    read: list[ImageRead] = []
     warnings: list[str] = []
 
 
@@ -103,7 +105,8 @@ def predict(options: PredictOptions) -> PredictResult:
     result = _result(options, model, mapped, start)
     unlike = [text for job in jobs for text in job.warnings]
     said = [*missed, *bare, *unlike, *result.warnings]
-    return result.model_copy(update={"warnings": said})
+    read = [job.read for job in jobs if job.read is not None]
+    return result.model_copy(update={"warnings": said, "read": read})
 
 
 def _result(

@@ -86,6 +86,7 @@ class Raster:
             resampled onto it, window by window: bilinear, classes by the nearest pixel.
         bands: names of the bands.
         wavelengths: center of each band in micrometers, None where that is not known.
+        is_scaled: whether a band is read as other numbers than the stored ones.
         scales: factor of each band's stored values; `offsets` is added to the product.
         dtypes: dtype of each band as it is read; `dtype` holds them all.
         nodata: declared nodata value of each band as it is stored, None where there is none.
@@ -135,6 +136,7 @@ class Raster:
         self._chosen = [flat[i] for i in self._picked]
         self.dtypes = tuple(str(self._dtype_of(band)) for band in self._chosen)
         self.dtype = np.result_type(*self.dtypes)
+        self.is_scaled = self._scaled and any(band.is_scaled for band in self._chosen)
         self.nodata = tuple(band.nodata for band in self._chosen)
         self.wavelengths = tuple(band.about.wavelength for band in self._chosen)
         self.scales = tuple(band.about.scale for band in self._chosen)

@@ -263,7 +263,7 @@ class Mosaic:
         self._read = read
         self._opened: dict[int, Raster] = {}
         first = self._raster(0)
-        self.dtype, self.bands = first.dtype, first.bands
+        self.dtype, self.bands, self.is_scaled = first.dtype, first.bands, first.is_scaled
         places = [self._place(i, first.grid) for i in range(len(paths))]
         top, left = min(p.row for p in places), min(p.col for p in places)
         self._places = [Window(p.row - top, p.col - left, p.height, p.width) for p in places]

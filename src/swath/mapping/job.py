@@ -34,6 +34,7 @@ from swath.models.band_matching import match_bands
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.progress import task
+from swath.types import Result
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,22 @@ class MappedImage:
     dropped: QualityTally | None = None
 
 
+class ImageRead(Result):
+    """How an image was read.
+
+    Attributes:
+        file: the image, or its first file.
+        bands: the image's own names of the bands, in the model's order.
+        scaled: whether scale and offset, or decibels, were applied to a band.
+        quality: files of the quality layers.
+    """
+
+    file: str
+    bands: list[str]
+    scaled: bool
+    quality: list[str]
+
+
 class PredictionJob:
     """Maps one image.
 
@@ -72,6 +89,7 @@ class PredictionJob:
     Attributes:
         source: the image.
         outputs: path of every file that the job writes, by kind.
+        read: how the image was read, once it was opened.
         warnings: what makes the map worse, once the image was opened.
     """
 
@@ -80,6 +98,7 @@ class PredictionJob:
     ) -> None:
         self.source = source
         self.outputs = output_paths(options, target, model.card.heights)
+        self.read: ImageRead | None = None
         self.warnings: list[str] = []
         self._options, self._model, self._target = options, model, target
         self._root = f"{target.resolve()}.parts"
@@ -176,6 +195,12 @@ class PredictionJob:
             message = f"The image has {len(bands)} band(s), and the model takes {wanted}"
             fix = "Give these bands, --band-order, or --stack FOLDER for bands in separate files"
             raise DataError(message, code="band-mismatch", file=name, fix=fix)
+        self.read = ImageRead(
+            file=name,
+            bands=list(bands),
+            scaled=image.image.is_scaled,
+            quality=[layer.path for layer in self.source.quality],
+        )
         wrong = check_numbers(image, card.bands, card.dtype)
         if wrong is not None:
             self._warn(f"{name}: {wrong}")
