@@ -136,7 +136,7 @@ class Raster:
         self._chosen = [flat[i] for i in self._picked]
         self.dtypes = tuple(str(self._dtype_of(band)) for band in self._chosen)
         self.dtype = np.result_type(*self.dtypes)
-        self.is_scaled = self._scaled and any(band.is_scaled for band in self._chosen)
+        self.is_scaled = any(map(self._is_scaled, self._chosen))
         self.nodata = tuple(band.nodata for band in self._chosen)
         self.wavelengths = tuple(band.about.wavelength for band in self._chosen)
         self.scales = tuple(band.about.scale for band in self._chosen)
