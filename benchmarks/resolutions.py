@@ -86,12 +86,11 @@ def main() -> None:
     for _ in range(given.rounds):
         for name, runs in found.items():
             runs.append(run(given.model, given.work / name))
-            print(f"{name}: {runs[-1][0]:.1f} s, {runs[-1][1]:.2f} GB", flush=True)
+            sys.stdout.write(f"{name}: {runs[-1][0]:.1f} s, {runs[-1][1]:.2f} GB\n")
     three, one = (median(seconds for seconds, _ in found[name]) for name in ("three", "one"))
     most = max(memory for _, memory in found["three"])
-    print(
-        f"three resolutions {three:.1f} s, one {one:.1f} s, ratio {three / one:.2f}; {most:.2f} GB"
-    )
+    times = f"three resolutions {three:.1f} s, one {one:.1f} s, ratio {three / one:.2f}"
+    sys.stdout.write(f"{times}; {most:.2f} GB\n")
 
 
 if __name__ == "__main__":
