@@ -88,7 +88,7 @@ def area(options: AreaOptions) -> AreaResult:
             class has too few reference units.
     """
     with MapFile(options.map) as source:
-        strata = measure_strata(source, PixelAreas(source.grid, options.pixel))
+        strata = measure_strata(source, PixelAreas(source.grid, options.pixel, options.map))
         if Path(options.reference).is_dir():
             return _estimate_from_labels(options, source, strata.legend, strata.areas)
         points = read_features(options.reference, options.field)

@@ -48,7 +48,9 @@ def sample(options: SampleOptions) -> SampleResult:
         )
     with MapFile(options.map) as source:
         grid, legend = source.grid, source.legend.of_maps()
-        drawn = draw_points(source, PixelAreas(grid, options.pixel), options.n, options.seed)
+        drawn = draw_points(
+            source, PixelAreas(grid, options.pixel, options.map), options.n, options.seed
+        )
         windows = [Window(int(row), int(col), 1, 1) for row, col in drawn]
         codes = np.array([source.codes(window)[0, 0] for window in windows])
         centers = shapely.points([grid.point(col + 0.5, row + 0.5) for row, col in drawn])

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from swath.errors import DataError, UsageError
-from swath.geo.footprints import footprint
+from swath.geo.crs import turns_of, x_period
+from swath.geo.footprints import meet
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
+from swath.io.labels.placement import outline
 from swath.io.raster import EXTENSIONS, Raster, find_files, open_raster
 from swath.io.vector import Features, read_geometries
 from swath.mapping.stac import find_assets
@@ -162,6 +163,9 @@ class Mosaic:
         first = self._raster(0)
         self.dtype, self.bands = first.dtype, first.bands
         places = [self._place(i, first.grid) for i in range(len(paths))]
+        period = x_period(first.grid.crs)
+        if period is not None and first.grid.transform[0]:
+            places = _side_by_side(places, period / abs(first.grid.transform[0]))
         top, left = min(p.row for p in places), min(p.col for p in places)
         self._places = [Window(p.row - top, p.col - left, p.height, p.width) for p in places]
         height, width = max(p.stop[0] for p in self._places), max(p.stop[1] for p in self._places)
@@ -224,6 +228,27 @@ class Mosaic:
             for raster in self._opened.values():
                 stack.callback(raster.close)
         self._opened.clear()
+
+
+def _side_by_side(places: Sequence[Window], period: float) -> Sequence[Window]:
+    """Return the places of images, turned around the earth where less lies between them then.
+
+    Args:
+        places: in pixels of one grid.
+        period: columns around the earth; unless they are whole, no image can be turned.
+    """
+    around = round(period)
+
+    def turned(start: int) -> list[Window]:
+        cols = [start + (p.col - start) % around for p in places]
+        return [Window(p.row, col, p.height, p.width) for p, col in zip(places, cols, strict=True)]
+
+    def width(found: Sequence[Window]) -> int:
+        return max(p.stop[1] for p in found) - min(p.col for p in found)
+
+    if abs(period - around) > 0.1 or width(places) <= around / 2:
+        return places
+    return min([places, *(turned(p.col) for p in places)], key=width)
 
 
 def find_inputs(
@@ -314,15 +339,13 @@ def _missed(path: str, what: str, option: str) -> str:
 
 def _touch(mask: GeoBox, image: GeoBox) -> bool:
     """Return whether a mask touches an image; True where their places are not known."""
-    a, b = footprint(mask), footprint(image)
-    return a is None or b is None or bool(a.intersects(b))
+    return meet(mask, image) is not False
 
 
 def _covers(regions: Features, image: GeoBox) -> bool:
-    corners = [(0, 0), (image.width, 0), (image.width, image.height), (0, image.height)]
-    outline = shapely.Polygon([image.point(*corner) for corner in corners])
     _, tree = regions.to_crs_indexed(image.crs)
-    return len(tree.query(outline, predicate="intersects")) > 0
+    outlines = [outline(image.moved(shift)) for shift in turns_of(image.crs)]
+    return len(tree.query(outlines, predicate="intersects")[0]) > 0
 
 
 def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:

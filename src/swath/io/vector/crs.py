@@ -8,6 +8,7 @@ import pyproj
 from pyproj.exceptions import CRSError
 
 from swath.errors import UsageError
+from swath.geo.crs import is_undefined
 from swath.types import Finding
 
 
@@ -24,11 +25,6 @@ def crs_code(crs: str | None) -> str:
     """Return the code of a CRS as options take it, `EPSG:CODE` where it has none."""
     authority = pyproj.CRS(crs).to_authority() if crs else None
     return ":".join(authority) if authority else "EPSG:CODE"
-
-
-def is_undefined(crs: str) -> bool:
-    """Return whether a CRS is one of those that GeoPackage has for layers without any."""
-    return pyproj.CRS(crs).name.lower().startswith("undefined")
 
 
 def parse_crs(wanted: str) -> pyproj.CRS:
