@@ -139,6 +139,9 @@ class SourceOptions:
     nodata: float | None = option(
         None, "Value that means no data in images that do not declare it; nan too.", "Data"
     )
+    warp: bool = option(
+        False, "Warp images that ground control points or RPCs place, as they are read.", "Data"
+    )
     snap_colors: bool = option(
         False, "Snap mask values that smoothing or JPEG made to the nearest class.", "Data"
     )
@@ -420,6 +423,9 @@ class PredictOptions:
     )
     mask: Globs = option(
         (), "Raster (clouds) whose non-zero pixels become nodata; file or quoted pattern.", "Data"
+    )
+    warp: bool = option(
+        False, "Warp images that ground control points or RPCs place, as they are read.", "Data"
     )
     regions: PathLike | None = option(None, "Polygon layer; only pixels inside are mapped.")
     confidence: bool = option(False, "Also write MAP_confidence.tif, in percent.")

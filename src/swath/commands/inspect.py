@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from swath.checks import ImageScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
@@ -238,14 +239,15 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
     files = _image_files(options, source, card.image_bands)
     select, nodata = tuple(options.select_bands), options.nodata
-    sample = SourceSample(source.stem, files, None, select=select, nodata=nodata)
+    how: dict[str, Any] = {"select": select, "nodata": nodata}
+    sample = SourceSample(source.stem, files, None, **how, warp_image=options.warp)
     scan = scan_sample(sample, "code", None)
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     bands = [] if isinstance(scan, Finding) else [*scan.image.bands]
     findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
         names = None if select else card.image_bands
-        raster = Raster(files, names, select=select, nodata=nodata)
+        raster = Raster(files, names, **how, warp=options.warp)
         with InputImage(raster, latitude=card.latitude) as image:
             distance, _ = ood_distance(image, model.predictor, statistics)
         compared = _compare_bands(scan.image, card)

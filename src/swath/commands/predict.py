@@ -153,6 +153,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "mask": find_masks(options.mask),
         "regions": None if regions is None else str(Path(regions).resolve()),
         "latitude": model.card.latitude,
+        "warp": options.warp,
     }
     folder = stack is None and Path(image).is_dir() or image.endswith(".txt")
     many = len(found) > 1 or folder and not options.mosaic

@@ -42,6 +42,7 @@ class ImageInput(BaseModel, frozen=True):
         mask: rasters whose non-zero pixels become nodata.
         regions: polygon layer outside of which nothing is mapped.
         latitude: whether the latitude of each pixel is a further band.
+        warp: whether files placed by control points or RPCs are read on a north-up grid.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ImageInput(BaseModel, frozen=True):
     mask: tuple[str, ...] = ()
     regions: str | None = None
     latitude: bool = False
+    warp: bool = False
 
     @property
     def context_files(self) -> list[str]:
@@ -75,8 +77,11 @@ class ImageInput(BaseModel, frozen=True):
         Raises:
             DataError: a file is damaged, or the files do not fit together.
         """
-        one, order = not self.mosaic, self.order
-        image = Raster(self.files, self.bands, order) if one else Mosaic(self.files, order)
+        image: Raster | Mosaic
+        if self.mosaic:
+            image = Mosaic(self.files, self.order, warp=self.warp)
+        else:
+            image = Raster(self.files, self.bands, self.order, warp=self.warp)
         return InputImage(image, self.mask, self.regions, self.latitude)
 
 
@@ -107,7 +112,8 @@ class InputImage:
             check_located(image.grid, image.bands, self.name, "take a model without latitude")
         self._regions: VectorLabels | None = None
         if regions is not None:
-            self._regions = VectorLabels(read_geometries(regions), image.grid)
+            layer = read_geometries(regions)
+            self._regions = VectorLabels(layer, image.grid, image=self.name)
 
     @property
     def name(self) -> str:
@@ -151,14 +157,17 @@ class Mosaic:
     Args:
         paths: the images, in order; all with one CRS, pixels of one size, bands and type.
         order: bands to take from each, counted from 1.
+        warp: see `Raster`.
 
     Raises:
         DataError: a file is damaged, or its pixels do not lie on the first one's grid.
     """
 
-    def __init__(self, paths: Sequence[str], order: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[str], order: Sequence[int] | None = None, *, warp: bool = False
+    ) -> None:
         self.paths = tuple(paths)
-        self._order = order
+        self._order, self._warp = order, warp
         self._opened: dict[int, Raster] = {}
         first = self._raster(0)
         self.dtype, self.bands = first.dtype, first.bands
@@ -180,11 +189,14 @@ class Mosaic:
 
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
-        raster = self._opened.pop(i, None) or Raster([self.paths[i]], order=self._order)
+        raster = self._opened.pop(i, None) or self._open(i)
         self._opened[i] = raster
         if len(self._opened) > MAX_OPEN_FILES:
             self._opened.pop(next(iter(self._opened))).close()
         return raster
+
+    def _open(self, i: int) -> Raster:
+        return Raster([self.paths[i]], order=self._order, warp=self._warp)
 
     def _place(self, i: int, grid: GeoBox) -> Window:
         """Return where an image lies, in pixels of the first."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from zipfile import is_zipfile
 
 from swath.data.layouts import dfc2019, pairs, pattern_layout, scene
@@ -67,9 +67,13 @@ def find_layout(options: SourceOptions) -> Catalog:
             fix = f"Leave out {' and '.join(given)}, or give --layout {other}"
             raise UsageError(message, code="option-conflict", fix=fix)
     catalog = LAYOUTS[name].find(options)
-    if options.select_bands or options.nodata is not None:
-        select, nodata = tuple(options.select_bands), options.nodata
-        samples = tuple(replace(s, select=select, nodata=nodata) for s in catalog.samples)
+    if options.select_bands or options.nodata is not None or options.warp:
+        reading: dict[str, Any] = {
+            "select": tuple(options.select_bands),
+            "nodata": options.nodata,
+            "warp_image": options.warp,
+        }
+        samples = tuple(replace(s, **reading) for s in catalog.samples)
         catalog = replace(catalog, samples=samples)
     if name == "contest" and not options.split:  # has a finding of its own on its folders
         return catalog

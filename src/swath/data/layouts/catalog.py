@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,7 @@ class SourceSample:
             label gives it, or the other files of a layer in memory.
         select: bands of the image to use, by name or number from 1; all by default.
         nodata: value of the image that means no data, besides what its files declare.
+        warp_image: whether an image placed by control points or RPCs is read on a north-up grid.
     """
 
     name: str
@@ -85,6 +87,7 @@ class SourceSample:
     more_labels: tuple[Path, ...] = ()
     select: tuple[str, ...] = ()
     nodata: float | None = None
+    warp_image: bool = False
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -138,7 +141,8 @@ class SourceSample:
             DataError: see `Raster`.
         """
         try:
-            return Raster(self.images, self.bands, select=self.select, nodata=self.nodata)
+            how: dict[str, Any] = {"nodata": self.nodata, "warp": self.warp_image}
+            return Raster(self.images, self.bands, select=self.select, **how)
         except DataError as error:
             if error.code != "grid-mismatch":
                 raise

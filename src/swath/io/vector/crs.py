@@ -21,10 +21,10 @@ def crs_name(crs: str | None) -> str:
     return f"{known.name} ({':'.join(authority)})" if authority else known.name
 
 
-def crs_code(crs: str | None) -> str:
-    """Return the code of a CRS as options take it, `EPSG:CODE` where it has none."""
+def crs_code(crs: str | None, otherwise: str = "EPSG:CODE") -> str:
+    """Return the code of a CRS as options take it, `otherwise` where it has none."""
     authority = pyproj.CRS(crs).to_authority() if crs else None
-    return ":".join(authority) if authority else "EPSG:CODE"
+    return ":".join(authority) if authority else otherwise
 
 
 def parse_crs(wanted: str) -> pyproj.CRS:
