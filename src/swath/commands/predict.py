@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from swath.commands.base import command
+from swath.commands.base import check_ending, command
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
 from swath.io.raster import Raster
@@ -17,6 +17,11 @@ from swath.mapping.job import MappedImage, PredictionJob, check_outputs
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.types import Result
+
+MAP_ENDINGS = (".tif", ".tiff", ".gtiff")
+"""Endings of maps, which are GeoTIFFs."""
+
+POLYGON_ENDINGS = (".gpkg", ".parquet")
 
 
 class PredictResult(Result):
@@ -79,9 +84,9 @@ def predict(options: PredictOptions) -> PredictResult:
         raise UsageError(message, code="no-class-masks", file=options.model, fix=fix)
     sources, many = _sources(options, model)
     target, jobs = options.target, []
-    if not many and target.is_dir():
-        message, fix = "MAP is a folder, and a file is to be written", "Give a file name"
-        raise JobError(message, code="is-a-folder", file=target, fix=fix)
+    _check_target(target, many)
+    if options.polygons is not None:
+        check_ending(options.polygons, POLYGON_ENDINGS, "--polygons")
     for source in sources:
         path = target / f"{source.name}.tif" if many else target
         jobs.append(PredictionJob(options, model, source, path))
@@ -91,6 +96,23 @@ def predict(options: PredictOptions) -> PredictResult:
     result = _result(options, model, mapped, start)
     doubts = [text for job in jobs for text in job.warnings]
     return result.model_copy(update={"warnings": [*missed, *doubts, *result.warnings]})
+
+
+def _check_target(target: Path, many: bool) -> None:
+    """Refuse a name of MAP that means another format, a folder for one map, a file for many.
+
+    Raises:
+        UsageError: it does.
+    """
+    if not many:
+        if target.is_dir():
+            message, fix = "MAP is a folder, and a file is to be written", "Give a file name"
+            raise JobError(message, code="is-a-folder", file=target, fix=fix)
+        check_ending(target, MAP_ENDINGS, "MAP")
+    elif not target.is_dir() and target.suffix.lower() in MAP_ENDINGS:
+        message = "There are several images, and MAP names one file instead of a folder"
+        fix = f"Give a folder ({target.with_suffix('')}), or --mosaic for one map"
+        raise UsageError(message, code="map-is-a-file", file=target, fix=fix)
 
 
 def _result(
@@ -119,24 +141,19 @@ def _result(
         precision=setup.precision,
         zooms=sorted({float(p.asked.zoom) for p in plans}),
         plan=estimate(model, plans) if options.plan else None,
-        warnings=[] if options.plan else _warnings(classes, nodata),
+        warnings=[] if options.plan else _check_classes(classes),
     )
 
 
-def _warnings(classes: dict[str, int], nodata: int) -> list[str]:
-    """Return what is hardly meant about a map, by its pixels of each class and without data."""
+def _check_classes(classes: dict[str, int]) -> list[str]:
+    """Return what is hardly meant about all maps, by their pixels of each class."""
     mapped = [name for name, pixels in classes.items() if pixels]
-    if not mapped and nodata:
-        return [
-            "No pixel of the map has data: check the nodata value of the image, --mask and "
-            "--regions."
-        ]
-    if len(mapped) == 1 and len(classes) > 1:
-        return [
-            f"The whole map is of one class, {mapped[0]}: check the bands of the image, their "
-            "order and scale (swath inspect IMAGE --against MODEL)."
-        ]
-    return []
+    if len(mapped) != 1 or len(classes) == 1:
+        return []
+    return [
+        f"The whole map is of one class, {mapped[0]}: check the bands of the image, their order "
+        "and scale (swath inspect IMAGE --against MODEL)."
+    ]
 
 
 def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], bool]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from swath.commands.base import command
+from swath.commands.base import check_ending, command
 from swath.errors import UsageError
 from swath.evaluation.sampling import draw_points
 from swath.geo.pixel_area import PixelAreas
@@ -39,6 +39,7 @@ def sample(options: SampleOptions) -> SampleResult:
         UsageError: there are too few points for the classes, or the layer exists.
         JobError: the layer cannot be written.
     """
+    check_ending(options.points, (".gpkg",), "POINTS")
     if Path(options.points).exists():
         raise UsageError(
             "The file exists, and may hold points that somebody labeled",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -309,10 +309,11 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_context(sources: Sequence[ImageInput]) -> list[str]:
-    """Return a warning for each mask, and for regions, that touch none of the images.
+    """Return a warning for each mask that touches none of the images, and for some without regions.
 
     Raises:
-        DataError: several masks fit several images only by their size, or a file is damaged.
+        DataError: no region touches any image, several masks fit several images only by their size,
+            or a file is damaged.
     """
     if not sources[0].context_files:
         return []
@@ -326,9 +327,7 @@ def check_context(sources: Sequence[ImageInput]) -> list[str]:
         if not any(_touch(own, grid) for grid in grids):
             out.append(_missed(path, "mask", "--mask"))
     if sources[0].regions is not None:
-        regions = read_geometries(sources[0].regions)
-        if not any(_covers(regions, grid) for grid in grids):
-            out.append(_missed(sources[0].regions, "layer", "--regions"))
+        out += _check_regions(sources[0].regions, sources, grids)
     unplaced = [path for path in sources[0].mask if not _has_crs(path)]
     if len(unplaced) > 1 and len(sources) > 1:
         message = (
@@ -338,6 +337,28 @@ def check_context(sources: Sequence[ImageInput]) -> list[str]:
         fix = "Map the images one by one, each with its own --mask"
         raise DataError(message, code="ambiguous-mask", file=unplaced[0], fix=fix)
     return out
+
+
+def _check_regions(
+    path: str, sources: Sequence[ImageInput], grids: Sequence[GeoBox]
+) -> Iterator[str]:
+    """Yield a warning on the images that no region touches.
+
+    Raises:
+        DataError: these are all.
+    """
+    regions = read_geometries(path)
+    pairs = zip(sources, grids, strict=True)
+    missed = [source.files[0] for source, grid in pairs if not _covers(regions, grid)]
+    if len(missed) == len(sources):
+        what = "the image" if len(sources) == 1 else f"any of {len(sources)} images"
+        message = f"No polygon of --regions touches {what}, so nothing would be mapped"
+        fix = "Check the CRS and extent of the layer, or leave out --regions"
+        raise DataError(message, code="regions-miss-images", file=path, fix=fix)
+    if missed:
+        names = ", ".join(missed[:5]) + (", ..." if len(missed) > 5 else "")
+        some = f"{len(missed)} of {len(sources)} images"
+        yield f"{path}: No polygon of --regions touches {some}, whose maps have no data: {names}."
 
 
 def _has_crs(path: str) -> bool:
@@ -355,6 +376,8 @@ def _touch(mask: GeoBox, image: GeoBox) -> bool:
 
 
 def _covers(regions: Features, image: GeoBox) -> bool:
+    if image.crs is None and regions.crs is not None:
+        return True  # an error when the image is opened, which knows more
     _, tree = regions.to_crs_indexed(image.crs)
     outlines = [outline(image.moved(shift)) for shift in turns_of(image.crs)]
     return len(tree.query(outlines, predicate="intersects")[0]) > 0
