@@ -94,7 +94,7 @@ def test_one_class_at_odd_numbers_names_the_image(tmp_path: Path) -> None:
 def test_a_map_of_another_ending_is_refused(
     model: Path, image: Path, tmp_path: Path, name: str
 ) -> None:
-    with fails("output-format", UsageError, tmp_path / name) as caught:
+    with fails("file-extension", UsageError, tmp_path / name) as caught:
         swath.predict(model, image, tmp_path / name)
     assert str(tmp_path / "map.tif") in caught.value.fix
     assert not (tmp_path / name).exists()
@@ -105,9 +105,9 @@ def test_other_outputs_of_another_ending_are_refused(
 ) -> None:
     target = tmp_path / "map.tif"
     for name in ("x.tif", "x.shp", "x.geojson"):
-        with fails("output-format", UsageError, tmp_path / name):
+        with fails("file-extension", UsageError, tmp_path / name):
             swath.predict(model, image, target, polygons=tmp_path / name)
-        with fails("output-format", UsageError, tmp_path / name):
+        with fails("file-extension", UsageError, tmp_path / name):
             swath.sample(image, tmp_path / name)
     with fails("map-is-a-file", UsageError, target):
         swath.predict(model, [image, image.with_name("b.tif")], target)

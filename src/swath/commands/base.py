@@ -72,7 +72,7 @@ def check_ending(path: PathLike, endings: Sequence[str], option: str) -> None:
         return
     message = f"{option} is written as {' or '.join(endings)}, and its name ends in {name.suffix}"
     fix = f"Give {option} {shlex.quote(str(name.with_suffix(endings[0])))}"
-    raise UsageError(message, code="output-format", file=path, fix=fix)
+    raise UsageError(message, code="file-extension", file=path, fix=fix)
 
 
 def missing_report_package(error: ImportError) -> JobError:

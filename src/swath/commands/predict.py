@@ -21,8 +21,6 @@ from swath.types import Result
 MAP_ENDINGS = (".tif", ".tiff", ".gtiff")
 """Endings of maps, which are GeoTIFFs."""
 
-POLYGON_ENDINGS = (".gpkg", ".parquet")
-
 
 class PredictResult(Result):
     """What was mapped.
@@ -85,8 +83,6 @@ def predict(options: PredictOptions) -> PredictResult:
     sources, many = _sources(options, model)
     target, jobs = options.target, []
     _check_target(target, many)
-    if options.polygons is not None:
-        check_ending(options.polygons, POLYGON_ENDINGS, "--polygons")
     for source in sources:
         path = target / f"{source.name}.tif" if many else target
         jobs.append(PredictionJob(options, model, source, path))
