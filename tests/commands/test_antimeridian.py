@@ -180,3 +180,23 @@ def test_maps_that_do_not_lie_on_the_earth(tmp_path: Path, crs: str) -> None:
             swath.sample(tmp_path / "map.tif", points, n=10)
         assert swath.sample(tmp_path / "map.tif", points, n=10, pixel=10).n == 10
     assert swath.evaluate(tmp_path / "map.tif", tmp_path / "map.tif").accuracy == 1
+
+
+@pytest.mark.parametrize("grid", ["180..", "..-180", "Mercator"])
+def test_points_of_the_other_convention_count_in_areas(tmp_path: Path, grid: str) -> None:
+    crs, transform = GRIDS[grid]
+    codes = np.repeat([[1, 2]], 64, 0).repeat(32, 1).astype(np.uint8)
+    mapped = write_raster(tmp_path / "map.tif", codes, crs, transform, 0)
+    longitudes = [179.7, 179.75, -179.8, -179.75]
+    points = [shapely.Point(lon, 9.7) for lon in longitudes]
+    layer = tmp_path / "p.gpkg"
+    pyogrio.raw.write(
+        layer,
+        shapely.to_wkb(np.array(points, object)),
+        [np.array([1, 1, 2, 2])],
+        ["reference"],
+        crs="EPSG:4326",
+        geometry_type="Point",
+    )
+    result = swath.area(mapped, reference=layer)
+    assert result.matrix == [[2, 0], [0, 2]] and all(c.area > 0 for c in result.classes)

@@ -242,7 +242,7 @@ class Mosaic:
         self._opened.clear()
 
 
-def _side_by_side(places: Sequence[Window], period: float) -> Sequence[Window]:
+def _side_by_side(places: list[Window], period: float) -> list[Window]:
     """Return the places of images, turned around the earth where less lies between them then.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ def reproject(
             box = area.west - 10, area.south - 10, area.east + 10, area.north + 10
             moved[bad] = _moved(shapely.clip_by_rect(geometries[bad], *box), move, degrees)
         moved[_not_finite(moved)] = shapely.Point()
-    return _continued(moved, x_period(target))
+    turn = x_period(target)
+    pole = turn / 4 if turn is not None and pyproj.CRS(target).is_geographic else None
+    return _continued(moved, turn, pole)
 
 
 def _moved(geometries: NDArray[Any], move: pyproj.Transformer, degrees: bool) -> NDArray[Any]:
@@ -48,28 +51,32 @@ def _moved(geometries: NDArray[Any], move: pyproj.Transformer, degrees: bool) ->
     return np.asarray(moved, object)
 
 
-def _continued(geometries: NDArray[Any], period: float | None) -> NDArray[Any]:
+def _continued(geometries: NDArray[Any], period: float | None, pole: float | None) -> NDArray[Any]:
     """Continue parts with vertices at both ends of a CRS's range of x beyond that range.
 
     Args:
         geometries: with edges that are short beside `period`, and finite coordinates.
         period: x after which the CRS repeats; None for never.
+        pole: y of the north pole, which rings around it are closed along; None where it is none.
     """
     if period is None:
         return geometries
     west, _, east, _ = shapely.bounds(geometries).T
     out = geometries.copy()
     for i in np.flatnonzero(east - west > period / 2):
-        parts = [_continued_part(part, period) for part in shapely.get_parts(out[i])]
+        parts = [_continued_part(part, period, pole) for part in shapely.get_parts(out[i])]
         out[i] = parts[0] if out[i].geom_type == parts[0].geom_type else type(out[i])(parts)
     return out
 
 
-def _continued_part(part: Any, period: float) -> Any:
+def _continued_part(part: Any, period: float, pole: float | None) -> Any:
     """Continue the rings of a polygon, its holes within it, or a line."""
     if part.geom_type != "Polygon":
         return shapely.transform(part, lambda xy: _unwrapped(xy, period))
     shell = _unwrapped(shapely.get_coordinates(part.exterior), period)
+    if pole is not None and abs(shell[-1, 0] - shell[0, 0]) > period / 2:
+        edge = math.copysign(pole, shell[:, 1].mean())
+        shell = np.vstack([shell, [[shell[-1, 0], edge], [shell[0, 0], edge]]])
     middle = (shell[:, 0].min() + shell[:, 0].max()) / 2
     holes = [_unwrapped(shapely.get_coordinates(ring), period) for ring in part.interiors]
     for hole in holes:
