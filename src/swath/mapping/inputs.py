@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from swath.data.layouts.quality_layers import (
     without_layer,
 )
 from swath.errors import DataError, UsageError
-from swath.geo.footprints import footprint
+from swath.geo.crs import x_period
+from swath.geo.footprints import meet
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
@@ -36,10 +37,10 @@ from swath.io.products import (
 )
 from swath.io.products.reader import is_archive
 from swath.io.products.stac import is_url
-from swath.io.quality import QualityMask, check_mask, polygons_touch
+from swath.io.quality import QualityMask, check_mask
 from swath.io.raster import Raster, find_files, has_raster_name, open_raster
 from swath.io.source_file import BandFile, Product, QualityFile
-from swath.io.vector import read_geometries
+from swath.io.vector import Features, read_geometries
 from swath.options import DROP, LAST_CLEAR
 from swath.types import PathLike, QualityReason
 
@@ -52,6 +53,7 @@ LATER_FIELDS = (
     "nodata",
     "ignore_band_nodata",
     "fill",
+    "warp",
 )
 """Fields of `ImageInput` that plans of older versions do not have."""
 
@@ -79,6 +81,7 @@ class ImageInput(BaseModel, frozen=True):
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
         product: the product that the files belong to, with the bands to read; None for others.
+        warp: whether files placed by control points or RPCs are read on a north-up grid.
     """
 
     name: str
@@ -122,6 +125,8 @@ class ImageInput(BaseModel, frozen=True):
         unset = [name for name in LATER_FIELDS if getattr(self, name) == usual[name].default]
         return {key: value for key, value in content.items() if key not in unset}
 
+    warp: bool = False
+
     @property
     def context_files(self) -> list[str]:
         """Masks, quality layers and regions."""
@@ -154,6 +159,7 @@ class ImageInput(BaseModel, frozen=True):
             "nodata": self.nodata,
             "ignore_band_nodata": self.ignore_band_nodata,
             "fill": self.fill,
+            "warp": self.warp,
         }
         image: Raster | Mosaic
         if self.mosaic:
@@ -205,7 +211,8 @@ class InputImage:
             check_located(image.grid, image.bands, self.name, "take a model without latitude")
         self._regions: VectorLabels | None = None
         if regions is not None:
-            self._regions = VectorLabels(read_geometries(regions), image.grid)
+            layer = read_geometries(regions)
+            self._regions = VectorLabels(layer, image.grid, image=self.name)
 
     @property
     def name(self) -> str:
@@ -265,6 +272,9 @@ class Mosaic:
         first = self._raster(0)
         self.dtype, self.bands, self.is_scaled = first.dtype, first.bands, first.is_scaled
         places = [self._place(i, first.grid) for i in range(len(paths))]
+        period = x_period(first.grid.crs)
+        if period is not None and first.grid.transform[0]:
+            places = _side_by_side(places, period / abs(first.grid.transform[0]))
         top, left = min(p.row for p in places), min(p.col for p in places)
         self._places = [Window(p.row - top, p.col - left, p.height, p.width) for p in places]
         height, width = max(p.stop[0] for p in self._places), max(p.stop[1] for p in self._places)
@@ -329,6 +339,27 @@ class Mosaic:
         self._opened.clear()
 
 
+def _side_by_side(places: list[Window], period: float) -> list[Window]:
+    """Return the places of images, turned around the earth where less lies between them then.
+
+    Args:
+        places: in pixels of one grid.
+        period: columns around the earth; unless they are whole, no image can be turned.
+    """
+    around = round(period)
+
+    def turned(start: int) -> list[Window]:
+        cols = [start + (p.col - start) % around for p in places]
+        return [Window(p.row, col, p.height, p.width) for p, col in zip(places, cols, strict=True)]
+
+    def width(found: Sequence[Window]) -> int:
+        return max(p.stop[1] for p in found) - min(p.col for p in found)
+
+    if abs(period - around) > 0.1 or width(places) <= around / 2:
+        return places
+    return min([places, *(turned(p.col) for p in places)], key=width)
+
+
 def find_inputs(
     given: str | Path | Iterable[str | Path],
     bands: Sequence[str],
@@ -384,11 +415,11 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_context(sources: Sequence[ImageInput]) -> list[str]:
-    """Return a warning for each mask that touches none of the images.
+    """Return a warning for each mask that touches none of the images, and for some without regions.
 
     Raises:
-        DataError: a mask holds something else, several masks fit several images only by their size,
-            regions touch no image, or a file is damaged.
+        DataError: no region touches any image, a mask holds something else, several masks fit
+            several images only by their size, or a file is damaged.
     """
     if not sources[0].mask and sources[0].regions is None:
         return []
@@ -405,12 +436,7 @@ def check_context(sources: Sequence[ImageInput]) -> list[str]:
             fix = "Check its CRS and extent, or leave out --mask."
             out.append(f"{path}: The mask touches no image. {fix}")
     if sources[0].regions is not None:
-        regions = read_geometries(sources[0].regions)
-        if not any(polygons_touch(regions, grid) for grid in grids):
-            message = "The layer of --regions touches no image, and nothing would be mapped"
-            fix = "Check its CRS and extent, or leave out --regions"
-            file = sources[0].regions
-            raise DataError(message, code="regions-miss-images", file=file, fix=fix)
+        out += _check_regions(sources[0].regions, sources, grids)
     unplaced = [path for path in sources[0].mask if not _has_crs(path)]
     if len(unplaced) > 1 and len(sources) > 1:
         message = (
@@ -422,6 +448,36 @@ def check_context(sources: Sequence[ImageInput]) -> list[str]:
     return out
 
 
+def _check_regions(
+    path: str, sources: Sequence[ImageInput], grids: Sequence[GeoBox]
+) -> Iterator[str]:
+    """Yield a warning on the images that no region touches.
+
+    Raises:
+        DataError: these are all.
+    """
+    regions = read_geometries(path)
+    pairs = zip(sources, grids, strict=True)
+    missed = [source.files[0] for source, grid in pairs if not _covers(regions, grid)]
+    if len(missed) == len(sources):
+        what = "the image" if len(sources) == 1 else f"any of {len(sources)} images"
+        message = f"No polygon of --regions touches {what}, so nothing would be mapped"
+        fix = "Check the CRS and extent of the layer, or leave out --regions"
+        raise DataError(message, code="regions-miss-images", file=path, fix=fix)
+    if missed:
+        names = ", ".join(missed[:5]) + (", ..." if len(missed) > 5 else "")
+        some = f"{len(missed)} of {len(sources)} images"
+        yield f"{path}: No polygon of --regions touches {some}, whose maps have no data: {names}."
+
+
+def _covers(regions: Features, image: GeoBox) -> bool:
+    if image.crs is None and regions.crs is not None:
+        return True  # an error when the image is opened, which knows more
+    _, tree = regions.to_crs_indexed(image.crs)
+    outlines = [outline(image.moved(shift)) for shift in turns_of(image.crs)]
+    return len(tree.query(outlines, predicate="intersects")[0]) > 0
+
+
 def _has_crs(path: str) -> bool:
     with open_raster(path) as dataset:
         return geobox_of(dataset).crs is not None
@@ -429,8 +485,7 @@ def _has_crs(path: str) -> bool:
 
 def _touch(mask: GeoBox, image: GeoBox) -> bool:
     """Return whether a mask touches an image; True where their places are not known."""
-    a, b = footprint(mask), footprint(image)
-    return a is None or b is None or bool(a.intersects(b))
+    return meet(mask, image) is not False
 
 
 def with_quality(

@@ -27,6 +27,7 @@ from swath.mapping.inputs import ImageInput, InputImage
 from swath.mapping.number_check import check_numbers
 from swath.mapping.plan import OutputLayer, Plan, PredictionRequest, freeze_plan
 from swath.mapping.polygons import polygonize, write_polygons
+from swath.mapping.result_check import check_result
 from swath.mapping.review import write_review
 from swath.mapping.tile_store import PARTS, TileStore
 from swath.mapping.workers import run_plan
@@ -100,6 +101,7 @@ class PredictionJob:
         self.outputs = output_paths(options, target, model.card.heights)
         self.read: ImageRead | None = None
         self.warnings: list[str] = []
+        self._odd_numbers = False
         self._options, self._model, self._target = options, model, target
         self._root = f"{target.resolve()}.parts"
         if options.parts is not None:
@@ -146,6 +148,7 @@ class PredictionJob:
                 fix = "Leave the files alone, and give the same command again with --restart"
                 raise JobError(message, code="file-changed", file=image.name, fix=fix)
             mapped = self._join(plan, image)
+            self._check_result(image, mapped)
             if not options.keep_parts:
                 store.clear()
         return mapped
@@ -203,6 +206,7 @@ class PredictionJob:
         )
         wrong = check_numbers(image, card.bands, card.dtype)
         if wrong is not None:
+            self._odd_numbers = True
             self._warn(f"{name}: {wrong}")
         gsd, known_gsd = self._model.gsd_of(self._options.gsd, image.grid.gsd), card.mapped_gsd
         if out_of_reach(gsd, known_gsd):
@@ -217,6 +221,11 @@ class PredictionJob:
                     f"{name} lies at latitudes of {low:.1f} to {high:.1f} degrees, and the model "
                     f"was trained with {known.min:.1f} to {known.max:.1f}: expect a worse map."
                 )
+
+    def _check_result(self, image: InputImage, mapped: MappedImage) -> None:
+        wrong = check_result(image, mapped.counts, self._model.card.legend, self._odd_numbers)
+        if wrong is not None:
+            self._warn(f"{image.name}: {wrong}")
 
     def _warn(self, text: str) -> None:
         log.warning(text)
