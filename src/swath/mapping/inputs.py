@@ -20,13 +20,14 @@ from swath.data.layouts.quality_layers import (
     without_layer,
 )
 from swath.errors import DataError, UsageError
-from swath.geo.crs import x_period
+from swath.geo.crs import turns_of, x_period
 from swath.geo.footprints import meet
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.io.arrays import ArrayName, find_arrays, parse_array, stem_of
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
+from swath.io.labels.placement import outline
 from swath.io.products import (
     band_named,
     choose_bands,
