@@ -37,16 +37,18 @@ def source(tmp_path: Path) -> Path:
     return source
 
 
-def test_inspect_opens_each_file_once(source: Path, opened: Counter[str]) -> None:
+def test_inspect_opens_each_file_once_and_masks_once_more_to_check_their_values(
+    source: Path, opened: Counter[str]
+) -> None:
     swath.inspect(source, mask="clouds/*.png", classes=source.parent / "classes.yaml")
-    assert opened == {"a.tif": 1, "b.tif": 1, "a.png": 1, "b.png": 1, "a_cloud.png": 1}
+    assert opened == {"a.tif": 1, "b.tif": 1, "a.png": 1, "b.png": 1, "a_cloud.png": 2}
 
 
 def test_without_classes_the_header_of_each_mask_is_read_before(
     source: Path, opened: Counter[str]
 ) -> None:
     swath.inspect(source, mask="clouds/*.png")
-    assert opened == {"a.tif": 1, "b.tif": 1, "a.png": 2, "b.png": 2, "a_cloud.png": 1}
+    assert opened == {"a.tif": 1, "b.tif": 1, "a.png": 2, "b.png": 2, "a_cloud.png": 2}
 
 
 def test_prepare_opens_each_file_once_to_inspect_and_once_to_store(
@@ -54,7 +56,7 @@ def test_prepare_opens_each_file_once_to_inspect_and_once_to_store(
 ) -> None:
     classes = source.parent / "classes.yaml"
     swath.prepare(source, source.parent / "d", mask="clouds/*.png", classes=classes)
-    assert opened == {"a.tif": 2, "b.tif": 2, "a.png": 2, "b.png": 2, "a_cloud.png": 2}
+    assert opened == {"a.tif": 2, "b.tif": 2, "a.png": 2, "b.png": 2, "a_cloud.png": 3}
 
 
 def test_bands_of_a_scene_are_opened_once_more_to_compare_their_grids(

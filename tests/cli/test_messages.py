@@ -236,7 +236,7 @@ def test_groups_with_commas_and_leaf_names(
     [
         ("Bode", "ambiguous-group", "x/Bode"),
         ("Tile 3", "no-such-group", "Tile 2"),
-        ("ahr", "no-such-group", "east/Ahr"),
+        ("arh", "no-such-group", "east/Ahr"),
         ("Emz", "no-such-group", "west/Ems"),
     ],
 )

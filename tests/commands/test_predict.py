@@ -309,7 +309,7 @@ def test_masks_go_on_after_an_interruption_and_show_no_tile(apart, tmp_path, mon
     image = write_raster(
         tmp_path / "i.tif", np.kron(noise(3, 20, 16), np.ones((1, 40, 40), np.uint8)), UTM, NORTH_UP
     )
-    options = {"memory": 0.7, "halo": 256, "class_masks": True}
+    options = {"memory": 0.66, "halo": 256, "class_masks": True}
     undisturbed = swath.predict(apart, image, tmp_path / "a.tif", **options)
     put, done = TileStore.put, []
 

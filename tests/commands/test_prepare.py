@@ -97,7 +97,7 @@ def test_none_empties_a_split_and_a_note_says_so(tmp_path: Path) -> None:
     ("options", "code", "named"),
     [
         ({"test": "A,nowhere"}, "no-such-group", ["--test", "'nowhere'", "A, B, C"]),
-        ({"val": "a"}, "no-such-group", ["--val", "'a'"]),
+        ({"val": "x"}, "no-such-group", ["--val", "'x'"]),
         ({"test": "A", "val": "A"}, "option-conflict", ["'A'"]),
         ({"test": "A,B", "val": "C"}, "no-training-group", ["A, B, C"]),
     ],

@@ -218,7 +218,7 @@ def other_type(case: Case) -> Case:
     wider = {"bytes": ("int16", "uint16", "float32"), "reflectance": ("int32", "float32")}
     maker.dtype = np.dtype(maker.pick(wider[case.unit]))
     path = maker.write()
-    maker.right()
+    maker.right(plain=False)
     return maker.finish(path)
 
 
@@ -637,6 +637,8 @@ def arrays(case: Case) -> Case:
     held = maker.stored()
     if kind == "variable":
         maker = Maker(case, ("fraction", "kelvin"), (1,), dtype=("float32",))
+        if maker.transform is None:  # the order of rows is then not told
+            maker.utm()
         made = write_raster(case.root / "a.tif", maker.stored(), maker.crs, maker.transform)
         with gdal_env():
             rasterio.shutil.copy(made, case.root / "a.nc", driver="netCDF")

@@ -55,7 +55,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiles": (".tif", {"tiled": True, "blockxsize": 32, "blockysize": 32, "compress": "deflate"}),
     "planar": (".TIF", {"interleave": "band", "compress": "lzw"}),
     "pixels": (".tiff", {"interleave": "pixel", "compress": "zstd"}),
-    "big": (".tif", {"BIGTIFF": "YES", "ENDIANNESS": "BIG", "interleave": "band"}),
+    "big": (".tif", {"BIGTIFF": "YES", "interleave": "band"}),
     "cog": (".tif", {"driver": "COG", "BLOCKSIZE": 128}),
     "erdas": (".img", {"driver": "HFA"}),
     "envi": (".dat", {"driver": "ENVI"}),

@@ -53,23 +53,23 @@ def test_the_likely_cause_is_named(tmp_path, change, known, cause):
         (reflectance(low=300, high=700), bands(0, 1600, 12000)),  # a dark scene
         (noise(3, 60, 70), bands(0, 0, 255)),
         (np.full((3, 50, 50), 12, np.uint8), bands(0, 110, 255)),  # water alone
-        (noise(3, 60, 70).astype("f4"), bands(0, 110, 255)),  # another type, the same numbers
-        (np.zeros((3, 40, 40), np.float32) * np.nan, bands(0, 110, 255)),
     ],
 )
 def test_usual_numbers_are_no_warning(tmp_path, values, known):
-    assert told(tmp_path, values, known) is None
+    assert told(tmp_path, values, known, str(values.dtype)) is None
 
 
-def test_another_type_is_named_where_nothing_else_explains_the_numbers(tmp_path):
+def test_another_type_is_named(tmp_path):
+    text = told(tmp_path, noise(3, 60, 70).astype("f4"), bands(0, 110, 255), "uint8")
+    assert text is not None and "float32" in text and "uint8" in text
     text = told(tmp_path, reflectance().astype("int32") - 60_000, bands(0, 1600, 3100))
     assert text is not None and "int32" in text and "uint16" in text
 
 
 def test_few_pixels_of_a_large_image_are_read(tmp_path):
     path = write_raster(tmp_path / "image.tif", noise(1, 1000, 1000))
-    with Raster([path]) as raster:
-        assert sample_values(raster).shape == (1, 16 * 64 * 64)
+    with InputImage(Raster([path])) as image:
+        assert sample_values(image, 1).shape == (1, 16 * 64 * 64)
 
 
 def test_predict_warns_and_says_so_in_its_result(tmp_path):
@@ -102,3 +102,22 @@ def test_bands_of_other_names_are_refused_and_an_order_may_be_given(tmp_path):
     swath.predict(model, image, tmp_path / "map.tif", band_order=[1, 2, 3])
     with rasterio.open(tmp_path / "map.tif") as made:
         assert (made.read(1) == looked_up(values, np.ones((64, 64), bool))).all()
+
+
+def test_predict_says_what_was_read(tmp_path):
+    values = reflectance()
+    image = write_raster(tmp_path / "image.tif", values[::-1], descriptions=["B02", "B03", "B04"])
+    model = write_model(tmp_path / "m.swath", names=["B04", "B03", "B02"], max=4000)
+    (read,) = swath.predict(model, image, tmp_path / "map.tif").read
+    assert read.file == str(image) and read.bands == ["B04", "B03", "B02"]
+    assert not read.scaled and read.quality == []
+
+
+@pytest.mark.parametrize("value", [-999, 0, 65535])
+def test_a_value_far_outside_is_told(tmp_path, value):
+    known = bands(10_000, 12_000, 14_000)
+    values = noise(3, 60, 70, low=10_000, high=14_000, dtype="int32")
+    values[1, :6] = value
+    assert f"--nodata {value}" in (told(tmp_path, values, known, "int32") or "")
+    values[1, :6] += np.arange(70)  # measurements differ
+    assert told(tmp_path, values, known, "int32") is None

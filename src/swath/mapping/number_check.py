@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.errors import DataError
 from swath.geo.tiling import Pixels, Window
 from swath.io.nodata import CERTAIN_FILLS
-from swath.io.raster import Raster
 from swath.mapping.inputs import InputImage
 from swath.models.card import CardBand
 
@@ -46,7 +47,7 @@ def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str) -> s
     Returns:
         A sentence that names the likely cause, or None where nothing is odd.
     """
-    values = sample_values(image)
+    values = sample_values(image, len(bands))
     if not values.shape[1]:
         return None
     low, middle, high = np.percentile(values.astype(np.float64), (2, 50, 98), axis=1)
@@ -61,15 +62,17 @@ def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str) -> s
     off = outside | (shrunk & shrunk.all())
     own_mean = values.mean(axis=1, dtype=np.float64)
     shift = _find_offset(low, own_mean - known_mean, known_low, known_high)
+    own = str(image.dtype)
     if not off.any() and shift is None:
-        return _find_far(values, bands, known_low, known_high)
+        far = _find_far(values, bands, known_low, known_high)
+        other = f"The image is {own}, and the training images were {dtype}: check its scale."
+        return far if far or own == dtype else other
     at = int(np.argmax(off))
     seen = (
         f"Band {bands[at].name} has values of {low[at]:.4g} to {high[at]:.4g}, and the model was "
         f"trained with {known_low[at]:.4g} to {known_high[at]:.4g}"
     )
     cause = shift or _find_factor(own_mean, known_mean, high, known_high)
-    own = str(image.dtype)
     if cause is None and own != dtype:
         cause = f"the image is {own}, and the training images were {dtype}"
     return f"{seen}{f': {cause}' if cause else ''}. {ADVICE}."
@@ -101,15 +104,16 @@ def _find_far(
     return None
 
 
-def sample_values(image: InputImage | Raster) -> NDArray[Any]:
+def sample_values(image: InputImage, bands: int) -> NDArray[Any]:
     """Return valid pixels (bands, n) of windows that are spread over an image."""
     grid = image.grid
     rows = np.linspace(0, max(0, grid.height - SIDE), ALONG).astype(int)
     cols = np.linspace(0, max(0, grid.width - SIDE), ALONG).astype(int)
     corners = dict.fromkeys((int(row), int(col)) for row in rows for col in cols)
-    parts = [
-        _valid(image.read(Window(row, col, SIDE, SIDE).within(grid.window))) for row, col in corners
-    ]
+    parts = [np.empty((bands, 0), image.dtype)]
+    for row, col in corners:
+        with suppress(DataError):  # damage is reported by the mapping, with its rows
+            parts.append(_valid(image.read(Window(row, col, SIDE, SIDE).within(grid.window))))
     return np.concatenate(parts, axis=1)
 
 

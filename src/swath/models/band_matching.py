@@ -28,7 +28,7 @@ _ONLY_NIR = {"nir08": "nir"}
 _NUMBERED = re.compile(r"(?:sr|toa)?(b\d+a?)")
 
 _SAYS_NOTHING = re.compile(
-    r"|(band|layer|channel|ch|page|raster|image|undefined|gray|grey|alpha)?[\s_#-]*\d*",
+    r"|(band|layer|channel|ch|page|raster|image|undefined|gr[ae]y|alpha)?[\s_#-]*\d*",
     re.IGNORECASE,
 )
 
@@ -39,7 +39,7 @@ def match_bands(
     """Return the place (from 0) of each wanted band among those of an image.
 
     Names are compared without case, separators and leading zeros; if that is not enough, by the
-    common names that Sentinel-2 and Landsat bands have, where these leave no doubt.
+    common names that Sentinel-2 and Landsat bands have, where only one reading fits.
 
     Args:
         wanted: names of the model's bands.

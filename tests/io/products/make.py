@@ -252,8 +252,8 @@ def planetscope(root, count=8, *, surface=True, scene=PLANET, udm="udm2", metada
     image = root / f"{scene}_AnalyticMS{middle}{clip}.tif"
     write_raster(image, numbers, nodata=0, photometric="minisblack", **grid(3))
     if udm == "udm2":
-        layers = np.ones((8, 20, 20), np.uint8)
-        layers[0, :5], layers[5, :5] = 0, 1
+        layers = np.zeros((8, 20, 20), np.uint8)
+        layers[0, 5:], layers[5, :5], layers[6] = 1, 1, 90
         write_raster(root / f"{scene}_udm2{clip}.tif", layers, **grid(3))
     elif udm:
         write_raster(root / f"{scene}_AnalyticMS_DN_udm.tif", numbers[0] * 0, **grid(3))

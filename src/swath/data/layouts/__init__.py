@@ -22,7 +22,7 @@ from swath.data.layouts.quality_layers import QualityTarget, assign_quality, wit
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox
 from swath.io.products import find_product, is_product_path
-from swath.io.quality import check_mask
+from swath.io.quality import MASK_FAULTS, check_mask
 from swath.options import SourceOptions
 from swath.types import Finding
 
@@ -80,6 +80,7 @@ def find_layout(options: SourceOptions) -> Catalog:
         "nodata": options.nodata,
         "scaled": not options.raw,
         "ignore_band_nodata": options.ignore_band_nodata,
+        "warp_image": options.warp,
     }
     catalog = replace(catalog, samples=tuple(replace(s, **read) for s in catalog.samples))
     catalog = _with_products(catalog)
@@ -107,7 +108,11 @@ def with_quality(
         DataError: a mask is none, or see `assign_quality`.
     """
     for mask in dict.fromkeys(path for s in samples for path in s.ignored):
-        check_mask(mask)
+        try:
+            check_mask(mask)
+        except DataError as error:
+            if error.code in MASK_FAULTS:  # others are findings when the sample is read
+                raise
     found = assign_quality([_target(s) for s in samples], options.quality, root)
     drop, limit = options.drop, options.clear_below
     return [

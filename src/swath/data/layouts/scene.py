@@ -22,13 +22,14 @@ from swath.data.layouts.proposals import BAND_WORDS
 from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
-from swath.io.arrays import file_of, stem_of
+from swath.io.arrays import file_of, parse_array, stem_of
 from swath.io.products import find_products, is_product_path
 from swath.io.products.reader import is_archive
 from swath.io.raster import open_raster
 from swath.io.source_file import Product
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
+from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 
@@ -73,12 +74,8 @@ def find(options: SourceOptions) -> Catalog:
     samples = [replace(sample, ignored=ignored, warp=True) for sample in samples]
     if labels:
         samples = with_labels(samples, labels, layer_options(options))
-    without = [s for s in samples if labels and s.labels is None]
-    findings = [
-        missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
-        for s in without
-    ]
-    findings += product_findings(samples)
+    without = samples if labels else []
+    findings = [*_missing_labels(without, options), *product_findings(samples)]
     return Catalog(root, "scene", tuple(samples), tuple(findings))
 
 
@@ -87,6 +84,15 @@ def _named_images(options: SourceOptions, others: Sequence[Path]) -> list[Path]:
     named = _resolve(options.root, options.images, "--images", folders=True)
     layers = quality_paths(options.quality, options.root)
     return [p for p in named if p not in others and p.absolute() not in layers]
+
+
+def _missing_labels(samples: Sequence[SourceSample], options: SourceOptions) -> list[Finding]:
+    """Return the findings on images without labels."""
+    return [
+        missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
+        for s in samples
+        if s.labels is None
+    ]
 
 
 def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
@@ -102,7 +108,9 @@ def _unlabeled(images: Sequence[Path], products: Sequence[Product]) -> list[Sour
     at = [p for p in images if is_product_path(p)]
     found = [*products, *(product for p in at for product in find_products(p))]
     _check_names(found)
-    scenes = _join_bands([p for p in images if p not in at and p.is_file()])
+    scenes = _join_bands(
+        [p for p in images if p not in at and (p.is_file() or parse_array(p) is not None)]
+    )
     samples = [
         SourceSample(name, tuple(files), None)
         for name, files in zip(_names(scenes), scenes, strict=True)

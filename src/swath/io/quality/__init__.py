@@ -13,12 +13,13 @@ from swath.io.quality.reading import (
     shares_of,
     touches,
 )
-from swath.io.quality.recognition import check_mask, named_kind, recognize, split_kind
+from swath.io.quality.recognition import MASK_FAULTS, check_mask, named_kind, recognize, split_kind
 
 __all__ = [
     "REASONS",
     "QualityMask",
     "QualityTally",
+    "MASK_FAULTS",
     "check_mask",
     "missed",
     "named_kind",

@@ -207,6 +207,10 @@ def _is_classes(values: set[int]) -> bool:
     return bool(known & {1, 3, 5}) or (4 in known and 2 not in known)
 
 
+MASK_FAULTS = frozenset({"not-a-mask", "mask-nodata"})
+"""Codes of `check_mask` on what a raster holds."""
+
+
 def check_mask(path: PathLike) -> None:
     """Raise an error where the values of a `--mask` raster are evidently no mask.
 
