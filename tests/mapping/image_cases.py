@@ -50,6 +50,9 @@ def plain(case: Case) -> Case:
     kinds = [k for k in FORMATS if k not in LOSSY]
     path = maker.write(among=kinds)
     maker.right()
+    if maker.chance(0.4):  # trained with more, or with less
+        middle = maker.values.mean((1, 2), keepdims=True)
+        maker.model_values = middle + (maker.values - middle) * maker.pick((0.7, 2.0))
     return maker.finish(path)
 
 
@@ -262,7 +265,8 @@ def scale_tags(case: Case) -> Case:
 
 
 def _train_on(maker: Maker, values: Values) -> None:
-    """Make the network and the card those of other numbers."""
+    """Make the network and the card those of other numbers, as they are stored."""
+    maker.model_dtype = str(maker.dtype)
     maker.values = maker.model_values = values
     maker._network()
 
@@ -347,6 +351,17 @@ def marked(case: Case) -> Case:
         path = maker.write(np.concatenate([held, opaque[None]]), among=among, **more)
     maker.right(valid=~gone)
     return maker.finish(path)
+
+
+def opaque(case: Case) -> Case:
+    """A picture whose alpha is opaque, for a model of near infrared."""
+    maker = Maker(case, ("bytes",), (4,))
+    maker.model_names = COMMON[:4] if maker.chance(0.5) else None
+    maker.names, held = None, maker.stored()
+    held[3] = 255
+    bands = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+    path = maker.write(held, among=("strips", "tiles"), colorinterp=bands)
+    return _refused(maker, path, NUMBERS)
 
 
 def transparent_color(case: Case) -> Case:
@@ -497,7 +512,7 @@ def stack(case: Case) -> Case:
         write_raster(case.root / "bands" / "extra.tif", maker.stored()[0])
     case.options["stack"] = case.root / "bands"
     if kind in ("plain", "other type"):
-        maker.right()
+        maker.right(plain=kind == "plain")
     return maker.finish()
 
 
@@ -536,7 +551,10 @@ def mosaic(case: Case) -> Case:
     """Two images beside each other, that overlap or leave a gap."""
     maker = Maker(case)
     maker.utm()
-    kind = maker.pick(("plain", "plain", "nodata", "half a pixel", "other crs", "other bands"))
+    kind = maker.pick(
+        ("plain", "plain", "nodata", "half a pixel", "other crs", "other bands", "other order")
+        + ("other order", "other scale", "other type", "one nodata")
+    )
     case.trap, case.container = f"mosaic ({kind})", "files"
     cut, overlap = maker.width // 2, int(maker.pick((0, 9, -6)))
     left, right = maker.stored()[:, :, :cut], maker.stored()[:, :, cut - overlap :]
@@ -563,10 +581,31 @@ def mosaic(case: Case) -> Case:
         profile["descriptions"] = None
     folder = case.root / "images"
     write_raster(folder / "a.tif", left, crs=maker.crs, transform=maker.transform, **profile)
-    write_raster(folder / "b.tif", right, crs=crs, transform=place, **profile)
+    if kind == "other order":
+        maker.names = maker.model_names = COMMON[: maker.count]
+        write_raster(folder / "a.tif", left, maker.crs, maker.transform, descriptions=maker.names)
+        right, profile["descriptions"] = right[::-1], maker.names[::-1]
+    if kind == "other type":
+        right = right.astype("float64")
+    if kind == "one nodata":
+        middle = float(np.median(right))
+        profile["nodata"] = middle
+        gone = np.zeros_like(maker.valid)
+        gone[:, cut - overlap :] = (right == middle).any(0)
+        gone[:, :cut] = False
+        maker.valid &= ~gone
+    path = write_raster(folder / "b.tif", right, crs=crs, transform=place, **profile)
+    if kind == "other scale":
+        with gdal_env(), rasterio.open(path, "r+") as file:
+            file.scales, file.offsets = [0.5] * maker.count, [3.0] * maker.count
+        maker.card["scaled"] = True
+        case.needs.add("scaled")
+        physical = maker.values.copy()
+        physical[:, :, cut:] = physical[:, :, cut:] * 0.5 + 3
+        case.answers.append(maker.answer(values=physical, error=1e-5 * np.abs(physical).max()))
     case.options["mosaic"] = True
-    if kind in ("plain", "nodata"):
-        maker.right()
+    if kind in ("plain", "nodata", "other order", "one nodata", "other type"):
+        maker.right(plain=kind in ("plain", "nodata"))
     return maker.finish(folder)
 
 
@@ -640,10 +679,20 @@ def arrays(case: Case) -> Case:
         if maker.transform is None:  # the order of rows is then not told
             maker.utm()
         made = write_raster(case.root / "a.tif", maker.stored(), maker.crs, maker.transform)
+        physical = maker.values
+        if maker.chance(0.6):
+            case.trap = "arrays (scaled variable)"
+            case.needs.add("scaled")
+            maker.card["scaled"] = True
+            physical = maker.model_values = maker.values * 0.25 + 7
+            with rasterio.open(made, "r+") as file:
+                file.scales, file.offsets = [0.25], [7.0]
+            maker.bias = (maker.bias - 7 / 0.25 * maker.weights.sum(1)).astype(np.float32)
+            maker.weights = (maker.weights / 0.25).astype(np.float32).astype(np.float64)
         with gdal_env():
             rasterio.shutil.copy(made, case.root / "a.nc", driver="netCDF")
         maker.names = None
-        maker.right()
+        maker.right(values=physical, error=1e-6 * np.abs(physical).max())
         return maker.finish(f"{case.root / 'a.nc'}:Band1")
     maker.crs = maker.transform = None
     path = case.root / f"a.{kind[:3]}"
@@ -756,8 +805,8 @@ def item(case: Case) -> Case:
     image.write_text(json.dumps(content), encoding="utf-8")
     physical = seen * 1e-4 - 0.1
     if kind == "stored":
+        maker.dtype = np.dtype("uint16")
         _train_on(maker, seen)
-        maker.dtype, maker.model_dtype = np.dtype("uint16"), "uint16"
         maker.right(values=seen, error=0.51)
         return maker.finish(image)
     if kind == "scaled":
@@ -874,6 +923,13 @@ def quality(case: Case) -> Case:
     gone = small.repeat(factor, 0).repeat(factor, 1)
     name = maker.pick(FILES[kind])
     values = _layer(maker, kind, small)
+    if kind == "cldprb" and maker.chance(0.5):
+        limit = float(maker.pick((20, 60)))
+        case.options["clear_below"] = limit
+        gone = (values[0] >= limit).repeat(factor, 0).repeat(factor, 1)
+    if kind == "scl" and maker.chance(0.5):
+        case.options["drop"] = ("snow", "cirrus")
+        gone = np.isin(values[0], (10, 11)).repeat(factor, 0).repeat(factor, 1)
     path = case.root / "quality" / name
     transform = maker.transform * Affine.scale(factor)
     write_raster(path, values, crs=maker.crs, transform=transform)
@@ -972,6 +1028,7 @@ TRAPS: dict[str, Callable[[Case], Case]] = {
         not_finite,
         marked,
         transparent_color,
+        opaque,
         dead,
         virtual,
         stack,

@@ -352,9 +352,8 @@ class Maker:
     def wedge(self) -> NDArray[np.bool_]:
         """Draw the pixels (rows, columns) beyond a slanted edge."""
         rows, cols = np.indices((self.height, self.width))
-        return bool(self.chance(0.5)) ^ (
-            rows + cols * self.rng.uniform(0.3, 2) < self.height * 0.45
-        )
+        out: NDArray[np.bool_] = rows + cols * self.rng.uniform(0.3, 2) < self.height * 0.45
+        return out
 
     def holes(self, share: float = 0.03) -> NDArray[np.bool_]:
         """Draw single pixels (rows, columns)."""
