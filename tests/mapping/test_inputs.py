@@ -195,5 +195,5 @@ def test_images_of_a_mosaic_have_their_own_order_of_bands(tmp_path):
     mosaic = Mosaic([str(a), str(b)])
     assert (mosaic.read(Window(0, 20, 20, 20)).values == values).all()
     write_raster(b, values, UTM, place, descriptions=("nir", "green", "red"))
-    with fails("band-mismatch", DataError, "b.tif"):
+    with fails("band-mismatch", DataError, b):
         Mosaic([str(a), str(b)])
