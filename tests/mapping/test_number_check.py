@@ -121,3 +121,10 @@ def test_a_value_far_outside_is_told(tmp_path, value):
     assert f"--nodata {value}" in (told(tmp_path, values, known, "int32") or "")
     values[1, :6] += np.arange(70)  # measurements differ
     assert told(tmp_path, values, known, "int32") is None
+
+
+def test_a_negative_value_is_told_where_training_had_none(tmp_path):
+    values = noise(3, 60, 70, low=150, high=4000, dtype="int16")
+    values[:, :6] = -999
+    assert "--nodata -999" in (told(tmp_path, values, bands(150, 2000, 4000), "int16") or "")
+    assert told(tmp_path, values, bands(-1000, 2000, 4000), "int16") is None

@@ -86,13 +86,15 @@ def _find_far(
 ) -> str | None:
     """Return a sentence on a value far outside of a band's range that many pixels (bands, n) have.
 
-    Fill values that `check_pixels` reports are left out.
+    Negative values are far where training had none. Fill values that `check_pixels` reports are
+    left out.
     """
-    margin = FAR * (known_high - known_low)
-    for band, own, least, most in zip(
-        bands, values, known_low - margin, known_high + margin, strict=True
-    ):
-        far = own[((own < least) | (own > most)) & ~np.isin(own, CERTAIN_FILLS)]
+    span = known_high - known_low
+    negative = np.where(known_low >= 0, -MARGIN * span, -np.inf)
+    least = np.maximum(known_low - FAR * span, negative)
+    most = known_high + FAR * span
+    for band, own, lowest, highest in zip(bands, values, least, most, strict=True):
+        far = own[((own < lowest) | (own > highest)) & ~np.isin(own, CERTAIN_FILLS)]
         found, counts = np.unique(far, return_counts=True)
         if counts.max(initial=0) >= max(MIN_FAR, far.size / 2):
             value = float(found[counts.argmax()])
