@@ -2,7 +2,7 @@
 
 Web Mercator is EPSG:3857, tiles are those of the OGC's WebMercatorQuad (256 pixels, row 0 in the
 north). A raster without CRS is drawn pixel by pixel, with its upper left corner at longitude and
-latitude 0, so that one program shows both kinds.
+latitude 0, so that one program shows both kinds; so is one whose CRS has no way to the Earth.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
 from swath.geo.geobox import GeoBox
 from swath.geo.interpolation import interpolate
@@ -89,10 +90,16 @@ class Placement:
 
     grid: GeoBox
 
-    @property
+    @cached_property
     def in_pixels(self) -> bool:
-        """Whether the raster has no CRS and is drawn by its pixels."""
-        return self.grid.crs is None
+        """Whether the raster has no CRS that leads to web Mercator, and is drawn by its pixels."""
+        if self.grid.crs is None:
+            return True
+        try:
+            self._transformer(self.grid.crs, "EPSG:3857")
+        except ProjError:  # an engineering CRS, or one of another celestial body
+            return True
+        return False
 
     def pixels(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Return columns and rows (0.5 is the middle of the first pixel) of points in web Mercator.
