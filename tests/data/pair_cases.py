@@ -550,6 +550,7 @@ class Maker:
             ".fgb": {"SPATIAL_INDEX": "NO"},
             ".kml": {"driver": "KML"},
             ".json": {"driver": "GeoJSON"},
+            ".gdb": {"driver": "OpenFileGDB"},
         }.get(path.suffix, {})
         kind = shapes[0].geom_type if shapes else "Polygon"
         write_layer(path, shapes, columns, crs, layer="shapes", geometry_type=kind, **more)

@@ -11,7 +11,6 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from scipy.io import netcdf_file
 
 from tests.data.pair_cases import (
     BY_NAME,
@@ -209,6 +208,8 @@ class ExtraMaker(Maker):
         np.save(path, array)
 
     def _write_netcdf(self, path: Path, piece: Piece, codes: NDArray[Any]) -> None:
+        from scipy.io import netcdf_file
+
         rows, cols = codes.shape
         path.parent.mkdir(parents=True, exist_ok=True)
         with netcdf_file(str(path), "w") as out:

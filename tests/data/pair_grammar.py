@@ -90,8 +90,9 @@ def _judge_mend(case: Case, error: SwathError) -> tuple[str, str] | None:
         return "refused badly", f"the mend brings the same error: {said}{again}"
     except Exception as other:  # noqa: BLE001 - is what is looked for
         return "crashed", said + _place(other)
-    open_ended = {"dropped": [], "said": [None] * len(case.answers)}  # as the user has said it
-    kind, detail = _judge(replace(case, **open_ended), case.root / "mended")
+    # What the user has said need not be told.
+    told_case = replace(case, dropped=[], said=[None] * len(case.answers))
+    kind, detail = _judge(told_case, case.root / "mended")
     return ("refused badly", f"the mend is {kind}: {said}{detail}") if kind in WORST else None
 
 

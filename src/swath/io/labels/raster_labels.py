@@ -17,6 +17,7 @@ from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
+from swath.io.arrays.serial import warped_raster
 from swath.io.labels.bands import (
     MaskReading,
     choose_bands,
@@ -112,7 +113,7 @@ class RasterLabels:
         crs = grid.crs or _ANY_CRS
         try:
             with gdal_env():
-                warped = WarpedVRT(
+                warped = warped_raster(
                     self._source,
                     src_crs=own.crs or _ANY_CRS,
                     crs=crs,
