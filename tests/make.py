@@ -98,8 +98,7 @@ def write_layer(
         [np.asarray(v) for v in columns.values()],
         list(columns),
         crs=crs,
-        geometry_type="Polygon",
-        **options,
+        **{"geometry_type": "Polygon"} | options,
     )
     return path
 

@@ -117,7 +117,7 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         manifest = _DatasetBuilder(folder, samples, survey, legend, options).build()
         split_findings = [
             *_check_own_split(manifest, samples),
-            *check_split(manifest, survey.duplicates),
+            *check_split(manifest, survey.duplicates, survey.findings),
         ]
         findings = [*survey.findings, *split_findings, *_check_latitude(manifest)]
         _check_unchanged(samples, survey)
