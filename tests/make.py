@@ -170,19 +170,23 @@ def write_model(
     dtype: str = "uint8",
     latitude: bool = False,
     names: Sequence[str] | None = None,
-    **statistics: float,
+    network: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    card: Mapping[str, Any] | None = None,
+    **statistics: float | Sequence[float],
 ) -> Path:
     """Write a model of a 1x1 convolution with classes 1, 2, 3 (see `looked_up`).
 
-    With `latitude`, that is the last band, and the third class scores nothing. `statistics` are
-    fields of the card's bands.
+    With `latitude`, that is the last band, and the third class scores nothing. `network` are other
+    weights (3, bands) and biases (3,), `card` further fields of the card, and `statistics` fields
+    of its bands, one value or one a band.
     """
     weights = np.zeros((3, bands, 1, 1), np.float32)
     weights[0, 0], weights[1, -1] = 1, 1 if bands > 1 else -1
-    tensors = [
-        ("weights", weights),
-        ("bias", np.array([0, 0, 0 if latitude else LEVEL], np.float32)),
-    ]
+    bias = np.array([0, 0, 0 if latitude else LEVEL], np.float32)
+    if network is not None:
+        weights = network[0].astype(np.float32)[:, :, None, None]
+        bias = network[1].astype(np.float32)
+    tensors = [("weights", weights), ("bias", bias)]
     ends = [
         onnx.helper.make_tensor_value_info(
             name, onnx.TensorProto.FLOAT, ["batch", channels, "height", "width"]
@@ -196,12 +200,13 @@ def write_model(
         ends[1:],
         [onnx.numpy_helper.from_array(values, name) for name, values in tensors],
     )
-    network = onnx.helper.make_model(
+    written = onnx.helper.make_model(
         graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9
     )
     legend = Legend(tuple(LandClass(str(c), (c,), c, f"#0000{c:02X}") for c in (1, 2, 3)))
     names = [*(names or map(str, range(1, bands + 1 - latitude))), *["latitude"] * latitude]
-    statistics = {"fill": 0, "mean": 0, "std": 1, "min": 0, "max": 255} | statistics
+    known = {"fill": 0, "mean": 0, "std": 1, "min": 0, "max": 255} | statistics
+    by_band = {key: np.broadcast_to(value, len(names)).tolist() for key, value in known.items()}
     training = Training(
         data="",
         data_digest="",
@@ -217,24 +222,27 @@ def write_model(
         curve=[],
         validation_miou=None,
     )
-    card = Card(
+    fields = {"name": path.stem, "dtype": dtype, "gsd": None, "latitude": latitude} | {
+        **(card or {})
+    }
+    described = Card(
         swath_version="0",
-        name=path.stem,
         legend=legend,
-        dtype=dtype,
-        gsd=None,
         encoder="none",
         decoder="unet",
         network=NetworkShape(widths=[8, 8, 8, 8], pixel_width=0),
-        bands=[CardBand(name=name, **statistics) for name in names],
-        latitude=latitude,
+        bands=[
+            CardBand(name=name, **{key: values[i] for key, values in by_band.items()})
+            for i, name in enumerate(names)
+        ],
         stride=32,
         halo=0,
         parameters=weights.size + 3,
         training=training,
         files={},
+        **fields,
     )
-    pack_model_file(path, card, network.SerializeToString(), save({"weights": weights}))
+    pack_model_file(path, described, written.SerializeToString(), save({"weights": weights}))
     return path
 
 

@@ -111,3 +111,13 @@ def test_predict_says_what_was_read(tmp_path):
     (read,) = swath.predict(model, image, tmp_path / "map.tif").read
     assert read.file == str(image) and read.bands == ["B04", "B03", "B02"]
     assert not read.scaled and read.quality == []
+
+
+@pytest.mark.parametrize("value", [-999, 0, 65535])
+def test_a_value_far_outside_is_told(tmp_path, value):
+    known = bands(10_000, 12_000, 14_000)
+    values = noise(3, 60, 70, low=10_000, high=14_000, dtype="int32")
+    values[1, :6] = value
+    assert f"--nodata {value}" in (told(tmp_path, values, known, "int32") or "")
+    values[1, :6] += np.arange(70)  # measurements differ
+    assert told(tmp_path, values, known, "int32") is None

@@ -22,6 +22,11 @@ def match(wanted, own):
         ("R G B", "Red Green Blue", [0, 1, 2]),
         ("nir", "red/B04 nir/B08 nir08/B8A", [1]),
         ("VV VH", "vh vv", [1, 0]),
+        ("blue green red nir", "B2 B3 B4 B8", [0, 1, 2, 3]),
+        ("blue green red nir", "B2 B3 B4 B5", [0, 1, 2, 3]),
+        ("blue green red nir", "SR_B2 SR_B3 SR_B4 SR_B5 SR_B6 SR_B7", [0, 1, 2, 3]),
+        ("blue green red nir", "B1 B2 B3 B4 B5 B8 B8A B12", [1, 2, 3, 5]),
+        ("nir nir08", "B8 B8A", [0, 1]),
         ("2019-05 2019-06", "2019-06 2019-05", [1, 0]),
     ],
 )
@@ -49,6 +54,8 @@ def test_names_that_say_nothing_leave_the_order_of_the_file(wanted, own):
         ("B04 B03 B02", "B02 B03 B08"),  # one is missing
         ("B4 B3 B2", "red nir08 green blue"),  # red or near infrared, by Landsat's generation
         ("vv vh", "hh hv"),
+        ("blue green red nir", "B1 B2 B3 B4 B5 B6 B7 B8"),  # Sentinel-2 or Landsat
+        ("B4 B3 B2 B8", "B2 B3 B4 B5"),
         ("red green", "red/B4 red2/B5"),
     ],
 )

@@ -24,6 +24,7 @@ from swath.io.orientation import ORIENTATION
 from swath.io.source_file import (
     ENVI_ENDINGS,
     EXTENSIONS,
+    PALETTE_BANDS,
     BandFile,
     FileBand,
     SourceFile,
@@ -392,6 +393,12 @@ class Raster:
     def alpha_as_band(self) -> bool:
         """Whether a band that the file calls alpha holds data and is read as a band."""
         return any(file.data_alpha is not None for file in self._files)
+
+    @property
+    def named_by_color(self) -> bool:
+        """Whether bands have the names of colors that a file without descriptions gives them."""
+        plain = [f for f in self._files if not f.named and not any(descriptions(f.dataset))]
+        return any(band.about.name in PALETTE_BANDS for f in plain for band in f.bands)
 
     def count_veiled(self, window: Window) -> int:
         """Count the pixels of a window whose alpha is neither 0 nor the largest of its dtype."""

@@ -44,6 +44,9 @@ GDAL_CACHE_BYTES = 64 * 2**20  # the default is a share of the machine's memory
 ALPHA_SIDE = 256  # rows and columns of the windows by which alpha is told from data
 MIN_BETWEEN = 0.5  # share of pixels neither clear nor opaque from which alpha is data
 MIN_DATA_VALUES = 16  # distinct values of such pixels, of data
+_MASK_NAME = re.compile(r"alpha|mask|opacity|valid|\bband\W*\d|^\W*\d*\W*$", re.IGNORECASE)
+"""Names of bands that may be alpha."""
+
 PALETTE_BANDS = ("red", "green", "blue")
 
 
@@ -432,9 +435,12 @@ def _alpha_bands(dataset: rasterio.DatasetReader) -> list[int]:
 
 
 def _is_data(dataset: rasterio.DatasetReader, alpha: int, path: str, wanted: int | None) -> bool:
-    """Return whether the one alpha band is data, by the number of bands or by its values."""
+    """Return whether the one alpha band is data: by the number of bands, its name, its values."""
     if wanted in (dataset.count - 1, dataset.count):
         return bool(wanted == dataset.count)
+    text = descriptions(dataset)[alpha - 1]
+    if text and not _MASK_NAME.search(text):
+        return True
     return _holds_data(dataset, alpha, path)
 
 

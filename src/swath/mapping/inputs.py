@@ -42,6 +42,7 @@ from swath.io.quality import QualityMask, check_mask
 from swath.io.raster import Raster, find_files, has_raster_name, open_raster
 from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import Features, read_geometries
+from swath.models.band_matching import find_bands, says_something
 from swath.options import DROP, LAST_CLEAR
 from swath.types import PathLike, QualityReason
 
@@ -270,6 +271,7 @@ class Mosaic:
         self.paths = tuple(paths)
         self._read = read
         self._opened: dict[int, Raster] = {}
+        self._orders: dict[int, list[int]] = {}
         first = self._raster(0)
         self.dtype, self.bands, self.is_scaled = first.dtype, first.bands, first.is_scaled
         places = [self._place(i, first.grid) for i in range(len(paths))]
@@ -288,17 +290,45 @@ class Mosaic:
         """The images."""
         return list(self.paths)
 
+    @property
+    def named_by_color(self) -> bool:
+        """See `Raster.named_by_color`."""
+        return self._raster(0).named_by_color
+
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
-        raster = self._opened.pop(i, None) or Raster([self.paths[i]], **self._read)
+        read = self._read | ({"order": self._orders[i]} if i in self._orders else {})
+        raster = self._opened.pop(i, None) or Raster([self.paths[i]], **read)
         self._opened[i] = raster
         if len(self._opened) > MAX_OPEN_FILES:
             self._opened.pop(next(iter(self._opened))).close()
         return raster
 
+    def _in_order(self, i: int) -> Raster:
+        """Open an image whose bands are those of the first, by their names where these tell.
+
+        Raises:
+            DataError: the names show that the image has other bands.
+        """
+        raster, known = self._raster(i), self.bands
+        if raster.bands == known or not (says_something(known) and says_something(raster.bands)):
+            return raster
+        with Raster([self.paths[i]], **self._read | {"order": None}) as whole:
+            own = whole.bands
+        found = find_bands(known, [[name] for name in own])
+        if len(found) != 1 and set(known) & set(own):
+            message = f"The image has the bands {', '.join(own)}, and {self.paths[0]} has "
+            fix = "Leave --mosaic out, or give images of the same bands"
+            text = message + ", ".join(known)
+            raise DataError(text, code="band-mismatch", file=self.paths[i], fix=fix)
+        if len(found) == 1:
+            self._opened.pop(i).close()
+            self._orders[i] = [place + 1 for place in found.pop()]
+        return self._raster(i)
+
     def _place(self, i: int, grid: GeoBox) -> Window:
         """Return where an image lies, in pixels of the first."""
-        raster, path, first = self._raster(i), self.paths[i], self.paths[0]
+        raster, path, first = self._in_order(i), self.paths[i], self.paths[0]
         col, row = ~grid.affine * raster.grid.point(0, 0)
         place = Window(round(row), round(col), raster.grid.height, raster.grid.width)
         if not raster.grid.same_as(grid.part(place)):

@@ -166,8 +166,17 @@ class PredictionJob:
             raise
         if places is None or places == list(range(len(own))):
             return image
+        by_color = image.image.named_by_color
         image.close()
         order = tuple(place + 1 for place in places)
+        if by_color:
+            taken = ",".join(map(str, order))
+            kept = ",".join(str(i) for i in range(1, len(order) + 1))
+            self._warn(
+                f"{image.name}: Bands {taken} are taken, by the colors that the file gives its "
+                "bands, and their names are not told. If they lie in the order of the model "
+                f"({', '.join(self._model.card.image_bands)}), give --band-order {kept}."
+            )
         self.source = source.model_copy(update={"order": order})
         return self.source.open()
 

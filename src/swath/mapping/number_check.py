@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.geo.tiling import Pixels, Window
+from swath.io.nodata import CERTAIN_FILLS
 from swath.mapping.inputs import InputImage
 from swath.models.card import CardBand
 
@@ -18,6 +19,8 @@ SIDE = 64  # rows and columns of the windows that are read
 ALONG = 4  # windows in each direction
 MARGIN = 0.05  # share of a band's range by which its middle value may lie outside
 MAX_SHRINK = 20.0  # factor by which all values may be smaller than in training
+FAR = 2.0  # ranges of a band by which a value lies beyond what can be a measurement
+MIN_FAR = 16  # sampled pixels with one such value that are no coincidence
 OFFSET = 1000.0  # that Sentinel-2 adds to stored numbers since baseline 04.00
 
 FACTORS = {
@@ -61,8 +64,9 @@ def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str) -> s
     shift = _find_offset(low, own_mean - known_mean, known_low, known_high)
     own = str(image.dtype)
     if not off.any() and shift is None:
+        far = _find_far(values, bands, known_low, known_high)
         other = f"The image is {own}, and the training images were {dtype}: check its scale."
-        return other if own != dtype else None
+        return far if far or own == dtype else other
     at = int(np.argmax(off))
     seen = (
         f"Band {bands[at].name} has values of {low[at]:.4g} to {high[at]:.4g}, and the model was "
@@ -72,6 +76,32 @@ def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str) -> s
     if cause is None and own != dtype:
         cause = f"the image is {own}, and the training images were {dtype}"
     return f"{seen}{f': {cause}' if cause else ''}. {ADVICE}."
+
+
+def _find_far(
+    values: NDArray[Any],
+    bands: Sequence[CardBand],
+    known_low: NDArray[np.float64],
+    known_high: NDArray[np.float64],
+) -> str | None:
+    """Return a sentence on a value far outside of a band's range that many pixels (bands, n) have.
+
+    Fill values that `check_pixels` reports are left out.
+    """
+    margin = FAR * (known_high - known_low)
+    for band, own, least, most in zip(
+        bands, values, known_low - margin, known_high + margin, strict=True
+    ):
+        far = own[((own < least) | (own > most)) & ~np.isin(own, CERTAIN_FILLS)]
+        found, counts = np.unique(far, return_counts=True)
+        if counts.max(initial=0) >= max(MIN_FAR, far.size / 2):
+            value = float(found[counts.argmax()])
+            return (
+                f"{counts.max()} of the sampled pixels of band {band.name} are {value:.9g}, and "
+                f"the model was trained with {band.min:.4g} to {band.max:.4g}: give --nodata "
+                f"{value:.9g} if it means that there is no data."
+            )
+    return None
 
 
 def sample_values(image: InputImage, bands: int) -> NDArray[Any]:

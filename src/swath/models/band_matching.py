@@ -22,6 +22,11 @@ COMMON_NAMES = {
 SENSORS: Sequence[SensorBands] = (SENTINEL2A, OLI, ETM)
 """Bands of the sensors whose names are read."""
 
+_ONLY_NIR = {"nir08": "nir"}
+"""Names that the near infrared of a sensor with one such band may have besides."""
+
+_NUMBERED = re.compile(r"(?:sr|toa)?(b\d+a?)")
+
 _SAYS_NOTHING = re.compile(
     r"|(band|layer|channel|ch|page|raster|image|undefined|gr[ae]y|alpha)?[\s_#-]*\d*",
     re.IGNORECASE,
@@ -94,7 +99,11 @@ def _matches(wanted: Sequence[str], own: Sequence[Sequence[str]]) -> Iterator[li
         if not all(common):
             continue
         for other in _SENSORS:
+            if not _has_all(other, own):
+                continue
             held = [{_common(name, other) for name in names} - {""} for names in own]
+            if "nir" not in other.values() and all(_common(name, {}) for name in wanted):
+                held = [names | {_ONLY_NIR.get(name, name) for name in names} for names in held]
             places = _places(common, held)
             if places is not None:
                 yield places
@@ -107,6 +116,12 @@ def _places(wanted: Sequence[str], own: Sequence[set[str]]) -> list[int] | None:
         return None
     places = [at[0] for at in found]
     return places if len(set(places)) == len(places) else None
+
+
+def _has_all(sensor: Mapping[str, str], own: Sequence[Sequence[str]]) -> bool:
+    """Return whether a sensor has all bands of an image that have a number, such as B8A."""
+    numbers = [_NUMBERED.fullmatch(_plain(name)) for names in own for name in names]
+    return all(number[1] in sensor for number in numbers if number)
 
 
 def _common(name: str, sensor: Mapping[str, str]) -> str:
