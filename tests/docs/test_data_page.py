@@ -133,7 +133,7 @@ def scenes_and_layers() -> Story:
         layer(f"tiles/buildings/{name}.geojson", {"class": ["house"]}, houses)
     fields, _, named, trees, ponds_all, ponds_mapped, houses_ran = yield
     assert set(fields.classes) == set(named.classes) == {"wheat", "maize"}
-    assert named.result["read"]["labels"][0]["field"] == "crop"
+    assert named.result["read"]["labels"][0]["column"] == "crop"
     pixels = sum(split["pixels"] for split in trees.result["splits"].values())
     assert len(points) * 20 < pixels <= len(points) * 36
     assert set(ponds_all.classes) == set(ponds_mapped.classes) == {"land", "pond"}
@@ -214,7 +214,7 @@ def bands() -> Story:
         pair(f"farms/{name}/images/x.tif", f"farms/{name}/masks/x.png")
     stacked, chosen = yield
     assert (stacked.result["images"], stacked.result["bands"]) == (1, ["blue", "red", "swir"])
-    assert chosen.result["bands"] == ["3", "1"]
+    assert chosen.result["bands"] == ["blue", "red"]
 
 
 STORIES: dict[str, Callable[[], Story]] = {

@@ -117,7 +117,10 @@ def _are_exchanged(colors: Counter[int], legend: Legend) -> bool:
 
 def _photograph(meaning: LabelMeaning) -> Issue:
     message = f"The mask has more than {MAX_DISTINCT} {meaning.values}, as a photograph has."
-    fix = "Give a lossless mask (PNG, GeoTIFF), name its classes (--classes), or use --skip-bad."
+    names = "its classes (--classes)"
+    if meaning.kind == "color":
+        names += " or the band that holds them (--label-band)"
+    fix = f"Give a lossless mask (PNG, GeoTIFF), name {names}, or use --skip-bad."
     return Issue("error", "mask-photograph", message, fix)
 
 

@@ -22,7 +22,7 @@ from swath.data.layouts.proposals import BAND_WORDS
 from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
-from swath.io.arrays import file_of, stem_of
+from swath.io.arrays import file_of, parse_array, stem_of
 from swath.io.products import find_products, is_product_path
 from swath.io.products.reader import is_archive
 from swath.io.raster import open_raster
@@ -98,12 +98,17 @@ def _unlabeled(images: Sequence[Path], products: Sequence[Product]) -> list[Sour
     at = [p for p in images if is_product_path(p)]
     found = [*products, *(product for p in at for product in find_products(p))]
     _check_names(found)
-    scenes = _join_bands([p for p in images if p not in at and p.is_file()])
+    scenes = _join_bands([p for p in images if p not in at and _is_raster(p)])
     samples = [
         SourceSample(name, tuple(files), None)
         for name, files in zip(_names(scenes), scenes, strict=True)
     ]
     return [*samples, *map(product_sample, found)]
+
+
+def _is_raster(path: Path) -> bool:
+    """Return whether a path is a file or an array in one, and no folder of files."""
+    return path.is_file() or parse_array(path) is not None
 
 
 def _check_names(products: Sequence[Product]) -> None:
