@@ -17,6 +17,9 @@ from tests.io.products import make
 from tests.io.products.make import LANDSAT_NAMES, PLANET, S2_NAME
 from tests.make import box, write_layer
 
+NEXT = "20220612_101043_86_242b_3B"
+LATER = "S2B_MSIL2A_20220702T101049_N0400_R022_T32TQM_20220702T131045"
+
 
 def draw_fields(pixels: int, meters: int) -> None:
     """Write `fields.gpkg`: two classes in bands of an eighth of the scene."""
@@ -32,7 +35,8 @@ def read(path: str) -> np.ndarray:
 
 
 def sentinel_2() -> Story:
-    make.sentinel2(Path("downloads"))
+    for name in (S2_NAME, LATER):
+        make.sentinel2(Path("downloads"), name)
     draw_fields(make.SIDE, 10)
     looked, prepared, _, scored, every, plan, mapped, many = yield
     (product,) = looked.result["products"]
@@ -42,6 +46,8 @@ def sentinel_2() -> Story:
     assert scored.result["classes"] and plan.result["seconds"] > 0
     assert mapped.result["nodata"] > every.result["nodata"]
     assert (read("map.tif") == read(f"maps/{S2_NAME}.tif")).all()
+    assert Path(f"maps/{LATER}.tif").is_file()
+    assert prepared.result["images"] == 2 and "split-leak" not in prepared.findings
     assert read("map.tif").shape == (make.SIDE, make.SIDE) and Path("map_confidence.tif").exists()
 
 
@@ -60,14 +66,16 @@ def landsat() -> Story:
 
 
 def planetscope() -> Story:
-    make.planetscope(Path("order"))
+    for scene in (PLANET, NEXT):
+        make.planetscope(Path("order"), scene=scene)
     make.planetscope(Path("older"), 4)
     draw_fields(make.SIDE // 3, 3)
     looked, prepared, _, _, hazy, plan, mapped, older = yield
     assert [q["kind"] for q in looked.result["products"][0]["quality"]] == ["udm2"]
     assert prepared.result["bands"] == ["blue", "green", "red", "nir"]
     assert hazy.result["read"]["dropped"] == {"cloud": 0.25}
-    assert [Path(m).name for m in mapped.result["maps"]] == [f"{PLANET}_AnalyticMS_SR_8b.tif"]
+    for scene in (PLANET, NEXT):
+        assert Path(f"maps/{scene}_AnalyticMS_SR_8b.tif").is_file()
     assert older.result["nodata"] == make.SIDE**2 // 36
 
 
@@ -86,6 +94,6 @@ PAGES: dict[str, Callable[[], Story]] = {
 @pytest.mark.parametrize("page", PAGES)
 def test_from_download_to_map(page: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(make, "SIDE", 300 if page == "sentinel-2.md" else 600)
+    monkeypatch.setattr(make, "SIDE", 240 if page == "sentinel-2.md" else 600)
     blocks = list(chain.from_iterable(read_sections(page).values()))
     run_section(blocks, PAGES[page](), capsys)
