@@ -183,6 +183,9 @@ class SourceOptions:
     raw: bool = option(
         False, "Read stored values as they are, without the scale and offset of bands.", "Data"
     )
+    warp: bool = option(
+        False, "Warp images that ground control points or RPCs place, as they are read.", "Data"
+    )
     snap_colors: bool = option(
         False, "Snap mask values that smoothing or JPEG made to the nearest class.", "Data"
     )
@@ -478,6 +481,9 @@ class PredictOptions:
     quality: Globs = option(("auto",), QUALITY_HELP, "Data")
     drop: Reasons = option(DROP, DROP_HELP, "Data")
     clear_below: float = option(LAST_CLEAR, CLEAR_HELP, "Data", gt=0, le=100)
+    warp: bool = option(
+        False, "Warp images that ground control points or RPCs place, as they are read.", "Data"
+    )
     regions: PathLike | None = option(None, "Polygon layer; only pixels inside are mapped.")
     confidence: bool = option(False, "Also write MAP_confidence.tif, in percent.")
     probabilities: bool = option(

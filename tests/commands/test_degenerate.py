@@ -10,7 +10,7 @@ import shapely
 from rasterio.transform import from_origin
 
 import swath
-from swath.errors import DataError
+from swath.errors import DataError, UsageError
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, box, noise, place, write_layer, write_model, write_raster
 
@@ -40,17 +40,79 @@ def test_a_map_of_nodata_and_one_of_one_class(model: Path, tmp_path: Path) -> No
     assert "one class, 3" in warning
 
 
-def test_masks_that_miss(model: Path, image: Path, tmp_path: Path) -> None:
+def test_a_mask_that_misses(model: Path, image: Path, tmp_path: Path) -> None:
     path = write_raster(tmp_path / "far.tif", np.ones((64, 64), np.uint8), UTM, FAR)
-    warnings = swath.predict(model, image, tmp_path / "map.tif", mask=str(path)).warnings
+    warnings = swath.predict(model, image, tmp_path / "map.tif", mask=path).warnings
     assert str(path) in warnings[0] and "--mask" in warnings[0]
 
 
-def test_regions_that_miss(model: Path, image: Path, tmp_path: Path) -> None:
-    path = write_layer(tmp_path / "far.gpkg", [box(0, 9000, 10, 10)], {"class": ["x"]})
-    with fails("regions-miss-images", DataError, path):
-        swath.predict(model, image, tmp_path / "map.tif", regions=path)
-    assert not (tmp_path / "map.tif").exists()
+def test_regions_that_miss_all_images_or_one(model: Path, image: Path, tmp_path: Path) -> None:
+    other = write_raster(tmp_path / "b.tif", noise(3, 64, 64, seed=2), UTM, FAR)
+    far = write_layer(tmp_path / "far.gpkg", [box(0, 9000, 10, 10)], {"class": ["x"]})
+    for images, target in ((image, "map.tif"), ([image, other], "maps")):
+        with fails("regions-miss-images", DataError, far):
+            swath.predict(model, images, tmp_path / target, regions=far)
+        assert not (tmp_path / target).exists()
+    here = write_layer(tmp_path / "r.gpkg", [box(0, 0, 9, 9)], {"class": ["x"]})
+    first, second = swath.predict(model, [image, other], tmp_path / "maps", regions=here).warnings
+    assert "1 of 2" in first and str(other) in first and str(image) not in first
+    assert str(other) in second and "--regions" in second
+
+
+@pytest.mark.parametrize("cause", ["nodata", "mask", "regions"])
+def test_an_empty_map_says_which_image_and_why(model: Path, tmp_path: Path, cause: str) -> None:
+    good = write_raster(tmp_path / "a.tif", noise(3, 64, 64), UTM, NORTH_UP, 0)
+    pixels = noise(3, 64, 64, seed=1)
+    options: dict[str, object] = {}
+    if cause == "nodata":
+        pixels[:] = 0
+    elif cause == "mask":
+        mask = np.ones((64, 64), np.uint8)
+        options["mask"] = write_raster(tmp_path / "mask.tif", mask, UTM, FAR)
+    else:
+        pixels[:, :32] = 0
+        shapes = [box(0, 0, 64, 64), box(0, 40_000, 20, 64)]
+        options["regions"] = write_layer(tmp_path / "r.gpkg", shapes, {"class": ["x", "x"]})
+    empty = write_raster(tmp_path / "b.tif", pixels, UTM, FAR, 0)
+    result = swath.predict(model, [good, empty], tmp_path / "maps", **options)
+    (warning,) = result.warnings
+    assert str(empty) in warning and "No pixel of the map has data" in warning
+    words = {"nodata": "are nodata", "mask": "masked", "regions": "--regions"}
+    assert [key for key, word in words.items() if word in warning] == [cause]
+
+
+def test_one_class_at_odd_numbers_names_the_image(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.swath", dtype="float32")
+    good = write_raster(tmp_path / "a.tif", noise(3, 64, 64).astype("f4"), UTM, NORTH_UP)
+    odd = write_raster(tmp_path / "b.tif", noise(3, 64, 64).astype("f4") / 256, UTM, FAR)
+    warnings = swath.predict(model, [good, odd], tmp_path / "maps").warnings
+    assert len(warnings) == 2 and all(str(odd) in text for text in warnings)
+    assert "one class" in warnings[1]
+
+
+@pytest.mark.parametrize("name", ["map.png", "map.JPG", "map.jp2", "map.gpkg", "map.vrt"])
+def test_a_map_of_another_ending_is_refused(
+    model: Path, image: Path, tmp_path: Path, name: str
+) -> None:
+    with fails("file-extension", UsageError, tmp_path / name) as caught:
+        swath.predict(model, image, tmp_path / name)
+    assert str(tmp_path / "map.tif") in caught.value.fix
+    assert not (tmp_path / name).exists()
+
+
+def test_other_outputs_of_another_ending_are_refused(
+    model: Path, image: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "map.tif"
+    for name in ("x.tif", "x.shp", "x.geojson"):
+        with fails("file-extension", UsageError, tmp_path / name):
+            swath.predict(model, image, target, polygons=tmp_path / name)
+        with fails("file-extension", UsageError, tmp_path / name):
+            swath.sample(image, tmp_path / name)
+    with fails("map-is-a-file", UsageError, target):
+        swath.predict(model, [image, image.with_name("b.tif")], target)
+    assert not target.exists()
+    assert swath.predict(model, image, tmp_path / "map.2024").maps[0].endswith("map.2024")
 
 
 def test_masks_and_regions_that_touch_one_of_two(model: Path, image: Path, tmp_path: Path) -> None:
@@ -58,6 +120,7 @@ def test_masks_and_regions_that_touch_one_of_two(model: Path, image: Path, tmp_p
     regions = write_layer(tmp_path / "r.gpkg", [box(0, 0, 9, 9)], {"class": ["x"]})
     result = swath.predict(model, [image, other], tmp_path / "maps", regions=regions)
     assert not [w for w in result.warnings if "touches no image" in w]
+    assert [w for w in result.warnings if str(other) in w]
 
 
 def test_masks_without_a_place_for_several_images(model: Path, tmp_path: Path) -> None:

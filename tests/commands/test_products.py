@@ -8,7 +8,7 @@ import rasterio
 
 import swath
 from swath.errors import DataError, UsageError
-from swath.mapping.inputs import find_inputs
+from swath.mapping.inputs import ImageInput, find_inputs
 from swath.models.model import Model
 from tests.errors import fails
 from tests.io.products.make import (
@@ -84,7 +84,7 @@ def test_one_map_from_folder_zip_item_and_a_file_made_by_hand(tmp_path, safe, na
     maps = []
     for i, image in enumerate(images):
         target = tmp_path / f"{i}.tif"
-        swath.predict(model, image, target)
+        swath.predict(model, image, target, quality=["none"])
         maps.append(read(target))
     np.testing.assert_array_equal(maps[-1], looked_up(stack, (stack != 0).any(axis=0)))
     assert {1, 2} <= set(np.unique(maps[0])) and maps[0].shape == (SIDE, SIDE)
@@ -117,7 +117,7 @@ def test_bands_of_a_model_are_found_by_name_in_any_order(tmp_path, safe):
     stack = np.stack([stored("B08"), stored("B02")])
     for names in (["nir", "blue"], ["B08", "blue"], ["b8", "B2"]):
         model = write_model(tmp_path / "m.swath", 2, "uint16", names=names)
-        swath.predict(model, safe, tmp_path / "map.tif", restart=True)
+        swath.predict(model, safe, tmp_path / "map.tif", restart=True, quality=["none"])
         expected = looked_up(stack, (stack != 0).any(axis=0))
         np.testing.assert_array_equal(read(tmp_path / "map.tif"), expected)
     model = write_model(tmp_path / "other.swath", 2, "uint16", names=["blue", "yellow"])
@@ -130,7 +130,8 @@ def test_bands_of_a_model_are_found_by_name_in_any_order(tmp_path, safe):
     assert "--band-order" in caught.value.fix
     with fails("band-missing", DataError):
         swath.predict(model, safe, tmp_path / "map.tif", band_order=[99, 2])
-    swath.predict(model, safe, tmp_path / "map.tif", band_order=[8, 2], restart=True)
+    options = {"band_order": [8, 2], "restart": True, "quality": ["none"]}
+    swath.predict(model, safe, tmp_path / "map.tif", **options)
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), expected)
 
 
@@ -148,6 +149,20 @@ def test_many_products_by_folder_pattern_and_list(tmp_path):
         assert names[0] == LANDSAT_NAMES[9] and names[1] == HLS_NAMES["S30"]
     with fails("option-conflict", UsageError):
         swath.predict(model, tmp_path / "all", tmp_path / "m.tif", mosaic=True)
+
+
+def test_other_rasters_beside_a_product_are_images_too(tmp_path):
+    planetscope(tmp_path / "all", 4)
+    write_raster(tmp_path / "all" / "other.tif", np.stack([stored("x")] * 2), **grid(10))
+    found = find_inputs(tmp_path / "all", ["red", "nir"])
+    assert [(i.name, i.product is None) for i in found] == [
+        ("20220612_101041_64_242b_3B_AnalyticMS_SR", False),
+        ("other", True),
+    ]
+    for name in ("B02", "B03"):
+        write_raster(tmp_path / "plain" / f"{name}.tif", stored(name), **grid(10))
+    (found,) = find_inputs(tmp_path / "plain", ["B03", "B02"])
+    assert found.name == "plain" and [b.name for b in found.parts] == ["B03", "B02"]
 
 
 def test_what_is_missing_is_said(tmp_path):
@@ -177,7 +192,8 @@ def test_a_planet_file_with_an_older_model_of_numbered_bands(tmp_path):
     swath.predict(model, image, tmp_path / "map.tif")
     with rasterio.open(image) as file:
         values = file.read()
-    expected = looked_up(values, (values != 0).any(axis=0))
+    clear = np.arange(20)[:, None] >= 5  # by UDM2
+    expected = looked_up(values, (values != 0).any(axis=0) & clear)
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), expected)
 
 
@@ -277,3 +293,24 @@ def test_inspect_tells_what_is_in_a_product(tmp_path, safe):
     next(broken.rglob("*_B04_10m.jp2")).write_bytes(b"")
     found = swath.inspect(broken)
     assert not found.ok and "unreadable" in [f["code"] for f in found.findings]
+
+
+def test_an_input_is_the_same_after_it_is_kept_in_a_plan(tmp_path, safe):
+    item = sentinel2_item(tmp_path / "i.json", safe)
+    text = item.read_text().replace('"nodata": 0', '"nodata": "nan"')
+    item.write_text(text)
+    for given in (safe, item, sentinel1_rtc(tmp_path)):
+        (source,) = find_inputs(given, [], by_order=True)
+        assert ImageInput.model_validate_json(source.model_dump_json()) == source
+
+
+def test_half_a_product_is_refused_by_predict_and_prepare(tmp_path):
+    path = sentinel2(tmp_path / "s", skip=("MTD",))
+    fields(tmp_path / "s" / "fields.gpkg")
+    model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir"])
+    with fails("product-incomplete", DataError, file=path):
+        swath.predict(model, path, tmp_path / "map.tif")
+    with fails("product-incomplete", DataError):
+        swath.prepare(tmp_path / "s", tmp_path / "ds", **ALONE)
+    with fails("product-incomplete", DataError):
+        swath.inspect(path)

@@ -70,3 +70,48 @@ def test_without_a_crs_the_side_of_a_pixel_must_be_told():
 def test_a_local_crs_is_refused():
     with fails("crs-not-on-earth", DataError):
         PixelAreas(GeoBox(3, 3, crs='LOCAL_CS["x",UNIT["metre",1]]'))
+
+
+@pytest.mark.parametrize("crs", [3031, 3413, 6931])
+@pytest.mark.parametrize("shift", [0, 500])
+def test_a_pole_at_a_corner_or_center_of_a_pixel_is_a_place_like_any_other(crs, shift):
+    raster = grid(crs, (1000, 0, -15_000 + shift, 0, -1000, 20_000 - shift))
+    areas = PixelAreas(raster).of(raster.window)
+    assert np.isfinite(areas).all() and (areas > 0).all()
+    assert np.ptp(areas) < 1e-4 * areas.mean()
+    away = grid(crs, (1000, 0, 40_000, 0, -1000, 20_000))
+    assert areas.mean() == pytest.approx(PixelAreas(away).of(away.window).mean(), rel=1e-3)
+
+
+def test_a_global_grid_whose_rows_have_a_pole_in_their_middle():
+    world = grid(4326, (1, 0, 0, 0, -1, 90.5), 181, 360)
+    areas = PixelAreas(world).of(world.window)
+    assert (areas > 0).all() and areas.sum() == pytest.approx(510_065_621_724_000, rel=1e-9)
+    plane = grid(4087, (222_638.98, 0, -20_037_508, 0, -222_638.98, 10_018_754), 90, 180)
+    areas = PixelAreas(plane).of(plane.window)
+    assert (areas > 0).all() and areas.sum() == pytest.approx(510_065_621_724_000, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        (4326, (0.001, 0.001, 10, 0.001, -0.001, 47)),  # turned by 45 degrees
+        (32660, (100, 0, 832_000, 0, -100, 1_000_000)),  # across 180 degrees
+        (3857, (100, 0, 20_036_000, 0, -100, 8_000_000)),
+        (4326, (0.001, 0, 359.99, 0, -0.001, 47)),
+    ],
+)
+def test_turned_grids_and_180_degrees(crs, transform):
+    test_a_projected_raster_covers_the_ground_of_its_outline(crs, transform)
+
+
+def test_a_drawing_may_tell_the_side_of_its_pixels():
+    raster = GeoBox(3, 3, crs='LOCAL_CS["x",UNIT["metre",1]]')
+    assert PixelAreas(raster, 30).of(raster.window).tolist() == [[900.0] * 3] * 3
+    with fails("crs-not-on-earth", DataError, "map.tif"):
+        PixelAreas(raster, file="map.tif")
+
+
+def test_a_datum_in_grads():
+    paris = grid(27572, (100, 0, 600_000, 0, -100, 2_400_000))
+    assert PixelAreas(paris).of(paris.window) == pytest.approx(10_000, rel=2e-3)

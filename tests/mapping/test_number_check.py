@@ -102,3 +102,12 @@ def test_bands_of_other_names_are_refused_and_an_order_may_be_given(tmp_path):
     swath.predict(model, image, tmp_path / "map.tif", band_order=[1, 2, 3])
     with rasterio.open(tmp_path / "map.tif") as made:
         assert (made.read(1) == looked_up(values, np.ones((64, 64), bool))).all()
+
+
+def test_predict_says_what_was_read(tmp_path):
+    values = reflectance()
+    image = write_raster(tmp_path / "image.tif", values[::-1], descriptions=["B02", "B03", "B04"])
+    model = write_model(tmp_path / "m.swath", names=["B04", "B03", "B02"], max=4000)
+    (read,) = swath.predict(model, image, tmp_path / "map.tif").read
+    assert read.file == str(image) and read.bands == ["B04", "B03", "B02"]
+    assert not read.scaled and read.quality == []

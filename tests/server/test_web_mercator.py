@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyproj
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +90,50 @@ def test_bounds_and_zoom_fit_the_ground():
     meters = 2 * HALF_EXTENT / 256 / 2**SCENE.max_zoom * math.cos(math.radians(lat))
     assert 5 < meters <= 10
     assert WORLD.bounds == pytest.approx((-HALF_EXTENT, -HALF_EXTENT, HALF_EXTENT, HALF_EXTENT))
+
+
+LINE = {
+    "180..": Placement(GeoBox(40, 40, (0.01, 0, 179.8, 0, -0.01, 10), "EPSG:4326")),
+    "..-180": Placement(GeoBox(40, 40, (0.01, 0, -180.2, 0, -0.01, 10), "EPSG:4326")),
+    "UTM 60": Placement(GeoBox(40, 40, (1000, 0, 808_000, 0, -1000, 1_100_000), "EPSG:32660")),
+    "UTM 1": Placement(GeoBox(40, 40, (1000, 0, 150_000, 0, -1000, 1_100_000), "EPSG:32601")),
+    "Mercator": Placement(
+        GeoBox(40, 40, (1000, 0, HALF_EXTENT - 20_000, 0, -1000, 1_100_000), "EPSG:3857")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINE)
+def test_a_raster_across_180_degrees_is_narrow_and_shown_on_both_sides(name):
+    place = LINE[name]
+    west, _, east, _ = place.bounds
+    assert east - west < 60_000 and (west < -HALF_EXTENT or east > HALF_EXTENT)
+    for x in (HALF_EXTENT - 5000, 5000 - HALF_EXTENT, HALF_EXTENT + 5000, -HALF_EXTENT - 5000):
+        col, row = place.pixels(np.array([x]), np.array([1_090_000.0]))
+        assert 0 < col[0] < 40 and 0 < row[0] < 40
+    (east_col, west_col), _ = place.pixels(
+        np.array([HALF_EXTENT - 5000, 5000 - HALF_EXTENT]), np.full(2, 1_090_000.0)
+    )
+    assert 5 < west_col - east_col < 15
+    zoom = 6
+    for x in (2**zoom - 1, 0):
+        col, row = place.coordinates(MercatorTile(zoom, x, 2 ** (zoom - 1) - 2))
+        col, row = np.broadcast_arrays(col, row)
+        assert ((col >= 0) & (col < 40) & (row >= 0) & (row < 40)).sum() > 3
+
+
+@pytest.mark.parametrize("west", [0.0, -180.0])
+def test_global_rasters_of_both_conventions_show_the_same(west):
+    place = Placement(GeoBox(180, 360, (1, 0, west, 0, -1, 90), "EPSG:4326"))
+    assert place.bounds == pytest.approx((-HALF_EXTENT, -HALF_EXTENT, HALF_EXTENT, HALF_EXTENT))
+    lon = np.array([-170.5, -0.5, 0.5, 170.5])
+    col, _ = place.pixels(lon / 180 * HALF_EXTENT, np.zeros(4))
+    np.testing.assert_allclose(col, (lon - west) % 360, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "crs", ['LOCAL_CS["drawing",UNIT["metre",1]]', "IAU_2015:49910", "EPSG:4978"]
+)
+def test_what_does_not_lie_on_the_earth_is_shown_in_pixels(crs):
+    place = Placement(GeoBox(400, 300, tuple(NORTH_UP)[:6], pyproj.CRS(crs).to_wkt()))
+    assert place.in_pixels and place.max_zoom == PHOTO.max_zoom and place.bounds == PHOTO.bounds

@@ -16,7 +16,7 @@ from swath.types import Finding, Level
 FACTORS = (100.0, 256.0, 10_000.0)  # percent, 8 and 16 bits, reflectance times 10000
 TOLERANCE = 2.5  # factor by which a factor between two groups of images may be missed
 OFFSET = 1000.0  # that Sentinel-2 adds to stored numbers since baseline 04.00
-TIGHT = 400.0  # range of the lowest values of a group of images that leaves no doubt
+TIGHT = 400.0  # range of the lowest values of a group of images that is decisive
 MOST_LISTED = 10
 
 

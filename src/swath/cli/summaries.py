@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from swath.commands.view import ViewResult
     from swath.evaluation.results import EvaluateResult
     from swath.mapping.estimate import Estimate
+    from swath.mapping.job import ImageRead
 
 MAX_NAMES = 12
 """Largest number of names in a list."""
@@ -175,6 +176,7 @@ def predict(result: PredictResult) -> str:
         return _estimate(result, result.plan)
     lines = [f"{result.map}: {result.pixels / 1e6:.2f} Mpixel in {result.seconds:.1f} s"]
     lines += [f"  also {name}" for name in result.maps if name != result.map]
+    lines += _images_read(result.read)
     for name, count in result.classes.items():
         lines.append(f"  {name:<26} {count / result.pixels:6.1%}")
     lines.append(f"  {'(no data)':<26} {result.nodata / result.pixels:6.1%}")
@@ -183,6 +185,20 @@ def predict(result: PredictResult) -> str:
         scales = ", ".join(map(_fraction, result.zooms))
         lines.append(f"  seen at scale {scales}, the ground sampling distance of the model")
     return _joined(lines)
+
+
+def _images_read(images: Sequence[ImageRead]) -> list[str]:
+    """Format how images were read, a line for those that were read alike."""
+    alike: dict[str, list[ImageRead]] = {}
+    for image in images:
+        numbers = "scale and offset applied" if image.scaled else "numbers as stored"
+        quality = f"; quality {', '.join(image.quality)}" if len(images) == 1 else ""
+        quality = quality if image.quality else ""
+        alike.setdefault(f"bands {_names(image.bands)}; {numbers}{quality}", []).append(image)
+    return [
+        f"  read {same[0].file if len(same) == 1 else f'{len(same)} images'}: {text}"
+        for text, same in alike.items()
+    ]
 
 
 def _estimate(result: PredictResult, plan: Estimate) -> str:

@@ -15,6 +15,7 @@ from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import known
 from swath.evaluation.sampling import measure_strata
 from swath.evaluation.scoring import MapPredictor, score_areas
+from swath.geo.crs import near, x_period
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
@@ -88,7 +89,7 @@ def area(options: AreaOptions) -> AreaResult:
             class has too few reference units.
     """
     with MapFile(options.map) as source:
-        strata = measure_strata(source, PixelAreas(source.grid, options.pixel))
+        strata = measure_strata(source, PixelAreas(source.grid, options.pixel, options.map))
         if Path(options.reference).is_dir():
             return _estimate_from_labels(options, source, strata.legend, strata.areas)
         points = read_features(options.reference, options.field)
@@ -180,6 +181,7 @@ def _count_points(points: Features, source: MapFile, legend: Legend) -> NDArray[
     n = len(legend.trained)
     matrix = np.zeros((n, n), np.int64)
     to_pixels = ~source.grid.affine
+    center = source.grid.point(source.grid.width / 2, source.grid.height / 2)[0]
 
     def fault(message: str, code: str, fix: str) -> DataError:
         return DataError(message, code=code, file=points.path, fix=fix)
@@ -189,7 +191,8 @@ def _count_points(points: Features, source: MapFile, legend: Legend) -> NDArray[
             message = f"The layer holds a {point.geom_type}, and must hold points alone"
             raise fault(message, "geometry-type", "Give the layer that `swath sample` wrote")
         where = f"The point at {point.x:g}, {point.y:g} lies"
-        col, row = (int(np.floor(v)) for v in to_pixels @ (point.x, point.y))
+        x = near(np.array([point.x]), center, x_period(source.grid.crs))[0]
+        col, row = (int(np.floor(v)) for v in to_pixels @ (x, point.y))
         if not (0 <= row < source.grid.height and 0 <= col < source.grid.width):
             raise fault(f"{where} outside the map", "point-outside-map", "Delete that point")
         shown = int(legend.encode(source.codes(Window(row, col, 1, 1)))[0, 0])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from swath.errors import JobError, UsageError, job_error_of, out_of_memory
 from swath.options import make_options
-from swath.types import Result
+from swath.types import PathLike, Result
 
 P = ParamSpec("P")
 O = TypeVar("O")
@@ -50,6 +53,26 @@ def command(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P,
         return call
 
     return decorate
+
+
+def check_ending(path: PathLike, endings: Sequence[str], option: str) -> None:
+    """Refuse the name of an output whose ending means another format; one without is taken.
+
+    Args:
+        path: the output.
+        endings: those of its format, the usual one first.
+        option: how the output is named on the command line.
+
+    Raises:
+        UsageError: the ending is another.
+    """
+    name = Path(path)
+    ending = name.suffix.lower()
+    if ending in endings or not re.fullmatch(r"\.[a-z][a-z0-9]*", ending):
+        return
+    message = f"{option} is written as {' or '.join(endings)}, and its name ends in {name.suffix}"
+    fix = f"Give {option} {shlex.quote(str(name.with_suffix(endings[0])))}"
+    raise UsageError(message, code="file-extension", file=path, fix=fix)
 
 
 def missing_report_package(error: ImportError) -> JobError:

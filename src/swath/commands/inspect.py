@@ -370,7 +370,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
             read["select"] = read["select"] or _bands_by_name(files, card, source)
         except DataError as error:
             return _image_result([Finding.of_error(error, source)], [], ood)
-        sample = SourceSample(stem_of(source), files, None, **read)
+        sample = SourceSample(stem_of(source), files, None, **read, warp_image=options.warp)
     else:
         chosen = read["select"] or tuple(card.image_bands)
         choose_bands(product, chosen)  # an error where one is missing
@@ -382,7 +382,8 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     findings = [scan] if isinstance(scan, Finding) else [*_check_input(scan.image, card, source)]
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
         names = None if read["select"] else card.image_bands
-        raster = Raster(sample.parts, names, **read, fill=[band.fill for band in card.bands])
+        fill = [band.fill for band in card.bands]
+        raster = Raster(sample.parts, names, **read, warp=options.warp, fill=fill)
         with InputImage(raster, latitude=card.latitude) as image:
             image.quality = sample.open_quality(image.grid)
             distance, _ = ood_distance(image, model.predictor, statistics)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from swath.commands.base import command
+from swath.commands.base import check_ending, command
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
 from swath.io.arrays import is_store
@@ -17,11 +17,14 @@ from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
 from swath.mapping.estimate import Estimate, estimate
 from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks, with_quality
-from swath.mapping.job import MappedImage, PredictionJob, check_outputs
+from swath.mapping.job import ImageRead, MappedImage, PredictionJob, check_outputs
 from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.types import Result
+
+MAP_ENDINGS = (".tif", ".tiff", ".gtiff")
+"""Endings of maps, which are GeoTIFFs."""
 
 
 class PredictResult(Result):
@@ -44,6 +47,7 @@ class PredictResult(Result):
         plan: what it would take, where only that was asked; nothing was mapped then.
         dropped: share of the pixels that quality layers dropped, 0..1, by reason; a pixel counts
             for one reason.
+        read: how each image was read.
         warnings: sentences on a map that is hardly meant: no data anywhere, one class alone; masks
             that touch no image; numbers, resolution or latitude unlike training; images without a
             quality layer where others have one.
@@ -63,6 +67,7 @@ class PredictResult(Result):
     zooms: list[float]
     plan: Estimate | None = None
     dropped: dict[str, float] = {}
+    read: list[ImageRead] = []
     warnings: list[str] = []
 
 
@@ -90,9 +95,7 @@ def predict(options: PredictOptions) -> PredictResult:
     drop, limit = options.drop, options.clear_below
     sources, bare = with_quality(sources, options.quality, drop, limit)
     target, jobs = options.target, []
-    if not many and target.is_dir():
-        message, fix = "MAP is a folder, and a file is to be written", "Give a file name"
-        raise JobError(message, code="is-a-folder", file=target, fix=fix)
+    _check_target(target, many)
     for source in sources:
         path = target / f"{source.name}.tif" if many else target
         jobs.append(PredictionJob(options, model, source, path))
@@ -101,9 +104,27 @@ def predict(options: PredictOptions) -> PredictResult:
     missed += [*check_context(sources), *check_pixels(sources)]
     mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
     result = _result(options, model, mapped, start)
-    doubts = [text for job in jobs for text in job.warnings]
-    said = [*missed, *bare, *doubts, *result.warnings]
-    return result.model_copy(update={"warnings": said})
+    unlike = [text for job in jobs for text in job.warnings]
+    said = [*missed, *bare, *unlike, *result.warnings]
+    read = [job.read for job in jobs if job.read is not None]
+    return result.model_copy(update={"warnings": said, "read": read})
+
+
+def _check_target(target: Path, many: bool) -> None:
+    """Refuse a name of MAP that means another format, a folder for one map, a file for many.
+
+    Raises:
+        UsageError: it does.
+    """
+    if not many:
+        if target.is_dir():
+            message, fix = "MAP is a folder, and a file is to be written", "Give a file name"
+            raise JobError(message, code="is-a-folder", file=target, fix=fix)
+        check_ending(target, MAP_ENDINGS, "MAP")
+    elif not target.is_dir() and target.suffix.lower() in MAP_ENDINGS:
+        message = "There are several images, and MAP names one file instead of a folder"
+        fix = f"Give a folder ({target.with_suffix('')}), or --mosaic for one map"
+        raise UsageError(message, code="map-is-a-file", file=target, fix=fix)
 
 
 def _result(
@@ -136,31 +157,28 @@ def _result(
         zooms=sorted({float(p.asked.zoom) for p in plans}),
         plan=estimate(model, plans) if options.plan else None,
         dropped=shares_of(tallies),
-        warnings=[] if options.plan else _warnings(classes, nodata, tallies),
+        warnings=[] if options.plan else [*_check_outside(tallies), *_check_classes(classes)],
     )
 
 
-def _warnings(classes: dict[str, int], nodata: int, tallies: Sequence[QualityTally]) -> list[str]:
-    """Return what is hardly meant about a map, by its pixels of each class and without data."""
-    mapped = [name for name, pixels in classes.items() if pixels]
+def _check_outside(tallies: Sequence[QualityTally]) -> list[str]:
+    """Return what part of the images quality layers do not cover."""
     outside = sum(tally.outside for tally in tallies)
-    if outside:
-        share = outside / sum(tally.pixels for tally in tallies)
-        return [
-            f"{share:.1%} of the pixels lie outside of the quality layers, and are kept.",
-            *_warnings(classes, nodata, []),
-        ]
-    if not mapped and nodata:
-        return [
-            "No pixel of the map has data: check the nodata value of the image, --mask, --quality "
-            "and --regions."
-        ]
-    if len(mapped) == 1 and len(classes) > 1:
-        return [
-            f"The whole map is of one class, {mapped[0]}: check the bands of the image, their "
-            "order and scale (swath inspect IMAGE --against MODEL)."
-        ]
-    return []
+    if not outside:
+        return []
+    share = outside / sum(tally.pixels for tally in tallies)
+    return [f"{share:.1%} of the pixels lie outside of the quality layers, and are kept."]
+
+
+def _check_classes(classes: dict[str, int]) -> list[str]:
+    """Return what is hardly meant about all maps, by their pixels of each class."""
+    mapped = [name for name, pixels in classes.items() if pixels]
+    if len(mapped) != 1 or len(classes) == 1:
+        return []
+    return [
+        f"The whole map is of one class, {mapped[0]}: check the bands of the image, their order "
+        "and scale (swath inspect IMAGE --against MODEL)."
+    ]
 
 
 def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], bool]:
@@ -182,6 +200,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "nodata": options.nodata,
         "ignore_band_nodata": options.ignore_band_nodata,
         "fill": _fill(model) if options.ignore_band_nodata else (),
+        "warp": options.warp,
     }
     is_folder = stack is None and Path(image).is_dir() and not is_store(Path(image))
     folder = is_folder or image.endswith(".txt")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from swath.commands.base import command
+from swath.commands.base import check_ending, command
 from swath.errors import UsageError
 from swath.evaluation.sampling import draw_points
 from swath.geo.pixel_area import PixelAreas
@@ -39,6 +39,7 @@ def sample(options: SampleOptions) -> SampleResult:
         UsageError: there are too few points for the classes, or the layer exists.
         JobError: the layer cannot be written.
     """
+    check_ending(options.points, (".gpkg",), "POINTS")
     if Path(options.points).exists():
         raise UsageError(
             "The file exists, and may hold points that somebody labeled",
@@ -48,7 +49,9 @@ def sample(options: SampleOptions) -> SampleResult:
         )
     with MapFile(options.map) as source:
         grid, legend = source.grid, source.legend.of_maps()
-        drawn = draw_points(source, PixelAreas(grid, options.pixel), options.n, options.seed)
+        drawn = draw_points(
+            source, PixelAreas(grid, options.pixel, options.map), options.n, options.seed
+        )
         windows = [Window(int(row), int(col), 1, 1) for row, col in drawn]
         codes = np.array([source.codes(window)[0, 0] for window in windows])
         centers = shapely.points([grid.point(col + 0.5, row + 0.5) for row, col in drawn])

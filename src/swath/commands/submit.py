@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 import zipfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ from swath.inference.tiled import predict_window
 from swath.io.atomic import atomic_file, exclusive, file_stamps
 from swath.io.raster import Raster
 from swath.io.work_folder import WorkFolder, open_store
+from swath.mapping.inputs import InputImage
+from swath.mapping.number_check import check_numbers
 from swath.models.model import Model
 from swath.options import SubmitOptions
 from swath.progress import track
 from swath.types import Result
-
-log = logging.getLogger(__name__)
 
 UNLABELED_CODE = 65
 """LAS code of pixels without data, and of unlabeled pixels where these are a trained class."""
@@ -44,6 +44,8 @@ class SubmitResult(Result):
         unlabeled: share of the pixels that are mapped as unlabeled, which the contest counts as
             wrong.
         seconds: wall time.
+        warnings: sentences on unlabeled pixels, on images whose numbers are unlike those of
+            training, and on maps without data or of one class.
     """
 
     archive: str
@@ -51,6 +53,7 @@ class SubmitResult(Result):
     heights: bool
     unlabeled: float
     seconds: float
+    warnings: list[str] = []
 
 
 @command(SubmitOptions)
@@ -97,18 +100,19 @@ def _submit(options: SubmitOptions) -> SubmitResult:
         made += maps
     if bad:
         raise _unmapped(bad, len(images), folder)
-    unlabeled = _share_unlabeled(made)
+    classes = {path: _count_codes(path) for path in made if path.stem.endswith("CLS")}
+    pixels = sum(sum(counts.values()) for counts in classes.values())
+    unlabeled = sum(counts[UNLABELED_CODE] for counts in classes.values()) / pixels
+    warnings = [*_check_maps(model, images, bands, [*classes.values()], unlabeled)]
     _zip(Path(options.archive), sorted(made))
     work.remove()
-    if unlabeled:
-        share = f"{unlabeled:.1%} of the pixels are mapped as unlabeled"
-        log.warning(f"{share}, which the contest counts as wrong.")
     return SubmitResult(
         archive=str(options.archive),
         images=len(images),
         heights=model.card.heights,
         unlabeled=unlabeled,
         seconds=time.monotonic() - start,
+        warnings=warnings,
     )
 
 
@@ -121,11 +125,36 @@ def _unmapped(bad: Sequence[DataError], images: int, folder: Path) -> DataError:
     return DataError(message, code=first.code, file=first.file, fix=fix)
 
 
-def _share_unlabeled(maps: Sequence[Path]) -> float:
-    """Return the share of the pixels of all class maps that are unlabeled."""
-    codes = (tifffile.imread(path) for path in maps if path.stem.endswith("CLS"))
-    unlabeled, pixels = np.sum([((c == UNLABELED_CODE).sum(), c.size) for c in codes], axis=0)
-    return float(unlabeled / pixels)
+def _count_codes(path: Path) -> Counter[int]:
+    """Count the pixels of a class map by code."""
+    codes, counts = np.unique(tifffile.imread(path), return_counts=True)
+    return Counter(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
+
+
+def _check_maps(
+    model: Model,
+    images: Sequence[Path],
+    bands: Sequence[str],
+    classes: Sequence[Counter[int]],
+    unlabeled: float,
+) -> Iterator[str]:
+    """Yield warnings on images and on their maps, whose pixels are counted by code."""
+    if unlabeled:
+        share = f"{unlabeled:.1%} of the pixels are mapped as unlabeled"
+        yield f"{share}, which the contest counts as wrong."
+    names = {c.map_code: c.name for c in model.card.legend.trained}
+    for image, counts in zip(images, classes, strict=True):
+        with InputImage(Raster([image], bands), latitude=model.card.latitude) as source:
+            wrong = check_numbers(source, model.card.bands, model.card.dtype)
+        if wrong is not None:
+            yield f"{image}: {wrong}"
+        if set(counts) == {UNLABELED_CODE}:
+            yield f"{image}: No pixel of the map has a class: check the nodata value of the image."
+        elif len(counts) == 1 and wrong is not None:
+            yield f"{image}: The whole map is of one class, {names[min(counts)]}."
+    found = set().union(*classes) - {UNLABELED_CODE}
+    if len(found) == 1 and len(names) > 1:
+        yield f"All maps are of one class, {names[found.pop()]}: check the bands and their scale."
 
 
 def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:

@@ -214,14 +214,20 @@ def _groups_called(
     if exact:
         return [min(exact)]
     folded = {s.casefold() for s in spelled}
-    leaves = [n for n in names if n.rpartition("/")[2] in spelled]
-    leaves = leaves or [n for n in names if n.rpartition("/")[2].casefold() in folded]
+    leaves = _with_leaf(spelled, folded, names)
     if len(leaves) > 1:
         message = f"{option} names {parts[0]!r}, which is of {len(leaves)} groups"
         fix = f"Name one in full: {_listed(leaves)}"
         raise UsageError(message, code="ambiguous-group", fix=fix)
     below = [n for n in names if any(n.startswith(f"{s}/") for s in spelled)]
     return leaves or below or [n for n in names if own.get(n) in folded]
+
+
+def _with_leaf(spelled: set[str], folded: set[str], names: Sequence[str]) -> list[str]:
+    """Return the groups whose last part is one of the spellings, else in any case."""
+    leaf = {name: name.rpartition("/")[2] for name in names}
+    exact = [name for name in names if leaf[name] in spelled]
+    return exact or [name for name in names if leaf[name].casefold() in folded]
 
 
 def _no_such_group(name: str, names: Sequence[str], option: str) -> UsageError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,10 @@ CHUNK_SIDE = 1024
 
 CHUNK_BYTES = 64 * 2**20
 """Largest bytes of such a chunk."""
+
+
+METERS_OF_DEGREE = 111_320.0
+"""Length of a degree of a great circle, for ground sampling distances."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ class GeoBox:
         a, b, _, d, e, _ = self.transform
         x, y = self.point(window.col, window.row)
         return GeoBox(window.height, window.width, (a, b, x, d, e, y), self.crs)
+
+    def moved(self, shift: float) -> GeoBox:
+        """Return the grid with all x increased by `shift`."""
+        a, b, c, d, e, f = self.transform
+        return replace(self, transform=(a, b, c + shift, d, e, f))
 
     def same_as(self, other: GeoBox) -> bool:
         """Return whether two rasters lie pixel on pixel, to 0.1 pixels at every corner."""
@@ -144,13 +153,10 @@ class GeoBox:
         found = self.lonlat(points)
         if found is None:
             return None
-        lon, lat = found
-        meters = 111_320.0
-        narrow = math.cos(math.radians(lat[0]))
-        sides = [
-            math.hypot(((lon[i] - lon[0] + 180) % 360 - 180) * narrow, lat[i] - lat[0]) * meters
-            for i in (1, 2)
-        ]
+        lon, lat = np.radians(found)
+        half = np.sin((lat[1:] - lat[0]) / 2) ** 2
+        half += np.cos(lat[0]) * np.cos(lat[1:]) * np.sin((lon[1:] - lon[0]) / 2) ** 2
+        sides = np.degrees(2 * np.arcsin(np.sqrt(half))) * METERS_OF_DEGREE
         return math.sqrt(sides[0] * sides[1])
 
 

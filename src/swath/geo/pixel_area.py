@@ -12,6 +12,7 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.interpolation import interpolate
 from swath.geo.tiling import Window
+from swath.types import PathLike
 
 AREA_NODES = 65
 """Rows and columns of the nodes between which areas in a projected CRS are interpolated."""
@@ -21,36 +22,45 @@ class PixelAreas:
     """Areas of the pixels of a raster, in square meters on the CRS's ellipsoid.
 
     In a geographic CRS, the area of a pixel follows from the two parallels that bound it; in a
-    projected one, from the steps of a row and a column on the ellipsoid. Areas in the plane are
-    wrong by 0.1% in UTM, and fourfold in Web Mercator at 60 degrees.
+    projected or turned one, from the steps of a row and a column on the ellipsoid, in space, so
+    that poles and 180 degrees are places like any other. Areas in the plane are wrong by 0.1% in
+    UTM, and fourfold in Web Mercator at 60 degrees.
 
     Args:
         grid: of the raster.
-        side: of a pixel in meters, for rasters without a CRS.
+        side: of a pixel in meters, for rasters without a CRS, or with that of a drawing.
+        file: the raster, for errors.
 
     Raises:
-        DataError: there is no CRS and no `side`, or a CRS that is not on the earth.
+        DataError: there is no `side`, and no CRS or one that has no ellipsoid.
     """
 
-    def __init__(self, grid: GeoBox, side: float | None = None) -> None:
-        self._grid = grid
-        self._side = side
-        if grid.crs is None:
-            if side is None:
-                message = "The raster has no CRS, so the size of its pixels is unknown"
-                raise DataError(message, code="crs-missing", fix="Give --pixel METERS")
+    def __init__(
+        self, grid: GeoBox, side: float | None = None, file: PathLike | None = None
+    ) -> None:
+        self._grid, self._file = grid, file
+        self._side: float | None = None
+        crs = None if grid.crs is None else pyproj.CRS(grid.crs)
+        if crs is not None and (crs.is_geographic or crs.is_projected) and crs.ellipsoid:
+            self._crs = crs
             return
-        self._crs = pyproj.CRS(grid.crs)
-        if not (self._crs.is_geographic or self._crs.is_projected) or self._crs.ellipsoid is None:
-            fix = "Assign the right CRS first (`rio edit-info --crs EPSG:32632 FILE`)"
-            raise DataError("The CRS does not lie on the earth", code="crs-not-on-earth", fix=fix)
+        if side is None:
+            message, code = "The raster has no CRS", "crs-missing"
+            if crs is not None:
+                message = f"The CRS of the raster, {crs.name}, has no ellipsoid"
+                code = "crs-not-on-earth"
+            fix = "Give --pixel METERS, or assign the CRS (`rio edit-info --crs EPSG:32632 FILE`)"
+            message += ", so the size of its pixels is unknown"
+            raise DataError(message, code=code, file=file, fix=fix)
+        self._side = side
 
     def of(self, window: Window) -> NDArray[np.float64]:
         """Return the areas of a window's pixels (rows, columns), in square meters."""
         shape = (window.height, window.width)
-        if self._grid.crs is None:
-            return np.full(shape, float(self._side or 0) ** 2)
-        if self._crs.is_geographic:
+        if self._side is not None:
+            return np.full(shape, self._side**2)
+        _, b, _, d, _, _ = self._grid.transform
+        if self._crs.is_geographic and b == d == 0:
             return np.broadcast_to(self._geographic_areas(window)[:, None], shape)
         rows = (window.row + np.arange(window.height) + 0.5) / self._grid.height * (AREA_NODES - 1)
         cols = (window.col + np.arange(window.width) + 0.5) / self._grid.width * (AREA_NODES - 1)
@@ -73,47 +83,40 @@ class PixelAreas:
 
     @cached_property
     def _nodes(self) -> NDArray[np.float64]:
-        """Area of a pixel at each node."""
-        a, b, c, d, e, f = self._grid.transform
+        """Area of a pixel at each node: of half a pixel at the edges, so that none lies outside."""
+        height, width = self._grid.height, self._grid.width
         rows, cols = np.meshgrid(
-            np.linspace(0, self._grid.height, AREA_NODES),
-            np.linspace(0, self._grid.width, AREA_NODES),
-            indexing="ij",
+            np.linspace(0, height, AREA_NODES), np.linspace(0, width, AREA_NODES), indexing="ij"
         )
-        north, south = self._on_earth(cols, rows - 0.5), self._on_earth(cols, rows + 0.5)
-        west, east = self._on_earth(cols - 0.5, rows), self._on_earth(cols + 0.5, rows)
-        down, right = south - north, east - west
-        down[0], right[0] = (
-            np.remainder(lon + np.pi, 2 * np.pi) - np.pi for lon in (down[0], right[0])
-        )
-        lat = (north[1] + south[1]) / 2
-        cross: NDArray[np.float64] = np.abs(down[0] * right[1] - down[1] * right[0])
-        areas = cross * self._square_meters(lat)
-        if not (np.isfinite(areas).all() and (areas > 0).all()):
+        top, bottom = np.maximum(rows - 0.5, 0), np.minimum(rows + 0.5, height)
+        left, right = np.maximum(cols - 0.5, 0), np.minimum(cols + 0.5, width)
+        down = self._in_space(cols, bottom) - self._in_space(cols, top)
+        across = self._in_space(right, rows) - self._in_space(left, rows)
+        down, across = down / (bottom - top), across / (right - left)
+        areas: NDArray[np.float64] = np.linalg.norm(np.cross(down, across, axis=0), axis=0)
+        if not (np.isfinite(areas).all() and (areas > 0).any()):
             message = "A part of the raster lies where its projection is not defined"
             fix = "Cut it first (`rio clip FILE NEW.tif --bounds 'LEFT BOTTOM RIGHT TOP'`)"
-            raise DataError(message, code="outside-projection", fix=fix)
+            raise DataError(message, code="outside-projection", file=self._file, fix=fix)
         return areas
 
-    def _on_earth(
+    def _in_space(
         self, cols: NDArray[np.float64], rows: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return longitude and latitude (2, ...) in radians."""
+        """Return x, y, z (3, ...) in meters from the center of the earth."""
         a, b, c, d, e, f = self._grid.transform
-        lon, lat = self._to_degrees.transform(a * cols + b * rows + c, d * cols + e * rows + f)
-        radians: NDArray[np.float64] = np.radians(np.stack([lon, lat]))
-        return radians
+        lon, lat = self._to_geodetic.transform(a * cols + b * rows + c, d * cols + e * rows + f)
+        unit = self._crs.geodetic_crs.axis_info[0].unit_conversion_factor  # type: ignore[union-attr]
+        with np.errstate(invalid="ignore"):
+            lon, lat = lon * unit, lat * unit
+            normal = self._major / np.sqrt(1 - self._squared * np.sin(lat) ** 2)
+            flat = normal * np.cos(lat)
+            up = normal * (1 - self._squared) * np.sin(lat)
+            return np.stack([flat * np.cos(lon), flat * np.sin(lon), up])
 
     @cached_property
-    def _to_degrees(self) -> pyproj.Transformer:
+    def _to_geodetic(self) -> pyproj.Transformer:
         return pyproj.Transformer.from_crs(self._crs, self._crs.geodetic_crs, always_xy=True)
-
-    def _square_meters(self, lat: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return square meters of a square radian: both radii of curvature, and the parallel's."""
-        major, squared = self._major, self._squared
-        thin = 1 - squared * np.sin(lat) ** 2
-        out: NDArray[np.float64] = major**2 * (1 - squared) / thin**2 * np.cos(lat)
-        return out
 
     @property
     def _major(self) -> float:

@@ -37,6 +37,7 @@ from swath.io.source_file import (
     open_source,
     unreadable_error,
 )
+from swath.io.warping import warp as warp_image
 from swath.types import PathLike
 
 __all__ = [
@@ -80,12 +81,15 @@ class Raster:
         ignore_band_nodata: whether a pixel is valid if one of its bands is; the other bands have
             `fill` there.
         fill: value of each band where it alone has no data, 0 by default.
+        warp: whether images placed by control points or RPCs are read on a north-up grid; see
+            `swath.io.warping.warp`.
 
     Attributes:
         grid: the grid of all files. Files of coarser pixels that cover the finest grid are
             resampled onto it, window by window: bilinear, classes by the nearest pixel.
         bands: names of the bands.
         wavelengths: center of each band in micrometers, None where that is not known.
+        is_scaled: whether a band is read as other numbers than the stored ones.
         scales: factor of each band's stored values; `offsets` is added to the product.
         dtypes: dtype of each band as it is read; `dtype` holds them all.
         nodata: declared nodata value of each band as it is stored, None where there is none.
@@ -110,8 +114,9 @@ class Raster:
         gsd: float | None = None,
         ignore_band_nodata: bool = False,
         fill: Sequence[float] = (),
+        warp: bool = False,
     ) -> None:
-        self.given_nodata, self._scaled = nodata, scaled
+        self.given_nodata, self._scaled, self._warp = nodata, scaled, warp
         self._ignore, self._fill = ignore_band_nodata, tuple(fill)
         self._stack = ExitStack()
         self._lock = threading.Lock()
@@ -135,6 +140,7 @@ class Raster:
         self._chosen = [flat[i] for i in self._picked]
         self.dtypes = tuple(str(self._dtype_of(band)) for band in self._chosen)
         self.dtype = np.result_type(*self.dtypes)
+        self.is_scaled = any(map(self._is_scaled, self._chosen))
         self.nodata = tuple(band.nodata for band in self._chosen)
         self.wavelengths = tuple(band.about.wavelength for band in self._chosen)
         self.scales = tuple(band.about.scale for band in self._chosen)
@@ -156,9 +162,11 @@ class Raster:
             dataset = self._stack.enter_context(open_raster(path, driver))
             about = [band for _, band in bands]
             with gdal_env():
-                files.append(
-                    open_source(path, dataset, about=about, order=order, raw=raw, wanted=wanted)
-                )
+                warped = warp_image(path, dataset) if self._warp else None
+                if warped is not None:
+                    self._stack.enter_context(warped)
+                how: dict[str, Any] = {"order": order, "raw": raw, "wanted": wanted}
+                files.append(open_source(path, dataset, about=about, warped=warped, **how))
         places = [place for _, bands in groups for place, _ in bands]
         if not places:
             places = list(range(sum(len(file.bands) for file in files)))

@@ -18,6 +18,7 @@ import rasterio.errors
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.vrt import WarpedVRT
 
 from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
@@ -210,6 +211,7 @@ class SourceFile:
         given: nodata value that the user gave.
         coverage: what the sources of a virtual raster cover.
         view: grid that pixels are resampled onto.
+        covered: band that is 0 where an image that is warped has no pixel.
     """
 
     path: str
@@ -225,6 +227,7 @@ class SourceFile:
     given: float | None = None
     coverage: Coverage | None = None
     view: GridView | None = None
+    covered: int | None = None
 
     @property
     def grid(self) -> GeoBox:
@@ -308,7 +311,8 @@ class SourceFile:
                 out_shape=(len(indexes), *shape),
                 resampling=Resampling.nearest if nearest else Resampling.average,
             )
-            masks = [self.dataset.read(self.alpha, **where)] if self.alpha else []
+            bands = [band for band in (self.alpha, self.covered) if band]
+            masks = [self.dataset.read(band, **where) for band in bands]
             masks += [self.dataset.dataset_mask(**where)] if self.shared_mask else []
         outside: list[NDArray[np.bool_] | None] = [mask == 0 for mask in masks]
         if self.palette is not None:
@@ -332,6 +336,7 @@ def open_source(
     order: Sequence[int] | None = None,
     raw: bool = False,
     wanted: int | None = None,
+    warped: WarpedVRT | None = None,
 ) -> SourceFile:
     """Describe an open file.
 
@@ -342,6 +347,7 @@ def open_source(
         order: bands to take, counted from 1 without alpha bands; all by default.
         raw: whether palette images are read by their values.
         wanted: number of bands, where that is known.
+        warped: the file on another grid, which is read instead; see `swath.io.warping`.
 
     Raises:
         DataError: the file holds complex numbers, or has no such band.
@@ -351,11 +357,12 @@ def open_source(
         dataset, path, [b.index for b in about] or order, exact=bool(about), wanted=wanted
     )
     flags = dataset.mask_flag_enums[indexes[0] - 1]
+    has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
     interp = list(dataset.colorinterp)
     is_palette = interp == [ColorInterp.palette] and not raw and not about
     file = SourceFile(
         path,
-        dataset,
+        warped or dataset,
         tuple(
             _palette_bands(dataset, path)
             if is_palette
@@ -363,12 +370,13 @@ def open_source(
         ),
         named=bool(about),
         alpha=alpha,
-        shared_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+        shared_mask=has_mask and warped is None,  # whose last band holds it
         palette=_palette(dataset) if is_palette else None,
         classes=ColorInterp.palette in interp,
         data_alpha=data_alpha,
         color_nodata="NODATA_VALUES" in dataset.tags(),
-        coverage=find_coverage(path) if dataset.driver == "VRT" else None,
+        coverage=find_coverage(path) if dataset.driver == "VRT" and warped is None else None,
+        covered=None if warped is None else warped.count,
     )
     return file if order is None or about else file.select(order)
 
@@ -404,21 +412,30 @@ def _split_alpha(
         exact: whether `order` counts alpha bands.
         wanted: number of bands, where that is known.
     """
-    alphas = [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
+    alphas = _alpha_bands(dataset)
     indexes = [i for i in dataset.indexes if i not in alphas]
     if exact and order:
         return list(order), next((i for i in alphas if i not in order), None), None
-    if len(alphas) == 1 and len(indexes) > 2:
-        if order is not None:
-            wanted = dataset.count if max(order) > len(indexes) else len(indexes)
-        known = wanted in (len(indexes), dataset.count)
-        if wanted == dataset.count or (not known and _holds_data(dataset, alphas[0], path)):
-            return list(dataset.indexes), None, alphas[0]
+    if order is not None:
+        wanted = dataset.count if max(order) > len(indexes) else len(indexes)
+    if len(alphas) == 1 and len(indexes) > 2 and _is_data(dataset, alphas[0], path, wanted):
+        return list(dataset.indexes), None, alphas[0]
     if not indexes:
         raise DataError(
             "The file has no band of data", code="no-bands", file=path, fix="Leave it out"
         )
     return indexes, alphas[0] if alphas else None, None
+
+
+def _alpha_bands(dataset: rasterio.DatasetReader) -> list[int]:
+    return [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
+
+
+def _is_data(dataset: rasterio.DatasetReader, alpha: int, path: str, wanted: int | None) -> bool:
+    """Return whether the one alpha band is data, by the number of bands or by its values."""
+    if wanted in (dataset.count - 1, dataset.count):
+        return bool(wanted == dataset.count)
+    return _holds_data(dataset, alpha, path)
 
 
 def _palette_bands(dataset: rasterio.DatasetReader, path: str) -> list[FileBand]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from swath.data.layouts.quality_layers import (
     without_layer,
 )
 from swath.errors import DataError, UsageError
-from swath.geo.footprints import footprint
+from swath.geo.crs import turns_of, x_period
+from swath.geo.footprints import meet
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.latitude import check_located, with_latitude
 from swath.geo.tiling import Pixels, Window
 from swath.io.arrays import ArrayName, find_arrays, parse_array, stem_of
 from swath.io.labels import UNLABELED, VectorLabels, read_ignore_mask
+from swath.io.labels.placement import outline
 from swath.io.products import (
     band_named,
     choose_bands,
@@ -36,10 +38,10 @@ from swath.io.products import (
 )
 from swath.io.products.reader import is_archive
 from swath.io.products.stac import is_url
-from swath.io.quality import QualityMask, check_mask, polygons_touch
+from swath.io.quality import QualityMask, check_mask
 from swath.io.raster import Raster, find_files, has_raster_name, open_raster
 from swath.io.source_file import BandFile, Product, QualityFile
-from swath.io.vector import read_geometries
+from swath.io.vector import Features, read_geometries
 from swath.options import DROP, LAST_CLEAR
 from swath.types import PathLike, QualityReason
 
@@ -52,6 +54,7 @@ LATER_FIELDS = (
     "nodata",
     "ignore_band_nodata",
     "fill",
+    "warp",
 )
 """Fields of `ImageInput` that plans of older versions do not have."""
 
@@ -71,7 +74,6 @@ class ImageInput(BaseModel, frozen=True):
         mask: rasters whose non-zero pixels become nodata.
         regions: polygon layer outside of which nothing is mapped.
         latitude: whether the latitude of each pixel is a further band.
-        product: the product that the image is of.
         quality: layers that tell which pixels are usable; the others become nodata.
         drop: reasons of quality layers for which pixels become nodata.
         clear_below: cloud probability in percent from which a pixel is cloud.
@@ -80,6 +82,7 @@ class ImageInput(BaseModel, frozen=True):
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
         product: the product that the files belong to, with the bands to read; None for others.
+        warp: whether files placed by control points or RPCs are read on a north-up grid.
     """
 
     name: str
@@ -123,6 +126,8 @@ class ImageInput(BaseModel, frozen=True):
         unset = [name for name in LATER_FIELDS if getattr(self, name) == usual[name].default]
         return {key: value for key, value in content.items() if key not in unset}
 
+    warp: bool = False
+
     @property
     def context_files(self) -> list[str]:
         """Masks, quality layers and regions."""
@@ -155,6 +160,7 @@ class ImageInput(BaseModel, frozen=True):
             "nodata": self.nodata,
             "ignore_band_nodata": self.ignore_band_nodata,
             "fill": self.fill,
+            "warp": self.warp,
         }
         image: Raster | Mosaic
         if self.mosaic:
@@ -206,7 +212,8 @@ class InputImage:
             check_located(image.grid, image.bands, self.name, "take a model without latitude")
         self._regions: VectorLabels | None = None
         if regions is not None:
-            self._regions = VectorLabels(read_geometries(regions), image.grid)
+            layer = read_geometries(regions)
+            self._regions = VectorLabels(layer, image.grid, image=self.name)
 
     @property
     def name(self) -> str:
@@ -264,8 +271,11 @@ class Mosaic:
         self._read = read
         self._opened: dict[int, Raster] = {}
         first = self._raster(0)
-        self.dtype, self.bands = first.dtype, first.bands
+        self.dtype, self.bands, self.is_scaled = first.dtype, first.bands, first.is_scaled
         places = [self._place(i, first.grid) for i in range(len(paths))]
+        period = x_period(first.grid.crs)
+        if period is not None and first.grid.transform[0]:
+            places = _side_by_side(places, period / abs(first.grid.transform[0]))
         top, left = min(p.row for p in places), min(p.col for p in places)
         self._places = [Window(p.row - top, p.col - left, p.height, p.width) for p in places]
         height, width = max(p.stop[0] for p in self._places), max(p.stop[1] for p in self._places)
@@ -330,6 +340,27 @@ class Mosaic:
         self._opened.clear()
 
 
+def _side_by_side(places: list[Window], period: float) -> list[Window]:
+    """Return the places of images, turned around the earth where less lies between them then.
+
+    Args:
+        places: in pixels of one grid.
+        period: columns around the earth; unless they are whole, no image can be turned.
+    """
+    around = round(period)
+
+    def turned(start: int) -> list[Window]:
+        cols = [start + (p.col - start) % around for p in places]
+        return [Window(p.row, col, p.height, p.width) for p, col in zip(places, cols, strict=True)]
+
+    def width(found: Sequence[Window]) -> int:
+        return max(p.stop[1] for p in found) - min(p.col for p in found)
+
+    if abs(period - around) > 0.1 or width(places) <= around / 2:
+        return places
+    return min([places, *(turned(p.col) for p in places)], key=width)
+
+
 def find_inputs(
     given: str | Path | Iterable[str | Path],
     bands: Sequence[str],
@@ -385,11 +416,11 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_context(sources: Sequence[ImageInput]) -> list[str]:
-    """Return a warning for each mask that touches none of the images.
+    """Return a warning for each mask that touches none of the images, and for some without regions.
 
     Raises:
-        DataError: a mask holds something else, several masks fit several images only by their size,
-            regions touch no image, or a file is damaged.
+        DataError: no region touches any image, a mask holds something else, several masks fit
+            several images only by their size, or a file is damaged.
     """
     if not sources[0].mask and sources[0].regions is None:
         return []
@@ -406,12 +437,7 @@ def check_context(sources: Sequence[ImageInput]) -> list[str]:
             fix = "Check its CRS and extent, or leave out --mask."
             out.append(f"{path}: The mask touches no image. {fix}")
     if sources[0].regions is not None:
-        regions = read_geometries(sources[0].regions)
-        if not any(polygons_touch(regions, grid) for grid in grids):
-            message = "The layer of --regions touches no image, and nothing would be mapped"
-            fix = "Check its CRS and extent, or leave out --regions"
-            file = sources[0].regions
-            raise DataError(message, code="regions-miss-images", file=file, fix=fix)
+        out += _check_regions(sources[0].regions, sources, grids)
     unplaced = [path for path in sources[0].mask if not _has_crs(path)]
     if len(unplaced) > 1 and len(sources) > 1:
         message = (
@@ -423,6 +449,36 @@ def check_context(sources: Sequence[ImageInput]) -> list[str]:
     return out
 
 
+def _check_regions(
+    path: str, sources: Sequence[ImageInput], grids: Sequence[GeoBox]
+) -> Iterator[str]:
+    """Yield a warning on the images that no region touches.
+
+    Raises:
+        DataError: these are all.
+    """
+    regions = read_geometries(path)
+    pairs = zip(sources, grids, strict=True)
+    missed = [source.files[0] for source, grid in pairs if not _covers(regions, grid)]
+    if len(missed) == len(sources):
+        what = "the image" if len(sources) == 1 else f"any of {len(sources)} images"
+        message = f"No polygon of --regions touches {what}, so nothing would be mapped"
+        fix = "Check the CRS and extent of the layer, or leave out --regions"
+        raise DataError(message, code="regions-miss-images", file=path, fix=fix)
+    if missed:
+        names = ", ".join(missed[:5]) + (", ..." if len(missed) > 5 else "")
+        some = f"{len(missed)} of {len(sources)} images"
+        yield f"{path}: No polygon of --regions touches {some}, whose maps have no data: {names}."
+
+
+def _covers(regions: Features, image: GeoBox) -> bool:
+    if image.crs is None and regions.crs is not None:
+        return True  # an error when the image is opened, which knows more
+    _, tree = regions.to_crs_indexed(image.crs)
+    outlines = [outline(image.moved(shift)) for shift in turns_of(image.crs)]
+    return len(tree.query(outlines, predicate="intersects")[0]) > 0
+
+
 def _has_crs(path: str) -> bool:
     with open_raster(path) as dataset:
         return geobox_of(dataset).crs is not None
@@ -430,8 +486,7 @@ def _has_crs(path: str) -> bool:
 
 def _touch(mask: GeoBox, image: GeoBox) -> bool:
     """Return whether a mask touches an image; True where their places are not known."""
-    a, b = footprint(mask), footprint(image)
-    return a is None or b is None or bool(a.intersects(b))
+    return meet(mask, image) is not False
 
 
 def with_quality(
@@ -511,14 +566,14 @@ def absolute(path: str | Path) -> str:
 
 
 def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+    """List the images of a path; without `bands`, products give their default bands."""
     array = parse_array(given.removesuffix("[*]"))
     if array is not None:
         return _arrays(given, array)
-    """List the images of a path; without `bands`, products give their default bands."""
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
         return _in_folder(path, given, bands)
-    if is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path)):
+    if _is_product_file(given):
         return _of_products(given, bands)
     if kind == ".txt" and path.is_file():
         return [found for line in _listed(path) for found in _expand(line, bands)]
@@ -527,6 +582,12 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
         raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
     is_pattern = not path.exists() and "://" not in given and set(given) & set("*?[")
     return _of_pattern(given, bands) if is_pattern else [_single(given)]
+
+
+def _is_product_file(given: str) -> bool:
+    """Return whether a path is the URL of a STAC item, an archive, or a file of a product."""
+    path = Path(given)
+    return is_url(given) or path.is_file() and (is_archive(path) or is_product_path(path))
 
 
 def _arrays(given: str, array: ArrayName) -> list[ImageInput]:
@@ -558,11 +619,20 @@ def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
 
 def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]:
     """List the product that a folder is, else its rasters, else the products below."""
-    if is_product_path(path, plain=True):
-        return _of_products(given, bands)
     files = sorted(path.glob("[!.]*"))
+    if is_product_path(path, plain=True):
+        others = _of_no_product(files, find_products(path, plain=True))
+        return [*_of_products(given, bands), *map(_single, others)]
     found = [] if any(map(has_raster_name, files)) else _of_products(given, bands)
     return found or _rasters(files, given)
+
+
+def _of_no_product(files: Sequence[Path], products: Sequence[Product]) -> list[Path]:
+    """Return the rasters that belong to none of the products beside them, by path and name."""
+    held = {name for product in products for name in product.local_files}
+    heads = tuple(product.name.partition("_AnalyticMS")[0] for product in products)
+    rasters = [file for file in files if has_raster_name(file) and file.is_file()]
+    return [f for f in rasters if absolute(f) not in held and not f.name.startswith(heads)]
 
 
 def _of_products(given: str, bands: Sequence[str]) -> list[ImageInput]:

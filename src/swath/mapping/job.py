@@ -27,6 +27,7 @@ from swath.mapping.inputs import ImageInput, InputImage
 from swath.mapping.number_check import check_numbers
 from swath.mapping.plan import OutputLayer, Plan, PredictionRequest, freeze_plan
 from swath.mapping.polygons import polygonize, write_polygons
+from swath.mapping.result_check import check_result
 from swath.mapping.review import write_review
 from swath.mapping.tile_store import PARTS, TileStore
 from swath.mapping.workers import run_plan
@@ -34,6 +35,7 @@ from swath.models.band_matching import match_bands
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.progress import task
+from swath.types import Result
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,22 @@ class MappedImage:
     dropped: QualityTally | None = None
 
 
+class ImageRead(Result):
+    """How an image was read.
+
+    Attributes:
+        file: the image, or its first file.
+        bands: the image's own names of the bands, in the model's order.
+        scaled: whether scale and offset, or decibels, were applied to a band.
+        quality: files of the quality layers.
+    """
+
+    file: str
+    bands: list[str]
+    scaled: bool
+    quality: list[str]
+
+
 class PredictionJob:
     """Maps one image.
 
@@ -72,6 +90,7 @@ class PredictionJob:
     Attributes:
         source: the image.
         outputs: path of every file that the job writes, by kind.
+        read: how the image was read, once it was opened.
         warnings: what makes the map worse, once the image was opened.
     """
 
@@ -80,7 +99,9 @@ class PredictionJob:
     ) -> None:
         self.source = source
         self.outputs = output_paths(options, target, model.card.heights)
+        self.read: ImageRead | None = None
         self.warnings: list[str] = []
+        self._odd_numbers = False
         self._options, self._model, self._target = options, model, target
         self._root = f"{target.resolve()}.parts"
         if options.parts is not None:
@@ -127,6 +148,7 @@ class PredictionJob:
                 fix = "Leave the files alone, and give the same command again with --restart"
                 raise JobError(message, code="file-changed", file=image.name, fix=fix)
             mapped = self._join(plan, image)
+            self._check_result(image, mapped)
             if not options.keep_parts:
                 store.clear()
         return mapped
@@ -176,8 +198,15 @@ class PredictionJob:
             message = f"The image has {len(bands)} band(s), and the model takes {wanted}"
             fix = "Give these bands, --band-order, or --stack FOLDER for bands in separate files"
             raise DataError(message, code="band-mismatch", file=name, fix=fix)
+        self.read = ImageRead(
+            file=name,
+            bands=list(bands),
+            scaled=image.image.is_scaled,
+            quality=[layer.path for layer in self.source.quality],
+        )
         wrong = check_numbers(image, card.bands, card.dtype)
         if wrong is not None:
+            self._odd_numbers = True
             self._warn(f"{name}: {wrong}")
         gsd, known_gsd = self._model.gsd_of(self._options.gsd, image.grid.gsd), card.mapped_gsd
         if out_of_reach(gsd, known_gsd):
@@ -192,6 +221,11 @@ class PredictionJob:
                     f"{name} lies at latitudes of {low:.1f} to {high:.1f} degrees, and the model "
                     f"was trained with {known.min:.1f} to {known.max:.1f}: expect a worse map."
                 )
+
+    def _check_result(self, image: InputImage, mapped: MappedImage) -> None:
+        wrong = check_result(image, mapped.counts, self._model.card.legend, self._odd_numbers)
+        if wrong is not None:
+            self._warn(f"{image.name}: {wrong}")
 
     def _warn(self, text: str) -> None:
         log.warning(text)

@@ -140,16 +140,16 @@ def _areas(outlines: NDArray[Any], grid: GeoBox) -> NDArray[np.float64]:
         return unknown
     crs = pyproj.CRS(grid.crs)
     geod = crs.get_geod()
-    if geod is None or crs.geodetic_crs is None:
+    if geod is None or crs.geodetic_crs is None or not (crs.is_geographic or crs.is_projected):
         return unknown
     try:
         to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     except pyproj.exceptions.ProjError:
         return unknown
-    shapes = shapely.transform(outlines, _to_crs(grid))
+    # Oriented as pixels: longitudes of outlines across 180 degrees or around a pole are no plane.
+    shapes = shapely.transform(shapely.orient_polygons(outlines), _to_crs(grid))
     shapes = shapely.transform(shapes, to_degrees.transform, interleaved=False)
-    oriented = shapely.orient_polygons(shapes)
-    out = np.array([abs(geod.geometry_area_perimeter(g)[0]) for g in oriented], np.float64)
+    out = np.array([abs(geod.geometry_area_perimeter(g)[0]) for g in shapes], np.float64)
     return np.where(np.isfinite(out), out, np.nan)
 
 

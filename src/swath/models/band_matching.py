@@ -23,7 +23,7 @@ SENSORS: Sequence[SensorBands] = (SENTINEL2A, OLI, ETM)
 """Bands of the sensors whose names are read."""
 
 _SAYS_NOTHING = re.compile(
-    r"|(band|layer|channel|ch|page|raster|image|undefined|gray|grey|alpha)?[\s_#-]*\d*",
+    r"|(band|layer|channel|ch|page|raster|image|undefined|gr[ae]y|alpha)?[\s_#-]*\d*",
     re.IGNORECASE,
 )
 
@@ -34,7 +34,7 @@ def match_bands(
     """Return the place (from 0) of each wanted band among those of an image.
 
     Names are compared without case, separators and leading zeros; if that is not enough, by the
-    common names that Sentinel-2 and Landsat bands have, where these leave no doubt.
+    common names that Sentinel-2 and Landsat bands have, where only one reading fits.
 
     Args:
         wanted: names of the model's bands.

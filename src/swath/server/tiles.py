@@ -75,7 +75,7 @@ class LayerReader(Reader):
             )
         with ExitStack() as stack:
             dataset = stack.enter_context(open_raster(layer.path, layer.driver))
-            if dataset.crs is None:
+            if dataset.crs is None or layer.placement.in_pixels:
                 crs, transform = layer.grid.crs, layer.grid.affine
                 if layer.placement.in_pixels:
                     crs, transform = MERCATOR_CRS, PIXEL_TRANSFORM

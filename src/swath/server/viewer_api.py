@@ -20,7 +20,7 @@ from swath.server.layer import PERCENT, MapLayer
 from swath.server.live_layer import LiveLayer
 from swath.server.registry import Registry
 from swath.server.tile_images import hex_color
-from swath.server.web_mercator import MAX_ZOOM, PIXEL_SIZE, to_lonlat, to_mercator
+from swath.server.web_mercator import MAX_ZOOM, PIXEL_SIZE, Placement, to_lonlat, to_mercator
 
 SIDECARS = ("_confidence", "_probabilities")
 """Ends of the names of files that belong to a map."""
@@ -80,13 +80,7 @@ def describe_scene(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
     layers = [(name, registry.layer(name)) for name in names]
     first = layers[0][1].placement
     for name, layer in layers[1:]:
-        if layer.placement.in_pixels != first.in_pixels:
-            raise DataError(
-                "The raster has no CRS, and others on the page have one",
-                code="crs-missing",
-                file=name if layer.placement.in_pixels else names[0],
-                fix="Show it alone, or set its CRS: `rio edit-info --crs EPSG:CODE FILE`",
-            )
+        _check_together(layer.placement, first, name, names[0])
     classified = [row for row in layers if row[1].classified]
     pairs = list(combinations(classified, 2))[:MAX_DIFFERENCES]
     return {
@@ -106,13 +100,38 @@ def describe_scene(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
                 "one": a,
                 "other": b,
                 "version": registry.version(a) + registry.version(b),
-                "bounds": _degrees(one),
+                "bounds": _tile_bounds(one),
                 "max_zoom": min(max(one.placement.max_zoom, other.placement.max_zoom), MAX_ZOOM),
                 "min_zoom": max(one.min_zoom, other.min_zoom),
             }
             for (a, one), (b, other) in pairs
         ],
     }
+
+
+def _check_together(one: Placement, first: Placement, name: str, first_name: str) -> None:
+    """Refuse a layer that cannot be laid on the first one.
+
+    Raises:
+        DataError: only one of them has a CRS that lies on the earth; or none has, and their places
+            in such CRSs differ.
+    """
+    if one.in_pixels != first.in_pixels:
+        raise DataError(
+            "The raster has no CRS that lies on the earth, and others on the page have one",
+            code="crs-missing",
+            file=name if one.in_pixels else first_name,
+            fix="Show it alone, or set its CRS: `rio edit-info --crs EPSG:CODE FILE`",
+        )
+    crs = (one.grid.crs, first.grid.crs)
+    if one.in_pixels and all(crs) and not one.grid.same_as(first.grid):
+        raise DataError(
+            f"The grid (size, CRS or transform) is not that of {first_name}, and no CRS of the "
+            "earth says how they lie on each other",
+            code="grid-mismatch",
+            file=name,
+            fix="Show it alone, or set the CRS of both: `rio edit-info --crs EPSG:CODE FILE`",
+        )
 
 
 def _describe_layer(registry: Registry, name: str, layer: MapLayer) -> dict[str, Any]:
@@ -124,7 +143,7 @@ def _describe_layer(registry: Registry, name: str, layer: MapLayer) -> dict[str,
         "title": PurePosixPath(name).name,
         "kind": layer.kind,
         "version": registry.version(name),
-        "bounds": _degrees(layer),
+        "bounds": _tile_bounds(layer),
         "max_zoom": layer.placement.max_zoom,
         "min_zoom": layer.min_zoom,
         "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in classes],
@@ -136,6 +155,12 @@ def _describe_layer(registry: Registry, name: str, layer: MapLayer) -> dict[str,
 def _degrees(layer: MapLayer) -> list[float]:
     west, south, east, north = layer.placement.bounds
     return [*to_lonlat(west, south), *to_lonlat(east, north)]
+
+
+def _tile_bounds(layer: MapLayer) -> list[float]:
+    """Return the bounds (degrees) of the tiles that have data: all around, across 180 degrees."""
+    west, south, east, north = _degrees(layer)
+    return [-180, south, 180, north] if west < -180 or east > 180 else [west, south, east, north]
 
 
 def value_at(layer: MapLayer, lon: float, lat: float) -> dict[str, Any]:

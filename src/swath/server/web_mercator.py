@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from swath.geo.crs import lies_on_earth, near, x_period
 from swath.geo.geobox import GeoBox
 from swath.geo.interpolation import interpolate
 
@@ -43,6 +44,9 @@ TOLERANCE = 0.125
 
 TINY = 1e-6
 """Columns and rows that differ by less are the same, in pixels."""
+
+WHOLE = 0.95
+"""Share of the equator from which a raster is taken to go around the earth."""
 
 Floats = NDArray[np.float64]
 
@@ -89,10 +93,10 @@ class Placement:
 
     grid: GeoBox
 
-    @property
+    @cached_property
     def in_pixels(self) -> bool:
-        """Whether the raster has no CRS and is drawn by its pixels."""
-        return self.grid.crs is None
+        """Whether the raster has no CRS that lies on the earth, and is drawn by its pixels."""
+        return not lies_on_earth(self.grid.crs)
 
     def pixels(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Return columns and rows (0.5 is the middle of the first pixel) of points in web Mercator.
@@ -104,6 +108,7 @@ class Placement:
         east, north = self._transformer("EPSG:3857", self.grid.crs).transform(x, y)
         a, b, c, d, e, f = tuple(~self.grid.affine)[:6]
         with np.errstate(invalid="ignore"):
+            east = near(east, self._center, x_period(self.grid.crs))
             return a * east + b * north + c, d * east + e * north + f
 
     def mercator(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
@@ -112,8 +117,14 @@ class Placement:
             return col * PIXEL_SIZE, -row * PIXEL_SIZE
         a, b, c, d, e, f = self.grid.transform
         x, y = a * col + b * row + c, d * col + e * row + f
-        found: tuple[Floats, Floats] = self._transformer(self.grid.crs, "EPSG:3857").transform(x, y)
-        return found
+        move = self._transformer(self.grid.crs, "EPSG:3857").transform
+        east, north = move(x, y)
+        middle = self.grid.point(self.grid.width / 2, self.grid.height / 2)
+        center = move(*middle)[0]
+        with np.errstate(invalid="ignore"):
+            if math.isfinite(center):  # what crosses 180 degrees goes on beyond it
+                east = near(east, center, 2 * HALF_EXTENT)
+        return east, north
 
     def coordinates(self, tile: MercatorTile, size: int = TILE_SIZE) -> tuple[Floats, Floats]:
         """Return the columns and rows that the middles of a tile's pixels fall on.
@@ -139,16 +150,27 @@ class Placement:
         return col, row
 
     @cached_property
+    def _center(self) -> float:
+        """The middle of the raster in x of its CRS."""
+        return self.grid.point(self.grid.width / 2, self.grid.height / 2)[0]
+
+    @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
-        """West, south, east, north in meters of web Mercator, inside its square."""
+        """West, south, east, north in meters of web Mercator.
+
+        A raster that crosses 180 degrees has an east, or west, beyond the square.
+        """
         along = np.linspace(0, 1, 22)
         col, row = np.meshgrid(along * self.grid.width, along * self.grid.height)
         x, y = self.mercator(col.ravel(), row.ravel())
         known = np.isfinite(x) & np.isfinite(y)
         if not known.any():
             return -HALF_EXTENT, -HALF_EXTENT, HALF_EXTENT, HALF_EXTENT
-        x, y = (np.clip(v[known], -HALF_EXTENT, HALF_EXTENT) for v in (x, y))
-        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+        x, y = x[known], np.clip(y[known], -HALF_EXTENT, HALF_EXTENT)
+        west, east = float(x.min()), float(x.max())
+        if east - west > 2 * HALF_EXTENT * WHOLE:
+            west, east = -HALF_EXTENT, HALF_EXTENT
+        return west, float(y.min()), east, float(y.max())
 
     @cached_property
     def max_zoom(self) -> int:

@@ -253,7 +253,7 @@ def planetscope(root, count=8, *, surface=True, scene=PLANET, udm="udm2", metada
     write_raster(image, numbers, nodata=0, photometric="minisblack", **grid(3))
     if udm == "udm2":
         layers = np.zeros((8, SIDE // 3, SIDE // 3), np.uint8)
-        layers[0, SIDE // 12 :], layers[5, : SIDE // 12] = 1, 1
+        layers[0, SIDE // 12 :], layers[5, : SIDE // 12], layers[6] = 1, 1, 90
         write_raster(root / f"{scene}_udm2{clip}.tif", layers, **grid(3))
     elif udm:
         write_raster(root / f"{scene}_AnalyticMS_DN_udm.tif", numbers[0] * 0, **grid(3))

@@ -104,6 +104,22 @@ def test_damaged_or_hostile_metadata(tmp_path, content):
         find_product(path)
 
 
+@pytest.mark.parametrize("old, new", [("_ADD_OFFSET", "_OTHER"), ('band_id="3"', 'band_id="4"')])
+def test_offsets_that_are_missing_are_an_error(tmp_path, old, new):
+    path = sentinel2(tmp_path, baseline="05.10")
+    file = path / "MTD_MSIL2A.xml"
+    file.write_text(file.read_text().replace(old, new))
+    with fails("product-damaged", DataError, file=file) as caught:
+        find_product(path)
+    assert "B04" in caught.value.message
+
+
+@pytest.mark.parametrize("offset", [None, -1000])
+def test_own_processing_may_have_offsets(tmp_path, offset):
+    product = find_product(sentinel2(tmp_path, baseline="99.99", offset=offset))
+    check_values(product, offset=offset or 0)
+
+
 def test_entities_in_another_encoding_are_refused(tmp_path):
     path = sentinel2(tmp_path)
     text = '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE a [<!ENTITY b "x">]><a>&b;</a>'

@@ -97,7 +97,7 @@ def test_fields_of_stac_1_1(tmp_path):
     product = find_product(stac_item(tmp_path / "item.json", assets, version="1.1.0"))
     red, nir = product.bands
     assert (red.name, red.index, red.scale, nir.name, nir.index) == ("red", 1, 0.5, "nir", 2)
-    assert red.nodata != red.nodata and nir.nodata == 7 and nir.wavelength == 0.8
+    assert red.nodata is None and nir.nodata == 7 and nir.wavelength == 0.8
     assert red.path == nir.path == str(image) and product.sensor == "unknown"
 
 

@@ -475,3 +475,13 @@ def test_layers_of_one_source_are_numbered_together(tmp_path):
     assert [f.numbered for f in align_classes([a, b])] == [["maize", "rye", "wheat"]] * 2
     with fails("class-types-differ", DataError):
         align_classes([a, read_features(layer(tmp_path / "c.gpkg", code=[1, 2]))])
+
+
+@pytest.mark.parametrize(("crs", "pole"), [("EPSG:3413", 90), ("EPSG:3031", -90)])
+def test_a_polygon_around_a_pole_covers_it_in_degrees(tmp_path, crs, pole):
+    disk = shapely.buffer(shapely.Point(0, 0), 100_000)
+    path = write_layer(tmp_path / "p.gpkg", [disk], {"class": ["ice"]}, crs)
+    (found,) = read_features(path).to_crs(pyproj.CRS("EPSG:4326").to_wkt())
+    west, _, east, _ = found.bounds
+    assert east - west == pytest.approx(360) and found.area == pytest.approx(360 * 0.92, rel=0.05)
+    assert found.covers(shapely.Point(west + 100, pole * 0.995))

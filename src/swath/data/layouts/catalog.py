@@ -93,6 +93,7 @@ class SourceSample:
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
         product: the product whose bands the image is, of which `select` chooses; None for others.
+        warp_image: whether an image placed by control points or RPCs is read on a north-up grid.
     """
 
     name: str
@@ -128,6 +129,8 @@ class SourceSample:
         if self.select:
             return choose_bands(self.product, self.select)
         return default_bands(self.product)
+
+    warp_image: bool = False
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -204,6 +207,7 @@ class SourceSample:
                 scaled=self.scaled,
                 ignore_band_nodata=self.ignore_band_nodata,
                 fill=self.fill,
+                warp=self.warp_image,
             )
         except DataError as error:
             if error.code != "grid-mismatch":

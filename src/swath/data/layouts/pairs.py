@@ -229,12 +229,18 @@ def _explained(
         notes = [_vector_layer(root, images, layers, "note")] if layers else []
         return [*notes, *findings]
     found = _proposal(root)
-    if layers and not (found and found.has_fields and len(layers) > 1):
+    one_an_image = len(layers) > 1 and found is not None and found.has_fields
+    if layers and not one_an_image:
         return [_vector_layer(root, images, layers, "error")]
-    options = found.options if found and found.pairs >= max(1, len(mask_of)) else ""
+    options = _better_options(found, len(mask_of))
     if mask_of or "ambiguous-pair" in [f.code for f in findings] or not (masks or options):
         return _with_patterns(findings, options)
     return [_no_pairs(root, images, masks or layers, options)]
+
+
+def _better_options(found: Proposal | None, pairs: int) -> str:
+    """Return the options of a proposal that pairs as many files as are paired, else none."""
+    return found.options if found and found.pairs >= max(1, pairs) else ""
 
 
 def _proposal(root: Path) -> Proposal | None:

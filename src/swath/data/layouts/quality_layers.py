@@ -86,17 +86,25 @@ def assign_quality(
     if NONE in given and len(given) > 1:
         fix = "Give --quality none alone, or leave it out"
         raise UsageError("--quality none is given with layers", code="option-conflict", fix=fix)
-    found = [list(t.own) if AUTO in given else [] for t in targets]
     layers = [x for text in given if text not in (AUTO, NONE) for x in _find(text, root)]
-    scores = {(i, j): _score(t, x) for i, t in enumerate(targets) for j, x in enumerate(layers)}
-    for j, layer in enumerate(layers):
-        for i in _owners(j, targets, layers, scores):
-            found[i].append(layer.file)
+    found = _paired(targets, layers, AUTO in given)
     _check_used(targets, layers, found)
     for target, files in zip(targets, found, strict=True):
         if len(target.names) == 1:
             _check_alike(target, [f for f in files if f.kind != "polygons" and f not in target.own])
     return [tuple(files) for files in found]
+
+
+def _paired(
+    targets: Sequence[QualityTarget], layers: Sequence[_GivenLayer], auto: bool
+) -> list[list[QualityFile]]:
+    """Return the layers of each image; with `auto`, its own come first."""
+    found = [list(t.own) if auto else [] for t in targets]
+    scores = {(i, j): _score(t, x) for i, t in enumerate(targets) for j, x in enumerate(layers)}
+    for j, layer in enumerate(layers):
+        for i in _owners(j, targets, layers, scores):
+            found[i].append(layer.file)
+    return found
 
 
 def _owners(

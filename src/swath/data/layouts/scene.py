@@ -29,6 +29,7 @@ from swath.io.raster import open_raster
 from swath.io.source_file import Product
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
+from swath.types import Finding
 
 OPTIONS: tuple[str, ...] = ("images", "labels", *VECTOR_OPTIONS)
 
@@ -63,26 +64,35 @@ def find(options: SourceOptions) -> Catalog:
             code="option-missing",
             fix="Name the images (--images 'b*.tif') and the file of labels (--labels roads.gpkg)",
         )
-    images = _resolve(root, options.images, "--images", folders=True)
     labels = _resolve(root, named_labels, "--labels")
     labels = [p for p in labels if not p.name.lower().endswith(SIDE_FILES)]
     ignored = tuple(_resolve(root, options.mask, "--mask"))
-    layers = quality_paths(options.quality, root)
-    images = [p for p in images if p not in (*labels, *ignored) and p.absolute() not in layers]
-    samples = _unlabeled(images, products)
+    samples = _unlabeled(_named_images(options, (*labels, *ignored)), products)
     if not samples:
         message, fix = "No image or product is among what --images names", "Name images in folders"
         raise DataError(message, code="no-such-file", file=root, fix=fix)
     samples = [replace(sample, ignored=ignored, warp=True) for sample in samples]
     if labels:
         samples = with_labels(samples, labels, layer_options(options))
-    without = [s for s in samples if labels and s.labels is None]
-    findings = [
-        missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
-        for s in without
-    ]
-    findings += product_findings(samples)
+    without = samples if labels else []
+    findings = [*_missing_labels(without, options), *product_findings(samples)]
     return Catalog(root, "scene", tuple(samples), tuple(findings))
+
+
+def _named_images(options: SourceOptions, others: Sequence[Path]) -> list[Path]:
+    """Return the files and products of `--images` that are no other file, nor a quality layer."""
+    named = _resolve(options.root, options.images, "--images", folders=True)
+    layers = quality_paths(options.quality, options.root)
+    return [p for p in named if p not in others and p.absolute() not in layers]
+
+
+def _missing_labels(samples: Sequence[SourceSample], options: SourceOptions) -> list[Finding]:
+    """Return the findings on images without labels."""
+    return [
+        missing_mask(s.images[0], s.name, "label file that touches it", options.unlabeled)
+        for s in samples
+        if s.labels is None
+    ]
 
 
 def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:

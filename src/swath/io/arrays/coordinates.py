@@ -80,8 +80,7 @@ def check_axes(name: ArrayName, dataset: rasterio.DatasetReader) -> None:
 
 def _check_kind(name: ArrayName, dataset: rasterio.DatasetReader, kind: str, length: int) -> None:
     """Check the coordinates of rows (y) or columns (x), of which there are `length`."""
-    known = {variable: _values(name, variable) for variable in _variables(dataset, kind)}
-    axes = {variable: values for variable, values in known.items() if values is not None}
+    axes = _known_axes(name, dataset, kind)
     fitting = {variable: values for variable, values in axes.items() if len(values) == length}
     located = not dataset.transform.is_identity
     extra = not located and _is_extra(dataset, axes)
@@ -96,6 +95,13 @@ def _check_kind(name: ArrayName, dataset: rasterio.DatasetReader, kind: str, len
         message = f"The rows and columns are not those of the coordinates {', '.join(axes)}"
         fix = "Save it with latitude or y and longitude or x as the last axes, in this order"
         raise DataError(message, code="axis-order", file=str(name), fix=fix)
+
+
+def _known_axes(
+    name: ArrayName, dataset: rasterio.DatasetReader, kind: str
+) -> dict[str, NDArray[np.float64]]:
+    known = {variable: _values(name, variable) for variable in _variables(dataset, kind)}
+    return {variable: values for variable, values in known.items() if values is not None}
 
 
 def _is_extra(dataset: rasterio.DatasetReader, variables: Iterable[str]) -> bool:

@@ -51,6 +51,15 @@ def time_index(
     if at.isdecimal():
         return place, int(at)
     dates = dates_of(found[0], tags) if found else []
+    return place, _index_of(at, dates, name)
+
+
+def _index_of(at: str, dates: Sequence[datetime], name: ArrayName) -> int:
+    """Return the index of the one date that begins with `at`.
+
+    Raises:
+        DataError: dates are not known, or none or several begin so.
+    """
     if not dates:
         message = f"The array has no time axis whose dates are known, and {at} is wanted"
         fix = "Give the number along the axis, such as @0"
@@ -64,7 +73,7 @@ def time_index(
         message = f"The array has {what} of {at}"
         fix = f"Its times are {', '.join(shown[:NAMED])}{more}; or give a number, such as @0"
         raise DataError(message, code="no-such-date", file=str(name), fix=fix)
-    return place, same[0]
+    return same[0]
 
 
 def _short(text: str) -> str:

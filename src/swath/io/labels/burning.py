@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import rasterio
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
 
+from swath.geo.crs import turns_of
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 from swath.io.labels.placement import outline
@@ -23,7 +23,7 @@ class Burnt:
     Attributes:
         window: rows and columns of the image.
         found: positions in the layer of the features near it, shape (n,).
-        shifts: by how many degrees each was found east of the window, shape (n,).
+        shifts: by how much in x each was found east of the window, shape (n,).
         ids: which of them (1, 2, ...) each pixel shows, 0 for none, shape (rows, columns).
     """
 
@@ -55,7 +55,7 @@ class Burner:
         self._grid, self._all_touched = grid, features.how.all_touched
         self.geometries, self.tree = features.to_crs_indexed(grid.crs)
         # Features may lie on the other side of 180 degrees.
-        self._shifts = (0.0, 360.0, -360.0) if _is_geographic(grid.crs) else (0.0,)
+        self._shifts = turns_of(grid.crs)
 
     def burn(self, window: Window, backward: bool = False) -> Burnt:
         """Draw the features near a window; in reverse order if `backward`."""
@@ -91,9 +91,7 @@ class Burner:
 
     def _part(self, window: Window, shift: float) -> GeoBox:
         """Return the grid of a window, moved west by `shift`."""
-        part = self._grid.part(window)
-        a, b, c, d, e, f = part.transform
-        return replace(part, transform=(a, b, c - shift, d, e, f))
+        return self._grid.part(window).moved(-shift)
 
     def _draw(
         self,
@@ -113,7 +111,3 @@ class Burner:
                 transform=part.affine,
                 all_touched=bool(touched[run[0]]),
             )
-
-
-def _is_geographic(crs: str | None) -> bool:
-    return crs is not None and bool(rasterio.CRS.from_wkt(crs).is_geographic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import replace
 from typing import Literal, TypeAlias
@@ -11,7 +12,8 @@ import shapely
 import shapely.affinity
 
 from swath.errors import DataError, UsageError
-from swath.geo.footprints import footprint
+from swath.geo.crs import turns_of, x_period
+from swath.geo.footprints import meet
 from swath.geo.geobox import GeoBox
 from swath.io.vector.crs import crs_name, parse_crs
 
@@ -134,12 +136,27 @@ def lie_apart(labels: GeoBox, image: GeoBox) -> bool:
     if not (has_place(labels) and has_place(image)):
         return False
     if labels.crs is None or image.crs is None or labels.same_crs(image):
-        return not _meet(outline(labels), outline(image))
-    outlines = footprint(labels), footprint(image)
-    if outlines[0] is None or outlines[1] is None:
-        return False
-    turns = [shapely.affinity.translate(outlines[0], turn) for turn in (-360, 0, 360)]
-    return not any(_meet(turned, outlines[1]) for turned in turns)
+        shifts = turns_of(image.crs or labels.crs)
+        moved = [shapely.affinity.translate(outline(labels), shift) for shift in shifts]
+        return not any(_touch(one, outline(image)) for one in moved)
+    return meet(labels, image) is False
+
+
+def label_turns(labels: GeoBox, image: GeoBox) -> list[float]:
+    """Return by how much x of labels is shifted around the earth so that they meet their image.
+
+    It is 0 alone, except for labels and images on other sides of 180 degrees or of 0 and 360.
+    """
+    shifts = turns_of(labels.crs)
+    own = outline(labels)
+    if labels.same_crs(image):
+        area = outline(image)
+    else:  # PROJ's x lie half around both sides of 0
+        half = (x_period(labels.crs) or math.inf) / 2
+        _, south, _, north = own.bounds
+        area = shapely.box(-half, south, half, north)
+    moved = [(shift, shapely.affinity.translate(own, shift)) for shift in shifts]
+    return [shift for shift, one in moved if len(shifts) > 1 and _touch(one, area)] or [0.0]
 
 
 def outline(grid: GeoBox) -> shapely.Polygon:
@@ -148,5 +165,5 @@ def outline(grid: GeoBox) -> shapely.Polygon:
     return shapely.Polygon([grid.point(*corner) for corner in corners])
 
 
-def _meet(a: shapely.Geometry, b: shapely.Geometry) -> bool:
+def _touch(a: shapely.Geometry, b: shapely.Geometry) -> bool:
     return bool(shapely.intersects(a, b) and not shapely.touches(a, b))

@@ -25,7 +25,13 @@ from swath.io.labels.bands import (
     odd_bands,
 )
 from swath.io.labels.pixel_values import color_table, packed_colors, whole_numbers
-from swath.io.labels.placement import Placement, place, short_crs_name, with_crs
+from swath.io.labels.placement import (
+    Placement,
+    label_turns,
+    place,
+    short_crs_name,
+    with_crs,
+)
 from swath.io.labels.protocol import UNLABELED
 from swath.io.raster import gdal_env, gdal_errors, open_raster
 from swath.legend import Kind, Legend
@@ -82,6 +88,7 @@ class RasterLabels:
         self.nodata: float | None = self._source.nodata
         self.nodata_pixels = 0
         self._dataset: Any = self._source
+        self._turned: list[WarpedVRT] = []  # the same, shifted around the earth
         flags = self._source.mask_flag_enums[0]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         try:
@@ -103,19 +110,23 @@ class RasterLabels:
         fit = self._reading.fit
         placement = place(self.file_grid, self._grid, self._path, warp=warp, fit=fit)
         if placement == "warped":
-            self._dataset = self._warped()
+            shifts = label_turns(self.file_grid, self._grid)
+            self._dataset, *self._turned = [self._warped(shift) for shift in shifts]
+            if ColorInterp.alpha not in self._source.colorinterp or self.one_hot:
+                self._alphas = [*self._alphas, self._source.count + 1]
         return placement
 
-    def _warped(self) -> WarpedVRT:
+    def _warped(self, shift: float) -> WarpedVRT:
+        """Return the file on the image's grid, its x increased by `shift`."""
         own, grid = self.file_grid, self._grid
         alpha = ColorInterp.alpha in self._source.colorinterp and not self.one_hot
-        crs = grid.crs or _ANY_CRS
         try:
             with gdal_env():
-                warped = WarpedVRT(
+                return WarpedVRT(
                     self._source,
                     src_crs=own.crs or _ANY_CRS,
-                    crs=crs,
+                    src_transform=own.moved(shift).affine,
+                    crs=grid.crs or _ANY_CRS,
                     transform=grid.affine,
                     height=grid.height,
                     width=grid.width,
@@ -134,9 +145,6 @@ class RasterLabels:
                 f"(`rio edit-info {shlex.quote(self._path)} --crs EPSG:4326`, say)"
             )
             raise DataError(message, code="crs-mismatch", file=self._path, fix=fix) from error
-        if not alpha:
-            self._alphas = [*self._alphas, self._source.count + 1]
-        return warped
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
         """Return labels (rows, columns) of a window.
@@ -171,12 +179,18 @@ class RasterLabels:
         where, fit = self._source_window(window)
         with gdal_errors(self._path):
             bands: NDArray[Any] = self._dataset.read(indexes, window=where.to_rasterio())
+            for turned in self._turned:
+                there = turned.read(self._alphas[-1], window=where.to_rasterio()) != 0
+                there = np.broadcast_to(there, bands.shape)
+                np.copyto(bands, turned.read(indexes, window=where.to_rasterio()), where=there)
         return bands if fit is None else bands[:, fit[0][:, None], fit[1]]
 
     def _read_mask(self, window: Window) -> NDArray[np.uint8]:
         where, fit = self._source_window(window)
         with gdal_errors(self._path):
             mask: NDArray[np.uint8] = self._dataset.dataset_mask(window=where.to_rasterio())
+            for turned in self._turned:
+                mask = np.maximum(mask, turned.dataset_mask(window=where.to_rasterio()))
         return mask if fit is None else mask[fit[0][:, None], fit[1]]
 
     def _source_window(
@@ -247,7 +261,8 @@ class RasterLabels:
 
     def close(self) -> None:
         """Close the file."""
-        self._dataset.close()
+        for dataset in (self._dataset, *self._turned):
+            dataset.close()
         self._source.close()
 
 

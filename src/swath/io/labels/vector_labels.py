@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from swath.io.labels.protocol import UNLABELED
 from swath.io.labels.tally import FeatureCounter, LayerTally
 from swath.io.raster import open_raster
 from swath.io.vector import Features, crs_code
+from swath.io.warping import control_points_error, count_points
 from swath.legend import Kind, Legend
 from swath.types import PathLike
 
@@ -115,11 +115,8 @@ class VectorLabels:
 
 
 def _check_control_points(image: PathLike, features: Features) -> None:
-    """Raise an error where an image is placed by ground control points alone."""
+    """Raise an error where control points or RPCs alone place an image."""
     with open_raster(image) as dataset:
-        points, crs = dataset.gcps
-    if points:
-        message = f"The image is placed by {len(points)} ground control points, not by a transform"
-        target = crs_code(features.crs) if features.crs else "EPSG:CODE"
-        fix = f"Warp it first: rio warp {Path(image).name} warped.tif --dst-crs {target}"
-        raise DataError(message, code="control-points", file=image, fix=fix)
+        points, rpcs = count_points(dataset), dataset.rpcs
+    if (points or rpcs) and features.crs is not None:
+        raise control_points_error(str(image), points, crs_code(features.crs, "EPSG:4326"))

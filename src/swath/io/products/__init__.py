@@ -118,7 +118,7 @@ def _products_at(path: PathLike, readers: dict[str, ProductReader]) -> list[Prod
 def is_product_path(path: PathLike, *, plain: bool = False) -> bool:
     """Return whether a path is that of a folder, archive or file that a reader finds.
 
-    Names are looked at, and no metadata are read.
+    Only names are read, no metadata.
 
     Args:
         path: see `find_product`.

@@ -35,7 +35,7 @@ class ProductReader(Protocol):
     def find(self, files: ProductFiles) -> list[str]:
         """Return the names of the sensor's products among files, sorted.
 
-        Only names of files are looked at. A product that is not whole is found, too.
+        Only names of files are read. A product that is not whole is found, too.
         """
 
     def read(self, files: ProductFiles, name: str) -> Product:

@@ -24,6 +24,9 @@ NATIVE = dict.fromkeys(("B02", "B03", "B04", "B08"), 10) | dict.fromkeys(("B01",
 
 NODATA = 0.0
 
+FIRST_SHIFTED_BASELINE, OWN_BASELINE = 4.0, 90.0
+"""Processing baseline since which 1000 is added to the numbers; that of no provider."""
+
 _METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml|S2._(?:OPER|USER)_MTD_(?:SAF)L(1C|2A)_.*\.xml")
 _IMAGE = re.compile(
     r"(?:GRANULE/(?P<granule>[^/]+)/)?IMG_DATA/(?:R\d\dm/)?(?P<stem>[^/]+?_)"
@@ -113,6 +116,7 @@ def _bands(files: ProductFiles, root: Element, images: dict[str, str], file: str
     if quantification <= 0:
         raise damaged(file, f"QUANTIFICATION_VALUE is {text}")
     offsets, centers = _offsets(root, file), _centers(root, file)
+    _check_offsets(root, offsets, images, file)
     spacecraft = text_of(root, "SPACECRAFT_NAME") or files.name
     table = SENTINEL2B if "2B" in spacecraft[:12].upper() else SENTINEL2A
     return [
@@ -137,6 +141,23 @@ def _offsets(root: Element, file: str) -> dict[str, float]:
         if 0 <= index < len(bands):
             out[bands[index]] = number(element.text, "The offset of a band", file)
     return out
+
+
+def _check_offsets(
+    root: Element, offsets: dict[str, float], images: dict[str, str], file: str
+) -> None:
+    """Refuse metadata that do not tell an offset that the numbers have.
+
+    Only one's own processing (99.99) has baselines of both kinds.
+    """
+    baseline = text_of(root, "PROCESSING_BASELINE")
+    missing = [own for own in images if own not in offsets]
+    if baseline is None or not missing:
+        return
+    value = number(baseline, "PROCESSING_BASELINE", file)
+    if offsets or FIRST_SHIFTED_BASELINE <= value < OWN_BASELINE:
+        message = f"The metadata (baseline {baseline}) have no offset of {', '.join(missing)}"
+        raise damaged(file, message)
 
 
 def _centers(root: Element, file: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import urllib.request
 from collections import Counter
@@ -49,9 +50,6 @@ _QUALITY: dict[str, QualityKind] = {
 
 _PICTURES = frozenset({"thumbnail", "overview", "visual"})
 _OTHER_ROLES = _PICTURES | {"metadata", "cloud", "snow-ice", "water-mask", "saturation"}
-
-FIRST_SHIFTED_BASELINE = 4.0
-"""Processing baseline of Sentinel-2 since which 1000 is added to the numbers."""
 
 
 class _Numbers(NamedTuple):
@@ -254,10 +252,14 @@ def _numbers(fields: Fields, item: Fields, sensor: str | None, name: str) -> _Nu
     elif sensor == "sentinel-2" and _offset_applied(item):
         offset = 0.0  # the pixels hold it already, though `raster:bands` names it
     nodata = _number(fields, ("nodata",))
+    if nodata is not None and not math.isfinite(nodata):
+        nodata = None  # no data in any raster
+    elif nodata is None:
+        nodata = usual.nodata
     return _Numbers(
         1.0 if scale is None else scale,
         0.0 if offset is None else offset,
-        usual.nodata if nodata is None else nodata,
+        nodata,
     )
 
 
@@ -303,7 +305,7 @@ def _usual_numbers(item: Fields, sensor: str | None, name: str) -> _Numbers:
     thermal = name in NOT_REFLECTIVE and name != "pan"
     if sensor == "sentinel-2":
         baseline = _number_of(_baseline(item))
-        shifted = baseline is not None and baseline >= FIRST_SHIFTED_BASELINE
+        shifted = baseline is not None and baseline >= sentinel2.FIRST_SHIFTED_BASELINE
         offset = -0.1 if shifted and not _offset_applied(item) else 0.0
         return _Numbers(0.0001, offset, sentinel2.NODATA)
     if sensor in ("hls-l30", "hls-s30"):

@@ -8,6 +8,7 @@ import pyproj
 from pyproj.exceptions import CRSError
 
 from swath.errors import UsageError
+from swath.geo.crs import is_undefined
 from swath.types import Finding
 
 
@@ -20,15 +21,10 @@ def crs_name(crs: str | None) -> str:
     return f"{known.name} ({':'.join(authority)})" if authority else known.name
 
 
-def crs_code(crs: str | None) -> str:
-    """Return the code of a CRS as options take it, `EPSG:CODE` where it has none."""
+def crs_code(crs: str | None, otherwise: str = "EPSG:CODE") -> str:
+    """Return the code of a CRS as options take it, `otherwise` where it has none."""
     authority = pyproj.CRS(crs).to_authority() if crs else None
-    return ":".join(authority) if authority else "EPSG:CODE"
-
-
-def is_undefined(crs: str) -> bool:
-    """Return whether a CRS is one of those that GeoPackage has for layers without any."""
-    return pyproj.CRS(crs).name.lower().startswith("undefined")
+    return ":".join(authority) if authority else otherwise
 
 
 def parse_crs(wanted: str) -> pyproj.CRS:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
 from swath.errors import DataError
-from swath.io.vector.crs import crs_code, crs_name, is_undefined
+from swath.geo.crs import is_undefined, lies_on_earth
+from swath.io.vector.crs import crs_code, crs_name
 from swath.io.vector.reprojection import reproject, unwrap, widen
 from swath.types import Finding, PathLike
 
@@ -153,13 +154,16 @@ class Features:
     def _crs_missing(self, crs: str | None) -> DataError:
         if crs is None:
             message = f"The layer has a CRS, {crs_name(self.crs)}, and the image has none"
-            fix = "Give the image its CRS and transform (rio edit-info --crs EPSG:CODE IMAGE)"
+            fix = "Give the image its CRS and transform (`rio edit-info --crs EPSG:CODE IMAGE`)"
         else:
             message = f"The image has a CRS, {crs_name(crs)}, and the layer has none"
             fix = self._crs_fix(crs)
         return DataError(message, code="crs-missing", file=self.path, fix=fix)
 
     def _crs_fix(self, crs: str) -> str:
+        if not lies_on_earth(crs):
+            mend = "`rio edit-info --crs EPSG:CODE IMAGE`"
+            return f"Give the layer in the CRS of the image, or the image the right CRS ({mend})"
         if self.options is None:
             return "Save the layer with the CRS that it is in"
         return f"Name the CRS that the labels are in, such as --labels-crs {crs_code(crs)}"

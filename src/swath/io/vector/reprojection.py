@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.errors import DataError
+from swath.geo.crs import x_period
 
 MAX_SEGMENTS = 4_000_000
 """Edges that densifying makes of a layer, at most."""
@@ -35,7 +37,9 @@ def reproject(
             box = area.west - 10, area.south - 10, area.east + 10, area.north + 10
             moved[bad] = _moved(shapely.clip_by_rect(geometries[bad], *box), move, degrees)
         moved[_not_finite(moved)] = shapely.Point()
-    return moved
+    turn = x_period(target)
+    pole = turn / 4 if turn is not None and pyproj.CRS(target).is_geographic else None
+    return _continued(moved, turn, pole)
 
 
 def _moved(geometries: NDArray[Any], move: pyproj.Transformer, degrees: bool) -> NDArray[Any]:
@@ -45,6 +49,43 @@ def _moved(geometries: NDArray[Any], move: pyproj.Transformer, degrees: bool) ->
         dense = shapely.segmentize(geometries, step)
         moved = shapely.transform(dense, move.transform, interleaved=False)
     return np.asarray(moved, object)
+
+
+def _continued(geometries: NDArray[Any], period: float | None, pole: float | None) -> NDArray[Any]:
+    """Continue parts with vertices at both ends of a CRS's range of x beyond that range.
+
+    Args:
+        geometries: with edges that are short beside `period`, and finite coordinates.
+        period: x after which the CRS repeats; None for never.
+        pole: y of the north pole, which rings around it are closed along; None where it is none.
+    """
+    if period is None:
+        return geometries
+    west, _, east, _ = shapely.bounds(geometries).T
+    out = geometries.copy()
+    for i in np.flatnonzero(east - west > period / 2):
+        parts = [_continued_part(part, period, pole) for part in shapely.get_parts(out[i])]
+        out[i] = parts[0] if out[i].geom_type == parts[0].geom_type else type(out[i])(parts)
+    return out
+
+
+def _continued_part(part: Any, period: float, pole: float | None) -> Any:
+    """Continue the rings of a polygon, its holes within it, or a line."""
+    if part.geom_type != "Polygon":
+        return shapely.transform(part, lambda xy: _unwrapped(xy, period))
+    shell = _unwrapped(shapely.get_coordinates(part.exterior), period)
+    if pole is not None and abs(shell[-1, 0] - shell[0, 0]) > period / 2:
+        edge = math.copysign(pole, shell[:, 1].mean())
+        shell = np.vstack([shell, [[shell[-1, 0], edge], [shell[0, 0], edge]]])
+    middle = (shell[:, 0].min() + shell[:, 0].max()) / 2
+    holes = [_unwrapped(shapely.get_coordinates(ring), period) for ring in part.interiors]
+    for hole in holes:
+        hole[:, 0] += period * np.round((middle - hole[:, 0].mean()) / period)
+    return shapely.Polygon(shell, holes)
+
+
+def _unwrapped(xy: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+    return np.column_stack([np.unwrap(xy[:, 0], period=period), xy[:, 1]])
 
 
 def _not_finite(geometries: NDArray[Any]) -> NDArray[np.bool_]:

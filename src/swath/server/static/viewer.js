@@ -70,7 +70,8 @@ async function count() {
   if (!layer) return;
   const number = ++counting;
   const bounds = stage.map.getBounds();
-  const box = [Math.max(-180, bounds.getWest()), Math.max(-90, bounds.getSouth()), Math.min(180, bounds.getEast()), Math.min(90, bounds.getNorth())];
+  const whole = bounds.getEast() - bounds.getWest() >= 360; // else it may cross 180 degrees
+  const box = [whole ? -180 : bounds.getWest(), Math.max(-90, bounds.getSouth()), whole ? 180 : bounds.getEast(), Math.min(90, bounds.getNorth())];
   const other = (kind) => state.layers.find((one) => one.kind === kind && one !== layer);
   const compared = other("reference") || (layer.kind === "reference" ? other("map") : undefined);
   try {
