@@ -276,7 +276,5 @@ def test_inspect_against_a_model_leaves_clouds_out(folder: Path, tiny_model: Pat
 def test_an_image_that_is_all_cloud_is_said_to_be_the_cause(folder: Path) -> None:
     cloud = write_raster(folder / "q" / "all.tif", split(1, 1), UTM, NORTH_UP)
     with fails("no-labels", DataError, folder) as caught:
-        swath.prepare(
-            folder, folder / "ds", images=["x.tif"], labels=["f.gpkg"], quality=[cloud]
-        )
+        swath.prepare(folder, folder / "ds", images=["x.tif"], labels=["f.gpkg"], quality=[cloud])
     assert "--drop" in caught.value.fix and str(cloud) in caught.value.message

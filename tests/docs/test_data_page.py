@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
 from tests.docs.pages import DOCS, Story, read_sections, run_line, run_section
 from tests.make import (
-    NORTH_UP,
     UTM,
     box,
     noise,
@@ -137,9 +135,7 @@ def scenes_and_layers() -> Story:
     pixels = sum(split["pixels"] for split in trees.result["splits"].values())
     assert len(points) * 20 < pixels <= len(points) * 36
     assert set(ponds_all.classes) == set(ponds_mapped.classes) == {"land", "pond"}
-    total = [
-        sum(c["pixels"] for c in ran.result["classes"]) for ran in (ponds_all, ponds_mapped)
-    ]
+    total = [sum(c["pixels"] for c in ran.result["classes"]) for ran in (ponds_all, ponds_mapped)]
     assert total[1] < 0.6 * total[0]
     assert set(houses_ran.classes) == {"house", "other"} and houses_ran.result["images"] == 3
 

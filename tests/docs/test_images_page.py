@@ -18,6 +18,7 @@ from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
 
 SECTIONS = read_sections("images.md")
 SIDE = 192
+CODES = (np.indices((64, 64))[1] // 32 + 1).astype(np.uint8)
 
 
 def scene(folder: str, values: np.ndarray | None = None, **profile: Any) -> Path:
@@ -66,7 +67,7 @@ def quality_layers() -> Story:
         classes = np.full((64, 64), 4, np.uint8)
         classes[:16], classes[48:] = 9, 11
         write_raster(Path(f"cloudy/s2/{name}.tif"), noise(3, 64, 64, seed=number), **located)
-        write_raster(Path(f"cloudy/labels/{name}.tif"), np.indices((64, 64))[1] // 32 + 1, **located)
+        write_raster(Path(f"cloudy/labels/{name}.tif"), CODES, **located)
         write_raster(Path(f"cloudy/qa/{name}_SCL.tif"), classes, **located)
         write_raster(Path(f"cloudy/classes/{name}.tif"), classes, **located)
     by_name, snow = yield
@@ -78,8 +79,7 @@ def latitude() -> Story:
     for number, name in enumerate("abc"):
         located = {"crs": "EPSG:4326", "transform": from_origin(10, 20 + 20 * number, 0.01, 0.01)}
         write_raster(Path(f"world/{name}/images/x.tif"), noise(3, 64, 64, seed=number), **located)
-        codes = (np.indices((64, 64))[1] // 32 + 1).astype(np.uint8)
-        write_raster(Path(f"world/{name}/masks/x.tif"), codes, **located)
+        write_raster(Path(f"world/{name}/masks/x.tif"), CODES, **located)
     (ran,) = yield
     assert ran.result["bands"][-1] == "latitude" and "latitude-narrow" not in ran.findings
 

@@ -36,7 +36,7 @@ def read(path: str) -> np.ndarray:
 
 def sentinel_2() -> Story:
     for name in (S2_NAME, LATER):
-        make.sentinel2(Path("downloads"), name)
+        make.sentinel2(Path("downloads"), name, copies=False)
     draw_fields(make.SIDE, 10)
     looked, prepared, _, scored, every, plan, mapped, many = yield
     (product,) = looked.result["products"]
