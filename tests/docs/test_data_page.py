@@ -208,8 +208,13 @@ def bands() -> Story:
     layer("scene/fields.gpkg", {"class": ["wheat", "maize"]})
     for name in "ABC":
         pair(f"farms/{name}/images/x.tif", f"farms/{name}/masks/x.png")
-    stacked, chosen = yield
+    scene("hills/scene.tif")
+    scene("hills/relief.tif", 1, 20)
+    layer("hills/fields.gpkg", {"class": ["wheat", "maize"]})
+    stacked, hills, chosen = yield
     assert (stacked.result["images"], stacked.result["bands"]) == (1, ["blue", "red", "swir"])
+    assert hills.result["bands"] == ["scene-red", "scene-green", "scene-blue", "relief"]
+    assert hills.result["images"] == 1 and min(hills.split.values()) > 0
     assert chosen.result["bands"] == ["blue", "red"]
 
 
@@ -249,6 +254,23 @@ def other_size() -> str:
     def make(name: str) -> None:
         pair(f"s/{name}/images/x.tif", f"s/{name}/masks/x.png", halves(side=2 * SIDE))
 
+    return pairs_of(make)
+
+
+def two_bands() -> str:
+    def make(name: str) -> None:
+        pair(f"s/{name}/images/x.tif", f"s/{name}/masks/x.tif", np.stack([halves()] * 2))
+
+    return pairs_of(make)
+
+
+def one_has_other_bands() -> str:
+    def make(name: str) -> None:
+        names = ["red", "swir16" if name == "c" else "nir"]
+        mask = f"s/{name}/masks/x.png"
+        pair(f"s/{name}/images/x.tif", mask, bands=len(names), descriptions=names)
+
+    make("d")
     return pairs_of(make)
 
 
@@ -300,6 +322,8 @@ def no_mask() -> str:
 
 FAULTS: dict[str, Callable[[], str]] = {
     "size-mismatch": other_size,
+    "label-bands": two_bands,
+    "band-mismatch": one_has_other_bands,
     "near-colors": jpeg_masks,
     "single-class": one_class,
     "layer-count": several_layers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -17,14 +18,13 @@ def anchor(title: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: object) -> None:
-    path = DOCS.parent / str(page)
+def test_links_lead_somewhere(page: Path) -> None:
     lost = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         file, _, section = target.partition("#")
         if ":" in file:
             continue
-        found = path.parent / file if file else path
+        found = page.parent / file if file else page
         titles = re.findall(r"^#+ (.*)$", found.read_text(), re.M) if section else []
         if not found.exists() or section and section not in map(anchor, titles):
             lost.append(target)
