@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
 from tests.docs.pages import DOCS, Story, read_sections, run_line, run_section
 from tests.make import (
+    LEVEL,
     UTM,
     box,
     noise,
     place,
     write_jpeg,
     write_layer,
+    write_model,
     write_png,
     write_raster,
 )
@@ -202,6 +205,9 @@ def arrays() -> Story:
     assert set(dated.classes) == {"wheat", "maize"}
 
 
+HILLS = ["scene-red", "scene-green", "scene-blue", "relief"]
+
+
 def bands() -> Story:
     for name, pixel in (("blue", 10), ("red", 10), ("swir", 20)):
         scene(f"scene/{name}.tif", 1, pixel)
@@ -209,11 +215,16 @@ def bands() -> Story:
     for name in "ABC":
         pair(f"farms/{name}/images/x.tif", f"farms/{name}/masks/x.png")
     scene("hills/scene.tif")
-    scene("hills/relief.tif", 1, 20)
+    coarse = {"crs": UTM, "transform": from_origin(500_000, 5_600_000, 20, 20)}
+    write_raster(Path("hills/relief.tif"), np.full((96, 96), 50, np.uint8), **coarse)
     layer("hills/fields.gpkg", {"class": ["wheat", "maize"]})
-    stacked, hills, chosen = yield
+    write_model(Path("scene.swath"), names=["blue", "red", "swir"])
+    write_model(Path("hills.swath"), 4, names=HILLS)
+    stacked, hills, _, _, chosen = yield
+    with rasterio.open("hills/scene.tif") as scene_file, rasterio.open("map.tif") as made:
+        np.testing.assert_array_equal(made.read(1), np.where(scene_file.read(1) >= LEVEL, 1, 3))
     assert (stacked.result["images"], stacked.result["bands"]) == (1, ["blue", "red", "swir"])
-    assert hills.result["bands"] == ["scene-red", "scene-green", "scene-blue", "relief"]
+    assert hills.result["bands"] == HILLS
     assert hills.result["images"] == 1 and min(hills.split.values()) > 0
     assert chosen.result["bands"] == ["blue", "red"]
 
