@@ -149,6 +149,10 @@ def test_many_products_by_folder_pattern_and_list(tmp_path):
         assert names[0] == LANDSAT_NAMES[9] and names[1] == HLS_NAMES["S30"]
     with fails("option-conflict", UsageError):
         swath.predict(model, tmp_path / "all", tmp_path / "m.tif", mosaic=True)
+    swath.predict(model, f"{tmp_path}/all/LC*", tmp_path / "one")
+    assert (tmp_path / "one" / f"{names[0]}.tif").is_file()
+    swath.predict(model, f"{tmp_path}/all/LC*", tmp_path / "one.tif")
+    assert (tmp_path / "one.tif").is_file()
 
 
 def test_other_rasters_beside_a_product_are_images_too(tmp_path):

@@ -190,7 +190,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         _check_stack(options, found[0])
     if options.mosaic:
         found = [_mosaic(options, found)]
-    image, regions = str(options.image), options.regions
+    regions = options.regions
     extras = {
         "order": None if options.band_order is None else tuple(options.band_order),
         "mask": find_masks(options.mask),
@@ -202,16 +202,23 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "fill": _fill(model) if options.ignore_band_nodata else (),
         "warp": options.warp,
     }
-    is_folder = stack is None and Path(image).is_dir() and not is_store(Path(image))
-    folder = is_folder or image.endswith(".txt")
-    folder = folder and not is_product_path(image, plain=True)
-    many = len(found) > 1 or folder and not options.mosaic
+    many = len(found) > 1 or _may_be_many(options) and not options.mosaic
     if many and options.polygons is not None:
         message = "--polygons names one file, and there are many images"
         fix = "Map them one by one, or with --mosaic"
         raise UsageError(message, code="option-conflict", fix=fix)
     sources = [i.model_copy(update=extras) for i in found]
     return sources, many
+
+
+def _may_be_many(options: PredictOptions) -> bool:
+    """Return whether IMAGE may be many images: a folder, a list, or a pattern if MAP is no file."""
+    image = Path(str(options.image))
+    if options.stack is not None or is_store(image):
+        return False
+    if not image.exists() and set(image.name) & set("*?["):
+        return options.target.suffix.lower() not in MAP_ENDINGS
+    return (image.is_dir() or image.suffix == ".txt") and not is_product_path(image, plain=True)
 
 
 def _fill(model: Model) -> tuple[float, ...]:

@@ -109,8 +109,7 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     survey = survey_of(options)
     samples, skipped = _usable_samples(survey, options.skip_bad)
     if survey.legend is None:
-        message, fix = "No pixel of the source is labeled", "Check that masks hold classes"
-        raise DataError(message, code="no-labels", file=options.root, fix=fix)
+        raise _unlabeled(survey, options.root)
     legend = survey.legend.all_trained() if options.learn_unlabeled else survey.legend
     _check_places(samples, survey, options)
     with atomic_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
@@ -126,6 +125,17 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     read = describe_source(survey).model_copy(update={"split": _split_origin(options)})
     return _summarize(options, manifest, findings, skipped, read)
+
+
+def _unlabeled(survey: Survey, root: Path) -> DataError:
+    """Return the error on a source without a labeled pixel, with its cause if that was found."""
+    message, fix = "No pixel of the source is labeled", "Check that masks hold classes"
+    causes = ("quality-drops-all", "all-nodata")
+    cause = next((f for f in survey.findings if f.code in causes), None)
+    if cause is not None:
+        message = f"{message}. {cause.message.rstrip('.')} ({first_files([cause])})"
+        fix = cause.fix.rstrip(".")
+    return DataError(message, code="no-labels", file=root, fix=fix)
 
 
 def _check_target(options: PrepareOptions) -> None:
