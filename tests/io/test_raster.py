@@ -589,3 +589,14 @@ def test_real_alpha_is_a_mask(tmp_path, kind):
         assert (raster.read(raster.grid.window).valid == (array[3] > 0)).all()
     with Raster([path], ["r", "g", "b", "nir"]) as raster:
         assert (raster.read(raster.grid.window).values == array).all()
+
+
+def test_a_fourth_band_with_a_name_is_no_alpha(tmp_path):
+    values = ones(4, 30, 30)
+    values[3, :, :20] = 255  # as alpha has it
+    names = ("blue", "green", "red", "nir")
+    path = write_raster(
+        tmp_path / "x.tif", values, photometric="RGB", alpha="yes", descriptions=names
+    )
+    with Raster([path]) as raster:
+        assert raster.bands == names and raster.alpha_as_band

@@ -152,7 +152,7 @@ def band_order(case: Case) -> Case:
 
 
 def other_names(case: Case) -> Case:
-    """Names without the bands that are wanted, or that leave doubt."""
+    """Names without the bands that are wanted, or that are ambiguous."""
     maker = Maker(case, ("reflectance",), (4,))
     kind = maker.pick(("missing", "disjoint", "few", "many", "ambiguous"))
     case.trap = f"other names ({kind})"

@@ -185,3 +185,15 @@ def test_arrays_are_images_of_their_names(tmp_path):
         assert (image.grid.height, image.grid.width) == (9, 8)
     with fails("no-images"):
         find_inputs(f"{tmp_path}/*.npy", ["1"])
+
+
+def test_images_of_a_mosaic_have_their_own_order_of_bands(tmp_path):
+    values, names = noise(3, 20, 20), ("blue", "green", "red")
+    place = NORTH_UP * NORTH_UP.translation(20, 0)
+    a = write_raster(tmp_path / "a.tif", values, UTM, NORTH_UP, descriptions=names)
+    b = write_raster(tmp_path / "b.tif", values[::-1], UTM, place, descriptions=names[::-1])
+    mosaic = Mosaic([str(a), str(b)])
+    assert (mosaic.read(Window(0, 20, 20, 20)).values == values).all()
+    write_raster(b, values, UTM, place, descriptions=("nir", "green", "red"))
+    with fails("band-mismatch", DataError, b):
+        Mosaic([str(a), str(b)])
