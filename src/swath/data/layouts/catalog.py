@@ -370,10 +370,7 @@ def matching(root: Path, pattern: str, *, folders: bool = False) -> list[Path]:
     arrays = find_arrays(pattern, root)
     if arrays:
         return [Path(str(array)) for array in arrays]
-    geodatabases = [root / pattern, Path(pattern)]
-    found = [p for p in geodatabases if p.suffix.lower() == ".gdb" and p.is_dir()]
-    if found:
-        return found[:1]
+    folders = folders or Path(pattern).suffix.lower() == ".gdb"  # a file geodatabase is one
     return find_files(pattern, root, folders=folders) or find_files(pattern, folders=folders)
 
 
