@@ -137,7 +137,7 @@ def _words(text: str) -> list[str]:
 
 def _strip(stem: str) -> str:
     """Drop the last word of a name if it is the kind of file; nothing is left of `mask`."""
-    match = re.fullmatch(r"(?:(.+?)(?:[^\w\])}%]|_)+)?([^\W_]+)", stem)
+    match = re.fullmatch(r"(?:(.+?)(?:[^\w\])}>!?%#'\"]|_)+)?([^\W_]+)", stem)
     kind = match is not None and match[2].lower() in _SUFFIXES
     return (match[1] or "") if match and kind else stem
 
