@@ -439,6 +439,13 @@ def test_a_folder_of_arrays_has_one_error_with_patterns_that_work(tmp_path, imag
     assert not errors(found)
 
 
+def test_arrays_beside_pairs_are_passed_over_and_told(tmp_path):
+    lay(tmp_path, "images/a.tif", "masks/a.tif", "b.npy", "c.nc", "d.xyz")
+    told = [f for f in find(tmp_path).findings if f.code == "files-passed-over"]
+    assert [Path(f.file).name for f in told] == ["b.npy", "d.xyz"]
+    assert "--images '*.npy'" in told[0].fix and "rio convert" in told[1].fix
+
+
 def test_arrays_of_one_file_are_proposed_by_the_words_in_their_names(tmp_path):
     for i in range(2):
         np.savez(tmp_path / f"d{i}.npz", bands=np.zeros((3, 8, 8)), label=np.zeros((8, 8), int))

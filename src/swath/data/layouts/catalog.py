@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
-from swath.io.arrays import find_arrays, is_store
+from swath.io.arrays import ARRAY_KINDS, find_arrays, is_store
 from swath.io.atomic import file_stamps
 from swath.io.labels import (
     UNLABELED,
@@ -324,13 +324,23 @@ _ARCHIVES = frozenset(".zip .gz .tgz .tar .7z .rar .bz2 .xz".split())
 def check_passed_over(root: Path) -> Iterator[Finding]:
     """Yield a note on the files of a folder whose formats are not read, by ending and count."""
     files: dict[str, list[Path]] = defaultdict(list)
+    arrays: list[Path] = []
     known = EXTENSIONS | ENVI_ENDINGS | _SIDE_FILES
     for path in files_below(root):
         ending = path.suffix.lower()
         if is_vector_file(path):
             continue
-        if ending and ending not in known and path.name.lower() not in ("thumbs.db", "desktop.ini"):
+        if ending.lstrip(".") in ARRAY_KINDS:
+            arrays.append(path)
+        elif (
+            ending and ending not in known and path.name.lower() not in ("thumbs.db", "desktop.ini")
+        ):
             files[ending].append(path)
+    if arrays:
+        message = f"{len(arrays)} file(s) of arrays were passed over: they are taken where named."
+        kind = min(arrays).suffix
+        fix = f"Name them, such as --images '*{kind}', if they are images or labels."
+        yield Finding("note", "files-passed-over", str(min(arrays)), message, fix)
     if not files:
         return
     parts = [f"{len(found)} {ending} file(s)" for ending, found in sorted(files.items())]
