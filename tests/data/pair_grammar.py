@@ -202,8 +202,10 @@ def _differences(
             yield f"{piece.name}: other pixels are labeled", concerned
             continue
         met_pairs |= {(i, k) for i, k in pairs if k != NONE}
+        # What no labeled sample is of is drawn from the training samples.
+        drawn = {"test", "val"} - {p.split for p in case.pieces}
         if piece.split and not splits[at] <= {piece.split} | (
-            {"val"} - {p.split for p in case.pieces} if piece.split == "train" else set()
+            drawn if piece.split == "train" else set()
         ):
             yield f"{piece.name}: in {splits[at]}, not {piece.split}", concerned
     for files, piece in wanted.items():

@@ -306,8 +306,13 @@ def _first_on_grid(i: int, grids: Sequence[GeoBox]) -> int:
 
 
 def _check_own_split(manifest: Manifest, samples: Sequence[SourceSample]) -> Iterator[Finding]:
-    """Yield a warning where `--test` and `--val` change the split that the dataset brings."""
-    own = {s.group: s.split for s in samples if s.group and s.split}
+    """Yield a warning where `--test` and `--val`, or missing labels, change the dataset's split."""
+    own = {s.group: s.split for s in samples if s.group and s.split and s.labels is not None}
+    drawn = {s.split for s in manifest.samples} & {s.split for s in samples} - {*own.values()}
+    for split in sorted(drawn - {None, "unlabeled"}, key=str):
+        message = f"The {split} split of the dataset has no labels: another is drawn."
+        fix = f"Add its masks, or choose the groups with --{split}."
+        yield Finding("warning", "own-split-unlabeled", manifest.source, message, fix)
     changed = overridden({s.group: s.split for s in manifest.samples}, own)
     moves = Counter(changed.values())
     if moves:
