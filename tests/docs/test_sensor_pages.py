@@ -91,7 +91,9 @@ PAGES: dict[str, Callable[[], Story]] = {
 }
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=[pytest.mark.slow] * (p == "landsat.md")) for p in PAGES]
+)
 def test_from_download_to_map(page: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(make, "SIDE", 240 if page == "sentinel-2.md" else 600)

@@ -139,9 +139,7 @@ def _result(
 
     classes = {c.name: count(c.map_code) for c in legend.trained}
     nodata = count(legend.nodata)
-    tallies = [m.dropped for m in mapped if m.dropped is not None]
-    unread = sum(p.height * p.width for p in plans) - sum(t.pixels for t in tallies)
-    tallies += [QualityTally(pixels=unread)] if tallies else []
+    tallies = _tallies(mapped, pixels)
     return PredictResult(
         map=str(options.target),
         maps=[name for m in mapped for name in m.files],
@@ -159,6 +157,13 @@ def _result(
         dropped=shares_of(tallies),
         warnings=[] if options.plan else [*_check_outside(tallies), *_check_classes(classes)],
     )
+
+
+def _tallies(mapped: Sequence[MappedImage], pixels: int) -> list[QualityTally]:
+    """Return what quality layers dropped of all images, of which some may have none."""
+    tallies = [m.dropped for m in mapped if m.dropped is not None]
+    unread = pixels - sum(tally.pixels for tally in tallies)
+    return [*tallies, QualityTally(pixels=unread)] if tallies else []
 
 
 def _check_outside(tallies: Sequence[QualityTally]) -> list[str]:
