@@ -88,6 +88,7 @@ def write_layer(
     geometries: Sequence[Any],
     columns: Mapping[str, Sequence[Any]],
     crs: str | None = UTM,
+    geometry_type: str = "Polygon",
     **options: Any,
 ) -> Path:
     """Write shapely geometries with columns to a layer; the extension says the format."""
@@ -98,7 +99,7 @@ def write_layer(
         [np.asarray(v) for v in columns.values()],
         list(columns),
         crs=crs,
-        geometry_type="Polygon",
+        geometry_type=geometry_type,
         **options,
     )
     return path

@@ -104,7 +104,7 @@ Tta: TypeAlias = Literal["none", "scales", "flips", "full"]
 
 Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | None
 
-Decoder = Literal["unet", "unetplusplus", "fpn", "upernet", "deeplabv3plus", "segformer"]
+Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
 
 Heads = Literal["softmax", "per-class"]
 

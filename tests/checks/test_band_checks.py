@@ -91,3 +91,8 @@ def test_mixed_scales_are_listed(tmp_path, change, level, count):
 )
 def test_scenes_of_one_scale_are_no_finding(tmp_path, images):
     assert "mixed-scales" not in codes(write(tmp_path / "src", images))
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_images_are_of_one_scale(tmp_path):
+    assert "mixed-scales" not in codes(write(tmp_path / "src", [pixels(0)] * 3))

@@ -291,6 +291,14 @@ def test_labels_of_one_class_are_refused(tmp_path: Path, masks: list[Any], optio
         swath.prepare(source, tmp_path / "d", learn_unlabeled=True, **given, **SPLIT)
 
 
+def test_a_class_taken_for_nodata_is_named_where_one_is_left(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "s", [stripes([1, 2])] * 3, nodata=2)
+    with fails("single-class", DataError) as caught:
+        swath.prepare(source, tmp_path / "d", **SPLIT)
+    assert Path(str(caught.value.file)).parent.name == "masks"
+    assert "The value 2 " in str(caught.value)
+
+
 def test_polygons_of_one_class_are_refused(tmp_path: Path) -> None:
     write_raster(tmp_path / "i.tif", noise(3, SIDE, SIDE), UTM, (10, 0, 500_000, 0, -10, 5_600_000))
     write_layer(tmp_path / "p.gpkg", [box(0, 0, 64, 20)], {"class": ["roof"]})

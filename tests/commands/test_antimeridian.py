@@ -159,7 +159,9 @@ def test_regions_whose_crs_has_no_way(tmp_path: Path, crs: str) -> None:
     regions = write_layer(tmp_path / "l.gpkg", [shapely.box(0, 0, 1, 1)], {"class": ["a"]}, crs)
     with fails("crs-no-transform", DataError, regions):
         swath.predict(model, image, tmp_path / "map.tif", regions=regions)
-    mask = write_raster(tmp_path / "k.tif", noise(1, 8, 8), crs, from_origin(0, 1, 0.1, 0.1))
+    mask = write_raster(
+        tmp_path / "k.tif", noise(1, 8, 8, low=0, high=2), crs, from_origin(0, 1, 0.1, 0.1)
+    )
     with fails("crs-mismatch", DataError, mask):
         swath.predict(model, image, tmp_path / "map.tif", mask=mask)
 

@@ -139,7 +139,7 @@ def test_what_cannot_be_estimated_is_refused(tmp_path):
     swath.sample(tmp_path / "bare.tif", tmp_path / "q.gpkg", pixel=30)
     with fails("file-exists", UsageError, tmp_path / "p.gpkg"):
         swath.sample(tmp_path / "m.tif", tmp_path / "p.gpkg")
-    with fails("file-exists", UsageError, tmp_path / "m.tif"):
+    with fails("file-extension", UsageError, tmp_path / "m.tif"):
         swath.sample(tmp_path / "m.tif", tmp_path / "m.tif")
 
 

@@ -170,13 +170,20 @@ def test_evaluate_says_what_means_little(tmp_path: Path) -> None:
     assert any("one class" in w for w in swath.evaluate(uniform, both).warnings)
 
 
-def test_a_single_class_names_the_classes_that_were_lost(tmp_path):
+def test_a_class_that_no_other_is_left_beside_is_told(tmp_path):
     write_raster(tmp_path / "img.tif", noise(3, 64, 64), UTM, NORTH_UP)
     features = [box(20, 20, 10, 10), box(0, 0, 64, 64)]
     write_layer(tmp_path / "hidden.gpkg", features, {"class": ["small", "large"]})
+    write_layer(tmp_path / "outside.gpkg", [box(900, 0, 9, 9), features[1]], {"class": [1, 2]})
+    for name, told in (("hidden", "of small"), ("outside", "of 1")):
+        images, labels = ["img.tif"], [f"{name}.gpkg"]
+        split = {"test": ["none"], "val": ["none"]}
+        result = swath.prepare(tmp_path, tmp_path / name, images=images, labels=labels, **split)
+        found = [f for f in result.findings if f["code"] == "single-class"]
+        assert [f["level"] for f in found] == ["warning"] and told in found[0]["message"]
+        with fails("single-class"):
+            swath.train(tmp_path / name, tmp_path / "m.swath", steps=1)
     write_layer(tmp_path / "empty.gpkg", [shapely.Polygon(), features[1]], {"class": ["z", "a"]})
-    for name, told in (("hidden", "of small"), ("empty", "empty geometry")):
-        with fails("single-class") as caught:
-            images, labels = ["img.tif"], [f"{name}.gpkg"]
-            swath.prepare(tmp_path, tmp_path / "ds", images=images, labels=labels)
-        assert told in str(caught.value)
+    with fails("single-class") as caught:
+        swath.prepare(tmp_path, tmp_path / "ds", images=["img.tif"], labels=["empty.gpkg"])
+    assert "empty geometry" in str(caught.value)

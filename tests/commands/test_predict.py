@@ -147,8 +147,8 @@ def test_what_cannot_be_written_is_refused(tiny_model, tmp_path):
 def test_a_map_never_replaces_its_own_input(tiny_model, tmp_path):
     image = write_raster(tmp_path / "i.tif", noise(3, 40, 40))
     before = image.read_bytes(), tiny_model.read_bytes()
-    for target in (image, tiny_model):
-        with fails("output-is-input", UsageError, file=target):
+    for target, code in ((image, "output-is-input"), (tiny_model, "file-extension")):
+        with fails(code, UsageError, file=target):
             swath.predict(tiny_model, image, target)
     assert (image.read_bytes(), tiny_model.read_bytes()) == before
 

@@ -149,6 +149,10 @@ def test_many_products_by_folder_pattern_and_list(tmp_path):
         assert names[0] == LANDSAT_NAMES[9] and names[1] == HLS_NAMES["S30"]
     with fails("option-conflict", UsageError):
         swath.predict(model, tmp_path / "all", tmp_path / "m.tif", mosaic=True)
+    swath.predict(model, f"{tmp_path}/all/LC*", tmp_path / "one")
+    assert (tmp_path / "one" / f"{names[0]}.tif").is_file()
+    swath.predict(model, f"{tmp_path}/all/LC*", tmp_path / "one.tif")
+    assert (tmp_path / "one.tif").is_file()
 
 
 def test_other_rasters_beside_a_product_are_images_too(tmp_path):
@@ -178,12 +182,12 @@ def test_what_is_missing_is_said(tmp_path):
 def test_a_product_that_changes_is_noticed(tmp_path):
     path = sentinel2(tmp_path, skip=("SCL",))
     archive = zipped(path)
-    model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir"])
     for given, part in ((path, path / "MTD_MSIL2A.xml"), (archive, archive)):
         (source,) = find_inputs(given, ["red", "nir"])
         assert str(part) in source.all_files()
-        with fails("output-is-input", UsageError, file=part):
-            swath.predict(model, given, part)
+    image = planetscope(tmp_path, 4)
+    with fails("output-is-input", UsageError, file=image):
+        swath.predict(write_model(tmp_path / "4.swath", 4, "uint16"), image, image)
 
 
 def test_a_planet_file_with_an_older_model_of_numbered_bands(tmp_path):

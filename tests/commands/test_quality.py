@@ -271,3 +271,10 @@ def test_inspect_against_a_model_leaves_clouds_out(folder: Path, tiny_model: Pat
     found = [f for f in result.findings if f["code"] == "quality-dropped"]
     assert len(found) == 1 and f"cloud {SHARE:.1%}" in found[0]["message"]
     assert result.ood is not None and result.ood.distance is not None
+
+
+def test_an_image_that_is_all_cloud_is_said_to_be_the_cause(folder: Path) -> None:
+    cloud = write_raster(folder / "q" / "all.tif", split(1, 1), UTM, NORTH_UP)
+    with fails("no-labels", DataError, folder) as caught:
+        swath.prepare(folder, folder / "ds", images=["x.tif"], labels=["f.gpkg"], quality=[cloud])
+    assert "--drop" in caught.value.fix and str(cloud) in caught.value.message

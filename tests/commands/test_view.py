@@ -111,7 +111,9 @@ def test_what_cannot_be_shown_is_refused(tmp_path, show):
     page.close()
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_the_command_serves_until_it_is_ended(tmp_path, stop):
     path = write_map(tmp_path / "m.tif", codes_of(40, 40))
     command = [

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyproj
@@ -84,6 +84,8 @@ class Piece:
     cells: list[tuple[int, int, int, int, int]]
     """First and last row and column, and the key; later ones lie above earlier ones."""
     transform: Affine | None
+    tolerance: float = 0.0
+    """Of pixels that are computed"""
     images: list[Path] = field(default_factory=list)
     labels: Path | None = None
 
@@ -172,13 +174,23 @@ GEOREFERENCED = (
 )
 
 
-class _Maker:
-    """Writes one case."""
+class Maker:
+    """Writes one case.
+
+    Attributes:
+        table: layouts and encodings of each trap.
+        drawn: traps to draw from, more than once where they are to be frequent.
+        georeferenced: traps that need a CRS.
+    """
+
+    table: ClassVar = TRAPS
+    drawn: ClassVar = ["none", "no trap in a layer"] * 4 + list(TRAPS)
+    georeferenced: ClassVar = GEOREFERENCED
 
     def __init__(self, seed: int, root: Path) -> None:
         self.rng = np.random.default_rng([seed, 20_25])
-        trap = self.pick(["none", "no trap in a layer"] * 4 + list(TRAPS))
-        layouts, encodings = TRAPS[trap]
+        trap = self.pick(self.drawn)
+        layouts, encodings = self.table[trap]
         encodings = tuple(e for e in encodings)
         layout = self.pick(layouts)
         fitting = COLUMNS + ("none",) if layout in VECTOR else RASTER
@@ -243,7 +255,7 @@ class _Maker:
             self.image_file = ".tif"
 
     def _place(self) -> None:
-        wanted = self.case.layout in JOINED + VECTOR or self.trap in GEOREFERENCED
+        wanted = self.case.layout in JOINED + VECTOR or self.trap in self.georeferenced
         self.crs = self.pick(CRSES) if wanted or self.chance(0.5) else None
         if self.trap == "shifted-crs":
             self.crs = "EPSG:32632"
@@ -472,16 +484,11 @@ class _Maker:
     # Layers
 
     def _write_layers(self) -> None:
-        kinds = [".gpkg", ".geojson", ".shp", ".fgb"]
-        if self.case.encoding == "text" and self.trap in ("no trap in a layer", "class-outside"):
-            kinds.append(".kml")
-        if self.trap == "two-layers":
-            kinds = [".gpkg"]
-        self.layer_file = self.pick(kinds)
+        self.layer_file = self.pick(self._layer_kinds())
         self.column = self.pick(["class", "landcover", "klasse"])
         if self.trap in ("layer-without-crs",):
             self.layer_file = self.pick([".shp", ".gpkg"])
-        self.layer_crs = "EPSG:4326" if self.layer_file in (".geojson", ".kml") else self.crs
+        self.layer_crs = self._layer_crs()
         pieces = self.case.pieces
         for piece in pieces:
             assert piece.labels is not None
@@ -497,12 +504,24 @@ class _Maker:
             for piece in pieces:
                 self._write_layer([piece], piece.labels)
 
+    def _layer_kinds(self) -> list[str]:
+        kinds = [".gpkg", ".geojson", ".shp", ".fgb"]
+        if self.case.encoding == "text" and self.trap in ("no trap in a layer", "class-outside"):
+            kinds.append(".kml")
+        return [".gpkg"] if self.trap == "two-layers" else kinds
+
+    def _layer_crs(self) -> str | None:
+        return "EPSG:4326" if self.layer_file in (".geojson", ".kml") else self.crs
+
+    def _shapes(self, piece: Piece) -> tuple[list[Any], list[int]]:
+        """Return the shapes of a sample, and their keys."""
+        shapes = [self._box(piece.transform, *cell[:4]) for cell in piece.cells]
+        return shapes, [cell[4] for cell in piece.cells]
+
     def _write_layer(self, pieces: Sequence[Piece], path: Path) -> None:
-        shapes, keys = [], []
-        for piece in pieces:
-            for r0, r1, c0, c1, key in piece.cells:
-                shapes.append(self._box(piece.transform, r0, r1, c0, c1))
-                keys.append(key)
+        found = [self._shapes(piece) for piece in pieces]
+        shapes = [shape for own, _ in found for shape in own]
+        keys = [key for _, own in found for key in own]
         if self.trap == "class-outside":
             shapes.append(self._box(pieces[-1].transform, -900, -890, 2000, 2010))
             keys.append(self.classes)
@@ -520,12 +539,21 @@ class _Maker:
         crs = None if self.trap == "layer-without-crs" else self.layer_crs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # An index would sort the features, and the last wins.
-            more = {".fgb": {"SPATIAL_INDEX": "NO"}, ".kml": {"driver": "KML"}}.get(path.suffix, {})
-            write_layer(path, shapes, columns, crs, layer="shapes", **more)
+            self._store(path, shapes, columns, crs)
             if self.trap == "two-layers":
                 other = {name: values[::-1] for name, values in columns.items()}
                 write_layer(path, shapes, other, crs, layer="another")
+
+    def _store(self, path: Path, shapes: list[Any], columns: dict[str, Any], crs: Any) -> None:
+        # An index would sort the features, and the last wins.
+        more = {
+            ".fgb": {"SPATIAL_INDEX": "NO"},
+            ".kml": {"driver": "KML"},
+            ".json": {"driver": "GeoJSON"},
+            ".gdb": {"driver": "OpenFileGDB"},
+        }.get(path.suffix, {})
+        kind = shapes[0].geom_type if shapes else "Polygon"
+        write_layer(path, shapes, columns, crs, layer="shapes", geometry_type=kind, **more)
 
     def _box(self, transform: Any, r0: float, r1: float, c0: float, c1: float) -> Any:
         corners = [transform * corner for corner in ((c0, r0), (c1, r0), (c1, r1), (c0, r1))]
@@ -896,4 +924,4 @@ class _Maker:
 
 def make(seed: int, root: Path) -> Case:
     """Write the source folder of a seed below a folder that is empty or absent."""
-    return _Maker(seed, root).write()
+    return Maker(seed, root).write()

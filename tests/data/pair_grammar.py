@@ -9,7 +9,7 @@
 - `crashed`: an exception that is no `SwathError`.
 
 Run by hand: `python -m tests.data.pair_grammar FIRST LAST` (LAST is included), with
-`--keep DIR` to keep the folders.
+`--keep DIR` to keep the folders, and `--extra` for those of `pair_extras`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import unicodedata
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from swath.data.dataset import IGNORE, Dataset
 from swath.errors import SwathError
 from swath.options import PrepareOptions
 from tests.data.pair_cases import NONE, TRAPS, Case, make
+from tests.data.pair_extras import EXTRAS, make_extra
 
 WORST = ("silently wrong", "crashed", "refused badly")
 VERDICTS = ("right", "refused", "announced", *WORST, "skipped")
@@ -48,22 +49,51 @@ class Verdict:
     detail: str = ""
 
 
-def try_case(seed: int, root: Path) -> Verdict:
+def try_case(seed: int, root: Path, extra: bool = False) -> Verdict:
     """Write a case, prepare it, and judge."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        case = make(seed, root)
+        case = make_extra(seed, root) if extra else make(seed, root)
         known = {option.name for option in fields(PrepareOptions)}
         if case.needs - known:
             return Verdict(case, "skipped", f"no option {', '.join(sorted(case.needs - known))}")
         try:
             swath.prepare(root / "source", root / "dataset", **case.options)
         except SwathError as error:
-            return Verdict(case, *_judge_error(case, error))
+            return Verdict(case, *(_judge_mend(case, error) or _judge_error(case, error)))
         except Exception as error:  # noqa: BLE001 - is what is looked for
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            return Verdict(case, "crashed", f"{error!r} ({Path(last.filename).name}:{last.lineno})")
+            return Verdict(case, "crashed", _place(error))
         return Verdict(case, *_judge(case, root / "dataset"))
+
+
+def _place(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{error!r} ({Path(last.filename).name}:{last.lineno})"
+
+
+MEND = re.compile(r"--(images|labels|label-field|labels-crs) (?:'([^']*)'|([^\s;,)']+))")
+"""An option that an error proposes."""
+
+
+def _judge_mend(case: Case, error: SwathError) -> tuple[str, str] | None:
+    """Do as an error says where it names options; return what is wrong with the mend, or None."""
+    found = {name.replace("-", "_"): a or b for name, a, b in MEND.findall(error.fix or "")}
+    told = {name: value for name, value in found.items() if case.options.get(name) != value}
+    if not told or not case.answers or "none" in told.values():
+        return None
+    said = f"[{error.code}] {error.fix}: "
+    try:
+        swath.prepare(case.root / "source", case.root / "mended", **case.options | told)
+    except SwathError as again:
+        if again.code != error.code:
+            return None
+        return "refused badly", f"the mend brings the same error: {said}{again}"
+    except Exception as other:  # noqa: BLE001 - is what is looked for
+        return "crashed", said + _place(other)
+    # What the user has said need not be told.
+    told_case = replace(case, dropped=[], said=[None] * len(case.answers))
+    kind, detail = _judge(told_case, case.root / "mended")
+    return ("refused badly", f"the mend is {kind}: {said}{detail}") if kind in WORST else None
 
 
 def _judge_error(case: Case, error: SwathError) -> tuple[str, str]:
@@ -74,6 +104,7 @@ def _judge_error(case: Case, error: SwathError) -> tuple[str, str]:
     }
     named = any(name in text for name in names) or Path(error.file or "").is_file()
     named |= "--images " in text and "--labels " in text  # patterns name many files
+    named |= error.code == "option-conflict" and "--" in text  # names what is wrong
     shown = f"[{error.code}] {str(error).replace(str(case.root), '')}"
     if not named:
         return "refused badly", f"names no file: {shown}"
@@ -144,9 +175,9 @@ def _differences(
         splits[sample.image].add(sample.split)
     met = {}
     met_pairs: set[tuple[int, int]] = set()
-    wanted = {tuple(str(f.resolve()) for f in p.images): p for p in case.pieces}
+    wanted = {tuple(_resolved(f) for f in p.images): p for p in case.pieces}
     for at, image in enumerate(manifest.images):
-        files = tuple(str(Path(f).resolve()) for f in image.sources)
+        files = tuple(_resolved(f) for f in image.sources)
         piece = wanted.get(files)
         if splits[at] <= {"unlabeled"} and piece is None:
             continue
@@ -159,7 +190,7 @@ def _differences(
         valid = np.load(folder / image.valid) if image.valid else np.ones(pixels.shape[:2], bool)
         if not np.array_equal(valid, piece.valid):
             yield f"{piece.name}: validity differs", concerned
-        elif not np.array_equal(pixels[valid], piece.pixels.transpose(1, 2, 0)[valid]):
+        elif _pixels_differ(pixels[valid], piece.pixels.transpose(1, 2, 0)[valid], piece.tolerance):
             yield f"{piece.name}: pixels differ", concerned
         keys = answer[str(piece.images[0])]
         if image.labels is None:
@@ -171,8 +202,10 @@ def _differences(
             yield f"{piece.name}: other pixels are labeled", concerned
             continue
         met_pairs |= {(i, k) for i, k in pairs if k != NONE}
+        # What no labeled sample is of is drawn from the training samples.
+        drawn = {"test", "val"} - {p.split for p in case.pieces}
         if piece.split and not splits[at] <= {piece.split} | (
-            {"val"} - {p.split for p in case.pieces} if piece.split == "train" else set()
+            drawn if piece.split == "train" else set()
         ):
             yield f"{piece.name}: in {splits[at]}, not {piece.split}", concerned
     for files, piece in wanted.items():
@@ -183,6 +216,17 @@ def _differences(
     told = _plain("".join(f["file"] + f["message"] for f in findings))
     if silent and not any(_plain(path.name) in told for path in case.dropped):
         yield "left out without a word", list(case.dropped)
+
+
+def _resolved(path: Path | str) -> str:
+    """Return a path, or the name of an array, as one way to write it."""
+    return str(Path(path).resolve()).replace(":/", ":")
+
+
+def _pixels_differ(stored: NDArray[Any], right: NDArray[Any], tolerance: float) -> bool:
+    if stored.shape != right.shape:
+        return True
+    return bool(np.abs(stored.astype(np.float64) - right).max(initial=0) > tolerance)
 
 
 def _classes_differ(
@@ -199,13 +243,13 @@ def _classes_differ(
             yield f"class {key} became {cls.name!r} with codes {cls.codes}", []
 
 
-def run(first: int, last: int, keep: Path | None = None) -> list[Verdict]:
-    """Try the seeds of a range, its end included."""
+def run(first: int, last: int, keep: Path | None = None, *, extra: bool = False) -> list[Verdict]:
+    """Try the seeds of a range, its end included; with `extra`, of the further productions."""
     out = []
     for seed in range(first, last + 1):
         with tempfile.TemporaryDirectory(dir=keep) as work:
             root = (keep or Path(work)) / f"case{seed}"
-            out.append(try_case(seed, root))
+            out.append(try_case(seed, root, extra))
     return out
 
 
@@ -215,7 +259,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     count = Counter(v.kind for v in verdicts)
     lines += [f"  {kind}: {count[kind]}" for kind in VERDICTS]
     lines.append("\nBy trap: " + ", ".join(VERDICTS))
-    for trap in TRAPS:
+    for trap in (*TRAPS, *EXTRAS):
         mine = Counter(v.kind for v in verdicts if v.case.trap == trap)
         if mine:
             lines.append(f"  {trap}: " + ", ".join(str(mine[kind]) for kind in VERDICTS))
@@ -240,10 +284,11 @@ def main() -> None:
     parser.add_argument("first", type=int)
     parser.add_argument("last", type=int)
     parser.add_argument("--keep", type=Path, help="empty folder in which the cases are kept")
+    parser.add_argument("--extra", action="store_true", help="the productions of `pair_extras`")
     args = parser.parse_args()
     if args.keep:
         args.keep.mkdir(parents=True, exist_ok=True)
-    verdicts = run(args.first, args.last, args.keep)
+    verdicts = run(args.first, args.last, args.keep, extra=args.extra)
     print(summary(verdicts))
     sys.exit(any(v.kind in WORST for v in verdicts))
 

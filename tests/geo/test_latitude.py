@@ -424,8 +424,12 @@ def test_prepare_refuses_and_warns(tmp_path: Path) -> None:
         **PLACE,
         descriptions=["r", "g", "latitude"],
     )
-    with fails("latitude-band", DataError, tmp_path / "s" / "images" / "b.tif"):
+    write_raster(
+        tmp_path / "s" / "images" / "a.tif", pixels, **PLACE, descriptions=["r", "g", "latitude"]
+    )
+    with fails("latitude-band", DataError, tmp_path / "s" / "images" / "a.tif"):
         swath.prepare(tmp_path / "s", tmp_path / "d", test="none", val="none", latitude=True)
+    write_raster(tmp_path / "s" / "images" / "a.tif", pixels, **PLACE)
     write_raster(tmp_path / "s" / "images" / "b.tif", noise(3, 64, 64, seed=2), **PLACE)
     found = swath.prepare(
         tmp_path / "s", tmp_path / "d", test="none", val="none", latitude=True

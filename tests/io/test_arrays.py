@@ -1,5 +1,7 @@
 import io
 import itertools
+import subprocess
+import sys
 import zipfile
 from math import prod
 
@@ -462,3 +464,31 @@ def test_envi_files_are_found_by_their_headers(tmp_path):
     names = {p.name for p in tmp_path.iterdir() if has_raster_name(p)}
     assert names == {"a", "b.dat", "c.img", "d.bsq"}
     assert all((read(tmp_path / name)[0] == values).all() for name in names)
+
+
+NETCDF_IN_THREADS = """
+import sys, threading
+from swath.geo.tiling import Window
+from swath.io.raster import Raster
+
+def read(file):
+    for _ in range(60):
+        with Raster([f"{file}:image"]) as raster:
+            assert raster.read(Window(0, 0, 8, 8)).values.sum() == 64 * 3
+
+for file in sys.argv[1:] * 2:
+    threading.Thread(target=read, args=(file,)).start()
+"""
+
+
+def test_netcdf_files_are_read_in_several_threads(tmp_path):
+    scipy_io = pytest.importorskip("scipy.io")
+    for name in "ab":  # without coordinates, which GDAL warns of
+        with scipy_io.netcdf_file(str(tmp_path / f"{name}.nc"), "w") as out:
+            for axis, size in (("band", 3), ("y", 8), ("x", 8)):
+                out.createDimension(axis, size)
+            out.createVariable("image", "i2", ("band", "y", "x"))[:] = 1
+            out.createVariable("mask", "i2", ("y", "x"))[:] = 1
+    command = [sys.executable, "-c", NETCDF_IN_THREADS, *map(str, sorted(tmp_path.iterdir()))]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr

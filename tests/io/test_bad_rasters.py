@@ -46,7 +46,7 @@ def test_a_case_is_the_same_every_time(tmp_path):
 @pytest.mark.parametrize(
     ("name", "word"),
     [
-        ("hang", "no answer"),
+        pytest.param("hang", "no answer", marks=pytest.mark.slow),
         ("crash", "died"),
         ("memory", "came to hold"),
         ("wrong", "not what was asked"),

@@ -380,6 +380,15 @@ def test_find_stack(tmp_path):
     assert [p.name for p in find_stack(tmp_path, ["1"])] == ["1.tif"]
 
 
+def test_find_stack_finds_files_of_several_bands_once(tmp_path):
+    for name in ("x_scene.tif", "x_relief.tif", "x_scenery.tif"):
+        write_raster(tmp_path / name, ones(3, 3))
+    found = find_stack(tmp_path, ["scene-red", "scene-blue", "relief"])
+    assert [p.name for p in found] == ["x_scene.tif", "x_relief.tif"]
+    with fails("band-missing", DataError, tmp_path):
+        find_stack(tmp_path, ["-red"])
+
+
 def test_find_stack_says_what_is_missing_or_double(tmp_path):
     write_raster(tmp_path / "a_10.tif", ones(3, 3))
     write_raster(tmp_path / "b_10.tif", ones(3, 3))

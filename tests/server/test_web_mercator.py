@@ -83,6 +83,19 @@ def test_a_photograph_lies_pixel_on_pixel_with_tiles_of_its_zoom():
     assert PHOTO.bounds[0] == 0 and PHOTO.bounds[3] == 0
 
 
+@pytest.mark.parametrize(
+    "crs",
+    [
+        'LOCAL_CS["drawing",UNIT["metre",1]]',
+        'GEOGCS["Mars",DATUM["M",SPHEROID["M",3396190,169]],'
+        'PRIMEM["M",0],UNIT["degree",0.0174532925199433]]',
+    ],
+)
+def test_a_crs_without_a_way_to_the_map_is_drawn_in_pixels(crs):
+    place = Placement(GeoBox(400, 300, tuple(NORTH_UP)[:6], crs))
+    assert place.in_pixels and place.bounds == PHOTO.bounds and place.max_zoom == PIXEL_ZOOM
+
+
 def test_bounds_and_zoom_fit_the_ground():
     west, south, east, north = SCENE.bounds
     lon, lat = to_lonlat((west + east) / 2, (south + north) / 2)

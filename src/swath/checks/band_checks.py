@@ -108,6 +108,8 @@ def _check_factor(
         return
     level = np.median(np.log10(means), axis=1)
     small = _lower_group(level)
+    if small.all():  # all are of one level
+        return
     ratios = np.concatenate(
         [np.median(x[~small], axis=0) / np.median(x[small], axis=0) for x in (means, highs)]
     )

@@ -46,8 +46,9 @@ def _check_nodata(
         level: Level = "note"
         if meaning.kind == "code" and share >= MIN_TAKEN and _completes(value, +codes):
             level = "warning"
+        files = {s.sample.label_file for s in holders}
         message = (
-            f"The value {value:g} is declared as nodata in {len(holders)} mask(s): {pixels} pixels "
+            f"The value {value:g} is declared as nodata in {len(files)} mask(s): {pixels} pixels "
             f"({share:.1%}) have no label."
         )
         fix = f"If {value:g} is a class, name it in --classes FILE; classes there win over nodata."
@@ -99,7 +100,10 @@ def _check_zero(labeled: Sequence[Scanned], codes: Counter[int], root: Path) -> 
 
 
 def check_single_class(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
-    """Yield an error where the labels hold one trained class only."""
+    """Yield a finding where the labels hold one trained class only.
+
+    It is a warning where a layer names others that have no pixel; `train` refuses such a dataset.
+    """
     codes = sum((s.scan.labels.codes for s in scanned), Counter[int]())
     held = [c for c in legend.trained if any(codes[code] for code in c.codes)]
     if len(held) != 1:
@@ -108,19 +112,36 @@ def check_single_class(scanned: Sequence[Scanned], legend: Legend, root: Path) -
         f"The labels hold one class only, {held[0].name}, which nothing can be told from: "
         "every score would be perfect."
     )
-    fix = "Label a second class, or name it in --classes FILE."
     layers = [s.sample.labels for s in scanned if isinstance(s.sample.labels, Features)]
+    taken = [s for s in scanned if s.scan.labels.nodata_pixels]
     if layers:
-        named = {str(value) for layer in layers for value in layer.values.tolist()}
-        lost = sorted(named - {held[0].name})
-        if lost:
-            message += (
-                f" No pixel is left of {', '.join(lost)}: all its features are hidden by others, "
-                "too small or outside of the images."
-            )
-        message = " ".join([message, *(f.message for layer in layers for f in layer.findings)])
-        fix = "Name what no polygon covers (--background NAME), or add polygons of a second class."
-    yield Finding("error", "single-class", str(root), message, fix)
+        yield _one_class_in_layers(message, layers, held[0].name, root)
+    elif taken:
+        value = f"{taken[0].scan.labels.nodata:g}"
+        files = {s.sample.label_file for s in taken}
+        message += f" The value {value} is declared as nodata in {len(files)} mask(s)."
+        fix = f"If {value} is a class, name it in --classes FILE; else label a second class."
+        yield Finding("error", "single-class", taken[0].sample.label_file, message, fix)
+    else:
+        fix = "Label a second class, or name it in --classes FILE."
+        yield Finding("error", "single-class", str(root), message, fix)
+
+
+def _one_class_in_layers(
+    message: str, layers: Sequence[Features], held: str, root: Path
+) -> Finding:
+    named = {str(value) for layer in layers for value in layer.values.tolist()}
+    lost = sorted(named - {held})
+    fix = "Name what no polygon covers (--background NAME), or add polygons of a second class."
+    if lost:
+        message += (
+            f" No pixel is left of {', '.join(lost)}: all its features are hidden by others, "
+            "too small or outside of the images."
+        )
+        fix += " --priority FIELD says which features lie on top."
+    message = " ".join([message, *(f.message for layer in layers for f in layer.findings)])
+    level: Level = "warning" if lost else "error"
+    return Finding(level, "single-class", str(root), message, fix)
 
 
 def check_label_places(scanned: Sequence[Scanned]) -> Iterator[Finding]:

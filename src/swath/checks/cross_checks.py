@@ -135,7 +135,7 @@ def _check_all(images: Sequence[ImageScan], folder: str) -> Iterator[Finding]:
     crs = {image.grid.crs for image in images if image.grid.crs}
     if len(crs) > 1:
         message = f"The images have {len(crs)} different CRSs."
-        fix = "None: each is used on its own pixels, and maps keep the CRS of their image."
+        fix = "Nothing to do: each is used on its own pixels, and maps keep the CRS of their image."
         yield Finding("note", "several-crs", folder, message, fix)
     elif not crs:
         yield from _check_unknown_scale(images, folder)
@@ -162,7 +162,7 @@ def _check_mixed_bands(images: Sequence[ImageScan], folder: str) -> Iterator[Fin
             bands = zip(image.bands, image.dtypes, nodata, strict=True)
             listed = ", ".join(f"{name} {dtype} ({value})" for name, dtype, value in bands)
             message = f"The bands of an image differ in type or nodata value: {listed}."
-            fix = "None: a pixel counts where all bands have data."
+            fix = "Nothing to do: a pixel counts where all bands have data."
             yield Finding("note", "mixed-bands", folder, message, fix)
             return
 
@@ -275,7 +275,7 @@ def _check_code_gaps(legend: Legend, root: Path) -> Iterator[Finding]:
     has_gaps = any(b - a > 1 for a, b in zip(codes, codes[1:], strict=False))
     if legend.kind == "code" and legend.found and has_gaps:
         listed = ", ".join(map(str, codes[:MAX_LISTED_CODES]))
-        message, fix = f"The class codes have gaps: {listed}.", "None: maps hold the same codes."
+        message, fix = f"The class codes have gaps: {listed}.", "Maps hold the same codes."
         yield Finding("note", "code-gaps", str(root), message, fix)
 
 
@@ -290,5 +290,5 @@ def _check_one_class_images(labeled: Sequence[Scanned], legend: Legend) -> Itera
 def _check_sparse(labeled: int, valid: int, root: Path) -> Iterator[Finding]:
     if labeled < SPARSE_LABELS * valid:
         message = f"{labeled / valid:.2%} of all pixels are labeled."
-        fix = "None: pixels without a label are neither trained nor scored."
+        fix = "Nothing to do: pixels without a label are neither trained nor scored."
         yield Finding("note", "sparse-labels", str(root), message, fix)

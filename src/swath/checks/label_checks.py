@@ -117,7 +117,10 @@ def _are_exchanged(colors: Counter[int], legend: Legend) -> bool:
 
 def _photograph(meaning: LabelMeaning) -> Issue:
     message = f"The mask has more than {MAX_DISTINCT} {meaning.values}, as a photograph has."
-    fix = "Give a lossless mask (PNG, GeoTIFF), name its classes (--classes), or use --skip-bad."
+    names = "its classes (--classes)"
+    if meaning.kind == "color":
+        names += " or the band that holds them (--label-band)"
+    fix = f"Give a lossless mask (PNG, GeoTIFF), name {names}, or use --skip-bad."
     return Issue("error", "mask-photograph", message, fix)
 
 
@@ -128,7 +131,7 @@ def _near_colors(off: OffPalette, total: int, meaning: LabelMeaning) -> Issue:
         f"of the classes, as smoothing and JPEG make; nearest are {meaning.listed(+off.nearest)}."
     )
     if meaning.snap:
-        fix = "None: each is taken for the nearest (--snap-colors)."
+        fix = "Nothing to do: each is taken for the nearest (--snap-colors)."
         return Issue("note", "snapped-colors", message, fix)
     fix = "Export the mask without smoothing (PNG, GeoTIFF), snap (--snap-colors) or use --classes."
     return Issue("error", "near-colors", message, fix)
@@ -200,5 +203,5 @@ def _check_crs(sample: SourceSample, scan: SampleScan) -> Iterator[Issue]:
     if labels and image and pyproj.CRS(labels) != pyproj.CRS(image):
         names = f"{pyproj.CRS(labels).name} and the image in {pyproj.CRS(image).name}"
         message = f"The labels are in {names}."
-        fix = "None: the labels are read onto the image's pixels (nearest)."
+        fix = "Nothing to do: the labels are read onto the image's pixels (nearest)."
         yield Issue("note", "labels-in-another-crs", message, fix)

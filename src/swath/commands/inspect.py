@@ -413,7 +413,7 @@ def _image_files(options: InspectOptions, source: Path, bands: Sequence[str]) ->
 
 def _bands_by_name(files: Sequence[Path], card: Card, source: Path) -> tuple[str, ...]:
     """Return the names of the model's bands in an image, none where names tell nothing."""
-    if source.is_dir():
+    if source.is_dir() and len(files) == len(card.image_bands):
         return ()
     with Raster(files) as image:
         places = match_bands(card.image_bands, [[name] for name in image.bands], source)

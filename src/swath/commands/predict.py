@@ -139,9 +139,7 @@ def _result(
 
     classes = {c.name: count(c.map_code) for c in legend.trained}
     nodata = count(legend.nodata)
-    tallies = [m.dropped for m in mapped if m.dropped is not None]
-    unread = sum(p.height * p.width for p in plans) - sum(t.pixels for t in tallies)
-    tallies += [QualityTally(pixels=unread)] if tallies else []
+    tallies = _tallies(mapped, pixels)
     return PredictResult(
         map=str(options.target),
         maps=[name for m in mapped for name in m.files],
@@ -159,6 +157,13 @@ def _result(
         dropped=shares_of(tallies),
         warnings=[] if options.plan else [*_check_outside(tallies), *_check_classes(classes)],
     )
+
+
+def _tallies(mapped: Sequence[MappedImage], pixels: int) -> list[QualityTally]:
+    """Return what quality layers dropped of all images, of which some may have none."""
+    tallies = [m.dropped for m in mapped if m.dropped is not None]
+    unread = pixels - sum(tally.pixels for tally in tallies)
+    return [*tallies, QualityTally(pixels=unread)] if tallies else []
 
 
 def _check_outside(tallies: Sequence[QualityTally]) -> list[str]:
@@ -190,7 +195,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         _check_stack(options, found[0])
     if options.mosaic:
         found = [_mosaic(options, found)]
-    image, regions = str(options.image), options.regions
+    regions = options.regions
     extras = {
         "order": None if options.band_order is None else tuple(options.band_order),
         "mask": find_masks(options.mask),
@@ -202,16 +207,23 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "fill": _fill(model) if options.ignore_band_nodata else (),
         "warp": options.warp,
     }
-    is_folder = stack is None and Path(image).is_dir() and not is_store(Path(image))
-    folder = is_folder or image.endswith(".txt")
-    folder = folder and not is_product_path(image, plain=True)
-    many = len(found) > 1 or folder and not options.mosaic
+    many = len(found) > 1 or _may_be_many(options) and not options.mosaic
     if many and options.polygons is not None:
         message = "--polygons names one file, and there are many images"
         fix = "Map them one by one, or with --mosaic"
         raise UsageError(message, code="option-conflict", fix=fix)
     sources = [i.model_copy(update=extras) for i in found]
     return sources, many
+
+
+def _may_be_many(options: PredictOptions) -> bool:
+    """Return whether IMAGE may be many images: a folder, a list, or a pattern if MAP is no file."""
+    image = Path(str(options.image))
+    if options.stack is not None or is_store(image):
+        return False
+    if not image.exists() and set(image.name) & set("*?["):
+        return options.target.suffix.lower() not in MAP_ENDINGS
+    return (image.is_dir() or image.suffix == ".txt") and not is_product_path(image, plain=True)
 
 
 def _fill(model: Model) -> tuple[float, ...]:

@@ -109,15 +109,14 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     survey = survey_of(options)
     samples, skipped = _usable_samples(survey, options.skip_bad)
     if survey.legend is None:
-        message, fix = "No pixel of the source is labeled", "Check that masks hold classes"
-        raise DataError(message, code="no-labels", file=options.root, fix=fix)
+        raise _unlabeled(survey, options.root)
     legend = survey.legend.all_trained() if options.learn_unlabeled else survey.legend
     _check_places(samples, survey, options)
     with atomic_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
         manifest = _DatasetBuilder(folder, samples, survey, legend, options).build()
         split_findings = [
             *_check_own_split(manifest, samples),
-            *check_split(manifest, survey.duplicates),
+            *check_split(manifest, survey.duplicates, survey.findings),
         ]
         findings = [*survey.findings, *split_findings, *_check_latitude(manifest)]
         _check_unchanged(samples, survey)
@@ -126,6 +125,17 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     read = describe_source(survey).model_copy(update={"split": _split_origin(options)})
     return _summarize(options, manifest, findings, skipped, read)
+
+
+def _unlabeled(survey: Survey, root: Path) -> DataError:
+    """Return the error on a source without a labeled pixel, with its cause if that was found."""
+    message, fix = "No pixel of the source is labeled", "Check that masks hold classes"
+    causes = ("quality-drops-all", "all-nodata")
+    cause = next((f for f in survey.findings if f.code in causes), None)
+    if cause is not None:
+        message = f"{message}. {cause.message.rstrip('.')} ({first_files([cause])})"
+        fix = cause.fix.rstrip(".")
+    return DataError(message, code="no-labels", file=root, fix=fix)
 
 
 def _check_target(options: PrepareOptions) -> None:
@@ -296,8 +306,13 @@ def _first_on_grid(i: int, grids: Sequence[GeoBox]) -> int:
 
 
 def _check_own_split(manifest: Manifest, samples: Sequence[SourceSample]) -> Iterator[Finding]:
-    """Yield a warning where `--test` and `--val` change the split that the dataset brings."""
-    own = {s.group: s.split for s in samples if s.group and s.split}
+    """Yield a warning where `--test` and `--val`, or missing labels, change the dataset's split."""
+    own = {s.group: s.split for s in samples if s.group and s.split and s.labels is not None}
+    drawn = {s.split for s in manifest.samples} & {s.split for s in samples} - {*own.values()}
+    for split in sorted(drawn - {None, "unlabeled"}, key=str):
+        message = f"The {split} split of the dataset has no labels: another is drawn."
+        fix = f"Add its masks, or choose the groups with --{split}."
+        yield Finding("warning", "own-split-unlabeled", manifest.source, message, fix)
     changed = overridden({s.group: s.split for s in manifest.samples}, own)
     moves = Counter(changed.values())
     if moves:

@@ -119,7 +119,8 @@ def assign_splits(
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     chosen_val = _named(val, names, "--val", own or {})
     chosen_test = _named(test, names, "--test", own or {})
-    own = {g: s for g, s in (own or {}).items() if g in set(names)}
+    known = set(names)
+    own = {g: s for g, s in (own or {}).items() if g in known}
     if chosen_test is None:
         chosen_test = _own_or_drawn("test", own, shuffled, chosen_val or [])
     if chosen_val is None:
@@ -143,9 +144,10 @@ def _own_or_drawn(
         shuffled: all groups in random order.
         taken: groups of the other of test and validation split, as far as known.
     """
+    others = set(taken)
     if split in own.values():
-        return [g for g in sorted(own) if own[g] == split and g not in taken]
-    free = [g for g in shuffled if g not in taken and own.get(g) not in ("test", "val")]
+        return [g for g in sorted(own) if own[g] == split and g not in others]
+    free = [g for g in shuffled if g not in others and own.get(g) not in ("test", "val")]
     if split == "val":
         return free[-max(1, round(0.15 * len(free))) :] if len(free) > 2 else []
     count = len(free) if own else len(shuffled)

@@ -416,7 +416,8 @@ def find_inputs(
     """
     if stack is not None:
         files = tuple(map(absolute, find_stack(stack, bands)))
-        return [ImageInput(name=Path(stack).name, files=files, bands=tuple(bands))]
+        names = tuple(bands) if len(files) == len(bands) else None
+        return [ImageInput(name=Path(stack).name, files=files, bands=names)]
     several = [given] if isinstance(given, (str, Path)) else given
     wanted = () if by_order else tuple(bands)
     out = [found for one in several for found in _expand(str(one), wanted)]
@@ -560,7 +561,9 @@ def _target(source: ImageInput) -> QualityTarget:
 def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     """Find the file of each band in a folder.
 
-    It is the raster whose name is the band's, or else has the band's name as a whole word.
+    It is the raster whose name is the band's, or else has the band's name as a whole word; for
+    bands such as `scene-red`, else the raster of that kind for `scene`, which is returned once for
+    all its bands.
 
     Raises:
         DataError: a band has no file, or several.
@@ -572,16 +575,23 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     files = sorted(filter(has_raster_name, folder.iterdir()))
     found = []
     for band in bands:
-        word = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
-        exact = [f for f in files if f.stem == band]
-        matches = exact or [f for f in files if word.search(f.stem)]
+        matches = _named(files, band) or _named(files, band.rpartition("-")[0])
         if len(matches) != 1:
             names = ", ".join(m.name for m in matches) or f"none among {len(files)} rasters"
             message = f"Band {band} needs exactly one file in the folder; found: {names}"
             fix = f"Name the files after the model's bands ({', '.join(bands)})"
             raise DataError(message, code="band-missing", file=folder, fix=fix)
         found += matches
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _named(files: Sequence[Path], band: str) -> list[Path]:
+    """Return the files of a name, else those that have it as a whole word; none of no name."""
+    if not band:
+        return []
+    word = re.compile(rf"(?<![0-9A-Za-z]){re.escape(band)}(?![0-9A-Za-z])")
+    exact = [f for f in files if f.stem == band]
+    return exact or [f for f in files if word.search(f.stem)]
 
 
 def absolute(path: str | Path) -> str:

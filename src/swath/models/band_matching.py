@@ -99,14 +99,19 @@ def _matches(wanted: Sequence[str], own: Sequence[Sequence[str]]) -> Iterator[li
         if not all(common):
             continue
         for other in _SENSORS:
-            if not _has_all(other, own):
-                continue
-            held = [{_common(name, other) for name in names} - {""} for names in own]
-            if "nir" not in other.values() and all(_common(name, {}) for name in wanted):
-                held = [names | {_ONLY_NIR.get(name, name) for name in names} for names in held]
-            places = _places(common, held)
+            places = _places(common, _held(other, wanted, own)) if _has_all(other, own) else None
             if places is not None:
                 yield places
+
+
+def _held(
+    sensor: Mapping[str, str], wanted: Sequence[str], own: Sequence[Sequence[str]]
+) -> list[set[str]]:
+    """Return the common names of each band, read as those of a sensor."""
+    held = [{_common(name, sensor) for name in names} - {""} for names in own]
+    if "nir" in sensor.values() or not all(_common(name, {}) for name in wanted):
+        return held
+    return [names | {_ONLY_NIR.get(name, name) for name in names} for names in held]
 
 
 def _places(wanted: Sequence[str], own: Sequence[set[str]]) -> list[int] | None:

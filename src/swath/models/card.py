@@ -119,7 +119,7 @@ class Card(_CardModel):
         dtype: type of the training images.
         gsd: their ground sampling distance in meters; None where they had no CRS.
         encoder: timm name.
-        decoder: name.
+        decoder: name; `upernet` of older models, which are mapped with but not trained on.
         network: widths of the network.
         stride: height and width of an input are multiples of it.
         halo: pixels around a tile's core that are read with it.
@@ -150,7 +150,7 @@ class Card(_CardModel):
     dtype: Dtype
     gsd: Positive | None
     encoder: str
-    decoder: Decoder | Literal["classic"]
+    decoder: Decoder | Literal["classic", "upernet"]
     network: NetworkShape
     stride: Annotated[int, Field(gt=0, le=1024)]
     halo: Annotated[int, Field(ge=0, le=16384)]

@@ -38,7 +38,6 @@ _DECODERS: dict[str, Any] = {
     "unet": smp.Unet,
     "unetplusplus": smp.UnetPlusPlus,
     "fpn": smp.FPN,
-    "upernet": smp.UPerNet,
     "deeplabv3plus": smp.DeepLabV3Plus,
     "segformer": smp.Segformer,
 }

@@ -2,7 +2,7 @@
 
 Web Mercator is EPSG:3857, tiles are those of the OGC's WebMercatorQuad (256 pixels, row 0 in the
 north). A raster without CRS is drawn pixel by pixel, with its upper left corner at longitude and
-latitude 0, so that one program shows both kinds.
+latitude 0, so that one program shows both kinds; so is one whose CRS has no way to the Earth.
 """
 
 from __future__ import annotations

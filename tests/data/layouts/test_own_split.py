@@ -10,7 +10,7 @@ from swath.data.layouts import find_layout
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
 from tests.errors import fails
-from tests.make import noise, write_raster
+from tests.make import noise, write_pairs, write_raster
 
 SIDE = 32
 
@@ -148,3 +148,13 @@ def test_names_without_a_sample_and_samples_without_a_name_are_said(tmp_path):
     assert {"split-unmatched", "split-missing"} <= set(codes)
     with fails("no-such-file", DataError):
         splits(tmp_path, split="none.txt")
+
+
+def test_a_split_of_the_dataset_without_labels_is_told(tmp_path):
+    for split, names in (("train", "abcd"), ("test", "x")):
+        write_pairs(tmp_path / "s" / split, names)
+    (tmp_path / "s" / "test" / "masks" / "x.png").unlink()
+    result = swath.prepare(tmp_path / "s", tmp_path / "dataset", unlabeled=True)
+    codes = [f["code"] for f in result.findings if f["level"] == "warning"]
+    assert "own-split-unlabeled" in codes and "own-split-overridden" not in codes
+    assert result.splits["test"].images == 1

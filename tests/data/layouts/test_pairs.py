@@ -3,6 +3,7 @@ import time
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from swath.data.layouts import pairs
 from swath.errors import DataError
 from swath.options import SourceOptions
 from tests.errors import fails
-from tests.make import write_pairs
+from tests.make import noise, write_pairs, write_raster
 
 
 def lay(root, *names):
@@ -70,6 +71,8 @@ def errors(catalog):
         {"x.tif": "x_mask.png", "y.tif": "y_mask.tif"},
         {"x.tif": "x-label.tif"},
         {"x y.tif": "x y mask.tif"},
+        {"x[1].tif": "x[1]_mask.tif", "y(2).tif": "y(2) - mask.tif", "z{3}.tif": "z{3}.mask.tif"},
+        {"100%.tif": "100%_mask.tif", "a!.tif": "a!_mask.tif", "#1#.tif": "#1#_mask.tif"},
         {"123_sat.jpg": "123_mask.png", "124_sat.jpg": "124_mask.png"},
         {"deep/x.tif": "deep/x_gt.tif", "other/x.tif": "other/x_gt.tif"},
         {
@@ -285,7 +288,7 @@ def test_images_at_the_top_are_a_group_beside_others(tmp_path):
 
 # Masks of what to ignore.
 def ignored(root, *patterns):
-    found = find(root, mask=patterns)
+    found = pairs.find(SourceOptions(root, mask=patterns))  # opens no file
     return {s.name: sorted(p.name for p in s.ignored) for s in found.samples}, [
         (f.code, Path(f.file).name) for f in found.findings if f.level == "error"
     ]
@@ -412,6 +415,49 @@ def test_a_folder_where_nothing_pairs_has_one_error_with_patterns_that_work(tmp_
     found = find(tmp_path, **given)
     assert len(found.samples) == count and all(s.labels for s in found.samples)
     assert not errors(found)
+
+
+@pytest.mark.parametrize(
+    ("image", "label"), [("images/{}.npy", "masks/{}.npy"), ("{}_img.npy", "{}_label.tif")]
+)
+def test_a_folder_of_arrays_has_one_error_with_patterns_that_work(tmp_path, image, label):
+    for i in range(3):
+        codes = np.full((8, 8), i, np.uint8)
+        for name, array in ((image, noise(3, 8, 8, seed=i)), (label, codes)):
+            path = tmp_path / name.format(f"tile{i}")
+            path.parent.mkdir(exist_ok=True)
+            if path.suffix == ".npy":
+                np.save(path, array)
+            else:
+                write_raster(path, array)
+    (error,) = find(tmp_path).findings
+    assert (error.level, error.code) == ("error", "no-images")
+    words = shlex.split(error.fix.partition(": ")[0])
+    given = {w.removeprefix("--"): words[i + 1] for i, w in enumerate(words) if w[:2] == "--"}
+    found = find(tmp_path, **given)
+    assert len(found.samples) == 3 and all(s.labels for s in found.samples)
+    assert not errors(found)
+
+
+def test_arrays_beside_pairs_are_passed_over_and_told(tmp_path):
+    lay(tmp_path, "images/a.tif", "masks/a.tif", "b.npy", "c.nc", "d.xyz")
+    told = [f for f in find(tmp_path).findings if f.code == "files-passed-over"]
+    assert [Path(f.file).name for f in told] == ["b.npy", "d.xyz"]
+    assert "--images '*.npy'" in told[0].fix and "rio convert" in told[1].fix
+
+
+def test_arrays_of_one_file_are_proposed_by_the_words_in_their_names(tmp_path):
+    for i in range(2):
+        np.savez(tmp_path / f"d{i}.npz", bands=np.zeros((3, 8, 8)), label=np.zeros((8, 8), int))
+    (error,) = find(tmp_path).findings
+    assert "--images 'd{id}.npz:bands' --labels 'd{id}.npz:label'" in error.fix
+
+
+def test_file_geodatabases_go_by_pattern(tmp_path):
+    for name in "ab":
+        (tmp_path / "layers" / f"{name}.gdb").mkdir(parents=True)
+    found = pairs.matching(tmp_path, "layers/*.gdb")
+    assert [p.name for p in found] == ["a.gdb", "b.gdb"]
 
 
 def test_patterns_are_proposed_where_only_some_pair(tmp_path):

@@ -14,7 +14,7 @@ from swath.io.products.sentinel2 import NATIVE
 from tests.make import UTM, noise, write_raster
 
 SIDE = 60
-"""Meters of a miniature, in pixels of 10 m; a multiple of 6."""
+"""Side of a miniature in pixels of 10 m; a multiple of 60."""
 
 
 def grid(meters, x=500_000, y=5_600_000):
@@ -74,7 +74,7 @@ def sentinel2(
             image(own, 20, stored(f"{own} copy", 20))
     if level == "2A":
         image("TCI", 10, np.stack([stored("TCI", high=255, dtype="uint8")] * 3))
-        image("SCL", 20, SCL)
+        image("SCL", 20, np.kron(SCL, np.ones((SIDE // 60, SIDE // 60), np.uint8)))
     else:
         mask = folder / granule / "QI_DATA" / "MSK_CLASSI_B00.jp2"
         _jp2(mask, np.stack([(SCL[::3, ::3] == k).astype(np.uint8) for k in (1, 2, 3)]), 60)
@@ -169,8 +169,8 @@ def landsat(root, number=9, *, level="L2SP", metadata=("json",), skip=()):
             write(own, f"FILE_NAME_BAND_{n}", stored(own, 15, low=7000, high=40000), 15)
         else:
             write(own, f"FILE_NAME_BAND_{n}", numbers)
-    clear = np.full((20, 20), 21824, np.uint16)
-    clear[:5] = 22280
+    clear = np.full((SIDE // 3, SIDE // 3), 21824, np.uint16)
+    clear[: SIDE // 12] = 22280
     write("QA_PIXEL", "FILE_NAME_QUALITY_L1_PIXEL", clear)
     write("QA_RADSAT", "FILE_NAME_QUALITY_L1_RADIOMETRIC_SATURATION", clear * 0)
     groups = {
@@ -252,8 +252,8 @@ def planetscope(root, count=8, *, surface=True, scene=PLANET, udm="udm2", metada
     image = root / f"{scene}_AnalyticMS{middle}{clip}.tif"
     write_raster(image, numbers, nodata=0, photometric="minisblack", **grid(3))
     if udm == "udm2":
-        layers = np.zeros((8, 20, 20), np.uint8)
-        layers[0, 5:], layers[5, :5], layers[6] = 1, 1, 90
+        layers = np.zeros((8, SIDE // 3, SIDE // 3), np.uint8)
+        layers[0, SIDE // 12 :], layers[5, : SIDE // 12], layers[6] = 1, 1, 90
         write_raster(root / f"{scene}_udm2{clip}.tif", layers, **grid(3))
     elif udm:
         write_raster(root / f"{scene}_AnalyticMS_DN_udm.tif", numbers[0] * 0, **grid(3))

@@ -55,9 +55,12 @@ def test_the_user_may_name_the_crs(tmp_path):
     how = LayerOptions(crs="EPSG:32632")
     features = read_features(bare, options=how)
     assert pyproj.CRS(features.crs).to_epsg() == 32632 and features.findings == ()
-    placed = write_layer(tmp_path / "y.gpkg", [AREA], {"code": [1]}, "EPSG:32633")
-    (finding,) = read_features(placed, options=how).findings
-    assert (finding.code, finding.level) == ("crs-overridden", "warning")
+    for name in ("y.gpkg", "y.geojson"):
+        placed = write_layer(tmp_path / name, [AREA], {"code": [1]}, "EPSG:32633")
+        (finding,) = read_features(placed, options=how).findings
+        assert (finding.code, finding.level) == ("crs-overridden", "warning")
+    bare = write_layer(tmp_path / "z.geojson", [AREA], {"code": [1]}, crs=None)
+    assert read_features(bare, options=how).findings == ()
     with fails("option-value", UsageError):
         read_features(bare, options=LayerOptions(crs="EPSG:nothing"))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
-from swath.io.arrays import find_arrays, is_store
+from swath.io.arrays import ARRAY_KINDS, find_arrays, is_store
 from swath.io.atomic import file_stamps
 from swath.io.labels import (
     UNLABELED,
@@ -328,13 +328,23 @@ _ARCHIVES = frozenset(".zip .gz .tgz .tar .7z .rar .bz2 .xz".split())
 def check_passed_over(root: Path) -> Iterator[Finding]:
     """Yield a note on the files of a folder whose formats are not read, by ending and count."""
     files: dict[str, list[Path]] = defaultdict(list)
+    arrays: list[Path] = []
     known = EXTENSIONS | ENVI_ENDINGS | _SIDE_FILES
     for path in files_below(root):
         ending = path.suffix.lower()
         if is_vector_file(path):
             continue
-        if ending and ending not in known and path.name.lower() not in ("thumbs.db", "desktop.ini"):
+        if ending.lstrip(".") in ARRAY_KINDS:
+            arrays.append(path)
+        elif (
+            ending and ending not in known and path.name.lower() not in ("thumbs.db", "desktop.ini")
+        ):
             files[ending].append(path)
+    if arrays:
+        message = f"{len(arrays)} file(s) of arrays were passed over: they are taken where named."
+        kind = min(arrays).suffix
+        fix = f"Name them, such as --images '*{kind}', if they are images or labels."
+        yield Finding("note", "files-passed-over", str(min(arrays)), message, fix)
     if not files:
         return
     parts = [f"{len(found)} {ending} file(s)" for ending, found in sorted(files.items())]
@@ -374,10 +384,7 @@ def matching(root: Path, pattern: str, *, folders: bool = False) -> list[Path]:
     arrays = find_arrays(pattern, root)
     if arrays:
         return [Path(str(array)) for array in arrays]
-    geodatabases = [root / pattern, Path(pattern)]
-    found = [p for p in geodatabases if p.suffix.lower() == ".gdb" and p.is_dir()]
-    if found:
-        return found[:1]
+    folders = folders or Path(pattern).suffix.lower() == ".gdb"  # a file geodatabase is one
     return find_files(pattern, root, folders=folders) or find_files(pattern, folders=folders)
 
 

@@ -30,6 +30,7 @@ from swath.data.layouts.catalog import (
     orphan_mask,
 )
 from swath.data.layouts.proposals import Content, Proposal, propose
+from swath.data.layouts.proposals.words import mask_rank, words_of
 from swath.data.layouts.quality_layers import quality_paths
 from swath.errors import DataError
 from swath.io.arrays import ARRAY_KINDS, ArrayName, array_names, parse_array
@@ -136,7 +137,7 @@ def _words(text: str) -> list[str]:
 
 def _strip(stem: str) -> str:
     """Drop the last word of a name if it is the kind of file; nothing is left of `mask`."""
-    match = re.fullmatch(r"(?:(.+?)[\W_]+)?([^\W_]+)", stem)
+    match = re.fullmatch(r"(?:(.+?)(?:[^\w\])}>!?%#'\"]|_)+)?([^\W_]+)", stem)
     kind = match is not None and match[2].lower() in _SUFFIXES
     return (match[1] or "") if match and kind else stem
 
@@ -299,7 +300,7 @@ def _empty(root: Path, masks: bool) -> Finding:
         message = f"{message[:-1]} but arrays, of which none is taken by itself."
         fix = (
             "Name those of images and of labels, with {id} in the place where samples differ, such"
-            f" as --images '{_with_field(arrays[0])}': {', '.join(arrays[:ARRAYS_NAMED])}."
+            f" as {_array_patterns(root, arrays)}: {', '.join(arrays[:ARRAYS_NAMED])}."
         )
     return Finding("error", "no-images", str(root), message, fix)
 
@@ -313,6 +314,18 @@ def _arrays(root: Path) -> list[str]:
             name = ArrayName(path.relative_to(root).as_posix())
             out += [str(replace(name, member=member)) for member in array_names(path)]
     return out
+
+
+def _array_patterns(root: Path, arrays: Sequence[str]) -> str:
+    """Return patterns for arrays: those that pair them, else of those that words tell."""
+    found = _proposal(root)
+    if found and found.has_fields:
+        return found.options
+    labels = [a for a in arrays if any(mask_rank(word) for word in words_of(a))]
+    images = [a for a in arrays if a not in labels]
+    if not (images and labels):
+        return f"--images '{_with_field(arrays[0])}'"
+    return f"--images '{_with_field(images[0])}' --labels '{_with_field(labels[0])}'"
 
 
 def _with_field(array: str) -> str:

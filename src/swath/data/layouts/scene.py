@@ -108,14 +108,17 @@ def _unlabeled(images: Sequence[Path], products: Sequence[Product]) -> list[Sour
     at = [p for p in images if is_product_path(p)]
     found = [*products, *(product for p in at for product in find_products(p))]
     _check_names(found)
-    scenes = _join_bands(
-        [p for p in images if p not in at and (p.is_file() or parse_array(p) is not None)]
-    )
+    scenes = _join_bands([p for p in images if p not in at and _is_raster(p)])
     samples = [
         SourceSample(name, tuple(files), None)
         for name, files in zip(_names(scenes), scenes, strict=True)
     ]
     return [*samples, *map(product_sample, found)]
+
+
+def _is_raster(path: Path) -> bool:
+    """Return whether a path is a file or an array in one, and no folder of files."""
+    return path.is_file() or parse_array(path) is not None
 
 
 def _check_names(products: Sequence[Product]) -> None:

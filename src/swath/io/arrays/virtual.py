@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 import rasterio
 import rasterio.errors
 
+from swath.io.arrays.serial import SerialReader
+
 GDAL_TYPES: Mapping[str, str] = {
     "uint8": "Byte",
     "int8": "Int8",
@@ -25,9 +27,10 @@ GDAL_TYPES: Mapping[str, str] = {
 
 
 def open_quietly(path: str, driver: str | None = None) -> rasterio.DatasetReader:
-    """Open a raster without rasterio's warning of missing georeferencing."""
+    """Open a raster without rasterio's warning of missing georeferencing; see `serial`."""
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
-    return rasterio.open(path, driver=driver)
+    with rasterio.Env():
+        return SerialReader(path, driver=driver)
 
 
 def raw_raster(
@@ -60,8 +63,9 @@ def raw_raster(
         f"<ByteOrder>{order}</ByteOrder></VRTRasterBand>"
         for i in range(count)
     ]
+    warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
     with rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"):
-        return open_quietly(_document(rows, cols, bands))
+        return rasterio.open(_document(rows, cols, bands))
 
 
 def band_raster(

@@ -17,6 +17,7 @@ from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
+from swath.io.arrays.serial import warped_raster
 from swath.io.labels.bands import (
     MaskReading,
     choose_bands,
@@ -122,7 +123,7 @@ class RasterLabels:
         alpha = ColorInterp.alpha in self._source.colorinterp and not self.one_hot
         try:
             with gdal_env():
-                return WarpedVRT(
+                return warped_raster(
                     self._source,
                     src_crs=own.crs or _ANY_CRS,
                     src_transform=own.moved(shift).affine,

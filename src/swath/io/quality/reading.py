@@ -15,12 +15,12 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.vrt import WarpedVRT
 
 from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
+from swath.io.arrays.serial import warped_raster
 from swath.io.atomic import file_stamps
 from swath.io.labels import UNLABELED, VectorLabels, lie_apart
 from swath.io.quality.meanings import (
@@ -330,7 +330,7 @@ def _on_grid(
     alphas = [i for i, c in enumerate(source.colorinterp, 1) if c == ColorInterp.alpha]
     try:
         with gdal_env():
-            warped = WarpedVRT(
+            warped = warped_raster(
                 source,
                 src_crs=own.crs or _ANY_CRS,
                 crs=grid.crs or _ANY_CRS,

@@ -44,8 +44,13 @@ def named_crs(wanted: str, declared: str | None, path: Path) -> tuple[str, list[
     """Return the CRS that the user names, with a finding where the file declares another."""
     crs = parse_crs(wanted)
     bare = declared is None or is_undefined(declared)
-    if bare or path.suffix.lower() in (".geojson", ".json") or crs == pyproj.CRS(declared):
+    if bare or _by_default(declared, path) or crs == pyproj.CRS(declared):
         return crs.to_wkt(), []
     message = f"The file declares {crs_name(declared)}; {crs.name} is used (--labels-crs)."
     fix = "Leave out --labels-crs if the file is right."
     return crs.to_wkt(), [Finding("warning", "crs-overridden", str(path), message, fix)]
+
+
+def _by_default(declared: str | None, path: Path) -> bool:
+    """Return whether a CRS is that of GeoJSON that names none."""
+    return path.suffix.lower() in (".geojson", ".json") and pyproj.CRS(declared) == "EPSG:4326"

@@ -69,7 +69,7 @@ def _findings(
             "note",
             "geometry-mended",
             "have invalid polygons, which were mended (make_valid of GEOS)",
-            "None, if the shapes are as meant.",
+            "Nothing to do if the shapes are as meant.",
         ),
     )
     for which, level, code, what, fix in rows:
