@@ -29,7 +29,7 @@ from swath.server.labeling.quick.trainer import (
     Features,
     FitStopped,
     FittedHead,
-    FoldScores,
+    HeadScores,
     Samples,
     Trainer,
 )
@@ -72,7 +72,7 @@ class ScoredRound:
     """Scores of a training, and the class codes that they are of."""
 
     codes: tuple[int, ...]
-    scores: FoldScores
+    scores: HeadScores
 
     @property
     def by_code(self) -> dict[int, float]:
