@@ -1,4 +1,4 @@
-"""Files that are made of labels: the commands, their progress, failures and cancelling."""
+"""Files that are made of labels: the commands, their progress, failures and canceling."""
 
 import json
 import shlex
