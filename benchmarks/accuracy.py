@@ -75,7 +75,6 @@ from trials import (
 
 import swath
 from swath.commands.demo import fetch, make_dataset, make_source, yardstick
-from swath.commands.train import has_bf16
 from swath.data.dataset import Dataset, Sample
 from swath.data.folds import resplit
 from swath.evaluation.scoring import score_samples
@@ -83,6 +82,7 @@ from swath.io.atomic import atomic_file
 from swath.io.raster import gdal_env
 from swath.metrics.confusion import Scores
 from swath.models.model import Model
+from swath.training.full import has_bf16
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "accuracy.jsonl")
 RATES = Path(__file__).parent / "results" / "accuracy-rates.json"

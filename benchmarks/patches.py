@@ -42,10 +42,10 @@ import swath
 from swath.data.dataset import Dataset, StoredImage
 from swath.geo.tiling import Window
 from swath.inference.memory import freed_memory_kept
-from swath.training.patches import Batch, BatchStream, PatchBatches, resized, stacked
-from swath.training.prefetch import Prefetcher
+from swath.training.batches.patches import Batch, BatchStream, PatchBatches, resized, stacked
+from swath.training.batches.prefetch import Prefetcher
+from swath.training.batches.sampler import PatchSampler
 from swath.training.recipes import Recipe
-from swath.training.sampler import PatchSampler
 
 SIDE, BATCH = 256, 4
 TURNS = 5
@@ -434,8 +434,8 @@ def storage(work: Path, files: dict[str, list[Pair]]) -> list[str]:
 
 def starving(work: Path, files: dict[str, list[Pair]]) -> list[str]:
     """Compare training steps on batches from disk and on one batch in memory."""
-    from swath.commands.train import has_bf16
     from swath.models.network import Network, NetworkSpec
+    from swath.training.full import has_bf16
     from swath.training.task import TrainingTask
 
     torch.manual_seed(0)

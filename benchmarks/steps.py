@@ -37,18 +37,19 @@ from trials import Ledger, dubai, processor
 from usage import arguments
 
 import swath
-from swath.commands import train as module
 from swath.data.dataset import Dataset
 from swath.evaluation.scoring import score_samples
 from swath.inference.memory import freed_memory_kept
 from swath.inference.runtimes import cores
 from swath.metrics.confusion import Scores
 from swath.models.network import Network
+from swath.training import full as module
 from swath.training import task as stepping
+from swath.training.batches.patches import Batch
 from swath.training.export import TrainedNetwork, predictor_of
 from swath.training.losses import RecipeLoss
-from swath.training.patches import Batch
 from swath.training.recipes import RECIPES, Recipe
+from swath.training.result import class_pixels
 from swath.training.task import TrainingTask
 
 RESULTS = Ledger(Path(__file__).parent / "results" / "steps.jsonl")
@@ -112,9 +113,7 @@ def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> floa
         .train()
         .to(memory_format=torch.channels_last)
     )  # type: ignore[call-overload]
-    taught = (Eager if kind == "eager" else TrainingTask)(
-        network, recipe, module._class_pixels(dataset)
-    )
+    taught = (Eager if kind == "eager" else TrainingTask)(network, recipe, class_pixels(dataset))
     optimizer = taught.configure_optimizers()
     row = module._batches(dataset, recipe, 0)
     batches = [row.batch(n) for n in range(2 + TIMED)]

@@ -20,9 +20,9 @@ from unittest.mock import patch
 import torch
 
 import swath
-from swath.commands.train import has_bf16
 from swath.inference.runtimes import cores
 from swath.training.callbacks import TrainingClock
+from swath.training.full import has_bf16
 from swath.training.recipes import RECIPES
 
 T = TypeVar("T")

@@ -253,8 +253,11 @@ class TrainingOptions:
     """Network, recipe and duration of a training."""
 
     _: KW_ONLY
-    recipe: Literal["default", "classic"] = option(
-        "default", "Named set of training settings; classic is the plain U-Net baseline.", "Network"
+    recipe: Literal["default", "classic", "quick"] = option(
+        "default",
+        "Named set of training settings; quick fits a few labels in seconds, classic is the plain "
+        "U-Net baseline.",
+        "Network",
     )
     minutes: float | None = option(None, "Minutes of training; default: 30.", gt=0)
     epochs: int | None = option(None, "Epochs, instead of minutes.", "Schedule", gt=0)
@@ -302,9 +305,22 @@ class TrainingOptions:
             )
         if self.classic_crops and not classic:
             raise _conflict("--classic-crops needs the classic recipe", "Add --recipe classic")
+        self._check_quick()
         if classic and given:
             message = "The classic recipe has a network of its own, with random weights"
             raise _conflict(message, f"Omit {given}")
+
+    def _check_quick(self) -> None:
+        """Refuse options that the quick recipe does not heed."""
+        if self.recipe != "quick":
+            return
+        unused = ("minutes", "epochs", "steps", "heads", "balance", "loss", "class_weights")
+        given = [name for name in unused if getattr(self, name) is not None]
+        given += ["decoder"] if self.decoder != "unet" else []
+        given += ["heights"] if self.heights else []
+        if given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise _conflict(f"The quick recipe does not use {flag}", f"Omit {flag}")
 
 
 @dataclass(frozen=True, config=_FROZEN)

@@ -106,6 +106,10 @@ Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | Non
 
 Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
 
+PixelFeatures = Literal["encoder", "bands", "local", "encoder-local"]
+"""What describes a pixel for the quick recipe: bands alone, with their local mean and deviation,
+with feature maps of the encoder, or with both."""
+
 Heads = Literal["softmax", "per-class"]
 
 Loss = Literal["ce", "focal", "ce+dice", "focal+dice"]

@@ -16,10 +16,10 @@ import shapely
 
 import swath
 from swath.commands import prepare as preparing
-from swath.commands import train as training
 from swath.errors import DataError, JobError, ModelError, SwathError
 from swath.io import atomic
 from swath.mapping import job as predicting
+from swath.training import full as training
 from tests.errors import fails
 from tests.faults import CASES, World, digest, listed, stopped
 from tests.hostile import small_model

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import swath
-from swath.commands import train as module
 from swath.errors import DataError, JobError, UsageError
 from swath.models.model import Model
 from swath.options import ENCODER
+from swath.training import full as module
+from swath.training.batches.prefetch import Prefetcher
 from swath.training.callbacks import Budget, TrainingClock
-from swath.training.prefetch import Prefetcher
-from swath.training.recipes import Recipe
+from swath.training.recipes import Recipe, recipe_of
 from tests.errors import fails
 from tests.make import SMALL_NETWORK, train_small
 
@@ -47,7 +47,7 @@ def test_minutes_are_kept(stripes, tmp_path):
 def test_epochs_count_labeled_pixels(stripes):
     dataset = module.Dataset(stripes)
     options = module.TrainOptions(stripes, "m.swath", epochs=100)
-    recipe = module.recipe_of(options)
+    recipe = recipe_of(options)
     labeled = sum(sum(s.counts) for s in dataset.manifest.of("train"))
     batches = module._batches(dataset, recipe, 0)
     assert batches.epoch == -(-labeled // (recipe.batch * recipe.patch**2))
@@ -58,7 +58,7 @@ def test_the_classic_recipe_takes_ten_epochs_unless_told_otherwise(stripes):
     dataset = module.Dataset(stripes)
     for given, steps in (({}, 10 * 2), ({"epochs": 3}, 3 * 2), ({"minutes": 1.0}, None)):
         options = module.TrainOptions(stripes, "m.swath", recipe="classic", **given)
-        batches = module._batches(dataset, module.recipe_of(options), 0)
+        batches = module._batches(dataset, recipe_of(options), 0)
         assert batches.epoch == 2  # two images of 1 + 16 views, 32 a batch
         assert module._budget(options, batches).steps == steps
 
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(stripes, tm
 def test_waiting_for_data_is_a_share_of_steps_and_waiting(stripes):
     dataset = module.Dataset(stripes)
     with Prefetcher(
-        module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
+        module._batches(dataset, recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
     ) as ahead:
         course = TrainingClock(ahead, Budget(None, 1), lambda: None)
         assert course.waited == 0
@@ -245,7 +245,7 @@ def test_two_processes_take_the_steps_of_one_that_accumulates_two(stripes, tmp_p
 
 def test_the_row_of_batches_is_shared(stripes):
     dataset = module.Dataset(stripes)
-    batches = module._batches(dataset, module.recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
+    batches = module._batches(dataset, recipe_of(module.TrainOptions(stripes, "m.swath")), 0)
     batches.start, batches.every = 1, 2
     shared = list(itertools.islice(batches, 2))
     assert all(

@@ -29,9 +29,9 @@ from swath.geo.latitude import (
 from swath.geo.tiling import Pixels, Window
 from swath.models.card import Card
 from swath.models.model import Model
-from swath.training.patches import PatchBatches
+from swath.training.batches.patches import PatchBatches
+from swath.training.batches.sampler import PatchSampler
 from swath.training.recipes import Recipe
-from swath.training.sampler import PatchSampler
 from tests.errors import fails
 from tests.make import noise, train_small, write_model, write_png, write_raster
 

@@ -35,10 +35,10 @@ from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
 from swath.models.model_file import pack_model_file
 from swath.options import EvaluateOptions
+from swath.training.batches.patches import PatchBatches
+from swath.training.batches.sampler import PatchSampler
 from swath.training.export import predictor_of
-from swath.training.patches import PatchBatches
 from swath.training.recipes import Recipe
-from swath.training.sampler import PatchSampler
 from tests.inference.test_tta import Array, coarse, pixels, tiled
 from tests.make import UTM, noise, write_model, write_png, write_raster
 

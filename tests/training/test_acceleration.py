@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from swath.training.acceleration import FastDepthwise, forget, record
-from swath.training.patches import Batch
+from swath.training.batches.patches import Batch
 from swath.training.recipes import Recipe
 from swath.training.task import TrainingTask
 

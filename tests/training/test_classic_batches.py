@@ -9,9 +9,9 @@ import torch
 import swath
 from swath.data.dataset import Dataset
 from swath.legend import IGNORE
-from swath.training.classic_batches import ClassicBatches
+from swath.training.batches.classic_batches import ClassicBatches
+from swath.training.batches.sampler import PatchSampler
 from swath.training.recipes import CLASSIC_RECIPE
-from swath.training.sampler import PatchSampler
 from tests.make import write_png, write_raster
 
 pytestmark = pytest.mark.usefixtures("one_class_allowed")

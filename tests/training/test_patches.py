@@ -16,9 +16,9 @@ import swath
 from swath.data.dataset import Dataset
 from swath.geo.tiling import Window
 from swath.legend import IGNORE
-from swath.training.patches import PatchBatches, class_shares, resized
+from swath.training.batches.patches import PatchBatches, class_shares, resized
+from swath.training.batches.sampler import PatchSampler
 from swath.training.recipes import Recipe
-from swath.training.sampler import PatchSampler
 from tests.make import noise, write_pairs, write_png, write_raster
 
 pytestmark = pytest.mark.usefixtures("one_class_allowed")
@@ -342,7 +342,7 @@ def test_heights_turn_and_scale_with_the_labels(tmp_path):
 
 
 def test_mixed_patches_show_squares_of_the_one_before_with_its_labels() -> None:
-    from swath.training.patches import Batch, _mixed
+    from swath.training.batches.patches import Batch, _mixed
 
     n, size = 64, 32
     ids = torch.arange(n, dtype=torch.float32)

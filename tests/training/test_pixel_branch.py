@@ -5,8 +5,8 @@ import torch
 
 from swath.legend import IGNORE
 from swath.models.network import Network, NetworkSpec
+from swath.training.batches.patches import Batch, BatchStream, stacked
 from swath.training.losses import RecipeLoss
-from swath.training.patches import Batch, BatchStream, stacked
 from swath.training.pixel_branch import _draw_pixels, train_pixel_branch
 from swath.training.recipes import Recipe
 

@@ -9,8 +9,8 @@ import time
 import pytest
 import torch
 
-from swath.training.patches import Batch, BatchStream
-from swath.training.prefetch import Prefetcher, prefetch_threads
+from swath.training.batches.patches import Batch, BatchStream
+from swath.training.batches.prefetch import Prefetcher, prefetch_threads
 
 DEPTH = 2
 """Batches that one thread is ahead by."""

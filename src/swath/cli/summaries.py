@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from swath.commands.sample import SampleResult
     from swath.commands.serve import ServeResult
     from swath.commands.submit import SubmitResult
-    from swath.commands.train import TrainResult
     from swath.commands.view import ViewResult
     from swath.evaluation.results import EvaluateResult
     from swath.mapping.estimate import Estimate
     from swath.mapping.job import ImageRead
+    from swath.models.card import FoldScores
+    from swath.training.result import TrainResult
+    from swath.types import PixelFeatures
 
 MAX_NAMES = 12
 """Largest number of names in a list."""
@@ -107,7 +109,35 @@ def train(result: TrainResult) -> str:
         f"  {'share of the pixels':<26} labeled sampled",
     ]
     lines += [f"  {c.name:<26} {c.share:8.1%} {c.drawn:7.1%}" for c in result.sampling]
+    if result.features is not None:
+        lines[0] = (
+            f"{result.model}: {result.parameters} weights in {result.seconds:.1f} s; a pixel is "
+            f"described by {FEATURES[result.features]}"
+        )
+        lines.append(_folds(result.folds))
     return _joined(lines)
+
+
+FEATURES: dict[PixelFeatures, str] = {
+    "encoder": "its bands and feature maps of the encoder",
+    "bands": "its bands alone",
+    "local": "its bands with their mean and deviation around it",
+    "encoder-local": "its bands, their mean and deviation around it, and feature maps",
+}
+
+
+def _folds(folds: FoldScores | None) -> str:
+    """Format the scores on labels that were held out in turn."""
+    if folds is None:
+        return (
+            "No score: a class has its labels in one place only; "
+            "label each class in two places or more"
+        )
+    return (
+        f"mIoU {_score(folds.miou)} {_interval(folds.interval)} on {folds.pixels} labeled pixels "
+        f"that were held out in turn ({folds.folds} parts, {folds.groups} groups of labels); "
+        "between the labels a map has more errors"
+    )
 
 
 def crossvalidate(result: CrossvalidateResult) -> str:

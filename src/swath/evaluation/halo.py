@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from swath.data.dataset import Dataset
 from swath.geo.scale import zoom_for
+from swath.inference.runtimes import Runtime
 from swath.inference.tiled import TiledPredictor, centered_window, read_scaled
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ MAX_STRIP = 1536, 384
 """Largest part of an image that is measured: longer and shorter side."""
 
 MAX_IMAGES = 16
+
+RECEPTIVE_SIDE = 320
+"""Side of the images in which the pixels are found that a score depends on."""
 
 GLOBAL_SIDE, GLOBAL_HALO = 1024, 128
 """Read window of a network with global context, and its halo, which makes seams milder."""
@@ -79,6 +83,26 @@ def measure_halo(predictor: TiledPredictor, dataset: Dataset) -> MeasuredHalo:
     halos = range(0, len(rates), predictor.stride)
     halo = next((h for h in halos if seam_share(rates, h, CORE) <= MAX_SEAM), DEFAULT_HALO)
     return MeasuredHalo(halo, seam_share(rates, halo, CORE), context)
+
+
+def receptive_halo(runtime: Runtime, bands: int, stride: int) -> MeasuredHalo:
+    """Return the halo of all pixels that a score depends on, as not-a-number spreads to it.
+
+    Args:
+        runtime: the network in torch, in which not-a-number is never lost.
+        bands: number of bands.
+        stride: of the network.
+    """
+    side, reach = RECEPTIVE_SIDE // stride * stride, 0
+    middle = side // 2 // stride * stride
+    for at in range(middle, middle + stride):
+        raw = np.zeros((1, bands, side, side), np.float32)
+        raw[..., at, at] = np.nan
+        reached = np.flatnonzero(np.isnan(runtime(raw)).any(axis=(0, 1, 3)))
+        reach = max(reach, at - int(reached[0]), int(reached[-1]) - at)
+        if len(reached) == side:
+            return MeasuredHalo(GLOBAL_HALO, None, "global")
+    return MeasuredHalo(-(-reach // stride) * stride, 0.0, "local")
 
 
 def find_context(predictor: TiledPredictor, bands: int) -> Literal["local", "global"]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from swath.errors import ModelError, SwathError
 from swath.geo.latitude import LATITUDE
 from swath.legend import Legend, rgb
-from swath.types import Decoder, Heads
+from swath.types import Decoder, Heads, PixelFeatures
 
 CARD_VERSION = 1
 RETRY = "Fetch or train the model again"
@@ -23,6 +23,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(gt=0, le=65536)]
+Band = Annotated[int, Field(ge=0, le=65535)]
 Width = Annotated[int, Field(gt=0, le=4096)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Dtype = Annotated[str, Field(pattern="^(u?int(8|16|32|64)|float(16|32|64))$")]
@@ -47,12 +48,17 @@ class CardBand(_CardModel):
 
 
 class NetworkShape(_CardModel):
-    """Channels of the decoder, from deep to shallow, and of the pixel branch."""
+    """Channels of the decoder, from deep to shallow, and of the pixel branch.
+
+    `features` and `rgb` are those of the quick recipe; see `NetworkSpec`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     widths: Annotated[list[Width], Field(min_length=4, max_length=4)]
     pixel_width: Annotated[int, Field(ge=0, le=4096)]
+    features: PixelFeatures | None = None
+    rgb: tuple[Band, Band, Band] = (0, 1, 2)
 
 
 class Training(_CardModel):
@@ -74,11 +80,11 @@ class Training(_CardModel):
 
 
 class Calibration(_CardModel):
-    """How the temperature was fitted on the validation split.
+    """How the temperature was fitted, on the validation split or on labels held out in turn.
 
     Attributes:
         temperature: class scores are divided by it.
-        groups: validation groups.
+        groups: validation groups; none for labels held out in turn.
         pixels: number of labeled pixels.
         error_before: expected calibration error on them before, 0..1.
         error_after: after.
@@ -89,6 +95,26 @@ class Calibration(_CardModel):
     pixels: Count
     error_before: Share
     error_after: Share
+
+
+class FoldScores(_CardModel):
+    """Scores on labels that were held out in turn, where there was no room for a test split.
+
+    Attributes:
+        folds: number of parts; labels that are near to each other are in one part.
+        groups: number of groups of labels.
+        pixels: number of labeled pixels.
+        confusion: rows reference, columns prediction, summed over the parts.
+        miou: mean IoU of it, 0..1.
+        interval: 95% interval of the mean IoU, over groups; None with too few of them.
+    """
+
+    folds: Annotated[int, Field(ge=2)]
+    groups: Count
+    pixels: Count
+    confusion: list[list[Count]]
+    miou: Share
+    interval: tuple[Share, Share] | None
 
 
 class OodStatistics(_CardModel):
@@ -119,7 +145,8 @@ class Card(_CardModel):
         dtype: type of the training images.
         gsd: their ground sampling distance in meters; None where they had no CRS.
         encoder: timm name.
-        decoder: name; `upernet` of older models, which are mapped with but not trained on.
+        decoder: name; `hypercolumn` of the quick recipe; `upernet` of older models, which are
+            mapped with but not trained on.
         network: widths of the network.
         stride: height and width of an input are multiples of it.
         halo: pixels around a tile's core that are read with it.
@@ -135,7 +162,8 @@ class Card(_CardModel):
         thresholds: least probability in the mask of each class, for per-class heads.
         core: side of a tile's core, for a network with global context; None for any.
         temperature: class scores are divided by it before softmax.
-        calibration: how the temperature was fitted; None without a validation split, where it is 1.
+        calibration: how the temperature was fitted; None where nothing was held out and it is 1.
+        folds: scores on labels held out in turn, by the quick recipe; else None.
         ood: statistics of the training images; None for models of an older Swath.
         parameters: number of weights.
         training: how it was trained.
@@ -150,7 +178,7 @@ class Card(_CardModel):
     dtype: Dtype
     gsd: Positive | None
     encoder: str
-    decoder: Decoder | Literal["classic", "upernet"]
+    decoder: Decoder | Literal["classic", "hypercolumn", "upernet"]
     network: NetworkShape
     stride: Annotated[int, Field(gt=0, le=1024)]
     halo: Annotated[int, Field(ge=0, le=16384)]
@@ -165,6 +193,7 @@ class Card(_CardModel):
     core: Side | None = None
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
     calibration: Calibration | None = None
+    folds: FoldScores | None = None
     ood: OodStatistics | None = Field(None, alias="familiarity")  # codespell:ignore familiarity
     parameters: Count
     training: Training

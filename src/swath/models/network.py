@@ -27,6 +27,8 @@ from torch.nn import functional as F
 
 from swath.errors import JobError, ModelError, UsageError
 from swath.models.classic_unet import ClassicNetwork
+from swath.models.hypercolumn import HYPERCOLUMN, Hypercolumn
+from swath.types import PixelFeatures
 
 CLASSIC = "classic"
 """Name of the classic network, as encoder and decoder in one."""
@@ -56,6 +58,8 @@ class NetworkSpec:
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the branch of single pixels; 0 for none.
         heights: whether the last channel is the height above ground in meters.
+        features: what describes a pixel, for the decoder `hypercolumn`; else None.
+        rgb: bands, from 0, that its encoder takes for red, green and blue.
     """
 
     encoder: str
@@ -66,6 +70,8 @@ class NetworkSpec:
     widths: tuple[int, int, int, int]
     pixel_width: int
     heights: bool = False
+    features: PixelFeatures | None = None
+    rgb: tuple[int, int, int] = (0, 1, 2)
 
     @property
     def channels(self) -> int:
@@ -108,19 +114,24 @@ class Network(nn.Module):
         if spec.decoder == CLASSIC:
             self.body: nn.Module = ClassicNetwork(bands, spec.channels)
             self.stride = 1
+        elif spec.features is not None:
+            self.body = _hypercolumn(spec)
+            self.stride = self.body.stride
         else:
             self.body = _encoder_decoder(spec)
             self.stride = int(self.encoder.output_stride)
 
     @property
     def encoder(self) -> Any:
-        """The encoder, which the classic network lacks."""
+        """The encoder, which the classic network and one of bands alone lack."""
         return self.body.encoder
 
     @property
     def class_tensors(self) -> list[str]:
         """Names of the weights whose first axis is the channels of the output."""
-        last = ["body.head." if self.spec.decoder == CLASSIC else "body.head.0."]
+        last = ["body.head.0."]
+        if self.spec.decoder in (CLASSIC, HYPERCOLUMN):
+            last = ["body.head." if self.spec.decoder == CLASSIC else "body.last."]
         if self.pixel is not None:
             last.append(f"pixel.{len(self.pixel) - 1}.")
         return [name for name in self.state_dict() if name.startswith(tuple(last))]
@@ -142,6 +153,21 @@ class Network(nn.Module):
         return out * self.gain + self.offset
 
 
+def _hypercolumn(spec: NetworkSpec) -> Hypercolumn:
+    """Build the network of the quick recipe.
+
+    Raises:
+        UsageError: timm has no such encoder, or it has no feature map of stride 8.
+    """
+    assert spec.features is not None
+    try:
+        body = Hypercolumn(spec.encoder, len(spec.mean), spec.channels, spec.features, spec.rgb)
+    except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise _unusable(spec, error) from error
+    _fix_layers(body)
+    return body
+
+
 def _encoder_decoder(spec: NetworkSpec) -> nn.Sequential:
     given: dict[str, Any] = {"in_channels": len(spec.mean), "classes": spec.channels}
     if spec.decoder == "unet":
@@ -149,17 +175,27 @@ def _encoder_decoder(spec: NetworkSpec) -> nn.Sequential:
     try:
         built = _DECODERS[spec.decoder](f"tu-{spec.encoder}", encoder_weights=None, **given)
     except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"The encoder {spec.encoder!r} does not work with the decoder {spec.decoder!r}"
-            f" ({_first_line(error)})",
-            code="encoder-unusable",
-            fix="Choose an encoder of `timm.list_models()` with feature maps, such as resnet34",
-        ) from error
+        raise _unusable(spec, error) from error
     head = built.segmentation_head
     if spec.decoder == "unet":
         built.decoder.blocks = built.decoder.blocks[:-1]
         head = SegmentationHead(spec.widths[-1], spec.channels, kernel_size=3, upsampling=2)
     body = nn.Sequential(OrderedDict(encoder=built.encoder, decoder=built.decoder, head=head))
+    _fix_layers(body)
+    return body
+
+
+def _unusable(spec: NetworkSpec, error: Exception) -> UsageError:
+    return UsageError(
+        f"The encoder {spec.encoder!r} does not work with the decoder {spec.decoder!r}"
+        f" ({_first_line(error)})",
+        code="encoder-unusable",
+        fix="Choose an encoder of `timm.list_models()` with feature maps, such as resnet34",
+    )
+
+
+def _fix_layers(body: nn.Module) -> None:
+    """Replace layers whose result depends on a tile's size or that ONNX cannot express."""
     for module in list(body.modules()):
         if isinstance(module, nn.Upsample) and module.align_corners:
             # True stretches by the tile's size, and tiles would not fit together.
@@ -170,7 +206,6 @@ def _encoder_decoder(spec: NetworkSpec) -> nn.Sequential:
                 setattr(module, name, _Pool(cells))
             if isinstance(child, Conv2dSame):
                 child.__class__ = _SameConv  # type: ignore[assignment]
-    return body
 
 
 class _SameConv(nn.Conv2d):

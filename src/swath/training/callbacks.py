@@ -21,7 +21,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from swath.errors import JobError
 from swath.io.atomic import atomic_file
 from swath.progress import Task, task
-from swath.training.prefetch import Prefetcher
+from swath.training.batches.prefetch import Prefetcher
 from swath.training.task import TrainingTask
 from swath.training.validation import Validation
 

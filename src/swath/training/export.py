@@ -24,7 +24,7 @@ from swath.evaluation.temperature import calibrate_scores
 from swath.inference.output import OutputSpec
 from swath.inference.runtimes import ENGINES, Runtime, TorchRuntime, choose_setup, open_runtime
 from swath.inference.tiled import ScalableNetwork, TiledPredictor
-from swath.models.card import Card, CardBand, NetworkShape, Training
+from swath.models.card import Calibration, Card, CardBand, FoldScores, NetworkShape, Training
 from swath.models.model_file import pack_model_file
 from swath.models.network import CLASSIC, Network, to_onnx
 from swath.options import TrainOptions
@@ -52,8 +52,11 @@ class TrainedNetwork:
         precision: of the training.
         steps: optimizer steps.
         seconds: wall time of the training.
-        curve: rows (step, seconds, loss, validation mIoU or None).
         sample: raw pixel values (batch, bands, rows, columns) to compare engines on.
+        curve: rows (step, seconds, loss, validation mIoU or None).
+        tiles: the halo, if it is known; else it is measured.
+        calibration: on labels held out in turn, for data without a validation split.
+        folds: scores on labels held out in turn.
     """
 
     network: Network
@@ -64,6 +67,9 @@ class TrainedNetwork:
     seconds: float
     sample: NDArray[np.float32]
     curve: list[tuple[int, float, float, float | None]] = field(default_factory=list)
+    tiles: MeasuredHalo | None = None
+    calibration: Calibration | None = None
+    folds: FoldScores | None = None
 
     @property
     def validation_miou(self) -> float | None:
@@ -112,9 +118,11 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
     onnx = to_onnx(network, len(manifest.bands))
     _check_engines(onnx, network, trained.sample, options.model)
     engine = predictor_of(network, dataset, multilabel, _fastest_runtime(onnx, network))
-    tiles = MeasuredHalo(0, None, "global") if engine.side else measure_halo(engine, dataset)
+    tiles = trained.tiles
+    if tiles is None:
+        tiles = MeasuredHalo(0, None, "global") if engine.side else measure_halo(engine, dataset)
     core = engine.side or (GLOBAL_SIDE - 2 * tiles.halo if tiles.context == "global" else None)
-    calibration = calibrate_scores(dataset, engine)
+    calibration = calibrate_scores(dataset, engine) or trained.calibration
     scaling = zip(manifest.bands, spec.mean, spec.std, strict=True)
     card = Card(
         swath_version=version("swath"),
@@ -128,7 +136,12 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
         gsd=manifest.gsd,
         encoder=spec.encoder,
         decoder=spec.decoder,
-        network=NetworkShape(widths=list(spec.widths), pixel_width=spec.pixel_width),
+        network=NetworkShape(
+            widths=list(spec.widths),
+            pixel_width=spec.pixel_width,
+            features=spec.features,
+            rgb=spec.rgb,
+        ),
         stride=network.stride,
         halo=tiles.halo,
         seam=tiles.seam,
@@ -141,6 +154,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
         core=core,
         temperature=calibration.temperature if calibration else 1.0,
         calibration=calibration,
+        folds=trained.folds,
         ood=fit_ood(dataset, engine),
         parameters=sum(p.numel() for p in network.parameters()),
         training=_training_facts(options, manifest, trained),

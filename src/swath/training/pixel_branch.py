@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from swath.legend import IGNORE
 from swath.models.network import Network
+from swath.training.batches.patches import BatchStream
 from swath.training.losses import RecipeLoss
-from swath.training.patches import BatchStream
 
 MIN_PATCHES, MAX_PATCHES = 32, 256
 """Patches of which pixels are drawn; between them, as many as the steps can use."""

@@ -45,7 +45,8 @@ class Recipe:
         turns: whether patches are turned and mirrored.
         brightness: largest shift of a patch's brightness, in standard deviations.
         contrast: largest relative change of a patch's contrast, and of each band's.
-        network: `encoder` (a pretrained encoder with a decoder) or `classic` (the plain U-Net).
+        network: `encoder` (a pretrained encoder with a decoder), `classic` (the plain U-Net) or
+            `hypercolumn` (features of a frozen encoder with a small head).
         widths: channels of the U-Net decoder from deep to shallow; it ends at half resolution.
         pixel_width: hidden channels of the pixel branch, which sees single pixels at full
             resolution; 0 for none.
@@ -77,7 +78,7 @@ class Recipe:
     turns: bool = True
     brightness: float = 0.1
     contrast: float = 0.1
-    network: Literal["encoder", "classic"] = "encoder"
+    network: Literal["encoder", "classic", "hypercolumn"] = "encoder"
     widths: tuple[int, int, int, int] = (128, 64, 48, 32)
     pixel_width: int = 32
     pixel_steps: int = 1000
@@ -105,7 +106,10 @@ CLASSIC_RECIPE = Recipe(
 )
 """The U-Net of an entry to the 2019 IEEE Data Fusion Contest, a baseline; see docs/recipes.md."""
 
-RECIPES = {"default": Recipe(), "classic": CLASSIC_RECIPE}
+QUICK_RECIPE = Recipe(network="hypercolumn", pixel_width=0)
+"""A head on frozen features, for a few labels; see `swath.training.quick`."""
+
+RECIPES = {"default": Recipe(), "classic": CLASSIC_RECIPE, "quick": QUICK_RECIPE}
 
 
 def recipe_of(options: TrainOptions) -> Recipe:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from swath.models.network import Network
 from swath.training.acceleration import FastDepthwise, forget, record
+from swath.training.batches.patches import Batch
 from swath.training.losses import RecipeLoss
-from swath.training.patches import Batch
 from swath.training.recipes import Recipe
 
 

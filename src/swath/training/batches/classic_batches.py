@@ -12,9 +12,9 @@ import math
 import numpy as np
 
 from swath.geo.tiling import Window
-from swath.training.patches import Batch, BatchStream, resized, stacked
+from swath.training.batches.patches import Batch, BatchStream, resized, stacked
+from swath.training.batches.sampler import PatchSampler
 from swath.training.recipes import Recipe
-from swath.training.sampler import PatchSampler
 
 CROP_STEP = 16
 """Pixels between two positions of a crop."""

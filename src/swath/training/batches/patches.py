@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from swath.geo.scale import ratio
 from swath.geo.tiling import Window
+from swath.training.batches.sampler import Patch, PatchSampler
 from swath.training.recipes import Recipe
-from swath.training.sampler import Patch, PatchSampler
 
 
 class Batch(NamedTuple):

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from swath.training.patches import Batch, BatchStream
+from swath.training.batches.patches import Batch, BatchStream
 
 CORES_PER_THREAD = 4
 """Of so many cores of a training process, one may make batches."""

@@ -1,0 +1,131 @@
+"""Heads of the quick recipe: one hidden layer each, several fitted at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from swath.models.hypercolumn import HIDDEN
+
+RATE = 3e-3
+"""Largest learning rate of AdamW (Loshchilov and Hutter 2019), in one cycle."""
+
+DECAY = 0.05
+
+DROPOUT = 0.2
+"""Share of hidden units that a step leaves out."""
+
+SMOOTHING = 0.1
+"""Share of each label that is spread over all classes (label smoothing, Szegedy et al. 2016).
+
+Few labels lie in the middle of objects and are nearly all fitted; without it confidence is far too
+high elsewhere.
+"""
+
+
+@dataclass(frozen=True)
+class HeadSchedule:
+    """How long heads are fitted: optimizer steps, and pixels a step and head."""
+
+    steps: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Weights of several heads.
+
+    Attributes:
+        mean: of each feature, (features,); subtracted.
+        std: of each feature, (features,); divides the difference.
+        first: (heads, features, hidden).
+        first_bias: (heads, 1, hidden).
+        last: (heads, hidden, classes).
+        last_bias: (heads, 1, classes).
+    """
+
+    mean: Tensor
+    std: Tensor
+    first: Tensor
+    first_bias: Tensor
+    last: Tensor
+    last_bias: Tensor
+
+    def scores(self, features: Tensor, head: int = 0) -> Tensor:
+        """Return class scores (n, classes) of features (n, features) by one head."""
+        x = (features - self.mean) / self.std
+        hidden = torch.relu(x @ self.first[head] + self.first_bias[head])
+        return hidden @ self.last[head] + self.last_bias[head]
+
+
+def fit_heads(
+    features: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    classes: int,
+    schedule: HeadSchedule,
+    seed: int,
+    advance: Callable[[float], None],
+) -> Heads:
+    """Fit heads on features of labeled pixels.
+
+    Args:
+        features: float32 (n, features).
+        labels: class indices, int64 (n,).
+        weights: how often a head sees each pixel, (heads, n); 0 for the pixels held out.
+        classes: number of classes.
+        schedule: steps and pixels.
+        seed: of the initial weights and of the pixels drawn.
+        advance: is called with the share of the work that was done.
+    """
+    random = torch.Generator().manual_seed(seed)
+    mean, std = features.mean(0), features.std(0, unbiased=False)
+    std = torch.where(std > 1e-6 * (mean.abs() + 1e-6), std, torch.ones(()))
+    x = (features - mean) / std
+    heads, width = len(weights), features.shape[1]
+
+    def layer(inputs: int, outputs: int) -> list[Tensor]:
+        bound = inputs**-0.5
+        shapes = (heads, inputs, outputs), (heads, 1, outputs)
+        return [
+            ((2 * torch.rand(s, generator=random) - 1) * bound).requires_grad_() for s in shapes
+        ]
+
+    parameters = [*layer(width, HIDDEN), *layer(HIDDEN, classes)]
+    first, first_bias, last, last_bias = parameters
+    optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=DECAY)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=schedule.steps)
+    for _ in range(schedule.steps):
+        drawn = torch.multinomial(weights, schedule.batch, replacement=True, generator=random)
+        hidden = torch.relu(torch.baddbmm(first_bias, x[drawn], first))
+        kept = torch.rand(hidden.shape, generator=random) >= DROPOUT
+        scores = torch.baddbmm(last_bias, hidden * kept / (1 - DROPOUT), last)
+        loss = F.cross_entropy(
+            scores.flatten(0, 1), labels[drawn].flatten(), label_smoothing=SMOOTHING
+        )
+        optimizer.zero_grad()
+        (loss * heads).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        rates.step()
+        advance(1 / schedule.steps)
+    return Heads(mean, std, *(p.detach() for p in parameters))
+
+
+def balanced_weights(labels: Tensor, groups: Tensor) -> Tensor:
+    """Return how often pixels are drawn, (n,): classes alike, groups by the root of their pixels.
+
+    Args:
+        labels: class indices, int64 (n,).
+        groups: group of each pixel, int64 (n,).
+    """
+    pairs, index, counts = torch.unique(
+        torch.stack([labels, groups]), dim=1, return_inverse=True, return_counts=True
+    )
+    share = counts.float().sqrt()
+    total = torch.zeros(int(labels.max()) + 1).index_add_(0, pairs[0], share)
+    weights: Tensor = (share / counts / total[pairs[0]])[index]
+    return weights
