@@ -194,7 +194,9 @@ def _images_read(images: Sequence[ImageRead]) -> list[str]:
         numbers = "scale and offset applied" if image.scaled else "numbers as stored"
         quality = f"; quality {', '.join(image.quality)}" if len(images) == 1 else ""
         quality = quality if image.quality else ""
-        alike.setdefault(f"bands {_names(image.bands)}; {numbers}{quality}", []).append(image)
+        warped = "; warped as control points or RPCs place it" if image.warped else ""
+        text = f"bands {_names(image.bands)}; {numbers}{warped}{quality}"
+        alike.setdefault(text, []).append(image)
     return [
         f"  read {same[0].file if len(same) == 1 else f'{len(same)} images'}: {text}"
         for text, same in alike.items()

@@ -25,8 +25,8 @@ from swath.io.products import (
     is_product_path,
 )
 from swath.io.quality import QualityTally, shares_of
-from swath.io.raster import Raster, open_raster
-from swath.io.source_file import BandFile, QualityFile
+from swath.io.raster import Raster
+from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import Features
 from swath.legend import read_legend
 from swath.mapping.inputs import InputImage, find_stack
@@ -223,7 +223,7 @@ def _describe_products(source: str) -> InspectResult:
     for product in find_products(source):
         default, bands = default_bands(product), []
         for band in product.bands:
-            size, fault = _pixel_size(band, product.name)
+            size, fault = _pixel_size(band, product)
             findings += [fault] if fault else []
             bands.append(
                 BandRead(
@@ -252,13 +252,13 @@ def _describe_products(source: str) -> InspectResult:
     )
 
 
-def _pixel_size(band: BandFile, product: str) -> tuple[float | None, Finding | None]:
+def _pixel_size(band: BandFile, product: Product) -> tuple[float | None, Finding | None]:
     """Return the size of a band's pixels, or what is wrong with its file."""
     try:
-        with open_raster(band.path) as dataset:
-            return abs(dataset.transform.a), None
+        with Raster([band], warp=product.is_placed_by_points) as raster:
+            return abs(raster.grid.transform[0]), None
     except DataError as error:
-        return None, Finding.of_error(error, Path(band.path), product)
+        return None, Finding.of_error(error, Path(band.path), product.name)
 
 
 def survey_of(options: SourceOptions) -> Survey:
@@ -374,7 +374,9 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     else:
         chosen = read["select"] or tuple(card.image_bands)
         choose_bands(product, chosen)  # an error where one is missing
-        sample = dataclasses.replace(product_sample(product), **read | {"select": chosen})
+        sample = dataclasses.replace(
+            product_sample(product), **read | {"select": chosen}, warp_image=options.warp
+        )
         read["select"] = ()
     sample = with_quality([sample], options, None)[0]
     scan = scan_sample(sample, "code", None)
@@ -383,7 +385,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
         names = None if read["select"] else card.image_bands
         fill = [band.fill for band in card.bands]
-        raster = Raster(sample.parts, names, **read, warp=options.warp, fill=fill)
+        raster = Raster(sample.parts, names, **read, warp=sample.is_warped, fill=fill)
         with InputImage(raster, latitude=card.latitude) as image:
             image.quality = sample.open_quality(image.grid)
             distance, _ = ood_distance(image, model.predictor, statistics)

@@ -390,6 +390,11 @@ class Raster:
         return sorted({*self.paths, *(name for f in self._files for name in f.dataset.files)})
 
     @property
+    def is_warped(self) -> bool:
+        """Whether a file is warped, since control points or RPCs place it."""
+        return any(file.covered is not None for file in self._files)
+
+    @property
     def alpha_as_band(self) -> bool:
         """Whether a band that the file calls alpha holds data and is read as a band."""
         return any(file.data_alpha is not None for file in self._files)

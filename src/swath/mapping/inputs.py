@@ -83,7 +83,8 @@ class ImageInput(BaseModel, frozen=True):
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
         product: the product that the files belong to, with the bands to read; None for others.
-        warp: whether files placed by control points or RPCs are read on a north-up grid.
+        warp: whether files placed by control points or RPCs are read on a north-up grid; those of
+            a product that control points place always are.
     """
 
     name: str
@@ -130,6 +131,11 @@ class ImageInput(BaseModel, frozen=True):
     warp: bool = False
 
     @property
+    def is_warped(self) -> bool:
+        """Whether control points or RPCs count as the image's place."""
+        return self.warp or self.product is not None and self.product.is_placed_by_points
+
+    @property
     def context_files(self) -> list[str]:
         """Masks, quality layers and regions."""
         layers = [layer.path for layer in self.quality]
@@ -161,7 +167,7 @@ class ImageInput(BaseModel, frozen=True):
             "nodata": self.nodata,
             "ignore_band_nodata": self.ignore_band_nodata,
             "fill": self.fill,
-            "warp": self.warp,
+            "warp": self.is_warped,
         }
         image: Raster | Mosaic
         if self.mosaic:
@@ -294,6 +300,11 @@ class Mosaic:
     def named_by_color(self) -> bool:
         """See `Raster.named_by_color`."""
         return self._raster(0).named_by_color
+
+    @property
+    def is_warped(self) -> bool:
+        """See `Raster.is_warped`."""
+        return self._raster(0).is_warped
 
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""

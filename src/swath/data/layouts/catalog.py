@@ -93,7 +93,8 @@ class SourceSample:
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
         product: the product whose bands the image is, of which `select` chooses; None for others.
-        warp_image: whether an image placed by control points or RPCs is read on a north-up grid.
+        warp_image: whether an image placed by control points or RPCs is read on a north-up grid;
+            one of a product that control points place always is.
     """
 
     name: str
@@ -131,6 +132,11 @@ class SourceSample:
         return default_bands(self.product)
 
     warp_image: bool = False
+
+    @property
+    def is_warped(self) -> bool:
+        """Whether control points or RPCs count as the image's place."""
+        return self.warp_image or self.product is not None and self.product.is_placed_by_points
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -207,7 +213,7 @@ class SourceSample:
                 scaled=self.scaled,
                 ignore_band_nodata=self.ignore_band_nodata,
                 fill=self.fill,
-                warp=self.warp_image,
+                warp=self.is_warped,
             )
         except DataError as error:
             if error.code != "grid-mismatch":
@@ -364,8 +370,13 @@ def product_sample(product: Product) -> SourceSample:
 
 
 def product_findings(samples: Sequence[SourceSample]) -> Iterator[Finding]:
-    """Yield a warning for all that is missing or unusual in the products of samples."""
+    """Yield what is missing or unusual in the products of samples, and how they are read."""
     for sample in samples:
+        if sample.product is not None and sample.product.is_placed_by_points:
+            message = "Ground control points place the image: it is warped as it is read (nearest)."
+            fix = "Nothing, or give a terrain-corrected product (RTC)."
+            file = sample.product.path
+            yield Finding("note", "warped-by-points", file, message, fix, sample.name)
         if sample.product is not None:
             fix = "Use what is there, or get another version of the product."
             for message in sample.product.warnings:
