@@ -90,6 +90,12 @@ DROP_HELP = (
     "What a quality layer drops: cloud, shadow, cirrus, haze, saturated, unusable, snow, water, or "
     "none; default: cloud,shadow,cirrus,saturated,unusable."
 )
+ERODE_HELP = (
+    "Pixels around those without data that have none either, such as the ring that JPEG leaves."
+)
+MAX_EROSION = 256
+"""Largest number of pixels by which nodata grows."""
+
 CLEAR_HELP = "Cloud probability in percent from which a pixel is cloud."
 
 Precision: TypeAlias = Literal["auto", "float32", "bf16", "int8"]
@@ -180,6 +186,7 @@ class SourceOptions:
     ignore_band_nodata: bool = option(
         False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
     )
+    erode_nodata: int = option(0, ERODE_HELP, "Data", ge=0, le=MAX_EROSION)
     raw: bool = option(
         False, "Read stored values as they are, without the scale and offset of bands.", "Data"
     )
@@ -472,6 +479,7 @@ class PredictOptions:
     ignore_band_nodata: bool = option(
         False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
     )
+    erode_nodata: int = option(0, ERODE_HELP, "Data", ge=0, le=MAX_EROSION)
     raw: bool = option(
         False, "Read stored values as they are; default: as the model was trained.", "Data"
     )

@@ -90,6 +90,9 @@ def prepare(result: PrepareResult) -> str:
             f"The model will not know nodata {value}: declare it in images that are mapped "
             f"(rio edit-info --nodata {value} FILE)"
         )
+    if result.read.erode_nodata:
+        eroded = result.read.erode_nodata
+        lines.append(f"Map images as they were trained: with --erode-nodata {eroded}, too")
     if result.skipped:
         lines.append(f"Skipped: {_names(result.skipped)}")
     return _joined([*lines, *_findings(result.findings)])
@@ -335,7 +338,8 @@ def _source_read(read: SourceRead) -> list[str]:
         lines.append(f"Labels: none for {read.unlabeled} image(s)")
     if read.no_data is not None:
         given = "" if read.nodata is None else f", with --nodata {read.nodata}"
-        lines.append(f"No data: {read.no_data:.1%} of the pixels{given}")
+        eroded = f", with --erode-nodata {read.erode_nodata}" if read.erode_nodata else ""
+        lines.append(f"No data: {read.no_data:.1%} of the pixels{given}{eroded}")
     lines += _dropped(read.dropped)
     if read.split:
         lines.append("Split: " + ", ".join(f"{k} {v}" for k, v in read.split.items()))

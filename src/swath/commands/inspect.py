@@ -100,6 +100,7 @@ class SourceRead(Result):
         unlabeled: number of images without labels.
         bands: names of the bands of most images, in order; `select_bands` has taken them.
         nodata: value of `nodata` that was given, as text, since it may be `nan`.
+        erode_nodata: pixels around those without data that have none either.
         no_data: share of the images' pixels without data, 0..1; None where no image was read.
         dropped: share of the images' pixels that quality layers dropped, 0..1, by reason; a pixel
             counts for one reason.
@@ -110,6 +111,7 @@ class SourceRead(Result):
     unlabeled: int
     bands: list[str]
     nodata: str | None = None
+    erode_nodata: int = 0
     no_data: float | None
     dropped: dict[str, float] = {}
     split: dict[str, str] = {}
@@ -313,6 +315,7 @@ def describe_source(survey: Survey) -> SourceRead:
         unlabeled=sum(s.labels is None for s in catalog.samples),
         bands=list(bands[0][0]) if bands else [],
         nodata=None if nodata is None else f"{nodata:.17g}",
+        erode_nodata=max((s.erode_nodata for s in catalog.samples), default=0),
         no_data=1 - valid / total if total else None,
         dropped=_dropped(survey, total),
     )
@@ -361,6 +364,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         "nodata": options.nodata,
         "scaled": card.scaled and not options.raw,
         "ignore_band_nodata": options.ignore_band_nodata,
+        "erode_nodata": options.erode_nodata,
     }
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     product = find_product(source) if is_product_path(source) else None

@@ -205,6 +205,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "nodata": options.nodata,
         "ignore_band_nodata": options.ignore_band_nodata,
         "fill": _fill(model) if options.ignore_band_nodata else (),
+        "erode_nodata": options.erode_nodata,
         "warp": options.warp,
     }
     many = len(found) > 1 or _may_be_many(options) and not options.mosaic

@@ -56,6 +56,7 @@ LATER_FIELDS = (
     "ignore_band_nodata",
     "fill",
     "warp",
+    "erode_nodata",
 )
 """Fields of `ImageInput` that plans of older versions do not have."""
 
@@ -82,6 +83,7 @@ class ImageInput(BaseModel, frozen=True):
         nodata: value that means no data, besides what the files declare.
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
+        erode_nodata: pixels around those without data that have none either.
         product: the product that the files belong to, with the bands to read; None for others.
         warp: whether files placed by control points or RPCs are read on a north-up grid; those of
             a product that control points place always are.
@@ -129,6 +131,7 @@ class ImageInput(BaseModel, frozen=True):
         return {key: value for key, value in content.items() if key not in unset}
 
     warp: bool = False
+    erode_nodata: int = 0
 
     @property
     def is_warped(self) -> bool:
@@ -167,6 +170,7 @@ class ImageInput(BaseModel, frozen=True):
             "nodata": self.nodata,
             "ignore_band_nodata": self.ignore_band_nodata,
             "fill": self.fill,
+            "erode_nodata": self.erode_nodata,
             "warp": self.is_warped,
         }
         image: Raster | Mosaic

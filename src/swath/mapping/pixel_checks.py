@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+import numpy as np
+
 from swath.errors import DataError
 from swath.geo.geobox import chunks
 from swath.geo.tiling import Window
-from swath.io.nodata import CERTAIN_FILLS, count_border, count_fills
+from swath.io.nodata import CERTAIN_FILLS, Ring, RingTally, count_border, count_fills
 from swath.io.raster import Raster
 from swath.mapping.inputs import ImageInput
 
@@ -38,13 +40,19 @@ def _single_images(source: ImageInput) -> Iterator[ImageInput]:
 
 def _check(raster: Raster, ignore: bool) -> list[str]:
     name, out = raster.paths[0], []
-    fills, border = _sample(raster)
+    fills, border, ring = _sample(raster)
     for value, count in fills.items():
         if value in CERTAIN_FILLS or border.get(value, 0) > MIN_BORDER:
             out.append(
                 f"{name}: {count} of the sampled pixels are {value:.9g}, which is not declared as "
                 f"nodata: give --nodata {value:.9g} if it means that."
             )
+    if ring is not None:
+        out.append(
+            f"{name}: Nearly {'black' if ring.color == 0 else 'white'} pixels lie up to "
+            f"{ring.depth} pixels beside nodata, as JPEG leaves them: give {ring.mend} to leave "
+            "them out."
+        )
     dead, valid = _find_dead(raster)
     if dead and len(dead) < len(raster.bands):
         message = f"{name}: Band {', '.join(dead)} is nodata in every pixel"
@@ -59,8 +67,14 @@ def _check(raster: Raster, ignore: bool) -> list[str]:
     return out
 
 
-def _sample(raster: Raster) -> tuple[Counter[float], dict[float, float]]:
-    """Return undeclared fill values of sampled windows: their pixels, and share of the border."""
+def _sample(raster: Raster) -> tuple[Counter[float], dict[float, float], Ring | None]:
+    """Return what sampled windows hold that is no measurement.
+
+    Returns:
+        Pixels of undeclared fill values, their share of the border, and what lossy compression
+        leaves beside nodata.
+    """
+    lossy, ring = raster.lossy and raster.dtype == np.uint8, RingTally()
     grid, possible = raster.grid, raster.fills
     fills, border, length = Counter[float](), Counter[float](), 0
     for row in _starts(grid.height):
@@ -71,8 +85,11 @@ def _sample(raster: Raster) -> tuple[Counter[float], dict[float, float]]:
             values, valid = raster.read(window)
             fills.update(count_fills(values, valid, possible))
             border.update(count_border(values, valid, edges, possible))
+            if lossy:
+                ring.add(values, valid)
             length += window.width * sum(edges[:2]) + window.height * sum(edges[2:])
-    return fills, {value: count / max(1, length) for value, count in border.items()}
+    shares = {value: count / max(1, length) for value, count in border.items()}
+    return fills, shares, ring.find(v for v, share in shares.items() if share > MIN_BORDER)
 
 
 def _starts(length: int) -> list[int]:

@@ -92,6 +92,7 @@ class SourceSample:
         scaled: whether its values are physical ones; see `Raster`.
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
+        erode_nodata: pixels around those without data that have none either.
         product: the product whose bands the image is, of which `select` chooses; None for others.
         warp_image: whether an image placed by control points or RPCs is read on a north-up grid;
             one of a product that control points place always is.
@@ -117,6 +118,7 @@ class SourceSample:
     scaled: bool = False
     ignore_band_nodata: bool = False
     fill: tuple[float, ...] = ()
+    erode_nodata: int = 0
 
     @property
     def parts(self) -> Sequence[Path | BandFile]:
@@ -213,6 +215,7 @@ class SourceSample:
                 scaled=self.scaled,
                 ignore_band_nodata=self.ignore_band_nodata,
                 fill=self.fill,
+                erode_nodata=self.erode_nodata,
                 warp=self.is_warped,
             )
         except DataError as error:
