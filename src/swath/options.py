@@ -467,7 +467,8 @@ class PredictOptions:
     )
     band_order: Annotated[Sequence[int] | None, BeforeValidator(_split)] = option(
         None,
-        "Bands of the image in the order of the model, such as 4,3,2; default: as in the file.",
+        "Bands of the image (of all files of --stack) in the order of the model, such as 4,3,2; "
+        "default: by their names, else as in the file.",
         "Data",
     )
     mosaic: bool = option(
@@ -567,8 +568,6 @@ class PredictOptions:
                 file=self.polygons,
                 fix="Use one of these endings",
             )
-        if self.band_order is not None and self.stack is not None:
-            raise _conflict("--band-order is for the bands of one file", "Omit --stack")
         if self.band_order is not None and min(self.band_order, default=0) < 1:
             raise UsageError(
                 "--band-order has a band number below 1",

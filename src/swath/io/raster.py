@@ -69,7 +69,8 @@ class Raster:
         paths: the files.
         names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack
             of files the part in which their names differ.
-        order: bands of the one file to take, counted from 1 without alpha bands; all by default.
+        order: bands to take, counted from 1 without alpha bands, of several files on and on; all by
+            default.
         select: bands of all files to take, by name or counted from 1; all by default.
         nodata: value that means no data, besides what the files declare; as in them, 0 and the
             largest unsigned value only where all bands hold it. Palette images have none.
@@ -125,10 +126,15 @@ class Raster:
         self._stack = ExitStack()
         self._lock = threading.Lock()
         try:
-            self._files, self._picked = self._open_files(paths, names, order, raw, driver)
+            stacked = order is not None and len(paths) > 1 and not isinstance(paths[0], BandFile)
+            own = None if stacked else order
+            self._files, self._picked = self._open_files(paths, names, own, raw, driver)
             self.paths = tuple(file.path for file in self._files)
             self.grid = self._join_grids(gsd)
-            self.bands = self._band_names(names)
+            self.bands = self._band_names(None if stacked else names)
+            if order is not None and stacked:
+                self._pick_places([self._ordered_place(number) for number in order])
+                self.bands = self._check_names(list(self.bands), names)
             if select:
                 self._pick_bands(select)
             self._files = [file.with_nodata(nodata) for file in self._files]
@@ -243,6 +249,17 @@ class Raster:
             message = f"A band is selected twice ({', '.join(wanted)})"
             fix = "Name each band once in --select-bands"
             raise DataError(message, code="band-twice", file=self.paths[0], fix=fix)
+        self._pick_places(chosen)
+
+    def _ordered_place(self, number: int) -> int:
+        if number > len(self.bands):
+            message = f"Band {number} is wanted, and the files have {len(self.bands)}"
+            fix = f"Count these from 1: {', '.join(self.bands)}"
+            raise DataError(message, code="band-missing", file=self.paths[0], fix=fix)
+        return number - 1
+
+    def _pick_places(self, chosen: Sequence[int]) -> None:
+        """Keep the bands of some places, counted from 0, in their order."""
         places = [self._picked[i] for i in chosen]
         files, kept, start = [], [], 0
         for file in self._files:

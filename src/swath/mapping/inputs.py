@@ -431,7 +431,8 @@ def find_inputs(
     """
     if stack is not None:
         files = tuple(map(absolute, find_stack(stack, bands)))
-        names = tuple(bands) if len(files) == len(bands) else None
+        one_each = len(files) == len(bands) and not by_order and not any(map(_has_bands, files))
+        names = tuple(bands) if one_each else None
         return [ImageInput(name=Path(stack).name, files=files, bands=names)]
     several = [given] if isinstance(given, (str, Path)) else given
     wanted = () if by_order else tuple(bands)
@@ -441,6 +442,12 @@ def find_inputs(
         message = f"{count} images are called {name}, and so would be their maps"
         raise UsageError(message, code="same-name", fix="Map them one by one")
     return out
+
+
+def _has_bands(path: str) -> bool:
+    """Return whether a raster has several bands of data."""
+    with Raster([path]) as raster:
+        return len(raster.bands) > 1
 
 
 def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
