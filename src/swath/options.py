@@ -457,8 +457,8 @@ class PredictOptions:
     map: Annotated[
         PathLike | None,
         Field(
-            description="Cloud-optimized GeoTIFF of class codes to write; for many, a folder. "
-            "Required, except that IMAGE is omitted with --stack."
+            description="Cloud-optimized GeoTIFF of class codes to write; for many, or a product "
+            "and no ending, a folder. Required, except that IMAGE is omitted with --stack."
         ),
     ] = None
     _: KW_ONLY

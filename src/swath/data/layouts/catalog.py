@@ -378,12 +378,12 @@ def product_findings(samples: Sequence[SourceSample]) -> Iterator[Finding]:
         if sample.product is not None and sample.product.is_placed_by_points:
             message = "Ground control points place the image: it is warped as it is read (nearest)."
             fix = "Nothing, or give a terrain-corrected product (RTC)."
-            file = sample.product.path
+            file = sample.product.place
             yield Finding("note", "warped-by-points", file, message, fix, sample.name)
         if sample.product is not None:
             fix = "Use what is there, or get another version of the product."
             for message in sample.product.warnings:
-                path = sample.product.path
+                path = sample.product.place
                 yield Finding("warning", "product-warning", path, message, fix, sample.name)
 
 
