@@ -114,6 +114,18 @@ def test_a_dead_band_is_named_by_predict_and_may_be_ignored(tmp_path):
     assert swath.predict(model, path, tmp_path / "b.tif", ignore_band_nodata=True).nodata == 0
 
 
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_band_of_one_value_is_told_by_predict_with_a_mend(tmp_path, value):
+    model = write_model(tmp_path / "m.swath", dtype="int16")
+    values = noise(3, 300, 300, low=20).astype("int16")
+    values[1] = value
+    path = write_raster(tmp_path / "a.tif", values, UTM, NORTH_UP)
+    (warned,) = swath.predict(model, path, tmp_path / "a_map.tif").warnings
+    assert "Band 2 has one value" in warned
+    options = {"nodata": value, "ignore_band_nodata": True}
+    assert swath.predict(model, path, tmp_path / "b_map.tif", **options).nodata == 0
+
+
 def test_prepare_fills_a_dead_band_with_its_mean(tmp_path):
     write_pairs(tmp_path / "s", list("abc"), size=32)
     for i, name in enumerate("abc"):

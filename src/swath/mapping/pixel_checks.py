@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def _single_images(source: ImageInput) -> Iterator[ImageInput]:
 
 def _check(raster: Raster, ignore: bool) -> list[str]:
     name, out = raster.paths[0], []
-    fills, border, ring = _sample(raster)
+    fills, border, ring, constant = _sample(raster)
     for value, count in fills.items():
         if value in CERTAIN_FILLS or border.get(value, 0) > MIN_BORDER:
             out.append(
@@ -52,6 +53,11 @@ def _check(raster: Raster, ignore: bool) -> list[str]:
             f"{name}: Nearly {'black' if ring.color == 0 else 'white'} pixels lie up to "
             f"{ring.depth} pixels beside nodata, as JPEG leaves them: give {ring.mend} to leave "
             "them out."
+        )
+    if constant:
+        out.append(
+            f"{name}: Band {', '.join(constant)} has one value in all sampled pixels, unlike the "
+            "others: check the file, or map without it (--nodata VALUE --ignore-band-nodata)."
         )
     dead, valid = _find_dead(raster)
     if dead and len(dead) < len(raster.bands):
@@ -67,16 +73,28 @@ def _check(raster: Raster, ignore: bool) -> list[str]:
     return out
 
 
-def _sample(raster: Raster) -> tuple[Counter[float], dict[float, float], Ring | None]:
-    """Return what sampled windows hold that is no measurement.
+class _Sample(NamedTuple):
+    """What sampled windows of an image hold that is no measurement.
 
-    Returns:
-        Pixels of undeclared fill values, their share of the border, and what lossy compression
-        leaves beside nodata.
+    Attributes:
+        fills: pixels by undeclared fill value.
+        border: share of the sampled border that holds such a value.
+        ring: what lossy compression leaves beside nodata.
+        constant: names of bands of one value, where others have several.
     """
-    lossy, ring = raster.lossy and raster.dtype == np.uint8, RingTally()
+
+    fills: Counter[float]
+    border: dict[float, float]
+    ring: Ring | None
+    constant: list[str]
+
+
+def _sample(raster: Raster) -> _Sample:
+    """Read windows of an image, and return what they hold that is no measurement."""
     grid, possible = raster.grid, raster.fills
+    lossy, ring = raster.lossy and raster.dtype == np.uint8, RingTally()
     fills, border, length = Counter[float](), Counter[float](), 0
+    low, high = np.full(len(raster.bands), np.inf), np.full(len(raster.bands), -np.inf)
     for row in _starts(grid.height):
         for col in _starts(grid.width):
             window = Window(row, col, SAMPLE_SIDE, SAMPLE_SIDE).within(grid.window)
@@ -87,9 +105,14 @@ def _sample(raster: Raster) -> tuple[Counter[float], dict[float, float], Ring | 
             border.update(count_border(values, valid, edges, possible))
             if lossy:
                 ring.add(values, valid)
+            if valid.any():
+                low = np.minimum(low, values[:, valid].min(axis=1))
+                high = np.maximum(high, values[:, valid].max(axis=1))
             length += window.width * sum(edges[:2]) + window.height * sum(edges[2:])
     shares = {value: count / max(1, length) for value, count in border.items()}
-    return fills, shares, ring.find(v for v, share in shares.items() if share > MIN_BORDER)
+    names = [name for name, one in zip(raster.bands, low == high, strict=True) if one]
+    found = ring.find(v for v, share in shares.items() if share > MIN_BORDER)
+    return _Sample(fills, shares, found, names if (low < high).any() else [])
 
 
 def _starts(length: int) -> list[int]:
