@@ -279,7 +279,7 @@ def test_inspect_for_people(run: Any, source: Path) -> None:
     ran = run("inspect", source)
     assert ran.code == 1 and ran.err == ""
     assert ran.out.startswith("4 images, layout pairs, bands: ")
-    assert "Findings: 1 errors, 1 warnings, 0 notes" in ran.out
+    assert "Findings: 1 error, 1 warning, 0 notes" in ran.out
     assert f"error   unreadable: {source / 'images' / 'b.tif'}: " in ran.out
 
 

@@ -70,12 +70,14 @@ class ImageRead(Result):
         bands: the image's own names of the bands, in the model's order.
         scaled: whether scale and offset, or decibels, were applied to a band.
         quality: files of the quality layers.
+        warped: whether control points or RPCs place the image, and it was warped as it was read.
     """
 
     file: str
     bands: list[str]
     scaled: bool
     quality: list[str]
+    warped: bool = False
 
 
 class PredictionJob:
@@ -212,6 +214,7 @@ class PredictionJob:
             bands=list(bands),
             scaled=image.image.is_scaled,
             quality=[layer.path for layer in self.source.quality],
+            warped=image.image.is_warped,
         )
         wrong = check_numbers(image, card.bands, card.dtype)
         if wrong is not None:
