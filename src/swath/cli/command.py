@@ -11,6 +11,7 @@ import sys
 import traceback
 import typing
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -82,9 +83,7 @@ class Command:
         self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool
     ) -> None:
         """Run the command, print its result, and exit with a code where that is not 0."""
-        from swath.cli.progress_bar import ProgressBars
         from swath.options import make_options
-        from swath.progress import listen
 
         logging.basicConfig(
             level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
@@ -104,7 +103,7 @@ class Command:
                 values = read | values
                 make_options(self.options, values)
                 function = getattr(import_module(f"swath.commands.{self.name}"), self.name)
-                with listen(ProgressBars(quiet)):
+                with _progress_shown(quiet):
                     result = function(**values)
         except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
             fail(_as_swath_error(error, self.name, verbose), as_json)
@@ -123,6 +122,16 @@ class Command:
         self.wait(result)
         if not self.ok(result):
             raise SystemExit(1)
+
+
+def _progress_shown(quiet: bool) -> AbstractContextManager[None]:
+    """Show progress bars inside the block, if anyone would see them."""
+    if quiet or not sys.stderr.isatty():
+        return nullcontext()
+    from swath.cli.progress_bar import ProgressBars
+    from swath.progress import listen
+
+    return listen(ProgressBars())
 
 
 class _LoggedTexts(logging.Handler):
