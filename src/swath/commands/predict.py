@@ -153,7 +153,7 @@ def _result(
         engine=f"{setup.engine} {setup.version}",
         precision=setup.precision,
         zooms=sorted({float(p.asked.zoom) for p in plans}),
-        plan=estimate(model, plans) if options.plan else None,
+        plan=estimate(model, plans, time.monotonic() - start) if options.plan else None,
         dropped=shares_of(tallies),
         warnings=[] if options.plan else [*_check_outside(tallies), *_check_classes(classes)],
     )
