@@ -9,7 +9,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
 # Phrases to avoid; words are in docs/development/glossary.txt, which codespell reads ([tool.codespell] in pyproject.toml).
 PHRASES := "looked at|masks apart|heads apart|is no number|the same ground|is gone again"
 
-.PHONY: demo test test-full test-min check clean
+.PHONY: demo test test-full test-min check docs reference clean
 
 demo: .venv/.demo
 	$(BIN)/swath demo swath-demo
@@ -32,8 +32,16 @@ check: .venv/.dev
 	$(BIN)/codespell src docs tests README.md
 	! git grep -nwiE $(PHRASES) -- src docs tests README.md
 
+# The site, in site/; nothing is fetched while it is built or read.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Pages of docs/reference that follow from options and errors.
+reference: .venv/.dev
+	$(BIN)/python docs/development/reference.py
+
 clean:
-	rm -rf .venv .venv-min swath-demo build dist src/*.egg-info
+	rm -rf .venv .venv-min swath-demo site build dist src/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Swath needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -46,6 +54,12 @@ clean:
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) ".[train,report,serve,cluster,parquet,dev]"
 	touch $@ .venv/.demo
+
+# Groups are known to pip from 25.1 on.
+.venv/.docs: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	touch $@
 
 .venv-min/.dev: pyproject.toml constraints-min.txt
 	$(PYTHON) -m venv .venv-min

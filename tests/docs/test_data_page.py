@@ -28,7 +28,7 @@ from tests.make import (
     write_raster,
 )
 
-PAGE = "data.md"
+PAGE = "how-to/bring-your-data.md"
 SECTIONS = read_sections(PAGE)
 SIDE, SCENE = 64, 192
 GREEN, RED = (0, 255, 0), (255, 0, 0)

@@ -16,7 +16,7 @@ from swath.data.dataset import Dataset
 from tests.docs.pages import Story, read_sections, run_section
 from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
 
-SECTIONS = read_sections("images.md")
+SECTIONS = read_sections("reference/images.md")
 SIDE = 192
 CODES = (np.indices((64, 64))[1] // 32 + 1).astype(np.uint8)
 

@@ -85,17 +85,17 @@ def _folder(name: str) -> Path:
 
 
 PAGES: dict[str, Callable[[], Story]] = {
-    "sentinel-2.md": sentinel_2,
-    "landsat.md": landsat,
-    "planetscope.md": planetscope,
+    "how-to/sentinel-2.md": sentinel_2,
+    "how-to/landsat.md": landsat,
+    "how-to/planetscope.md": planetscope,
 }
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(p, marks=[pytest.mark.slow] * (p == "landsat.md")) for p in PAGES]
+    "page", [pytest.param(p, marks=[pytest.mark.slow] * (p == "how-to/landsat.md")) for p in PAGES]
 )
 def test_from_download_to_map(page: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(make, "SIDE", 240 if page == "sentinel-2.md" else 600)
+    monkeypatch.setattr(make, "SIDE", 240 if page == "how-to/sentinel-2.md" else 600)
     blocks = list(chain.from_iterable(read_sections(page).values()))
     run_section(blocks, PAGES[page](), capsys)
