@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from tests.docs.pages import Story, read_sections, run_section
+from tests.docs.pages import Stories, Story
 from tests.io.products import make
 from tests.io.products.make import LANDSAT_NAMES, PLANET, S2_NAME
 from tests.make import box, write_layer
 
 NEXT = "20220612_101043_86_242b_3B"
 LATER = "S2B_MSIL2A_20220702T101049_N0400_R022_T32TQM_20220702T131045"
+
+
+def sized(story: Callable[[], Story], side: int) -> Callable[[], Story]:
+    """Return a story whose products have so many pixels a side."""
+
+    def told() -> Story:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(make, "SIDE", side)
+            yield from story()
+
+    return told
 
 
 def draw_fields(pixels: int, meters: int) -> None:
@@ -84,18 +93,8 @@ def _folder(name: str) -> Path:
     return Path(name)
 
 
-PAGES: dict[str, Callable[[], Story]] = {
-    "sentinel-2.md": sentinel_2,
-    "landsat.md": landsat,
-    "planetscope.md": planetscope,
+STORIES: Stories = {
+    ("how-to/sentinel-2.md", ""): sized(sentinel_2, 240),
+    ("how-to/landsat.md", ""): sized(landsat, 600),
+    ("how-to/planetscope.md", ""): sized(planetscope, 600),
 }
-
-
-@pytest.mark.parametrize(
-    "page", [pytest.param(p, marks=[pytest.mark.slow] * (p == "landsat.md")) for p in PAGES]
-)
-def test_from_download_to_map(page: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(make, "SIDE", 240 if page == "sentinel-2.md" else 600)
-    blocks = list(chain.from_iterable(read_sections(page).values()))
-    run_section(blocks, PAGES[page](), capsys)

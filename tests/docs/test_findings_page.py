@@ -14,7 +14,9 @@ LEVELS = {"error", "warning", "note"}
 ROWS = [
     re.findall(r"`([a-z-]+)`", cells[2])
     for cells in (
-        line.split("|") for line in (DOCS / "trust.md").read_text().splitlines() if line[:1] == "|"
+        line.split("|")
+        for line in (DOCS / "reference" / "findings.md").read_text().splitlines()
+        if line[:1] == "|"
     )
 ]
 
