@@ -134,7 +134,7 @@ def _run_block(
     if block.language == "sh":
         return [run_line(line, capsys) for line in block.lines if line.strip()]
     if block.language == "python":
-        with _small_trainings():
+        with small_trainings():
             exec("\n".join(block.lines), names)
         return [Ran(block.lines[0], 0, names)]
     if block.file:
@@ -147,7 +147,7 @@ def _run_block(
 
 
 @contextmanager
-def _small_trainings() -> Iterator[None]:
+def small_trainings() -> Iterator[None]:
     """Let `swath.train` take two steps of a small network."""
     with pytest.MonkeyPatch.context() as patch:
         train = swath.train
