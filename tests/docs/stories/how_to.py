@@ -154,7 +154,7 @@ def accuracy_and_area() -> Story:
     assert compared.result["differences"]
     assert by_labels.result["accuracy"] == 1
     assert mapped.result["maps"] and Path("map_review.gpkg").is_file()
-    assert unlike.result["distance"] > 0
+    assert unlike.result["ood"]["distance"] > 0
     assert sampled.result["n"] == 300
     fill_in("points.gpkg", "map.tif")
     assert swath.area("map.tif", reference="points.gpkg").overall == 1
@@ -205,7 +205,14 @@ def contest() -> Story:
     assert "miou3" in scored.result and Path("submission.zip").is_file()
 
 
+def reproducibility() -> Story:
+    write_model(Path("land.swath"))
+    (ran,) = yield
+    assert ran.result["card"].training.seed == 0
+
+
 STORIES: Stories = {
+    ("concepts/reproducibility.md", ""): reproducibility,
     ("how-to/view-and-serve.md", ""): view_and_serve,
     ("how-to/contest.md", ""): contest,
     ("how-to/qgis-polygons.md", ""): qgis_polygons,
