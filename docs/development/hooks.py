@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: benchmark reports are pages of the site, and links to source files are text.
+"""Hooks of mkdocs: reports and notebooks are pages of the site, links to source files are text.
 
 In the repository, links lead from `docs` to `benchmarks/reports` and `src`, as GitHub shows them.
 The site has the reports below `benchmarks/reports/`, and no source.
@@ -6,6 +6,7 @@ The site has the reports below `benchmarks/reports/`, and no source.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -24,7 +25,19 @@ def on_files(files: Files, config: Any) -> Files:
         if path.suffix in {".md", ".png"}:
             uri = f"{REPORTS}/{path.name}"
             files.append(File.generated(config, uri, abs_src_path=str(path)))
+    for path in sorted((ROOT / "docs" / "tutorials").glob("*.ipynb")):
+        uri = f"tutorials/{path.stem}.md"
+        files.append(File.generated(config, uri, content=page_of(path)))
     return files
+
+
+def page_of(notebook: Path) -> str:
+    """Return the cells of a notebook as a page."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    code = [cell["cell_type"] == "code" for cell in cells]
+    parts = [f"```python\n{t}\n```" if c else t for t, c in zip(texts, code, strict=True)]
+    return "\n\n".join(parts) + "\n"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -37,7 +50,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if ":" in target:
             return match[0]
         found = posixpath.normpath(posixpath.join(posixpath.dirname(place), target))
-        on_site = found.removeprefix("docs/")
+        on_site = re.sub(r"\.ipynb$", ".md", found.removeprefix("docs/"))
         if found.startswith("docs/") or (
             found.startswith(REPORTS) and files.get_file_from_path(found)
         ):

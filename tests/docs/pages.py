@@ -12,7 +12,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -134,7 +134,7 @@ def _run_block(
     if block.language == "sh":
         return [run_line(line, capsys) for line in block.lines if line.strip()]
     if block.language == "python":
-        with _small_trainings():
+        with small_trainings():
             exec("\n".join(block.lines), names)
         return [Ran(block.lines[0], 0, names)]
     if block.file:
@@ -147,7 +147,7 @@ def _run_block(
 
 
 @contextmanager
-def _small_trainings() -> Iterator[None]:
+def small_trainings() -> Iterator[None]:
     """Let `swath.train` take two steps of a small network."""
     with pytest.MonkeyPatch.context() as patch:
         train = swath.train
@@ -204,6 +204,11 @@ def run_line(line: str, capsys: pytest.CaptureFixture[str]) -> Ran:
         main_group(words, standalone_mode=False)
         return Ran(line, 0, {})
     assert program == "swath", line
+    if words[0].startswith("-"):
+        with suppress(SystemExit):
+            main(words)
+        assert capsys.readouterr().out
+        return Ran(line, 0, {})
     capsys.readouterr()
     code: Any = 0
     try:

@@ -9,6 +9,7 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import shapely
 from rasterio.transform import from_origin
 
 import swath
@@ -148,17 +149,72 @@ def accuracy_and_area() -> Story:
         train_small(Path("dataset"), Path(f"{name}.swath"), steps=2, seed=number)
     swath.predict("land.swath", "scene.tif", "map.tif")
     write_raster(Path("labels.tif"), read("map.tif"), UTM, NORTH_UP)
-    scored, folds, compared, by_labels, mapped, _, unlike, sampled, _, by_dataset = yield
+    scored, folds, compared, by_labels, mapped, _, unlike, sampled = yield
     assert scored.result["miou"] is not None and len(folds.result["folds"]) == 3
-    assert compared.result["difference"] is not None
+    assert compared.result["differences"]
     assert by_labels.result["accuracy"] == 1
     assert mapped.result["maps"] and Path("map_review.gpkg").is_file()
-    assert unlike.result["distance"] > 0
-    assert sampled.result["points"] == len(pyogrio.read_dataframe("points.gpkg"))
-    assert by_dataset.result["unit"] == "hectares"
+    assert unlike.result["ood"]["distance"] > 0
+    assert sampled.result["n"] == 300
+    fill_in("points.gpkg", "map.tif")
+    assert swath.area("map.tif", reference="points.gpkg").overall == 1
+
+
+def fill_in(points: str, path: str) -> None:
+    """Write the map's own class at each point into the column `reference`."""
+    meta, _, shapes, _ = pyogrio.raw.read(points)
+    places = [(p.x, p.y) for p in shapely.from_wkb(shapes)]
+    with rasterio.open(path) as file:
+        codes = [str(value[0]) for value in file.sample(places)]
+    Path(points).unlink()
+    write_layer(
+        Path(points),
+        shapely.from_wkb(shapes),
+        {"reference": codes},
+        crs=meta["crs"],
+        geometry_type="Point",
+    )
+
+
+def view_and_serve() -> Story:
+    write_model(Path("land.swath"))
+    write_raster(Path("scene.tif"), noise(3, 96, 128), UTM, NORTH_UP)
+    swath.predict("land.swath", "scene.tif", "map.tif", confidence=True)
+    for path in ("labels.tif", "old.tif", "maps/map.tif"):
+        write_raster(Path(path), read("map.tif"), UTM, NORTH_UP)
+    Path("models").mkdir()
+    alone, compared, two, served, open_to_all = yield
+    assert alone.result["layers"] and len(compared.result["layers"]) > len(two.result["layers"]) - 1
+    assert served.result["token"] is None and served.result["files"] == 1
+    assert open_to_all.result["token"]
+
+
+def contest() -> Story:
+    rng = np.random.default_rng(0)
+    for place in ("004", "007", "011"):
+        stem = f"JAX_{place}_001"
+        codes = rng.choice([2, 5, 6, 9, 17], (4, 4)).repeat(32, 0).repeat(32, 1).astype(np.uint8)
+        image = noise(3, 128, 128, seed=int(place))
+        for folder in ("Train-Track1", "Validate-Track1-RGB"):
+            write_raster(Path(folder) / f"{stem}_RGB.tif", image)
+        write_raster(Path("Train-Track1") / f"{stem}_CLS.tif", codes)
+        heights = codes.astype(np.float32) / 2
+        write_raster(Path("Train-Track1") / f"{stem}_AGL.tif", heights)
+    prepared, trained, scored, _ = yield
+    assert prepared.result["layout"] == "contest" and trained.result["steps"] == 2
+    assert "miou3" in scored.result and Path("submission.zip").is_file()
+
+
+def reproducibility() -> Story:
+    write_model(Path("land.swath"))
+    (ran,) = yield
+    assert ran.result["card"].training.seed == 0
 
 
 STORIES: Stories = {
+    ("concepts/reproducibility.md", ""): reproducibility,
+    ("how-to/view-and-serve.md", ""): view_and_serve,
+    ("how-to/contest.md", ""): contest,
     ("how-to/qgis-polygons.md", ""): qgis_polygons,
     ("how-to/color-masks.md", ""): color_masks,
     ("how-to/recipes.md", ""): recipes,
