@@ -189,7 +189,7 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
         default = getattr(parameter.default, "default", parameter.default)
         parts.append(parameter.name if required else f"{parameter.name}={default!r}")
     text = f"swath.{name}({', '.join(parts)})"
-    return textwrap.fill(text, 90, subsequent_indent="    ", break_long_words=False)
+    return textwrap.fill(text, 76, subsequent_indent="    ", break_long_words=False)
 
 
 def _results(function: Callable[..., Any]) -> list[type]:
