@@ -6,13 +6,14 @@ import time
 import pytest
 
 from swath.errors import JobError
-from swath.server import jobs as module
-from swath.server.jobs import Jobs, QueueFull
+from swath.server.predictions import worker_process as module
+from swath.server.predictions.job_queue import Jobs, QueueFull
 from tests.errors import fails
 
 WORKER = """
 import json, os, sys, time
-model, image, target = sys.argv[1:4]
+command, options = sys.argv[1:3]
+model, image, target = map(json.loads(options).get, ("model", "image", "map"))
 print(json.dumps({"progress": 0.5}), flush=True)
 if model == "dies":
     os.abort()

@@ -30,6 +30,7 @@ COMMANDS = {
         Command(TRAINING, options.CrossvalidateOptions, summaries.crossvalidate),
         Command(TRAINING, options.QuantizeOptions, summaries.quantize),
         Command(TRAINING, options.ExportOptions, summaries.export),
+        Command(MAPS, options.LabelOptions, summaries.label, wait=_wait),
         Command(MAPS, options.PredictOptions, summaries.predict),
         Command(MAPS, options.SubmitOptions, summaries.submit),
         Command(MAPS, options.ViewOptions, summaries.view, wait=_wait),

@@ -42,6 +42,9 @@ class ViewGeometry:
         crs: CRS of the layer as WKT, None for none.
         path: file of the layer, for errors.
 
+    Attributes:
+        crs: of the layer; None for pixels.
+
     Raises:
         DataError: only one side has a CRS.
     """
@@ -57,6 +60,7 @@ class ViewGeometry:
             if crs is not None:
                 fix = "Give the scene its CRS: `rio edit-info --crs EPSG:CODE SCENE`"
             raise DataError(f"The {which}", code="crs-missing", file=path, fix=fix)
+        self.crs = crs
         other = crs is not None and pyproj.CRS(crs) != pyproj.CRS(grid.crs)
         self._layer_crs = crs if other else None
         self._box = shapely.box(0, 0, grid.width, grid.height)
@@ -105,11 +109,17 @@ class ViewGeometry:
         moved = _transformed(geometries, self._pixels_to_view)
         return [None if g is None else json.loads(shapely.to_geojson(g)) for g in moved]
 
+    def view_bounds(self, shape: Any) -> list[float]:
+        """Return west, south, east and north in degrees of the page of a shape in pixels."""
+        box = shapely.box(*shape.bounds)
+        side = max(box.length / 32, 1e-9)
+        moved = _transformed([shapely.segmentize(box, side)], self._pixels_to_view)[0]
+        west, south, east, north = moved.bounds
+        return [west, south, east, north]
+
     def bounds_of(self, window: Window) -> list[float]:
         """Return west, south, east and north of a window in degrees of the page."""
-        shape = shapely.segmentize(_box_of(window), max(window.height, window.width) / 8)
-        west, south, east, north = _transformed([shape], self._pixels_to_view)[0].bounds
-        return [west, south, east, north]
+        return self.view_bounds(_box_of(window))
 
     def window_of(self, bounds: Sequence[float]) -> Window:
         """Return the window of the scene that shows in bounds (degrees); its size may be 0.

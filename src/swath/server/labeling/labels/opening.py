@@ -25,8 +25,8 @@ from swath.io.vector import (
     write_layer,
 )
 from swath.legend import Legend, default_color
-from swath.server.labeling.class_table import LabelClass
-from swath.server.labeling.label_store import OWN_COLUMNS, LabelStore
+from swath.server.labeling.labels.class_table import LabelClass
+from swath.server.labeling.labels.label_store import OWN_COLUMNS, LabelStore
 
 FIELD = "class"
 """Class column of a layer that is made here."""

@@ -20,8 +20,8 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.io.vector import EditedLayer, Row, decode_geometries
-from swath.server.labeling.change_log import ChangeLog, Direction, Edit
-from swath.server.labeling.class_table import ClassTable, LabelClass
+from swath.server.labeling.labels.change_log import ChangeLog, Direction, Edit
+from swath.server.labeling.labels.class_table import ClassTable, LabelClass
 from swath.server.labeling.refusal import Refused
 
 Source = Literal["drawn", "accepted"]
