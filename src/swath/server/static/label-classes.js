@@ -55,6 +55,7 @@ export class ClassList {
     const counts = this.labeling.counts();
     const states = new Map((this.labeling.training.status?.classes ?? []).map((one) => [one.code, one]));
     const trained = this.labeling.training.status?.round > 0;
+    $("label-classes").querySelector("h2 em").hidden = !trained;
     for (const pick of $("class-list").querySelectorAll(".pick")) {
       const code = +pick.dataset.class;
       const labels = counts.get(code) || 0;

@@ -344,7 +344,7 @@ class Labeling {
 
   showBands() {
     const layer = this.page.state.layers.find((one) => one.name === this.info.scene);
-    if (!layer || this.info.bands.length < 2) return;
+    if (!layer || this.info.bands.length <= 3) return;
     layer.choices = this.info.bands;
     const valid = (shown) => Array.isArray(shown) && shown.every((band) => band >= 1 && band <= this.info.bands.length);
     layer.shown = valid(this.kept.shown) ? this.kept.shown : this.info.shown;
