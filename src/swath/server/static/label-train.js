@@ -132,10 +132,10 @@ export class Training {
   score(score) {
     $("score").hidden = !this.status?.round;
     const [big, by, small] = ["b", "em", "small"].map((tag) => $("score").querySelector(tag));
-    big.textContent = score ? score.miou.toFixed(2) : "–";
+    big.textContent = score ? score.miou.toFixed(2) : "";
     by.textContent = score ? moved(score.miou, score.before).replace(/[ ()]/g, "") : "";
     by.dataset.up = String(score ? score.miou >= (score.before ?? 0) : true);
-    small.textContent = score ? `mIoU, ${score.folds} folds of your labels` : "score: more labels of each class needed";
+    small.textContent = score ? `mIoU, ${score.folds} folds of your labels` : "No score yet: it needs several labels of each class.";
     const history = score?.history ?? [];
     const graph = $("score").querySelector("svg");
     graph.toggleAttribute("hidden", history.length < 2);
@@ -169,7 +169,7 @@ class Places {
     $("places").replaceChildren(...this.found.map((place, i) => {
       const swatch = make("i");
       swatch.style.background = this.labeling.colorOf(place.code);
-      const go = make("button", { type: "button", className: "pick" }, swatch, make("span", { textContent: capital(place.reason) }), make("em", { textContent: `${place.confidence} %` }));
+      const go = make("button", { type: "button", className: "pick" }, swatch, make("span", { textContent: reason(place) }), make("em", { textContent: `${place.confidence} %` }));
       go.title = `Mapped as ${place.class}, ${place.confidence} % confident`;
       go.setAttribute("aria-pressed", String(i === this.at));
       go.addEventListener("click", () => this.go(i));
@@ -203,4 +203,8 @@ function rectangle([west, south, east, north]) {
   return { type: "Polygon", coordinates: [[[west, south], [east, south], [east, north], [west, north], [west, south]]] };
 }
 
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+// The confidence has its own column.
+function reason(place) {
+  const text = /confidence/i.test(place.reason) ? `mapped as ${place.class}` : place.reason;
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

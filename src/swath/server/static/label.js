@@ -84,6 +84,8 @@ class Labeling {
     const slider = $("tool-option").querySelector("input");
     slider.addEventListener("input", () => this.setOption(+slider.value));
     document.addEventListener("keyup", (event) => { if (event.key === " ") this.pan(false); });
+    document.addEventListener("pointerdown", () => document.documentElement.classList.add("by-pointer"), true);
+    document.addEventListener("keydown", (event) => { if (event.key === "Tab") document.documentElement.classList.remove("by-pointer"); }, true);
     window.addEventListener("blur", () => this.pan(false));
     window.addEventListener("beforeunload", (event) => { if (this.queue.items.length) event.preventDefault(); });
     this.page.stage.map.on("moveend", () => { this.tools.width = this.kept.width; this.training.viewed(); });
