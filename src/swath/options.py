@@ -650,13 +650,13 @@ class ServeOptions:
     upload_mb: int = option(1024, "Largest upload, in MB.", gt=0)
     allow_origin: Groups = option((), "Web origins that may load tiles, comma-separated.")
     allow_label: PathLike | None = option(
-        None, "GeoPackage of labels that clients may change; of the first file in PATHS."
+        None, "GeoPackage of labels that clients may change; of the first file in PATHS.", "Data"
     )
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class LabelOptions:
-    """Label a scene in the browser, and see the map that the labels make."""
+    """Label a scene in the browser, and see its map grow."""
 
     EXAMPLE: ClassVar = "swath label scene.tif fields.gpkg"
 

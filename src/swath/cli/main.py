@@ -26,11 +26,11 @@ COMMANDS = {
     for command in (
         Command(DATA, options.InspectOptions, summaries.inspect, ok=lambda result: result.ok),
         Command(DATA, options.PrepareOptions, summaries.prepare),
+        Command(DATA, options.LabelOptions, summaries.label, wait=_wait),
         Command(TRAINING, options.TrainOptions, summaries.train),
         Command(TRAINING, options.CrossvalidateOptions, summaries.crossvalidate),
         Command(TRAINING, options.QuantizeOptions, summaries.quantize),
         Command(TRAINING, options.ExportOptions, summaries.export),
-        Command(MAPS, options.LabelOptions, summaries.label, wait=_wait),
         Command(MAPS, options.PredictOptions, summaries.predict),
         Command(MAPS, options.SubmitOptions, summaries.submit),
         Command(MAPS, options.ViewOptions, summaries.view, wait=_wait),

@@ -13,7 +13,7 @@ import sqlite3
 import struct
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,20 @@ class Row(NamedTuple):
     fid: int
     blob: bytes | None
     values: tuple[Any, ...]
+
+
+def recover(path: Path) -> None:
+    """Take back the unfinished transaction that a killed process left in a GeoPackage, if any.
+
+    GDAL opens files for reading alone, and cannot read one that waits for that.
+
+    Raises:
+        DataError: the file is no GeoPackage, or damaged.
+        JobError: the file cannot be written.
+    """
+    if path.suffix.lower() == ".gpkg" and path.with_name(f"{path.name}-journal").exists():
+        with _explained(path), closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def encode_geometry(geometry: Any, srs: int) -> bytes:

@@ -222,7 +222,7 @@ class Outputs:
             result: dict[str, Any] = last["result"]
             return result
         reason = str(last.get("error") or "Its process ended, perhaps for lack of memory.")
-        message = f"`swath {call.command}` failed: {reason.rstrip('.')}"
+        message = f"The step {STEPS[call.command]} failed: {reason.rstrip('.')}"
         raise JobError(message, code="command-failed", fix=f"Run `{call.shell}`")
 
 
