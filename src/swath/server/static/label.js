@@ -267,7 +267,7 @@ class Labeling {
   // Changing what is stored ---------------------------------------------------
 
   pick({ point, originalEvent }) {
-    if (this.held !== null && this.tools.draw.getFeaturesAtPointerEvent(originalEvent, { pointerDistance: 20 }).length) return;
+    if (this.held !== null && this.tools.draw.getFeaturesAtPointerEvent(originalEvent, { pointerDistance: 14 }).length) return;
     const [id] = this.layers.at(this.page.stage.map, point, 6);
     if (!originalEvent.shiftKey) { this.select(id === undefined ? [] : [id]); return; }
     const ids = new Set(this.selected);
