@@ -65,12 +65,12 @@ def drag(page, start, stop):
 
 def stored(path):
     """Return the classes and the geometries of a layer, in pixels."""
-    table = pyogrio.raw.read(path)
+    table = pyogrio.raw.read(path, layer="labels")
     names = list(table[0]["fields"])
     return list(table[3][names.index("class")]), shapely.from_wkb(table[2])
 
 
-def test_what_is_drawn_is_stored_and_comes_back(visit, labeled):
+def test_what_is_drawn_is_stored_and_comes_back(labeled, visit):
     page = visit(labeled.url)
     add_class(page, "water")
     add_class(page, MARKUP)
@@ -106,7 +106,7 @@ def test_what_is_drawn_is_stored_and_comes_back(visit, labeled):
     assert stored(labeled.labels)[0] == ["water", MARKUP]
 
 
-def test_brush_outline_point_and_object(visit, labeled):
+def test_brush_outline_point_and_object(labeled, visit):
     page = visit(labeled.url)
     add_class(page, "tree")
     page.locator("#auto").uncheck()
@@ -137,7 +137,7 @@ def test_brush_outline_point_and_object(visit, labeled):
     assert shapes[3].area > 0.8 * 130 * HEIGHT and shapes[3].bounds[0] >= 140
 
 
-def test_the_map_follows_the_strokes(visit, labeled):
+def test_the_map_follows_the_strokes(labeled, visit):
     page = visit(labeled.url)
     for name, col in (("blue", 20), ("yellow", 310)):
         add_class(page, name)
@@ -163,7 +163,7 @@ def test_the_map_follows_the_strokes(visit, labeled):
     assert {one["properties"]["source"] for one in source} == {"drawn", "accepted"}
 
 
-def test_labels_are_selected_moved_changed_and_deleted(visit, labeled):
+def test_labels_are_selected_moved_changed_and_deleted(labeled, visit):
     page = visit(labeled.url)
     add_class(page, "one")
     add_class(page, "two")
@@ -188,7 +188,7 @@ def test_labels_are_selected_moved_changed_and_deleted(visit, labeled):
     assert stored(labeled.labels)[1][0].bounds == pytest.approx((100, 80, 200, 200), abs=1)
 
 
-def test_space_pans_and_keys_choose(visit, labeled):
+def test_space_pans_and_keys_choose(labeled, visit):
     page = visit(labeled.url)
     add_class(page, "a")
     add_class(page, "b")
@@ -217,7 +217,7 @@ def test_space_pans_and_keys_choose(visit, labeled):
     assert page.locator("#keys").is_visible() and page.locator("#label-keys").is_visible()
 
 
-def test_classes_are_renamed_and_deleted_with_a_question(visit, labeled):
+def test_classes_are_renamed_and_deleted_with_a_question(labeled, visit):
     page = visit(labeled.url)
     add_class(page, "field")
     page.locator("#auto").uncheck()
@@ -238,7 +238,7 @@ def test_classes_are_renamed_and_deleted_with_a_question(visit, labeled):
     saved(page, 0)
 
 
-def test_a_stroke_outlives_a_server_that_does_not_answer(visit, labeled):
+def test_a_stroke_outlives_a_server_that_does_not_answer(labeled, visit):
     page = visit(labeled.url, failing=True)
     add_class(page, "field")
     page.route("**/label/features", lambda route: route.abort())
@@ -254,7 +254,7 @@ def test_a_stroke_outlives_a_server_that_does_not_answer(visit, labeled):
     assert stored(labeled.labels)[0] == ["field"]
 
 
-def test_finish_shows_files_and_commands(visit, labeled):
+def test_finish_shows_files_and_commands(labeled, visit):
     page = visit(labeled.url)
     for name, col in (("blue", 20), ("yellow", 310)):
         add_class(page, name)
@@ -293,7 +293,7 @@ def test_finish_shows_files_and_commands(visit, labeled):
     assert "swath train" in page.locator("#done-commands").inner_text()
 
 
-def test_it_fits_a_tablet(visit, labeled):
+def test_it_fits_a_tablet(labeled, visit):
     page = visit(labeled.url, size=(820, 1180), has_touch=True, device_scale_factor=2)
     add_class(page, "field")
     page.locator("[data-tool=polygon]").tap()

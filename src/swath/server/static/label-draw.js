@@ -37,8 +37,20 @@ export class Tools {
     canvas.addEventListener("pointerdown", (event) => {
       this.touch = event.pointerType === "touch";
       this.pen ||= event.pointerType === "pen";
+      this.down = event.isPrimary ? event : null;
     }, true);
+    canvas.addEventListener("pointermove", () => this.begin(canvas), true);
+    canvas.addEventListener("pointerup", () => { this.down = null; }, true);
     this.map.doubleClickZoom.disable();
+  }
+
+  // Terra Draw starts a stroke at the first move it is told of, which for a fast pen is far from where it touched.
+  begin(canvas) {
+    const { down } = this;
+    if (!down) return;
+    this.down = null;
+    const { clientX, clientY, pointerId, pointerType, button, buttons, isPrimary } = down;
+    canvas.dispatchEvent(new PointerEvent("pointermove", { clientX: clientX + 1.5, clientY, pointerId, pointerType, button, buttons, isPrimary, bubbles: true }));
   }
 
   build(td) {

@@ -84,11 +84,17 @@ class Labeling {
     const slider = $("tool-option").querySelector("input");
     slider.addEventListener("input", () => this.setOption(+slider.value));
     document.addEventListener("keyup", (event) => { if (event.key === " ") this.pan(false); });
-    document.addEventListener("pointerdown", () => document.documentElement.classList.add("by-pointer"), true);
-    document.addEventListener("keydown", (event) => { if (event.key === "Tab") document.documentElement.classList.remove("by-pointer"); }, true);
+    document.addEventListener("pointerdown", () => this.pointing(true), true);
+    document.addEventListener("keydown", (event) => { if (event.key === "Tab") this.pointing(false); }, true);
     window.addEventListener("blur", () => this.pan(false));
     window.addEventListener("beforeunload", (event) => { if (this.queue.items.length) event.preventDefault(); });
     this.page.stage.map.on("moveend", () => { this.tools.width = this.kept.width; this.training.viewed(); });
+  }
+
+  // With the mouse or a pen, the space bar moves the map wherever the focus was left, and the map needs no outline.
+  pointing(on) {
+    this.byPointer = on;
+    document.documentElement.classList.toggle("by-pointer", on);
   }
 
   // Run an action; a failure is told and changes nothing.
@@ -361,7 +367,7 @@ class Labeling {
     if (event.ctrlKey || event.metaKey) return this.shortcut(name.toLowerCase(), event.shiftKey);
     if (event.altKey) return false;
     if (name === " ") {
-      if (event.target.matches?.("button, input, summary, a")) return false;
+      if (!this.byPointer && event.target.matches?.("button, input, summary, a")) return false;
       this.pan(true);
       return true;
     }
