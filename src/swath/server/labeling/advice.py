@@ -108,20 +108,20 @@ def suggest(quick: QuickMap, number: int, labeled: Sequence[Any], count: int) ->
     if not len(rows):
         return []
     rows = rows[~_touched(rows, labeled)]
-    middles, codes, doubt = rows[:, :2], rows[:, 2], rows[:, 3].copy()
+    middles, codes, uncertainty = rows[:, :2], rows[:, 2], rows[:, 3].copy()
     reach = max(np.ptp(rows[:, :2]) / 8, 4 * CELL) if len(rows) else 1.0
     places: list[Place] = []
-    while len(places) < count and len(rows) and doubt.max() > 0:
-        best = int(doubt.argmax())
+    while len(places) < count and len(rows) and uncertainty.max() > 0:
+        best = int(uncertainty.argmax())
         places.append(_place(quick, rows[best]))
         distance = ((middles - middles[best]) ** 2).sum(axis=1)
-        doubt *= 1 - np.exp(-distance / (2 * reach**2))
-        doubt[codes == codes[best]] *= 0.7
+        uncertainty *= 1 - np.exp(-distance / (2 * reach**2))
+        uncertainty[codes == codes[best]] *= 0.7
     return places
 
 
 def _cells(quick: QuickMap, index: int, number: int) -> NDArray[np.float64]:
-    """Return row, column, code, mean doubt and confidence (n, 5) of places of cells in a block."""
+    """Return row, column, code, mean uncertainty and confidence (n, 5) of places of cells in a block."""
     block, core = quick.get(index), quick.mosaic.cores[index]
     high, wide = core.height // CELL, core.width // CELL
     if block is None or block.round != number or min(high, wide) < PLACE:
@@ -130,10 +130,10 @@ def _cells(quick: QuickMap, index: int, number: int) -> NDArray[np.float64]:
     percent = block.confidence[: high * CELL, : wide * CELL].reshape(shape)
     codes = block.codes[: high * CELL, : wide * CELL].reshape(shape)
     valid = percent != UNKNOWN
-    doubts = np.where(valid, 100.0 - percent, 0).mean(axis=(1, 3))
+    uncertainties = np.where(valid, 100.0 - percent, 0).mean(axis=(1, 3))
     whole = valid.all(axis=(1, 3))
     windows = np.lib.stride_tricks.sliding_window_view
-    mean = windows(doubts, (PLACE, PLACE)).mean(axis=(2, 3))
+    mean = windows(uncertainties, (PLACE, PLACE)).mean(axis=(2, 3))
     usable = windows(whole, (PLACE, PLACE)).all(axis=(2, 3))
     row, col = np.nonzero(usable)
     middle = codes[row + PLACE // 2, CELL // 2, col + PLACE // 2, CELL // 2]

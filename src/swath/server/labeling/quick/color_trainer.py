@@ -19,7 +19,7 @@ from swath.server.labeling.quick.trainer import (
     Features,
     FitStopped,
     FittedHead,
-    FoldScores,
+    HeadScores,
     Samples,
 )
 from swath.server.layer import MapLayer
@@ -144,7 +144,7 @@ def _percent(values: NDArray[Any], head: _Gaussians) -> NDArray[np.uint8]:
     return np.asarray(np.rint(100 * odds / odds.sum(axis=1, keepdims=True)), np.uint8)
 
 
-def _cross_validate(samples: Samples, count: int, stopped: Callable[[], bool]) -> FoldScores | None:
+def _cross_validate(samples: Samples, count: int, stopped: Callable[[], bool]) -> HeadScores | None:
     """Return the scores of folds over labels; None where a class has too few labels."""
     groups, at = np.unique(samples.groups, return_inverse=True)
     owner = np.zeros(len(groups), np.int64)
@@ -171,7 +171,7 @@ def _cross_validate(samples: Samples, count: int, stopped: Callable[[], bool]) -
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
     scores = tuple(float(h / u) if u else None for h, u in zip(hits, union, strict=True))
     known = [score for score in scores if score is not None]
-    return FoldScores(float(np.mean(known)), folds, scores)
+    return HeadScores(float(np.mean(known)), folds, scores)
 
 
 def _box_sums(values: Floats) -> Floats:

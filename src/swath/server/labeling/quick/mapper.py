@@ -29,7 +29,7 @@ from swath.server.labeling.quick.trainer import (
     Features,
     FitStopped,
     FittedHead,
-    FoldScores,
+    HeadScores,
     Samples,
     Trainer,
 )
@@ -72,7 +72,7 @@ class ScoredRound:
     """Scores of a training, and the class codes that they are of."""
 
     codes: tuple[int, ...]
-    scores: FoldScores
+    scores: HeadScores
 
     @property
     def by_code(self) -> dict[int, float]:
@@ -128,7 +128,8 @@ class QuickMapper:
         self._store, self._geometry, self._quick = store, geometry, quick
         self._trainer, self._cache = trainer, cache
         self._changed = threading.Condition()
-        self._wanted = self._closing = self._stopped = False
+        self._wanted = self._closing = False
+        self._asked = self._doing = 0  # numbers of requests that end what was done before
         self._view = Window(0, 0, 0, 0)
         self._queue: list[int] | None = []
         self._began = 0.0
@@ -148,6 +149,7 @@ class QuickMapper:
         self.check_classes()
         with self._changed:
             self._view, self._wanted = view, True
+            self._asked += 1
             self.progress = Progress("features")
             self._changed.notify_all()
 
@@ -165,13 +167,14 @@ class QuickMapper:
     def look(self, view: Window) -> None:
         """Map a view first."""
         with self._changed:
-            self._view, self._queue, self._stopped = view, None, False
+            self._view, self._queue = view, None
             self._changed.notify_all()
 
     def stop(self) -> None:
         """Give up training and mapping until the next request."""
         with self._changed:
-            self._wanted, self._queue, self._stopped = False, [], True
+            self._wanted, self._queue = False, []
+            self._asked += 1
             self.progress = replace(self.progress, phase="idle", error=None)
 
     def close(self) -> None:
@@ -213,8 +216,7 @@ class QuickMapper:
                 if self._closing:
                     return
                 training, self._wanted = self._wanted, False
-                if training:
-                    self._stopped = False
+                self._doing = self._asked
             try:
                 if training:
                     self._train()
@@ -252,7 +254,7 @@ class QuickMapper:
             self.progress = Progress("failed", error=known)
 
     def _interrupted(self) -> bool:
-        return self._wanted or self._closing or self._stopped
+        return self._closing or self._doing != self._asked
 
     def _report(self, share: float) -> None:
         if self._interrupted():

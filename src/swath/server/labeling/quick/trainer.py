@@ -19,7 +19,7 @@ Features = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class FoldScores:
+class HeadScores:
     """Scores of a head on labels that its folds left out.
 
     Attributes:
@@ -63,7 +63,7 @@ class FittedHead:
     """
 
     content: Any = field(repr=False)
-    scores: FoldScores | None
+    scores: HeadScores | None
     inputs: str
 
 
