@@ -71,7 +71,7 @@ export class Tools {
       brush: new td.TerraDrawFreehandLineStringMode({ pointerEvents, modeName: "brush", drawInteraction: "click-drag", minDistance: 3, styles: { lineStringColor: color, lineStringWidth: width, lineStringOpacity: 0.55, closingPointOpacity: 0, closingPointOutlineOpacity: 0 } }),
       point: new td.TerraDrawPointMode({ pointerEvents, styles: { pointColor: color, pointWidth: 6, pointOutlineColor: "#ffffff", pointOutlineWidth: 2.5 } }),
       select: new td.TerraDrawSelectMode({
-        allowManualSelection: false, allowManualDeselection: false, pointerDistance: 14, dragEventThrottle: 1, keyEvents: { deselect: "Escape", delete: null, rotate: null, scale: null },
+        allowManualSelection: false, allowManualDeselection: false, pointerDistance: 14, dragEventThrottle: 0, keyEvents: { deselect: "Escape", delete: null, rotate: null, scale: null },
         flags: { polygon: flags, brush: flags, point: { feature: { draggable: true } } },
         styles: { selectedPolygonColor: color, selectedPolygonFillOpacity: 0.35, selectedPolygonOutlineColor: "#0b6bcb", selectedPolygonOutlineWidth: 3, selectedLineStringColor: "#0b6bcb", selectedPointColor: color, selectedPointWidth: 8, selectedPointOutlineColor: "#0b6bcb", selectedPointOutlineWidth: 3, selectionPointWidth: 7, selectionPointColor: "#ffffff", selectionPointOutlineColor: "#0b6bcb", selectionPointOutlineWidth: 2.5, midPointWidth: 4, midPointColor: "#0b6bcb", midPointOutlineColor: "#ffffff", midPointOutlineWidth: 1.5 },
       }),

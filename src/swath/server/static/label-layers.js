@@ -49,16 +49,43 @@ export class LabelLayers {
     const ring = bounds && [[bounds[0], bounds[1]], [bounds[2], bounds[1]], [bounds[2], bounds[3]], [bounds[0], bounds[3]], [bounds[0], bounds[1]]];
     this.set(PLACE, ring ? { type: "Feature", properties: {}, geometry: { type: "Polygon", coordinates: [ring] } } : empty);
   }
+}
 
-  // Ids of the labels at a point of the screen, the smallest first.
-  at(map, point, reach) {
-    const box = [[point.x - reach, point.y - reach], [point.x + reach, point.y + reach]];
-    const names = ["fill", "line", "point"].map((end) => `${LABELS}-${end}`);
-    const found = map.queryRenderedFeatures(box, { layers: names }).filter((one) => one.properties.id !== undefined);
-    const order = { Point: 0, LineString: 1, Polygon: 2 };
-    found.sort((a, b) => order[a.geometry.type] - order[b.geometry.type] || a.properties.size - b.properties.size);
-    return [...new Set(found.map((one) => one.properties.id))];
+// Ids of the labels within reach (degrees of longitude) of a point: points before lines before areas, small ones first.
+export function hit(features, [x, y], reach) {
+  const flat = Math.cos((y * Math.PI) / 180); // a degree of latitude is shown 1 / flat as long as one of longitude
+  const found = [];
+  for (const { id, geometry } of features) {
+    const [west, south, east, north] = bounds(geometry);
+    if (x < west - reach || x > east + reach || y < south - reach || y > north + reach) continue;
+    const order = ["Point", "LineString", "Polygon"].indexOf(geometry.type.replace("Multi", ""));
+    const parts = geometry.type.startsWith("Multi") ? geometry.coordinates : [geometry.coordinates];
+    const touches = [
+      (point) => distance([x, y], point, point, flat) <= reach,
+      (line) => near(line, [x, y], reach, flat),
+      (rings) => rings.filter((ring) => inside(ring, [x, y])).length % 2 === 1 || rings.some((ring) => near(ring, [x, y], reach, flat)),
+    ][order];
+    if (parts.some(touches)) found.push({ id, order, size: extent(geometry) });
   }
+  return found.sort((a, b) => a.order - b.order || a.size - b.size).map((one) => one.id);
+}
+
+const near = (line, point, reach, flat) => line.some((end, i) => i > 0 && distance(point, line[i - 1], end, flat) <= reach);
+
+// Distance of a point from a segment, in degrees of longitude.
+function distance([x, y], [ax, ay], [bx, by], flat) {
+  const [dx, dy, px, py] = [bx - ax, (by - ay) / flat, x - ax, (y - ay) / flat];
+  const along = Math.min(1, Math.max(0, (px * dx + py * dy) / (dx * dx + dy * dy || 1)));
+  return Math.hypot(px - along * dx, py - along * dy);
+}
+
+function inside(ring, [x, y]) {
+  let odd = false;
+  for (let i = 1; i < ring.length; i += 1) {
+    const [[ax, ay], [bx, by]] = [ring[i - 1], ring[i]];
+    if (ay > y !== by > y && x < ax + ((y - ay) / (by - ay)) * (bx - ax)) odd = !odd;
+  }
+  return odd;
 }
 
 // Half the extent of a geometry, for the order of what lies on each other.

@@ -91,7 +91,7 @@ export class Training {
     if (before && status.classes_revision !== before.classes_revision) await labeling.guard(() => labeling.reload());
     if (status.revision !== labeling.revision) await labeling.guard(() => labeling.sync());
     this.tiles(status);
-    if (status.round > 0 && (status.round !== before?.round || this.places.round !== status.round)) await labeling.guard(() => this.places.ask(status.round));
+    if (status.round > 0) await this.places.follow(status);
   }
 
   tiles({ map }) {
@@ -153,12 +153,20 @@ class Places {
     this.labeling = labeling;
     this.found = [];
     this.at = -1;
-    this.round = 0;
+    this.state = "";
   }
 
-  async ask(round) {
-    this.round = round;
+  // Ask anew when more of the map is there: nothing is uncertain before it is mapped.
+  async follow({ round, busy, map }) {
+    const state = `${round} ${busy} ${map.view.done === map.view.total}`;
+    if (state === this.state) return;
+    this.state = state;
+    await this.labeling.guard(() => this.ask());
+  }
+
+  async ask() {
     const { places } = await call("GET", "/suggestions?count=3");
+    if (JSON.stringify(places) === JSON.stringify(this.found)) return;
     this.found = places;
     this.at = -1;
     this.draw();

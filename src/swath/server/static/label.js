@@ -4,7 +4,7 @@ import { Queue, Refusal, call } from "/static/label-api.js";
 import { ClassList } from "/static/label-classes.js";
 import { Tools } from "/static/label-draw.js";
 import { Finish } from "/static/label-finish.js";
-import { LabelLayers, bounds, extent } from "/static/label-layers.js";
+import { LabelLayers, bounds, hit } from "/static/label-layers.js";
 import { Training } from "/static/label-train.js";
 import { $, make, toast } from "/static/panel.js";
 
@@ -132,14 +132,16 @@ class Labeling {
   }
 
   take({ features = [], deleted = [], full = false }) {
+    const { held } = this;
+    const known = this.features.get(held)?.properties.time;
     if (full) this.features.clear();
     for (const id of deleted) {
       this.features.delete(id);
       this.selected.delete(id);
     }
     for (const one of features) this.features.set(one.id, one);
-    const { held } = this;
-    if (held !== null && (!this.features.has(held) || features.some((one) => one.id === held && !this.mine))) this.tools.release();
+    const now = this.features.get(held)?.properties.time;
+    if (held !== null && now !== known && !this.mine) this.tools.release(); // somebody else changed what is in hand
     this.redraw();
   }
 
@@ -173,10 +175,10 @@ class Labeling {
   }
 
   redraw() {
-    const row = (geometry, properties) => ({ type: "Feature", geometry, properties: { selected: false, pending: false, size: extent(geometry), ...properties } });
+    const row = (geometry, properties) => ({ type: "Feature", geometry, properties: { selected: false, pending: false, ...properties } });
     const stored = [...this.features.values()].filter((one) => one.id !== this.held);
     this.layers.labels([
-      ...stored.map((one) => row(one.geometry, { id: one.id, color: this.colorOf(one.properties.code), selected: this.selected.has(one.id) })),
+      ...stored.map((one) => row(one.geometry, { color: this.colorOf(one.properties.code), selected: this.selected.has(one.id) })),
       ...this.queue.items.map(({ body }) => row(body.geometry, { color: this.colorOf(body.code), pending: true })),
     ]);
     this.showSaved();
@@ -272,9 +274,10 @@ class Labeling {
 
   // Changing what is stored ---------------------------------------------------
 
-  pick({ point, originalEvent }) {
+  pick({ lngLat, originalEvent }) {
     if (this.held !== null && this.tools.draw.getFeaturesAtPointerEvent(originalEvent, { pointerDistance: 14 }).length) return;
-    const [id] = this.layers.at(this.page.stage.map, point, 6);
+    const reach = 6 * (360 / (512 * 2 ** this.page.stage.map.getZoom()));
+    const [id] = hit(this.features.values(), [lngLat.lng, lngLat.lat], reach);
     if (!originalEvent.shiftKey) { this.select(id === undefined ? [] : [id]); return; }
     const ids = new Set(this.selected);
     if (id !== undefined && !ids.delete(id)) ids.add(id);
