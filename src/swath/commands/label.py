@@ -120,15 +120,15 @@ def open_session(registry: Registry, name: str, options: SessionOptions) -> Labe
         for made in (MAP, CONFIDENCE):
             shown = QuickLayer(quick, made, lambda: store.classes.legend)
             registry.add_made(made, shown, lambda: f"{quick.version}.{store.classes_revision}")
-        trainer = make_trainer(layer, path)
-        key = f"{trainer.encoder}|{path.resolve()}|{file_stamps([str(path)])}"
-        cache = FeatureCache(user_cache() / "labeling", key)
+        trainer = make_trainer(layer)
+        scene = f"{path.resolve()}|{file_stamps([str(path)])}"
+        cache = FeatureCache(user_cache() / "labeling", lambda: f"{trainer.encoder}|{scene}")
         mapper = QuickMapper(store, geometry, quick, trainer, cache)
         outputs = Outputs(
             path, store.path, store.field, store.layer_name, registry.add, options.minutes
         )
         if isinstance(trainer, ColorTrainer):
-            warnings = [*warnings, "The quick map uses colors alone, as torch is not installed."]
+            warnings = [*warnings, "The quick map uses colors alone."]
         return LabelingSession(
             name,
             layer,
@@ -146,7 +146,7 @@ def open_session(registry: Registry, name: str, options: SessionOptions) -> Labe
         raise
 
 
-def make_trainer(layer: MapLayer, path: Path) -> Trainer:
+def make_trainer(layer: MapLayer) -> Trainer:
     """Return the classifier of the quick map."""
     return ColorTrainer(layer)
 

@@ -54,8 +54,10 @@ class FakeTrainer:
             if stopped():
                 raise FitStopped
         means = [samples.values[samples.classes == k].mean() for k in range(count)]
-        scores = HeadScores(0.5 + 0.1 * self.fits, 2, (0.5,) * count)
-        return FittedHead(np.mean(means), scores, "columns")
+        return FittedHead(np.mean(means), "columns")
+
+    def validate(self, samples, count, report, stopped):
+        return HeadScores(0.5 + 0.1 * self.fits, 2, (0.5,) * count)
 
     def predict(self, features, head):
         right = features["x"][0] > head.content
@@ -74,7 +76,7 @@ def made(tmp_path):
         labels = [NewLabel(shapely.box(c, 10, c + 16, 26), 1 + (c > 1000)) for c in (40, 1500)]
         store.add(labels, "ann")
         trainer, quick = FakeTrainer(), QuickMap(grid)
-        cache = FeatureCache(tmp_path / "cache", "key")
+        cache = FeatureCache(tmp_path / "cache", lambda: "key")
         geometry = ViewGeometry(grid, crs, "l.gpkg")
         mapper = QuickMapper(store, geometry, quick, trainer, cache)
         kept.append((mapper, store, trainer))
@@ -218,20 +220,20 @@ def test_pixels_of_a_label(shape, pixels):
 def test_the_cache_is_bounded_and_damage_costs_nothing_but_time(tmp_path):
     features = {"x": np.zeros((1, 64, 64), np.float32), "valid": np.ones((64, 64), bool)}
     windows = [Window(0, 64 * i, 64, 64) for i in range(20)]
-    cache = FeatureCache(tmp_path, "scene", max_bytes=200_000)
+    cache = FeatureCache(tmp_path, lambda: "scene", max_bytes=200_000)
     for window in windows:
         cache.put(window, features)
         time.sleep(0.002)
     assert sum(p.stat().st_size for p in tmp_path.iterdir()) <= 200_000
     assert cache.get(windows[0]) is None
     np.testing.assert_array_equal(cache.get(windows[-1])["valid"], features["valid"])
-    assert FeatureCache(tmp_path, "other").get(windows[-1]) is None
+    assert FeatureCache(tmp_path, lambda: "other").get(windows[-1]) is None
     for content in (b"", b"x" * 100):
         cache._path(windows[-1]).write_bytes(content)
         assert cache.get(windows[-1]) is None
     save_file({"valid": np.ones((3, 3), bool)}, cache._path(windows[-1]))
     assert cache.get(windows[-1]) is None
-    nowhere = FeatureCache(tmp_path / "file" / "below", "scene")
+    nowhere = FeatureCache(tmp_path / "file" / "below", lambda: "scene")
     (tmp_path / "file").mkdir(exist_ok=True)
     nowhere.put(windows[0], features)
 

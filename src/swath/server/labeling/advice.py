@@ -121,7 +121,7 @@ def suggest(quick: QuickMap, number: int, labeled: Sequence[Any], count: int) ->
 
 
 def _cells(quick: QuickMap, index: int, number: int) -> NDArray[np.float64]:
-    """Return row, column, code, mean uncertainty and confidence (n, 5) of places of cells in a block."""
+    """Return places in a block (n, 5): row, column, code, mean uncertainty and confidence."""
     block, core = quick.get(index), quick.mosaic.cores[index]
     high, wide = core.height // CELL, core.width // CELL
     if block is None or block.round != number or min(high, wide) < PLACE:

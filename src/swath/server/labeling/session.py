@@ -265,7 +265,7 @@ class LabelingSession:
             "stale": now is not None and now.revision != revision,
             "seconds": {name: round(value, 2) for name, value in progress.seconds.items()},
             "map": self._map_status(number),
-            "score": _score(history) if now and now.head.scores else None,
+            "score": _score(history),
             "features": now.head.inputs if now else None,
             "classes": self._class_status(number, history),
             "revision": revision,
@@ -323,10 +323,14 @@ def _error(error: SwathError | None) -> dict[str, str] | None:
     return {"detail": f"{file}{as_sentence(error.message)}{fix}", "code": error.code}
 
 
-def _score(history: Sequence[ScoredRound]) -> dict[str, Any]:
-    scores = [one.scores for one in history]
+def _score(history: Sequence[ScoredRound]) -> dict[str, Any] | None:
+    """Describe the scores of the last training that was scored; None where it has none."""
+    if not history or history[-1].scores is None:
+        return None
+    scores = [one.scores for one in history if one.scores is not None]
     last = scores[-1]
     return {
+        "round": history[-1].number,
         "miou": round(last.miou, 4),
         "low": last.low,
         "high": last.high,

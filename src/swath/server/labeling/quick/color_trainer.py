@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.geo.tiling import Window
+from swath.metrics.confusion import Scores, confusion_matrix, mean_known
 from swath.server.labeling.quick.trainer import (
     Features,
     FitStopped,
@@ -62,7 +63,11 @@ class ColorTrainer:
 
     def __init__(self, layer: MapLayer) -> None:
         self._layer = layer
-        self.encoder = "colors-1"
+
+    @property
+    def encoder(self) -> str:
+        """Text that names the features."""
+        return "colors-1"
 
     def features(self, window: Window) -> Features:
         """Return bands with local means and deviations, float32, and which pixels have data."""
@@ -90,12 +95,20 @@ class ColorTrainer:
         report: Callable[[float], None],
         stopped: Callable[[], bool],
     ) -> FittedHead:
-        """Fit a Gaussian to each class, and to each fold; see `Trainer.fit`."""
+        """Fit a Gaussian to each class; see `Trainer.fit`."""
         head = _fit(samples.values, samples.classes, count)
-        report(0.5)
-        scores = _cross_validate(samples, count, stopped)
         report(1.0)
-        return FittedHead(head, scores, "bands, and their means and deviations over 5x5 pixels")
+        return FittedHead(head, "bands, and their means and deviations over 5x5 pixels")
+
+    def validate(
+        self,
+        samples: Samples,
+        count: int,
+        report: Callable[[float], None],
+        stopped: Callable[[], bool],
+    ) -> HeadScores | None:
+        """Fit Gaussians to the labels of all folds but one, in turn; see `Trainer.validate`."""
+        return _cross_validate(samples, count, stopped)
 
     def predict(self, features: Features, head: FittedHead) -> NDArray[np.uint8]:
         """Return the probability of each class in percent (classes, rows, columns)."""
@@ -164,14 +177,11 @@ def _cross_validate(samples: Samples, count: int, stopped: Callable[[], bool]) -
             raise FitStopped
         held = fold[at] == number
         head = _fit(samples.values[~held], samples.classes[~held], count)
-        guess = _percent(samples.values[held], head).argmax(axis=1)
-        pairs = samples.classes[held].astype(np.int64) * count + guess
-        confusion += np.bincount(pairs, minlength=count * count).reshape(count, count)
-    hits = np.diag(confusion)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
-    scores = tuple(float(h / u) if u else None for h, u in zip(hits, union, strict=True))
-    known = [score for score in scores if score is not None]
-    return HeadScores(float(np.mean(known)), folds, scores)
+        guess = _percent(samples.values[held], head).argmax(axis=1).astype(np.uint8)
+        confusion += confusion_matrix(samples.classes[held], guess, count)
+    iou = Scores.of(confusion).iou
+    by_class = tuple(None if np.isnan(score) else float(score) for score in iou)
+    return HeadScores(float(mean_known(iou)), folds, by_class)
 
 
 def _box_sums(values: Floats) -> Floats:

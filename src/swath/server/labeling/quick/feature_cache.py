@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,11 +28,11 @@ class FeatureCache:
 
     Args:
         folder: where the files lie; it may be shared with other processes.
-        key: text that names encoder and scene, by content rather than by path alone.
+        key: returns the text that names encoder and scene; it is asked for at the first use.
         max_bytes: size of all files in the folder.
     """
 
-    def __init__(self, folder: Path, key: str, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path, key: Callable[[], str], max_bytes: int = MAX_BYTES) -> None:
         self._folder, self._key, self._max_bytes = folder, key, max_bytes
         self._lock = threading.Lock()
         with suppress(OSError):
@@ -93,5 +94,5 @@ class FeatureCache:
 
     def _path(self, window: Window) -> Path:
         place = f"{window.row},{window.col},{window.height},{window.width}"
-        name = hashlib.sha256(f"{self._key}|{place}".encode()).hexdigest()[:40]
+        name = hashlib.sha256(f"{self._key()}|{place}".encode()).hexdigest()[:40]
         return self._folder / f"{name}{ENDING}"

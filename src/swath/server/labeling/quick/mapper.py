@@ -36,7 +36,7 @@ from swath.server.labeling.quick.trainer import (
 from swath.server.labeling.refusal import Refused
 from swath.server.labeling.view_geometry import ViewGeometry
 
-MAX_SAMPLES = 120_000
+MAX_SAMPLES = 40_000
 """Labeled pixels of one training, at most."""
 
 MAX_VIEW_BLOCKS = 48
@@ -69,14 +69,23 @@ class Round:
 
 @dataclass(frozen=True)
 class ScoredRound:
-    """Scores of a training, and the class codes that they are of."""
+    """Scores of a training, and the class codes that they are of.
 
+    Attributes:
+        number: of the training.
+        codes: class codes in the order of the head's outputs.
+        scores: None where labels are too few for folds.
+    """
+
+    number: int
     codes: tuple[int, ...]
-    scores: HeadScores
+    scores: HeadScores | None
 
     @property
     def by_code(self) -> dict[int, float]:
         """IoU by class code, of the classes that have one."""
+        if self.scores is None:
+            return {}
         pairs = zip(self.codes, self.scores.classes, strict=True)
         return {code: score for code, score in pairs if score is not None}
 
@@ -86,7 +95,7 @@ class Progress:
     """What the mapper does.
 
     Attributes:
-        phase: idle, features, fitting, mapping or failed.
+        phase: idle, features, fitting, mapping, scoring or failed.
         share: done of the phase, 0..1.
         error: why it failed.
         seconds: of the phases of the last training; `view` until the view was mapped.
@@ -134,6 +143,7 @@ class QuickMapper:
         self._queue: list[int] | None = []
         self._began = 0.0
         self._samples: dict[str, _Sampled] = {}
+        self._unscored: Samples | None = None
         self.progress = Progress()
         self.round: Round | None = None
         self.history: list[ScoredRound] = []
@@ -173,7 +183,7 @@ class QuickMapper:
     def stop(self) -> None:
         """Give up training and mapping until the next request."""
         with self._changed:
-            self._wanted, self._queue = False, []
+            self._wanted, self._queue, self._unscored = False, [], None
             self._asked += 1
             self.progress = replace(self.progress, phase="idle", error=None)
 
@@ -187,7 +197,7 @@ class QuickMapper:
     @property
     def busy(self) -> bool:
         """Whether it trains or maps."""
-        return self.progress.phase in ("features", "fitting", "mapping")
+        return self.progress.phase in ("features", "fitting", "mapping", "scoring")
 
     def view_blocks(self) -> tuple[list[int], int]:
         """Return the blocks of the view that are mapped, nearest its middle first, and of how many.
@@ -220,6 +230,8 @@ class QuickMapper:
             try:
                 if training:
                     self._train()
+                elif self._unscored is not None and self._view_is_mapped():
+                    self._validate(self._unscored)
                 else:
                     self._map_next()
             except FitStopped:
@@ -238,9 +250,31 @@ class QuickMapper:
             rest = self._by_distance(range(len(self._quick.mosaic.cores)))[:MAX_BLOCKS]
             order = list(dict.fromkeys([*view, *rest]))[:MAX_BLOCKS]
             self._queue = [i for i in reversed(order) if i not in done]
-        if not self._queue and self.progress.phase == "mapping":
+        working = bool(self._queue) or self._unscored is not None
+        if not working and self.progress.phase in ("mapping", "scoring"):
             self.progress = replace(self.progress, phase="idle", share=1.0)
-        return bool(self._queue)
+        return working
+
+    def _view_is_mapped(self) -> bool:
+        """Return whether the last training has mapped the view, or there is nothing to map."""
+        number = self.round.number if self.round else 0
+        return not self._queue or set(self.view_blocks()[0]) <= self._quick.mapped(number)
+
+    def _validate(self, samples: Samples) -> None:
+        """Score the last training by folds."""
+        now = self.round
+        if now is None:
+            return
+        self.progress = replace(self.progress, phase="scoring", share=0.0)
+        began = time.perf_counter()
+        count = len(now.classes)
+        scores = self._trainer.validate(samples, count, self._report, self._interrupted)
+        scored = ScoredRound(now.number, tuple(c.code for c in now.classes), scores)
+        spent = self.progress.seconds | {"scoring": time.perf_counter() - began}
+        with self._changed:
+            self._unscored = None
+            self.history = [*self.history, scored][-MAX_HISTORY:]
+            self.progress = replace(self.progress, phase="mapping", seconds=spent)
 
     def _fail(self, error: Exception) -> None:
         _log.debug("The quick map failed", exc_info=error)
@@ -250,7 +284,7 @@ class QuickMapper:
             message = f"The quick map failed unexpectedly ({reason})"
             known = JobError(message, code="unexpected", fix="Please report it")
         with self._changed:
-            self._queue = []
+            self._queue, self._unscored = [], None
             self.progress = Progress("failed", error=known)
 
     def _interrupted(self) -> bool:
@@ -278,9 +312,7 @@ class QuickMapper:
             if self._interrupted():
                 raise FitStopped
             self.round = Round(number, snapshot.revision, classes, head, pixels)
-            if head.scores is not None:
-                scored = ScoredRound(tuple(c.code for c in classes), head.scores)
-                self.history = [*self.history, scored][-MAX_HISTORY:]
+            self._unscored = samples
             self._queue = None
             self.progress = Progress("mapping", seconds=seconds)
 

@@ -58,12 +58,10 @@ class FittedHead:
 
     Attributes:
         content: what `Trainer.predict` needs.
-        scores: of its folds; None where labels are too few for folds.
         inputs: in words, what the classifier uses.
     """
 
     content: Any = field(repr=False)
-    scores: HeadScores | None
     inputs: str
 
 
@@ -72,13 +70,11 @@ class FitStopped(Exception):
 
 
 class Trainer(Protocol):
-    """An encoder that is never trained, and a head that is fitted on labeled pixels.
+    """An encoder that is never trained, and a head that is fitted on labeled pixels."""
 
-    Attributes:
-        encoder: text that names encoder and scene; features are cached under it.
-    """
-
-    encoder: str
+    @property
+    def encoder(self) -> str:
+        """Text that names the encoder; features of a scene are cached under it."""
 
     def features(self, window: Window) -> Features:
         """Compute the features of a window of the scene.
@@ -98,13 +94,29 @@ class Trainer(Protocol):
         report: Callable[[float], None],
         stopped: Callable[[], bool],
     ) -> FittedHead:
-        """Fit a head.
+        """Fit a head, as quickly as the map is to follow the labels.
 
         Args:
             samples: labeled pixels.
             count: number of classes.
             report: is called with the share done, 0..1.
             stopped: returns whether to give up.
+
+        Raises:
+            FitStopped: it was given up.
+        """
+
+    def validate(
+        self,
+        samples: Samples,
+        count: int,
+        report: Callable[[float], None],
+        stopped: Callable[[], bool],
+    ) -> HeadScores | None:
+        """Score heads on labels that they were not fitted on, in turn; see `fit`.
+
+        Returns:
+            The scores; None where labels are too few for that.
 
         Raises:
             FitStopped: it was given up.
