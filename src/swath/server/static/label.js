@@ -44,7 +44,7 @@ async function insert() {
 
 class Labeling {
   constructor(page, info) {
-    Object.assign(this, { page, info, features: new Map(), selected: new Set(), held: null, revision: null, changes: 0, layers: new LabelLayers() });
+    Object.assign(this, { page, info, features: new Map(), selected: new Set(), held: null, revision: null, changes: 0, changing: Promise.resolve(), layers: new LabelLayers() });
     this.memory = `swath-label:${info.labels}`;
     this.kept = { tool: "polygon", code: null, auto: true, width: OPTIONS.brush.usual, tolerance: OPTIONS.object.usual, shown: info.shown };
     try { Object.assign(this.kept, JSON.parse(localStorage.getItem(this.memory) || "{}")); } catch { /* as usual then */ }
@@ -295,7 +295,14 @@ class Labeling {
     this.redraw();
   }
 
-  async change(id, what) {
+  // One change after the other: the next one has seen what the last one made.
+  change(id, what) {
+    const done = this.changing.then(() => this.changeNow(id, what));
+    this.changing = done.catch(() => null);
+    return done;
+  }
+
+  async changeNow(id, what) {
     const seen = this.features.get(id)?.properties.time;
     this.mine = true;
     try {
@@ -340,12 +347,14 @@ class Labeling {
     const ids = [...this.selected];
     if (!ids.length) return;
     this.select([]);
+    await this.changing;
     this.changed(await call("POST", "/features/delete", { ids }));
   }
 
   async step(direction) {
     if (direction === "undo" ? this.tools.back() : this.tools.forward()) return;
     await this.queue.run();
+    await this.changing;
     this.select([]);
     const answer = await call("POST", `/${direction}`, {});
     this.changed(answer, { undo: answer.can_undo, redo: answer.can_redo });
