@@ -31,7 +31,7 @@ def colors():
 @pytest.fixture
 def labeled(tmp_path, monkeypatch):
     """A served scene; `.path` is the layer of labels."""
-    monkeypatch.setattr(label, "make_trainer", lambda layer, path: ColorTrainer(layer))
+    monkeypatch.setattr(label, "make_trainer", lambda layer, *_: ColorTrainer(layer))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     scene = write_raster(tmp_path / "scene.tif", colors())
     running = swath.label(scene, tmp_path / "labels.gpkg", open=False)
