@@ -2,8 +2,8 @@
 
 Every command of the command line is a function of the same name and options: `inspect`, `prepare`,
 `train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`,
-`submit`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Heavy libraries
-are imported when they are used.
+`submit`, `label`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Heavy
+libraries are imported when they are used.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swath.commands.evaluate import evaluate
     from swath.commands.export import export
     from swath.commands.inspect import inspect
+    from swath.commands.label import label
     from swath.commands.predict import predict
     from swath.commands.prepare import prepare
     from swath.commands.quantize import quantize
@@ -49,6 +50,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "export",
+    "label",
     "predict",
     "prepare",
     "quantize",

@@ -673,6 +673,41 @@ class ServeOptions:
     jobs: PathLike | None = option(None, "Folder for uploads and predictions; default: none.")
     upload_mb: int = option(1024, "Largest upload, in MB.", gt=0)
     allow_origin: Groups = option((), "Web origins that may load tiles, comma-separated.")
+    allow_label: PathLike | None = option(
+        None, "GeoPackage of labels that clients may change; of the first file in PATHS.", "Data"
+    )
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class LabelOptions:
+    """Label a scene in the browser, and see its map grow."""
+
+    EXAMPLE: ClassVar = "swath label scene.tif fields.gpkg"
+
+    scene: Annotated[PathLike, Field(description="Image to label.")]
+    labels: Annotated[
+        PathLike, Field(description="GeoPackage of labels: opened and extended, or made.")
+    ]
+    _: KW_ONLY
+    classes: PathLike | None = option(
+        None, "Classes: the YAML list of `prepare`, or a model; others are added in the page."
+    )
+    from_: PathLike | None = option(
+        None, "Vector layer whose features a new LABELS begins with; default: none."
+    )
+    label_field: str | None = option(
+        None, "Class column of the layer; default: the only one that can be, or `class`.", "Data"
+    )
+    layer: str | None = option(None, "Layer of a file that has several.", "Data")
+    labels_crs: str | None = option(
+        None, "CRS of --from where it declares none, such as EPSG:32632.", "Data"
+    )
+    author: str | None = option(None, "Name to store with labels; default: the user's.", "Data")
+    minutes: float = option(
+        8.0, "Minutes of training where the page trains the full recipe.", "Schedule", gt=0
+    )
+    port: int = option(0, "Port on this machine; 0 is any free port.", ge=0, le=65535)
+    open: bool = option(True, "Open the browser; --no-open prints the address only.")
 
 
 @dataclass(frozen=True, config=_FROZEN)

@@ -450,7 +450,8 @@ def test_without_a_folder_for_them_there_are_no_predictions(folder):
 
 
 def test_slow_clients_are_let_go(server, monkeypatch):
-    from swath.server import uploads, uvicorn_server
+    from swath.server import uvicorn_server
+    from swath.server.predictions import uploads
 
     monkeypatch.setattr(uvicorn_server, "HEAD_SECONDS", 0.4)
     monkeypatch.setattr(uvicorn_server, "LINGER_SECONDS", 0.4)

@@ -6,13 +6,14 @@ import time
 import pytest
 
 from swath.errors import JobError
-from swath.server import jobs as module
-from swath.server.jobs import Jobs, QueueFull
+from swath.server.predictions import job_queue, worker_process
+from swath.server.predictions.job_queue import Jobs, QueueFull
 from tests.errors import fails
 
 WORKER = """
 import json, os, sys, time
-model, image, target = sys.argv[1:4]
+command, options = sys.argv[1:3]
+model, image, target = map(json.loads(options).get, ("model", "image", "map"))
 print(json.dumps({"progress": 0.5}), flush=True)
 if model == "dies":
     os.abort()
@@ -31,7 +32,7 @@ print(json.dumps({"done": True}), flush=True)
 def queue(tmp_path, monkeypatch):
     """Make queues on one folder, with a worker that does what the model's name says."""
     (tmp_path / "fake_worker.py").write_text(WORKER)
-    monkeypatch.setattr(module, "WORKER", "fake_worker")
+    monkeypatch.setattr(worker_process, "WORKER", "fake_worker")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     made = []
 
@@ -89,7 +90,7 @@ def test_a_restart_takes_up_what_ran_and_what_waited(queue, tmp_path):
 
 
 def test_the_queue_is_bounded(queue, monkeypatch):
-    monkeypatch.setattr(module, "MAX_PENDING", 2)
+    monkeypatch.setattr(job_queue, "MAX_PENDING", 2)
     jobs = queue(start=False)
     submit(jobs, "works"), submit(jobs, "works")
     with fails("queue-full", QueueFull):
@@ -110,7 +111,7 @@ def test_a_running_job_is_cancelled(queue, tmp_path):
 
 
 def test_old_jobs_go_with_their_files(queue, monkeypatch):
-    monkeypatch.setattr(module, "MAX_FINISHED", 1)
+    monkeypatch.setattr(job_queue, "MAX_FINISHED", 1)
     jobs = queue()
     old = submit(jobs, "works")
     until(jobs, old.id, "done")

@@ -28,6 +28,10 @@ COMMANDS = {
             ok=lambda result: result.ok,
         ),
         Command(DATA, "prepare", "Turn a source folder into a dataset for training."),
+        Command(
+            *(DATA, "label", "Label a scene in the browser, and see its map grow."),
+            wait=_wait,
+        ),
         Command(TRAINING, "train", "Train a network, and pack it into a model file."),
         Command(TRAINING, "crossvalidate", "Train and score on each part of a dataset in turn."),
         Command(TRAINING, "quantize", "Add an 8-bit network to a model file, for faster maps."),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from swath.commands.demo import DemoResult
     from swath.commands.export import ExportResult
     from swath.commands.inspect import InspectResult, ProductRead, SourceRead
+    from swath.commands.label import LabelResult
     from swath.commands.predict import PredictResult
     from swath.commands.prepare import PrepareResult
     from swath.commands.quantize import QuantizeResult
@@ -319,6 +320,15 @@ def submit(result: SubmitResult) -> str:
 def view(result: ViewResult) -> str:
     """Format the address of the viewer."""
     return f"{result.url}\n  shows {', '.join(result.layers)}; Ctrl-C ends it"
+
+
+def label(result: LabelResult) -> str:
+    """Format the address of the page for labels, and what the labels are."""
+    classes = _names(result.classes) or "none yet"
+    return (
+        f"{result.url}\n"
+        f"  {result.features} labels in {result.labels}; classes: {classes}; Ctrl-C ends it"
+    )
 
 
 def serve(result: ServeResult) -> str:

@@ -1,7 +1,8 @@
-"""One prediction in a process of its own: `python -m swath.cli.worker MODEL IMAGE MAP`.
+"""One command in a process of its own: `python -m swath.cli.worker predict OPTIONS`.
 
-Each line on stdout is a JSON object: `{"progress": 0..1}` while it works, at the end `{"done":
-true}` or `{"error": "..."}`. The process ends when its stdin closes, so that it never outlives the
+The options are a JSON object by the names that they have in Python. Each line on stdout is a JSON
+object, too: `{"progress": 0..1}` while it works, at the end `{"done": true, "result": {...}}` or
+`{"error": "..."}`. The process ends when its stdin closes, so that it never outlives the
 server.
 """
 
@@ -42,8 +43,8 @@ class _ProgressWriter:
             _write({"progress": min(1.0, self._done / self._total)})
 
 
-def main(model: str, image: str, target: str) -> None:
-    """Map an image."""
+def main(command: str, options: str) -> None:
+    """Run a command."""
     import swath
     from swath.errors import as_sentence
     from swath.progress import listen
@@ -51,13 +52,13 @@ def main(model: str, image: str, target: str) -> None:
     threading.Thread(target=_exit_with_server, daemon=True).start()
     try:
         with listen(_ProgressWriter()):
-            swath.predict(model, image, target)
+            result = getattr(swath, command)(**json.loads(options))
     except swath.SwathError as error:
         _write(
             {"error": " ".join(as_sentence(part) for part in (error.message, error.fix) if part)}
         )
     else:
-        _write({"done": True})
+        _write({"done": True, "result": result.model_dump(mode="json")})
 
 
 def _exit_with_server() -> None:
@@ -71,4 +72,4 @@ def _write(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:3])

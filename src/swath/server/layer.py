@@ -119,7 +119,7 @@ class MapLayer(ABC):
         """Whether the pixels are class codes."""
         return self.kind in ("map", "reference")
 
-    @cached_property
+    @property
     def colors(self) -> dict[int, Rgba]:
         """Colors by class code or by percent; empty for an image."""
         if self.legend:

@@ -21,10 +21,8 @@ from swath.legend import Legend
 from swath.mapping.plan import Plan
 from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
+from swath.server.block_mosaic import BlockMosaic, coarse_copy
 from swath.server.layer import MapLayer
-
-COARSE_STEP = 16
-"""A copy of each part with every so many-th pixel is kept, for low zooms."""
 
 MAX_WHOLE_PARTS = 48
 """Parts that are kept in full resolution."""
@@ -68,8 +66,7 @@ class LiveLayer(MapLayer):
         self._legend = Model(plan.asked.model).card.legend
         with plan.asked.input.open() as image:
             super().__init__(path, "map", image.grid, ("class",), np.dtype(self._legend.dtype))
-        self._cores = [tile.core for tile in plan.tiling]
-        self._edges = np.array([(c.row, c.stop[0], c.col, c.stop[1]) for c in self._cores])
+        self._mosaic = BlockMosaic([tile.core for tile in plan.tiling])
         self._parts = TileStore(open_store(str(self._folder)), plan.digest)
         self._whole: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._coarse: dict[int, NDArray[Any]] = {}
@@ -83,7 +80,7 @@ class LiveLayer(MapLayer):
     @property
     def total(self) -> int:
         """Number of parts of the complete map."""
-        return len(self._cores)
+        return len(self._mosaic.cores)
 
     def refresh(self) -> int:
         """Read new parts; return the number of finished ones."""
@@ -108,29 +105,16 @@ class LiveLayer(MapLayer):
             return None
         codes = self.legend.decode(layers["class"])
         with self._lock:
-            self._coarse[index] = codes[::COARSE_STEP, ::COARSE_STEP].copy()
+            self._coarse[index] = coarse_copy(codes)
             self._whole[index] = codes
             while len(self._whole) > MAX_WHOLE_PARTS:
                 self._whole.popitem(last=False)
         return codes
 
     def _fetch(self, window: Window, shape: tuple[int, int] | None, nearest: bool) -> Pixels:
-        height, width = shape or (window.height, window.width)
-        rows = window.row + ((np.arange(height) + 0.5) * window.height / height).astype(np.intp)
-        cols = window.col + ((np.arange(width) + 0.5) * window.width / width).astype(np.intp)
-        out = np.full((height, width), self.legend.nodata, self.dtype)
-        coarse = min(window.height / height, window.width / width) >= COARSE_STEP
-        step = COARSE_STEP if coarse else 1
-        top, bottom, left, right = self._edges.T
-        meets = (top < window.stop[0]) & (bottom > window.row)
-        meets &= (left < window.stop[1]) & (right > window.col)
-        for index in np.flatnonzero(meets).tolist():
-            part = self._coarse.get(index) if coarse else self._part(index)
-            if part is None:
-                continue
-            core = self._cores[index]
-            at_row = np.flatnonzero((rows >= core.row) & (rows < core.stop[0]))
-            at_col = np.flatnonzero((cols >= core.col) & (cols < core.stop[1]))
-            source = np.ix_((rows[at_row] - core.row) // step, (cols[at_col] - core.col) // step)
-            out[np.ix_(at_row, at_col)] = part[source]
+        out = np.full(shape or (window.height, window.width), self.legend.nodata, self.dtype)
+        self._mosaic.read(window, shape, out, self._block)
         return Pixels(out[None], out != self.legend.nodata)
+
+    def _block(self, index: int, coarse: bool) -> NDArray[Any] | None:
+        return self._coarse.get(index) if coarse else self._part(index)

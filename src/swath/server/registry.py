@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from swath.errors import DataError
@@ -56,6 +56,7 @@ class Registry:
         self._files: dict[str, Path] = {}
         self._folders: dict[str, Path] = {}
         self._hints: dict[str, Hint] = {}
+        self._made: dict[str, tuple[MapLayer, Callable[[], str]]] = {}
         self._open: OrderedDict[str, tuple[tuple[int, ...], MapLayer]] = OrderedDict()
         self._lock = threading.Lock()
         for path in paths:
@@ -88,6 +89,16 @@ class Registry:
         if hint is not None:
             self._hints[name] = hint
         return name
+
+    def add_made(self, name: str, layer: MapLayer, version: Callable[[], str]) -> None:
+        """Register a layer without a file, under a name without an ending.
+
+        Args:
+            name: how requests name it.
+            layer: the layer.
+            version: returns a text that changes when its pixels do.
+        """
+        self._made[name] = layer, version
 
     def add_folder(self, path: Path, prefix: str) -> None:
         """Register a folder; names below it begin with the prefix."""
@@ -153,6 +164,8 @@ class Registry:
             NotServed: there is no such file.
             DataError: the file cannot be read.
         """
+        if name in self._made:
+            return self._made[name][0]
         path = self.path(name)
         live = is_live(path)
         stat = (parts_folder(path) / "plan.json" if live else path).stat()
@@ -174,6 +187,8 @@ class Registry:
 
     def version(self, name: str) -> str:
         """Return a text that changes when the file does."""
+        if name in self._made:
+            return self._made[name][1]()
         path = self.path(name)
         if is_live(path):
             layer = self.layer(name)

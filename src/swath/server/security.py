@@ -28,7 +28,8 @@ MAX_REQUEST_HEAD = 16_384
 """Largest size of a request's headers and query in bytes."""
 
 METRIC_PATHS = frozenset(
-    "cog differ scene files values shares progress predict jobs static health metrics docs".split()
+    "cog differ scene files values shares progress predict jobs label static health metrics "
+    "docs".split()
 )
 """First parts of paths that metrics name."""
 

@@ -105,7 +105,7 @@ class Placement:
         """
         if self.in_pixels:
             return x / PIXEL_SIZE, -y / PIXEL_SIZE
-        east, north = self._transformer("EPSG:3857", self.grid.crs).transform(x, y)
+        east, north = transformer_of("EPSG:3857", self.grid.crs).transform(x, y)
         a, b, c, d, e, f = tuple(~self.grid.affine)[:6]
         with np.errstate(invalid="ignore"):
             east = near(east, self._center, x_period(self.grid.crs))
@@ -117,7 +117,7 @@ class Placement:
             return col * PIXEL_SIZE, -row * PIXEL_SIZE
         a, b, c, d, e, f = self.grid.transform
         x, y = a * col + b * row + c, d * col + e * row + f
-        move = self._transformer(self.grid.crs, "EPSG:3857").transform
+        move = transformer_of(self.grid.crs, "EPSG:3857").transform
         east, north = move(x, y)
         middle = self.grid.point(self.grid.width / 2, self.grid.height / 2)
         center = move(*middle)[0]
@@ -185,15 +185,15 @@ class Placement:
         zoom = math.ceil(math.log2(2 * HALF_EXTENT / TILE_SIZE / side) - 1e-9)
         return min(MAX_ZOOM, max(0, zoom))
 
-    @staticmethod
-    def _transformer(source: Any, target: Any) -> Transformer:
-        """Return a transformer of this thread: pyproj's must not be shared."""
-        cache: dict[tuple[Any, Any], Transformer] = _thread.__dict__.setdefault("transformers", {})
-        if (source, target) not in cache:
-            if len(cache) > 64:
-                cache.clear()
-            cache[source, target] = Transformer.from_crs(CRS(source), CRS(target), always_xy=True)
-        return cache[source, target]
+
+def transformer_of(source: Any, target: Any) -> Transformer:
+    """Return a transformer (x before y) of this thread: pyproj's must not be shared."""
+    cache: dict[tuple[Any, Any], Transformer] = _thread.__dict__.setdefault("transformers", {})
+    if (source, target) not in cache:
+        if len(cache) > 64:
+            cache.clear()
+        cache[source, target] = Transformer.from_crs(CRS(source), CRS(target), always_xy=True)
+    return cache[source, target]
 
 
 def _smooth(coarse: Floats, size: int) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.io.vector.formats import FORMATS, OTHER_EXTENSIONS, TABLES
 from swath.io.vector.geometries import usable_geometries
+from swath.io.vector.geopackage import recover
 from swath.io.vector.ogr import read_ogr
 from swath.io.vector.parquet import read_parquet
 from swath.io.vector.point_table import read_point_table
@@ -64,6 +65,7 @@ def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> Lay
         message, fix = "The file is no vector layer that is read", f"Save it as one of: {FORMATS}"
         raise DataError(message, code="labels-format", file=path, fix=fix)
     _check_sidecars(path)
+    recover(path)
     if path.suffix.lower() in (".parquet", ".geoparquet"):
         name, crs, fids, wkb, columns = read_parquet(path, layer)
     elif path.suffix.lower() in TABLES:

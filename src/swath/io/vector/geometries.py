@@ -28,7 +28,7 @@ def usable_geometries(
     empty = ~broken & shapely.is_empty(geometries)
     geometries[broken] = None
     bad = ~broken & ~empty & ~shapely.is_valid(geometries)
-    mended = np.array([_mend(g) for g in geometries[bad]], object)
+    mended = np.array([mend(g) for g in geometries[bad]], object)
     if len(mended):
         geometries[bad] = mended
         lost = np.array([g is None for g in geometries], bool) & ~broken
@@ -78,7 +78,7 @@ def _findings(
             yield Finding(level, code, str(path), message, fix)
 
 
-def _mend(geometry: Any) -> Any:
+def mend(geometry: Any) -> Any:
     """Return the valid form of a geometry; polygons stay polygons, None where none is left."""
     valid = shapely.make_valid(geometry)
     if geometry.geom_type not in ("Polygon", "MultiPolygon"):

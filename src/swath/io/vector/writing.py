@@ -24,7 +24,7 @@ class VectorLayer:
     """A vector layer to be written.
 
     Attributes:
-        kind: geometry type of all shapes.
+        kind: geometry type of all shapes; Unknown for shapes of several types.
         shapes: shapely geometries.
         columns: name to values, one a shape.
         crs: of the shapes as WKT, None where they have none.
@@ -32,7 +32,7 @@ class VectorLayer:
         facts: metadata of the layer.
     """
 
-    kind: Literal["Point", "Polygon"]
+    kind: Literal["Point", "Polygon", "Unknown"]
     shapes: Sequence[Any] | NDArray[Any]
     columns: Mapping[str, Any]
     crs: str | None

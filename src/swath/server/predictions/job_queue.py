@@ -7,21 +7,20 @@ when the server stopped runs again when the server starts.
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from swath.errors import JobError
+from swath.server.predictions.worker_process import messages, start_worker
 
 MAX_PENDING = 20
 """Jobs that may wait or run at once."""
@@ -33,9 +32,6 @@ MAX_JOB_TRIES = 3
 """A job whose worker died so often has failed."""
 
 IMAGE, MAP = "image", "map.tif"
-
-WORKER = "swath.cli.worker"
-"""Module that runs one job; it is started by name, as this package must not import it."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -242,22 +238,14 @@ class Jobs:
             if self._stopping:
                 self._set(job.id, state="queued", tries=job.tries)
                 return
-            process = subprocess.Popen(
-                [sys.executable, "-m", WORKER, job.model, job.image, target],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
+            process = start_worker(
+                "predict", {"model": job.model, "image": job.image, "map": target}
             )
             self._running = (job.id, process)
         last: dict[str, Any] = {}
-        with process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                with suppress(ValueError):
-                    last = json.loads(line)
-                if "progress" in last:
-                    self._set(job.id, progress=last["progress"])
+        for last in messages(process):
+            if "progress" in last:
+                self._set(job.id, progress=last["progress"])
         with self._lock:
             self._running = None
         now = self.get(job.id)

@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from swath.errors import DataError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.io.raster import gdal_env
-from swath.server.jobs import IMAGE, Job, Jobs
 from swath.server.layer import FORMATS, driver_of
+from swath.server.predictions.job_queue import IMAGE, Job, Jobs
 from swath.server.registry import MODELS, Registry
 from swath.server.tiles import Name
 

@@ -1,0 +1,159 @@
+"""`swath label`: labels of a scene, and the map that they make, in the browser."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import PrivateAttr
+
+from swath.commands.base import command
+from swath.commands.view import has_screen, read_classes
+from swath.io.atomic import file_stamps
+from swath.io.vector import crs_code, crs_name
+from swath.io.work_folder import user_cache
+from swath.options import LabelOptions
+from swath.server.app import create_app
+from swath.server.labeling.labels.opening import LabelSource, open_labels
+from swath.server.labeling.outputs import Outputs
+from swath.server.labeling.quick.color_trainer import ColorTrainer
+from swath.server.labeling.quick.feature_cache import FeatureCache
+from swath.server.labeling.quick.mapper import QuickMapper
+from swath.server.labeling.quick.quick_map import CONFIDENCE, MAP, QuickLayer, QuickMap
+from swath.server.labeling.quick.trainer import Trainer
+from swath.server.labeling.session import UNKNOWN_AUTHOR, LabelingSession
+from swath.server.labeling.view_geometry import ViewGeometry
+from swath.server.layer import Hint, MapLayer
+from swath.server.registry import Registry
+from swath.server.security import AccessRules
+from swath.server.uvicorn_server import ServedResult, Server
+
+
+class LabelResult(ServedResult):
+    """A page for labeling that is served on this machine until `close` is called.
+
+    Attributes:
+        labels: path of the GeoPackage.
+        features: number of labels in it.
+        classes: names of the classes.
+        crs: CRS of the labels, None for pixels.
+        warnings: sentences on what was mended or added when the labels were opened.
+    """
+
+    labels: str
+    features: int
+    classes: list[str]
+    crs: str | None
+    warnings: list[str] = []
+    _session: LabelingSession = PrivateAttr()
+
+    def close(self) -> None:
+        """Stop serving, and close the labels."""
+        super().close()
+        self._session.close()
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session is opened; see `LabelOptions` and `LabelSource`."""
+
+    source: LabelSource
+    author: str | None = None
+    minutes: float = 8.0
+
+
+@command(LabelOptions)
+def label(options: LabelOptions) -> LabelResult:
+    """Serve a page that draws labels on a scene; return while it is served.
+
+    Raises:
+        DataError: the scene or the labels cannot be read, or only one of them has a CRS.
+        UsageError: the class file is wrong, or --from is given for labels that exist.
+        JobError: the port is taken, or another process writes the labels.
+    """
+    registry = Registry()
+    name = registry.add(Path(options.scene), Hint(kind="image"))
+    source = LabelSource(
+        Path(options.labels),
+        read_classes(options.classes),
+        None if options.from_ is None else Path(options.from_),
+        options.label_field,
+        options.layer,
+        options.labels_crs,
+    )
+    session = open_session(registry, name, SessionOptions(source, options.author, options.minutes))
+    try:
+        app = create_app(registry, AccessRules(), first=(name, MAP, CONFIDENCE), labeling=session)
+        server = Server(app, "127.0.0.1", options.port)
+        server.start()
+    except BaseException:
+        session.close()
+        raise
+    result = LabelResult(
+        url=f"http://127.0.0.1:{server.port}/",
+        labels=str(source.path),
+        features=len(session.store.snapshot().labels),
+        classes=[one.name for one in session.store.classes.all],
+        crs=session.crs,
+        warnings=list(session.warnings),
+    )
+    result._server, result._session = server, session
+    if options.open and has_screen():
+        webbrowser.open(result.url)
+    return result
+
+
+def open_session(registry: Registry, name: str, options: SessionOptions) -> LabelingSession:
+    """Open the labels of a registered scene, and register the quick map.
+
+    Raises:
+        DataError, UsageError, JobError: see `open_labels`.
+    """
+    layer, path = registry.layer(name), registry.path(name)
+    store, crs, warnings = open_labels(options.source, layer.grid)
+    try:
+        geometry = ViewGeometry(layer.grid, crs, str(store.path))
+        quick = QuickMap(layer.grid)
+        for made in (MAP, CONFIDENCE):
+            shown = QuickLayer(quick, made, lambda: store.classes.legend)
+            registry.add_made(made, shown, lambda: f"{quick.version}.{store.classes_revision}")
+        trainer = make_trainer(layer)
+        scene = f"{path.resolve()}|{file_stamps([str(path)])}"
+        cache = FeatureCache(user_cache() / "labeling", lambda: f"{trainer.encoder}|{scene}")
+        mapper = QuickMapper(store, geometry, quick, trainer, cache)
+        outputs = Outputs(
+            path, store.path, store.field, store.layer_name, registry.add, options.minutes
+        )
+        if isinstance(trainer, ColorTrainer):
+            warnings = [*warnings, "The quick map uses colors alone."]
+        return LabelingSession(
+            name,
+            layer,
+            store,
+            geometry,
+            None if geometry.crs is None else crs_code(geometry.crs, crs_name(geometry.crs)),
+            quick,
+            mapper,
+            outputs,
+            options.author or _user(),
+            tuple(warnings),
+        )
+    except BaseException:
+        store.close()
+        raise
+
+
+def make_trainer(layer: MapLayer) -> Trainer:
+    """Return the classifier of the quick map."""
+    return ColorTrainer(layer)
+
+
+def _user() -> str:
+    """Return the name of the user who runs this process."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container without users
+        return os.environ.get("USER") or UNKNOWN_AUTHOR

@@ -1,0 +1,1 @@
+"""A layer of labels: its features, its classes, and what was changed."""
