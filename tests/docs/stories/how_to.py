@@ -59,6 +59,16 @@ def qgis_polygons() -> Story:
     assert reviewed.result["maps"] and Path("map2_review.gpkg").is_file()
 
 
+def few_labels() -> Story:
+    write_raster(Path("farm/scene.tif"), noise(3, 128, 128), UTM, NORTH_UP)
+    parts = [box(32 * i + 8, 32 * j + 8, 8, 8) for i in range(4) for j in range(4)]
+    kinds = [("wheat", "maize")[(i + j) % 2] for i in range(4) for j in range(4)]
+    write_layer(Path("farm/fields.gpkg"), parts, {"class": kinds})
+    _, trained, mapped = yield
+    assert trained.result["folds"]["folds"] == 5 and trained.result["features"] == "encoder"
+    assert set(mapped.result["classes"]) == {"wheat", "maize"}
+
+
 COLORS = np.array([[0xE2, 0xA9, 0x29], [0x84, 0x29, 0xF6], [0x9B, 0x9B, 0x9B]], np.uint8)
 
 
@@ -216,6 +226,7 @@ STORIES: Stories = {
     ("how-to/view-and-serve.md", ""): view_and_serve,
     ("how-to/contest.md", ""): contest,
     ("how-to/qgis-polygons.md", ""): qgis_polygons,
+    ("how-to/few-labels.md", ""): few_labels,
     ("how-to/color-masks.md", ""): color_masks,
     ("how-to/recipes.md", ""): recipes,
     ("how-to/resolution.md", ""): resolution,
