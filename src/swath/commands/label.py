@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import getpass
 import os
+import threading
 import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from swath.commands.base import command
 from swath.commands.view import has_screen, read_classes
+from swath.geo.tiling import Window
 from swath.io.atomic import file_stamps
 from swath.io.vector import crs_code, crs_name
 from swath.io.work_folder import user_cache
@@ -23,13 +31,25 @@ from swath.server.labeling.quick.color_trainer import ColorTrainer
 from swath.server.labeling.quick.feature_cache import FeatureCache
 from swath.server.labeling.quick.mapper import QuickMapper
 from swath.server.labeling.quick.quick_map import CONFIDENCE, MAP, QuickLayer, QuickMap
-from swath.server.labeling.quick.trainer import Trainer
+from swath.server.labeling.quick.trainer import (
+    Features,
+    FittedHead,
+    HeadScores,
+    Samples,
+    Trainer,
+)
 from swath.server.labeling.session import UNKNOWN_AUTHOR, LabelingSession
 from swath.server.labeling.view_geometry import ViewGeometry
 from swath.server.layer import Hint, MapLayer
 from swath.server.registry import Registry
 from swath.server.security import AccessRules
 from swath.server.uvicorn_server import ServedResult, Server
+
+if TYPE_CHECKING:
+    from swath.training.quick.scene import SceneClassifier
+
+TORCH = ("torch", "timm", "segmentation_models_pytorch")
+"""Packages of the quick recipe."""
 
 
 class LabelResult(ServedResult):
@@ -128,7 +148,7 @@ def open_session(registry: Registry, name: str, options: SessionOptions) -> Labe
             path, store.path, store.field, store.layer_name, registry.add, options.minutes
         )
         if isinstance(trainer, ColorTrainer):
-            warnings = [*warnings, "The quick map uses colors alone."]
+            warnings = [*warnings, "The quick map uses colors alone, as torch is not installed."]
         return LabelingSession(
             name,
             layer,
@@ -147,8 +167,102 @@ def open_session(registry: Registry, name: str, options: SessionOptions) -> Labe
 
 
 def make_trainer(layer: MapLayer) -> Trainer:
-    """Return the classifier of the quick map."""
-    return ColorTrainer(layer)
+    """Return the classifier of the quick map: the quick recipe, or colors alone without torch."""
+    if any(find_spec(name) is None for name in TORCH):
+        return ColorTrainer(layer)
+    return QuickTrainer(layer)
+
+
+class QuickTrainer:
+    """The quick recipe as a `Trainer`; torch is loaded in the background.
+
+    Args:
+        layer: the scene.
+    """
+
+    def __init__(self, layer: MapLayer) -> None:
+        self._layer, self._lock = layer, threading.Lock()
+        self._made: SceneClassifier | None = None
+        threading.Thread(target=self._warm, name="swath-load-torch", daemon=True).start()
+
+    def _warm(self) -> None:
+        with suppress(Exception):  # the first training tells it
+            self._classifier()
+
+    def _classifier(self) -> SceneClassifier:
+        """Return the classifier, which is made once.
+
+        Raises:
+            JobError: the weights of the encoder are missing.
+        """
+        with self._lock:
+            if self._made is None:
+                from swath.training.quick.scene import SceneClassifier
+
+                layer = self._layer
+                rgb = len(layer.bands) == 3 and layer.dtype == np.uint8
+                scaling = ((), ()) if rgb else _scaling(layer)
+                window = layer.grid.window
+                self._made = SceneClassifier(layer, window, len(layer.bands), rgb, scaling)
+            return self._made
+
+    @property
+    def encoder(self) -> str:
+        """Text that names the features."""
+        return self._classifier().name
+
+    def features(self, window: Window) -> Features:
+        """Compute the features of a window; see `Trainer`."""
+        return self._classifier().features(window)
+
+    def sample(
+        self, features: Features, rows: NDArray[np.int64], cols: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        """Return the features of pixels; see `Trainer`."""
+        return self._classifier().sample(features, rows, cols)
+
+    def fit(
+        self,
+        samples: Samples,
+        count: int,
+        report: Callable[[float], None],
+        stopped: Callable[[], bool],
+    ) -> FittedHead:
+        """Fit a head; see `Trainer`. `report` raises where it is to stop."""
+        made = self._classifier()
+        return FittedHead(made.fit(*_parts(samples), count, report), made.inputs)
+
+    def validate(
+        self,
+        samples: Samples,
+        count: int,
+        report: Callable[[float], None],
+        stopped: Callable[[], bool],
+    ) -> HeadScores | None:
+        """Score by folds; see `Trainer`. `report` raises where it is to stop."""
+        found = self._classifier().validate(*_parts(samples), count, report)
+        if found is None:
+            return None
+        by_class = tuple(None if np.isnan(v) else float(v) for v in found.iou)
+        low, high = found.interval or (None, None)
+        return HeadScores(found.miou, found.folds, by_class, low, high)
+
+    def predict(self, features: Features, head: FittedHead) -> NDArray[np.uint8]:
+        """Return the probability of each class in percent; see `Trainer`."""
+        return self._classifier().predict(features, head.content)
+
+
+def _parts(samples: Samples) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
+    return samples.values, samples.classes, samples.groups
+
+
+def _scaling(layer: MapLayer) -> tuple[list[float], list[float]]:
+    """Return mean and deviation of each band, from an overview."""
+    values, valid = layer.overview()
+    if not valid.any():
+        return [0.0] * len(values), [1.0] * len(values)
+    known = values[:, valid].astype(np.float64)
+    return known.mean(axis=1).tolist(), np.maximum(known.std(axis=1), 1e-6).tolist()
 
 
 def _user() -> str:

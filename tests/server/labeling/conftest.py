@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import swath
+from swath.commands import label as label_command
 from swath.server.web_mercator import PIXEL_SIZE, Placement, to_lonlat
 from tests.make import NORTH_UP, UTM, write_raster
 
@@ -79,8 +80,8 @@ class Page:
         assert answer.status_code == 202, answer.text
         return self.until(lambda status: not status["busy"])
 
-    def until(self, ready):
-        for _ in range(600):
+    def until(self, ready, seconds=60):
+        for _ in range(20 * seconds):
             status = self.get("status").json()
             if ready(status):
                 return status
@@ -95,8 +96,9 @@ class Page:
 
 @pytest.fixture
 def cached(tmp_path, monkeypatch):
-    """Keep the cache of features in the folder of the test."""
+    """Keep the cache of features in the folder of the test, and classify by colors."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(label_command, "TORCH", ("a_package_that_is_not_there",))
 
 
 @pytest.fixture

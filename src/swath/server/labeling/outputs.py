@@ -227,8 +227,7 @@ class Outputs:
 
 
 def _score(result: dict[str, Any]) -> float | None:
-    """Return the score that a training reports, by whichever name."""
-    for name in ("cross_validated_miou", "folds_miou", "validation_miou"):
-        if isinstance(result.get(name), float):
-            return float(result[name])
-    return None
+    """Return the mean IoU that a training reports: of folds, or on its validation split."""
+    folds = result.get("folds") or {}
+    score = folds.get("miou", result.get("validation_miou"))
+    return None if score is None else float(score)

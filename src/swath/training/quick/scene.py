@@ -1,0 +1,311 @@
+"""The quick recipe on one scene that is labeled: features window by window, a head in seconds.
+
+Features are those of the recipe, so that what is shown while labels are drawn is what training on
+them gives.
+"""
+
+from __future__ import annotations
+
+import swath._torchvision_shim  # noqa: F401 - has to come first
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from swath.geo.tiling import Window
+from swath.inference.tiled import PixelSource, read_scaled
+from swath.metrics.bootstrap import MAX_COUNTS, intervals
+from swath.metrics.calibration import fit_temperature, probabilities
+from swath.metrics.confusion import Scores, confusion_matrix, mean_known
+from swath.models.hypercolumn import HIDDEN, HYPERCOLUMN, gather_features
+from swath.models.network import Network, NetworkSpec, input_scaling, load_encoder_weights
+from swath.options import ENCODER
+from swath.training.quick.folds import assign_folds
+from swath.training.quick.heads import Heads, HeadSchedule, balanced_weights, fit_heads
+from swath.training.quick.pixels import CONTEXT, around, body_of, feature_maps
+from swath.training.quick.recipe import MAX_LOCAL_BANDS, estimated_prior
+from swath.types import PixelFeatures
+
+SCHEDULE = HeadSchedule(steps=100, batch=1024)
+"""Shorter than the recipe's, as the map is to follow at once."""
+
+MAX_OTHERS = 400
+"""Pixels of a window that tell the shares of the classes."""
+
+MAX_OTHER_WINDOWS = 64
+"""Windows of which there are such pixels, at most."""
+
+MARGIN = 8
+"""Pixels around a window whose features are kept, as others are interpolated from them."""
+
+INPUTS: dict[PixelFeatures, str] = {
+    "encoder": "bands, and shallow features of an encoder that was trained on ImageNet",
+    "local": "bands, and their means and deviations around each pixel",
+    "bands": "bands alone",
+}
+"""What describes a pixel, in words."""
+
+
+@dataclass(frozen=True)
+class SceneHead:
+    """A head that was fitted on the labels of a scene.
+
+    Attributes:
+        heads: its weights.
+        prior: what is added to the scores of each class, (classes,); see `estimated_prior`.
+    """
+
+    heads: Heads
+    prior: Tensor
+
+
+@dataclass(frozen=True)
+class SceneScores:
+    """Scores of heads on labels that they were not fitted on.
+
+    Attributes:
+        iou: of each class (classes,), NaN where there is none.
+        folds: number of parts of the labels.
+        interval: 95% interval of the mean IoU over labels; None with too few.
+        temperature: that makes the probabilities of these labels likeliest.
+    """
+
+    iou: NDArray[np.float64]
+    folds: int
+    interval: tuple[float, float] | None
+    temperature: float
+
+    @property
+    def miou(self) -> float:
+        """Mean of `iou` over the classes that have one."""
+        return float(mean_known(self.iou))
+
+
+class SceneClassifier:
+    """Features and heads of one scene. Its methods are called by one thread at a time.
+
+    Args:
+        source: the scene.
+        area: its window.
+        bands: number of bands.
+        rgb: whether these are red, green and blue of 8 bits.
+        scaling: mean and deviation of each band, for others.
+
+    Raises:
+        JobError: the weights of the encoder are missing.
+    """
+
+    def __init__(
+        self,
+        source: PixelSource,
+        area: Window,
+        bands: int,
+        rgb: bool,
+        scaling: tuple[Sequence[float], Sequence[float]],
+    ) -> None:
+        self._source, self._area = source, area
+        few: PixelFeatures = "local" if bands <= MAX_LOCAL_BANDS else "bands"
+        self.kind: PixelFeatures = "encoder" if rgb else few
+        mean, std = scaling
+        if rgb:
+            mean, std = ([255 * v for v in part] for part in input_scaling(ENCODER))
+        self._fill = list(mean)
+        self._spec = NetworkSpec(
+            ENCODER, HYPERCOLUMN, 1, tuple(mean), tuple(std), (1, 1, 1, 1), 0, False, self.kind
+        )
+        self._network = Network(self._spec).eval()
+        if rgb:
+            load_encoder_weights(self._network, ENCODER, "auto")
+        self._shown: SceneHead | None = None
+        self._temperature = 1.0
+        self._others: dict[int, Tensor] = {}
+        self.inputs = INPUTS[self.kind]
+
+    @property
+    def name(self) -> str:
+        """Text that differs where features do."""
+        numbers = ",".join(f"{v:.6g}" for v in (*self._spec.mean, *self._spec.std))
+        return f"hypercolumn-1|{ENCODER}|{self.kind}|{numbers}"
+
+    def features(self, window: Window) -> dict[str, NDArray[Any]]:
+        """Compute the features of a window whose row and column are multiples of 8.
+
+        Returns:
+            By stride of their map as text, float16 (features, rows, columns), for the window and
+            `MARGIN` around it; `valid`, bool, for the window alone.
+        """
+        read = around(window, self._area, CONTEXT)
+        pixels = read_scaled(self._source, read, Fraction(1), self._fill)
+        kept = around(window, self._area, MARGIN).relative_to(read)
+        out: dict[str, NDArray[Any]] = {}
+        deepest = self._network.stride
+        for stride, maps in feature_maps(self._network, pixels.values).items():
+            row, col = kept.row // stride, kept.col // stride
+            stop = [-(-n // deepest) * deepest // stride for n in kept.stop]
+            part = maps[0, :, row : stop[0], col : stop[1]]
+            out[str(stride)] = part.to(torch.float16).contiguous().numpy()
+        out["valid"] = pixels.valid[window.relative_to(read).slices]
+        out["corner"] = np.array([window.row, window.col], np.int64)
+        return out
+
+    def _note_others(self, features: Mapping[str, NDArray[Any]]) -> None:
+        """Keep some pixels of a window that is predicted; they tell the shares of the classes."""
+        place = hash(tuple(features["corner"].tolist()))
+        if place in self._others or len(self._others) >= MAX_OTHER_WINDOWS:
+            return
+        rows, cols = np.nonzero(features["valid"])
+        some = np.random.default_rng(len(self._others)).permutation(len(rows))[:MAX_OTHERS]
+        if len(some):
+            values = self.sample(features, rows[some], cols[some])
+            self._others[place] = torch.from_numpy(values)
+
+    def sample(
+        self, features: Mapping[str, NDArray[Any]], rows: NDArray[np.int64], cols: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the features (n, features) of pixels, counted from the corner of the window."""
+        top, left = self._margins(features)
+        at = torch.from_numpy(rows + top), torch.from_numpy(cols + left)
+        return np.asarray(gather_features(_maps(features), *at).numpy())
+
+    def fit(
+        self,
+        values: NDArray[Any],
+        classes: NDArray[np.uint8],
+        groups: NDArray[np.int64],
+        count: int,
+        report: Callable[[float], None],
+    ) -> SceneHead:
+        """Fit a head.
+
+        Args:
+            values: features of labeled pixels (n, features).
+            classes: class indices (n,).
+            groups: number of the label of each pixel (n,).
+            count: number of classes.
+            report: is called with the share of the work that was done, and may raise.
+        """
+        x, labels, owners = _tensors(values, classes, groups)
+        weights = balanced_weights(labels, owners)[None]
+        heads = fit_heads(x, labels, weights, count, SCHEDULE, 0, _summed(report))
+        prior = torch.zeros(count)
+        if self._others:
+            others = torch.cat(list(self._others.values()))
+            absent = torch.bincount(labels, minlength=count) == 0
+            prior = estimated_prior(heads.scores(others), absent)
+        return SceneHead(heads, prior)
+
+    def validate(
+        self,
+        values: NDArray[Any],
+        classes: NDArray[np.uint8],
+        groups: NDArray[np.int64],
+        count: int,
+        report: Callable[[float], None],
+    ) -> SceneScores | None:
+        """Fit heads on all parts of the labels but one, and score each on that one; see `fit`.
+
+        Their temperature is that of later predictions. None where a class has a single label.
+        """
+        x, labels, owners = _tensors(values, classes, groups)
+        fold = assign_folds(labels, owners)
+        if fold is None:
+            return None
+        weights, number = balanced_weights(labels, owners), int(fold.max()) + 1
+        left_out = torch.stack([weights * (fold != k) for k in range(number)])
+        heads = fit_heads(x, labels, left_out, count, SCHEDULE, 0, _summed(report))
+        scores = torch.zeros(len(x), count)
+        for k in range(number):
+            scores[fold == k] = heads.scores(x[fold == k], k)
+        found = _scored(scores.numpy(), classes, groups, number)
+        self._temperature = found.temperature
+        return found
+
+    def predict(self, features: Mapping[str, NDArray[Any]], head: SceneHead) -> NDArray[np.uint8]:
+        """Return the probability of each class in percent (classes, rows, columns)."""
+        self._note_others(features)
+        if self._shown is not head:
+            _install(self._network, head)
+            self._shown = head
+        top, left = self._margins(features)
+        height, width = features["valid"].shape
+        with torch.inference_mode():
+            scores = body_of(self._network).head(_maps(features))[0]
+        inside = scores[:, top : top + height, left : left + width].numpy()
+        percent = probabilities(inside, self._temperature) * 100
+        return np.asarray(np.rint(percent), np.uint8)
+
+    def _margins(self, features: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
+        """Return rows above and columns left of a window whose features are kept."""
+        row, col = (int(v) for v in features["corner"])
+        return min(MARGIN, row - self._area.row), min(MARGIN, col - self._area.col)
+
+
+def _maps(features: Mapping[str, NDArray[Any]]) -> dict[int, Tensor]:
+    """Return maps (1, features, rows, columns) by stride."""
+    return {
+        int(name): torch.from_numpy(part)[None].float()
+        for name, part in features.items()
+        if name.isdecimal()
+    }
+
+
+def _install(network: Network, head: SceneHead) -> None:
+    """Put the weights of a head into the network, its scaling and prior included."""
+    heads, body = head.heads, body_of(network)
+    first = heads.first[0] / heads.std[:, None]
+    bias = heads.first_bias[0, 0] - heads.mean @ first
+    start = 0
+    with torch.no_grad():
+        for stride, count in body.channels.items():
+            body.layer(stride).weight.copy_(first[start : start + count].T[..., None, None])
+            start += count
+        cast(Tensor, body.layer(1).bias).copy_(bias)
+    body.last = torch.nn.Conv2d(HIDDEN, len(head.prior), 1)
+    with torch.no_grad():
+        body.last.weight.copy_(heads.last[0].T[..., None, None])
+        cast(Tensor, body.last.bias).copy_(heads.last_bias[0, 0] + head.prior)
+
+
+def _tensors(
+    values: NDArray[Any], classes: NDArray[np.uint8], groups: NDArray[np.int64]
+) -> tuple[Tensor, Tensor, Tensor]:
+    x = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+    return x, torch.from_numpy(classes.astype(np.int64)), torch.from_numpy(groups)
+
+
+def _summed(report: Callable[[float], None]) -> Callable[[float], None]:
+    """Return a function of shares of the work that reports their sum."""
+    done = 0.0
+
+    def advance(share: float) -> None:
+        nonlocal done
+        done += share
+        report(done)
+
+    return advance
+
+
+def _scored(
+    scores: NDArray[np.float32],
+    classes: NDArray[np.uint8],
+    groups: NDArray[np.int64],
+    folds: int,
+) -> SceneScores:
+    """Score labels that were held out."""
+    count, guess = scores.shape[1], scores.argmax(axis=1).astype(np.uint8)
+    total = confusion_matrix(classes, guess, count)
+    names, at = np.unique(groups, return_inverse=True)
+    found, size = None, len(names) * count**2
+    if size <= MAX_COUNTS:
+        pairs = (at * count + classes) * count + guess
+        counts = np.bincount(pairs, minlength=size).reshape(-1, count, count)
+        found = intervals(counts, lambda sums: np.asarray(Scores.of(sums).miou)[:, None])[0]
+    # As in the recipe: labels lie where a network is right more often than elsewhere.
+    temperature = max(1.0, fit_temperature(scores, classes))
+    return SceneScores(Scores.of(total).iou, folds, found, temperature)
