@@ -1,4 +1,4 @@
-"""Measure how good maps get in minutes of two cores; writes the tables of docs/accuracy.md.
+"""Measure how good maps get in minutes of two cores; writes the tables of reports/accuracy.md.
 
 Usage: python benchmarks/accuracy.py DUBAI WORK WHAT [GROUP ...], where WHAT is
 
@@ -6,8 +6,8 @@ Usage: python benchmarks/accuracy.py DUBAI WORK WHAT [GROUP ...], where WHAT is
 - todo: lists what is to be trained, and how long that takes
 - run: trains and scores what is not in the results yet
 - networks: measures arithmetic and speed of networks, on a quiet machine
-- table: writes tables of what is there to docs/accuracy.md
-- pictures: writes docs/accuracy.png, the best and the worst test images
+- table: writes tables of what is there to reports/accuracy.md
+- pictures: writes reports/accuracy.png, the best and the worst test images
 
 GROUP is tries, world-tries, unlabeled, front, ablation (these choose settings, and never see a
 test tile), tiles (leave one out), fixed, peers or world; all in this order if none is given.
@@ -60,8 +60,8 @@ from accuracy_rows import (
 from accuracy_tables import tables
 from peer_jobs import prepare_job, said_of, score_maps
 from trials import (
-    DOCS,
     PRETRAINING,
+    REPORTS,
     TEST,
     Ledger,
     at_once,
@@ -425,7 +425,7 @@ def main() -> None:
         NETWORKS.write_text(json.dumps(measure_networks(GROUPS["front"]), indent=1) + "\n")
     elif given.do == "table":
         networks = json.loads(NETWORKS.read_text()) if NETWORKS.exists() else {}
-        write_end(DOCS / "accuracy.md", MARK, tables(RESULTS.rows(), networks, done))
+        write_end(REPORTS / "accuracy.md", MARK, tables(RESULTS.rows(), networks, done))
     elif given.do == "pictures":
         pictures(benchmark)
     else:
@@ -446,7 +446,7 @@ def pictures(benchmark: Benchmark) -> None:
     trial = max(found, key=lambda t: (t.minutes, -t.seed))
     line = done(trial, rows) or {}
     draw_best_and_worst(
-        benchmark.open(trial), line["samples"], benchmark.model_of(trial), DOCS / "accuracy.png"
+        benchmark.open(trial), line["samples"], benchmark.model_of(trial), REPORTS / "accuracy.png"
     )
 
 

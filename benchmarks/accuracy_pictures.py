@@ -1,4 +1,4 @@
-"""Draw docs/accuracy.png: the test images that a model maps best and worst; see accuracy.py."""
+"""Draw reports/accuracy.png: the test images that a model maps best and worst; see accuracy.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of docs/accuracy.md, from what accuracy.py has found so far."""
+"""The tables of reports/accuracy.md, from what accuracy.py has found so far."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from accuracy_rows import GROUPS, PEERS, WITHOUT, YARDSTICK, Trial
-from trials import DOCS
+from trials import REPORTS
 
 from swath.metrics.confusion import Scores
 
@@ -61,7 +61,7 @@ def tables(rows: list[Row], networks: dict[str, Any], find: Find) -> str:
         ),
         _against_first(found, "unlabeled", "Images without labels", "One tile of three has labels"),
     ]
-    if (DOCS / "accuracy.png").exists():
+    if (REPORTS / "accuracy.png").exists():
         parts.insert(
             2,
             "![The best and the worst test images, their reference labels and their maps]"

@@ -1,4 +1,4 @@
-"""Draw docs/recipes.png (images, labels, maps) and docs/shares.png (class shares)."""
+"""Draw reports/recipes.png (images, labels, maps) and reports/shares.png (class shares)."""
 
 from __future__ import annotations
 

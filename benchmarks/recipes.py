@@ -1,12 +1,12 @@
-"""Compare recipes at equal minutes on the Dubai images, and write docs/recipes.md's tables.
+"""Compare recipes at equal minutes on the Dubai images, and write reports/recipes.md's tables.
 
 Usage: python benchmarks/recipes.py DUBAI WORK WHAT [ARGUMENT ...], where WHAT is
 
 - rates: measures, on a quiet machine, the steps that fit into the minutes
 - run [ROW ...]: trains and scores what is not in the results yet
-- table: writes tables of what is there to the end of docs/recipes.md
-- pictures [NAME=MODEL ...]: writes docs/recipes.png; of the first seeds if none is given
-- shares [CONTEST]: writes docs/shares.png; CONTEST is a folder of the contest's shape
+- table: writes tables of what is there to the end of reports/recipes.md
+- pictures [NAME=MODEL ...]: writes reports/recipes.png; of the first seeds if none is given
+- shares [CONTEST]: writes reports/shares.png; CONTEST is a folder of the contest's shape
 
 A training takes the steps that fit into eight minutes of two cores when nothing else runs; so a
 busy machine slows the benchmark down and does not change it, and it can be stopped at any time.
@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from recipe_pictures import draw_maps, draw_shares
 from trials import (
-    DOCS,
     PRETRAINING,
+    REPORTS,
     Ledger,
     at_once,
     dubai,
@@ -153,7 +153,7 @@ def tables() -> str:
     parts += [
         _confusion(row, found[row], names) for row in ("default", "classic, grid") if row in found
     ]
-    if (DOCS / "recipes.png").exists():
+    if (REPORTS / "recipes.png").exists():
         parts.insert(
             2,
             "![Image, reference labels and maps of two training and two test images](recipes.png)",
@@ -251,7 +251,7 @@ def pictures(dataset: Dataset, work: Path, given: list[str]) -> None:
         dataset,
         EXAMPLES,
         {name: Path(model) for name, model in models.items()},
-        DOCS / "recipes.png",
+        REPORTS / "recipes.png",
     )
 
 
@@ -269,7 +269,7 @@ def shares(dataset: Dataset, work: Path, contest: list[str]) -> None:
                 lambda sample: sample.group[:3],
             )
         )
-    draw_shares(charts, DOCS / "shares.png")
+    draw_shares(charts, REPORTS / "shares.png")
 
 
 def main() -> None:
@@ -290,7 +290,7 @@ def main() -> None:
     elif given.do == "run":
         run(dataset, given.work, given.more or list(ROWS), given.jobs)
     elif given.do == "table":
-        write_end(DOCS / "recipes.md", MARK, tables())
+        write_end(REPORTS / "recipes.md", MARK, tables())
     else:
         {"pictures": pictures, "shares": shares}[given.do](Dataset(dataset), given.work, given.more)
 

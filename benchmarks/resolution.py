@@ -1,4 +1,4 @@
-"""Measure the worth of mapping at the training resolution; results and table of docs/resolution.md.
+"""Measure the worth of mapping at the training resolution; results of reports/resolution.md.
 
 Usage: python benchmarks/resolution.py DUBAI WORK [--steps N] [GROUP ...], which trains and scores
 what is not in the results yet; or python benchmarks/resolution.py DUBAI WORK table

@@ -37,7 +37,7 @@ COMPILED = 3
 PRETRAINING = 8 / 60
 """Minutes of the pixel branch's pre-training on a slow day, which a training's minutes include."""
 
-DOCS = Path(__file__).parents[1] / "docs"
+REPORTS = Path(__file__).parent / "reports"
 
 
 class Ledger:

@@ -1,8 +1,8 @@
 """Well-formed rasters that few people write but some do, by seed, each with what a right reading
 of it is.
 
-The expected reading is worked out here from what was written and from the rules in docs/images.md,
-never by reading the file.
+The expected reading is worked out here from what was written and from the rules in
+docs/reference/images.md, never by reading the file.
 """
 
 from dataclasses import dataclass, replace
@@ -202,7 +202,7 @@ def _holes(
 
 
 def _valid(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    """Apply the rule of docs/images.md."""
+    """Apply the rule of docs/reference/images.md."""
     valid = (
         np.isfinite(values.astype(np.float32)).all(axis=0)
         if values.dtype.kind == "f"

@@ -102,12 +102,6 @@ def test_globs_of_one(given: Any) -> None:
         (TrainOptions, {"recipe": "classic", "decoder": "fpn"}, "option-conflict", "classic"),
         (PredictOptions, {"polygons": "p.shp", "map": "m"}, "file-extension", "polygon"),
         (PredictOptions, {"band_order": "0,1", "map": "m"}, "option-value", "--band-order"),
-        (
-            PredictOptions,
-            {"band_order": "1", "stack": "s", "map": "m"},
-            "option-conflict",
-            "--band-order",
-        ),
     ],
 )
 def test_what_is_not_allowed_names_the_option(

@@ -90,6 +90,12 @@ DROP_HELP = (
     "What a quality layer drops: cloud, shadow, cirrus, haze, saturated, unusable, snow, water, or "
     "none; default: cloud,shadow,cirrus,saturated,unusable."
 )
+ERODE_HELP = (
+    "Pixels around those without data that have none either, such as the ring that JPEG leaves."
+)
+MAX_EROSION = 256
+"""Largest number of pixels by which nodata grows."""
+
 CLEAR_HELP = "Cloud probability in percent from which a pixel is cloud."
 
 Precision: TypeAlias = Literal["auto", "float32", "bf16", "int8"]
@@ -180,6 +186,7 @@ class SourceOptions:
     ignore_band_nodata: bool = option(
         False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
     )
+    erode_nodata: int = option(0, ERODE_HELP, "Data", ge=0, le=MAX_EROSION)
     raw: bool = option(
         False, "Read stored values as they are, without the scale and offset of bands.", "Data"
     )
@@ -384,6 +391,7 @@ class EvaluateOptions:
     label_field: str | None = option(
         None, "Class column of a vector layer of labels; default: the only one, or `class`."
     )
+    labels_crs: str | None = option(None, "CRS of labels that declare none, such as EPSG:32632.")
     precision: Precision = option("auto", "Arithmetic of a model, as in `predict`.", "Network")
     tta: Tta = option("none", "Test-time augmentation of a model, as in `predict`.")
     gsd: Gsd = option(
@@ -466,8 +474,8 @@ class PredictOptions:
     map: Annotated[
         PathLike | None,
         Field(
-            description="Cloud-optimized GeoTIFF of class codes to write; for many, a folder. "
-            "Required, except that IMAGE is omitted with --stack."
+            description="Cloud-optimized GeoTIFF of class codes to write; for many, or a product "
+            "and no ending, a folder. Required, except that IMAGE is omitted with --stack."
         ),
     ] = None
     _: KW_ONLY
@@ -476,7 +484,8 @@ class PredictOptions:
     )
     band_order: Annotated[Sequence[int] | None, BeforeValidator(_split)] = option(
         None,
-        "Bands of the image in the order of the model, such as 4,3,2; default: as in the file.",
+        "Bands of the image (of all files of --stack) in the order of the model, such as 4,3,2; "
+        "default: by their names, else as in the file.",
         "Data",
     )
     mosaic: bool = option(
@@ -488,6 +497,7 @@ class PredictOptions:
     ignore_band_nodata: bool = option(
         False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
     )
+    erode_nodata: int = option(0, ERODE_HELP, "Data", ge=0, le=MAX_EROSION)
     raw: bool = option(
         False, "Read stored values as they are; default: as the model was trained.", "Data"
     )
@@ -575,8 +585,6 @@ class PredictOptions:
                 file=self.polygons,
                 fix="Use one of these endings",
             )
-        if self.band_order is not None and self.stack is not None:
-            raise _conflict("--band-order is for the bands of one file", "Omit --stack")
         if self.band_order is not None and min(self.band_order, default=0) < 1:
             raise UsageError(
                 "--band-order has a band number below 1",

@@ -15,7 +15,7 @@ from rasterio.transform import from_origin
 import swath
 from swath.data.dataset import Dataset
 from tests.errors import fails
-from tests.make import UTM, noise, truncate, write_jpeg, write_png, write_raster
+from tests.make import NORTH_UP, UTM, noise, truncate, write_jpeg, write_png, write_raster
 
 SIDE = 128
 COLORS = np.array([[226, 169, 41], [132, 41, 246], [110, 193, 228], [60, 16, 152]], np.uint8)
@@ -337,3 +337,15 @@ def test_shift_is_told_in_the_direction_that_mends_it(tmp_path: Path) -> None:
     assert "4 pixels up and 7 pixels right" in finding["message"]
     with rasterio.open(pair.mask) as file:
         assert (np.roll(file.read(), (-4, 7), (1, 2)) == painted(pair.codes)).all()
+
+
+def test_images_without_a_crs_among_others_are_told(tmp_path: Path) -> None:
+    for number in range(3):
+        crs = None if number == 1 else UTM
+        where = NORTH_UP * NORTH_UP.translation(1000 * number, 0)
+        folder = tmp_path / "source" / str(number)
+        write_raster(folder / "images" / "x.tif", noise(3, 64, 64, seed=number), crs, where)
+        codes = noise(64, 64, seed=number, low=1, high=4)
+        write_raster(folder / "masks" / "x.tif", codes, crs, where)
+    found = [f for f in swath.inspect(tmp_path / "source").findings if f["code"] == "missing-crs"]
+    assert len(found) == 1 and found[0]["message"].startswith("1 of 3 images")

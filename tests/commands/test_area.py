@@ -94,7 +94,8 @@ def test_areas_from_points_hold_the_truth_and_mend_the_bias(tmp_path):
     assert np.sum(result.matrix) == 300
 
 
-def test_areas_from_held_out_labels_say_what_they_assume(tmp_path):
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_areas_from_held_out_labels_say_what_they_assume(tmp_path, order):
     places = []
     for k in range(5):
         reference, mapped = truth_and_map(k)
@@ -106,8 +107,17 @@ def test_areas_from_held_out_labels_say_what_they_assume(tmp_path):
         places.append((reference, mapped))
     reference, mapped = (np.concatenate(maps, axis=1) for maps in zip(*places, strict=True))
     write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
-    swath.prepare(tmp_path / "s", tmp_path / "d", test=["p1", "p2", "p3", "p4"], val="none")
+    classes = tmp_path / "classes.yaml"
+    classes.write_text("".join(f"- {{name: c{code}, code: {code}}}\n" for code in order))
+    swath.prepare(
+        tmp_path / "s",
+        tmp_path / "d",
+        classes=classes,
+        test=["p1", "p2", "p3", "p4"],
+        val="none",
+    )
     result = swath.area(tmp_path / "m.tif", reference=tmp_path / "d")
+    assert [c.code for c in result.classes] == list(order)
     assert (
         "held-out labels" in result.method
         and "4 group(s)" in result.method

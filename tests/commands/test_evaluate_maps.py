@@ -185,3 +185,22 @@ def test_two_models_are_compared(tiny_model, stripes):
         and result.differences[0].difference == 0
         and result.differences[0].interval is None
     )
+
+
+@pytest.mark.parametrize("kind", ["raster", "layer"])
+def test_labels_without_a_crs_are_placed_by_labels_crs(world, tmp_path, kind):
+    if kind == "raster":
+        with rasterio.open(world / "reference.tif") as file:
+            labels = write_raster(tmp_path / "r.tif", file.read(1), None, NORTH_UP)
+        expected = swath.evaluate(world / "good.tif", world / "reference.tif")
+    else:
+        squares = [box(0, 0, 40, 40), box(60, 60, 40, 40)]
+        own = write_layer(tmp_path / "own.gpkg", squares, {"class": [1, 2]})
+        labels = write_layer(tmp_path / "r.gpkg", squares, {"class": [1, 2]}, None)
+        expected = swath.evaluate(world / "good.tif", own)
+    result = swath.evaluate(world / "good.tif", labels, labels_crs=UTM)
+    assert result.confusion == expected.confusion
+    with fails("no-overlap", DataError):
+        swath.evaluate(world / "good.tif", labels, labels_crs="EPSG:32636")
+    with fails("option-conflict", UsageError):
+        swath.evaluate(world / "good.tif", world / "d", labels_crs=UTM)

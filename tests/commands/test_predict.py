@@ -15,7 +15,6 @@ import swath
 from swath.errors import DataError, JobError, UsageError
 from swath.geo.tiling import square_tiling
 from swath.inference import runtimes
-from swath.mapping import plan
 from swath.mapping.job import output_paths
 from swath.mapping.plan import OutputLayer
 from swath.mapping.polygons import polygonize
@@ -475,7 +474,8 @@ def test_a_plan_says_what_it_would_take_and_does_nothing(tiny_model, tmp_path):
         and result.plan.halo == 256
         and result.plan.seam is None
     )
-    assert result.plan.seconds[1] == pytest.approx(96 * 96 / result.plan.pixels_per_second)
+    network = 96 * 96 / result.plan.pixels_per_second
+    assert network < result.plan.seconds[1] == result.plan.seconds[10] < result.seconds + 1
     assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
 
 
@@ -534,11 +534,7 @@ def test_many_small_images_of_one_size_start_the_engine_once(tiny_model, tmp_pat
     for i, size in enumerate(sizes):
         write_raster(tmp_path / "in" / f"{i}.tif", noise(3, *size, seed=i))
     swath.predict(tiny_model, tmp_path / "in", tmp_path / "many")
-    assert [shape for shape in started if shape != (plan.PROBE, plan.PROBE)] == [
-        (64, 64),
-        (64, 96),
-        (64, 64),
-    ]
+    assert started == [(64, 64), (64, 96), (64, 64)]
     for i in range(len(sizes)):
         swath.predict(tiny_model, tmp_path / "in" / f"{i}.tif", tmp_path / "one.tif")
         assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "many" / f"{i}.tif").read_bytes()

@@ -768,3 +768,24 @@ def test_a_fourth_band_taken_for_alpha_is_warned_of(tmp_path: Path) -> None:
     found = swath.inspect(source).findings
     codes = {f["code"] for f in found if f["file"].endswith("a.tif")}
     assert "alpha-data" in codes
+
+
+def test_overlapping_scenes_on_other_grids_do_not_leak(tmp_path):
+    for name, shift in (("a", 0), ("b", 37), ("c", 90)):
+        where = NORTH_UP * NORTH_UP.translation(shift, shift // 3)
+        values = noise(3, 300, 300, seed=shift)
+        write_raster(tmp_path / "s" / f"{name}.tif", values, UTM, where)
+    halves = [box(-50, -50, 500, 220), box(-50, 170, 500, 400)]
+    write_layer(tmp_path / "s" / "f.gpkg", halves, {"class": ["a", "b"]})
+    options = {"images": "*.tif", "labels": "f.gpkg", "block": 64}
+    result = swath.prepare(tmp_path / "s", tmp_path / "d", **options)
+    assert "split-leak" not in {f["code"] for f in result.findings}
+    manifest = Dataset(tmp_path / "d").manifest
+    assert all(manifest.of(split) for split in ("train", "val", "test"))
+    seen = {}
+    for sample in manifest.samples:  # a pixel of the earth is in one split, in all scenes
+        shift = {"a": 0, "b": 37, "c": 90}[sample.name.partition("/")[0]]
+        rows, cols = sample.window.slices
+        for row in range(rows.start + shift // 3, rows.stop + shift // 3):
+            for col in range(cols.start + shift, cols.stop + shift):
+                assert seen.setdefault((row, col), sample.split) == sample.split

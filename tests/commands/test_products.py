@@ -14,6 +14,8 @@ from tests.errors import fails
 from tests.io.products.make import (
     HLS_NAMES,
     LANDSAT_NAMES,
+    PLANET,
+    RTC_NAME,
     S2_NAME,
     SIDE,
     grid,
@@ -32,6 +34,10 @@ from tests.make import box, looked_up, write_layer, write_model, write_raster
 
 BANDS = "B02 B03 B04 B05 B06 B07 B08 B8A B11 B12 B01 B09".split()
 COMMON = "blue green red rededge1 rededge2 rededge3 nir nir08 swir16 swir22 coastal nir09".split()
+
+
+PLANET_MAP = f"{PLANET}_AnalyticMS_SR"
+PLANET_BANDS = ["blue", "green", "red", "nir"]
 
 
 @pytest.fixture(scope="module")
@@ -318,3 +324,24 @@ def test_half_a_product_is_refused_by_predict_and_prepare(tmp_path):
         swath.prepare(tmp_path / "s", tmp_path / "ds", **ALONE)
     with fails("product-incomplete", DataError):
         swath.inspect(path)
+
+
+@pytest.mark.parametrize("kind", ["SAFE", "zip", "order", "bands"])
+def test_without_ending_the_map_of_one_scene_lies_in_a_folder(tmp_path, kind):
+    if kind == "order":
+        image, name, bands = planetscope(tmp_path / "order", 4).parent, PLANET_MAP, PLANET_BANDS
+    elif kind == "bands":
+        image, name, bands = tmp_path / "b", "b", ["B02", "B03"]
+        for own in bands:
+            write_raster(image / f"{own}.tif", stored(own), **grid(10))
+    else:
+        image, name, bands = sentinel1_rtc(tmp_path / "s"), RTC_NAME.format(scale="p"), ["VV", "VH"]
+        image = zipped(image) if kind == "zip" else image
+    model = write_model(tmp_path / "m.swath", len(bands), "uint16", names=bands)
+    result = swath.predict(model, image, tmp_path / "maps", polygons=tmp_path / "p.gpkg")
+    assert str(tmp_path / "maps" / f"{name}.tif") in result.maps
+    assert (tmp_path / "maps" / f"{name}.tif").is_file() and (tmp_path / "p.gpkg").is_file()
+    swath.predict(model, image, tmp_path / "map.tif")
+    assert (tmp_path / "map.tif").is_file()
+    with fails("file-extension", UsageError, tmp_path / "map.png"):
+        swath.predict(model, image, tmp_path / "map.png")

@@ -104,12 +104,12 @@ def test_int8_stays_on_the_processor_where_there_is_a_gpu(monkeypatch):
 def test_memory_is_worked_out_from_the_network(tiny_model):
     network = Model(tiny_model).network()
     openvino, other = (
-        bytes_per_pixel(network, choose_setup(e, "float32", 1), 256)
+        bytes_per_pixel(network, choose_setup(e, "float32", 1), (256, 256))
         for e in ("openvino", "onnxruntime")
     )
     assert 150 < openvino < 400 and other > 2 * openvino
     assert openvino == pytest.approx(
-        bytes_per_pixel(network, choose_setup("openvino", "float32", 1), 512), rel=0.05
+        bytes_per_pixel(network, choose_setup("openvino", "float32", 1), (512, 512)), rel=0.05
     )
 
 

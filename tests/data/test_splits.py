@@ -2,14 +2,24 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.data.splits import Area, areas, assign_splits, buffered, default_block
+from swath.data.splits import (
+    Area,
+    areas,
+    assign_splits,
+    buffered,
+    default_block,
+    find_lattices,
+    lattice_areas,
+)
 from swath.errors import UsageError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window, window_distance
 from tests.errors import fails
+from tests.make import NORTH_UP, UTM
 
 names = st.lists(st.text("abc 12", min_size=1, max_size=4), min_size=1, max_size=40, unique=True)
 
@@ -182,3 +192,63 @@ def test_groups_by_leaf_folder_and_own_split(wanted, expected):
     wanted = [w.strip() for w in wanted]
     split = assign_splits(groups, wanted, ["none"], 0, {"y": "train", "z": "test"})
     assert {g for g, s in split.items() if s == "test"} == expected
+
+
+WKT = rasterio.CRS.from_string(UTM).to_wkt()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-150, 150), st.integers(-150, 150), st.integers(40, 300)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from([32, 64, 100]),
+)
+def test_blocks_of_one_place_are_one_group_in_all_scenes_that_overlap(places, block):
+    grids = [
+        GeoBox(side, side + 20, tuple(NORTH_UP * NORTH_UP.translation(col, row))[:6], WKT)
+        for row, col, side in places
+    ]
+    names = [f"s{i}" for i in range(len(grids))]
+    lattices = find_lattices(grids, [True] * len(grids))
+    prefix = len({lattice.image for lattice in lattices}) > 1
+    found = [
+        list(lattice_areas(i, names, grids, lattice, block, prefix))
+        for i, lattice in enumerate(lattices)
+    ]
+    group_of = {}
+    for i, (row, col, _) in enumerate(places):
+        covered = np.zeros((grids[i].height, grids[i].width), int)
+        for area in found[i]:
+            covered[area.window.slices] += 1
+            for r, c in np.ndindex(area.window.height, area.window.width):
+                if r % 8 == c % 8 == 0:  # a sample of the pixels
+                    at = row + area.window.row + r, col + area.window.col + c
+                    group_of.setdefault(at, set()).add((lattices[i].image, area.group))
+        assert (covered == 1).all()
+    for groups in group_of.values():  # an overlap of less than a thousandth may be none
+        assert len(groups) == 1 or len({image for image, _ in groups}) > 1
+    if len(places) == 1:
+        expected = list(areas(0, "s0", grids[0], None, block, prefix=False))
+        assert found[0] == expected
+
+
+def test_lattices_of_other_pixels_and_places_are_their_own():
+    def grid(col, row, size=10.0, crs=WKT):
+        transform = NORTH_UP * NORTH_UP.translation(col, row) * NORTH_UP.scale(size / 10)
+        return GeoBox(100, 100, tuple(transform)[:6], crs)
+
+    grids = [grid(0, 0), grid(50, 30), grid(500, 0), grid(0, 0, 20.0), grid(0, 0), grid(120, 60)]
+    lattices = find_lattices(grids, [True] * 6)
+    assert [lattice.image for lattice in lattices] == [0, 0, 2, 3, 0, 0]  # the last by the second
+    assert (lattices[1].row, lattices[1].col) == (30, 50)
+    assert (lattices[5].row, lattices[5].col) == (60, 120)
+    assert [x.image for x in find_lattices(grids, [True, False, True, True, True, True])] == [
+        0,
+        1,
+        2,
+        3,
+        0,
+        5,
+    ]

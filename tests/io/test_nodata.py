@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,21 @@ import rasterio
 from PIL import Image as Picture
 
 import swath
-from swath.errors import DataError
-from swath.io.nodata import count_ring
+from swath.errors import DataError, JobError
+from swath.geo.tiling import Window
+from swath.io.nodata import RingTally, count_border
 from swath.io.raster import Raster
 from tests.errors import fails
-from tests.make import NORTH_UP, UTM, noise, write_model, write_pairs, write_raster
+from tests.make import (
+    NORTH_UP,
+    UTM,
+    box,
+    noise,
+    write_layer,
+    write_model,
+    write_pairs,
+    write_raster,
+)
 
 
 def vrt(path: Path, size: tuple[int, int], sources: list[tuple[str, int, int, int]]) -> Path:
@@ -103,6 +114,18 @@ def test_a_dead_band_is_named_by_predict_and_may_be_ignored(tmp_path):
     assert swath.predict(model, path, tmp_path / "b.tif", ignore_band_nodata=True).nodata == 0
 
 
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_band_of_one_value_is_told_by_predict_with_a_mend(tmp_path, value):
+    model = write_model(tmp_path / "m.swath", dtype="int16")
+    values = noise(3, 300, 300, low=20).astype("int16")
+    values[1] = value
+    path = write_raster(tmp_path / "a.tif", values, UTM, NORTH_UP)
+    (warned,) = swath.predict(model, path, tmp_path / "a_map.tif").warnings
+    assert "Band 2 has one value" in warned
+    options = {"nodata": value, "ignore_band_nodata": True}
+    assert swath.predict(model, path, tmp_path / "b_map.tif", **options).nodata == 0
+
+
 def test_prepare_fills_a_dead_band_with_its_mean(tmp_path):
     write_pairs(tmp_path / "s", list("abc"), size=32)
     for i, name in enumerate("abc"):
@@ -154,26 +177,148 @@ def test_predict_warns_of_an_undeclared_fill_value(tmp_path):
     assert (result.nodata, result.warnings) == (2000, [])
 
 
-def test_the_ring_that_jpeg_leaves(tmp_path):
+def write_ring(path, color, nodata=None, mask=None, **profile):
+    """Write a lossy image of smooth ground with a corner of one color, cut across blocks."""
+    rows, cols = np.indices((192, 192))
+    ground = 128 + 40 * np.sin(rows / 9) * np.cos(cols / 7)
+    values = np.stack([ground, ground + 20, ground - 15]).astype(np.uint8)
+    empty = rows + 2 * cols < 150
+    values[:, empty] = color
+    mask = None if mask is None else ~empty
+    how = {"compress": "jpeg", "photometric": "YCbCr", "jpeg_quality": 60} | profile
+    write_raster(path, values, UTM, NORTH_UP, nodata=nodata, mask=mask, **how)
+    return empty
+
+
+def ring_of(path, **read):
+    tally, border = RingTally(), {}
+    with Raster([path], **read) as image:
+        assert image.lossy
+        values, valid = image.read(image.grid.window)
+        tally.add(values, valid)
+        border = count_border(values, valid, (True,) * 4, image.fills)
+    return tally.find(border)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("color", [0, 255])
+@pytest.mark.parametrize("profile", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}])
+def test_the_ring_that_jpeg_leaves_is_found_and_eroded(tmp_path, color, declared, profile):
+    path = tmp_path / "a.tif"
+    write_ring(path, color, color if declared else None, **profile)
+    ring = ring_of(path)
+    assert ring is not None and (ring.color, ring.declared) == (color, declared)
+    assert ring.mend.startswith("--erode" if declared else f"--nodata {color} --erode")
+    read = {} if declared else {"nodata": color}
+    with Raster([path], **read) as image:
+        before = image.read(image.grid.window).valid
+    with Raster([path], **read, erode_nodata=ring.depth) as image:
+        values, valid = image.read(image.grid.window)
+    near = (np.abs(values.astype(int) - color) <= 16).all(0)
+    assert 0 <= (near & before).sum() - ring.count < 0.01 * ring.count
+    assert (near & valid).sum() < 0.01 * ring.count and valid.mean() > 0.7
+    assert ring_of(path, **read, erode_nodata=ring.depth) is None
+
+
+def test_no_ring_where_nothing_is_lost(tmp_path):
+    write_ring(tmp_path / "a.tif", 0, 0, compress="deflate", photometric="RGB", jpeg_quality=None)
     values = noise(3, 128, 128, low=90)
     values[:, :, :50] = 0
-    with rasterio.open(
-        tmp_path / "a.tif",
-        "w",
-        driver="GTiff",
-        count=3,
-        height=128,
-        width=128,
-        dtype="uint8",
-        compress="jpeg",
-        photometric="YCbCr",
-    ) as out:
-        out.write(values)
+    tally = RingTally()
+    tally.add(values, np.ones((128, 128), bool))
+    assert tally.find([0.0]) is None
     with Raster([tmp_path / "a.tif"]) as image:
-        assert image.lossy
-        dark, beside = count_ring(*image.read(image.grid.window))
-    assert dark > 0.2 * beside
-    assert count_ring(values, np.ones((128, 128), bool)) == (0, 128)
+        assert not image.lossy
+    night = noise(3, 128, 128, low=1, high=12)  # is dark everywhere, not beside nodata
+    night[:, :, :50] = 0
+    tally.add(night, np.ones((128, 128), bool))
+    assert tally.find([0.0]) is None
+
+
+def square_erosion(valid, pixels):
+    out = valid.copy()
+    for row, col in np.argwhere(~valid):
+        top, left = max(0, row - pixels), max(0, col - pixels)
+        out[top : row + pixels + 1, left : col + pixels + 1] = False
+    return out
+
+
+@pytest.mark.parametrize("pixels", [0, 1, 5])
+@pytest.mark.parametrize("kind", ["value", "mask", "gap", "coarse"])
+def test_eroded_pixels_do_not_depend_on_the_window(tmp_path, kind, pixels):
+    values = noise(2, 60, 70)
+    values[:, 20:23, 30] = 255
+    values[:, 0, 0] = 255
+    values[:, 55, 69] = 255
+    how = {"nodata": 255}
+    if kind == "mask":
+        how = {"mask": (values != 255).all(0)}
+    paths = [write_raster(tmp_path / "a.tif", values, UTM, NORTH_UP, **how)]
+    if kind == "gap":
+        write_raster(tmp_path / "b.tif", noise(1, 20, 20))
+        paths = [vrt(tmp_path / "m.vrt", (60, 70), [("b.tif", 0, 0, 20), ("b.tif", 30, 33, 20)])]
+    if kind == "coarse":
+        half = NORTH_UP * NORTH_UP.scale(2)
+        coarse = noise(1, 30, 35, dtype="int16")
+        coarse[0, 7, 9] = -5
+        paths.append(write_raster(tmp_path / "c.tif", coarse, UTM, half, nodata=-5))
+    with Raster(paths) as image:
+        plain = image.read(image.grid.window)
+    with Raster(paths, erode_nodata=pixels, ignore_band_nodata=True) as image:
+        whole_tallies = (image.read(image.grid.window), image.tallies)[1]
+    with Raster(paths, erode_nodata=pixels) as image:
+        whole = image.read(image.grid.window)
+        assert np.array_equal(whole.valid, square_erosion(plain.valid, pixels))
+        assert np.array_equal(whole.values, plain.values)
+        assert pixels == 0 or whole.valid.sum() < plain.valid.sum()
+    for side in (7, 16, 33):
+        with (
+            Raster(paths, erode_nodata=pixels) as image,
+            Raster(paths, erode_nodata=pixels, ignore_band_nodata=True) as ignoring,
+        ):
+            for row in range(0, 60, side):
+                for col in range(0, 70, side):
+                    window = Window(row, col, side, side).within(image.grid.window)
+                    part = image.read(window)
+                    assert np.array_equal(part.valid, whole.valid[window.slices])
+                    assert np.array_equal(part.values, whole.values[:, *window.slices])
+                    ignoring.read(window)
+            assert ignoring.tallies == whole_tallies
+
+
+def test_prepare_and_predict_print_a_mend_of_the_ring_that_works(tmp_path):
+    empty = write_ring(tmp_path / "s" / "a.tif", 255, 255)
+    labels = [box(0, 0, 192, 96), box(0, 96, 192, 96)]
+    write_layer(tmp_path / "s" / "f.gpkg", labels, {"class": ["a", "b"]})
+    options = {"images": "a.tif", "labels": "f.gpkg", "test": "none", "val": "none"}
+
+    def prepared(**more):
+        swath.prepare(tmp_path / "s", tmp_path / "d", **options, **more)
+        result = swath.inspect(tmp_path / "s", images="a.tif", labels="f.gpkg", **more)
+        found = [f["fix"] for f in result.findings if f["code"] == "jpeg-ring"]
+        return result.read, np.load(next((tmp_path / "d" / "labels").iterdir())), found
+
+    read, labels, fixes = prepared()
+    assert read.erode_nodata == 0 and len(fixes) == 1
+    depth = int(re.search(r"--erode-nodata (\d+)", fixes[0])[1])
+    read, eroded, fixes = prepared(erode_nodata=depth)
+    assert (read.erode_nodata, fixes) == (depth, [])
+    labeled = labels != 255
+    assert np.array_equal(eroded != 255, square_erosion(labeled, depth))
+
+    model, image = write_model(tmp_path / "m.swath"), tmp_path / "s" / "a.tif"
+    warned = swath.predict(model, image, tmp_path / "a.tif").warnings
+    assert any(f"--erode-nodata {depth} " in text for text in warned)
+    for number, memory in enumerate((2.0, 0.001)):
+        path = tmp_path / f"b{number}.tif"
+        try:
+            result = swath.predict(model, image, path, erode_nodata=depth, memory=memory)
+        except JobError:  # less memory than a tile needs
+            continue
+        assert not any("--erode" in text for text in result.warnings)
+        with rasterio.open(path) as file:
+            assert np.array_equal(file.read(1) != 0, square_erosion(labeled, depth))
+    assert empty.sum() < (~labeled).sum() + 3000
 
 
 def test_a_model_reads_numbers_as_it_was_trained(tmp_path):

@@ -2,14 +2,25 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 
+import swath
 from swath.errors import DataError, UsageError
 from swath.geo.tiling import Window
 from swath.io.atomic import file_stamps
 from swath.io.raster import Raster
 from swath.mapping.inputs import ImageInput, InputImage, Mosaic, find_inputs
 from tests.errors import fails
-from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
+from tests.make import (
+    NORTH_UP,
+    UTM,
+    box,
+    looked_up,
+    noise,
+    write_layer,
+    write_model,
+    write_raster,
+)
 
 BANDS = ["red", "green", "blue"]
 
@@ -197,3 +208,51 @@ def test_images_of_a_mosaic_have_their_own_order_of_bands(tmp_path):
     write_raster(b, values, UTM, place, descriptions=("nir", "green", "red"))
     with fails("band-mismatch", DataError, b):
         Mosaic([str(a), str(b)])
+
+
+def write_stack(folder, optical, radar, named=True):
+    """Write two files of two bands each, in an order; return all bands by name."""
+    values = noise(4, 20, 20, seed=5)
+    held = dict(zip(("opt-red", "opt-green", "sar-vv", "sar-vh"), values, strict=True))
+    for stem, bands in (("opt", optical), ("sar", radar)):
+        write_raster(
+            folder / f"x_{stem}.tif",
+            np.stack([held[f"{stem}-{band}"] for band in bands]),
+            UTM,
+            NORTH_UP,
+            descriptions=bands if named else None,
+        )
+    return held
+
+
+@pytest.mark.parametrize("optical", [("red", "green"), ("green", "red")])
+@pytest.mark.parametrize("radar", [("vv", "vh"), ("vh", "vv")])
+@pytest.mark.parametrize(
+    "wanted",
+    ["opt-red opt-green sar-vv sar-vh", "sar-vh opt-red sar-vv opt-green", "opt-green sar-vh"],
+)
+def test_a_stack_of_files_with_several_bands_is_matched_by_name(tmp_path, optical, radar, wanted):
+    held = write_stack(tmp_path / "s", optical, radar)
+    bands = wanted.split()
+    model = write_model(tmp_path / "m.swath", len(bands), names=bands)
+    result = swath.predict(model, tmp_path / "map.tif", stack=tmp_path / "s")
+    assert result.read[0].bands == bands
+    values = np.stack([held[band] for band in bands])
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert np.array_equal(file.read(1), looked_up(values, np.ones((20, 20), bool)))
+
+
+def test_bands_of_a_stack_without_names_are_counted_over_its_files(tmp_path):
+    held = write_stack(tmp_path / "s", ("green", "red"), ("vv", "vh"), named=False)
+    bands = ["opt-red", "sar-vh", "opt-green"]
+    model = write_model(tmp_path / "m.swath", 3, names=bands)
+    with fails("band-mismatch", DataError) as caught:
+        swath.predict(model, tmp_path / "map.tif", stack=tmp_path / "s")
+    assert "opt-1, opt-2, sar-1, sar-2" in caught.value.message
+    assert "--band-order" in caught.value.fix
+    swath.predict(model, tmp_path / "map.tif", stack=tmp_path / "s", band_order=[2, 4, 1])
+    values = np.stack([held[band] for band in bands])
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert np.array_equal(file.read(1), looked_up(values, np.ones((20, 20), bool)))
+    with fails("band-missing", DataError):
+        swath.predict(model, tmp_path / "no.tif", stack=tmp_path / "s", band_order=[2, 5, 1])

@@ -1,8 +1,6 @@
 """The page in a real browser: drawing, swipe, clicks, keys; no request leaves the machine."""
 
 import re
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,33 +8,14 @@ import rasterio
 from rasterio.warp import transform
 
 import swath
-from swath.io.raster import gdal_env
 from tests.make import NORTH_UP, UTM, write_jpeg, write_raster
+from tests.server.screen import share, shot, until
 from tests.server.test_layer import TABLE, write_map
-
-CHROMIUM = Path("/usr/bin/chromium")
-
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run --use-gl=angle --use-angle=swiftshader "
-    "--enable-unsafe-swiftshader"
-).split()
 
 GRAY = (200, 200, 200)
 RED = (214, 40, 57)
 
 HEIGHT, WIDTH = 300, 400
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not there; Debian's package chromium has it")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 def codes():
@@ -87,59 +66,6 @@ def photo(tmp_path_factory):
     )
     yield running, path
     running.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Open pages; at the end there must be no error on them, and no request to another machine."""
-    contexts, wrong, asked = [], [], []
-
-    def open_(url, size=(1000, 700), **options):
-        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on(
-            "console",
-            lambda m: (
-                wrong.append(m.text)
-                if m.type in ("error", "warning") and "GL Driver" not in m.text
-                else None
-            ),
-        )
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.on(
-            "response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None
-        )
-        page.goto(url)
-        page.wait_for_selector("html[data-ready=yes]", timeout=30_000)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert wrong == []
-    assert asked and all(re.match(r"(http://127\.0\.0\.1:|data:|blob:)", url) for url in asked)
-
-
-def shot(page):
-    with gdal_env(), rasterio.MemoryFile(page.screenshot()) as memory, memory.open() as dataset:
-        return dataset.read()[:3].transpose(1, 2, 0).astype(int)
-
-
-def share(page, color, box=np.s_[:, 380:]):
-    """Return the share of the screen beside the panel that shows a color."""
-    return float((np.abs(shot(page)[box] - color).max(axis=-1) <= 3).mean())
-
-
-def until(condition, seconds=60.0):
-    """Wait until something holds, as tiles arrive when they do."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.15)
-    raise AssertionError("it did not come about in time")
 
 
 def only(*names):

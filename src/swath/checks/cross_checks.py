@@ -133,6 +133,11 @@ def _check_outliers(scanned: Sequence[Scanned]) -> Iterator[Finding]:
 def _check_all(images: Sequence[ImageScan], folder: str) -> Iterator[Finding]:
     """Yield notes that concern all images together."""
     crs = {image.grid.crs for image in images if image.grid.crs}
+    bare = sum(image.grid.crs is None for image in images)
+    if crs and bare:
+        message = f"{bare} of {len(images)} images have no CRS, so their place is not known."
+        fix = "Declare it (`rio edit-info --crs EPSG:32632 FILE`, say), or a leak may be missed."
+        yield Finding("warning", "missing-crs", folder, message, fix)
     if len(crs) > 1:
         message = f"The images have {len(crs)} different CRSs."
         fix = "Nothing to do: each is used on its own pixels, and maps keep the CRS of their image."

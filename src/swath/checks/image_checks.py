@@ -19,7 +19,6 @@ from swath.types import Finding, Level
 MAX_VEILED = 0.01  # share of an image's pixels that are neither clear nor opaque
 MIN_SATURATED = 0.05  # share of a band's valid pixels that hold its largest value
 MIN_BORDER_NODATA = 0.05  # share of an image's border in runs of one value
-MIN_RING = 0.2  # share of the pixels beside nodata that are nearly black
 
 DECLARE_BAND = "rio edit-info --colorinterp red,green,blue,undefined FILE"
 """Command by which a fourth band is data, and not alpha."""
@@ -151,11 +150,13 @@ def _check_fills(image: ImageScan) -> Iterator[Issue]:
 
 
 def _check_ring(image: ImageScan) -> Iterator[Issue]:
-    dark, beside = image.ring
-    on_border = image.valid < image.grid.window.size or 0.0 in image.border_nodata
-    if on_border and dark > MIN_RING * beside:
-        message = f"{dark} nearly black pixels lie beside nodata, as JPEG compression leaves them."
-        fix = "Ignore them: give --mask a raster that is not 0 there, or an image without JPEG."
+    ring = image.ring
+    if ring is not None:
+        message = (
+            f"{ring.count} nearly {'black' if ring.color == 0 else 'white'} pixels lie up to "
+            f"{ring.depth} pixels beside nodata, as JPEG compression leaves them."
+        )
+        fix = f"Leave them out ({ring.mend}), or they are trained as data."
         yield Issue("warning", "jpeg-ring", message, fix)
 
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from pyproj.exceptions import CRSError, ProjError
 
 from swath.checks.cross_checks import Scanned
+from swath.geo.crs import turns_of
 from swath.geo.geobox import GeoBox
+from swath.io.labels.placement import outline
 from swath.io.vector import Features, crs_code, crs_name, listed_features
 from swath.types import Finding, Level
 
@@ -58,6 +60,7 @@ def check_layers(scanned: Sequence[Scanned]) -> Iterator[Finding]:
             yield _missed(fate, several)
             continue
         yield from _check_lost(fate)
+        yield from _check_points(fate)
     yield from _check_outside([f for f in fates if len(f.visible)])
 
 
@@ -111,6 +114,37 @@ def _check_lost(fate: _Fates) -> Iterator[Finding]:
         fix = "Check the overlaps, or say which counts (--priority FIELD)."
         level: Level = "warning" if len(fate.hidden) else "note"
         yield fate.finding(level, "labels-overlap", message, fix)
+
+
+def _check_points(fate: _Fates) -> Iterator[Finding]:
+    """Yield how many points of each class have a pixel, and how many lie outside the images."""
+    features = fate.features
+    points = shapely.get_dimensions(features.geometries) == 0
+    if not points.any():
+        return
+    inside = np.zeros(len(points), bool)
+    for s in fate.samples:
+        grid = s.image.grid
+        for shift in turns_of(grid.crs):
+            area = outline(grid.moved(-shift))
+            tree = features.to_crs_indexed(grid.crs)[1]
+            inside[tree.query(area, predicate="intersects")] = True
+    values, visible = features.values, np.isin(np.arange(len(points)), fate.visible)
+    classes = sorted(set(values[points].tolist()), key=str)
+    counts = []
+    for name in classes[:MAX_NAMES]:
+        of = points & (values == name)
+        counts.append(f"{int((of & visible).sum())} of {int(of.sum())} of {name}")
+    more = ", ..." if len(classes) > MAX_NAMES else ""
+    message = f"Points that have a pixel: {', '.join(counts)}{more}."
+    fix = "None, if all have; others lie outside, or in the pixel of another point."
+    yield fate.finding("note", "points-by-class", message, fix)
+    outside = np.flatnonzero(points & ~inside)
+    if len(outside):
+        ids = listed_features(features.ids(outside))
+        message = f"{len(outside)} of {int(points.sum())} points lie outside the images ({ids})."
+        fix = "None, if that is so; they label nothing."
+        yield fate.finding("note", "points-outside", message, fix)
 
 
 def _check_outside(fates: Sequence[_Fates]) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from swath.errors import SwathError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, Labels, LayerTally, Placement, RasterLabels, VectorLabels
-from swath.io.nodata import count_border, count_fills, count_ring
+from swath.io.nodata import Ring, RingTally, count_border, count_fills
 from swath.io.quality import QualityTally
 from swath.io.raster import Raster
 from swath.legend import Kind, Legend
@@ -48,7 +48,7 @@ class ImageScan:
     turned: bool  # whether EXIF has an orientation, which is applied
     border_nodata: dict[float, int]  # border pixels by undeclared value that evidently means nodata
     fills: dict[float, int]  # valid pixels by undeclared value that may mean nodata
-    ring: tuple[int, int]  # dark pixels beside nodata of a lossy file, and all beside it
+    ring: Ring | None  # what lossy compression leaves beside nodata
     thumbnail: NDArray[np.float64]  # small gray image (32, 32)
     digest: str  # hash of size and pixels
     dead: tuple[str, ...] = ()  # names of bands that hold nothing but nodata, NaN or infinity
@@ -191,7 +191,7 @@ class _ImageScanner:
         self._border_nodata: Counter[float] = Counter()
         self._fills: Counter[float] = Counter()
         self._possible, self._lossy = raster.fills, raster.lossy and raster.dtype == np.uint8
-        self._ring = np.zeros(2, np.int64)
+        self._ring = RingTally()
 
     def add(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window, and return its mean over bands and validity (rows, columns)."""
@@ -205,7 +205,7 @@ class _ImageScanner:
         self._border_nodata.update(count_border(values, valid, edges, self._possible))
         self._fills.update(count_fills(values, valid, self._possible))
         if self._lossy:
-            self._ring += count_ring(values, valid)
+            self._ring.add(values, valid)
         if values.dtype.kind == "f":
             self._count_not_finite(values)
         gray = _gray(pixels)
@@ -236,7 +236,7 @@ class _ImageScanner:
             raster.turned,
             dict(self._border_nodata),
             dict(self._fills),
-            (int(self._ring[0]), int(self._ring[1])),
+            self._ring.find(self._border_nodata),
             self._hash.thumbnail,
             self._hash.digest,
             raster.dead,

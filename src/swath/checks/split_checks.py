@@ -81,6 +81,8 @@ def _check_leaks(manifest: Manifest, duplicates: Sequence[tuple[str, str]]) -> I
         if number == MAX_LISTED_LEAKS < len(leaks):
             message += f" There are {len(leaks) - number} more such pairs."
         fix = "Put both into one group (folder), or name their groups for one split."
+        if manifest.images[a.image].grid.window != a.window:
+            fix = "Name one of both images (--images), or images of one CRS and pixel size."
         yield Finding("warning", "split-leak", manifest.source, message, fix)
 
 

@@ -11,17 +11,21 @@ import sys
 import traceback
 import typing
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, get_args, get_origin
 
 import typer
-from pydantic.fields import FieldInfo
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
+from typer.main import get_command
 
 from swath.cli.signals import terminate_as_interrupt
 from swath.errors import JobError, SwathError, UsageError, job_error_of, out_of_memory
-from swath.options import Group, Many, make_options
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 EXTRAS = {
     "serve": "titiler uvicorn fastapi starlette rio_tiler morecantile prometheus_client h11 anyio",
@@ -34,29 +38,30 @@ EXTRAS = {
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command of the program.
+    """A command of the program; its options and their libraries are imported when it is named.
 
     Attributes:
         stage: heading under which `swath --help` lists it.
-        options: its options class; `TrainOptions` makes `swath train`, its docstring is the help.
-        summarize: turns the result into text for people.
+        name: the word after `swath`, and the name of its function and of its text for people.
+        summary: first line of the docstring of its options, which is its help.
         ok: whether a result means success (exit 0) or not (exit 1).
         wait: called after the result is printed, by commands that leave something running.
     """
 
     stage: str
-    options: type
-    summarize: Callable[[Any], str]
+    name: str
+    summary: str
     ok: Callable[[Any], bool] = lambda _: True
     wait: Callable[[Any], None] = lambda _: None
 
     @property
-    def name(self) -> str:
-        """The word after `swath`."""
-        return self.options.__name__.removesuffix("Options").lower()
+    def options(self) -> Any:
+        """Its options class: `TrainOptions` makes `swath train`."""
+        return getattr(import_module("swath.options"), f"{self.name.capitalize()}Options")
 
-    def add_to(self, app: typer.Typer) -> None:
-        """Make it a command of the program."""
+    @cached_property
+    def parser(self) -> Any:
+        """The command as typer has it."""
 
         def run(**given: Any) -> None:
             how = {key: given.pop(key) for key in ("config", "as_json", "quiet", "verbose")}
@@ -65,20 +70,20 @@ class Command:
         parameters = [_parameter(field) for field in option_fields(self.options)] + _COMMON
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        app.command(
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(
             self.name,
             cls=_GroupedHelp,
             help=inspect.getdoc(self.options),
-            epilog=self.options.EXAMPLE,  # type: ignore[attr-defined]
-            rich_help_panel=self.stage,
+            epilog=self.options.EXAMPLE,
         )(run)
+        return get_command(alone)
 
     def run(
         self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool
     ) -> None:
         """Run the command, print its result, and exit with a code where that is not 0."""
-        from swath.cli.progress_bar import ProgressBars
-        from swath.progress import listen
+        from swath.options import make_options
 
         logging.basicConfig(
             level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
@@ -98,7 +103,7 @@ class Command:
                 values = read | values
                 make_options(self.options, values)
                 function = getattr(import_module(f"swath.commands.{self.name}"), self.name)
-                with listen(ProgressBars(quiet)):
+                with _progress_shown(quiet):
                     result = function(**values)
         except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
             fail(_as_swath_error(error, self.name, verbose), as_json)
@@ -107,7 +112,8 @@ class Command:
         if as_json:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
-            sys.stdout.write(_plain(self.summarize(result).rstrip()) + "\n")
+            text = getattr(import_module("swath.cli.summaries"), self.name)(result)
+            sys.stdout.write(_plain(text.rstrip()) + "\n")
         sys.stdout.flush()
         if not quiet:
             for warning in getattr(result, "warnings", ()):
@@ -116,6 +122,16 @@ class Command:
         self.wait(result)
         if not self.ok(result):
             raise SystemExit(1)
+
+
+def _progress_shown(quiet: bool) -> AbstractContextManager[None]:
+    """Show progress bars inside the block, if anyone would see them."""
+    if quiet or not sys.stderr.isatty():
+        return nullcontext()
+    from swath.cli.progress_bar import ProgressBars
+    from swath.progress import listen
+
+    return listen(ProgressBars())
 
 
 class _LoggedTexts(logging.Handler):
@@ -208,6 +224,8 @@ class OptionField:
     @property
     def many(self) -> bool:
         """Whether it takes several values."""
+        from swath.options import Many
+
         return any(isinstance(note, Many) for note in self.info.metadata)
 
     @property
@@ -284,31 +302,22 @@ class _GroupedHelp(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, `Options` first and `Common` last."""
+        from swath.options import Group
+
         order = ("Arguments", *get_args(Group), "Common")
         rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in order}
         parameters: list[Any] = self.get_params(ctx)
         for parameter in parameters:
             rows[_heading(parameter)].append((_usage(parameter), parameter.help or ""))
-        _write_sections(formatter, rows)
+        write_sections(formatter, rows)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the example, which is not wrapped."""
         formatter.write(f"\nExample:\n  {self.epilog}\n")
 
 
-class StagedHelp(TyperGroup):
-    """The program, whose help lists commands by stage."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the first line of each command's help, under its stage."""
-        rows: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            stage = str(getattr(command, "rich_help_panel", ""))
-            rows.setdefault(stage, []).append((name, (command.help or "").split("\n")[0]))
-        _write_sections(formatter, rows)
-
-
-def _write_sections(formatter: Any, rows: dict[str, list[tuple[str, str]]]) -> None:
+def write_sections(formatter: Any, rows: dict[str, list[tuple[str, str]]]) -> None:
+    """Write lists of a term and its text under their headings."""
     width = max(len(first) for section in rows.values() for first, _ in section)
     for heading, section in rows.items():
         if section:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from swath import options
-from swath.cli import summaries
-from swath.cli.command import Command, StagedHelp, fail
+from swath.cli.command import Command, fail, write_sections
 from swath.errors import UsageError, out_of_memory
 
 
@@ -24,22 +23,34 @@ ACCURACY, DEMO = "Accuracy and area", "Demo"
 COMMANDS = {
     command.name: command
     for command in (
-        Command(DATA, options.InspectOptions, summaries.inspect, ok=lambda result: result.ok),
-        Command(DATA, options.PrepareOptions, summaries.prepare),
-        Command(DATA, options.LabelOptions, summaries.label, wait=_wait),
-        Command(TRAINING, options.TrainOptions, summaries.train),
-        Command(TRAINING, options.CrossvalidateOptions, summaries.crossvalidate),
-        Command(TRAINING, options.QuantizeOptions, summaries.quantize),
-        Command(TRAINING, options.ExportOptions, summaries.export),
-        Command(MAPS, options.PredictOptions, summaries.predict),
-        Command(MAPS, options.SubmitOptions, summaries.submit),
-        Command(MAPS, options.ViewOptions, summaries.view, wait=_wait),
-        Command(MAPS, options.ServeOptions, summaries.serve, wait=_wait),
-        Command(ACCURACY, options.EvaluateOptions, summaries.evaluate),
-        Command(ACCURACY, options.CompareOptions, summaries.compare),
-        Command(ACCURACY, options.SampleOptions, summaries.sample),
-        Command(ACCURACY, options.AreaOptions, summaries.area),
-        Command(DEMO, options.DemoOptions, summaries.demo, wait=_wait),
+        Command(
+            *(DATA, "inspect", "Report what a source folder holds, and what is wrong with it."),
+            ok=lambda result: result.ok,
+        ),
+        Command(DATA, "prepare", "Turn a source folder into a dataset for training."),
+        Command(
+            *(DATA, "label", "Label a scene in the browser, and see its map grow."),
+            wait=_wait,
+        ),
+        Command(TRAINING, "train", "Train a network, and pack it into a model file."),
+        Command(TRAINING, "crossvalidate", "Train and score on each part of a dataset in turn."),
+        Command(TRAINING, "quantize", "Add an 8-bit network to a model file, for faster maps."),
+        Command(TRAINING, "export", "Write a network as plain ONNX, for QGIS Deepness and others."),
+        Command(MAPS, "predict", "Map one image of any size, or many."),
+        Command(MAPS, "submit", "Map a folder of contest images into a zip file to submit."),
+        Command(MAPS, "view", "Show a map in the browser, over its image.", wait=_wait),
+        Command(
+            *(MAPS, "serve", "Serve maps to web maps, QGIS and browsers, and predict."),
+            wait=_wait,
+        ),
+        Command(ACCURACY, "evaluate", "Score a model or a map on a split of a dataset."),
+        Command(ACCURACY, "compare", "Score two models or maps on the same split, with intervals."),
+        Command(ACCURACY, "sample", "Draw points on a map for a person to label."),
+        Command(ACCURACY, "area", "Estimate the area of each class in hectares, with intervals."),
+        Command(
+            *(DEMO, "demo", "Map the world: from labeled images to a map, on real data."),
+            wait=_wait,
+        ),
     )
 }
 """The commands by name, in the order of `swath --help`; they are imported when they run."""
@@ -55,16 +66,47 @@ PARSER_CODES = {
 }
 """Codes of the errors that the parser of typer raises, by the name of their class."""
 
+
+class _Parsers(Mapping[str, Any]):
+    """The commands as typer has them, each made when it is asked for: that needs its options."""
+
+    def __getitem__(self, name: str) -> Any:
+        return COMMANDS[name].parser
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class Program(TyperGroup):
+    """The program, whose help lists commands by stage."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self.commands: Any = _Parsers()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the first line of each command's help, under its stage."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for command in COMMANDS.values():
+            rows.setdefault(command.stage, []).append((command.name, command.summary))
+        write_sections(formatter, rows)
+
+
 app = typer.Typer(
     name="swath",
-    cls=StagedHelp,
+    cls=Program,
     help="Satellite images and a few labels in, land-cover maps one can trust out.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in COMMANDS.values():
-    command.add_to(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
 from rich import progress
 from rich.console import Console
 from rich.text import Text
-
-from swath.progress import SilentTask
 
 DELAY = 1.0
 """Seconds of work before its bar is shown."""
@@ -70,21 +67,15 @@ class Bar:
 
 
 class ProgressBars:
-    """Shows the progress of all work, one bar at a time; nothing where stderr is no terminal.
+    """Shows the progress of all work, one bar at a time."""
 
-    Args:
-        quiet: show nothing.
-    """
-
-    def __init__(self, quiet: bool = False) -> None:
-        self._silent = quiet or not sys.stderr.isatty()
+    def __init__(self) -> None:
         self._console = Console(stderr=True)
 
-    def start(self, title: str, total: float, unit: str) -> Any:
+    def start(self, title: str, total: float, unit: str) -> Bar:
         """Open a bar."""
-        return SilentTask() if self._silent else Bar(self._console, title, total, unit)
+        return Bar(self._console, title, total, unit)
 
     def stop(self, task: Any) -> None:
         """Close a bar."""
-        if isinstance(task, Bar):
-            task.stop()
+        task.stop()

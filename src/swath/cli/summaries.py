@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,11 +40,11 @@ def inspect(result: InspectResult) -> str:
     """Format what a source folder holds, and its findings."""
     total = sum(c.pixels for c in result.classes) or 1
     bands = ", ".join(result.bands) or "none"
-    lines = [f"{result.images} images, layout {result.layout}, bands: {bands}"]
+    lines = [f"{_count(result.images, 'image')}, layout {result.layout}, bands: {bands}"]
     if result.products:
         lines = [line for product in result.products for line in _product(product)]
     if result.groups:
-        lines.append(f"{len(result.groups)} groups: {_names(result.groups)}")
+        lines.append(f"{_count(len(result.groups), 'group')}: {_names(result.groups)}")
     lines += [] if result.read is None else _source_read(result.read)
     for c in result.classes:
         lines.append(f"  {c.code:>5}  {c.name:<26} {c.pixels / total:6.1%}  {c.pixels} pixels")
@@ -55,7 +57,7 @@ def inspect(result: InspectResult) -> str:
             known = f"training data {b.known_low:g} to {b.known_high:g}, mean {b.known_mean:.4g}"
             lines.append(f"  {b.name:<12} {b.low:g} to {b.high:g}, mean {b.mean:.4g}; {known}")
     levels = Counter(f["level"] for f in result.findings)
-    counts = ", ".join(f"{levels[level]} {level}s" for level in ("error", "warning", "note"))
+    counts = ", ".join(_count(levels[level], level) for level in ("error", "warning", "note"))
     return _joined([*lines, f"Findings: {counts}", *_findings(result.findings)], result.report)
 
 
@@ -78,11 +80,13 @@ def _product(product: ProductRead) -> Iterator[str]:
 def prepare(result: PrepareResult) -> str:
     """Format the splits of a dataset, and the shares of its classes."""
     bands = ", ".join(result.bands)
-    lines = [f"{result.dataset}: {result.images} images, layout {result.layout}, bands: {bands}"]
+    images = _count(result.images, "image")
+    lines = [f"{result.dataset}: {images}, layout {result.layout}, bands: {bands}"]
     lines += _source_read(result.read)
     for name, split in result.splits.items():
         pixels = f"{split.pixels:>12} labeled pixels"
-        lines.append(f"  {name:<5} {split.images:>5} images  {pixels}  {_names(split.groups)}")
+        images = "image " if split.images == 1 else "images"
+        lines.append(f"  {name:<5} {split.images:>5} {images}  {pixels}  {_names(split.groups)}")
     lines.append(f"{'':35}" + "".join(f"{name:>8}" for name in result.splits))
     for c in result.classes:
         shares = "".join(f"{share:8.1%}" for share in c.shares.values())
@@ -93,6 +97,9 @@ def prepare(result: PrepareResult) -> str:
             f"The model will not know nodata {value}: declare it in images that are mapped "
             f"(rio edit-info --nodata {value} FILE)"
         )
+    if result.read.erode_nodata:
+        eroded = result.read.erode_nodata
+        lines.append(f"Map images as they were trained: with --erode-nodata {eroded}, too")
     if result.skipped:
         lines.append(f"Skipped: {_names(result.skipped)}")
     return _joined([*lines, *_findings(result.findings)])
@@ -154,11 +161,12 @@ def crossvalidate(result: CrossvalidateResult) -> str:
 
 def evaluate(result: EvaluateResult) -> str:
     """Format the scores of a model or a map."""
-    part = "blocks with labels" if result.split == "labels" else f"images of split {result.split}"
+    part = _count(result.images, "block" if result.split == "labels" else "image")
+    part += " with labels" if result.split == "labels" else f" of split {result.split}"
     lines = [
         f"mIoU {_score(result.miou)} {_interval(result.miou_interval)}, "
         f"accuracy {_score(result.accuracy)} {_interval(result.accuracy_interval)}, "
-        f"kappa {_score(result.kappa)} on {result.images} {part}",
+        f"kappa {_score(result.kappa)} on {part}",
         f"  {'':<32}   IoU  95% interval        F1  precision  recall  boundary",
     ]
     for c in result.classes:
@@ -225,9 +233,11 @@ def _images_read(images: Sequence[ImageRead]) -> list[str]:
         numbers = "scale and offset applied" if image.scaled else "numbers as stored"
         quality = f"; quality {', '.join(image.quality)}" if len(images) == 1 else ""
         quality = quality if image.quality else ""
-        alike.setdefault(f"bands {_names(image.bands)}; {numbers}{quality}", []).append(image)
+        warped = "; warped as control points or RPCs place it" if image.warped else ""
+        text = f"bands {_names(image.bands)}; {numbers}{warped}{quality}"
+        alike.setdefault(text, []).append(image)
     return [
-        f"  read {same[0].file if len(same) == 1 else f'{len(same)} images'}: {text}"
+        f"  read {_shown(same[0].file) if len(same) == 1 else f'{len(same)} images'}: {text}"
         for text, same in alike.items()
     ]
 
@@ -353,6 +363,17 @@ def _joined(lines: Iterable[str], report: str | None = None) -> str:
     return "\n".join([*lines, f"Report: {report}"] if report else lines)
 
 
+def _count(number: int, what: str) -> str:
+    """Format a number of things."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _shown(path: str) -> str:
+    """Return a path from the working directory, if it lies there, without GDAL's words."""
+    text = re.sub(r"^/vsi(?:zip|tar)/\{?([^}]+)\}?", r"\1", path)
+    return text.removeprefix(f"{os.getcwd()}{os.sep}")
+
+
 def _names(names: Sequence[str]) -> str:
     more = f", ... ({len(names)} in all)" if len(names) > MAX_NAMES else ""
     return ", ".join(names[:MAX_NAMES]) + more
@@ -368,12 +389,15 @@ def _source_read(read: SourceRead) -> list[str]:
             continue
         column = "no class column" if labels.column is None else f"column {labels.column}"
         values = f" ({_names(labels.values)})" if labels.values else ""
-        lines.append(f"Labels: {labels.file}, {column}{values}, {labels.features} features")
+        lines.append(
+            f"Labels: {labels.file}, {column}{values}, {_count(labels.features, 'feature')}"
+        )
     if read.unlabeled:
         lines.append(f"Labels: none for {read.unlabeled} image(s)")
     if read.no_data is not None:
         given = "" if read.nodata is None else f", with --nodata {read.nodata}"
-        lines.append(f"No data: {read.no_data:.1%} of the pixels{given}")
+        eroded = f", with --erode-nodata {read.erode_nodata}" if read.erode_nodata else ""
+        lines.append(f"No data: {read.no_data:.1%} of the pixels{given}{eroded}")
     lines += _dropped(read.dropped)
     if read.split:
         lines.append("Split: " + ", ".join(f"{k} {v}" for k, v in read.split.items()))
@@ -392,7 +416,8 @@ def _findings(findings: Sequence[dict[str, str]]) -> list[str]:
     """Format one line per kind of finding: level, code, count, first files, message and mend."""
     from swath.types import Finding, describe_kind, findings_by_kind
 
-    kinds = findings_by_kind(Finding(**f) for f in findings)  # type: ignore[arg-type]
+    shown = [{**f, "file": _shown(f["file"])} for f in findings]
+    kinds = findings_by_kind(Finding(**f) for f in shown)  # type: ignore[arg-type]
     return [f"  {kind[0].level:<7} {describe_kind(kind)}" for kind in kinds]
 
 

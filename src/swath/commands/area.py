@@ -117,7 +117,8 @@ def _estimate_from_labels(
     """Estimate from a split of a dataset; the interval comes from a bootstrap over its groups."""
     reference = DatasetReference(Dataset(options.reference), options.split, [source])
     ours, theirs = ([(c.map_code, c.name) for c in x.trained] for x in (legend, reference.legend))
-    if [code for code, _ in theirs] != [code for code, _ in ours]:
+    codes = [code for code, _ in ours]
+    if {code for code, _ in theirs} != set(codes):
         mine, other = (", ".join(f"{code} {name}" for code, name in x) for x in (ours, theirs))
         raise DataError(
             f"The dataset's classes are {other}, and the map's are {mine}",
@@ -125,7 +126,8 @@ def _estimate_from_labels(
             file=options.reference,
             fix="Prepare the dataset with the map's classes",
         )
-    scored = score_areas(reference, MapPredictor(source, reference.legend))
+    legend, areas = reference.legend, areas[[codes.index(code) for code, _ in theirs]]
+    scored = score_areas(reference, MapPredictor(source, legend))
     scores = list(track(scored, "comparing", len(reference.areas)))
     groups = by_group([s.area.group for s in scores], [s.matrix.T for s in scores])
     matrix = groups.sum(axis=0)

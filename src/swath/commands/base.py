@@ -55,6 +55,11 @@ def command(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P,
     return decorate
 
 
+def has_ending(path: PathLike) -> bool:
+    """Return whether a name ends as that of a file of some format does."""
+    return re.fullmatch(r"\.[a-z][a-z0-9]*", Path(path).suffix.lower()) is not None
+
+
 def check_ending(path: PathLike, endings: Sequence[str], option: str) -> None:
     """Refuse the name of an output whose ending means another format; one without is taken.
 
@@ -67,8 +72,7 @@ def check_ending(path: PathLike, endings: Sequence[str], option: str) -> None:
         UsageError: the ending is another.
     """
     name = Path(path)
-    ending = name.suffix.lower()
-    if ending in endings or not re.fullmatch(r"\.[a-z][a-z0-9]*", ending):
+    if name.suffix.lower() in endings or not has_ending(name):
         return
     message = f"{option} is written as {' or '.join(endings)}, and its name ends in {name.suffix}"
     fix = f"Give {option} {shlex.quote(str(name.with_suffix(endings[0])))}"

@@ -71,6 +71,7 @@ def _command(options: EvaluateOptions) -> str:
     given = {
         "--classes": options.classes,
         "--label-field": options.label_field,
+        "--labels-crs": options.labels_crs,
         "--precision": None if options.precision == "auto" else options.precision,
         "--tta": None if options.tta == "none" else options.tta,
         "--gsd": options.gsd,
@@ -126,12 +127,17 @@ def open_reference(options: EvaluateOptions, *sources: Model | MapFile) -> Refer
             fix="Give a folder that `swath prepare` wrote, or a map instead of the model",
         )
     legend = read_legend(options.classes) if options.classes is not None else None
-    return LabelReference(path, sources[0], legend, options.label_field)
+    return LabelReference(path, sources[0], legend, options.label_field, options.labels_crs)
 
 
 def _refuse_label_options(options: EvaluateOptions, folder: Path) -> None:
     """Raise an error where options of labels are given with a dataset, which has its own."""
-    for option, given in (("--classes", options.classes), ("--label-field", options.label_field)):
+    of_labels = {
+        "--classes": options.classes,
+        "--label-field": options.label_field,
+        "--labels-crs": options.labels_crs,
+    }
+    for option, given in of_labels.items():
         if given is not None:
             message = f"{option} is for a file of labels, and this is a dataset"
             fix = f"Leave out {option}"

@@ -25,8 +25,8 @@ from swath.io.products import (
     is_product_path,
 )
 from swath.io.quality import QualityTally, shares_of
-from swath.io.raster import Raster, open_raster
-from swath.io.source_file import BandFile, QualityFile
+from swath.io.raster import Raster
+from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import Features
 from swath.legend import read_legend
 from swath.mapping.inputs import InputImage, find_stack
@@ -100,6 +100,7 @@ class SourceRead(Result):
         unlabeled: number of images without labels.
         bands: names of the bands of most images, in order; `select_bands` has taken them.
         nodata: value of `nodata` that was given, as text, since it may be `nan`.
+        erode_nodata: pixels around those without data that have none either.
         no_data: share of the images' pixels without data, 0..1; None where no image was read.
         dropped: share of the images' pixels that quality layers dropped, 0..1, by reason; a pixel
             counts for one reason.
@@ -110,6 +111,7 @@ class SourceRead(Result):
     unlabeled: int
     bands: list[str]
     nodata: str | None = None
+    erode_nodata: int = 0
     no_data: float | None
     dropped: dict[str, float] = {}
     split: dict[str, str] = {}
@@ -223,7 +225,7 @@ def _describe_products(source: str) -> InspectResult:
     for product in find_products(source):
         default, bands = default_bands(product), []
         for band in product.bands:
-            size, fault = _pixel_size(band, product.name)
+            size, fault = _pixel_size(band, product)
             findings += [fault] if fault else []
             bands.append(
                 BandRead(
@@ -252,13 +254,13 @@ def _describe_products(source: str) -> InspectResult:
     )
 
 
-def _pixel_size(band: BandFile, product: str) -> tuple[float | None, Finding | None]:
+def _pixel_size(band: BandFile, product: Product) -> tuple[float | None, Finding | None]:
     """Return the size of a band's pixels, or what is wrong with its file."""
     try:
-        with open_raster(band.path) as dataset:
-            return abs(dataset.transform.a), None
+        with Raster([band], warp=product.is_placed_by_points) as raster:
+            return abs(raster.grid.transform[0]), None
     except DataError as error:
-        return None, Finding.of_error(error, Path(band.path), product)
+        return None, Finding.of_error(error, Path(band.path), product.name)
 
 
 def survey_of(options: SourceOptions) -> Survey:
@@ -313,6 +315,7 @@ def describe_source(survey: Survey) -> SourceRead:
         unlabeled=sum(s.labels is None for s in catalog.samples),
         bands=list(bands[0][0]) if bands else [],
         nodata=None if nodata is None else f"{nodata:.17g}",
+        erode_nodata=max((s.erode_nodata for s in catalog.samples), default=0),
         no_data=1 - valid / total if total else None,
         dropped=_dropped(survey, total),
     )
@@ -361,6 +364,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
         "nodata": options.nodata,
         "scaled": card.scaled and not options.raw,
         "ignore_band_nodata": options.ignore_band_nodata,
+        "erode_nodata": options.erode_nodata,
     }
     ood = OodResult(distance=None, threshold=statistics.threshold, bands=[])
     product = find_product(source) if is_product_path(source) else None
@@ -374,7 +378,9 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     else:
         chosen = read["select"] or tuple(card.image_bands)
         choose_bands(product, chosen)  # an error where one is missing
-        sample = dataclasses.replace(product_sample(product), **read | {"select": chosen})
+        sample = dataclasses.replace(
+            product_sample(product), **read | {"select": chosen}, warp_image=options.warp
+        )
         read["select"] = ()
     sample = with_quality([sample], options, None)[0]
     scan = scan_sample(sample, "code", None)
@@ -383,7 +389,7 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     if not isinstance(scan, Finding) and len(bands) == len(card.image_bands):
         names = None if read["select"] else card.image_bands
         fill = [band.fill for band in card.bands]
-        raster = Raster(sample.parts, names, **read, warp=options.warp, fill=fill)
+        raster = Raster(sample.parts, names, **read, warp=sample.is_warped, fill=fill)
         with InputImage(raster, latitude=card.latitude) as image:
             image.quality = sample.open_quality(image.grid)
             distance, _ = ood_distance(image, model.predictor, statistics)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from swath.commands.base import check_ending, command
+from swath.commands.base import check_ending, command, has_ending
 from swath.errors import DataError, JobError, UsageError
 from swath.inference.memory import peak_memory
 from swath.io.arrays import is_store
@@ -153,7 +153,7 @@ def _result(
         engine=f"{setup.engine} {setup.version}",
         precision=setup.precision,
         zooms=sorted({float(p.asked.zoom) for p in plans}),
-        plan=estimate(model, plans) if options.plan else None,
+        plan=estimate(model, plans, time.monotonic() - start) if options.plan else None,
         dropped=shares_of(tallies),
         warnings=[] if options.plan else [*_check_outside(tallies), *_check_classes(classes)],
     )
@@ -205,10 +205,11 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "nodata": options.nodata,
         "ignore_band_nodata": options.ignore_band_nodata,
         "fill": _fill(model) if options.ignore_band_nodata else (),
+        "erode_nodata": options.erode_nodata,
         "warp": options.warp,
     }
     many = len(found) > 1 or _may_be_many(options) and not options.mosaic
-    if many and options.polygons is not None:
+    if len(found) > 1 and options.polygons is not None:
         message = "--polygons names one file, and there are many images"
         fix = "Map them one by one, or with --mosaic"
         raise UsageError(message, code="option-conflict", fix=fix)
@@ -217,13 +218,19 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
 
 
 def _may_be_many(options: PredictOptions) -> bool:
-    """Return whether IMAGE may be many images: a folder, a list, or a pattern if MAP is no file."""
+    """Return whether MAP is a folder even for one image.
+
+    IMAGE may be many images then: a folder, a list, a pattern, or a product, which may have several
+    scenes. Of the last two MAP names a file if it ends like one.
+    """
     image = Path(str(options.image))
     if options.stack is not None or is_store(image):
         return False
     if not image.exists() and set(image.name) & set("*?["):
         return options.target.suffix.lower() not in MAP_ENDINGS
-    return (image.is_dir() or image.suffix == ".txt") and not is_product_path(image, plain=True)
+    if is_product_path(image, plain=image.is_dir()):
+        return not has_ending(options.target)
+    return image.is_dir() or image.suffix == ".txt"
 
 
 def _fill(model: Model) -> tuple[float, ...]:

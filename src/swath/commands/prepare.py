@@ -33,7 +33,14 @@ from swath.data.dataset import (
     StoredImage,
 )
 from swath.data.layouts import SourceSample
-from swath.data.splits import Area, areas, assign_splits, default_block, overridden
+from swath.data.splits import (
+    Area,
+    assign_splits,
+    default_block,
+    find_lattices,
+    lattice_areas,
+    overridden,
+)
 from swath.data.statistics import band_statistics, count_labels, totals
 from swath.data.store import erase_buffers, store_image
 from swath.errors import DataError, UsageError
@@ -286,23 +293,15 @@ class _DatasetBuilder:
         return assign_splits(groups, options.test, options.val, options.seed, own)
 
     def _areas(self, grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
-        """Yield the areas of all images; blocks of images on one grid share their groups."""
-        samples = self.samples
-        first = [_first_on_grid(i, grids) if s.group is None else i for i, s in enumerate(samples)]
-        prefix = len(set(first)) > 1
-        for i, (sample, grid) in enumerate(zip(samples, grids, strict=True)):
-            own = areas(i, sample.name, grid, sample.group, block, prefix)
-            shared = areas(i, samples[first[i]].name, grid, sample.group, block, prefix)
-            for area, other in zip(own, shared, strict=True):
-                yield replace(area, group=other.group)
-
-
-def _first_on_grid(i: int, grids: Sequence[GeoBox]) -> int:
-    """Return the position of the first grid that lies pixel on pixel with grid i."""
-    (x, y), pixel = grids[i].point(0, 0), max(map(abs, grids[i].transform[:2]))
-    origins = (grid.point(0, 0) for grid in grids)
-    near = (j for j, (u, v) in enumerate(origins) if max(abs(u - x), abs(v - y)) <= pixel)
-    return next(j for j in near if grids[j].same_as(grids[i]))
+        """Yield the areas of all images; blocks of images on one place share their groups."""
+        names = [sample.name for sample in self.samples]
+        lattices = find_lattices(grids, [sample.group is None for sample in self.samples])
+        prefix = len({lattice.image for lattice in lattices}) > 1
+        for i, (sample, lattice) in enumerate(zip(self.samples, lattices, strict=True)):
+            if sample.group is None:
+                yield from lattice_areas(i, names, grids, lattice, block, prefix)
+            else:
+                yield Area(sample.name, i, grids[i].window, sample.group)
 
 
 def _check_own_split(manifest: Manifest, samples: Sequence[SourceSample]) -> Iterator[Finding]:

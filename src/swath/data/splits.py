@@ -15,12 +15,17 @@ from typing import Literal
 import numpy as np
 
 from swath.errors import UsageError
+from swath.geo.footprints import overlaps
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window, iter_blocks, window_distance
 from swath.types import OwnSplit, SplitName
 
 MAX_DEFAULT_BLOCK = 4096
 """Side of a block by default, in pixels, at most: scoring holds a block in memory."""
+
+
+TOUCHING = 0.001
+"""Share of the smaller image from which two images share an area."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,97 @@ def areas(
         return
     for number, window in iter_blocks(grid.height, grid.width, block):
         yield Area(f"{name}/{number}", image, window, f"{name}/{number}" if prefix else str(number))
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Where the blocks of an image begin: those of another image, in whose pixels it lies.
+
+    Attributes:
+        image: position of that image, whose first block begins at its first pixel.
+        row: row of it on which the first row of this image lies.
+        col: column, likewise.
+    """
+
+    image: int
+    row: int = 0
+    col: int = 0
+
+
+def find_lattices(grids: Sequence[GeoBox], cut: Sequence[bool]) -> list[Lattice]:
+    """Return the lattice of each image, so that blocks of one place are the same in all of them.
+
+    Images that share an area, also by way of others, have one if their pixels are of one CRS, size
+    and direction.
+
+    Args:
+        grids: of the images.
+        cut: which of them are cut into blocks; others are their own.
+    """
+    ids = [i for i, is_cut in enumerate(cut) if is_cut]
+    first = list(range(len(grids)))
+    for i in ids:
+        first[i] = _first_on_grid(i, ids, grids)
+    distinct = [i for i in ids if first[i] == i]
+    pairs = overlaps([grids[i] for i in distinct], [str(i) for i in distinct], TOUCHING)
+    linked = sorted((distinct[a], distinct[b]) for a, b, _ in pairs)
+    for a, b in linked:
+        if _have_alike_pixels(grids[a], grids[b]):
+            old, new = max(first[a], first[b]), min(first[a], first[b])
+            first = [new if k == old else k for k in first]
+    out = []
+    for i, grid in enumerate(grids):
+        col, row = ~grids[first[i]].affine * grid.point(0, 0)
+        out.append(Lattice(first[i], round(row), round(col)))
+    return out
+
+
+def _first_on_grid(i: int, ids: Sequence[int], grids: Sequence[GeoBox]) -> int:
+    """Return the position of the first grid that lies pixel on pixel with grid i."""
+    (x, y), pixel = grids[i].point(0, 0), max(map(abs, grids[i].transform[:2]))
+    origins = ((j, grids[j].point(0, 0)) for j in ids)
+    near = (j for j, (u, v) in origins if max(abs(u - x), abs(v - y)) <= pixel)
+    return next(j for j in near if grids[j].same_as(grids[i]))
+
+
+def _have_alike_pixels(a: GeoBox, b: GeoBox) -> bool:
+    """Return whether two grids have one CRS and equal pixels, to 0.1 pixels along the longer."""
+    length = max(a.height, a.width, b.height, b.width)
+    near = 0.1 * max(map(abs, a.transform[:2])) / length
+    alike = all(abs(a.transform[k] - b.transform[k]) <= near for k in (0, 1, 3, 4))
+    return alike and a.same_crs(b)
+
+
+def lattice_areas(
+    image: int,
+    names: Sequence[str],
+    grids: Sequence[GeoBox],
+    lattice: Lattice,
+    block: int,
+    prefix: bool,
+) -> Iterator[Area]:
+    """Yield the blocks of an image, cut along a lattice; a group is a block of the lattice.
+
+    Args:
+        image: position of the image.
+        names: of all images.
+        grids: of all images.
+        lattice: of the image.
+        block: side of a block, in pixels.
+        prefix: whether groups begin with the name of the lattice's image.
+    """
+    grid, other = grids[image], grids[lattice.image]
+    rows, cols = -(-other.height // block), -(-other.width // block)
+    start = f"{names[lattice.image]}/" if prefix else ""
+    number = 0
+    for row in range(lattice.row // block, -(-(lattice.row + grid.height) // block)):
+        for col in range(lattice.col // block, -(-(lattice.col + grid.width) // block)):
+            top, left = row * block - lattice.row, col * block - lattice.col
+            window = Window(top, left, block, block).within(grid.window)
+            inside = 0 <= row < rows and 0 <= col < cols
+            cell = str(row * cols + col) if inside else f"{row}_{col}"
+            yield Area(f"{names[image]}/{number}", image, window, start + cell)
+            number += 1
 
 
 def default_block(grids: Sequence[GeoBox]) -> int:

@@ -17,9 +17,9 @@ from swath.data.splits import areas, default_block
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Window
-from swath.io.labels import UNLABELED, Labels, RasterLabels, VectorLabels
+from swath.io.labels import UNLABELED, Labels, MaskReading, RasterLabels, VectorLabels
 from swath.io.map_reader import MapFile
-from swath.io.vector import is_vector_file, read_features, refuse_losses
+from swath.io.vector import LayerOptions, is_vector_file, read_features, refuse_losses
 from swath.legend import IGNORE, Legend, ignore_codes, legend_of_codes
 from swath.types import PathLike, SplitName
 
@@ -165,6 +165,7 @@ class LabelReference(Reference):
         legend: the classes of the labels; None for those of the map and all other codes that the
             labels hold.
         field: the class column of a vector layer.
+        crs: CRS of labels that declare none.
 
     Raises:
         DataError: the labels cannot be read onto the map's grid, or do not overlap it.
@@ -177,11 +178,12 @@ class LabelReference(Reference):
         mapped: MapFile,
         legend: Legend | None = None,
         field: str | None = None,
+        crs: str | None = None,
     ) -> None:
         self.origin = str(path)
         self._grid = mapped.grid
         if is_vector_file(Path(path)):
-            features = read_features(path, field)
+            features = read_features(path, field, LayerOptions(crs=crs))
             refuse_losses(features.findings)
             self._labels: Labels = VectorLabels(features, mapped.grid, legend or mapped.legend)
         elif field is not None:
@@ -189,7 +191,9 @@ class LabelReference(Reference):
             fix = "Leave out --label-field"
             raise UsageError(message, code="option-conflict", file=path, fix=fix)
         else:
-            self._labels = RasterLabels(path, mapped.grid, warp=True, legend=legend)
+            self._labels = RasterLabels(
+                path, mapped.grid, warp=True, reading=MaskReading(crs=crs), legend=legend
+            )
         self.legend = legend or self._joined(mapped.legend)
         block = default_block([mapped.grid])
         every = areas(0, "", mapped.grid, None, block, prefix=False)

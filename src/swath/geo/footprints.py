@@ -23,12 +23,15 @@ EDGE_POINTS = 5
 """Points along each side of a footprint."""
 
 
-def overlaps(grids: Sequence[GeoBox], groups: Sequence[str]) -> Iterator[tuple[int, int, float]]:
+def overlaps(
+    grids: Sequence[GeoBox], groups: Sequence[str], least: float = MIN_OVERLAP
+) -> Iterator[tuple[int, int, float]]:
     """Yield the pairs of images of different groups that overlap.
 
     Args:
         grids: of the images; those without a CRS that lies on the earth are left out.
         groups: of the images.
+        least: share of the smaller image from which two overlap.
 
     Yields:
         (i, j, share), i < j: the share of the smaller image that overlaps; for each j at most
@@ -45,7 +48,7 @@ def overlaps(grids: Sequence[GeoBox], groups: Sequence[str]) -> Iterator[tuple[i
         near = near[(near > a) & (kinds[near] != kinds[a]) & (partners[near] < MAX_PARTNERS)]
         shared = shapely.area(shapely.intersection(turned[:, None], outlines[near])).sum(axis=0)
         shares = np.minimum(shared / np.minimum(areas[near], areas[a]), 1)
-        enough = shares > MIN_OVERLAP
+        enough = shares > least
         for b, share in zip(near[enough].tolist(), shares[enough].tolist(), strict=True):
             partners[b] += 1
             yield known[a][0], known[b][0], share

@@ -56,7 +56,7 @@ class OpenVinoRuntime:
         self._shape = shape
         self._request: Any = None
         if not self._compiles_each_shape:
-            self._request = _compiled(*self._network, shape).create_infer_request()
+            self._request = _measured_or_compiled(*self._network, shape).create_infer_request()
         self._buffers = BufferPool()
         self._lock = Lock()  # scores are in the request until they are taken out of it
 
@@ -264,16 +264,22 @@ def open_runtime(onnx: bytes, setup: RuntimeSetup, shape: tuple[int, int] | None
 
 
 @lru_cache(maxsize=2)  # it takes seconds, and each of many small images needs it
-def bytes_per_pixel(onnx: bytes, setup: RuntimeSetup, side: int) -> float:
+def bytes_per_pixel(onnx: bytes, setup: RuntimeSetup, shape: tuple[int, int]) -> float:
     """Return the memory that a network needs for each pixel of its input, without weights.
 
     It is the largest sum of the tensors that are alive at one time, in the graph as OpenVINO runs
-    it on a square of `side` pixels. ONNX Runtime, which plans less, needs about three times it.
+    it on an input of `shape`. ONNX Runtime, which plans less, needs about three times it. The next
+    OpenVINO runtime of this shape takes the graph instead of making it again.
     """
+    key = onnx, setup.threads, setup.precision, shape
     try:
-        graph = _compiled(onnx, setup.threads, setup.precision, (side, side)).get_runtime_model()
+        network = _compiled(*key)
     except ImportError:
         return 1000.0
+    _measured.clear()
+    if setup.engine == "openvino":
+        _measured[key] = network
+    graph = network.get_runtime_model()
     steps = graph.get_ordered_ops()
     last_use = {
         i.get_source_output().get_node().get_friendly_name(): n
@@ -291,7 +297,20 @@ def bytes_per_pixel(onnx: bytes, setup: RuntimeSetup, side: int) -> float:
         alive += size
         peak = max(peak, alive)
         alive -= ends.pop(n, 0)
-    return (1.1 if setup.engine == "openvino" else 3.0) * peak / side**2
+    return (1.1 if setup.engine == "openvino" else 3.0) * peak / (shape[0] * shape[1])
+
+
+_measured: dict[tuple[bytes, int, Precision, tuple[int, int] | None], Any] = {}
+"""The network whose memory was measured last, until a runtime takes it."""
+
+
+def _measured_or_compiled(
+    onnx: bytes, threads: int, precision: Precision, shape: tuple[int, int] | None
+) -> Any:
+    """Return the network that was measured if it is this one, else make it."""
+    network = _measured.pop((onnx, threads, precision, shape), None)
+    _measured.clear()
+    return _compiled(onnx, threads, precision, shape) if network is None else network
 
 
 _CORE_LOCK = Lock()

@@ -26,7 +26,11 @@ CERTAIN_FILLS = (-9999.0, -32768.0, -99999.0, FLOAT_MAX, -FLOAT_MAX, NETCDF_FILL
 """Values that programs write where there is no data, and that are hardly measurements."""
 
 MIN_RUN = 16  # equal pixels in a row along the border that are no coincidence
-MAX_DARK = 16  # largest value of all bands of a pixel that JPEG made of nodata
+MAX_OFF_COLOR = 16  # largest distance from nodata in all bands of a pixel that JPEG made of it
+RING_COLORS = (0, 255)  # of nodata in lossy files
+MAX_RING = 16  # pixels from nodata to which such pixels are looked for: a block of JPEG
+MIN_RING = 0.2  # share of the pixels beside nodata, more than elsewhere, that are a ring
+MIN_TAIL = 0.01  # the same at the distance to which it reaches
 
 Mask = NDArray[np.bool_]
 Rectangles = NDArray[np.float64]  # (n, 4): first row, first column, last row, last column
@@ -351,23 +355,91 @@ def count_border(
     return counts
 
 
-def count_ring(values: NDArray[Any], valid: Mask) -> tuple[int, int]:
-    """Count the dark pixels beside pixels without data, as JPEG leaves them, and all beside them.
+def erode(valid: Mask, pixels: int) -> Mask:
+    """Return the valid pixels that have no invalid one within a square of 2 * pixels + 1.
 
-    Args:
-        values: 8-bit pixels (bands, rows, columns).
-        valid: where they are not declared to be nodata (rows, columns).
+    What lies outside of the array counts as valid.
     """
-    empty = ~valid | (values == 0).all(axis=0)
-    if not empty.any() or empty.all():
-        return 0, 0
-    beside = np.zeros_like(empty)
-    beside[1:] |= empty[:-1]
-    beside[:-1] |= empty[1:]
-    beside[:, 1:] |= empty[:, :-1]
-    beside[:, :-1] |= empty[:, 1:]
-    beside &= ~empty
-    return int((beside & (values <= MAX_DARK).all(axis=0)).sum()), int(beside.sum())
+    out = valid
+    for _ in range(pixels):
+        if out.all():
+            break
+        out = ~_spread(~out)
+    return out
+
+
+def _spread(mask: Mask) -> Mask:
+    """Return a mask and the eight neighbors of its pixels."""
+    rows = mask.copy()
+    rows[1:] |= mask[:-1]
+    rows[:-1] |= mask[1:]
+    out = rows.copy()
+    out[:, 1:] |= rows[:, :-1]
+    out[:, :-1] |= rows[:, 1:]
+    return out
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Pixels beside nodata that lossy compression has made of nodata and data.
+
+    Attributes:
+        color: what they are close to in all bands, 0 or 255.
+        depth: pixels from nodata to which they reach.
+        count: their number.
+        declared: whether nodata is declared; otherwise pixels of exactly `color` are meant.
+    """
+
+    color: int
+    depth: int
+    count: int
+    declared: bool
+
+    @property
+    def mend(self) -> str:
+        """Options that leave them out."""
+        value = "" if self.declared else f"--nodata {self.color} "
+        return f"{value}--erode-nodata {self.depth}"
+
+
+class RingTally:
+    """Counts pixels close to black and white by their distance from nodata, window by window."""
+
+    def __init__(self) -> None:
+        kinds = [(color, declared) for color in RING_COLORS for declared in (True, False)]
+        self._counts = {kind: np.zeros((2, MAX_RING + 2), np.int64) for kind in kinds}
+
+    def add(self, values: NDArray[Any], valid: Mask) -> None:
+        """Count a window of 8-bit pixels (bands, rows, columns); see `Raster.read`."""
+        for (color, declared), counts in self._counts.items():
+            empty = ~valid if declared else valid & (values == color).all(axis=0)
+            if not empty.any():
+                continue
+            off = values if color == 0 else 255 - values
+            near = (off <= MAX_OFF_COLOR).all(axis=0)
+            counts[:, 0] += int((near & empty).sum()), int(empty.sum())
+            unseen = valid & ~empty
+            for distance in range(1, MAX_RING + 1):
+                empty = _spread(empty)
+                found = unseen & empty
+                counts[:, distance] += int((near & found).sum()), int(found.sum())
+                unseen &= ~empty
+            counts[:, -1] += int((near & unseen).sum()), int(unseen.sum())
+
+    def find(self, undeclared: Iterable[float]) -> Ring | None:
+        """Return the ring, None where there is none.
+
+        Args:
+            undeclared: values that evidently mean nodata, and are not declared.
+        """
+        for (color, declared), counts in self._counts.items():
+            near, total = counts
+            known = 2 * near[0] > total[0] if declared else color in set(undeclared)
+            shares = near[1:-1] / np.maximum(total[1:-1], 1) - near[-1] / max(1, total[-1])
+            if known and shares[0] > MIN_RING:
+                depth = int(np.argmin([*(shares > MIN_TAIL), False]))
+                return Ring(color, depth, int(near[1 : depth + 1].sum()), declared)
+        return None
 
 
 def _held_by_all(values: NDArray[Any], numbers: NDArray[np.float64]) -> Mask | None:

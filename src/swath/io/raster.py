@@ -19,7 +19,7 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels, Window
 from swath.io.arrays import stem_of
-from swath.io.nodata import BandMarks, BandTally, NodataVote, can_hold, possible_fills
+from swath.io.nodata import BandMarks, BandTally, NodataVote, can_hold, erode, possible_fills
 from swath.io.orientation import ORIENTATION
 from swath.io.source_file import (
     ENVI_ENDINGS,
@@ -69,7 +69,8 @@ class Raster:
         paths: the files.
         names: band names; by default the files' own descriptions, else 1, 2, ..., and for a stack
             of files the part in which their names differ.
-        order: bands of the one file to take, counted from 1 without alpha bands; all by default.
+        order: bands to take, counted from 1 without alpha bands, of several files on and on; all by
+            default.
         select: bands of all files to take, by name or counted from 1; all by default.
         nodata: value that means no data, besides what the files declare; as in them, 0 and the
             largest unsigned value only where all bands hold it. Palette images have none.
@@ -84,6 +85,7 @@ class Raster:
         fill: value of each band where it alone has no data, 0 by default.
         warp: whether images placed by control points or RPCs are read on a north-up grid; see
             `swath.io.warping.warp`.
+        erode_nodata: pixels around those without data that have none either.
 
     Attributes:
         grid: the grid of all files. Files of coarser pixels that cover the finest grid are
@@ -116,16 +118,23 @@ class Raster:
         ignore_band_nodata: bool = False,
         fill: Sequence[float] = (),
         warp: bool = False,
+        erode_nodata: int = 0,
     ) -> None:
         self.given_nodata, self._scaled, self._warp = nodata, scaled, warp
+        self._erosion = erode_nodata
         self._ignore, self._fill = ignore_band_nodata, tuple(fill)
         self._stack = ExitStack()
         self._lock = threading.Lock()
         try:
-            self._files, self._picked = self._open_files(paths, names, order, raw, driver)
+            stacked = order is not None and len(paths) > 1 and not isinstance(paths[0], BandFile)
+            own = None if stacked else order
+            self._files, self._picked = self._open_files(paths, names, own, raw, driver)
             self.paths = tuple(file.path for file in self._files)
             self.grid = self._join_grids(gsd)
-            self.bands = self._band_names(names)
+            self.bands = self._band_names(None if stacked else names)
+            if order is not None and stacked:
+                self._pick_places([self._ordered_place(number) for number in order])
+                self.bands = self._check_names(list(self.bands), names)
             if select:
                 self._pick_bands(select)
             self._files = [file.with_nodata(nodata) for file in self._files]
@@ -240,6 +249,17 @@ class Raster:
             message = f"A band is selected twice ({', '.join(wanted)})"
             fix = "Name each band once in --select-bands"
             raise DataError(message, code="band-twice", file=self.paths[0], fix=fix)
+        self._pick_places(chosen)
+
+    def _ordered_place(self, number: int) -> int:
+        if number > len(self.bands):
+            message = f"Band {number} is wanted, and the files have {len(self.bands)}"
+            fix = f"Count these from 1: {', '.join(self.bands)}"
+            raise DataError(message, code="band-missing", file=self.paths[0], fix=fix)
+        return number - 1
+
+    def _pick_places(self, chosen: Sequence[int]) -> None:
+        """Keep the bands of some places, counted from 0, in their order."""
         places = [self._picked[i] for i in chosen]
         files, kept, start = [], [], 0
         for file in self._files:
@@ -278,7 +298,9 @@ class Raster:
         - a band holds its declared nodata value;
         - of nodata values that are also possible measurements, which are 0 and the largest unsigned
           value (255 in 8 bits), all bands of the image that declare one hold theirs. A PNG's
-          transparent color is such a value of its bands.
+          transparent color is such a value of its bands;
+        - such a pixel lies within `erode_nodata` pixels, also outside of the window (not in windows
+          that are reduced).
 
         Args:
             window: rows and columns of the raster.
@@ -292,7 +314,22 @@ class Raster:
         Raises:
             DataError: the file is damaged.
         """
-        shape = shape or (window.height, window.width)
+        own = window.height, window.width
+        if not self._erosion or (shape or own) != own:
+            return self._read(window, shape or own, nearest)
+        around = window.grow(self._erosion).within(self.grid.window)
+        core = window.relative_to(around).slices
+        values, valid = self._read(around, (around.height, around.width), nearest, core)
+        return Pixels(values[:, *core], erode(valid, self._erosion)[core])
+
+    def _read(
+        self,
+        window: Window,
+        shape: tuple[int, int],
+        nearest: bool,
+        core: tuple[slice, slice] = (slice(None), slice(None)),
+    ) -> Pixels:
+        """Read a window; `core` are the rows and columns of it that are tallied."""
         vote = NodataVote(shape, self._ignore)
         parts: list[NDArray[Any]] = []
         place = 0
@@ -307,11 +344,12 @@ class Raster:
                 vote.add(marks, self._can_miss(file, band))
                 tally = self._tallies[place]
                 place += 1
-                tally.add(marks.any, values.size)
+                missing = marks.at(core).any
+                tally.add(missing, values[core].size)
                 if whole is None:
                     values = self._to_numbers(values, band, vote)
                     if self._ignore:
-                        tally.sum_up(values, marks.any)
+                        tally.sum_up(values[core], missing)
                         values = self._filled(values, marks.certain, place - 1)
                     parts.append(values[None])
             if whole is not None:
@@ -364,12 +402,10 @@ class Raster:
 
     @property
     def lossy(self) -> bool:
-        """Whether a file is compressed as JPEG, which changes values beside nodata."""
-        datasets = [file.dataset for file in self._files]
-        return any(
-            d.driver == "JPEG" or "jpeg" in str(d.profile.get("compress", "")).lower()
-            for d in datasets
-        )
+        """Whether a file is compressed as JPEG or WebP, which change values beside nodata."""
+        profiles = (file.dataset.profile for file in self._files)
+        kinds = [f"{p['driver']} {p.get('compress', '')}".lower() for p in profiles]
+        return any("jpeg" in kind or "webp" in kind for kind in kinds)
 
     def _numbers_of(self, value: float) -> NDArray[np.float64]:
         """Return what a stored value is in each band (bands,), NaN where no pixel can have it."""
@@ -388,6 +424,11 @@ class Raster:
     def sources(self) -> list[str]:
         """All files that pixels come from, also those that a virtual raster names."""
         return sorted({*self.paths, *(name for f in self._files for name in f.dataset.files)})
+
+    @property
+    def is_warped(self) -> bool:
+        """Whether a file is warped, since control points or RPCs place it."""
+        return any(file.covered is not None for file in self._files)
 
     @property
     def alpha_as_band(self) -> bool:

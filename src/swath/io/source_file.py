@@ -128,6 +128,19 @@ class Product(BaseModel, frozen=True):
         return self.files[0] if self.files else self.bands[0].path
 
     @property
+    def place(self) -> str:
+        """Path of its SAFE folder or archive, else `path`."""
+        archive = re.match(r"/vsi(?:zip|tar)/\{?(.+?\.(?:zip|tar))\b", self.path, re.IGNORECASE)
+        path = archive[1] if archive else self.path
+        folder = re.match(r"(.+?\.SAFE)/", path, re.IGNORECASE)
+        return folder[1] if folder else path
+
+    @property
+    def is_placed_by_points(self) -> bool:
+        """Whether ground control points place its images, which are warped as they are read."""
+        return self.sensor == "sentinel-1" and self.level == "GRD"
+
+    @property
     def local_files(self) -> set[str]:
         """All files that are read of it, without URLs and paths into archives."""
         paths = {*self.files, *(b.path for b in self.bands), *(q.path for q in self.quality)}

@@ -56,6 +56,7 @@ LATER_FIELDS = (
     "ignore_band_nodata",
     "fill",
     "warp",
+    "erode_nodata",
 )
 """Fields of `ImageInput` that plans of older versions do not have."""
 
@@ -82,8 +83,10 @@ class ImageInput(BaseModel, frozen=True):
         nodata: value that means no data, besides what the files declare.
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
+        erode_nodata: pixels around those without data that have none either.
         product: the product that the files belong to, with the bands to read; None for others.
-        warp: whether files placed by control points or RPCs are read on a north-up grid.
+        warp: whether files placed by control points or RPCs are read on a north-up grid; those of
+            a product that control points place always are.
     """
 
     name: str
@@ -128,6 +131,12 @@ class ImageInput(BaseModel, frozen=True):
         return {key: value for key, value in content.items() if key not in unset}
 
     warp: bool = False
+    erode_nodata: int = 0
+
+    @property
+    def is_warped(self) -> bool:
+        """Whether control points or RPCs count as the image's place."""
+        return self.warp or self.product is not None and self.product.is_placed_by_points
 
     @property
     def context_files(self) -> list[str]:
@@ -161,7 +170,8 @@ class ImageInput(BaseModel, frozen=True):
             "nodata": self.nodata,
             "ignore_band_nodata": self.ignore_band_nodata,
             "fill": self.fill,
-            "warp": self.warp,
+            "erode_nodata": self.erode_nodata,
+            "warp": self.is_warped,
         }
         image: Raster | Mosaic
         if self.mosaic:
@@ -295,6 +305,11 @@ class Mosaic:
         """See `Raster.named_by_color`."""
         return self._raster(0).named_by_color
 
+    @property
+    def is_warped(self) -> bool:
+        """See `Raster.is_warped`."""
+        return self._raster(0).is_warped
+
     def _raster(self, i: int) -> Raster:
         """Open an image, and close the one that was used longest ago."""
         read = self._read | ({"order": self._orders[i]} if i in self._orders else {})
@@ -416,7 +431,8 @@ def find_inputs(
     """
     if stack is not None:
         files = tuple(map(absolute, find_stack(stack, bands)))
-        names = tuple(bands) if len(files) == len(bands) else None
+        one_each = len(files) == len(bands) and not by_order and not any(map(_has_bands, files))
+        names = tuple(bands) if one_each else None
         return [ImageInput(name=Path(stack).name, files=files, bands=names)]
     several = [given] if isinstance(given, (str, Path)) else given
     wanted = () if by_order else tuple(bands)
@@ -426,6 +442,12 @@ def find_inputs(
         message = f"{count} images are called {name}, and so would be their maps"
         raise UsageError(message, code="same-name", fix="Map them one by one")
     return out
+
+
+def _has_bands(path: str) -> bool:
+    """Return whether a raster has several bands of data."""
+    with Raster([path]) as raster:
+        return len(raster.bands) > 1
 
 
 def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:

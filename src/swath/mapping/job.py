@@ -18,10 +18,11 @@ from swath.geo.scale import out_of_reach
 from swath.io import map_writer
 from swath.io.arrays import file_of
 from swath.io.atomic import atomic_file, exclusive, hidden_path
-from swath.io.map_writer import MapWriter
+from swath.io.map_writer import MapKind, MapWriter
 from swath.io.qgis import style_path, write_style
 from swath.io.quality import QualityTally
 from swath.io.work_folder import open_store
+from swath.legend import Legend
 from swath.mapping import plan as plans
 from swath.mapping.inputs import ImageInput, InputImage
 from swath.mapping.number_check import check_numbers
@@ -70,12 +71,14 @@ class ImageRead(Result):
         bands: the image's own names of the bands, in the model's order.
         scaled: whether scale and offset, or decibels, were applied to a band.
         quality: files of the quality layers.
+        warped: whether control points or RPCs place the image, and it was warped as it was read.
     """
 
     file: str
     bands: list[str]
     scaled: bool
     quality: list[str]
+    warped: bool = False
 
 
 class PredictionJob:
@@ -212,6 +215,7 @@ class PredictionJob:
             bands=list(bands),
             scaled=image.image.is_scaled,
             quality=[layer.path for layer in self.source.quality],
+            warped=image.image.is_warped,
         )
         wrong = check_numbers(image, card.bands, card.dtype)
         if wrong is not None:
@@ -242,13 +246,7 @@ class PredictionJob:
 
     def _join(self, plan: Plan, image: InputImage) -> MappedImage:
         legend, outputs, target = self._model.card.legend, self.outputs, self._target
-        kinds: dict[OutputLayer, map_writer.MapKind] = {
-            "class": map_writer.class_map(legend),
-            "confidence": map_writer.CONFIDENCE,
-            "probabilities": map_writer.probability_map(legend),
-            "masks": map_writer.mask_map(legend),
-            "height": map_writer.HEIGHT,
-        }
+        kinds = map_kinds(legend)
         paths: dict[OutputLayer, Path] = {}
         writers: dict[OutputLayer, MapWriter] = {}
         with ExitStack() as stack:
@@ -300,6 +298,17 @@ class PredictionJob:
             write_polygons(partial, polygons, legend, outputs["polygons"])
         if "review" in outputs:
             write_review(paths["confidence"], outputs["review"], how.review)
+
+
+def map_kinds(legend: Legend) -> dict[OutputLayer, MapKind]:
+    """Return what the map of each layer holds."""
+    return {
+        "class": map_writer.class_map(legend),
+        "confidence": map_writer.CONFIDENCE,
+        "probabilities": map_writer.probability_map(legend),
+        "masks": map_writer.mask_map(legend),
+        "height": map_writer.HEIGHT,
+    }
 
 
 def output_paths(options: PredictOptions, target: Path, heights: bool) -> dict[OutputKind, Path]:

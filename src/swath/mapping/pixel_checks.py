@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
 
 from swath.errors import DataError
 from swath.geo.geobox import chunks
 from swath.geo.tiling import Window
-from swath.io.nodata import CERTAIN_FILLS, count_border, count_fills
+from swath.io.nodata import CERTAIN_FILLS, Ring, RingTally, count_border, count_fills
 from swath.io.raster import Raster
 from swath.mapping.inputs import ImageInput
 
@@ -38,13 +41,24 @@ def _single_images(source: ImageInput) -> Iterator[ImageInput]:
 
 def _check(raster: Raster, ignore: bool) -> list[str]:
     name, out = raster.paths[0], []
-    fills, border = _sample(raster)
+    fills, border, ring, constant = _sample(raster)
     for value, count in fills.items():
         if value in CERTAIN_FILLS or border.get(value, 0) > MIN_BORDER:
             out.append(
                 f"{name}: {count} of the sampled pixels are {value:.9g}, which is not declared as "
                 f"nodata: give --nodata {value:.9g} if it means that."
             )
+    if ring is not None:
+        out.append(
+            f"{name}: Nearly {'black' if ring.color == 0 else 'white'} pixels lie up to "
+            f"{ring.depth} pixels beside nodata, as JPEG leaves them: give {ring.mend} to leave "
+            "them out."
+        )
+    if constant:
+        out.append(
+            f"{name}: Band {', '.join(constant)} has one value in all sampled pixels, unlike the "
+            "others: check the file, or map without it (--nodata VALUE --ignore-band-nodata)."
+        )
     dead, valid = _find_dead(raster)
     if dead and len(dead) < len(raster.bands):
         message = f"{name}: Band {', '.join(dead)} is nodata in every pixel"
@@ -59,10 +73,28 @@ def _check(raster: Raster, ignore: bool) -> list[str]:
     return out
 
 
-def _sample(raster: Raster) -> tuple[Counter[float], dict[float, float]]:
-    """Return undeclared fill values of sampled windows: their pixels, and share of the border."""
+class _Sample(NamedTuple):
+    """What sampled windows of an image hold that is no measurement.
+
+    Attributes:
+        fills: pixels by undeclared fill value.
+        border: share of the sampled border that holds such a value.
+        ring: what lossy compression leaves beside nodata.
+        constant: names of bands of one value, where others have several.
+    """
+
+    fills: Counter[float]
+    border: dict[float, float]
+    ring: Ring | None
+    constant: list[str]
+
+
+def _sample(raster: Raster) -> _Sample:
+    """Read windows of an image, and return what they hold that is no measurement."""
     grid, possible = raster.grid, raster.fills
+    lossy, ring = raster.lossy and raster.dtype == np.uint8, RingTally()
     fills, border, length = Counter[float](), Counter[float](), 0
+    low, high = np.full(len(raster.bands), np.inf), np.full(len(raster.bands), -np.inf)
     for row in _starts(grid.height):
         for col in _starts(grid.width):
             window = Window(row, col, SAMPLE_SIDE, SAMPLE_SIDE).within(grid.window)
@@ -71,8 +103,16 @@ def _sample(raster: Raster) -> tuple[Counter[float], dict[float, float]]:
             values, valid = raster.read(window)
             fills.update(count_fills(values, valid, possible))
             border.update(count_border(values, valid, edges, possible))
+            if lossy:
+                ring.add(values, valid)
+            if valid.any():
+                low = np.minimum(low, values[:, valid].min(axis=1))
+                high = np.maximum(high, values[:, valid].max(axis=1))
             length += window.width * sum(edges[:2]) + window.height * sum(edges[2:])
-    return fills, {value: count / max(1, length) for value, count in border.items()}
+    shares = {value: count / max(1, length) for value, count in border.items()}
+    names = [name for name, one in zip(raster.bands, low == high, strict=True) if one]
+    found = ring.find(v for v, share in shares.items() if share > MIN_BORDER)
+    return _Sample(fills, shares, found, names if (low < high).any() else [])
 
 
 def _starts(length: int) -> list[int]:

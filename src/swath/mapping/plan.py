@@ -39,8 +39,11 @@ and 1; meters.
 RESIDENT_BYTES = 500 * 2**20
 """Memory of the process itself: Python, GDAL with its cache, and the engine without its tensors."""
 
-PROBE = 512
-"""Side of the square on which the memory of a network is worked out."""
+PROBE = 512, 512
+"""Shape on which the memory of a network is worked out where an image is not one tile."""
+
+USUAL_BYTES = 400
+"""Memory that a network is taken to need for each pixel, until it is worked out."""
 
 
 class PredictionRequest(BaseModel, frozen=True):
@@ -132,13 +135,22 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
     if len(asked.layers) > 1:
         per_pixel += 8 * channels
     per_pixel += views.bytes_per_pixel(bands, channels)
-    per_pixel += views.peak_cost * bytes_per_pixel(model.network(setup.precision), setup, PROBE)
     networks = len(model.network())
     if setup.precision == "int8":
         networks += len(model.network("int8"))
     budget = asked.memory_gb * 1e9 - RESIDENT_BYTES - (4 * len(views.zooms) - 1) * networks
     side = views.side(card.side, card.halo, card.stride)
-    tiling = make_tiling(grid, stride, halo, side, max(0, int(budget / per_pixel)))
+
+    def tiles(network_bytes: float) -> tuple[Tiling, float]:
+        each = per_pixel + views.peak_cost * network_bytes
+        return make_tiling(grid, stride, halo, side, max(0, int(budget / each))), each
+
+    # To make the network takes longer than to map a small image, so where that is one tile, its
+    # memory is worked out on the network that will run.
+    first = tiles(USUAL_BYTES)[0]
+    alone = len(first) == 1 and views.is_identity
+    onnx = model.network(setup.precision)
+    tiling, per_pixel = tiles(bytes_per_pixel(onnx, setup, first.read if alone else PROBE))
     rows, cols = tiling.read
     if rows * cols * per_pixel > max(budget, 0):
         least = (rows * cols * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9

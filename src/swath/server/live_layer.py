@@ -1,7 +1,7 @@
 """A map that is still being predicted, as a layer that grows with the finished tiles.
 
 `predict` keeps the plan and the finished tiles in a folder `MAP.parts` until the map is complete
-(docs/formats.md).
+(docs/reference/formats.md).
 """
 
 from __future__ import annotations

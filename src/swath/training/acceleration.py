@@ -2,7 +2,7 @@
 
 oneDNN has no fast kernel for two bfloat16 gradients of depthwise convolutions: that of 5x5 filters,
 and that of the input of strided ones. The first is computed as a convolution that it does fast, the
-second in float32. docs/training-speed.md has the gain.
+second in float32. benchmarks/reports/training-speed.md has the gain.
 """
 
 from __future__ import annotations

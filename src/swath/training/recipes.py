@@ -104,7 +104,10 @@ CLASSIC_RECIPE = Recipe(
     network="classic",
     pixel_width=0,
 )
-"""The U-Net of an entry to the 2019 IEEE Data Fusion Contest, a baseline; see docs/recipes.md."""
+"""The U-Net of an entry to the 2019 IEEE Data Fusion Contest, a baseline.
+
+benchmarks/reports/recipes.md says what was chosen where its source is silent.
+"""
 
 QUICK_RECIPE = Recipe(network="hypercolumn", pixel_width=0)
 """A head on frozen features, for a few labels; see `swath.training.quick`."""

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from rasterio.transform import from_origin
 
+import swath
 from swath.data import layouts
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import geobox_of
@@ -11,7 +12,7 @@ from swath.io.raster import Raster, open_raster
 from swath.io.vector import Features
 from swath.options import SourceOptions
 from tests.errors import fails
-from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
+from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_model, write_raster
 
 
 def find(root, **options):
@@ -168,3 +169,25 @@ def test_landsat(shared_data):
         found = labels.read(raster.grid.window, "code")
     assert labels.names[1] == "agriculture"
     assert set(np.unique(found)) - {UNLABELED} == set(labels.names)
+
+
+def test_files_of_other_numbers_of_bands_on_one_grid_are_stacked(tmp_path):
+    values, relief = noise(3, 256, 256), noise(1, 256, 256, seed=1, dtype="float32")
+    write_raster(tmp_path / "s" / "scene.tif", values, UTM, NORTH_UP)
+    write_raster(tmp_path / "s" / "relief.tif", relief, UTM, NORTH_UP)
+    labels = [box(0, 0, 256, 128), box(0, 128, 256, 128)]
+    write_layer(tmp_path / "s" / "f.gpkg", labels, {"class": ["a", "b"]})
+    options = {"images": ["scene.tif", "relief.tif"], "labels": "f.gpkg"}
+    made = swath.prepare(tmp_path / "s", tmp_path / "d", **options)
+    assert made.bands == ["scene-red", "scene-green", "scene-blue", "relief"]
+    assert "stacked-files" in {f["code"] for f in made.findings}
+    stored = np.load(tmp_path / "d" / "pixels" / "000000.npy")
+    assert np.array_equal(stored.transpose(2, 0, 1), np.concatenate([values, relief]))
+    model = write_model(tmp_path / "m.swath", 4, "float32", names=made.bands)
+    (tmp_path / "s" / "f.gpkg").unlink()
+    mapped = swath.predict(model, tmp_path / "map.tif", stack=tmp_path / "s")
+    assert mapped.read[0].bands == made.bands
+
+    write_raster(tmp_path / "s" / "other.tif", noise(3, 256, 256, seed=2), UTM, NORTH_UP)
+    apart = {"images": ["scene.tif", "other.tif"], "unlabeled": True}
+    assert swath.inspect(tmp_path / "s", **apart).images == 2

@@ -387,7 +387,7 @@ def test_geoparquet_without_its_package(tmp_path, monkeypatch):
     assert "swath[parquet]" in str(caught.value.fix)
 
 
-@pytest.mark.parametrize("name", ["x.csv", "x.dxf", "x.xlsx"])
+@pytest.mark.parametrize("name", ["x.ods", "x.dxf", "x.xlsx"])
 def test_formats_that_are_not_read_are_named(tmp_path, name):
     (tmp_path / name).write_text("lon,lat,class\n9,50,1\n")
     with fails("labels-format", DataError, tmp_path / name) as caught:

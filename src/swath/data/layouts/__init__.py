@@ -80,6 +80,7 @@ def find_layout(options: SourceOptions) -> Catalog:
         "nodata": options.nodata,
         "scaled": not options.raw,
         "ignore_band_nodata": options.ignore_band_nodata,
+        "erode_nodata": options.erode_nodata,
         "warp_image": options.warp,
     }
     catalog = replace(catalog, samples=tuple(replace(s, **read) for s in catalog.samples))

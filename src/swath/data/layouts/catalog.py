@@ -92,8 +92,10 @@ class SourceSample:
         scaled: whether its values are physical ones; see `Raster`.
         ignore_band_nodata: whether a pixel is valid if one of its bands is.
         fill: value of each band where it alone has no data.
+        erode_nodata: pixels around those without data that have none either.
         product: the product whose bands the image is, of which `select` chooses; None for others.
-        warp_image: whether an image placed by control points or RPCs is read on a north-up grid.
+        warp_image: whether an image placed by control points or RPCs is read on a north-up grid;
+            one of a product that control points place always is.
     """
 
     name: str
@@ -116,6 +118,7 @@ class SourceSample:
     scaled: bool = False
     ignore_band_nodata: bool = False
     fill: tuple[float, ...] = ()
+    erode_nodata: int = 0
 
     @property
     def parts(self) -> Sequence[Path | BandFile]:
@@ -131,6 +134,11 @@ class SourceSample:
         return default_bands(self.product)
 
     warp_image: bool = False
+
+    @property
+    def is_warped(self) -> bool:
+        """Whether control points or RPCs count as the image's place."""
+        return self.warp_image or self.product is not None and self.product.is_placed_by_points
 
     @property
     def stamp(self) -> dict[str, str]:
@@ -207,7 +215,8 @@ class SourceSample:
                 scaled=self.scaled,
                 ignore_band_nodata=self.ignore_band_nodata,
                 fill=self.fill,
-                warp=self.warp_image,
+                erode_nodata=self.erode_nodata,
+                warp=self.is_warped,
             )
         except DataError as error:
             if error.code != "grid-mismatch":
@@ -364,12 +373,17 @@ def product_sample(product: Product) -> SourceSample:
 
 
 def product_findings(samples: Sequence[SourceSample]) -> Iterator[Finding]:
-    """Yield a warning for all that is missing or unusual in the products of samples."""
+    """Yield what is missing or unusual in the products of samples, and how they are read."""
     for sample in samples:
+        if sample.product is not None and sample.product.is_placed_by_points:
+            message = "Ground control points place the image: it is warped as it is read (nearest)."
+            fix = "Nothing, or give a terrain-corrected product (RTC)."
+            file = sample.product.place
+            yield Finding("note", "warped-by-points", file, message, fix, sample.name)
         if sample.product is not None:
             fix = "Use what is there, or get another version of the product."
             for message in sample.product.warnings:
-                path = sample.product.path
+                path = sample.product.place
                 yield Finding("warning", "product-warning", path, message, fix, sample.name)
 
 

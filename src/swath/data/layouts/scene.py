@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,13 @@ from swath.data.layouts.catalog import (
     product_findings,
     product_sample,
 )
-from swath.data.layouts.label_files import SIDE_FILES, has_place, layer_options, with_labels
+from swath.data.layouts.label_files import (
+    SIDE_FILES,
+    grid_of,
+    has_place,
+    layer_options,
+    with_labels,
+)
 from swath.data.layouts.label_options import VECTOR_OPTIONS
 from swath.data.layouts.proposals import BAND_WORDS
 from swath.data.layouts.quality_layers import quality_paths
@@ -25,7 +31,7 @@ from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.arrays import file_of, parse_array, stem_of
 from swath.io.products import find_products, is_product_path
 from swath.io.products.reader import is_archive
-from swath.io.raster import open_raster
+from swath.io.raster import Raster, open_raster
 from swath.io.source_file import Product
 from swath.io.vector import is_vector_file
 from swath.options import SourceOptions
@@ -49,9 +55,10 @@ def find(options: SourceOptions) -> Catalog:
     """List the scenes named by `--images`, each with the labels of `--labels` that lie on it.
 
     Files of one grid that have one band each are the bands of one scene, in the order given (a
-    pattern gives them by name); without georeferencing, if their names are those of bands. All
-    others are scenes. Each scene is cut into blocks, which are the groups of the split. For several
-    label files see `label_files`.
+    pattern gives them by name); without georeferencing, if their names are those of bands. Files on
+    one grid of which each has another number of bands are one scene, too, such as an image and its
+    relief. All others are scenes. Each scene is cut into blocks, which are the groups of the split.
+    For several label files see `label_files`.
 
     Raises:
         UsageError: images or labels are not named.
@@ -75,7 +82,7 @@ def find(options: SourceOptions) -> Catalog:
     if labels:
         samples = with_labels(samples, labels, layer_options(options))
     without = samples if labels else []
-    findings = [*_missing_labels(without, options), *product_findings(samples)]
+    findings = [*_missing_labels(without, options), *product_findings(samples), *_stacked(samples)]
     return Catalog(root, "scene", tuple(samples), tuple(findings))
 
 
@@ -95,6 +102,18 @@ def _missing_labels(samples: Sequence[SourceSample], options: SourceOptions) -> 
     ]
 
 
+def _stacked(samples: Sequence[SourceSample]) -> Iterator[Finding]:
+    """Yield a note on files of several bands that are stacked."""
+    for sample in samples:
+        if sample.product is not None or len(sample.images) == 1:
+            continue
+        if len({_count_bands(path) for path in sample.images}) > 1:
+            names = ", ".join(path.name for path in sample.images)
+            message = f"Files on one grid, each with another number of bands, are stacked: {names}."
+            fix = "Nothing, or name one of them alone."
+            yield Finding("note", "stacked-files", str(sample.images[0]), message, fix)
+
+
 def _not_named(options: SourceOptions) -> tuple[list[Product], Sequence[str]]:
     """Return the products of a folder whose images are not named, and the labels to take."""
     if options.images:
@@ -108,7 +127,7 @@ def _unlabeled(images: Sequence[Path], products: Sequence[Product]) -> list[Sour
     at = [p for p in images if is_product_path(p)]
     found = [*products, *(product for p in at for product in find_products(p))]
     _check_names(found)
-    scenes = _join_bands([p for p in images if p not in at and _is_raster(p)])
+    scenes = _join_unlike(_join_bands([p for p in images if p not in at and _is_raster(p)]))
     samples = [
         SourceSample(name, tuple(files), None)
         for name, files in zip(_names(scenes), scenes, strict=True)
@@ -178,6 +197,30 @@ def _join_bands(images: Sequence[Path]) -> list[list[Path]]:
         else:
             scenes.append((grid, [path]))
     return [files for _, files in scenes]
+
+
+def _join_unlike(scenes: list[list[Path]]) -> list[list[Path]]:
+    """Join scenes on one grid of which each has another number of bands."""
+    if len(scenes) == 1:
+        return scenes
+    groups: dict[object, list[list[Path]]] = defaultdict(list)
+    for files in scenes:
+        grid = grid_of(files[0])
+        groups[grid if grid is not None and has_place(grid) else files[0]].append(files)
+    out: list[list[Path]] = []
+    for group in groups.values():
+        counts = {sum(map(_count_bands, files)) for files in group} if len(group) > 1 else ()
+        out += [sum(group, [])] if len(counts) == len(group) else group
+    return out
+
+
+def _count_bands(path: Path) -> int:
+    """Return the number of bands of a file, 0 if it cannot be read."""
+    try:
+        with Raster([path]) as raster:
+            return len(raster.bands)
+    except DataError:
+        return 0
 
 
 def _are_bands(grid: GeoBox, path: Path, other: GeoBox, first: Path) -> bool:

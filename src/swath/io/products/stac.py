@@ -217,6 +217,9 @@ def _bands_of(
         numbers = _numbers(fields, item, sensor, known.name)
         wavelength = _number(fields, ("center_wavelength", "eo:center_wavelength"))
         radar = sensor == "sentinel-1"
+        amplitude = radar and not _is_corrected(item)
+        if amplitude and numbers.nodata is None:
+            numbers = numbers._replace(nodata=0.0)
         yield BandFile(
             path=href,
             index=index,
@@ -227,7 +230,7 @@ def _bands_of(
             offset=numbers.offset,
             nodata=numbers.nodata,
             decibels=radar,
-            amplitude=radar and not _is_corrected(item),
+            amplitude=amplitude,
         )
 
 
@@ -337,7 +340,7 @@ def _baseline(item: Fields) -> str | None:
 def _level(item: Fields) -> str:
     """Return the level of processing, such as L2A; empty where the item does not tell."""
     properties = item["properties"]
-    for word in ("landsat:correction", "s2:product_type", "processing:level"):
+    for word in ("landsat:correction", "s2:product_type", "sar:product_type", "processing:level"):
         if properties.get(word):
             return str(properties[word]).removeprefix("S2MSI")
     return ""

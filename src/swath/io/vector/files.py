@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import DataError
-from swath.io.vector.formats import FORMATS, OTHER_EXTENSIONS
+from swath.io.vector.formats import FORMATS, OTHER_EXTENSIONS, TABLES
 from swath.io.vector.geometries import usable_geometries
 from swath.io.vector.geopackage import recover
 from swath.io.vector.ogr import read_ogr
 from swath.io.vector.parquet import read_parquet
+from swath.io.vector.point_table import read_point_table
 from swath.types import Finding
 
 SHAPEFILE = bytes.fromhex("0000270a")
@@ -67,6 +68,8 @@ def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> Lay
     recover(path)
     if path.suffix.lower() in (".parquet", ".geoparquet"):
         name, crs, fids, wkb, columns = read_parquet(path, layer)
+    elif path.suffix.lower() in TABLES:
+        name, crs, fids, wkb, columns = read_point_table(path)
     else:
         name, crs, fids, wkb, columns = read_ogr(path, layer)
     if not len(wkb) and empty:

@@ -6,14 +6,12 @@ import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyproj
-from numpy.typing import NDArray
 
 from swath.errors import DataError
-from swath.io.vector.formats import FORMATS, VECTOR_EXTENSIONS
+from swath.io.vector.formats import FORMATS, VECTOR_EXTENSIONS, RawLayer
 
 FOLDER = "Folder"
 """Column with the folder of each placemark of a KML file that has several."""
@@ -25,9 +23,6 @@ _KML_COLUMNS = frozenset(
 
 _ZIPPED = VECTOR_EXTENSIONS - {".gdb", ".parquet", ".geoparquet"}
 """Endings of files that are read in a zip archive, besides folders of geodatabases."""
-
-RawLayer = tuple[str, str | None, NDArray[np.int64], NDArray[Any], dict[str, NDArray[Any]]]
-"""Name, CRS, feature ids, geometries as WKB, and columns."""
 
 
 def read_ogr(path: Path, layer: str | None) -> RawLayer:

@@ -11,7 +11,8 @@ import pyproj
 from numpy.typing import NDArray
 
 from swath.errors import DataError
-from swath.io.vector.ogr import RawLayer, no_such_layer
+from swath.io.vector.formats import RawLayer
+from swath.io.vector.ogr import no_such_layer
 
 
 def read_parquet(path: Path, layer: str | None) -> RawLayer:

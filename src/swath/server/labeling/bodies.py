@@ -45,7 +45,11 @@ class Body(BaseModel):
 
 
 class FeatureBody(BaseModel):
-    """A new label; its class by name or code."""
+    """A new label; its class by name or code.
+
+    Attributes:
+        radius: of a round brush that follows the geometry, in degrees of longitude of the page.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,6 +57,7 @@ class FeatureBody(BaseModel):
     class_: ClassName = None
     code: Id | None = None
     source: Source = "drawn"
+    radius: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
 
 
 class FeaturesBody(Body):

@@ -139,7 +139,7 @@ class LabelingSession:
             raise Refused(message, code="too-many-features", status=413, fix="Send several")
         return [
             NewLabel(
-                self.geometry.to_layer(body.geometry),
+                self.geometry.to_layer(body.geometry, body.radius),
                 self.code_of(body.class_, body.code),
                 body.source,
             )

@@ -65,23 +65,29 @@ class ViewGeometry:
         self._layer_crs = crs if other else None
         self._box = shapely.box(0, 0, grid.width, grid.height)
 
-    def to_layer(self, geojson: Any) -> Any:
+    def to_layer(self, geojson: Any, radius: float | None = None) -> Any:
         """Return a geometry of the page in the layer's CRS: valid, and within the scene.
+
+        Args:
+            geojson: a GeoJSON geometry in degrees of the page.
+            radius: None, or that of a round brush that follows the geometry; see `brushed`.
 
         Raises:
             Refused: the geometry cannot be used, or lies outside the scene.
         """
-        inside = self.to_scene(geojson)
+        inside = self.to_scene(geojson, radius)
         return _transformed([inside], self._pixels_to_layer)[0]
 
-    def to_scene(self, geojson: Any) -> Any:
+    def to_scene(self, geojson: Any, radius: float | None = None) -> Any:
         """Return a geometry of the page in columns and rows: valid, and within the scene.
 
         Raises:
             Refused: see `to_layer`.
         """
+        geometry = parse_geometry(geojson)
         with np.errstate(all="ignore"):
-            moved = _transformed([parse_geometry(geojson)], self._view_to_pixels)[0]
+            shape = geometry if radius is None else brushed(geometry, radius)
+            moved = _transformed([shape], self._view_to_pixels)[0]
         if not np.isfinite(shapely.get_coordinates(moved)).all():
             raise _invalid("has points without a place in the scene's CRS")
         valid = moved if shapely.is_valid(moved) else mend(moved)
@@ -144,14 +150,10 @@ class ViewGeometry:
         return Window(top, left, stop[0] - top, stop[1] - left)
 
     def _view_to_pixels(self, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
-        lat = np.radians(np.clip(lat, -MAX_LATITUDE, MAX_LATITUDE))
-        y = np.log(np.tan(np.pi / 4 + lat / 2)) / np.pi * HALF_EXTENT
-        return self.placement.pixels(lon / 180 * HALF_EXTENT, y)
+        return self.placement.pixels(*_to_map(lon, lat))
 
     def _pixels_to_view(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
-        x, y = self.placement.mercator(col, row)
-        lat = 2 * np.arctan(np.exp(y / HALF_EXTENT * np.pi)) - np.pi / 2
-        return x / HALF_EXTENT * 180, np.degrees(lat)
+        return _to_degrees(*self.placement.mercator(col, row))
 
     def _pixels_to_layer(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
         a, b, c, d, e, f = self.grid.transform
@@ -169,6 +171,30 @@ class ViewGeometry:
             x = near(np.asarray(x), center, x_period(self.grid.crs))
         a, b, c, d, e, f = tuple(~self.grid.affine)[:6]
         return a * x + b * y + c, d * x + e * y + f
+
+
+def _to_map(lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
+    """Return x and y in meters of web Mercator of degrees, clipped to the square."""
+    lat = np.radians(np.clip(lat, -MAX_LATITUDE, MAX_LATITUDE))
+    return lon / 180 * HALF_EXTENT, np.log(np.tan(np.pi / 4 + lat / 2)) / np.pi * HALF_EXTENT
+
+
+def _to_degrees(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    lat = 2 * np.arctan(np.exp(y / HALF_EXTENT * np.pi)) - np.pi / 2
+    return x / HALF_EXTENT * 180, np.degrees(lat)
+
+
+def brushed(geometry: Any, radius: float) -> Any:
+    """Return the area that a round brush covers which follows a geometry on the web map.
+
+    Args:
+        geometry: shapely geometry in degrees.
+        radius: in degrees of longitude; a circle on the web map.
+    """
+    meters = radius / 180 * HALF_EXTENT
+    path = _transformed([geometry], _to_map)[0]
+    area = shapely.simplify(shapely.buffer(path, meters, quad_segs=6), meters / 50)
+    return _transformed([area], _to_degrees)[0]
 
 
 def parse_geometry(geojson: Any) -> Any:

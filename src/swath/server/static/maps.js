@@ -8,6 +8,7 @@ function address(layer, hidden) {
   const query = new URLSearchParams(layer.difference ? { one: layer.one, other: layer.other } : { url: layer.name });
   if (layer.band !== null && layer.kind === "probabilities") query.set("bidx", layer.band + 1);
   if (layer.classes?.length && hidden.size) query.set("hide", [...hidden].sort((a, b) => a - b).join(","));
+  if (layer.kind === "image") for (const band of layer.shown ?? []) query.append("bidx", band);
   query.set("v", layer.version);
   const path = layer.difference ? "/differ/{z}/{x}/{y}" : "/cog/tiles/WebMercatorQuad/{z}/{x}/{y}";
   return `${location.origin}${path}?${query}`;
@@ -17,6 +18,7 @@ class One {
   constructor(box, options) {
     this.box = box;
     this.known = new Map();
+    this.top = undefined; // the lowest layer that lies above all rasters
     this.map = new gl.Map({
       container: box, style: { version: 8, sources: {}, layers: [] }, attributionControl: false, dragRotate: false,
       pitchWithRotate: false, touchPitch: false, renderWorldCopies: false, fadeDuration: 0, keyboard: true, ...options,
@@ -35,7 +37,7 @@ class One {
           type: "raster", tiles: [tiles], tileSize: sharp, minzoom: layer.min_zoom, maxzoom: layer.max_zoom, bounds: layer.bounds,
         });
         const above = layers.slice(layers.indexOf(layer) + 1).find((other) => this.known.has(other.name));
-        this.map.addLayer({ id: layer.name, type: "raster", source: layer.name, paint: { "raster-resampling": "nearest" } }, above?.name);
+        this.map.addLayer({ id: layer.name, type: "raster", source: layer.name, paint: { "raster-resampling": "nearest" } }, above?.name ?? this.top);
         this.known.set(layer.name, tiles);
       }
       if (!this.known.has(layer.name)) continue;
@@ -52,6 +54,7 @@ class One {
 export class Stage {
   constructor(scene, view, { moved, clicked, pointed, swiped }) {
     this.scene = scene;
+    this.top = scene.label ? 104 : 24; // the tools of labeling lie over the top
     const [west, south, east, north] = scene.bounds;
     this.bounds = [[west, south], [east, north]];
     const start = view.at ? { center: view.at.slice(0, 2), zoom: view.at[2] } : { bounds: this.bounds, fitBoundsOptions: { padding: this.padding() } };
@@ -61,7 +64,7 @@ export class Stage {
     this.swiped = swiped;
     this.divider = document.getElementById("divider");
     this.listen = (map) => {
-      map.on("click", (event) => clicked(event.lngLat));
+      map.on("click", (event) => clicked(event));
       map.on("mousemove", (event) => pointed(event.lngLat));
       map.on("mouseout", () => pointed(null));
       map.on("error", (event) => { if (event.error?.status !== 400) console.warn(event.error?.message || event); });
@@ -77,7 +80,7 @@ export class Stage {
 
   padding() {
     const wide = window.innerWidth > 640;
-    return wide ? { left: 372, right: 24, top: 24, bottom: 40 } : { left: 8, right: 8, top: 48, bottom: window.innerHeight * 0.46 + 8 };
+    return wide ? { left: 372, right: 24, top: this.top, bottom: 40 } : { left: 8, right: 8, top: 48, bottom: window.innerHeight * 0.46 + 8 };
   }
 
   fit() { this.map.fitBounds(this.bounds, { padding: this.padding(), duration: 300 }); }
@@ -106,6 +109,7 @@ export class Stage {
       this.right.show(state.layers, state.hidden, swipe.left);
       this.cut(swipe.at, state);
     }
+    this.applied?.();
     if (state.point) this.pin.setLngLat(state.point).addTo(this.map); else this.pin.remove();
   }
 

@@ -28,7 +28,21 @@ export function drawLayers(state, change) {
   $("layers").replaceChildren(...rows);
 }
 
+// Which bands of an image are drawn as red, green and blue.
+function bandChoice(layer, change) {
+  const selects = ["Red", "Green", "Blue"].map((color, i) => {
+    const select = make("select", { ariaLabel: `Band drawn as ${color.toLowerCase()}`, title: color }, ...layer.choices.map((band, n) => make("option", { value: n + 1, textContent: band || `band ${n + 1}`, selected: (layer.shown[i] ?? layer.shown[0]) === n + 1 })));
+    select.addEventListener("change", () => change(() => {
+      layer.shown = selects.map((one) => +one.value);
+      layer.choose(layer.shown);
+    }));
+    return select;
+  });
+  return make("div", { className: "extra bands" }, ...selects);
+}
+
 function extra(layer, change) {
+  if (layer.kind === "image" && layer.choices) return bandChoice(layer, change);
   if (layer.kind !== "confidence" && layer.kind !== "probabilities") return null;
   const bar = make("i");
   bar.style.background = `linear-gradient(90deg, ${layer.ramp.join(",")})`;

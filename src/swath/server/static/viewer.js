@@ -6,6 +6,7 @@ import { $, choose, drawCard, drawLayers, drawLegend, drawScale, drawSwipe, labe
 
 const state = { layers: [], hidden: new Set(), swipe: null, point: null, classes: [], shares: null, differing: undefined, pixel: null };
 let stage = null;
+let labeling = null;
 let values = {};
 
 async function ask(path, query = {}) {
@@ -51,6 +52,7 @@ function take(scene, view) {
       on: before ? before.on : view?.layers ? Boolean(given) : usual,
       opacity: before?.opacity ?? given?.opacity ?? (layer.kind === "map" && hasImage ? 0.7 : 1),
       band: before?.band ?? given?.band ?? null,
+      ...(before?.choices ? { choices: before.choices, shown: before.shown, choose: before.choose } : {}),
     };
   });
   labels(state.layers);
@@ -80,6 +82,7 @@ async function count() {
     state.shares = found.shares;
     state.differing = compared ? found.differing : undefined;
     drawLegend(state, change);
+    labeling?.classes.counted();
   } catch (error) {
     toast(error.message);
   }
@@ -156,7 +159,11 @@ const actions = {
 };
 
 function key(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
+  if (labeling?.key(event)) {
+    if (!event.target.matches?.("input, textarea, select")) event.preventDefault();
+    return undefined;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return undefined;
   const typing = event.target.matches?.("select, input[type=range]");
   const name = event.key;
   if (name === "Escape") return look(null);
@@ -228,6 +235,21 @@ async function offerMore() {
   $("more").replaceChildren(make("div", { id: "others" }, select("Another map …", "map"), select("Add a layer …", "with")));
 }
 
+// Show the layers anew, and those that were added.
+async function refresh(more = []) {
+  const query = new URLSearchParams(location.search);
+  for (const name of more) query.append("with", name);
+  take(await ask("/scene", query));
+  change(() => {});
+}
+
+async function label() {
+  const page = { state, stage, change, refresh, count };
+  labeling = await (await import("/static/label.js")).begin(page);
+  stage.applied = () => labeling.applied();
+  await stage.apply(state);
+}
+
 async function begin() {
   theme();
   const view = read();
@@ -236,7 +258,7 @@ async function begin() {
   state.hidden = new Set(view.hidden);
   const known = (name) => state.layers.some((layer) => layer.name === name);
   if (view.swipe && known(view.swipe.left) && known(view.swipe.right)) state.swipe = view.swipe;
-  stage = new Stage(scene, view, { moved: () => { remember(); count(); }, clicked: (at) => look(inside(at)), pointed, swiped: slide });
+  stage = new Stage(scene, view, { moved: () => { remember(); count(); }, clicked: (event) => labeling?.clicked(event) || look(inside(event.lngLat)), pointed, swiped: slide });
   const scale = () => drawScale(stage.map, state.pixel);
   stage.map.on("move", scale);
   window.addEventListener("resize", () => { if (state.swipe) stage.cut(state.swipe.at, state); scale(); });
@@ -252,6 +274,7 @@ async function begin() {
   await stage.apply(state);
   scale();
   await Promise.all([count(), offerMore(), view.point ? look(view.point) : null]);
+  if (scene.label) await label();
   watch();
   document.documentElement.dataset.ready = "yes";
 }

@@ -1,0 +1,237 @@
+"""What the how-to pages by task say of their commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from rasterio.transform import from_origin
+
+import swath
+from tests.docs.pages import Stories, Story
+from tests.docs.stories.start import photos
+from tests.make import (
+    NORTH_UP,
+    UTM,
+    box,
+    noise,
+    train_small,
+    write_jpeg,
+    write_layer,
+    write_model,
+    write_pairs,
+    write_png,
+    write_raster,
+)
+
+SIDE = 256
+
+
+def land(**card: Any) -> None:
+    """Write a model of three classes, a dataset of four places that has them, and a scene."""
+    write_model(Path("land.swath"), card=card)
+    photos()
+    swath.prepare("photos", "dataset")
+
+
+def read(path: str) -> np.ndarray:
+    with rasterio.open(path) as file:
+        return file.read(1)
+
+
+def qgis_polygons() -> Story:
+    write_raster(Path("farm/scene.tif"), noise(3, SIDE, SIDE), UTM, NORTH_UP)
+    write_raster(Path("neighbor.tif"), noise(3, 96, 96, seed=1), UTM, NORTH_UP)
+    parts = [box(16 * i, 32 * j, 16, 32) for i in range(16) for j in range(8)]
+    kinds = [("wheat", "maize")[(i + j) % 2] for i in range(16) for j in range(8)]
+    write_layer(Path("farm/fields.gpkg"), parts, {"class": kinds})
+    looked, _, smaller, _, scored, mapped, _, _, reviewed = yield
+    assert looked.result["read"]["labels"][0]["column"] == "class"
+    assert set(smaller.classes) == {"wheat", "maize"} and scored.result["classes"]
+    assert set(mapped.result["classes"]) == {"wheat", "maize"}
+    assert Path("map.qml").is_file()
+    assert {"class", "area_m2", "confidence"} <= set(pyogrio.read_info("map.gpkg")["fields"])
+    assert reviewed.result["maps"] and Path("map2_review.gpkg").is_file()
+
+
+def few_labels() -> Story:
+    write_raster(Path("farm/scene.tif"), noise(3, 128, 128), UTM, NORTH_UP)
+    parts = [box(32 * i + 8, 32 * j + 8, 8, 8) for i in range(4) for j in range(4)]
+    kinds = [("wheat", "maize")[(i + j) % 2] for i in range(4) for j in range(4)]
+    write_layer(Path("farm/fields.gpkg"), parts, {"class": kinds})
+    _, trained, mapped = yield
+    assert trained.result["folds"]["folds"] == 5 and trained.result["features"] == "encoder"
+    assert set(mapped.result["classes"]) == {"wheat", "maize"}
+
+
+COLORS = np.array([[0xE2, 0xA9, 0x29], [0x84, 0x29, 0xF6], [0x9B, 0x9B, 0x9B]], np.uint8)
+
+
+def color_masks() -> Story:
+    codes = np.repeat([0, 1, 2, 0], 16)[None].repeat(64, axis=0)
+    painted = COLORS[codes].transpose(2, 0, 1)
+    for number, name in enumerate("ABC"):
+        for root in ("city", "jpegs"):
+            image = noise(3, 64, 64, seed=number)
+            write_raster(Path(f"{root}/{name}/images/x.png"), image, driver="PNG")
+        write_png(Path(f"city/{name}/masks/x.png"), painted)
+        write_jpeg(Path(f"jpegs/{name}/masks/x.jpg"), painted, QUALITY="60")
+    looked, prepared, _, snapped = yield
+    assert set(looked.classes) == {"#E2A929", "#8429F6", "#9B9B9B"}
+    assert Path("colors/index.html").is_file()
+    assert prepared.classes == snapped.classes == {"water": 1, "land": 2}
+    assert "snapped-colors" in snapped.findings
+
+
+def recipes() -> Story:
+    photos()
+    swath.prepare("photos", "dataset")
+    ran = yield
+    by_word = {r.line.split()[2] if r.line.split()[1] == "train" else r.line: r for r in ran}
+    assert len(ran) == 11 and by_word
+    assert Path("masks_masks.tif").is_file()
+    assert swath.Model("new.swath").card.training.first_weights
+
+
+def resolution() -> Story:
+    land(gsd=20.0)
+    write_jpeg(Path("photo.jpg"), noise(3, 64, 64))
+    write_pairs(Path("pictures") / "a", ["x"], size=64)
+    write_pairs(Path("pictures") / "b", ["x"], size=64)
+    write_pairs(Path("pictures") / "c", ["x"], size=64)
+    scaled, photo, as_is, prepared, python = yield
+    assert scaled.result["zooms"] == [0.5]
+    assert photo.result["zooms"] == as_is.result["zooms"] == [1]
+    assert prepared.result["images"] == 3
+    assert python.result["codes"].shape == (64, 64)
+    assert read("map.tif").shape == (96, 128)
+
+
+def large_rasters() -> Story:
+    photos()
+    swath.prepare("photos", "dataset")
+    train_small(Path("dataset"), Path("land.swath"), steps=2)
+    write_raster(Path("huge.tif"), noise(3, 300, 300), UTM, NORTH_UP)
+    for number in range(2):
+        located = from_origin(500_000 + 640 * number, 5_600_000, 10, 10)
+        write_raster(Path(f"scenes/{number}.tif"), noise(3, 64, 64), UTM, located)
+    planned, mapped, mosaic, _, _ = yield
+    assert planned.result["plan"] and planned.result["maps"] == []
+    assert mapped.result["pixels"] == 300 * 300
+    assert mosaic.result["pixels"] == 64 * 128
+
+
+def cluster() -> Story:
+    write_model(Path("land.swath"))
+    for column in range(2):
+        located = from_origin(500_000 + 640 * column, 5_600_000, 10, 10)
+        write_raster(Path(f"tiles/r00c0{column}.tif"), noise(3, 64, 64, seed=column), UTM, located)
+    codes = np.ones((64, 64), np.uint8)
+    codes[:, 32:] = 3
+    write_raster(Path("labels.tif"), codes, UTM, NORTH_UP)
+    Path("part-00.txt").write_text("tiles/r00c00.tif\ntiles/r00c01.tif\n")
+    one, planned, listed, mosaic, scored = yield
+    assert one.result["pixels"] == 64 * 64 and planned.result["plan"]
+    assert len(listed.result["maps"]) == 2 and Path("maps/r00c01.tif").is_file()
+    assert mosaic.result["pixels"] == 64 * 128 and scored.result["miou"] is not None
+
+
+def python() -> Story:
+    pytest.importorskip("xarray")
+    photos()
+    *_, arrays, labeled, cube, files = yield
+    names = arrays.result
+    assert names["codes"].shape == (96, 128) and 0 <= names["water"] <= 1
+    assert labeled.result["codes"].dims == ("y", "x")
+    assert cube.result["maps"].dims == ("time", "y", "x")
+    assert files.result["result"].pixels == 96 * 128
+
+
+def accuracy_and_area() -> Story:
+    photos()
+    swath.prepare("photos", "dataset")
+    for number, name in enumerate(("land", "other")):
+        train_small(Path("dataset"), Path(f"{name}.swath"), steps=2, seed=number)
+    swath.predict("land.swath", "scene.tif", "map.tif")
+    write_raster(Path("labels.tif"), read("map.tif"), UTM, NORTH_UP)
+    scored, folds, compared, by_labels, mapped, _, unlike, sampled = yield
+    assert scored.result["miou"] is not None and len(folds.result["folds"]) == 3
+    assert compared.result["differences"]
+    assert by_labels.result["accuracy"] == 1
+    assert mapped.result["maps"] and Path("map_review.gpkg").is_file()
+    assert unlike.result["ood"]["distance"] > 0
+    assert sampled.result["n"] == 300
+    fill_in("points.gpkg", "map.tif")
+    assert swath.area("map.tif", reference="points.gpkg").overall == 1
+
+
+def fill_in(points: str, path: str) -> None:
+    """Write the map's own class at each point into the column `reference`."""
+    meta, _, shapes, _ = pyogrio.raw.read(points)
+    places = [(p.x, p.y) for p in shapely.from_wkb(shapes)]
+    with rasterio.open(path) as file:
+        codes = [str(value[0]) for value in file.sample(places)]
+    Path(points).unlink()
+    write_layer(
+        Path(points),
+        shapely.from_wkb(shapes),
+        {"reference": codes},
+        crs=meta["crs"],
+        geometry_type="Point",
+    )
+
+
+def view_and_serve() -> Story:
+    write_model(Path("land.swath"))
+    write_raster(Path("scene.tif"), noise(3, 96, 128), UTM, NORTH_UP)
+    swath.predict("land.swath", "scene.tif", "map.tif", confidence=True)
+    for path in ("labels.tif", "old.tif", "maps/map.tif"):
+        write_raster(Path(path), read("map.tif"), UTM, NORTH_UP)
+    Path("models").mkdir()
+    alone, compared, two, served, open_to_all = yield
+    assert alone.result["layers"] and len(compared.result["layers"]) > len(two.result["layers"]) - 1
+    assert served.result["token"] is None and served.result["files"] == 1
+    assert open_to_all.result["token"]
+
+
+def contest() -> Story:
+    rng = np.random.default_rng(0)
+    for place in ("004", "007", "011"):
+        stem = f"JAX_{place}_001"
+        codes = rng.choice([2, 5, 6, 9, 17], (4, 4)).repeat(32, 0).repeat(32, 1).astype(np.uint8)
+        image = noise(3, 128, 128, seed=int(place))
+        for folder in ("Train-Track1", "Validate-Track1-RGB"):
+            write_raster(Path(folder) / f"{stem}_RGB.tif", image)
+        write_raster(Path("Train-Track1") / f"{stem}_CLS.tif", codes)
+        heights = codes.astype(np.float32) / 2
+        write_raster(Path("Train-Track1") / f"{stem}_AGL.tif", heights)
+    prepared, trained, scored, _ = yield
+    assert prepared.result["layout"] == "contest" and trained.result["steps"] == 2
+    assert "miou3" in scored.result and Path("submission.zip").is_file()
+
+
+def reproducibility() -> Story:
+    write_model(Path("land.swath"))
+    (ran,) = yield
+    assert ran.result["card"].training.seed == 0
+
+
+STORIES: Stories = {
+    ("concepts/reproducibility.md", ""): reproducibility,
+    ("how-to/view-and-serve.md", ""): view_and_serve,
+    ("how-to/contest.md", ""): contest,
+    ("how-to/qgis-polygons.md", ""): qgis_polygons,
+    ("how-to/few-labels.md", ""): few_labels,
+    ("how-to/color-masks.md", ""): color_masks,
+    ("how-to/recipes.md", ""): recipes,
+    ("how-to/resolution.md", ""): resolution,
+    ("how-to/large-rasters.md", ""): large_rasters,
+    ("how-to/cluster.md", ""): cluster,
+    ("how-to/python.md", ""): python,
+    ("how-to/accuracy-and-area.md", ""): accuracy_and_area,
+}
