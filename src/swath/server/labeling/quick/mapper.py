@@ -6,10 +6,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ MAX_SAMPLES = 40_000
 
 MAX_VIEW_BLOCKS = 48
 """Blocks of a view that are mapped, at most; of a larger view, those in its middle."""
+
+T = TypeVar("T")
 
 WORKERS = min(4, os.cpu_count() or 1)
 """Blocks that are mapped at once, each by one thread: other programs that run slow them less."""
@@ -360,9 +362,7 @@ class QuickMapper:
             for part in label_pixels(shape, self._quick.mosaic, int(key[:8], 16)):
                 by_block.setdefault(part.block, []).append((key, part.rows, part.cols))
         values: dict[str, list[NDArray[Any]]] = {key: [] for key in new}
-        for number, (index, parts) in enumerate(by_block.items()):
-            self._report(number / len(by_block))
-            features = self._features(index)
+        for features, parts in self._in_turn(by_block):
             for key, rows, cols in parts:
                 valid = features["valid"][rows, cols]
                 if valid.any():
@@ -376,6 +376,15 @@ class QuickMapper:
         for sampled in self._samples.values():
             if len(sampled.values) > each:
                 sampled.values = sampled.values[:each].copy()
+
+    def _in_turn(self, by_block: dict[int, T]) -> Iterator[tuple[Features, T]]:
+        """Yield the features of blocks, and what is given for each; few are held at a time."""
+        items = list(by_block.items())
+        for start in range(0, len(items), WORKERS):
+            self._report(start / len(items))
+            some = items[start : start + WORKERS]
+            found = self._pool.map(self._features, [index for index, _ in some])
+            yield from zip(found, [value for _, value in some], strict=True)
 
     def _features(self, index: int) -> Features:
         window = self._quick.mosaic.cores[index]
