@@ -112,6 +112,16 @@ def test_the_view_is_mapped_first_then_the_rest(made):
     assert sum(quick.shares(1).values()) == pytest.approx(1)
 
 
+def test_features_of_the_view_are_there_before_the_first_training(made):
+    mapper, _, trainer, quick = made()
+    mapper.look(Window(0, 0, 500, 600))
+    until(lambda: len(trainer.windows) == 2)
+    assert not mapper.busy and not quick.mapped(1)
+    mapper.train(Window(0, 0, 500, 600))
+    until(lambda: mapper.progress.phase == "idle")
+    assert len(trainer.windows) == len(set(trainer.windows)) == 24
+
+
 def test_newer_labels_interrupt_a_fit(made):
     mapper, store, trainer, _ = made()
     trainer.hold.clear()

@@ -49,6 +49,9 @@ T = TypeVar("T")
 WORKERS = min(4, os.cpu_count() or 1)
 """Blocks that are mapped at once, each by one thread: other programs that run slow them less."""
 
+MAX_AHEAD = 16
+"""Blocks of a view whose features are computed before the first training, at most."""
+
 MAX_HISTORY = 200
 """Scores of earlier trainings that are kept."""
 
@@ -148,6 +151,7 @@ class QuickMapper:
         self._asked = self._doing = 0  # numbers of requests that end what was done before
         self._view = Window(0, 0, 0, 0)
         self._queue: list[int] | None = []
+        self._ahead: list[int] = []
         self._began = 0.0
         self._samples: dict[str, _Sampled] = {}
         self._unscored: Samples | None = None
@@ -183,15 +187,17 @@ class QuickMapper:
             raise Refused(message, code="too-few-classes", status=409, fix="Label another class")
 
     def look(self, view: Window) -> None:
-        """Map a view first."""
+        """Map a view first; before the first training, compute its features."""
         with self._changed:
             self._view, self._queue = view, None
+            self._ahead = [] if self.round else self.view_blocks()[0][:MAX_AHEAD]
             self._changed.notify_all()
 
     def stop(self) -> None:
         """Give up training and mapping until the next request."""
         with self._changed:
-            self._wanted, self._queue, self._unscored = False, [], None
+            self._wanted, self._queue, self._ahead = False, [], []
+            self._unscored = None
             self._asked += 1
             self.progress = replace(self.progress, phase="idle", error=None)
 
@@ -239,6 +245,8 @@ class QuickMapper:
             try:
                 if training:
                     self._train()
+                elif self.round is None:
+                    self._look_ahead()
                 elif self._unscored is not None and self._view_is_mapped():
                     self._validate(self._unscored)
                 else:
@@ -252,7 +260,7 @@ class QuickMapper:
         """Return whether a block is to be mapped; the queue is made anew where the view moved."""
         now = self.round
         if now is None:
-            return False
+            return bool(self._ahead)
         if self._queue is None:
             done = self._quick.mapped(now.number)
             view, _ = self.view_blocks()
@@ -293,7 +301,7 @@ class QuickMapper:
             message = f"The quick map failed unexpectedly ({reason})"
             known = JobError(message, code="unexpected", fix="Please report it")
         with self._changed:
-            self._queue, self._unscored = [], None
+            self._queue, self._ahead, self._unscored = [], [], None
             self.progress = Progress("failed", error=known)
 
     def _interrupted(self) -> bool:
@@ -393,6 +401,12 @@ class QuickMapper:
             found = self._trainer.features(window)
             self._cache.put(window, found)
         return found
+
+    def _look_ahead(self) -> None:
+        """Compute the features of some blocks, so that the first training finds them."""
+        with self._changed:
+            some, self._ahead = self._ahead[:WORKERS], self._ahead[WORKERS:]
+        list(self._pool.map(self._features, some))
 
     def _map_next(self) -> None:
         """Map the first blocks of the queue."""
