@@ -247,12 +247,19 @@ running = swath.label(sys.argv[1], sys.argv[2], open=False)
 from tests.server.labeling.conftest import Page
 page = Page(running, running._session.layer.grid)
 page.add_halves()
-for col in (5000, 19000, 35000):
+for number, col in enumerate((5000, 19000, 35000), 1):
     page.add(page.box(col, 20000), "dark")
     w, n = page.at(col, 19500)
     e, s = page.at(col + 1400, 20400)
-    status = page.train([w, s, e, n])
-    assert status["error"] is None and status["map"]["view"]["done"] > 0, status
+    assert page.post("train", view=[w, s, e, n]).status_code == 202
+
+    def mapped(status):
+        view = status["map"]["view"]
+        return status["round"] == number and view["done"] == view["total"] or status["error"]
+
+    status = page.until(mapped, 200)
+    assert status["error"] is None, status
+    time.sleep(5)
 for zoom in (6, 10, 14, 18):
     side = 2 ** (zoom - 1)
     query = {"url": "quick-map", "v": status["map"]["version"]}
