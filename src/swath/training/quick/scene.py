@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import swath._torchvision_shim  # noqa: F401 - has to come first
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -88,7 +89,11 @@ class SceneScores:
 
 
 class SceneClassifier:
-    """Features and heads of one scene. Its methods are called by one thread at a time.
+    """Features and heads of one scene.
+
+    `features` and `predict` may be called in several threads at once, of which torch uses each for
+    itself: its own threads wait for each other, which takes many times as long where other programs
+    run.
 
     Args:
         source: the scene.
@@ -122,6 +127,8 @@ class SceneClassifier:
         self._network = Network(self._spec).eval()
         if rgb:
             load_encoder_weights(self._network, ENCODER, "auto")
+        torch.set_num_threads(1)
+        self._lock = threading.Lock()
         self._shown: SceneHead | None = None
         self._temperature = 1.0
         self._others: dict[int, Tensor] = {}
@@ -229,9 +236,10 @@ class SceneClassifier:
     def predict(self, features: Mapping[str, NDArray[Any]], head: SceneHead) -> NDArray[np.uint8]:
         """Return the probability of each class in percent (classes, rows, columns)."""
         self._note_others(features)
-        if self._shown is not head:
-            _install(self._network, head)
-            self._shown = head
+        with self._lock:
+            if self._shown is not head:
+                _install(self._network, head)
+                self._shown = head
         top, left = self._margins(features)
         height, width = features["valid"].shape
         with torch.inference_mode():

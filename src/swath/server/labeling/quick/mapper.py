@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +43,9 @@ MAX_SAMPLES = 40_000
 
 MAX_VIEW_BLOCKS = 48
 """Blocks of a view that are mapped, at most; of a larger view, those in its middle."""
+
+WORKERS = min(4, os.cpu_count() or 1)
+"""Blocks that are mapped at once, each by one thread: other programs that run slow them less."""
 
 MAX_HISTORY = 200
 """Scores of earlier trainings that are kept."""
@@ -147,6 +152,7 @@ class QuickMapper:
         self.progress = Progress()
         self.round: Round | None = None
         self.history: list[ScoredRound] = []
+        self._pool = ThreadPoolExecutor(WORKERS, "swath-quick-block")
         self._thread = threading.Thread(target=self._run, name="swath-quick-map", daemon=True)
         self._thread.start()
 
@@ -193,6 +199,7 @@ class QuickMapper:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout=10)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def busy(self) -> bool:
@@ -379,13 +386,18 @@ class QuickMapper:
         return found
 
     def _map_next(self) -> None:
-        """Map the first block of the queue."""
+        """Map the first blocks of the queue."""
         with self._changed:
             now, queue = self.round, self._queue
             if now is None or not queue:
                 return
-            index = queue.pop()
+            some = [queue.pop() for _ in range(min(WORKERS, len(queue)))]
             self.progress = replace(self.progress, phase="mapping")
+        for _ in self._pool.map(self._map_block, some, [now] * len(some)):
+            self._note_view(now.number)
+
+    def _map_block(self, index: int, now: Round) -> None:
+        """Map a block by the head of a training."""
         features = self._features(index)
         if self._interrupted():
             raise FitStopped
@@ -400,7 +412,6 @@ class QuickMapper:
             np.where(valid, np.minimum(confidence, 100), np.uint8(UNKNOWN)).astype(np.uint8),
         )
         self._quick.put(index, block)
-        self._note_view(now.number)
 
     def _note_view(self, number: int) -> None:
         """Note how much of the view is mapped, and when it is whole."""

@@ -70,7 +70,10 @@ class FitStopped(Exception):
 
 
 class Trainer(Protocol):
-    """An encoder that is never trained, and a head that is fitted on labeled pixels."""
+    """An encoder that is never trained, and a head that is fitted on labeled pixels.
+
+    `features` and `predict` are called in several threads at once.
+    """
 
     @property
     def encoder(self) -> str:
