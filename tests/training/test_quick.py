@@ -146,3 +146,17 @@ def test_unlabeled_pixels_have_no_group(stripes):
     image = Dataset(stripes).images[0]
     labels = image.read_labels(image.grid.window)
     assert ((group_labels(labels != IGNORE) >= 0) == (labels != IGNORE)).all()
+
+
+def test_images_of_any_size_train(tmp_path):
+    """Sides are no multiples of the stride, and the first image has no label."""
+    for number, (height, width) in enumerate([(50, 61), (45, 77), (30, 41)]):
+        labels = np.full((height, width), 255, np.uint8)
+        if number:
+            labels[4:16, 4:16], labels[20:28, 20:30] = 1, 2
+        folder = tmp_path / "source" / f"place{number}"
+        write_raster(folder / "images/x.tif", noise(3, height, width, seed=number), UTM, NORTH_UP)
+        write_raster(folder / "masks/x.tif", labels, UTM, NORTH_UP, nodata=255)
+    swath.prepare(tmp_path / "source", tmp_path / "dataset", test="none", val="none")
+    result = swath.train(tmp_path / "dataset", tmp_path / "m.swath", recipe="quick")
+    assert result.folds.groups == 2 and result.folds.folds == 2  # the two labels are near

@@ -82,7 +82,7 @@ def _number(text: str) -> float:
 def _check_places(
     xy: NDArray[np.float64], lines: NDArray[np.int64], degrees: bool, path: Path
 ) -> None:
-    """Raise an error where a row has no place: a cell that is no number, or no degrees."""
+    """Raise an error where a row has no place: a cell that is not a number, or not degrees."""
     bad = ~np.isfinite(xy).all(axis=1)
     if bad.any():
         message = f"{int(bad.sum())} points have coordinates that are no numbers"

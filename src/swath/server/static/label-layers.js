@@ -1,4 +1,4 @@
-// Stored labels, strokes that are not saved yet, and the place that is looked at, drawn on a map.
+// Stored labels, strokes that are not saved yet, and the place in view, drawn on a map.
 
 const IN_HAND = "swath:hand";
 const LABELS = "swath:labels";

@@ -60,6 +60,9 @@ LEAST_SHARE = 1e-3
 ABSENT_SCORE = -30.0
 """Is added to the scores of a class without a label."""
 
+SAMPLE_SIDE = 64
+"""Side of the pixels on which engines are compared."""
+
 _RGB = ("red", "green", "blue")
 
 
@@ -106,7 +109,7 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
         "32-true",
         SCHEDULE.steps,
         time.monotonic() - started,
-        read_scaled(dataset.images[0], _corner(dataset), Fraction(1), _fill(manifest)).values[None],
+        _sample_pixels(dataset, network.stride),
         tiles=receptive_halo(TorchRuntime(network), len(manifest.bands), network.stride),
         calibration=head.calibration,
         folds=head.folds,
@@ -347,11 +350,12 @@ def with_head(network: Network, head: QuickHead) -> Network:
     return network
 
 
-def _corner(dataset: Dataset) -> Window:
-    """Return a window of the first training image, to compare engines on."""
+def _sample_pixels(dataset: Dataset, stride: int) -> NDArray[np.float32]:
+    """Return pixels (1, bands, rows, columns) of a training image, to compare engines on."""
     sample = dataset.manifest.of("train")[0]
-    return around(Window(sample.window.row, sample.window.col, 64, 64), sample.window, 0)
-
-
-def _fill(manifest: Manifest) -> list[float]:
-    return [band.mean for band in manifest.bands]
+    corner = Window(sample.window.row, sample.window.col, SAMPLE_SIDE, SAMPLE_SIDE)
+    fill = [band.mean for band in dataset.manifest.bands]
+    window = around(corner, sample.window, 0)
+    values = read_scaled(dataset.images[sample.image], window, Fraction(1), fill).values
+    sides = [(0, -n % stride) for n in values.shape[1:]]
+    return np.pad(values, [(0, 0), *sides], mode="edge")[None]

@@ -1,0 +1,215 @@
+"""Maps from a few labels: the quick recipe against random forests on the same labels.
+
+Scenes were chosen before the first run. Recipes are decided on `DECIDE`, and only the last one is
+scored on `JUDGE`. Labels are squares that lie within one class where that is possible; all other
+pixels of the scene are the reference.
+
+Run: `python benchmarks/few.py SHARED_DATA OUT.jsonl [--scenes decide|judge] [--draws 3]`; then
+`python benchmarks/few.py --table OUT.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from scipy import ndimage
+from sklearn.ensemble import RandomForestClassifier
+
+import swath
+from swath.legend import IGNORE
+from swath.metrics.calibration import expected_calibration_error, reliability
+from swath.metrics.confusion import Scores, confusion_matrix
+
+DECIDE = ["Tile 1/3", "Tile 3/1", "Tile 4/2", "Tile 6/1", "Tile 7/1"]
+JUDGE = ["Tile 2/5", "Tile 5/1", "Tile 8/1", "Tile 8/4"]
+COLORS = ["E2A929", "8429F6", "6EC1E4", "3C1098", "FEDD3A"]
+LABELS = {
+    "15 polygons": (15, 16),
+    "5 polygons": (5, 16),
+    "1 polygon": (1, 16),
+    "50 points": (50, 1),
+}
+"""Labels a class: number, and side in pixels on Dubai; on Sentinel-2 squares have a side of 4."""
+
+Array = NDArray[Any]
+
+
+def scenes(data: Path, kind: str) -> Iterator[tuple[str, Array, Array]]:
+    """Yield name, pixels (bands, rows, columns) and class indices of scenes."""
+    for name in JUDGE if kind == "judge" else DECIDE:
+        tile, number = name.split("/")
+        folder, stem = data / "dubai" / tile, f"image_part_{int(number):03d}"
+        with rasterio.open(folder / "images" / f"{stem}.jpg") as file:
+            pixels = file.read()
+        with rasterio.open(folder / "masks" / f"{stem}.png") as file:
+            mask = file.read()[:3]
+            if len(mask) == 1:
+                table = file.colormap(1)
+                colors = [table.get(v, (0, 0, 0, 0))[:3] for v in range(256)]
+                mask = np.array(colors, np.uint8)[mask[0]].transpose(2, 0, 1)
+        labels = np.full(mask.shape[1:], IGNORE, np.uint8)
+        for index, color in enumerate(COLORS):
+            labels[(mask == np.array(list(bytes.fromhex(color)))[:, None, None]).all(0)] = index
+        yield name, pixels, labels
+    if kind != "judge":
+        return
+    for path in sorted((data / "sentinel2" / "images").glob("*.tif")):
+        with rasterio.open(path) as file:
+            pixels = file.read()
+        with rasterio.open(data / "sentinel2" / "labels" / path.name) as file:
+            codes = file.read(1)
+        names, indices = np.unique(codes, return_inverse=True)
+        if len(names) > 1:
+            yield f"Sentinel-2/{path.stem[:24]}", pixels, indices.reshape(codes.shape).astype("u1")
+
+
+def draw(reference: Array, count: int, side: int, seed: int) -> Array:
+    """Return labels: `count` squares a class, at random places as far as possible within it."""
+    rng = np.random.default_rng(seed)
+    out, taken = np.full(reference.shape, IGNORE, np.uint8), np.zeros(reference.shape, bool)
+    for index in np.unique(reference[reference != IGNORE]):
+        inside = reference == index
+        if inside.sum() < 2 * side * side:
+            continue
+        total = np.pad(inside, ((1, 0), (1, 0))).astype(np.int64).cumsum(0).cumsum(1)
+        share = total[side:, side:] - total[:-side, side:] - total[side:, :-side]
+        share = (share + total[:-side, :-side]).ravel() / side**2
+        order, found = rng.permutation(share.size), 0
+        for least in (1.0, 0.9, 0.75, 0.5, 0.25):
+            for place in order[share[order] >= least][:5000]:
+                row, col = divmod(int(place), reference.shape[1] - side + 1)
+                square = slice(row, row + side), slice(col, col + side)
+                if found < count and not taken[square].any():
+                    taken[square] = True
+                    out[square][inside[square]] = index
+                    found += 1
+    return out
+
+
+def score(predicted: Array, confidence: Array, reference: Array, labels: Array) -> dict[str, float]:
+    """Score a map on all pixels without a label, over the classes that have labels."""
+    classes = np.unique(labels[labels != IGNORE])
+    known = np.isin(reference, classes) & (labels == IGNORE)
+    n = int(classes.max()) + 1
+    counts = confusion_matrix(reference[known], predicted[known].clip(0, n - 1), n)
+    right = reliability(confidence[known].astype(np.float32), predicted[known] == reference[known])
+    return {"miou": Scores.of(counts).miou, "ece": expected_calibration_error(right)}
+
+
+def forest(features: Array, labels: Array) -> tuple[Array, Array]:
+    """Map with a random forest on features (n, rows, columns)."""
+    known = labels != IGNORE
+    model = RandomForestClassifier(100, n_jobs=2, random_state=0)
+    model.fit(features[:, known].T, labels[known])
+    shares = model.predict_proba(features.reshape(len(features), -1).T)
+    best = model.classes_[shares.argmax(1)].reshape(labels.shape)
+    return best, shares.max(1).reshape(labels.shape)
+
+
+def multiscale(pixels: Array) -> Array:
+    """Return the bands, and their Gaussian means, gradients and Laplacians at four scales."""
+    bands = pixels.astype(np.float32)
+    filters = (
+        ndimage.gaussian_filter,
+        ndimage.gaussian_gradient_magnitude,
+        ndimage.gaussian_laplace,
+    )
+    found = [f(band, sigma) for sigma in (1, 2, 4, 8) for f in filters for band in bands]
+    return np.stack([*bands, *found])
+
+
+def quick(pixels: Array, labels: Array, seed: int) -> tuple[Array, Array, float]:
+    """Map by the quick recipe; return classes, confidence and the seconds of the training."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shape = {"height": labels.shape[0], "width": labels.shape[1], "driver": "GTiff"}
+        grid = {"crs": "EPSG:32640", "transform": rasterio.Affine(1, 0, 3e5, 0, -1, 2.8e6)}
+        for file, array in (
+            ("scene", pixels),
+            ("labels", np.where(labels == IGNORE, IGNORE, labels + 1)[None]),
+        ):
+            profile = {"count": len(array), "dtype": array.dtype, **shape, **grid}
+            if file == "labels":
+                profile["nodata"] = IGNORE
+            with rasterio.open(folder / f"{file}.tif", "w", **profile) as out:
+                out.write(array)
+        given = {"images": [folder / "scene.tif"], "labels": [folder / "labels.tif"]}
+        swath.prepare(folder, folder / "dataset", **given, test="none", val="none")
+        started = time.monotonic()
+        swath.train(folder / "dataset", folder / "m.swath", recipe="quick", seed=seed)
+        seconds = time.monotonic() - started
+        swath.predict(folder / "m.swath", folder / "scene.tif", folder / "map.tif", confidence=True)
+        with rasterio.open(folder / "map.tif") as file:
+            codes = file.read(1)
+        with rasterio.open(folder / "map_confidence.tif") as file:
+            confidence = file.read(1).astype(np.float32)
+        names = [c.map_code for c in swath.Model(folder / "m.swath").card.legend.trained]
+    present = np.unique(labels[labels != IGNORE])
+    table = np.zeros(256, np.uint8)
+    table[names] = present
+    return table[codes], confidence / (100 if confidence.max() > 1 else 1), seconds
+
+
+def run(data: Path, out: Path, kind: str, draws: int) -> None:
+    """Append one line of JSON for each scene, kind of labels, draw and row."""
+    for name, pixels, reference in scenes(data, kind):
+        wide = multiscale(pixels)
+        for title, (count, side) in LABELS.items():
+            side = min(side, 4) if name.startswith("Sentinel") else side
+            for seed in range(draws):
+                labels = draw(reference, count, side, seed)
+                rows: dict[str, dict[str, float]] = {}
+                for row, features in (("forest, bands", pixels), ("forest, multiscale", wide)):
+                    rows[row] = score(*forest(features, labels), reference, labels)
+                classes, confidence, seconds = quick(pixels, labels, seed)
+                rows["quick"] = score(classes, confidence, reference, labels) | {"seconds": seconds}
+                with out.open("a") as file:
+                    for row, found in rows.items():
+                        facts = {"scene": name, "labels": title, "draw": seed, "row": row}
+                        file.write(json.dumps(facts | found) + "\n")
+                scores = {row: round(found["miou"], 3) for row, found in rows.items()}
+                sys.stdout.write(f"{name} {title} {seed} {scores}\n")
+
+
+def table(path: Path) -> None:
+    """Print the means over draws as a table of Markdown."""
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for line in path.read_text().splitlines():
+        facts = json.loads(line)
+        found[facts["labels"], facts["scene"], facts["row"]].append(facts)
+    sys.stdout.write(
+        "| labels a class | scene | forest, bands | forest, multiscale | quick | its ECE |\n"
+    )
+    sys.stdout.write("|---|---|---|---|---|---|\n")
+    for labels, scene in dict.fromkeys(key[:2] for key in found):
+        cells = [found[labels, scene, r] for r in ("forest, bands", "forest, multiscale", "quick")]
+        means = [f"{np.mean([f['miou'] for f in cell]):.3f}" for cell in cells]
+        ece = np.mean([f["ece"] for f in cells[2]])
+        sys.stdout.write(f"| {labels} | {scene} | {' | '.join(means)} | {ece:.3f} |\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path, nargs="?")
+    parser.add_argument("--scenes", choices=["decide", "judge"], default="judge")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--table", action="store_true")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if arguments.table:
+        table(arguments.data)
+    else:
+        run(arguments.data, arguments.out, arguments.scenes, arguments.draws)
