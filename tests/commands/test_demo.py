@@ -9,6 +9,7 @@ from swath.commands import demo
 from swath.data.dataset import Dataset
 from swath.errors import JobError
 from swath.metrics.confusion import Scores
+from swath.models.model import Model
 from tests.errors import fails
 from tests.make import write_png, write_raster
 
@@ -75,6 +76,29 @@ def test_the_yardstick_is_the_best_map_from_color_alone(tmp_path):
     assert Scores.of(np.array(matrix)).miou < 1
 
 
+def test_missing_packages_are_told_before_anything_is_fetched(tmp_path, monkeypatch):
+    there = demo.find_spec
+    lacks = ("jinja2", "uvicorn")
+    monkeypatch.setattr(demo, "find_spec", lambda n: None if n in lacks else there(n))
+    monkeypatch.setattr(demo, "fetch", lambda: pytest.fail("fetched"))
+    with fails("missing-package", JobError) as caught:
+        swath.demo(tmp_path / "demo", steps=2)
+    assert "jinja2" in caught.value.message and "uvicorn" not in caught.value.message
+    assert "swath[demo]" in caught.value.fix and not (tmp_path / "demo").exists()
+
+
+def test_the_command_that_opens_the_map_starts_this_program(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo.sys, "executable", str(tmp_path / "bin" / "python"))
+    assert demo._program() == [str(tmp_path / "bin" / "python"), "-m", "swath"]
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "swath"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    assert demo._program() == [str(script)]
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert demo._program() == ["swath"]
+
+
 @pytest.mark.slow
 def test_the_whole_demo_runs_on_a_fake_world(tmp_path, monkeypatch):
     fake_pip(tmp_path / "data")
@@ -86,5 +110,9 @@ def test_the_whole_demo_runs_on_a_fake_world(tmp_path, monkeypatch):
     manifest = Dataset(tmp_path / "demo" / "dataset").manifest
     expected = [str(b) for b in np.random.RandomState(1).permutation(72)[:14]]
     assert sorted({s.group for s in manifest.of("test")}) == sorted(expected)
+    held_out = {s.group for s in manifest.of("val")}
+    assert len(held_out) == demo.VALIDATION_BLOCKS and not held_out & set(expected)
+    calibration = Model(result.model).card.calibration
+    assert calibration is not None and set(calibration.groups) == held_out
     assert result.yardstick_miou > 0.95 and 0 <= result.miou <= 1
     assert demo.Path(result.report).is_file() and demo.Path(result.model).is_file()

