@@ -391,7 +391,9 @@ class EvaluateOptions:
     label_field: str | None = option(
         None, "Class column of a vector layer of labels; default: the only one, or `class`."
     )
-    labels_crs: str | None = option(None, "CRS of labels that declare none, such as EPSG:32632.")
+    labels_crs: str | None = option(
+        None, "CRS of labels that declare none, such as EPSG:32632.", "Data"
+    )
     precision: Precision = option("auto", "Arithmetic of a model, as in `predict`.", "Network")
     tta: Tta = option("none", "Test-time augmentation of a model, as in `predict`.")
     gsd: Gsd = option(

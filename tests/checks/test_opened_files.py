@@ -59,7 +59,7 @@ def test_prepare_opens_each_file_once_to_inspect_and_once_to_store(
     assert opened == {"a.tif": 2, "b.tif": 2, "a.png": 2, "b.png": 2, "a_cloud.png": 3}
 
 
-def test_bands_of_a_scene_are_opened_once_more_to_compare_their_grids(
+def test_bands_of_a_scene_are_opened_twice_more_to_compare_their_grids_and_band_counts(
     tmp_path: Path, opened: Counter[str]
 ) -> None:
     for name in ("b1", "b2"):
@@ -67,7 +67,7 @@ def test_bands_of_a_scene_are_opened_once_more_to_compare_their_grids(
     write_raster(tmp_path / "l.tif", noise(64, 64, high=3), UTM, NORTH_UP)
     opened.clear()
     swath.inspect(tmp_path, images="b*.tif", labels="l.tif")
-    assert opened == {"b1.tif": 2, "b2.tif": 2, "l.tif": 2}
+    assert opened == {"b1.tif": 3, "b2.tif": 3, "l.tif": 2}
     opened.clear()
     swath.inspect(tmp_path, images="b1.tif", labels="l.tif")
     assert opened == {"b1.tif": 1, "l.tif": 2}
