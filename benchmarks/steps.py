@@ -113,8 +113,10 @@ def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> floa
         .train()
         .to(memory_format=torch.channels_last)
     )  # type: ignore[call-overload]
-    taught = (Eager if kind == "eager" else TrainingTask)(network, recipe, class_pixels(dataset))
-    optimizer = taught.configure_optimizers()
+    training_task = (Eager if kind == "eager" else TrainingTask)(
+        network, recipe, class_pixels(dataset)
+    )
+    optimizer = training_task.configure_optimizers()
     row = module._batches(dataset, recipe, 0)
     batches = [row.batch(n) for n in range(2 + TIMED)]
     seconds = []
@@ -126,9 +128,9 @@ def time_steps(dataset: Dataset, kind: str, batch: int, patch_size: int) -> floa
         for each in batches:
             begun = time.monotonic()
             with torch.autocast("cpu", torch.bfloat16, enabled=kind in ("bf16", "swath")):
-                loss = taught.training_step(each, 0)
+                loss = training_task.training_step(each, 0)
             loss.backward()
-            taught.on_before_optimizer_step(optimizer)
+            training_task.on_before_optimizer_step(optimizer)
             optimizer.step()
             optimizer.zero_grad()
             seconds.append(time.monotonic() - begun)
@@ -174,11 +176,11 @@ def run(dataset: Path, work: Path, steps: int) -> None:
             scored: list[float] = []
 
             def score_only(
-                _: Any, opened: Dataset, taught: TrainedNetwork, into: list[float] = scored
+                _: Any, opened: Dataset, training_task: TrainedNetwork, into: list[float] = scored
             ) -> Any:
                 """Score in place of packing."""
                 matrices = score_samples(
-                    opened, opened.manifest.of("val"), predictor_of(taught.network, opened)
+                    opened, opened.manifest.of("val"), predictor_of(training_task.network, opened)
                 )
                 into.append(
                     float(Scores.of(np.sum([matrix for _, matrix in matrices], axis=0)).miou)
@@ -189,7 +191,7 @@ def run(dataset: Path, work: Path, steps: int) -> None:
                 first_script() if kind == "eager" else nullcontext(),
                 patch.object(module, "pack_model", score_only),
             ):
-                taught = swath.train(
+                training_task = swath.train(
                     dataset,
                     work / f"{kind}-{seed}-{steps}.swath",
                     steps=steps,
@@ -203,7 +205,7 @@ def run(dataset: Path, work: Path, steps: int) -> None:
                     "seed": seed,
                     "steps": steps,
                     "miou": scored[0],
-                    "seconds": round(taught.seconds),
+                    "seconds": round(training_task.seconds),
                     "version": swath.__version__,
                     "torch": torch.__version__,
                 }

@@ -110,6 +110,14 @@ PixelFeatures = Literal["encoder", "bands", "local", "encoder-local"]
 """What describes a pixel for the quick recipe: bands alone, with their local mean and deviation,
 with feature maps of the encoder, or with both."""
 
+DESCRIBED_BY: dict[PixelFeatures, str] = {
+    "encoder": "its bands and feature maps of the encoder",
+    "bands": "its bands alone",
+    "local": "its bands with their mean and deviation around it",
+    "encoder-local": "its bands, their mean and deviation around it, and feature maps",
+}
+"""`PixelFeatures` in words, of a pixel."""
+
 Heads = Literal["softmax", "per-class"]
 
 Loss = Literal["ce", "focal", "ce+dice", "focal+dice"]

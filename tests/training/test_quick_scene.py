@@ -55,7 +55,7 @@ def test_labels_that_are_held_out_score_the_head(tmp_path):
     values = random.normal(classes[:, None] * 3.0, 1.0, (600, 20)).astype(np.float32)
     shares = []
     found = made.validate(values, classes, np.arange(600) // 30, 2, shares.append)
-    assert found.miou > 0.9 and found.folds == 5 and found.temperature >= 1
+    assert found.miou > 0.9 and found.folds == 5 and made._temperature >= 1
     assert found.interval[0] <= found.miou <= found.interval[1]
     assert shares[-1] == pytest.approx(1) and shares == sorted(shares)
     assert made.validate(values, classes, classes.astype(np.int64), 2, shares.append) is None

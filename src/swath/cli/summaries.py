@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from swath.types import DESCRIBED_BY
+
 if TYPE_CHECKING:
     from swath.commands.area import AreaResult
     from swath.commands.compare import CompareResult
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from swath.mapping.job import ImageRead
     from swath.models.card import FoldScores
     from swath.training.result import TrainResult
-    from swath.types import PixelFeatures
 
 MAX_NAMES = 12
 """Largest number of names in a list."""
@@ -119,18 +120,10 @@ def train(result: TrainResult) -> str:
     if result.features is not None:
         lines[0] = (
             f"{result.model}: {result.parameters} weights in {result.seconds:.1f} s; a pixel is "
-            f"described by {FEATURES[result.features]}"
+            f"described by {DESCRIBED_BY[result.features]}"
         )
         lines.append(_folds(result.folds))
     return _joined(lines)
-
-
-FEATURES: dict[PixelFeatures, str] = {
-    "encoder": "its bands and feature maps of the encoder",
-    "bands": "its bands alone",
-    "local": "its bands with their mean and deviation around it",
-    "encoder-local": "its bands, their mean and deviation around it, and feature maps",
-}
 
 
 def _folds(folds: FoldScores | None) -> str:

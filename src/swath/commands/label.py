@@ -23,6 +23,7 @@ from swath.geo.tiling import Window
 from swath.io.atomic import file_stamps
 from swath.io.vector import crs_code, crs_name
 from swath.io.work_folder import user_cache
+from swath.metrics.confusion import Scores
 from swath.options import LabelOptions
 from swath.server.app import create_app
 from swath.server.labeling.labels.opening import LabelSource, open_labels
@@ -243,7 +244,8 @@ class QuickTrainer:
         found = self._classifier().validate(*_parts(samples), count, report)
         if found is None:
             return None
-        by_class = tuple(None if np.isnan(v) else float(v) for v in found.iou)
+        iou = Scores.of(np.array(found.confusion)).iou
+        by_class = tuple(None if np.isnan(v) else float(v) for v in iou)
         low, high = found.interval or (None, None)
         return HeadScores(found.miou, found.folds, by_class, low, high)
 

@@ -29,7 +29,7 @@ HIDDEN = 64
 STAGES = 3
 """Feature maps of the encoder: strides 2, 4 and 8. Deeper ones describe a place too coarsely."""
 
-CONTEXT = (3, 7, 15)
+CONTEXT = (3, 7)
 """Sides, in cells of the last map, of the squares over which it is averaged as well."""
 
 LOCAL = (3, 7)

@@ -6,6 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from swath.metrics.bootstrap import MAX_COUNTS, intervals
+from swath.metrics.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    probabilities,
+    reliability,
+)
+from swath.metrics.confusion import Scores
+from swath.models.card import Calibration, FoldScores
+
 MAX_FOLDS = 5
 
 
@@ -40,3 +50,55 @@ def assign_folds(labels: Tensor, groups: Tensor) -> Tensor | None:
             fold[group] = least
             filled[least] += counts[group]
     return torch.from_numpy(fold[index])
+
+
+def score_held_out(
+    scores: Tensor, labels: Tensor, groups: Tensor, folds: int
+) -> tuple[FoldScores, Calibration]:
+    """Score labels that were held out in turn, and fit the temperature on them.
+
+    Labels lie in the middle of objects, where a network is right more often than elsewhere; so the
+    temperature may only lower confidence. The interval is over groups; there is none where their
+    confusion matrices would not fit into memory.
+
+    Args:
+        scores: class scores of each pixel by a head that was fitted without it (n, classes).
+        labels: class indices, int64 (n,).
+        groups: group of each pixel, int64 (n,).
+        folds: number of folds.
+    """
+    raw, reference = scores.numpy(), labels.numpy()
+    classes, predicted = raw.shape[1], raw.argmax(axis=1)
+    names, at = np.unique(groups.numpy(), return_inverse=True)
+    pairs = reference * classes + predicted
+    total = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    ends, size = None, len(names) * classes**2
+    if size <= MAX_COUNTS:
+        counts = np.bincount(at * classes**2 + pairs, minlength=size)
+        counts = counts.reshape(-1, classes, classes)
+        ends = intervals(counts, lambda sums: np.asarray(Scores.of(sums).miou)[:, None])[0]
+    temperature = max(1.0, fit_temperature(raw, reference.astype(np.uint8)))
+    errors = []
+    for t in (1.0, temperature):
+        shares = probabilities(raw, t, axis=1)
+        counted = reliability(shares.max(axis=1), predicted == reference)
+        errors.append(expected_calibration_error(counted))
+    pixels, miou = len(reference), Scores.of(total).miou
+    confusion = total.tolist()
+    return (
+        FoldScores(
+            folds=folds,
+            groups=len(names),
+            pixels=pixels,
+            confusion=confusion,
+            miou=miou,
+            interval=ends,
+        ),
+        Calibration(
+            temperature=temperature,
+            groups=[],
+            pixels=pixels,
+            error_before=errors[0],
+            error_after=errors[1],
+        ),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,6 +37,26 @@ class HeadSchedule:
 
 
 @dataclass(frozen=True)
+class LabeledPixels:
+    """Features and labels of pixels.
+
+    Attributes:
+        features: float32 (n, features), by stride of their map as in `gather_features`.
+        labels: class indices, int64 (n,).
+        groups: number of the group of labels that a pixel belongs to, int64 (n,).
+    """
+
+    features: Tensor
+    labels: Tensor
+    groups: Tensor
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """How often pixels are drawn; see `balanced_weights`."""
+        return balanced_weights(self.labels, self.groups)
+
+
+@dataclass(frozen=True)
 class Heads:
     """Weights of several heads.
 
@@ -63,8 +84,7 @@ class Heads:
 
 
 def fit_heads(
-    features: Tensor,
-    labels: Tensor,
+    pixels: LabeledPixels,
     weights: Tensor,
     classes: int,
     schedule: HeadSchedule,
@@ -74,8 +94,7 @@ def fit_heads(
     """Fit heads on features of labeled pixels.
 
     Args:
-        features: float32 (n, features).
-        labels: class indices, int64 (n,).
+        pixels: labeled pixels.
         weights: how often a head sees each pixel, (heads, n); 0 for the pixels held out.
         classes: number of classes.
         schedule: steps and pixels.
@@ -83,6 +102,7 @@ def fit_heads(
         advance: is called with the share of the work that was done.
     """
     random = torch.Generator().manual_seed(seed)
+    features, labels = pixels.features, pixels.labels
     mean, std = features.mean(0), features.std(0, unbiased=False)
     std = torch.where(std > 1e-6 * (mean.abs() + 1e-6), std, torch.ones(()))
     x = (features - mean) / std
@@ -113,6 +133,33 @@ def fit_heads(
         rates.step()
         advance(1 / schedule.steps)
     return Heads(mean, std, *(p.detach() for p in parameters))
+
+
+def held_out_scores(
+    pixels: LabeledPixels,
+    folds: Tensor,
+    classes: int,
+    schedule: HeadSchedule,
+    seed: int,
+    advance: Callable[[float], None],
+) -> Tensor:
+    """Return the scores (n, classes) of each pixel by a head that was fitted without its fold.
+
+    Args:
+        pixels: labeled pixels.
+        folds: fold of each pixel, int64 (n,); see `assign_folds`.
+        classes: number of classes.
+        schedule: steps and pixels.
+        seed: see `fit_heads`.
+        advance: is called with the share of the work that was done.
+    """
+    count = int(folds.max()) + 1
+    kept = torch.stack([pixels.weights * (folds != k) for k in range(count)])
+    heads = fit_heads(pixels, kept, classes, schedule, seed, advance)
+    out = torch.zeros(len(folds), classes)
+    for k in range(count):
+        out[folds == k] = heads.scores(pixels.features[folds == k], k)
+    return out
 
 
 def balanced_weights(labels: Tensor, groups: Tensor) -> Tensor:

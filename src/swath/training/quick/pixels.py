@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,11 +19,12 @@ from swath.inference.tiled import read_scaled
 from swath.legend import IGNORE
 from swath.models.hypercolumn import Hypercolumn, gather_features
 from swath.models.network import Network
+from swath.training.quick.heads import LabeledPixels
 
 BLOCK = 512
 """Side of the windows that are read, in pixels of the image, without what is around them."""
 
-CONTEXT = 112
+CONTEXT = 96
 """Pixels read around a window, so that features at its edge are those of the whole image."""
 
 MAX_BLOCKS = 64
@@ -44,19 +46,13 @@ _MAX_PASSES = 512
 
 
 @dataclass(frozen=True)
-class PixelTable:
-    """Features of pixels; by stride of their map as in `gather_features`.
+class PixelTable(LabeledPixels):
+    """Labeled pixels, and pixels from everywhere in the images.
 
     Attributes:
-        features: of labeled pixels, float32 (n, features).
-        labels: class indices, int64 (n,).
-        groups: number of the group of labels that a pixel belongs to, int64 (n,).
-        others: features of pixels from everywhere in the images, float32 (m, features).
+        others: features of pixels from everywhere, float32 (m, features).
     """
 
-    features: Tensor
-    labels: Tensor
-    groups: Tensor
     others: Tensor
 
     def columns(self, chosen: Sequence[int]) -> PixelTable:
@@ -80,33 +76,58 @@ def read_pixels(
     chosen = _choose_blocks(dataset, rng)
     each = -(-MAX_LABELED // len(chosen)), -(-MAX_OTHERS // len(chosen))
     parts, groups = [], 0
-    for sample, window in chosen:
-        part = _read_block(dataset, network, sample, window, rng, each)
+    for block in chosen:
+        part = _read_block(dataset, network, block, rng, each)
         parts.append((part[0], part[1], part[2] + groups, part[3]))
         groups += int(part[2].max()) + 1 if len(part[2]) else 0
         advance(1 / len(chosen))
     return PixelTable(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _choose_blocks(dataset: Dataset, rng: np.random.Generator) -> list[tuple[Sample, Window]]:
-    """Choose windows: those with labels first, each sample's in turn, in a random order."""
-    labeled: list[tuple[Sample, Window]] = []
-    bare: list[tuple[Sample, Window]] = []
-    for sample in dataset.manifest.of("train"):
-        area = sample.window
-        image = dataset.images[sample.image]
-        blocks = []
-        for _, w in iter_blocks(area.height, area.width, BLOCK):
-            window = Window(w.row + area.row, w.col + area.col, w.height, w.width)
-            known = sum(sample.counts) > 0 and (image.read_labels(window) != IGNORE).any()
-            blocks.append((bool(known), window))
-        for i in rng.permutation(len(blocks)):
-            known, window = blocks[i]
-            (labeled if known else bare).append((sample, window))
-    for part in (labeled, bare):
-        order = rng.permutation(len(part))
-        part[:] = [part[i] for i in order]
-    # Some windows without labels stay in, as they tell the shares of the classes.
+class _Block(NamedTuple):
+    """A window to read of an image, and the area around it whose pixels may be read with it."""
+
+    image: int
+    area: Window
+    window: Window
+
+
+def _areas(dataset: Dataset) -> list[tuple[int, Window]]:
+    """Return numbers of images and windows of them that training may read.
+
+    An image all of whose samples are of the training split is read as a whole, so that features and
+    groups of labels do not end at its blocks.
+    """
+    by_image: dict[int, list[Sample]] = defaultdict(list)
+    for sample in dataset.manifest.samples:
+        by_image[sample.image].append(sample)
+    out = []
+    for image, samples in sorted(by_image.items()):
+        of_training = [sample.window for sample in samples if sample.split == "train"]
+        whole = len(of_training) == len(samples)
+        out += [(image, w) for w in ([dataset.images[image].grid.window] if whole else of_training)]
+    return out
+
+
+def _choose_blocks(dataset: Dataset, rng: np.random.Generator) -> list[_Block]:
+    """Choose windows in a random order: those with labels first, and some without.
+
+    Windows without labels tell the shares of the classes, too.
+    """
+    labeled: list[_Block] = []
+    bare: list[_Block] = []
+    areas = _areas(dataset)
+    for i in rng.permutation(len(areas)):
+        image, area = areas[i]
+        windows = [
+            Window(w.row + area.row, w.col + area.col, w.height, w.width)
+            for _, w in iter_blocks(area.height, area.width, BLOCK)
+        ]
+        for k in rng.permutation(len(windows)):
+            known = bool((dataset.images[image].read_labels(windows[k]) != IGNORE).any())
+            (labeled if known else bare).append(_Block(image, area, windows[k]))
+            if len(labeled) == MAX_BLOCKS:
+                break
     kept = labeled[: MAX_BLOCKS - min(len(bare), MAX_BLOCKS // 4)]
     return kept + bare[: MAX_BLOCKS - len(kept)]
 
@@ -114,17 +135,15 @@ def _choose_blocks(dataset: Dataset, rng: np.random.Generator) -> list[tuple[Sam
 def _read_block(
     dataset: Dataset,
     network: Network,
-    sample: Sample,
-    window: Window,
+    block: _Block,
     rng: np.random.Generator,
     each: tuple[int, int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return features, labels and groups of a window's labeled pixels, and features of others."""
-    image = dataset.images[sample.image]
+    image, window = dataset.images[block.image], block.window
     zoom = zoom_for(image.grid.gsd, dataset.manifest.gsd)
-    read = around(window, sample.window, CONTEXT)
-    fill = [band.mean for band in dataset.manifest.bands]
-    pixels = read_scaled(image, read, zoom, fill)
+    read = around(window, block.area, CONTEXT)
+    pixels = read_scaled(image, read, zoom, fill_of(dataset))
     labels = np.full((read.height, read.width), IGNORE, np.uint8)
     inside = window.relative_to(read)
     labels[inside.slices] = image.read_labels(window)
@@ -147,6 +166,11 @@ def _read_block(
         torch.from_numpy(groups),
         gather_features(maps, *map(torch.from_numpy, others)),
     )
+
+
+def fill_of(dataset: Dataset) -> list[float]:
+    """Return the value of invalid pixels, one a band."""
+    return [band.mean for band in dataset.manifest.bands]
 
 
 def around(window: Window, area: Window, margin: int) -> Window:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
@@ -19,13 +19,6 @@ from swath.evaluation.halo import receptive_halo
 from swath.geo.tiling import Window
 from swath.inference.runtimes import TorchRuntime
 from swath.inference.tiled import read_scaled
-from swath.metrics.bootstrap import intervals
-from swath.metrics.calibration import (
-    expected_calibration_error,
-    fit_temperature,
-    probabilities,
-    reliability,
-)
 from swath.metrics.confusion import Scores, confusion_matrix
 from swath.models.card import Calibration, FoldScores
 from swath.models.hypercolumn import HIDDEN, HYPERCOLUMN, LOCAL
@@ -33,9 +26,9 @@ from swath.models.network import Network, NetworkSpec, input_scaling, load_encod
 from swath.options import TrainOptions
 from swath.progress import task
 from swath.training.export import TrainedNetwork, pack_model
-from swath.training.quick.folds import assign_folds
-from swath.training.quick.heads import Heads, HeadSchedule, balanced_weights, fit_heads
-from swath.training.quick.pixels import PixelTable, around, body_of, read_pixels
+from swath.training.quick.folds import assign_folds, score_held_out
+from swath.training.quick.heads import Heads, HeadSchedule, fit_heads, held_out_scores
+from swath.training.quick.pixels import PixelTable, around, body_of, fill_of, read_pixels
 from swath.training.recipes import QUICK_RECIPE
 from swath.training.result import ClassSampling, TrainResult, class_pixels
 from swath.types import PixelFeatures
@@ -100,6 +93,13 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
     network, origin = quick_network(manifest, options.encoder, options.weights, kinds[-1])
     with task("Reading features", 1.0, "images") as bar:
         table = read_pixels(dataset, network, options.seed, bar.advance)
+    if len(torch.unique(table.labels)) < 2:
+        raise DataError(
+            "The training split has labels of fewer than two classes",
+            code="one-class",
+            file=dataset.folder,
+            fix="Label a second class, or run `swath prepare` with --val none --test none",
+        )
     head = fit_quick(table, network, kinds, len(manifest.legend.trained), options.seed)
     network = with_head(network, head)
     trained = TrainedNetwork(
@@ -116,7 +116,7 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
     )
     card = pack_model(options, dataset, trained)
     pixels, classes = class_pixels(dataset), manifest.legend.trained
-    shares = balanced_weights(table.labels, table.groups)
+    shares = table.weights
     return TrainResult(
         model=str(options.model),
         seconds=trained.seconds,
@@ -190,41 +190,23 @@ def fit_quick(
         kinds: what may describe a pixel.
         classes: number of classes.
         seed: of weights and draws.
-
-    Raises:
-        DataError: fewer than two classes have a label.
     """
-    if len(torch.unique(table.labels)) < 2:
-        raise DataError(
-            "The training split has labels of fewer than two classes",
-            code="one-class",
-            fix="Label a second class, or prepare the data with --val none --test none",
-        )
     folds = assign_folds(table.labels, table.groups)
-    rounds = 1 + (len(kinds) if folds is not None else 0)
-    with task("Fitting", float(rounds), "heads") as bar:
-        tables = {kind: table.columns(columns_of(network, kind)) for kind in kinds}
-        held_out: dict[PixelFeatures, Tensor] = {}
+    tables = {kind: table.columns(columns_of(network, kind)) for kind in kinds}
+    chosen = kinds[-1]
+    scored: tuple[FoldScores, Calibration] | tuple[None, None] = (None, None)
+    with task("Fitting", float(1 if folds is None else 1 + len(kinds)), "heads") as bar:
         if folds is not None:
-            held_out = {
-                kind: _held_out(tables[kind], folds, classes, seed, bar.advance) for kind in kinds
-            }
-        chosen = kinds[-1]
-        if held_out:
-            chosen = max(kinds, key=lambda kind: _miou(held_out[kind], table.labels, classes))
+            given = folds, classes, FOLD_SCHEDULE, seed, bar.advance
+            held_out = {kind: held_out_scores(tables[kind], *given) for kind in kinds}
+            chosen = max(kinds, key=lambda kind: _miou(held_out[kind], table.labels))
+            count = int(folds.max()) + 1
+            scored = score_held_out(held_out[chosen], table.labels, table.groups, count)
         own = tables[chosen]
-        weights = balanced_weights(own.labels, own.groups)[None]
-        heads = fit_heads(own.features, own.labels, weights, classes, SCHEDULE, seed, bar.advance)
+        heads = fit_heads(own, own.weights[None], classes, SCHEDULE, seed, bar.advance)
     absent = torch.bincount(table.labels, minlength=classes) == 0
-    scored = None
-    if held_out and folds is not None:
-        scored = _score(held_out[chosen], table, int(folds.max()) + 1, classes)
-    return QuickHead(
-        chosen,
-        heads,
-        estimated_prior(heads.scores(own.others), absent),
-        *(scored or (None, None)),
-    )
+    prior = estimated_prior(heads.scores(own.others), absent)
+    return QuickHead(chosen, heads, prior, *scored)
 
 
 def columns_of(network: Network, features: PixelFeatures) -> list[int]:
@@ -239,70 +221,10 @@ def columns_of(network: Network, features: PixelFeatures) -> list[int]:
     return columns
 
 
-def _held_out(
-    table: PixelTable, folds: Tensor, classes: int, seed: int, advance: Callable[[float], None]
-) -> Tensor:
-    """Return the class scores of each pixel by a head that was fitted without its fold."""
-    count = int(folds.max()) + 1
-    weights = torch.stack(
-        [balanced_weights(table.labels, table.groups) * (folds != k) for k in range(count)]
-    )
-    heads = fit_heads(table.features, table.labels, weights, classes, FOLD_SCHEDULE, seed, advance)
-    out = torch.zeros(len(table.labels), classes)
-    for k in range(count):
-        out[folds == k] = heads.scores(table.features[folds == k], k)
-    return out
-
-
-def _miou(scores: Tensor, labels: Tensor, classes: int) -> float:
-    return Scores.of(_confusion(scores, labels, classes)).miou
-
-
-def _confusion(scores: Tensor, labels: Tensor, classes: int) -> NDArray[np.int64]:
+def _miou(scores: Tensor, labels: Tensor) -> float:
     predicted = scores.argmax(1).numpy().astype(np.uint8)
-    return confusion_matrix(labels.numpy().astype(np.uint8), predicted, classes)
-
-
-def _score(
-    scores: Tensor, table: PixelTable, folds: int, classes: int
-) -> tuple[FoldScores, Calibration]:
-    """Score held-out labels, and fit the temperature on them.
-
-    Labels lie in the middle of objects, where a network is right more often than elsewhere; so the
-    temperature may only lower confidence.
-    """
-    labels = table.labels.numpy().astype(np.uint8)
-    groups = table.groups.numpy()
-    names = np.unique(groups)
-    counts = np.stack(
-        [_confusion(scores[groups == g], table.labels[groups == g], classes) for g in names]
-    )
-    total = counts.sum(0)
-    ends = intervals(counts, lambda part: np.asarray(Scores.of(part).miou)[:, None])[0]
-    raw = scores.numpy()
-    temperature = max(1.0, fit_temperature(raw, labels))
-    errors = []
-    for t in (1.0, temperature):
-        shares = probabilities(raw, t, axis=1)
-        counted = reliability(shares.max(axis=1), shares.argmax(axis=1) == labels)
-        errors.append(expected_calibration_error(counted))
-    return (
-        FoldScores(
-            folds=folds,
-            groups=len(names),
-            pixels=len(labels),
-            confusion=total.tolist(),
-            miou=Scores.of(total).miou,
-            interval=ends,
-        ),
-        Calibration(
-            temperature=temperature,
-            groups=[],
-            pixels=len(labels),
-            error_before=errors[0],
-            error_after=errors[1],
-        ),
-    )
+    reference = labels.numpy().astype(np.uint8)
+    return Scores.of(confusion_matrix(reference, predicted, scores.shape[1])).miou
 
 
 def estimated_prior(scores: Tensor, absent: Tensor) -> Tensor:
@@ -335,27 +257,36 @@ def with_head(network: Network, head: QuickHead) -> Network:
         wide, network = network, Network(replace(network.spec, features=head.features)).eval()
         if network.encoder is not None:
             network.encoder.load_state_dict(wide.encoder.state_dict())
-    body, heads = body_of(network), head.heads
+    install(network, head.heads, head.prior)
+    return network
+
+
+def install(network: Network, heads: Heads, prior: Tensor) -> None:
+    """Put the first of some heads into a network, with its scaling and prior.
+
+    Args:
+        network: of the features that the head was fitted on; it is changed.
+        heads: its head 0 is taken.
+        prior: is added to the scores of each class, (classes,).
+    """
+    body = body_of(network)
     first = heads.first[0] / heads.std[:, None]
     bias = heads.first_bias[0, 0] - heads.mean @ first
     start = 0
     with torch.no_grad():
         for stride, count in body.channels.items():
-            layer = body.layer(stride)
-            layer.weight.copy_(first[start : start + count].T[..., None, None])
+            body.layer(stride).weight.copy_(first[start : start + count].T[..., None, None])
             start += count
         cast(Tensor, body.layer(1).bias).copy_(bias)
         body.last.weight.copy_(heads.last[0].T[..., None, None])
-        cast(Tensor, body.last.bias).copy_(heads.last_bias[0, 0] + head.prior)
-    return network
+        cast(Tensor, body.last.bias).copy_(heads.last_bias[0, 0] + prior)
 
 
 def _sample_pixels(dataset: Dataset, stride: int) -> NDArray[np.float32]:
     """Return pixels (1, bands, rows, columns) of a training image, to compare engines on."""
     sample = dataset.manifest.of("train")[0]
     corner = Window(sample.window.row, sample.window.col, SAMPLE_SIDE, SAMPLE_SIDE)
-    fill = [band.mean for band in dataset.manifest.bands]
-    window = around(corner, sample.window, 0)
+    window, fill = around(corner, sample.window, 0), fill_of(dataset)
     values = read_scaled(dataset.images[sample.image], window, Fraction(1), fill).values
     sides = [(0, -n % stride) for n in values.shape[1:]]
     return np.pad(values, [(0, 0), *sides], mode="edge")[None]

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +21,22 @@ from torch import Tensor
 
 from swath.geo.tiling import Window
 from swath.inference.tiled import PixelSource, read_scaled
-from swath.metrics.bootstrap import MAX_COUNTS, intervals
-from swath.metrics.calibration import fit_temperature, probabilities
-from swath.metrics.confusion import Scores, confusion_matrix, mean_known
+from swath.metrics.calibration import probabilities
+from swath.models.card import FoldScores
 from swath.models.hypercolumn import HIDDEN, HYPERCOLUMN, gather_features
 from swath.models.network import Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import ENCODER
-from swath.training.quick.folds import assign_folds
-from swath.training.quick.heads import Heads, HeadSchedule, balanced_weights, fit_heads
+from swath.training.quick.folds import assign_folds, score_held_out
+from swath.training.quick.heads import (
+    Heads,
+    HeadSchedule,
+    LabeledPixels,
+    fit_heads,
+    held_out_scores,
+)
 from swath.training.quick.pixels import CONTEXT, around, body_of, feature_maps
-from swath.training.quick.recipe import MAX_LOCAL_BANDS, estimated_prior
-from swath.types import PixelFeatures
+from swath.training.quick.recipe import MAX_LOCAL_BANDS, estimated_prior, install
+from swath.types import DESCRIBED_BY, PixelFeatures
 
 SCHEDULE = HeadSchedule(steps=100, batch=1024)
 """Shorter than the recipe's, as the map is to follow at once."""
@@ -45,13 +50,6 @@ MAX_OTHER_WINDOWS = 64
 MARGIN = 8
 """Pixels around a window whose features are kept, as others are interpolated from them."""
 
-INPUTS: dict[PixelFeatures, str] = {
-    "encoder": "bands, and shallow features of an encoder that was trained on ImageNet",
-    "local": "bands, and their means and deviations around each pixel",
-    "bands": "bands alone",
-}
-"""What describes a pixel, in words."""
-
 
 @dataclass(frozen=True)
 class SceneHead:
@@ -64,28 +62,6 @@ class SceneHead:
 
     heads: Heads
     prior: Tensor
-
-
-@dataclass(frozen=True)
-class SceneScores:
-    """Scores of heads on labels that they were not fitted on.
-
-    Attributes:
-        iou: of each class (classes,), NaN where there is none.
-        folds: number of parts of the labels.
-        interval: 95% interval of the mean IoU over labels; None with too few.
-        temperature: that makes the probabilities of these labels likeliest.
-    """
-
-    iou: NDArray[np.float64]
-    folds: int
-    interval: tuple[float, float] | None
-    temperature: float
-
-    @property
-    def miou(self) -> float:
-        """Mean of `iou` over the classes that have one."""
-        return float(mean_known(self.iou))
 
 
 class SceneClassifier:
@@ -132,7 +108,7 @@ class SceneClassifier:
         self._shown: SceneHead | None = None
         self._temperature = 1.0
         self._others: dict[int, Tensor] = {}
-        self.inputs = INPUTS[self.kind]
+        self.inputs = DESCRIBED_BY[self.kind]
 
     @property
     def name(self) -> str:
@@ -197,13 +173,12 @@ class SceneClassifier:
             count: number of classes.
             report: is called with the share of the work that was done, and may raise.
         """
-        x, labels, owners = _tensors(values, classes, groups)
-        weights = balanced_weights(labels, owners)[None]
-        heads = fit_heads(x, labels, weights, count, SCHEDULE, 0, _summed(report))
+        pixels = _labeled(values, classes, groups)
+        heads = fit_heads(pixels, pixels.weights[None], count, SCHEDULE, 0, _summed(report))
         prior = torch.zeros(count)
         if self._others:
             others = torch.cat(list(self._others.values()))
-            absent = torch.bincount(labels, minlength=count) == 0
+            absent = torch.bincount(pixels.labels, minlength=count) == 0
             prior = estimated_prior(heads.scores(others), absent)
         return SceneHead(heads, prior)
 
@@ -214,23 +189,19 @@ class SceneClassifier:
         groups: NDArray[np.int64],
         count: int,
         report: Callable[[float], None],
-    ) -> SceneScores | None:
+    ) -> FoldScores | None:
         """Fit heads on all parts of the labels but one, and score each on that one; see `fit`.
 
         Their temperature is that of later predictions. None where a class has a single label.
         """
-        x, labels, owners = _tensors(values, classes, groups)
-        fold = assign_folds(labels, owners)
-        if fold is None:
+        pixels = _labeled(values, classes, groups)
+        folds = assign_folds(pixels.labels, pixels.groups)
+        if folds is None:
             return None
-        weights, number = balanced_weights(labels, owners), int(fold.max()) + 1
-        left_out = torch.stack([weights * (fold != k) for k in range(number)])
-        heads = fit_heads(x, labels, left_out, count, SCHEDULE, 0, _summed(report))
-        scores = torch.zeros(len(x), count)
-        for k in range(number):
-            scores[fold == k] = heads.scores(x[fold == k], k)
-        found = _scored(scores.numpy(), classes, groups, number)
-        self._temperature = found.temperature
+        scores = held_out_scores(pixels, folds, count, SCHEDULE, 0, _summed(report))
+        number = int(folds.max()) + 1
+        found, calibration = score_held_out(scores, pixels.labels, pixels.groups, number)
+        self._temperature = calibration.temperature
         return found
 
     def predict(self, features: Mapping[str, NDArray[Any]], head: SceneHead) -> NDArray[np.uint8]:
@@ -238,7 +209,8 @@ class SceneClassifier:
         self._note_others(features)
         with self._lock:
             if self._shown is not head:
-                _install(self._network, head)
+                body_of(self._network).last = torch.nn.Conv2d(HIDDEN, len(head.prior), 1)
+                install(self._network, head.heads, head.prior)
                 self._shown = head
         top, left = self._margins(features)
         height, width = features["valid"].shape
@@ -263,28 +235,11 @@ def _maps(features: Mapping[str, NDArray[Any]]) -> dict[int, Tensor]:
     }
 
 
-def _install(network: Network, head: SceneHead) -> None:
-    """Put the weights of a head into the network, its scaling and prior included."""
-    heads, body = head.heads, body_of(network)
-    first = heads.first[0] / heads.std[:, None]
-    bias = heads.first_bias[0, 0] - heads.mean @ first
-    start = 0
-    with torch.no_grad():
-        for stride, count in body.channels.items():
-            body.layer(stride).weight.copy_(first[start : start + count].T[..., None, None])
-            start += count
-        cast(Tensor, body.layer(1).bias).copy_(bias)
-    body.last = torch.nn.Conv2d(HIDDEN, len(head.prior), 1)
-    with torch.no_grad():
-        body.last.weight.copy_(heads.last[0].T[..., None, None])
-        cast(Tensor, body.last.bias).copy_(heads.last_bias[0, 0] + head.prior)
-
-
-def _tensors(
+def _labeled(
     values: NDArray[Any], classes: NDArray[np.uint8], groups: NDArray[np.int64]
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> LabeledPixels:
     x = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-    return x, torch.from_numpy(classes.astype(np.int64)), torch.from_numpy(groups)
+    return LabeledPixels(x, torch.from_numpy(classes.astype(np.int64)), torch.from_numpy(groups))
 
 
 def _summed(report: Callable[[float], None]) -> Callable[[float], None]:
@@ -297,23 +252,3 @@ def _summed(report: Callable[[float], None]) -> Callable[[float], None]:
         report(done)
 
     return advance
-
-
-def _scored(
-    scores: NDArray[np.float32],
-    classes: NDArray[np.uint8],
-    groups: NDArray[np.int64],
-    folds: int,
-) -> SceneScores:
-    """Score labels that were held out."""
-    count, guess = scores.shape[1], scores.argmax(axis=1).astype(np.uint8)
-    total = confusion_matrix(classes, guess, count)
-    names, at = np.unique(groups, return_inverse=True)
-    found, size = None, len(names) * count**2
-    if size <= MAX_COUNTS:
-        pairs = (at * count + classes) * count + guess
-        counts = np.bincount(pairs, minlength=size).reshape(-1, count, count)
-        found = intervals(counts, lambda sums: np.asarray(Scores.of(sums).miou)[:, None])[0]
-    # As in the recipe: labels lie where a network is right more often than elsewhere.
-    temperature = max(1.0, fit_temperature(scores, classes))
-    return SceneScores(Scores.of(total).iou, folds, found, temperature)
