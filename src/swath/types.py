@@ -111,12 +111,12 @@ PixelFeatures = Literal["encoder", "bands", "local", "encoder-local"]
 with feature maps of the encoder, or with both."""
 
 DESCRIBED_BY: dict[PixelFeatures, str] = {
-    "encoder": "its bands and feature maps of the encoder",
-    "bands": "its bands alone",
-    "local": "its bands with their mean and deviation around it",
-    "encoder-local": "its bands, their mean and deviation around it, and feature maps",
+    "encoder": "bands and feature maps of the encoder",
+    "bands": "bands alone",
+    "local": "bands with their mean and deviation around each pixel",
+    "encoder-local": "bands, their mean and deviation around each pixel, and feature maps",
 }
-"""`PixelFeatures` in words, of a pixel."""
+"""`PixelFeatures` in words."""
 
 Heads = Literal["softmax", "per-class"]
 
