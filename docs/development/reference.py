@@ -63,7 +63,7 @@ def _command(command: Command) -> list[str]:
         rows = [f for f in fields if ("Arguments" if f.positional else f.group) == group]
         if rows:
             lines += ["", f"| {group.lower()} | |", "| --- | --- |"]
-            lines += [f"| `{_usage(f)}` | {_cell(f.help)} |" for f in rows]
+            lines += [f"| <code>{_usage(f)}</code> | {_cell(f.help)} |" for f in rows]
     return [*lines, ""]
 
 
@@ -72,7 +72,8 @@ def _usage(field: OptionField) -> str:
         return field.metavar
     if field.plain is bool:
         return f"--[no-]{field.flag[2:]}"
-    return f"{field.flag} {field.metavar}".replace("|", "\\|")
+    # GitHub and the site differ on an escaped bar in backticks.
+    return f"{field.flag} {field.metavar}".replace("|", "&#124;")
 
 
 def _cell(text: str) -> str:
