@@ -148,6 +148,25 @@ def test_geometries_that_cannot_be_used_change_nothing(geometry, code, page):
     assert page.state() == before
 
 
+def test_a_label_that_is_sent_again_is_stored_once(open_page):
+    page = open_page(halves(), None, None)
+    page.post("classes", name="dark")
+    stroke = {"geometry": page.box(5, 5), "class": "dark", "key": "0123456789abcdef"}
+    other = stroke | {"key": "0123456789abcdef-2"}
+    (first,) = page.post("features", features=[stroke]).json()["features"]
+    again = page.post("features", features=[other, stroke])
+    assert again.status_code == 201
+    assert [f["id"] for f in again.json()["features"]] == [first["id"], first["id"] + 1]
+    page.close()
+    page = open_page(halves(), None, None)
+    assert page.post("features", features=[stroke]).json()["features"][0]["id"] == first["id"]
+    page.post("features/delete", ids=[first["id"]])
+    assert page.post("features", features=[stroke]).json()["features"] == []
+    assert len(page.state()[0]) == 1
+    refused = page.post("features", features=[stroke | {"key": "'; DROP TABLE labels"}])
+    assert refused.json()["code"] == "bad-request"
+
+
 def test_a_geometry_is_mended_and_cut_to_the_scene(page):
     bow = [page.at(*point) for point in ((10, 10), (30, 30), (30, 10), (10, 30), (10, 10))]
     answer = page.add({"type": "Polygon", "coordinates": [bow]}, "dark").json()["features"][0]

@@ -2,15 +2,14 @@
 
 import json
 import re
-import time
+from pathlib import Path
 
 import numpy as np
-import pyogrio
 import pytest
-import shapely
 
 import swath
 from swath.commands import label
+from swath.io.vector import read_layer
 from swath.server.labeling.quick.color_trainer import ColorTrainer
 from tests.make import write_raster
 from tests.server.screen import share, until
@@ -66,14 +65,8 @@ def drag(page, start, stop):
 
 def stored(path):
     """Return the classes and the geometries of a layer, in pixels."""
-    for _ in range(20):
-        try:
-            table = pyogrio.raw.read(path, layer="labels")
-            break
-        except RuntimeError:  # of GDAL, within a transaction of the server
-            time.sleep(0.1)
-    names = list(table[0]["fields"])
-    return list(table[3][names.index("class")]), shapely.from_wkb(table[2])
+    layer = read_layer(Path(path), "labels", empty=True)
+    return list(layer.columns["class"]), layer.geometries
 
 
 def test_what_is_drawn_is_stored_and_comes_back(labeled, visit):
@@ -260,6 +253,22 @@ def test_a_stroke_outlives_a_server_that_does_not_answer(labeled, visit):
     page.unroute("**/label/features")
     saved(page, 1)
     assert stored(labeled.labels)[0] == ["field"]
+
+
+def test_a_stroke_whose_answer_is_lost_is_stored_once(labeled, visit):
+    page = visit(labeled.url, failing=True)
+    add_class(page, "field")
+    sent = []
+
+    def lose(route):
+        sent.append(route.fetch().status)
+        route.abort()
+
+    page.route("**/label/features", lambda route: lose(route) if not sent else route.continue_())
+    page.keyboard.press("b")
+    drag(page, (100, 80), (200, 200))
+    saved(page, 1)
+    assert sent == [201] and stored(labeled.labels)[0] == ["field"]
 
 
 def test_finish_shows_files_and_commands(labeled, visit):

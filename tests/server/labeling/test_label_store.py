@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -16,7 +17,7 @@ import shapely
 
 from swath.errors import DataError, JobError, UsageError
 from swath.geo.geobox import GeoBox
-from swath.io.vector import EditedLayer, VectorLayer, read_features, write_layer
+from swath.io.vector import EditedLayer, VectorLayer, read_features, read_layer, write_layer
 from swath.legend import LandClass, Legend
 from swath.server.labeling.labels.class_table import CLASSES
 from swath.server.labeling.labels.label_store import NewLabel
@@ -325,6 +326,23 @@ def test_a_stroke_is_quick_beside_thousands(store):
         store.snapshot()
         seconds.append(time.perf_counter() - began)
     assert np.median(seconds) < 0.25  # 0.02 on an idle machine
+
+
+def test_labels_are_read_by_gdal_while_this_process_writes_them(store):
+    done = threading.Event()
+
+    def write():
+        while not done.is_set():
+            store.add([NewLabel(box(0, 0), 1)], "ann")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        counts = [len(read_layer(store.path, empty=True).fids) for _ in range(15)]
+    finally:
+        done.set()
+        writer.join()
+    assert counts == sorted(counts) and counts[-1] > 0
 
 
 def test_the_classes_table_is_not_taken_for_a_layer(store):

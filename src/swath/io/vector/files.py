@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from swath.errors import DataError
 from swath.io.vector.formats import FORMATS, OTHER_EXTENSIONS, TABLES
 from swath.io.vector.geometries import usable_geometries
-from swath.io.vector.geopackage import recover
+from swath.io.vector.geopackage import at_rest, recover
 from swath.io.vector.ogr import read_ogr
 from swath.io.vector.parquet import read_parquet
 from swath.io.vector.point_table import read_point_table
@@ -71,7 +71,8 @@ def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> Lay
     elif path.suffix.lower() in TABLES:
         name, crs, fids, wkb, columns = read_point_table(path)
     else:
-        name, crs, fids, wkb, columns = read_ogr(path, layer)
+        with at_rest(path):
+            name, crs, fids, wkb, columns = read_ogr(path, layer)
     if not len(wkb) and empty:
         return LayerData(name, crs, fids, np.array([], object), columns, ())
     present = np.array([w is not None for w in wkb], bool)

@@ -13,9 +13,10 @@ import sqlite3
 import struct
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import shapely
@@ -33,6 +34,22 @@ MAX_LISTED = 500
 """Ids in one query, at most."""
 
 _UNIONS = {"POLYGON": "MULTIPOLYGON", "LINESTRING": "MULTILINESTRING", "POINT": "MULTIPOINT"}
+
+
+_locks: WeakValueDictionary[Path, Any] = WeakValueDictionary()
+"""Locks of the files that this process edits."""
+
+
+@contextmanager
+def at_rest(path: Path) -> Iterator[None]:
+    """Let no transaction of this process be open in a file while another library reads it.
+
+    Locks of files are those of a process: GDAL, which has an SQLite of its own, does not see those
+    of Python's in the same process, and takes them away when it closes the file.
+    """
+    lock = _locks.get(path.resolve())
+    with lock or nullcontext():
+        yield
 
 
 class Row(NamedTuple):
@@ -103,7 +120,7 @@ class EditedLayer:
 
     def __init__(self, path: Path, layer: str) -> None:
         self.path, self.layer = path, layer
-        self._lock = threading.RLock()
+        self._lock = _locks.setdefault(path.resolve(), threading.RLock())
         self._open = False
         with _explained(path):
             self._database = sqlite3.connect(

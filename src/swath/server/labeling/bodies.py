@@ -49,6 +49,7 @@ class FeatureBody(BaseModel):
 
     Attributes:
         radius: of a round brush that follows the geometry, in degrees of longitude of the page.
+        key: random text; a label that is sent again with its key is stored once.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,6 +59,7 @@ class FeatureBody(BaseModel):
     code: Id | None = None
     source: Source = "drawn"
     radius: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
+    key: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{16,64}$")] | None = None
 
 
 class FeaturesBody(Body):

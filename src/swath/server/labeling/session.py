@@ -142,6 +142,7 @@ class LabelingSession:
                 self.geometry.to_layer(body.geometry, body.radius),
                 self.code_of(body.class_, body.code),
                 body.source,
+                body.key,
             )
             for body in bodies
         ]

@@ -26,21 +26,27 @@ export async function call(method, path, body) {
   throw new Refusal(answer.status, detail, content.code);
 }
 
+// With its key, a stroke whose answer was lost is stored once however often it is sent.
+function keyed(body) {
+  const part = (number) => number.toString(16).padStart(8, "0");
+  return { key: [...crypto.getRandomValues(new Uint32Array(4))].map(part).join(""), ...body };
+}
+
 const WAIT_MS = [1000, 2000, 4000, 8000];
 
 // Strokes in their order. They outlive a reload of the page and a restart of the server.
 export class Queue {
-  constructor(key, { saved, changed, stored }) {
-    Object.assign(this, { key, saved, changed, stored, items: [], running: null, failures: 0 });
+  constructor(key, { saved, changed }) {
+    Object.assign(this, { key, saved, changed, items: [], running: null, failures: 0 });
     try {
-      this.items = JSON.parse(localStorage.getItem(key) || "[]").map((body) => ({ body, error: null, tried: true }));
+      this.items = JSON.parse(localStorage.getItem(key) || "[]").map((body) => ({ body: keyed(body), error: null }));
     } catch { /* a damaged entry holds nothing */ }
   }
 
   get failed() { return this.items.filter((item) => item.error); }
 
   add(body) {
-    this.items.push({ body, error: null, tried: false });
+    this.items.push({ body: keyed(body), error: null });
     this.note();
     return this.run();
   }
@@ -62,12 +68,10 @@ export class Queue {
   async work() {
     for (let item; (item = this.items.find((one) => !one.refused));) {
       try {
-        const known = item.tried ? await this.stored(item.body) : false; // saved, but its answer was lost
-        item.tried = true;
-        const answer = known ? null : await call("POST", "/features", { features: [item.body] });
+        const answer = await call("POST", "/features", { features: [item.body] });
         this.items.splice(this.items.indexOf(item), 1);
         this.failures = 0;
-        if (answer) this.saved(answer);
+        this.saved(answer);
         this.note();
       } catch (error) {
         item.error = error.message;

@@ -94,7 +94,7 @@ export function extent(geometry) {
   return box[2] - box[0] + box[3] - box[1];
 }
 
-export function bounds(geometry) {
+function bounds(geometry) {
   const box = [Infinity, Infinity, -Infinity, -Infinity];
   const walk = (part) => {
     if (typeof part[0] !== "number") { part.forEach(walk); return; }

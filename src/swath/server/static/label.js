@@ -4,7 +4,7 @@ import { Queue, Refusal, call } from "/static/label-api.js";
 import { ClassList } from "/static/label-classes.js";
 import { Tools } from "/static/label-draw.js";
 import { Finish } from "/static/label-finish.js";
-import { LabelLayers, bounds, hit } from "/static/label-layers.js";
+import { LabelLayers, hit } from "/static/label-layers.js";
 import { Training } from "/static/label-train.js";
 import { $, make, toast } from "/static/panel.js";
 
@@ -49,7 +49,7 @@ class Labeling {
     this.kept = { tool: "polygon", code: null, auto: true, width: OPTIONS.brush.usual, tolerance: OPTIONS.object.usual, shown: info.shown };
     try { Object.assign(this.kept, JSON.parse(localStorage.getItem(this.memory) || "{}")); } catch { /* as usual then */ }
     this.queue = new Queue(`swath-unsaved:${info.labels}`, {
-      saved: (answer) => this.changed(answer), changed: () => this.redraw(), stored: (body) => this.isStored(body),
+      saved: (answer) => this.changed(answer), changed: () => this.redraw(),
     });
     this.tools = new Tools(page.stage.map, {
       drawn: (tool, geometry) => this.drawn(tool, geometry), moved: (geometry) => this.reshape(geometry),
@@ -150,13 +150,6 @@ class Labeling {
     Object.assign(this.info, { can_undo: undo, can_redo: redo });
     this.take(answer);
     this.training.changed();
-  }
-
-  async isStored(body) {
-    await this.sync();
-    const box = bounds(body.geometry);
-    const near = (one) => one.geometry.type === body.geometry.type && bounds(one.geometry).every((value, i) => Math.abs(value - box[i]) < 1e-9);
-    return body.radius === undefined && [...this.features.values()].some((one) => one.properties.code === body.code && near(one));
   }
 
   counts() {

@@ -24,7 +24,7 @@ function row(text) {
 
 export function write(state, center, zoom) {
   const out = new URLSearchParams();
-  out.set("at", [center.lng.toFixed(7), center.lat.toFixed(7), zoom.toFixed(2)].join(","));
+  out.set("at", [center.lng.toFixed(7), center.lat.toFixed(7), zoom.toFixed(4)].join(","));
   for (const layer of state.layers) if (layer.on) out.append("on", `${+layer.opacity.toFixed(2)}~${layer.band ?? ""}~${layer.name}`);
   if (!state.layers.some((layer) => layer.on)) out.append("on", "0~~");
   if (state.hidden.size) out.set("hide", [...state.hidden].join(","));

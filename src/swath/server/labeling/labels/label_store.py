@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from swath.io.vector import EditedLayer, Row, decode_geometries
 from swath.server.labeling.labels.change_log import ChangeLog, Direction, Edit
 from swath.server.labeling.labels.class_table import ClassTable, LabelClass
+from swath.server.labeling.labels.stroke_keys import StrokeKeys
 from swath.server.labeling.refusal import Refused
 
 Source = Literal["drawn", "accepted"]
@@ -55,11 +56,19 @@ class Label:
 
 @dataclass(frozen=True)
 class NewLabel:
-    """A label to be stored; its geometry is in the CRS of the layer."""
+    """A label to be stored.
+
+    Attributes:
+        geometry: in the CRS of the layer.
+        code: of its class.
+        source: whether it was drawn, or accepted from a map.
+        key: text by which the same label is known when it comes again; None for none.
+    """
 
     geometry: Any
     code: int
     source: Source = "drawn"
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,7 @@ class LabelStore:
         self._names = self._own_columns()
         self.coded = not self._layer.types[field].startswith("TEXT")
         self.classes = ClassTable(self._layer)
+        self._keys = StrokeKeys(self._layer)
         self._version = self._layer.version()
         self._snapshot: Snapshot | None = None
         self._last_time = datetime.now(UTC)
@@ -172,18 +182,31 @@ class LabelStore:
     def add(self, labels: Sequence[NewLabel], author: str) -> list[Label]:
         """Store labels in one transaction; return them with their ids.
 
+        Those whose keys are known are not stored again; they are returned unless they were deleted.
+
         Raises:
             Refused: a class is not known.
             JobError: the file cannot be written.
         """
         with self._lock:
+            stored: list[int] = []
+            new: list[int] = []
             with self._layer.transaction():
-                fids = [self._insert(label, author) for label in labels]
-            return self._done(author, [(fid, None) for fid in fids])
+                for label in labels:
+                    fid = self._keys.find(label.key)
+                    if fid is None:
+                        new.append(self._insert(label, author))
+                    else:
+                        stored.append(fid)
+            known = self._labels(self._layer.rows(stored)) if stored else []
+            return known + (self._done(author, [(fid, None) for fid in new]) if new else [])
 
     def _insert(self, label: NewLabel, author: str) -> int:
         values = self._values(self.classes.by_code(label.code), author, label.source)
-        return self._layer.insert(self._layer.encode(label.geometry), values)
+        fid = self._layer.insert(self._layer.encode(label.geometry), values)
+        if label.key is not None:
+            self._keys.note(label.key, fid)
+        return fid
 
     def change(
         self, fid: int, geometry: Any, code: int | None, seen: str | None, author: str
