@@ -105,6 +105,10 @@ CASES = {
         ("m.tif.parts",),
     ),
     "sample": Case(("sample", "{data}/map.tif", "p.gpkg", "-n", "30"), ("p.gpkg",)),
+    "suggest": Case(
+        ("suggest", "{data}/m.swath", "{data}/i.tif", "{data}/fields.gpkg", "r.gpkg", "-n", "5"),
+        ("r.gpkg",),
+    ),
     "area": Case(("area", "{data}/map.tif", "--reference", "{data}/points.gpkg")),
     "quantize": Case(
         ("quantize", "m.swath", "{data}/dataset"), ("m.swath",), begins_with={"m.swath": "m.swath"}

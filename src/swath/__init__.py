@@ -2,8 +2,8 @@
 
 Every command of the command line is a function of the same name and options: `inspect`, `prepare`,
 `train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`,
-`submit`, `label`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in memory. Heavy
-libraries are imported when they are used.
+`submit`, `label`, `suggest`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in
+memory. Heavy libraries are imported when they are used.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from swath.commands.sample import sample
     from swath.commands.serve import serve
     from swath.commands.submit import submit
+    from swath.commands.suggest import suggest
     from swath.commands.train import train
     from swath.commands.view import view
     from swath.errors import DataError, JobError, ModelError, SwathError, UsageError
@@ -57,6 +58,7 @@ __all__ = [
     "sample",
     "serve",
     "submit",
+    "suggest",
     "train",
     "view",
 ]

@@ -596,6 +596,50 @@ class PredictOptions:
 
 
 @dataclass(frozen=True, config=_FROZEN)
+class SuggestOptions:
+    """Find regions to label next.
+
+    They are those whose label would teach the model most: uncertain, unlike what is labeled, and
+    spread over place and class.
+    """
+
+    EXAMPLE: ClassVar = "swath suggest land.swath scene.tif fields.gpkg regions.gpkg"
+
+    model: Annotated[PathLike, Field(description="Model file.")]
+    image: Annotated[PathLike, Field(description="Image to label, as in `predict`.")]
+    labels: Annotated[
+        PathLike, Field(description="Labels of the image until now: a vector layer or a raster.")
+    ]
+    out: Annotated[PathLike, Field(description="GeoPackage of regions to write.")]
+    _: KW_ONLY
+    n: int = option(20, "Number of regions, at most.", ge=1, le=10_000)
+    regions: PathLike | None = option(None, "Polygon layer; only regions inside are suggested.")
+    label_field: str | None = option(
+        None, "Class column of the layer; default: the only one that can be, or `class`.", "Data"
+    )
+    layer: str | None = option(None, "Layer of a vector file that has several.", "Data")
+    labels_crs: str | None = option(
+        None, "CRS of labels that declare none, such as EPSG:32632.", "Data"
+    )
+    band_order: Annotated[Sequence[int] | None, BeforeValidator(_split)] = option(
+        None,
+        "Bands of the image in the order of the model, such as 4,3,2; default: by their names, "
+        "else as in the file.",
+        "Data",
+    )
+    nodata: float | None = option(
+        None, "Value that means no data in images that do not declare it; nan too.", "Data"
+    )
+    quality: Globs = option(("auto",), QUALITY_HELP, "Data")
+    gsd: Gsd = option(
+        None,
+        "Ground sampling distance of the image in meters, as in `predict`; default: that of the "
+        "file.",
+        "Data",
+    )
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class QuantizeOptions:
     """Add an 8-bit network to a model file, for faster maps.
 

@@ -156,7 +156,7 @@ def test_help_lists_commands_by_stage(run: Any) -> None:
     found = {title: [line.split()[0] for line in stages[title].splitlines()] for title in stages}
     del found["Options"]
     assert found == {
-        "Data": ["inspect", "prepare", "label"],
+        "Data": ["inspect", "prepare", "label", "suggest"],
         "Training": ["train", "crossvalidate", "quantize", "export"],
         "Maps": ["predict", "submit", "view", "serve"],
         "Accuracy and area": ["evaluate", "compare", "sample", "area"],

@@ -23,7 +23,7 @@ from swath.training import full as training
 from tests.errors import fails
 from tests.faults import CASES, World, digest, listed, stopped
 from tests.hostile import small_model
-from tests.make import NORTH_UP, UTM, noise, write_pairs, write_raster
+from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_pairs, write_raster
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +38,7 @@ def world(tmp_path_factory):
     write_raster(
         data / "i.tif", np.kron(noise(3, 25, 21), np.ones((1, 20, 20), np.uint8)), UTM, NORTH_UP
     )
+    write_layer(data / "fields.gpkg", [box(20, 20, 30, 30)], {"class": [1]})
     codes = np.repeat(np.array([1, 2, 3], np.uint8), 40)[None].repeat(90, 0)
     write_raster(data / "map.tif", codes, UTM, NORTH_UP, nodata=0)
     swath.sample(data / "map.tif", data / "drawn.gpkg", n=30)

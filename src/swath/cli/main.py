@@ -32,6 +32,7 @@ COMMANDS = {
             *(DATA, "label", "Label a scene in the browser, and see its map grow."),
             wait=_wait,
         ),
+        Command(DATA, "suggest", "Find regions to label next."),
         Command(TRAINING, "train", "Train a network, and pack it into a model file."),
         Command(TRAINING, "crossvalidate", "Train and score on each part of a dataset in turn."),
         Command(TRAINING, "quantize", "Add an 8-bit network to a model file, for faster maps."),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from swath.commands.sample import SampleResult
     from swath.commands.serve import ServeResult
     from swath.commands.submit import SubmitResult
+    from swath.commands.suggest import SuggestResult
     from swath.commands.view import ViewResult
     from swath.evaluation.results import EvaluateResult
     from swath.mapping.estimate import Estimate
@@ -272,6 +273,18 @@ def sample(result: SampleResult) -> str:
     return (
         f"{result.points}: {result.n} points ({drawn})\n"
         f"{column}, then run `swath area MAP --reference POINTS`."
+    )
+
+
+def suggest(result: SuggestResult) -> str:
+    """Format how many regions each mapped class has, and the next step."""
+    found = ", ".join(f"{name} {count}" for name, count in result.classes.items() if count)
+    seen = "" if result.seen == 1 else f"; {result.seen:.0%} of the image was looked at"
+    if not result.n:
+        return f"{result.regions}: no regions: no errors are expected outside of the labels{seen}"
+    return (
+        f"{result.regions}: {result.n} regions, by the class that is mapped there: {found}{seen}\n"
+        "Add labels in them, the first regions first, and train again."
     )
 
 

@@ -512,7 +512,7 @@ def _check_regions(
     """
     regions = read_geometries(path)
     pairs = zip(sources, grids, strict=True)
-    missed = [source.files[0] for source, grid in pairs if not _covers(regions, grid)]
+    missed = [source.files[0] for source, grid in pairs if not touches_image(regions, grid)]
     if len(missed) == len(sources):
         what = "the image" if len(sources) == 1 else f"any of {len(sources)} images"
         message = f"No polygon of --regions touches {what}, so nothing would be mapped"
@@ -524,7 +524,8 @@ def _check_regions(
         yield f"{path}: No polygon of --regions touches {some}, whose maps have no data: {names}."
 
 
-def _covers(regions: Features, image: GeoBox) -> bool:
+def touches_image(regions: Features, image: GeoBox) -> bool:
+    """Return whether a feature of a layer lies in an image; True where no CRS leads to it."""
     if image.crs is None and regions.crs is not None:
         return True  # an error when the image is opened, which knows more
     _, tree = regions.to_crs_indexed(image.crs)

@@ -12,9 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from swath.errors import DataError, JobError, UsageError
-from swath.geo.latitude import latitude_range
-from swath.geo.scale import out_of_reach
+from swath.errors import JobError, UsageError
 from swath.io import map_writer
 from swath.io.arrays import file_of
 from swath.io.atomic import atomic_file, exclusive, hidden_path
@@ -25,23 +23,24 @@ from swath.io.work_folder import open_store
 from swath.legend import Legend
 from swath.mapping import plan as plans
 from swath.mapping.inputs import ImageInput, InputImage
-from swath.mapping.number_check import check_numbers
+from swath.mapping.opening import (
+    check_band_count,
+    odd_numbers,
+    open_for_model,
+    unlike_training,
+)
 from swath.mapping.plan import OutputLayer, Plan, PredictionRequest, freeze_plan
 from swath.mapping.polygons import polygonize, write_polygons
 from swath.mapping.result_check import check_result
-from swath.mapping.review import write_review
+from swath.mapping.suggestions.regions import write_review
 from swath.mapping.tile_store import PARTS, TileStore
 from swath.mapping.workers import run_plan
-from swath.models.band_matching import match_bands
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.progress import task
 from swath.types import Result
 
 log = logging.getLogger(__name__)
-
-LATITUDE_TOLERANCE = 1.0
-"""Degrees of latitude beyond those of the training data that are not warned of."""
 
 OutputKind: TypeAlias = OutputLayer | Literal["polygons", "review", "style"]
 
@@ -157,31 +156,8 @@ class PredictionJob:
         return mapped
 
     def _open(self) -> InputImage:
-        """Open the image with the model's bands, found by their names; see `match_bands`."""
-        image, source = self.source.open(), self.source
-        if source.order is not None or source.bands is not None:
-            return image
-        try:
-            own = [[name] for name in image.image.bands]
-            places = match_bands(self._model.card.image_bands, own, image.name)
-        except DataError:
-            image.close()
-            raise
-        if places is None or places == list(range(len(own))):
-            return image
-        by_color = image.image.named_by_color
-        image.close()
-        order = tuple(place + 1 for place in places)
-        if by_color:
-            taken = ",".join(map(str, order))
-            kept = ",".join(str(i) for i in range(1, len(order) + 1))
-            self._warn(
-                f"{image.name}: Bands {taken} are taken, by the colors that the file gives its "
-                "bands, and their names are not told. If they lie in the order of the model "
-                f"({', '.join(self._model.card.image_bands)}), give --band-order {kept}."
-            )
-        self.source = source.model_copy(update={"order": order})
-        return self.source.open()
+        self.source, image = open_for_model(self.source, self._model.card, self._warn)
+        return image
 
     def _make_plan(self, asked: PredictionRequest, image: InputImage) -> Plan:
         workers = 1 if self._options.cluster else self._options.workers or 1
@@ -204,36 +180,19 @@ class PredictionJob:
 
     def _check(self, image: InputImage) -> None:
         """Refuse an image of other bands than the model's; warn of what makes a map worse."""
-        card, name, bands = self._model.card, image.name, image.image.bands
-        if len(bands) != len(card.image_bands):
-            wanted = f"{len(card.image_bands)} ({', '.join(card.image_bands)})"
-            message = f"The image has {len(bands)} band(s), and the model takes {wanted}"
-            fix = "Give these bands, --band-order, or --stack FOLDER for bands in separate files"
-            raise DataError(message, code="band-mismatch", file=name, fix=fix)
+        fix = "Give these bands, --band-order, or --stack FOLDER for bands in separate files"
+        check_band_count(image, self._model.card, fix)
         self.read = ImageRead(
-            file=name,
-            bands=list(bands),
+            file=image.name,
+            bands=list(image.image.bands),
             scaled=image.image.is_scaled,
             quality=[layer.path for layer in self.source.quality],
             warped=image.image.is_warped,
         )
-        wrong = check_numbers(image, card.bands, card.dtype)
-        if wrong is not None:
-            self._odd_numbers = True
-            self._warn(f"{name}: {wrong}")
-        gsd, known_gsd = self._model.gsd_of(self._options.gsd, image.grid.gsd), card.mapped_gsd
-        if out_of_reach(gsd, known_gsd):
-            self._warn(
-                f"{name} has pixels of {gsd:.3g} m, and the model was trained with {known_gsd:.3g} "
-                f"m. Scale {self._model.zoom(gsd)} is the limit. Expect a worse map."
-            )
-        if card.latitude:
-            (low, high), known = latitude_range(image.grid), card.bands[-1]
-            if low < known.min - LATITUDE_TOLERANCE or high > known.max + LATITUDE_TOLERANCE:
-                self._warn(
-                    f"{name} lies at latitudes of {low:.1f} to {high:.1f} degrees, and the model "
-                    f"was trained with {known.min:.1f} to {known.max:.1f}: expect a worse map."
-                )
+        odd = odd_numbers(image, self._model.card)
+        self._odd_numbers = bool(odd)
+        for text in (*odd, *unlike_training(image, self._model, self._options.gsd)):
+            self._warn(text)
 
     def _check_result(self, image: InputImage, mapped: MappedImage) -> None:
         wrong = check_result(image, mapped.counts, self._model.card.legend, self._odd_numbers)
@@ -297,7 +256,8 @@ class PredictionJob:
             partial = stack.enter_context(atomic_file(outputs["polygons"]))
             write_polygons(partial, polygons, legend, outputs["polygons"])
         if "review" in outputs:
-            write_review(paths["confidence"], outputs["review"], how.review)
+            given = paths["class"], paths["confidence"], legend
+            write_review(*given, outputs["review"], how.review)
 
 
 def map_kinds(legend: Legend) -> dict[OutputLayer, MapKind]:

@@ -64,7 +64,8 @@ def few_labels() -> Story:
     parts = [box(32 * i + 8, 32 * j + 8, 8, 8) for i in range(4) for j in range(4)]
     kinds = [("wheat", "maize")[(i + j) % 2] for i in range(4) for j in range(4)]
     write_layer(Path("farm/fields.gpkg"), parts, {"class": kinds})
-    _, trained, mapped = yield
+    _, trained, mapped, suggested = yield
+    assert 0 < suggested.result["n"] <= 20 and Path("next.gpkg").is_file()
     assert trained.result["folds"]["folds"] == 5 and trained.result["features"] == "encoder"
     assert set(mapped.result["classes"]) == {"wheat", "maize"}
 

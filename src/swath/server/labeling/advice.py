@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +11,16 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.geo.tiling import Window
+from swath.mapping.suggestions.choice import choose
+from swath.mapping.suggestions.squares import (
+    SquareGrid,
+    Squares,
+    join,
+    side_of,
+    squares_of_classes,
+)
 from swath.server.labeling.labels.label_store import Snapshot
-from swath.server.labeling.quick.quick_map import NODATA, UNKNOWN, QuickMap
+from swath.server.labeling.quick.quick_map import UNKNOWN, QuickMap
 
 MIN_LABELS = 3
 """Labels that a class needs, so that folds can leave some out."""
@@ -25,12 +33,6 @@ LOW_IOU = 0.5
 
 STILL_RISING = 0.03
 """Rise of a class's IoU in the last training above which more labels pay."""
-
-CELL = 16
-"""Side of the cells in which uncertainty is averaged, in pixels."""
-
-PLACE = 3
-"""Cells a side of a place to label."""
 
 MAX_CONFLICTS = 100
 """Overlaps of labels that are listed."""
@@ -93,9 +95,7 @@ def need_of(
 
 
 def suggest(quick: QuickMap, number: int, labeled: Sequence[Any], count: int) -> list[Place]:
-    """Return the places of a quick map that are most uncertain, apart from each other.
-
-    Places of classes that were chosen before, and near chosen ones, count less; labels are avoided.
+    """Return the places of a quick map whose labels would tell most; see `choose`.
 
     Args:
         quick: the map.
@@ -103,71 +103,39 @@ def suggest(quick: QuickMap, number: int, labeled: Sequence[Any], count: int) ->
         labeled: geometries of labels, in columns and rows.
         count: places, at most.
     """
-    cells = [_cells(quick, index, number) for index in sorted(quick.mapped(number))]
-    rows = np.concatenate([np.zeros((0, 5)), *cells])
-    if not len(rows):
-        return []
-    rows = rows[~_touched(rows, labeled)]
-    middles, codes, uncertainty = rows[:, :2], rows[:, 2], rows[:, 3].copy()
-    reach = max(np.ptp(rows[:, :2]) / 8, 4 * CELL) if len(rows) else 1.0
-    places: list[Place] = []
-    while len(places) < count and len(rows) and uncertainty.max() > 0:
-        best = int(uncertainty.argmax())
-        places.append(_place(quick, rows[best]))
-        distance = ((middles - middles[best]) ** 2).sum(axis=1)
-        uncertainty *= 1 - np.exp(-distance / (2 * reach**2))
-        uncertainty[codes == codes[best]] *= 0.7
-    return places
+    side = side_of(quick.grid.height, quick.grid.width)
+    indexes = sorted(quick.mapped(number))
+    parts = (_squares(quick, i, number, side, labeled) for i in indexes)
+    squares = join(parts, len(indexes))
+    chosen = squares[choose(squares, count)]
+    return [
+        Place(chosen.window(i), int(chosen.classes[i]), round(100 * (1 - float(share))))
+        for i, share in enumerate(chosen.shares)
+    ]
 
 
-def _cells(quick: QuickMap, index: int, number: int) -> NDArray[np.float64]:
-    """Return places in a block (n, 5): row, column, code, mean uncertainty and confidence."""
+def _squares(
+    quick: QuickMap, index: int, number: int, side: int, labeled: Sequence[Any]
+) -> Squares:
+    """Return the squares of a block, none where it is not of that training any more."""
     block, core = quick.get(index), quick.mosaic.cores[index]
-    high, wide = core.height // CELL, core.width // CELL
-    if block is None or block.round != number or min(high, wide) < PLACE:
-        return np.zeros((0, 5))
-    shape = (high, CELL, wide, CELL)
-    percent = block.confidence[: high * CELL, : wide * CELL].reshape(shape)
-    codes = block.codes[: high * CELL, : wide * CELL].reshape(shape)
-    valid = percent != UNKNOWN
-    uncertainties = np.where(valid, 100.0 - percent, 0).mean(axis=(1, 3))
-    whole = valid.all(axis=(1, 3))
-    windows = np.lib.stride_tricks.sliding_window_view
-    mean = windows(uncertainties, (PLACE, PLACE)).mean(axis=(2, 3))
-    usable = windows(whole, (PLACE, PLACE)).all(axis=(2, 3))
-    row, col = np.nonzero(usable)
-    middle = codes[row + PLACE // 2, CELL // 2, col + PLACE // 2, CELL // 2]
-    half = PLACE * CELL / 2
-    out = np.column_stack(
-        [
-            core.row + row * CELL + half,
-            core.col + col * CELL + half,
-            middle,
-            mean[row, col],
-            100 - mean[row, col],
-        ]
-    )
-    return np.asarray(out[middle != NODATA], np.float64)
+    grid = SquareGrid(core, side)
+    known = np.zeros((core.height, core.width), bool)
+    if block is None or block.round != number:
+        return squares_of_classes(grid, known.astype(np.uint16), known.astype(np.float32), known)
+    known = block.confidence != UNKNOWN
+    squares = squares_of_classes(grid, block.codes, block.confidence / np.float32(100), known)
+    return replace(squares, labeled=_touched(squares, labeled))
 
 
-def _touched(rows: NDArray[np.float64], labeled: Sequence[Any]) -> NDArray[np.bool_]:
-    """Return which places (n,) touch a label."""
-    half = PLACE * CELL / 2
-    boxes = shapely.box(rows[:, 1] - half, rows[:, 0] - half, rows[:, 1] + half, rows[:, 0] + half)
-    out = np.zeros(len(rows), bool)
+def _touched(squares: Squares, labeled: Sequence[Any]) -> NDArray[np.bool_]:
+    """Return which squares (n,) touch a label."""
+    rows, cols, heights, widths = squares.windows.T
+    boxes = shapely.box(cols, rows, cols + widths, rows + heights)
+    out = np.zeros(len(squares), bool)
     if len(labeled):
         out[shapely.STRtree(labeled).query(boxes, predicate="intersects")[0]] = True
     return out
-
-
-def _place(quick: QuickMap, row: NDArray[np.float64]) -> Place:
-    side = PLACE * CELL
-    window = Window(int(row[0] - side / 2), int(row[1] - side / 2), side, side)
-    codes, _ = quick.read(window)
-    known = codes[codes != NODATA]
-    values, counts = np.unique(known, return_counts=True)
-    code = int(values[counts.argmax()]) if len(values) else int(row[2])
-    return Place(window, code, round(float(row[4])))
 
 
 def conflicts(snapshot: Snapshot, shapes: NDArray[Any]) -> list[Conflict]:

@@ -1,0 +1,1 @@
+"""Places to label or to check next: squares of a map, and which of them tell most."""
