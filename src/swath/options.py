@@ -599,7 +599,7 @@ class PredictOptions:
 class SuggestOptions:
     """Find regions to label next.
 
-    They are those whose label would teach the model most: uncertain, unlike what is labeled, and
+    They are those whose label would help the model most: uncertain, unlike what is labeled, and
     spread over place and class.
     """
 

@@ -279,7 +279,7 @@ def sample(result: SampleResult) -> str:
 def suggest(result: SuggestResult) -> str:
     """Format how many regions each mapped class has, and the next step."""
     found = ", ".join(f"{name} {count}" for name, count in result.classes.items() if count)
-    seen = "" if result.seen == 1 else f"; {result.seen:.0%} of the image was looked at"
+    seen = "" if result.seen == 1 else f"; {result.seen:.0%} of the image was searched"
     if not result.n:
         return f"{result.regions}: no regions: no errors are expected outside of the labels{seen}"
     return (

@@ -45,7 +45,7 @@ class SuggestResult(Result):
 
 @command(SuggestOptions)
 def suggest(options: SuggestOptions) -> SuggestResult:
-    """Find regions whose label would teach a model most, and write them as a GeoPackage.
+    """Find regions whose label would help a model most, and write them as a GeoPackage.
 
     The image is mapped, and divided into squares. Those are chosen whose like has most of the
     pixels that are expected to be wrong, and no label yet: uncertain, unlike what is labeled and

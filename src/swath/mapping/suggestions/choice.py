@@ -1,6 +1,6 @@
 """Which squares of a map tell most, if somebody labels them.
 
-A label teaches about all squares like its own: those that look alike, are mapped alike and lie
+A label tells about all squares like its own: those that look alike, are mapped alike and lie
 near. Squares are chosen one by one, each such that most of the errors that are expected, and that
 no label or chosen square tells about yet, are in squares like it. This is the greedy algorithm for
 facility location (Nemhauser, Wolsey and Fisher 1978, "An analysis of approximations for maximizing

@@ -69,7 +69,7 @@ class LabeledPixels:
             DataError: a raster has a code that is none of the model's.
         """
         codes = self._labels.read(window, self._kind)
-        known = codes != UNLABELED
+        known: NDArray[np.bool_] = codes != UNLABELED
         if self._legend is not None and not self._legend.snap:
             odd = np.unique(codes[known & ~self._legend.known(codes)]).tolist()
             if odd:
