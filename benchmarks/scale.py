@@ -17,7 +17,7 @@ from usage import arguments
 
 from swath.geo.tiling import fit_tiling
 from swath.mapping.tile_store import TileStore
-from swath.mapping.workers import WorkerLost, run_groups
+from swath.mapping.worker_pool import WorkerLost, run_groups
 
 WORKERS = 1000
 

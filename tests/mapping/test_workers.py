@@ -14,7 +14,7 @@ import rasterio
 
 import swath
 from swath.errors import DataError, JobError
-from swath.mapping.workers import MAX_TRIES, WorkerLost, run_groups
+from swath.mapping.worker_pool import MAX_TRIES, WorkerLost, run_groups
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, write_raster
 

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from importlib import import_module
-from itertools import chain, islice
-from multiprocessing import get_context
-from typing import Any, Protocol
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +23,17 @@ from swath.inference.tiled import TilePrediction, predict_tiles
 from swath.io.work_folder import open_store
 from swath.mapping.plan import Plan, layers_of
 from swath.mapping.tile_store import TileStore
+from swath.mapping.worker_pool import (
+    MAX_TRIES,
+    LocalPool,
+    WorkerLost,
+    count_done,
+    run_group,
+    run_in_pool,
+    start_worker,
+)
 from swath.models.model import Model
 from swath.progress import Task
-
-GROUP_SIZE = 8
-"""Tiles that a worker gets at one time: it reads one while it computes another."""
-
-MAX_TRIES = 4
-"""How often a group is given out when the workers that have it die."""
 
 
 class Worker:
@@ -110,133 +108,9 @@ class Worker:
         self._image.close()
 
 
-class WorkerLost(Exception):
-    """A worker died, and its group is not done; the group itself need not be at fault."""
-
-
-class WorkerPool(Protocol):
-    """Workers that get groups of tiles."""
-
-    slots: int
-    """Number of groups that they take at one time."""
-
-    def give(self, group: Sequence[int]) -> Any:
-        """Start a group; return a handle of it."""
-
-    def wait(self, handles: Iterable[Any]) -> Iterable[Any]:
-        """Return handles of groups that have ended, at least one."""
-
-    def result(self, handle: Any) -> None:
-        """Return if the group is done; else raise `WorkerLost` or the error of the worker."""
-
-    def close(self) -> None:
-        """End the workers."""
-
-
-def run_groups(
-    pool: WorkerPool,
-    missing: Iterable[int],
-    done: Callable[[Sequence[int]], None],
-    group: int = GROUP_SIZE,
-) -> None:
-    """Keep every worker busy until all tiles are done; give out again what a dead worker had.
-
-    Only the groups in flight are in memory.
-
-    Args:
-        pool: the workers.
-        missing: indices of the tiles.
-        done: called with the indices of each group that is done.
-        group: number of tiles in a group.
-
-    Raises:
-        JobError: `MAX_TRIES` workers died over one group.
-        SwathError: the error of a worker.
-    """
-    todo = iter(missing)
-    again: deque[tuple[tuple[int, ...], int]] = deque()
-    busy: dict[Any, tuple[tuple[int, ...], int]] = {}
-    while True:
-        while len(busy) < pool.slots:
-            indices, tries = again.popleft() if again else (tuple(islice(todo, group)), 0)
-            if not indices:
-                break
-            busy[pool.give(indices)] = indices, tries + 1
-        if not busy:
-            return
-        for handle in list(pool.wait(busy)):
-            indices, tries = busy.pop(handle)
-            try:
-                pool.result(handle)
-            except WorkerLost as death:
-                if tries >= MAX_TRIES:
-                    tiles = f"tiles {indices[0]} to {indices[-1]}"
-                    message = f"{tries} workers died over {tiles} ({death})"
-                    fix = "Workers may lack memory: give fewer --workers or less --memory"
-                    raise JobError(message, code="workers-lost", fix=fix) from death
-                again.append((indices, tries))
-            else:
-                done(indices)
-
-
-class _LocalPool:
-    """Processes on this machine."""
-
-    def __init__(self, plan: Plan, root: str, count: int) -> None:
-        self.slots = count
-        self._arguments = (plan.model_dump_json(), root, os.getpid())
-        self._pool = self._open()
-
-    def _open(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.slots, get_context("spawn"), _start_worker, self._arguments)
-
-    def give(self, group: Sequence[int]) -> Future[None]:
-        try:
-            return self._pool.submit(_run_group, group)
-        except BrokenProcessPool:
-            self._pool.shutdown(wait=False)
-            self._pool = self._open()
-            return self._pool.submit(_run_group, group)
-
-    def wait(self, handles: Iterable[Future[None]]) -> Iterable[Future[None]]:
-        return wait(handles, return_when="FIRST_COMPLETED").done
-
-    def result(self, handle: Future[None]) -> None:
-        try:
-            handle.result()
-        except BrokenProcessPool as error:
-            raise WorkerLost("a process was killed") from error
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-_worker: Worker | SwathError | None = None
-
-
-def _start_worker(plan: str, root: str, parent: int) -> None:
-    """Open model and image in a new process, which ends with the process that started it."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    global _worker
-    # Ctrl-C reaches all processes of a terminal; the first one decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        _worker = Worker(Plan.model_validate_json(plan), root)
-    except SwathError as error:  # a pool reports no more of a failed start than that it is broken
-        _worker = error
-
-
-def _run_group(group: Sequence[int]) -> None:
-    if not isinstance(_worker, Worker):
-        raise _worker or RuntimeError("not started")
-    for _ in _worker.work(group):
-        pass
+def open_worker(plan: str, root: str) -> Worker:
+    """Open model and image of a plan, given as JSON."""
+    return Worker(Plan.model_validate_json(plan), root)
 
 
 class _RayPool:
@@ -296,10 +170,10 @@ class _Actor:
     """A worker on Ray."""
 
     def __init__(self, plan: str, root: str) -> None:
-        _start_worker(plan, root, os.getppid())
+        start_worker(open_worker, plan, root, os.getppid())
 
     def run(self, group: Sequence[int]) -> None:
-        _run_group(group)
+        run_group(group)
 
 
 def run_plan(
@@ -321,7 +195,7 @@ def run_plan(
         SwathError: the error of a worker.
     """
     tiling = plan.tiling
-    missing = _counting(TileStore(open_store(root), plan.digest).missing(len(tiling)), plan, bar)
+    missing = count_done(TileStore(open_store(root), plan.digest).missing(len(tiling)), tiling, bar)
     first = next(missing, None)
     if first is None:
         return
@@ -338,21 +212,7 @@ def run_plan(
                     model.close()
         return
     count = workers or 1
-    pool = _RayPool(plan, root, cluster, workers) if cluster else _LocalPool(plan, root, count)
-    group = max(1, min(GROUP_SIZE, len(tiling) // (4 * pool.slots)))
-
-    def advance(indices: Sequence[int]) -> None:
-        bar.advance(sum(tiling[i].core.size for i in indices))
-
-    with closing(pool):
-        run_groups(pool, todo, advance, group)
-
-
-def _counting(missing: Iterator[int], plan: Plan, bar: Task) -> Iterator[int]:
-    """Pass missing tiles on, and advance the bar by those that were done before."""
-    tiling, at = plan.tiling, 0
-    for i in chain(missing, [len(plan.tiling)]):
-        bar.advance(sum(tiling[k].core.size for k in range(at, i)))
-        at = i + 1
-        if i < len(tiling):
-            yield i
+    if cluster:
+        run_in_pool(_RayPool(plan, root, cluster, workers), tiling, todo, bar)
+    else:
+        run_in_pool(LocalPool(open_worker, plan.model_dump_json(), root, count), tiling, todo, bar)
