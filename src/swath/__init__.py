@@ -1,9 +1,9 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
 Every command of the command line is a function of the same name and options: `inspect`, `prepare`,
-`train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `quantize`, `export`,
-`submit`, `label`, `suggest`, `view`, `serve`, `demo`. `Model` opens a model file for arrays in
-memory. Heavy libraries are imported when they are used.
+`train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `change`, `quantize`,
+`export`, `submit`, `label`, `suggest`, `view`, `serve`, `demo`. `Model` opens a model file for arrays
+in memory. Heavy libraries are imported when they are used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from swath.commands.area import area
+    from swath.commands.change import change
     from swath.commands.compare import compare
     from swath.commands.crossvalidate import crossvalidate
     from swath.commands.demo import demo
@@ -45,6 +46,7 @@ __all__ = [
     "SwathError",
     "UsageError",
     "area",
+    "change",
     "compare",
     "crossvalidate",
     "demo",

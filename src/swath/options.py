@@ -580,13 +580,7 @@ class PredictOptions:
                 )
             object.__setattr__(self, "map", self.image)
             object.__setattr__(self, "image", self.stack)
-        if self.polygons and Path(self.polygons).suffix.lower() not in (".gpkg", ".parquet"):
-            raise UsageError(
-                "The name of the polygon file has another ending than .gpkg and .parquet",
-                code="file-extension",
-                file=self.polygons,
-                fix="Use one of these endings",
-            )
+        _check_polygon_file(self.polygons)
         if self.band_order is not None and min(self.band_order, default=0) < 1:
             raise UsageError(
                 "--band-order has a band number below 1",
@@ -637,6 +631,59 @@ class SuggestOptions:
         "file.",
         "Data",
     )
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class ChangeOptions:
+    """Compare maps of two dates: what became what, where, and how sure that is.
+
+    OLD and NEW are maps of the same classes. Where `predict` has written probabilities or
+    confidence beside them, a pixel counts as changed only if that is sure enough.
+    """
+
+    EXAMPLE: ClassVar = "swath change 2019.tif 2024.tif change.tif --polygons changes.gpkg"
+
+    old: Annotated[PathLike, Field(description="Map of the first date.")]
+    new: Annotated[PathLike, Field(description="Map of the second date; brought onto OLD's grid.")]
+    change: Annotated[
+        PathLike, Field(description="GeoTIFF of transitions to write, a code a pair of classes.")
+    ]
+    _: KW_ONLY
+    at_least: float | None = option(
+        None,
+        "Probability from which a pixel counts as changed; default: 0.8.",
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+    )
+    shift: int = option(
+        1, "Pixels by which the maps may be shifted; narrower changes are not taken.", ge=0, le=64
+    )
+    polygons: PathLike | None = option(None, "Also write polygons of changes: *.gpkg or *.parquet.")
+    min_area: float = option(0.0, "Smallest polygon to write, in m2.", "Output", ge=0)
+    table: PathLike | None = option(None, "Also write the hectares of each transition: *.csv.")
+    classes: Globs = option(
+        (),
+        "Class file that joins the codes of both maps (`code: [3, 7]`); repeated, one for each "
+        "map.",
+        "Data",
+    )
+    prior: float | None = option(
+        None,
+        "Share of pixels that have changed, before the maps are seen; default: estimated.",
+        "Data",
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+    )
+    pixel: float | None = option(
+        None, "Pixel size in meters, for maps without CRS.", "Data", gt=0, allow_inf_nan=False
+    )
+    workers: int | None = option(None, "Processes; default: 1.", "Resources", ge=1)
+    restart: bool = option(False, "Discard the tiles of an interrupted run.", "Resume")
+
+    def __post_init__(self) -> None:
+        _check_polygon_file(self.polygons)
 
 
 @dataclass(frozen=True, config=_FROZEN)
@@ -791,6 +838,16 @@ def make_options(kind: Callable[..., O], values: dict[str, Any]) -> O:
         else:
             message, code = f"Option {name}: {first['msg']}", "option-value"
         raise UsageError(message, code=code, fix="See the help of the command") from None
+
+
+def _check_polygon_file(path: PathLike | None) -> None:
+    if path and Path(path).suffix.lower() not in (".gpkg", ".parquet"):
+        raise UsageError(
+            "The name of the polygon file has another ending than .gpkg and .parquet",
+            code="file-extension",
+            file=path,
+            fix="Use one of these endings",
+        )
 
 
 def _conflict(message: str, fix: str) -> UsageError:

@@ -14,6 +14,7 @@ from swath.types import DESCRIBED_BY
 
 if TYPE_CHECKING:
     from swath.commands.area import AreaResult
+    from swath.commands.change import ChangeResult
     from swath.commands.compare import CompareResult
     from swath.commands.crossvalidate import CrossvalidateResult
     from swath.commands.demo import DemoResult
@@ -301,6 +302,41 @@ def area(result: AreaResult) -> str:
     if result.overall_interval is not None:
         overall += " (95% interval {:.1%} to {:.1%})".format(*result.overall_interval)
     return _joined([*lines, overall, f"From: {result.method}", f"Assumes: {result.assumes}"])
+
+
+def change(result: ChangeResult) -> str:
+    """Format what became what, and what was not taken as change."""
+    area = "" if result.hectares is None else f", {result.hectares:,.1f} hectares"
+    lines = [
+        f"{result.change}: {result.changed} of {result.pixels} pixels changed{area}",
+        *(f"  also {name}" for name in result.files if name != result.change),
+    ]
+    if result.at_least is not None and result.prior is not None:
+        origin = "estimated from the maps" if result.estimated else "as given"
+        lines.append(
+            f"  change is taken from a probability of {result.at_least:.0%} on; prior of change "
+            f"{result.prior:.2%}, {origin}"
+        )
+    lines.append(
+        f"  of {result.differ} pixels whose classes differ, {result.unsure} are too unsure; a "
+        f"shift explains {result.shifted} changes"
+    )
+    if result.old_only or result.new_only:
+        lines.append(
+            f"  data at one date alone: {result.old_only} pixels in OLD, {result.new_only} in NEW"
+        )
+    lines.append(f"  {'code':>5} {'from':<22} {'to':<22} {'hectares':>14} {'confidence':>10}")
+    for row in result.transitions:
+        size = f"{row.pixels} px" if row.hectares is None else f"{row.hectares:,.1f}"
+        sure = "" if row.confidence is None else f"{row.confidence:.0f}%"
+        sure = sure if row.old != row.new else ""
+        to = row.new if row.old != row.new else "(no change)"
+        lines.append(f"  {row.code:>5} {row.old:<22} {to:<22} {size:>14} {sure:>10}")
+    lines.append(
+        "Hectares are counted pixels. For areas with intervals: `swath sample CHANGE POINTS`, then "
+        "`swath area CHANGE --reference POINTS`."
+    )
+    return _joined(lines)
 
 
 def quantize(result: QuantizeResult) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from swath.commands.base import check_ending, command, has_ending
+from swath.commands.base import check_ending, command, has_ending, peak_rss_bytes
 from swath.errors import DataError, JobError, UsageError
-from swath.inference.memory import peak_memory
 from swath.io.arrays import is_store
 from swath.io.products import is_product_path
 from swath.io.quality import QualityTally, shares_of
@@ -145,7 +142,7 @@ def _result(
         maps=[name for m in mapped for name in m.files],
         pixels=pixels,
         seconds=time.monotonic() - start,
-        peak_rss_bytes=_peak_rss_bytes(),
+        peak_rss_bytes=peak_rss_bytes(),
         classes=classes,
         nodata=nodata,
         tiles=sum(map(len, tilings)),
@@ -261,9 +258,3 @@ def _check_stack(options: PredictOptions, stack: ImageInput) -> None:
             message = f"The grid of the image is not that of the bands in {options.stack}"
             fix = "Leave IMAGE out, or name one of the bands"
             raise DataError(message, code="grid-mismatch", file=options.image, fix=fix)
-
-
-def _peak_rss_bytes() -> int:
-    """Return the largest resident memory of this process or of a worker, in bytes."""
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return max(peak_memory(), workers if sys.platform == "darwin" else workers * 1024)

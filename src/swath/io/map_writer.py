@@ -112,6 +112,10 @@ class MapWriter:
         with gdal_env():
             self._dataset.write(values, window=window.to_rasterio())
 
+    def tag(self, tags: dict[str, str]) -> None:
+        """Add tags to the first band."""
+        self._dataset.update_tags(1, **tags)
+
     def sieve(self, smallest: int) -> dict[int, int]:
         """Merge patches of fewer than `smallest` pixels (4-connected) into their largest neighbor.
 

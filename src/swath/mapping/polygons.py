@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,21 @@ class Polygons:
     confidence: NDArray[np.float64]
     crs: str | None
 
+    def sorted_by_area(self) -> Polygons:
+        """Return the polygons, the largest first."""
+        sizes = np.where(np.isnan(self.areas), shapely.area(self.geometries), self.areas)
+        at = np.argsort(-sizes, kind="stable")
+        parts = (self.geometries[at], self.codes[at], self.areas[at], self.confidence[at])
+        return Polygons(*parts, self.crs)
+
 
 def polygonize(
-    path: Path, confidence: Path | None, *, min_area: float = 0.0, simplify: float = 0.0
+    path: Path,
+    confidence: Path | None,
+    *,
+    min_area: float = 0.0,
+    simplify: float = 0.0,
+    codes: Collection[int] | None = None,
 ) -> Polygons:
     """Turn a map into polygons of equal class, joined at edges; pixels without data have none.
 
@@ -55,29 +67,32 @@ def polygonize(
         min_area: smaller polygons, in m2 (pixels without a CRS), are left out.
         simplify: tolerance in pixels, 0 for none. Neighbors keep their common edge
             (Visvalingam-Whyatt on the coverage, as in GEOS's CoverageSimplifier).
+        codes: those that get polygons; None for all.
     """
     with gdal_env(), rasterio.open(path) as made:
         grid, nodata = geobox_of(made), made.nodata
         found = rasterio.features.shapes(rasterio.band(made, 1), connectivity=4)
         pairs = [
-            (shapely.geometry.shape(shape), int(value)) for shape, value in found if value != nodata
+            (shapely.geometry.shape(shape), int(value))
+            for shape, value in found
+            if value != nodata and (codes is None or value in codes)
         ]
     outlines = np.array([p[0] for p in pairs], object)
-    codes = np.array([p[1] for p in pairs], np.int64)
+    values = np.array([p[1] for p in pairs], np.int64)
     outlines = shapely.transform(
         outlines, lambda xy: np.rint(np.column_stack(~grid.affine * (xy[:, 0], xy[:, 1])))
     )
     # A vertex at every corner of a pixel, so that the edges of neighbors match.
     outlines = shapely.transform(shapely.segmentize(outlines, 1.0), np.rint)
     areas = _areas(outlines, grid)
-    means = np.full(len(codes), np.nan) if confidence is None else _means(outlines, confidence)
+    means = np.full(len(values), np.nan) if confidence is None else _means(outlines, confidence)
     large = np.where(np.isnan(areas), shapely.area(outlines), areas) >= min_area
-    outlines, codes, areas, means = outlines[large], codes[large], areas[large], means[large]
+    outlines, values, areas, means = outlines[large], values[large], areas[large], means[large]
     if simplify and len(outlines):
         outlines = shapely.coverage_simplify(outlines, simplify)
     else:
         outlines = shapely.simplify(outlines, 0)  # removes vertices on straight edges
-    return Polygons(shapely.transform(outlines, _to_crs(grid)), codes, areas, means, grid.crs)
+    return Polygons(shapely.transform(outlines, _to_crs(grid)), values, areas, means, grid.crs)
 
 
 def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path) -> None:
@@ -100,10 +115,21 @@ def write_polygons(path: Path, polygons: Polygons, legend: Legend, target: Path)
         "area_m2": polygons.areas,
         "confidence": polygons.confidence,
     }
+    write_columns(path, polygons, columns, target, "classes")
+
+
+def write_columns(
+    path: Path, polygons: Polygons, columns: dict[str, NDArray[Any]], target: Path, name: str
+) -> None:
+    """Write polygons with columns of any kind; `name` is that of the layer in a GeoPackage.
+
+    Raises:
+        JobError: the package for GeoParquet is missing, or the file cannot be written.
+    """
     if target.suffix.lower() == ".parquet":
         _write_parquet(path, polygons, columns)
     else:
-        layer = VectorLayer("Polygon", polygons.geometries, columns, polygons.crs, "classes")
+        layer = VectorLayer("Polygon", polygons.geometries, columns, polygons.crs, name)
         put_layer(path, layer, target)
 
 

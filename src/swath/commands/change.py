@@ -1,0 +1,142 @@
+"""`swath change`: what became what between maps of two dates, where, and how many hectares."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from swath.commands.base import check_ending, command, peak_rss_bytes
+from swath.commands.predict import MAP_ENDINGS
+from swath.mapping.change.job import ChangedMap, ChangeJob
+from swath.options import ChangeOptions
+from swath.transitions import Transitions
+from swath.types import Result
+
+
+class TransitionArea(Result):
+    """One transition of a map of change.
+
+    Attributes:
+        old: name of the old class.
+        new: name of the new class.
+        code: in the map.
+        pixels: number of its pixels.
+        hectares: their area on the ellipsoid, as counted; None where the size of pixels is unknown.
+        confidence: mean percent of change of its pixels; None without probabilities.
+    """
+
+    old: str
+    new: str
+    code: int
+    pixels: int
+    hectares: float | None
+    confidence: float | None
+
+
+class ChangeResult(Result):
+    """What has changed.
+
+    Attributes:
+        change: path of the map of change.
+        files: all files that were written.
+        classes: names of the classes of both dates.
+        transitions: what became what, the largest changes first; then what did not change.
+        pixels: of the map, with or without data.
+        changed: pixels that changed.
+        hectares: their area; None where the size of pixels is unknown.
+        differ: pixels whose mapped classes differ, as plain differencing counts them.
+        unsure: of these, pixels that are not change because that is not sure enough.
+        shifted: pixels that are not change because a shift between the maps explains it.
+        old_only: pixels that have data in the old map alone.
+        new_only: pixels that have data in the new map alone.
+        at_least: probability from which a pixel is changed; None without probabilities.
+        prior: probability of change before a pixel is seen; None without probabilities.
+        estimated: whether the prior was estimated from the maps.
+        polygons: number of polygons, None where none were asked for.
+        seconds: wall time.
+        peak_rss_bytes: largest resident memory of a process.
+        warnings: what makes the change worse: other grids, maps without probabilities.
+    """
+
+    change: str
+    files: list[str]
+    classes: list[str]
+    transitions: list[TransitionArea]
+    pixels: int
+    changed: int
+    hectares: float | None
+    differ: int
+    unsure: int
+    shifted: int
+    old_only: int
+    new_only: int
+    at_least: float | None
+    prior: float | None
+    estimated: bool
+    polygons: int | None
+    seconds: float
+    peak_rss_bytes: int
+    warnings: list[str] = []
+
+
+@command(ChangeOptions)
+def change(options: ChangeOptions) -> ChangeResult:
+    """Compare maps of two dates.
+
+    With probabilities beside both maps, the probability of change of a pixel follows from them
+    (see `swath.mapping.change.posterior`), and a change counts from `at_least` on. Finished tiles
+    lie in a folder beside the output until it is whole; the same command continues from there.
+
+    Raises:
+        DataError: a map is damaged, or the maps do not fit each other.
+        UsageError: an output is an input, or options do not go together.
+        JobError: a file cannot be written, or parts of another change are in the way.
+    """
+    start, target = time.monotonic(), Path(options.change)
+    check_ending(target, MAP_ENDINGS, "CHANGE")
+    if options.table is not None:
+        check_ending(options.table, (".csv",), "--table")
+    job = ChangeJob(options, [str(options.old), str(options.new)], target)
+    return _result(options, job.run(), job.warnings, start)
+
+
+def _result(
+    options: ChangeOptions, found: ChangedMap, warnings: list[str], start: float
+) -> ChangeResult:
+    plan, tally = found.plan, found.tally
+    transitions = Transitions(plan.asked.land_classes)
+    names = [c.name for c in transitions.classes]
+    changes = [row for row in found.rows if row.old != row.new]
+    hectares = [row.hectares for row in changes if row.hectares is not None]
+    least = plan.asked.at_least
+    return ChangeResult(
+        change=str(options.change),
+        files=found.files,
+        classes=names,
+        transitions=[
+            TransitionArea(
+                old=names[row.old],
+                new=names[row.new],
+                code=row.code,
+                pixels=row.pixels,
+                hectares=row.hectares,
+                confidence=row.confidence,
+            )
+            for row in found.rows
+        ],
+        pixels=plan.height * plan.width,
+        changed=sum(row.pixels for row in changes),
+        hectares=None if found.rows[0].hectares is None else sum(hectares),
+        differ=tally["differ"],
+        unsure=tally["unsure"],
+        shifted=tally["shifted"],
+        old_only=tally["old only"],
+        new_only=tally["new only"],
+        at_least=None if least is None else least / 100,
+        prior=plan.prior_change,
+        estimated=plan.asked.prior is None and plan.prior_change is not None,
+        polygons=None if options.polygons is None else found.polygons,
+        seconds=time.monotonic() - start,
+        peak_rss_bytes=peak_rss_bytes(),
+        warnings=warnings,
+    )

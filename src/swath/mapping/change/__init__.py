@@ -1,0 +1,1 @@
+"""Change between maps of two or more dates: what became what, and how sure that is."""

@@ -1,0 +1,297 @@
+"""One job of change: two maps, the files to write, and the finished tiles between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from swath.errors import DataError, JobError, UsageError
+from swath.geo.geobox import GeoBox, geobox_of
+from swath.geo.pixel_area import PixelAreas
+from swath.io.atomic import atomic_file, exclusive
+from swath.io.map_writer import MapWriter
+from swath.io.qgis import style_path, write_style
+from swath.io.raster import open_raster
+from swath.io.work_folder import open_store
+from swath.legend import MAX_CLASSES, LandClass
+from swath.mapping.change import outputs as files
+from swath.mapping.change.classes import join_classes
+from swath.mapping.change.dated_map import (
+    DatedMap,
+    beside,
+    check_place,
+    find_evidence,
+    match_bands,
+    open_map,
+)
+from swath.mapping.change.outputs import HECTARE, TransitionRow
+from swath.mapping.change.plan import ChangePlan, freeze_plan, make_request
+from swath.mapping.change.tiles import TALLY, ChangeWorker, open_worker
+from swath.mapping.tile_store import PARTS, TileStore
+from swath.mapping.worker_pool import LocalPool, count_done, run_in_pool
+from swath.options import ChangeOptions
+from swath.progress import task
+from swath.transitions import Transitions
+
+AT_LEAST = 0.8
+"""Probability from which a pixel is taken as changed by default."""
+
+
+@dataclass(frozen=True)
+class ChangedMap:
+    """What came of a job.
+
+    Attributes:
+        plan: the plan.
+        rows: all transitions that the map holds, those of changes first, the largest first.
+        tally: pixels by what was counted of them, as `TALLY` names it.
+        files: paths of all files.
+        polygons: number of polygons.
+    """
+
+    plan: ChangePlan
+    rows: list[TransitionRow]
+    tally: dict[str, int]
+    files: list[str] = field(default_factory=list)
+    polygons: int = 0
+
+
+class ChangeJob:
+    """Compares maps of two dates.
+
+    Args:
+        options: what the user asked for.
+        maps: the maps, oldest first.
+        target: path of the map of change.
+
+    Attributes:
+        warnings: what makes the change worse, once the maps were opened.
+    """
+
+    def __init__(self, options: ChangeOptions, maps: Sequence[str], target: Path) -> None:
+        self._options, self._maps, self._target = options, list(maps), target
+        self.warnings: list[str] = []
+        self._root = f"{target.resolve()}.change-parts"
+        self._store = open_store(self._root)
+
+    def run(self) -> ChangedMap:
+        """Compare the maps, or continue an unfinished comparison; all files appear at the end.
+
+        Raises:
+            DataError: a map is damaged, or the maps do not fit each other.
+            UsageError: options do not go together, or an output is an input.
+            JobError: a file cannot be written, parts of another change are in the way, or a map
+                changes meanwhile.
+        """
+        options, store = self._options, self._store
+        with exclusive(self._target):
+            dates, classes, grid = self._open()
+            kinds = {date.kind for date in dates}
+            least = self._least(kinds)
+            self._check_outputs(dates, kinds != {"certain"})
+            asked = make_request(dates, classes, least, options.shift, options.prior)
+            if options.restart:
+                store.clear()
+            plan = freeze_plan(store, asked, grid)
+            try:
+                self._make_tiles(plan)
+            finally:
+                if not store.holds(PARTS):
+                    store.clear()
+            again = make_request(dates, classes, least, options.shift, options.prior)
+            if again.files != plan.asked.files:
+                message = "A map has changed while it was compared"
+                fix = "Leave the files alone, and give the same command again with --restart"
+                raise JobError(message, code="file-changed", file=self._target, fix=fix)
+            changed = self._join(plan)
+            store.clear()
+        return changed
+
+    def _open(self) -> tuple[list[DatedMap], tuple[LandClass, ...], GeoBox]:
+        """Open the maps, and join their classes."""
+        opened = [open_map(path) for path in self._maps]
+        legends, grids = [o[0] for o in opened], [o[1] for o in opened]
+        joined = join_classes(self._maps, legends, self._options.classes)
+        dates = []
+        for path, legend, grid, indices in zip(
+            self._maps, legends, grids, joined.indices, strict=True
+        ):
+            said = check_place(path, grid, self._maps[0], grids[0])
+            self.warnings += [said] if said else []
+            kind, percents = find_evidence(path)
+            bands: tuple[int, ...] = ()
+            if percents is not None:
+                if not _grid_of(percents).same_as(grid):
+                    message = f"The grid is not that of {path}"
+                    fix = "Predict the map anew, or move that file away"
+                    raise DataError(message, code="grid-mismatch", file=percents, fix=fix)
+                if kind == "probabilities":
+                    bands = match_bands(percents, path, legend, indices)
+            count = len(joined.classes)
+            dates.append(
+                DatedMap(
+                    path=str(Path(path).resolve()),
+                    kind=kind,
+                    percents=None if percents is None else str(Path(percents).resolve()),
+                    bands=bands,
+                    indices=indices,
+                    classes=count,
+                )
+            )
+        return dates, joined.classes, grids[0]
+
+    def _least(self, kinds: set[str]) -> int | None:
+        """Return the percent from which a pixel has changed; None where nothing tells it."""
+        options = self._options
+        if kinds == {"certain"}:
+            for flag, value in (("--at-least", options.at_least), ("--prior", options.prior)):
+                if value is not None:
+                    message = f"{flag} needs probabilities, and no map has any beside it"
+                    fix = f"Predict the maps with --probabilities, or leave out {flag}"
+                    raise UsageError(message, code="no-probabilities", fix=fix)
+            self.warnings.append(
+                "No map has probabilities beside it, so each difference between the maps is taken "
+                "as change, errors of the maps too: predict both with --probabilities."
+            )
+            return None
+        if "certain" in kinds:
+            bare = [path for path in self._maps if find_evidence(path)[1] is None]
+            self.warnings.append(
+                f"{', '.join(bare)} has no probabilities beside it, and is taken as certain."
+            )
+        return round(100 * (AT_LEAST if options.at_least is None else options.at_least))
+
+    def _check_outputs(self, dates: Sequence[DatedMap], sure: bool) -> None:
+        """Refuse an output that is an input, or two outputs of one name."""
+        options = self._options
+        given = [options.polygons, options.table]
+        out = [self._target, *(Path(path) for path in given if path is not None)]
+        out += [beside(self._target, "confidence")] if sure else []
+        read = {Path(p) for date in dates for p in (date.path, date.percents) if p is not None}
+        resolved = [path.resolve() for path in out]
+        for path in resolved:
+            fix = "Give the output another name"
+            if path in read:
+                message = "An output would replace an input"
+                raise UsageError(message, code="output-is-input", file=path, fix=fix)
+            if resolved.count(path) > 1:
+                raise UsageError(
+                    "Two outputs have one name", code="same-output", file=path, fix=fix
+                )
+
+    def _make_tiles(self, plan: ChangePlan) -> None:
+        tiling, workers = plan.tiling, self._options.workers or 1
+        parts = TileStore(self._store, plan.digest)
+        with task(f"comparing {self._target.name}", plan.height * plan.width, "pixels") as bar:
+            missing = count_done(parts.missing(len(tiling)), tiling, bar)
+            first = next(missing, None)
+            if first is None:
+                return
+            todo = chain([first], missing)
+            if workers == 1:
+                with closing(ChangeWorker(plan, self._root)) as worker:
+                    for size in worker.work(todo):
+                        bar.advance(size)
+                return
+            pool = LocalPool(open_worker, plan.model_dump_json(), self._root, workers)
+            run_in_pool(pool, tiling, todo, bar)
+
+    def _join(self, plan: ChangePlan) -> ChangedMap:
+        """Write all files from the parts."""
+        options, target = self._options, self._target
+        transitions = Transitions(plan.asked.land_classes)
+        confidence = beside(target, "confidence") if plan.prior else None
+        made = [str(target)]
+        with ExitStack() as stack:
+            # The map is opened first, so it is put in place last.
+            path = stack.enter_context(atomic_file(target))
+            writer = MapWriter(path, plan.grid, files.change_map(transitions))
+            writers = {"codes": stack.enter_context(closing(writer))}
+            sure = None
+            if confidence is not None:
+                made.append(str(confidence))
+                sure = stack.enter_context(atomic_file(confidence))
+                second = MapWriter(sure, plan.grid, files.CHANGE_CONFIDENCE)
+                writers["confidence"] = stack.enter_context(closing(second))
+            rows, tally = self._write_tiles(plan, writers, transitions)
+            if not rows:
+                message = "No pixel has data in both maps"
+                fix = "Check the places and the nodata values of the maps"
+                raise DataError(message, code="no-overlap", file=self._maps[1], fix=fix)
+            writer.tag(files.class_tags(transitions, rows))
+            for one in writers.values():
+                one.finish()
+            if options.table is not None:
+                made.append(str(options.table))
+                files.write_table(
+                    stack.enter_context(atomic_file(options.table)), transitions, rows
+                )
+            count = 0
+            if options.polygons is not None:
+                made.append(str(options.polygons))
+                partial = stack.enter_context(atomic_file(options.polygons))
+                how = {"target": Path(options.polygons), "min_area": options.min_area}
+                count = files.write_changes(partial, path, sure, transitions, **how)
+            table = stack.enter_context(atomic_file(files.table_path(target)))
+            table.write_text(files.attribute_table(transitions, rows), encoding="utf-8")
+            codes = [row.code for row in rows[:MAX_CLASSES]]
+            write_style(target, transitions.legend(codes))
+            style = style_path(target)
+            made += [str(style)] if style.exists() else []
+        return ChangedMap(plan, rows, tally, made, count)
+
+    def _write_tiles(
+        self, plan: ChangePlan, writers: dict[str, MapWriter], transitions: Transitions
+    ) -> tuple[list[TransitionRow], dict[str, int]]:
+        """Write all parts; return the transitions and the tally."""
+        size = 1 + int(transitions.table.max())
+        pixels, meters, percents = np.zeros(size, np.int64), np.zeros(size), np.zeros(size)
+        tally = np.zeros(len(TALLY), np.int64)
+        areas = self._areas(plan.grid)
+        parts = TileStore(self._store, plan.digest)
+        for i, tile in enumerate(plan.tiling):
+            part = parts.get(i)
+            if part is None:
+                message, fix = f"Part {i} was damaged after it was done", "Give the command again"
+                raise JobError(message, code="damaged-part", file=self._target, fix=fix)
+            for layer, writer in writers.items():
+                writer.write(part[layer], tile.core)
+            codes = part["codes"].ravel()
+            pixels += np.bincount(codes, minlength=size)
+            if areas is not None:
+                meters += np.bincount(codes, areas.of(tile.core).ravel(), size)
+            if "confidence" in writers:
+                percents += np.bincount(codes, part["confidence"].ravel(), size)
+            tally += part["tally"]
+        sure = "confidence" in writers
+        rows = [
+            TransitionRow(
+                *transitions.split(int(code)),
+                int(code),
+                int(pixels[code]),
+                None if areas is None else float(meters[code] / HECTARE),
+                float(percents[code] / pixels[code]) if sure else None,
+            )
+            for code in np.flatnonzero(pixels)
+            if code
+        ]
+        rows.sort(key=lambda row: (row.old == row.new, -row.pixels))
+        return rows, dict(zip(TALLY, tally.tolist(), strict=True))
+
+    def _areas(self, grid: GeoBox) -> PixelAreas | None:
+        """Return the areas of pixels; None, with a warning, where their size is unknown."""
+        try:
+            return PixelAreas(grid, self._options.pixel, self._maps[0])
+        except DataError as error:
+            self.warnings.append(f"No hectares: {error.message}. {error.fix}.")
+            return None
+
+
+def _grid_of(path: str) -> GeoBox:
+    with open_raster(path) as dataset:
+        return geobox_of(dataset)

@@ -1,0 +1,161 @@
+"""Files of a change beside its raster: attribute table, style, table of hectares, polygons."""
+
+from __future__ import annotations
+
+import csv
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.io.map_writer import MapKind
+from swath.legend import rgb
+from swath.mapping.polygons import polygonize, write_columns
+from swath.transitions import NODATA, Transitions
+
+HECTARE = 10_000.0
+"""Square meters of a hectare."""
+
+_INTEGER, _REAL, _STRING = "0", "1", "2"
+_GENERIC, _COUNT, _NAME, _VALUE, _RED, _GREEN, _BLUE = "0", "1", "2", "5", "6", "7", "8"
+
+
+@dataclass(frozen=True)
+class TransitionRow:
+    """One transition of a map of change.
+
+    Attributes:
+        old: index of the old class.
+        new: index of the new class.
+        code: in the map.
+        pixels: number of its pixels.
+        hectares: their area on the ellipsoid; None where the size of pixels is unknown.
+        confidence: mean percent of change of its pixels; None without.
+    """
+
+    old: int
+    new: int
+    code: int
+    pixels: int
+    hectares: float | None
+    confidence: float | None
+
+
+def change_map(transitions: Transitions) -> MapKind:
+    """Describe a map of transitions."""
+    colors: dict[int, tuple[int, int, int, int]] = {}
+    count = len(transitions)
+    for old in range(count):
+        for new in range(count):
+            if transitions.dtype == "uint8":
+                red, green, blue = rgb(transitions.color(old, new))
+                colors[int(transitions.table[old, new])] = red, green, blue, 255
+    tags = transitions.to_tags()
+    return MapKind(transitions.dtype, NODATA, ("transition",), colors=colors, tags=tags)
+
+
+def class_tags(transitions: Transitions, rows: Sequence[TransitionRow]) -> dict[str, str]:
+    """Return the band tags that name the transitions that a map holds."""
+    return {f"class_{row.code}": transitions.name(row.old, row.new) for row in rows}
+
+
+CHANGE_CONFIDENCE = MapKind("uint8", 255, ("probability of change",), "AVERAGE")
+"""Percent 0..100 that a pixel has changed."""
+
+
+def table_path(path: Path) -> Path:
+    """Return where GDAL and QGIS look for the attribute table of a raster."""
+    return path.with_name(f"{path.name}.aux.xml")
+
+
+def attribute_table(transitions: Transitions, rows: Sequence[TransitionRow]) -> str:
+    """Return the raster attribute table of a map of change, as GDAL stores it beside a raster."""
+    columns: list[tuple[str, str, str]] = [
+        ("Value", _INTEGER, _VALUE),
+        ("Count", _REAL, _COUNT),
+        ("Transition", _STRING, _NAME),
+        ("From", _STRING, _GENERIC),
+        ("To", _STRING, _GENERIC),
+        ("FromCode", _INTEGER, _GENERIC),
+        ("ToCode", _INTEGER, _GENERIC),
+        ("Hectares", _REAL, _GENERIC),
+        ("Red", _INTEGER, _RED),
+        ("Green", _INTEGER, _GREEN),
+        ("Blue", _INTEGER, _BLUE),
+    ]
+    root = ET.Element("PAMDataset")
+    band = ET.SubElement(root, "PAMRasterBand", {"band": "1"})
+    table = ET.SubElement(band, "GDALRasterAttributeTable", {"tableType": "thematic"})
+    for i, (name, kind, usage) in enumerate(columns):
+        field = ET.SubElement(table, "FieldDefn", {"index": str(i)})
+        for tag, text in (("Name", name), ("Type", kind), ("Usage", usage)):
+            ET.SubElement(field, tag).text = text
+    for i, row in enumerate(rows):
+        one, other = transitions.classes[row.old], transitions.classes[row.new]
+        entry = ET.SubElement(table, "Row", {"index": str(i)})
+        values: list[Any] = [
+            row.code,
+            row.pixels,
+            transitions.name(row.old, row.new),
+            one.name,
+            other.name,
+            one.map_code,
+            other.map_code,
+            round(row.hectares or 0.0, 4),
+            *rgb(transitions.color(row.old, row.new)),
+        ]
+        for value in values:
+            ET.SubElement(entry, "F").text = str(value)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def write_table(path: Path, transitions: Transitions, rows: Sequence[TransitionRow]) -> None:
+    """Write transitions as CSV: from, to, their codes, pixels, hectares, confidence."""
+    head = ["from", "to", "from_code", "to_code", "code", "pixels", "hectares", "confidence"]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(head)
+        for row in rows:
+            one, other = transitions.classes[row.old], transitions.classes[row.new]
+            numbers = [_number(row.hectares, 4), _number(row.confidence, 1)]
+            names = [one.name, other.name, one.map_code, other.map_code]
+            out.writerow([*names, row.code, row.pixels, *numbers])
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def write_changes(
+    path: Path, change: Path, confidence: Path | None, transitions: Transitions, **how: Any
+) -> int:
+    """Write polygons of changes: from, to, code, hectares, confidence (mean percent of change).
+
+    Args:
+        path: the file to write.
+        change: map of change.
+        confidence: its percents, None without.
+        transitions: its codes.
+        how: `target`, the later name of the file; `min_area` in m2.
+
+    Returns:
+        Number of polygons.
+    """
+    changes = [int(code) for code in transitions.table[~np.eye(len(transitions), dtype=bool)]]
+    polygons = polygonize(change, confidence, min_area=how["min_area"], codes=changes)
+    polygons = polygons.sorted_by_area()
+    pairs = [transitions.split(int(code)) for code in polygons.codes]
+    columns: dict[str, NDArray[Any]] = {
+        "from": np.array([transitions.classes[old].name for old, _ in pairs], object),
+        "to": np.array([transitions.classes[new].name for _, new in pairs], object),
+        "code": polygons.codes,
+        "hectares": polygons.areas / HECTARE,
+        "confidence": polygons.confidence,
+    }
+    write_columns(path, polygons, columns, how["target"], "changes")
+    return len(polygons.codes)
