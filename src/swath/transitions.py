@@ -92,7 +92,8 @@ class Transitions:
     def table(self) -> NDArray[np.uint16]:
         """Codes by index of the old class (rows) and of the new class (columns)."""
         numbers = np.array(self.numbers)
-        return (numbers[:, None] * self.base + numbers).astype(np.uint16)
+        table: NDArray[np.uint16] = (numbers[:, None] * self.base + numbers).astype(np.uint16)
+        return table
 
     def encode(self, old: NDArray[np.uint8], new: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
         """Return codes from class indices (any shape), `NODATA` where a date has none."""

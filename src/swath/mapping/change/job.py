@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -145,10 +145,10 @@ class ChangeJob:
             )
         return dates, joined.classes, grids[0]
 
-    def _least(self, kinds: set[str]) -> int | None:
+    def _least(self, kinds: Collection[str]) -> int | None:
         """Return the percent from which a pixel has changed; None where nothing tells it."""
         options = self._options
-        if kinds == {"certain"}:
+        if set(kinds) == {"certain"}:
             for flag, value in (("--at-least", options.at_least), ("--prior", options.prior)):
                 if value is not None:
                     message = f"{flag} needs probabilities, and no map has any beside it"
@@ -220,6 +220,7 @@ class ChangeJob:
                 writers["confidence"] = stack.enter_context(closing(second))
             rows, tally = self._write_tiles(plan, writers, transitions)
             if not rows:
+                self._store.clear()
                 message = "No pixel has data in both maps"
                 fix = "Check the places and the nodata values of the maps"
                 raise DataError(message, code="no-overlap", file=self._maps[1], fix=fix)

@@ -18,13 +18,13 @@ from swath.io.atomic import file_stamps
 from swath.io.work_folder import FileStore, WorkFolder
 from swath.legend import IGNORE, LandClass
 from swath.mapping.change.dated_map import DatedMap, DateReader, files_of
+from swath.mapping.change.neighborhood import outside_of_shifts
 from swath.mapping.change.posterior import (
     Evidence,
     estimate_prior,
     measure_shares,
     with_change,
 )
-from swath.mapping.change.registration import drop_shifted
 from swath.mapping.tile_store import PARTS
 from swath.progress import track
 
@@ -193,14 +193,13 @@ def _sample(
     readers = [date.open(grid) for date in asked.dates]
     try:
         for window in track(windows, "estimating the prior", len(windows), "windows"):
-            read = window.grow(2 * asked.shift).within(grid.window)
+            read = window.grow(2 * asked.shift + 1).within(grid.window)
             pixels = [reader.read(read) for reader in readers]
             usable = np.zeros((read.height, read.width), bool)
             usable[window.relative_to(read).slices] = True
             for one, other in zip(pixels, pixels[1:], strict=False):
                 usable &= (one.classes != IGNORE) & (other.classes != IGNORE)
-                kept = drop_shifted(one.classes, other.classes, asked.shift)
-                usable &= (one.classes == other.classes) | kept
+                usable &= outside_of_shifts(one.classes, other.classes, asked.shift)
             at = np.flatnonzero(usable)[window.row % step :: step]
             for i, one in enumerate(pixels):
                 classes[i].append(one.classes.ravel()[at])

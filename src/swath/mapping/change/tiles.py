@@ -11,7 +11,7 @@ from swath.geo.tiling import Window
 from swath.io.work_folder import open_store
 from swath.legend import IGNORE
 from swath.mapping.change.dated_map import NO_PERCENT, DatePixels
-from swath.mapping.change.neighborhood import HALO, change_with_neighbors
+from swath.mapping.change.neighborhood import HALO, change_with_neighbors, outside_of_shifts
 from swath.mapping.change.plan import ChangePlan, open_dates
 from swath.mapping.change.posterior import Floats, best_pairs, change_ratio
 from swath.mapping.change.registration import drop_shifted
@@ -100,8 +100,7 @@ class ChangeWorker:
         for some in _pieces(np.flatnonzero(held)):
             pair = self._likelihoods(one, other, some)
             ratio[some], stable[some] = change_ratio(*pair, self._prior)
-        kept = drop_shifted(one.classes, other.classes, self._plan.asked.shift)
-        usable = (one.classes == other.classes) | kept
+        usable = outside_of_shifts(one.classes, other.classes, self._plan.asked.shift)
         share = change_with_neighbors(
             ratio.reshape(held.shape), held, usable, self._plan.prior_change or 0.0
         )
