@@ -635,7 +635,7 @@ class SuggestOptions:
 
 @dataclass(frozen=True, config=_FROZEN)
 class ChangeOptions:
-    """Compare maps of two dates: what became what, where, and how sure that is.
+    """Compare maps of two dates: what became what, and how sure.
 
     OLD and NEW are maps of the same classes. Where `predict` has written probabilities or
     confidence beside them, a pixel counts as changed only if that is sure enough.

@@ -158,7 +158,7 @@ def test_help_lists_commands_by_stage(run: Any) -> None:
     assert found == {
         "Data": ["inspect", "prepare", "label", "suggest"],
         "Training": ["train", "crossvalidate", "quantize", "export"],
-        "Maps": ["predict", "submit", "view", "serve"],
+        "Maps": ["predict", "change", "submit", "view", "serve"],
         "Accuracy and area": ["evaluate", "compare", "sample", "area"],
         "Demo": ["demo"],
     }

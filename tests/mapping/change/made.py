@@ -1,4 +1,4 @@
-"""Maps of two dates with a known truth, and errors that their probabilities know of."""
+"""Maps of two dates with a known change, and errors that their probabilities know of."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.make import NORTH_UP, UTM, write_raster
 NAMES = ("water", "forest", "field")
 
 
-def truth(size=256, seed=0, share=0.02):
+def true_classes(size=256, seed=0, share=0.02):
     """Return class indices of two dates: squares of 32 pixels, and changes of 6 to 16 pixels."""
     rng = np.random.default_rng(seed)
     count = -(-size // 32)
@@ -47,8 +47,8 @@ def write_date(path: Path, codes, shares=None, crs=UTM, transform=NORTH_UP, name
 
 
 def two_dates(folder, size=256, share=0.02, shift=0, **extra):
-    """Write `old.tif` and `new.tif` with probabilities; return the truth of both."""
-    old, new = truth(size, share=share)
+    """Write `old.tif` and `new.tif` with probabilities; return the true classes of both."""
+    old, new = true_classes(size, share=share)
     seen = percents(old, 1), percents(np.roll(new, (shift, shift), (0, 1)), 2)
     for name, one in zip(("old", "new"), seen, strict=True):
         write_date(folder / f"{name}.tif", one.argmax(axis=0) + 1, one, **extra)

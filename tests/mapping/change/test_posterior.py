@@ -18,11 +18,11 @@ from swath.mapping.change.posterior import (
     measure_shares,
     with_change,
 )
-from tests.mapping.change.made import percents, truth
+from tests.mapping.change.made import percents, true_classes
 
 
 def dates(share, size=512):
-    old, new = truth(size, share=share)
+    old, new = true_classes(size, share=share)
     seen = [percents(one, seed).reshape(3, -1) for seed, one in enumerate((old, new))]
     evidence = [
         measure_shares("probabilities", 3, p.argmax(axis=0).astype(np.uint8), p) for p in seen

@@ -5,7 +5,7 @@ import pytest
 
 from swath.legend import IGNORE
 from swath.mapping.change.registration import drop_shifted, within
-from tests.mapping.change.made import truth
+from tests.mapping.change.made import true_classes
 
 
 def test_a_mask_grows_by_rows_and_columns():
@@ -21,7 +21,7 @@ def test_a_mask_grows_by_rows_and_columns():
 
 @pytest.mark.parametrize("by", [(1, 0), (0, -2), (2, 2), (-1, 2)])
 def test_a_shifted_map_has_not_changed(by):
-    old, _ = truth(256, seed=3)
+    old, _ = true_classes(256, seed=3)
     old = old.astype(np.uint8)
     new = np.roll(old, by, (0, 1))
     inside = np.zeros(old.shape, bool)
@@ -53,7 +53,7 @@ def test_a_new_thing_of_one_pixel_is_no_shift():
 
 
 def test_nodata_is_no_change_and_windows_do_not_show():
-    old, new = (x.astype(np.uint8) for x in truth(200, seed=5, share=0.1))
+    old, new = (x.astype(np.uint8) for x in true_classes(200, seed=5, share=0.1))
     old[50:60, 50:90] = IGNORE
     whole = drop_shifted(old, new, 2)
     assert not whole[50:60, 50:90].any() and whole.any()
