@@ -2,8 +2,8 @@
 
 Every command of the command line is a function of the same name and options: `inspect`, `prepare`,
 `train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `change`, `quantize`,
-`export`, `submit`, `label`, `suggest`, `view`, `serve`, `demo`. `Model` opens a model file for arrays
-in memory. Heavy libraries are imported when they are used.
+`export`, `submit`, `label`, `suggest`, `view`, `serve`, `demo`. `Model` opens a model file for
+arrays in memory. Heavy libraries are imported when they are used.
 """
 
 from __future__ import annotations
