@@ -434,6 +434,12 @@ class SampleOptions:
     points: Annotated[PathLike, Field(description="GeoPackage to write.")]
     _: KW_ONLY
     n: int = option(300, "Number of points.", ge=2)
+    least: int | None = option(
+        None,
+        "Points of each class, at least; the others by area; default: half of all points are "
+        "divided equally, for maps of change 30.",
+        ge=2,
+    )
     pixel: float | None = option(None, "Pixel size in meters, for a map without CRS.", gt=0)
     seed: int = option(0, "Seed of the sample.", ge=0)
 

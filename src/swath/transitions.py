@@ -42,9 +42,11 @@ class Transitions:
 
     Attributes:
         classes: the classes of both dates.
+        with_percents: whether percents of change lie beside the map.
     """
 
     classes: tuple[LandClass, ...]
+    with_percents: bool = False
 
     @classmethod
     def of_legend(cls, legend: Legend) -> Transitions:
@@ -55,16 +57,17 @@ class Transitions:
     def of_tags(cls, tags: dict[str, str]) -> Transitions | None:
         """Return the transitions of a map from the tags of its band; None where it is no such."""
         try:
-            rows = json.loads(tags[TAG])["classes"]
+            content = json.loads(tags[TAG])
+            rows, with_percents = content["classes"], bool(content["percents"])
             classes = [LandClass(n, (code,), code, color) for n, code, color in rows]
         except (KeyError, ValueError, TypeError):
             return None
-        return cls(tuple(classes))
+        return cls(tuple(classes), with_percents)
 
     def to_tags(self) -> dict[str, str]:
         """Return the band tag from which `of_tags` makes the same transitions."""
         rows = [[c.name, c.map_code, c.color] for c in self.classes]
-        return {TAG: json.dumps({"classes": rows})}
+        return {TAG: json.dumps({"classes": rows, "percents": self.with_percents})}
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -82,6 +85,11 @@ class Transitions:
         if all(1 <= code <= 9 for code in codes):
             return codes
         return tuple(range(1, len(codes) + 1))
+
+    @cached_property
+    def changes(self) -> NDArray[np.uint16]:
+        """Codes of all pairs of different classes."""
+        return self.table[~np.eye(len(self.classes), dtype=bool)]
 
     @property
     def dtype(self) -> str:

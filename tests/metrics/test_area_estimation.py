@@ -84,7 +84,7 @@ def test_estimates_are_unbiased_where_pixel_counts_are_not():
 def test_a_mapped_class_without_sample_is_refused():
     with pytest.raises(ValueError) as caught:
         estimate_areas(np.array([1.0, 2.0]), np.array([[3, 0], [0, 1]]))
-    assert "class 1 has 1 sample unit" in str(caught.value)
+    assert "stratum 1 has 1 sample unit" in str(caught.value)
     found = estimate_areas(np.array([1.0, 0.0]), np.array([[3, 1], [0, 0]]))
     assert found.area.tolist() == pytest.approx([0.75, 0.25]) and np.isnan(found.users[1])
 

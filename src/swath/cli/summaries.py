@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from swath.types import DESCRIBED_BY
 
 if TYPE_CHECKING:
-    from swath.commands.area import AreaResult
+    from swath.commands.area import AreaResult, ClassArea
     from swath.commands.change import ChangeResult
     from swath.commands.compare import CompareResult
     from swath.commands.crossvalidate import CrossvalidateResult
@@ -270,10 +270,12 @@ def _estimate(result: PredictResult, plan: Estimate) -> str:
 def sample(result: SampleResult) -> str:
     """Format how many points each class has, and the next step."""
     drawn = ", ".join(f"{name} {count}" for name, count in result.classes.items())
-    column = "Write the class that you see at each point into the column `reference`"
+    columns = " and ".join(f"`{name}`" for name in result.columns)
+    column = "column" if len(result.columns) == 1 else "columns"
     return (
         f"{result.points}: {result.n} points ({drawn})\n"
-        f"{column}, then run `swath area MAP --reference POINTS`."
+        f"Write the class that you see at each point into the {column} {columns}, then run "
+        "`swath area MAP --reference POINTS`."
     )
 
 
@@ -293,15 +295,19 @@ def area(result: AreaResult) -> str:
     """Format the area of each class, with its interval."""
     columns = f"{'mapped':>14} {'estimated':>14}  {'95% interval':<30}"
     lines = [f"  {'hectares':<26} {columns} user's  producer's"]
-    for c in result.classes:
-        between = "-" if c.interval is None else "{:,.1f} to {:,.1f}".format(*c.interval)
-        hectares = f"{c.mapped:>14,.1f} {c.area:>14,.1f}  {between:<30}"
-        rates = f"{_score(c.users):<6}  {_score(c.producers)}"
-        lines.append(f"  {c.code:>5} {c.name:<20} {hectares} {rates}")
+    lines += [_class_area(c, f"{c.code:>5} ") for c in result.classes]
+    lines += [_class_area(c, " " * 6) for c in result.change]
     overall = f"Overall accuracy {result.overall:.1%} of the area"
     if result.overall_interval is not None:
         overall += " (95% interval {:.1%} to {:.1%})".format(*result.overall_interval)
     return _joined([*lines, overall, f"From: {result.method}", f"Assumes: {result.assumes}"])
+
+
+def _class_area(c: ClassArea, code: str) -> str:
+    between = "-" if c.interval is None else "{:,.1f} to {:,.1f}".format(*c.interval)
+    hectares = f"{c.mapped:>14,.1f} {c.area:>14,.1f}  {between:<30}"
+    rates = f"{_score(c.users):<6}  {_score(c.producers)}"
+    return f"  {code}{c.name:<20} {hectares} {rates}"
 
 
 def change(result: ChangeResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,15 @@ from numpy.typing import NDArray
 from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.errors import DataError
+from swath.evaluation.points import count_points
 from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import known
-from swath.evaluation.sampling import measure_strata
 from swath.evaluation.scoring import MapPredictor, score_areas
-from swath.geo.crs import near, x_period
+from swath.evaluation.strata import Strata
 from swath.geo.pixel_area import PixelAreas
-from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
-from swath.io.vector import Features, read_features, refuse_losses
-from swath.legend import IGNORE, Legend
-from swath.metrics.area_estimation import Z_95, AreaEstimate, estimate_areas
+from swath.legend import LandClass, Legend
+from swath.metrics.area_estimation import Z_95, AreaEstimate, estimate_areas, estimate_strata
 from swath.metrics.bootstrap import MIN_GROUPS, by_group, interval, resampled
 from swath.options import AreaOptions
 from swath.progress import track
@@ -69,6 +68,7 @@ class AreaResult(Result):
         method: where the estimates come from.
         assumes: what must hold for the estimates to be right.
         matrix: units by mapped (rows) and reference class (columns).
+        change: areas and accuracies of change and of no change, of a map of change.
     """
 
     classes: list[ClassArea]
@@ -78,6 +78,7 @@ class AreaResult(Result):
     method: str
     assumes: str
     matrix: list[list[int]]
+    change: list[ClassArea] = []
 
 
 @command(AreaOptions)
@@ -88,27 +89,48 @@ def area(options: AreaOptions) -> AreaResult:
         DataError: the map or the reference is damaged, they do not fit each other, or a mapped
             class has too few reference units.
     """
-    with MapFile(options.map) as source:
-        strata = measure_strata(source, PixelAreas(source.grid, options.pixel, options.map))
+    with MapFile(options.map) as source, Strata(source) as strata:
+        measured = strata.measure(PixelAreas(source.grid, options.pixel, options.map))
         if Path(options.reference).is_dir():
-            return _estimate_from_labels(options, source, strata.legend, strata.areas)
-        points = read_features(options.reference, options.field)
-        refuse_losses(points.findings)
-        matrix = _count_points(points, source, strata.legend)
-    estimate = _estimate(strata.areas, matrix, strata.legend, options)
-    center, spread = estimate.area / HECTARE, Z_95 * estimate.area_error / HECTARE
-    intervals = np.stack([np.maximum(0, center - spread), center + spread], axis=1).tolist()
-    edge = Z_95 * estimate.overall_error
-    overall = (max(0.0, estimate.overall - edge), min(1.0, estimate.overall + edge))
-    return _result(
-        strata.legend,
+            return _estimate_from_labels(options, source, strata.legend, measured.mapped)
+        sample = count_points(options, source, strata)
+    legend, counts = sample.legend, sample.counts
+    _check_strata(strata.names, measured.areas, counts.sum(axis=(1, 2)), options)
+    mapped = np.append(measured.mapped, np.zeros(len(legend.trained) - len(measured.mapped)))
+    estimate = estimate_strata(measured.areas, counts.astype(np.float64), mapped)
+    matrix = counts.sum(axis=0)
+    source_text = "Olofsson et al. 2014"
+    if strata.names != strata.legend.names:
+        source_text += "; possible changes are a stratum of their own, Stehman 2014"
+    result = _result(
+        legend,
         estimate,
         matrix,
-        [*intervals, overall],
-        f"stratified estimator on {int(matrix.sum())} checked points (Olofsson et al. 2014)",
+        _intervals(estimate),
+        f"stratified estimator on {int(matrix.sum())} checked points ({source_text})",
         "The points were drawn at random within each mapped class, as `swath sample` draws them "
         "from this very map, all of them were checked, and what the person saw is true.",
     )
+    if source.transitions is None:
+        return result
+    # Change and no change alone, by the same strata.
+    changes = np.isin([c.map_code for c in legend.trained], source.transitions.changes)
+    kind = np.stack([~changes, changes], axis=1).astype(np.float64)
+    joined = np.einsum("hij,ia,jb->hab", counts, kind, kind)
+    both = estimate_strata(measured.areas, joined, mapped @ kind)
+    kinds = Legend(
+        tuple(LandClass(name, (i,), i, "#000000") for i, name in enumerate(("no change", "change")))
+    )
+    change = _result(kinds, both, joined.sum(axis=0), _intervals(both), "", "").classes
+    return result.model_copy(update={"change": change[::-1]})
+
+
+def _intervals(estimate: AreaEstimate) -> list[Any]:
+    """Return the 95% intervals of the areas in hectares, and of the overall accuracy."""
+    center, spread = estimate.area / HECTARE, Z_95 * estimate.area_error / HECTARE
+    intervals = np.stack([np.maximum(0, center - spread), center + spread], axis=1).tolist()
+    edge = Z_95 * estimate.overall_error
+    return [*intervals, (max(0.0, estimate.overall - edge), min(1.0, estimate.overall + edge))]
 
 
 def _estimate_from_labels(
@@ -166,56 +188,22 @@ def _draw_areas(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDAr
 def _estimate(
     areas: NDArray[np.float64], matrix: NDArray[Any], legend: Legend, options: AreaOptions
 ) -> AreaEstimate:
-    for c, meters, checked in zip(legend.trained, areas, matrix.sum(axis=1), strict=True):
-        if meters > 0 and checked < MIN_CHECKED:
+    _check_strata(legend.names, areas, matrix.sum(axis=1), options)
+    return estimate_areas(areas, matrix)
+
+
+def _check_strata(
+    names: Sequence[str], areas: NDArray[np.float64], checked: NDArray[Any], options: AreaOptions
+) -> None:
+    for name, meters, count in zip(names, areas, checked, strict=True):
+        if meters > 0 and count < MIN_CHECKED:
             raise DataError(
-                f"The reference has {checked} unit(s) where the map shows {c.name}, "
+                f"The reference has {count:.0f} unit(s) where the map shows {name}, "
                 f"and needs {MIN_CHECKED}",
                 code="too-few-points",
                 file=options.reference,
                 fix="Label more points there (`swath sample` draws some in every class)",
             )
-    return estimate_areas(areas, matrix)
-
-
-def _count_points(points: Features, source: MapFile, legend: Legend) -> NDArray[np.int64]:
-    """Count points by mapped (rows) and reference class (columns)."""
-    n = len(legend.trained)
-    matrix = np.zeros((n, n), np.int64)
-    to_pixels = ~source.grid.affine
-    center = source.grid.point(source.grid.width / 2, source.grid.height / 2)[0]
-
-    def fault(message: str, code: str, fix: str) -> DataError:
-        return DataError(message, code=code, file=points.path, fix=fix)
-
-    for point, value in zip(points.to_crs(source.grid.crs), points.values, strict=True):
-        if point.geom_type != "Point":
-            message = f"The layer holds a {point.geom_type}, and must hold points alone"
-            raise fault(message, "geometry-type", "Give the layer that `swath sample` wrote")
-        where = f"The point at {point.x:g}, {point.y:g} lies"
-        x = near(np.array([point.x]), center, x_period(source.grid.crs))[0]
-        col, row = (int(np.floor(v)) for v in to_pixels @ (x, point.y))
-        if not (0 <= row < source.grid.height and 0 <= col < source.grid.width):
-            raise fault(f"{where} outside the map", "point-outside-map", "Delete that point")
-        shown = int(legend.encode(source.codes(Window(row, col, 1, 1)))[0, 0])
-        if shown == IGNORE:
-            raise fault(f"{where} where the map has no data", "no-data", "Delete that point")
-        matrix[shown, _class_index(value, legend, points)] += 1
-    return matrix
-
-
-def _class_index(value: Any, legend: Legend, points: Features) -> int:
-    """Return the class that a person wrote: its name or its code."""
-    for i, c in enumerate(legend.trained):
-        if str(value).strip().lower() in (c.name.lower(), str(c.map_code)):
-            return i
-    listed = ", ".join(f"{c.map_code} ({c.name})" for c in legend.trained)
-    raise DataError(
-        f"Column {points.field!r} holds {str(value)!r}, which is no class of the map",
-        code="unknown-class",
-        file=points.path,
-        fix=f"Write one of {listed}; a class that the map never shows cannot be estimated",
-    )
 
 
 def _result(

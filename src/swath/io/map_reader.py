@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,15 @@ from swath.io.labels import UNLABELED, RasterLabels
 from swath.io.raster import band_tags, gdal_errors, open_raster
 from swath.legend import LandClass, Legend, default_color, legend_of_codes, unpack_rgb
 from swath.progress import track
+from swath.transitions import Transitions
 from swath.types import PathLike
 
 MAX_MAP_CODES = 254  # a raster with more distinct values is no map of classes
+
+
+def beside(path: Path, ending: str) -> Path:
+    """Return the name of what is written beside a map: `map_confidence.tif` of `map.tif`."""
+    return path.with_name(f"{path.stem}_{ending}{path.suffix}")
 
 
 class MapFile:
@@ -32,6 +39,7 @@ class MapFile:
         grid: its grid.
         legend: its classes: those that its tags name (`class_CODE`, as Swath writes them), else
             all codes that it holds.
+        transitions: the pairs of classes of a map of change; None for any other.
 
     Raises:
         DataError: the file is damaged, or is no map of classes.
@@ -49,6 +57,7 @@ class MapFile:
                 )
                 fix = "Give a map that holds class codes"
                 raise DataError(message, code="not-a-class-map", file=path, fix=fix)
+            self.transitions = Transitions.of_tags(band_tags(self._dataset, 1))
             self.legend = self._legend_of_tags() or self._legend_of_values()
         except BaseException:
             self.close()

@@ -21,7 +21,7 @@ from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
 from swath.io.arrays.serial import warped_raster
 from swath.io.labels import UNLABELED, RasterLabels
-from swath.io.map_reader import MapFile
+from swath.io.map_reader import MapFile, beside
 from swath.io.raster import gdal_env, gdal_errors, open_raster
 from swath.legend import IGNORE, Legend
 
@@ -72,11 +72,6 @@ class DatePixels:
 
     classes: NDArray[np.uint8]
     percents: NDArray[np.uint8] | None
-
-
-def beside(path: Path, ending: str) -> Path:
-    """Return the name of what `predict` writes beside a map: `map_confidence.tif` of `map.tif`."""
-    return path.with_name(f"{path.stem}_{ending}{path.suffix}")
 
 
 def find_evidence(path: str) -> tuple[EvidenceKind, str | None]:

@@ -14,6 +14,7 @@ from swath.errors import DataError, JobError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.pixel_area import PixelAreas
 from swath.io.atomic import atomic_file, exclusive
+from swath.io.map_reader import beside
 from swath.io.map_writer import MapWriter
 from swath.io.qgis import style_path, write_style
 from swath.io.raster import open_raster
@@ -23,7 +24,6 @@ from swath.mapping.change import outputs as files
 from swath.mapping.change.classes import join_classes
 from swath.mapping.change.dated_map import (
     DatedMap,
-    beside,
     check_place,
     find_evidence,
     match_bands,
@@ -204,7 +204,7 @@ class ChangeJob:
     def _join(self, plan: ChangePlan) -> ChangedMap:
         """Write all files from the parts."""
         options, target = self._options, self._target
-        transitions = Transitions(plan.asked.land_classes)
+        transitions = Transitions(plan.asked.land_classes, bool(plan.prior))
         confidence = beside(target, "confidence") if plan.prior else None
         made = [str(target)]
         with ExitStack() as stack:

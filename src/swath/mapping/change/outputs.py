@@ -146,7 +146,7 @@ def write_changes(
     Returns:
         Number of polygons.
     """
-    changes = [int(code) for code in transitions.table[~np.eye(len(transitions), dtype=bool)]]
+    changes = transitions.changes.tolist()
     polygons = polygonize(change, confidence, min_area=how["min_area"], codes=changes)
     polygons = polygons.sorted_by_area()
     pairs = [transitions.split(int(code)) for code in polygons.codes]

@@ -1,0 +1,110 @@
+"""Points that a person has labeled, counted by what the map shows and what the person saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import DataError
+from swath.evaluation.strata import Strata
+from swath.geo.crs import near, x_period
+from swath.geo.tiling import Window
+from swath.io.map_reader import MapFile
+from swath.io.vector import Features, read_features, refuse_losses
+from swath.legend import IGNORE, LandClass, Legend
+from swath.options import AreaOptions
+
+DATES = ("old", "new")
+"""Ends of the columns of a map of change, one for each date: `reference_old`."""
+
+
+@dataclass(frozen=True)
+class CheckedPoints:
+    """Points that were checked.
+
+    Attributes:
+        legend: the mapped classes, then the transitions that were seen and are never mapped.
+        counts: number of points (m, n, n) by stratum, mapped class and true class.
+    """
+
+    legend: Legend
+    counts: NDArray[np.int64]
+
+
+def count_points(options: AreaOptions, source: MapFile, strata: Strata) -> CheckedPoints:
+    """Count the points of a layer.
+
+    Raises:
+        DataError: the layer is damaged, or holds points off the map or classes that are none.
+    """
+    transitions = source.transitions
+    if transitions is None:
+        points = read_features(options.reference, options.field)
+        refuse_losses(points.findings)
+        classes = strata.legend.trained
+        seen = [classes[_class_index(v, classes, points)].map_code for v in points.values]
+    else:
+        dates = [read_features(options.reference, f"{options.field}_{date}") for date in DATES]
+        for points in dates:
+            refuse_losses(points.findings)
+        points = dates[0]
+        pairs = [
+            [_class_index(value, transitions.classes, one) for value in one.values] for one in dates
+        ]
+        seen = transitions.table[pairs[0], pairs[1]].tolist()
+    legend = strata.legend
+    mapped = {c.map_code for c in legend.trained}
+    if transitions is not None:
+        unmapped = sorted(set(seen) - mapped)
+        extra = tuple(transitions.land_class(code) for code in unmapped)
+        legend = Legend((*legend.trained, *extra), origin=legend.origin)
+    places = {c.map_code: i for i, c in enumerate(legend.trained)}
+    counts = np.zeros((len(strata.names), len(places), len(places)), np.int64)
+    for window, code in zip(_pixels(points, source), seen, strict=True):
+        shown, stratum = (int(found[0, 0]) for found in strata.read(window))
+        if shown == IGNORE:
+            x, y = source.grid.point(window.col + 0.5, window.row + 0.5)
+            message = f"The point at {x:g}, {y:g} lies where the map has no data"
+            raise DataError(message, code="no-data", file=points.path, fix="Delete that point")
+        counts[stratum, shown, places[code]] += 1
+    return CheckedPoints(legend, counts)
+
+
+def _pixels(points: Features, source: MapFile) -> list[Window]:
+    """Return the pixel of each point."""
+    out = []
+    to_pixels = ~source.grid.affine
+    center = source.grid.point(source.grid.width / 2, source.grid.height / 2)[0]
+
+    def fault(message: str, code: str, fix: str) -> DataError:
+        return DataError(message, code=code, file=points.path, fix=fix)
+
+    for point in points.to_crs(source.grid.crs):
+        if point.geom_type != "Point":
+            message = f"The layer holds a {point.geom_type}, and must hold points alone"
+            raise fault(message, "geometry-type", "Give the layer that `swath sample` wrote")
+        x = near(np.array([point.x]), center, x_period(source.grid.crs))[0]
+        col, row = (int(np.floor(v)) for v in to_pixels @ (x, point.y))
+        if not (0 <= row < source.grid.height and 0 <= col < source.grid.width):
+            where = f"The point at {point.x:g}, {point.y:g} lies outside the map"
+            raise fault(where, "point-outside-map", "Delete that point")
+        out.append(Window(row, col, 1, 1))
+    return out
+
+
+def _class_index(value: Any, classes: Sequence[LandClass], points: Features) -> int:
+    """Return the class that a person wrote: its name or its code."""
+    for i, c in enumerate(classes):
+        if str(value).strip().lower() in (c.name.lower(), str(c.map_code)):
+            return i
+    listed = ", ".join(f"{c.map_code} ({c.name})" for c in classes)
+    raise DataError(
+        f"Column {points.field!r} holds {str(value)!r}, which is no class of the map",
+        code="unknown-class",
+        file=points.path,
+        fix=f"Write one of {listed}; a class that the map never shows cannot be estimated",
+    )
