@@ -155,7 +155,7 @@ def _text(
 def api() -> str:
     """Return the page of the Python API: signatures here, docstrings by mkdocstrings."""
     lines = ["# Python API", "", MADE, "", *_PYTHON]
-    for name in COMMANDS:
+    for name in (command.word for command in COMMANDS.values()):
         function = getattr(swath, name)
         lines += ["", f"## swath.{name}", "", "```python", _signature(name, function), "```", ""]
         lines += [f"::: {function.__module__}.{name}", *_BARE]

@@ -2,8 +2,8 @@
 
 Every command of the command line is a function of the same name and options: `inspect`, `prepare`,
 `train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `change`, `quantize`,
-`export`, `submit`, `label`, `suggest`, `view`, `serve`, `demo`. `Model` opens a model file for
-arrays in memory. Heavy libraries are imported when they are used.
+`export`, `submit`, `label`, `suggest`, `view`, `serve`, `demo`; `import_onnx` is `swath import`.
+`Model` opens a model file for arrays in memory. Heavy libraries are imported when they are used.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swath.commands.demo import demo
     from swath.commands.evaluate import evaluate
     from swath.commands.export import export
+    from swath.commands.import_onnx import import_onnx
     from swath.commands.inspect import inspect
     from swath.commands.label import label
     from swath.commands.predict import predict
@@ -52,6 +53,7 @@ __all__ = [
     "demo",
     "evaluate",
     "inspect",
+    "import_onnx",
     "export",
     "label",
     "predict",

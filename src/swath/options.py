@@ -69,7 +69,17 @@ def _split_reasons(value: Any) -> Any:
 
 
 Reasons = Annotated[tuple[QualityReason, ...], BeforeValidator(_split_reasons)]
+
+
+def _split_numbers(value: Any) -> Any:
+    """Turn `0.1,0.2`, one number or a list into numbers."""
+    return list(value) if isinstance(value, (list, tuple)) else str(value).split(",")
+
+
 Groups = Annotated[Sequence[str], BeforeValidator(_split)]
+Numbers = Annotated[
+    Sequence[Annotated[float, Field(allow_inf_nan=False)]], BeforeValidator(_split_numbers)
+]
 Globs = Annotated[Sequence[str], Many(), BeforeValidator(_list_paths)]
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -708,6 +718,72 @@ class QuantizeOptions:
     ]
     _: KW_ONLY
     samples: int = option(32, "Calibration patches of 512 x 512 pixels.", gt=0)
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class ImportOptions:
+    """Turn any ONNX segmentation network into a model file.
+
+    What the file, or a STAC item beside it, says of bands, classes and scaling need not be given.
+    """
+
+    EXAMPLE: ClassVar = (
+        "swath import clouds.onnx clouds.swath --bands blue,green,red,nir --classes clear,cloud "
+        "--scale 0.0001"
+    )
+
+    network: Annotated[
+        PathLike, Field(description="ONNX file; PACKAGE:FILE is one in an installed package.")
+    ]
+    model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
+    _: KW_ONLY
+    bands: Groups = option((), "Names of the bands that the network takes, in its order.")
+    classes: str | None = option(
+        None,
+        "Names of its classes by channel, such as clear,cloud; or a YAML list as of `prepare`.",
+    )
+    scale: Numbers = option(
+        (),
+        "Factor from stored numbers to those of --mean, or of the network; one, or one a band; "
+        "default: none, and images are read as physical values.",
+    )
+    offset: Numbers = option((), "Added after --scale.", "Data")
+    mean: Numbers = option((), "Mean that the network wants subtracted; one, or one a band.")
+    std: Numbers = option((), "Deviation that it wants divided by; one, or one a band.")
+    gsd: float | None = option(
+        None,
+        "Ground sampling distance that the network was trained at, in meters; images are scaled to "
+        "it; default: they are not.",
+        "Data",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    image: PathLike | None = option(
+        None, "Image to compare engines and measure seams on; default: noise.", "Data"
+    )
+    band_order: Annotated[Sequence[int] | None, BeforeValidator(_split)] = option(
+        None, "Bands of --image in the order of the network; default: by their names.", "Data"
+    )
+    window: int | None = option(
+        None,
+        "Rows and columns of every input; default: those of the file, or any size.",
+        "Network",
+        ge=8,
+        le=2048,
+    )
+    layout: Literal["auto", "nchw", "nhwc"] = option(
+        "auto", "Order of the axes of the input; auto is that of the bands.", "Network"
+    )
+    output: Literal["auto", "logits", "probabilities", "sigmoid", "labels"] = option(
+        "auto",
+        "What the output is; sigmoid is of independent masks; auto is told by its values.",
+        "Network",
+    )
+    output_name: str | None = option(
+        None, "Which output, where the network has several.", "Network"
+    )
+    license: str | None = option(None, "License of the network, for the card.", "Output")
+    source: str | None = option(None, "Where it comes from, for the card.", "Output")
 
 
 @dataclass(frozen=True, config=_FROZEN)

@@ -120,6 +120,10 @@ DESCRIBED_BY: dict[PixelFeatures, str] = {
 
 Heads = Literal["softmax", "per-class"]
 
+OutputKind = Literal["logits", "probabilities", "sigmoid", "labels"]
+"""What the output of an imported network is: scores for a softmax, its probabilities, those of
+independent masks, or class numbers."""
+
 Loss = Literal["ce", "focal", "ce+dice", "focal+dice"]
 
 ClassWeights = Literal["none", "effective", "inverse-sqrt"]

@@ -157,7 +157,7 @@ def test_help_lists_commands_by_stage(run: Any) -> None:
     del found["Options"]
     assert found == {
         "Data": ["inspect", "prepare", "label", "suggest"],
-        "Training": ["train", "crossvalidate", "quantize", "export"],
+        "Training": ["train", "crossvalidate", "import", "quantize", "export"],
         "Maps": ["predict", "change", "submit", "view", "serve"],
         "Accuracy and area": ["evaluate", "compare", "sample", "area"],
         "Demo": ["demo"],
@@ -591,7 +591,7 @@ def test_commands_are_listed_without_their_options(words: list[str]) -> None:
 def test_the_list_shows_the_first_line_of_the_help(run: Any, verb: str) -> None:
     command = COMMANDS[verb]
     assert command.summary == command.options.__doc__.split("\n")[0]
-    assert callable(getattr(summaries, verb))
+    assert callable(getattr(summaries, command.word))
     assert command.summary in run(verb, "--help").out
 
 

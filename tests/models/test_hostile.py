@@ -191,7 +191,7 @@ CARDS = {
         "ood",
     ),
     "resolution": (setting(gsd=-1), "damaged-card", "gsd: "),
-    "newer": (setting(format_version=2), "newer-format", "2"),
+    "newer": (setting(format_version=3), "newer-format", "3"),
     "a hash that is none": (
         lambda card: card["files"].update({"../x": "0"}),
         "damaged-card",

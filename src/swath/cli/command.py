@@ -32,6 +32,7 @@ EXTRAS = {
     "report": "jinja2",
     "cluster": "ray fsspec",
     "parquet": "pyarrow",
+    "onnx": "onnx",
 }
 """Packages by the extra that brings them; others come with `train`."""
 
@@ -42,10 +43,12 @@ class Command:
 
     Attributes:
         stage: heading under which `swath --help` lists it.
-        name: the word after `swath`, and the name of its function and of its text for people.
+        name: the word after `swath`.
         summary: first line of the docstring of its options, which is its help.
         ok: whether a result means success (exit 0) or not (exit 1).
         wait: called after the result is printed, by commands that leave something running.
+        function: name of its module, its function, and its text for people, where Python does not
+            allow `name`.
     """
 
     stage: str
@@ -53,6 +56,12 @@ class Command:
     summary: str
     ok: Callable[[Any], bool] = lambda _: True
     wait: Callable[[Any], None] = lambda _: None
+    function: str = ""
+
+    @property
+    def word(self) -> str:
+        """Name of its function."""
+        return self.function or self.name
 
     @property
     def options(self) -> Any:
@@ -102,7 +111,7 @@ class Command:
                 logging.getLogger("swath").setLevel(logging.INFO if verbose else silent)
                 values = read | values
                 make_options(self.options, values)
-                function = getattr(import_module(f"swath.commands.{self.name}"), self.name)
+                function = getattr(import_module(f"swath.commands.{self.word}"), self.word)
                 with _progress_shown(quiet):
                     result = function(**values)
         except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
@@ -112,7 +121,7 @@ class Command:
         if as_json:
             sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
         elif not quiet:
-            text = getattr(import_module("swath.cli.summaries"), self.name)(result)
+            text = getattr(import_module("swath.cli.summaries"), self.word)(result)
             sys.stdout.write(_plain(text.rstrip()) + "\n")
         sys.stdout.flush()
         if not quiet:

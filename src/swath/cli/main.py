@@ -35,6 +35,10 @@ COMMANDS = {
         Command(DATA, "suggest", "Find regions to label next."),
         Command(TRAINING, "train", "Train a network, and pack it into a model file."),
         Command(TRAINING, "crossvalidate", "Train and score on each part of a dataset in turn."),
+        Command(
+            *(TRAINING, "import", "Turn any ONNX segmentation network into a model file."),
+            function="import_onnx",
+        ),
         Command(TRAINING, "quantize", "Add an 8-bit network to a model file, for faster maps."),
         Command(TRAINING, "export", "Write a network as plain ONNX, for QGIS Deepness and others."),
         Command(MAPS, "predict", "Map one image of any size, or many."),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from swath.commands.crossvalidate import CrossvalidateResult
     from swath.commands.demo import DemoResult
     from swath.commands.export import ExportResult
+    from swath.commands.import_onnx import ImportResult
     from swath.commands.inspect import InspectResult, ProductRead, SourceRead
     from swath.commands.label import LabelResult
     from swath.commands.predict import PredictResult
@@ -343,6 +344,35 @@ def change(result: ChangeResult) -> str:
         "`swath area CHANGE --reference POINTS`."
     )
     return _joined(lines)
+
+
+def import_onnx(result: ImportResult) -> str:
+    """Format what a network was turned into, and how far engines agree on it."""
+    classes = ", ".join(f"{name} {code}" for name, code in result.classes.items())
+    factors = {f"{gain:.6g} {shift:+.6g}" for gain, shift in result.scaling}
+    scaling = ", ".join(f"{gain:.6g} {shift:+.6g}" for gain, shift in result.scaling)
+    if len(factors) == 1:
+        scaling = factors.pop()
+    numbers = "physical values" if result.scaled else "stored numbers"
+    sizes = f"any multiple of {result.stride} pixels"
+    if result.window is not None:
+        sizes = f"windows of {result.window}x{result.window} pixels"
+    seam = "not measured" if result.seam is None else f"{result.seam:.2%} of labels"
+    changed = f"{result.labels_changed:.3%} of labels differ between engines"
+    if result.bf16_changed is not None:
+        changed += f", {result.bf16_changed:.3%} in bf16"
+    return _joined(
+        [
+            f"{result.model}: imported; metadata: {', '.join(result.metadata) or 'none'}",
+            f"  bands     {_names(result.bands)}; {result.layout}",
+            f"  classes   {classes}; from {result.output}",
+            f"  scaling   {scaling}, of {numbers}",
+            f"  sizes     {sizes}; context {result.context}",
+            f"  halo      {result.halo} pixels; seams change: {seam}",
+            f"  compared  on {result.compared_on}: {changed}",
+            f"  license   {result.license or 'unknown'}; source: {result.source or 'unknown'}",
+        ]
+    )
 
 
 def quantize(result: QuantizeResult) -> str:

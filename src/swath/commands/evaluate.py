@@ -14,7 +14,6 @@ from swath.errors import ModelError, UsageError
 from swath.evaluation.reference import DatasetReference, LabelReference, Reference
 from swath.evaluation.results import EvaluateResult, summarize
 from swath.evaluation.scoring import MapPredictor, ModelPredictor, Predictor, score_areas
-from swath.inference.runtimes import choose_setup
 from swath.io.arrays import parse_array
 from swath.io.map_reader import MapFile
 from swath.legend import read_legend
@@ -157,7 +156,7 @@ def make_predictor(
         return MapPredictor(source, reference.legend)
     if isinstance(reference, DatasetReference):
         check_fit(source, reference.dataset)
-    engine = source.open(choose_setup(precision=precision))
+    engine = source.open(source.setup(precision=precision))
     if gsd is not None:
         engine = engine.for_gsd(source.gsd_of(gsd))
     return ModelPredictor(engine, source.card.temperature)
@@ -165,7 +164,7 @@ def make_predictor(
 
 def warn_of_other_dataset(model: Model, reference: Reference) -> None:
     """Warn where a model was trained on another dataset, whose areas may overlap the reference."""
-    if not isinstance(reference, DatasetReference):
+    if not isinstance(reference, DatasetReference) or model.card.training is None:
         return
     if model.card.training.data_digest != reference.dataset.manifest.digest:
         template = (

@@ -358,6 +358,8 @@ def _compare_with_training(options: InspectOptions, source: Path) -> InspectResu
     card, statistics = model.card, model.card.ood
     if statistics is None:
         message, fix = "The model has no statistics of its training data", "Train the model again"
+        if card.imported is not None:
+            fix = "Map a part of the image and look at it: an imported network has none"
         raise ModelError(message, code="no-training-statistics", file=model.path, fix=fix)
     read: dict[str, Any] = {
         "select": tuple(options.select_bands),

@@ -13,6 +13,7 @@ from swath.commands.base import command
 from swath.commands.evaluate import check_fit
 from swath.data.dataset import Dataset, Sample
 from swath.errors import DataError
+from swath.inference.fixed_window import fill_up
 from swath.inference.runtimes import choose_setup, open_runtime
 from swath.inference.tiled import centered_window, read_scaled
 from swath.models.model import Model
@@ -94,13 +95,15 @@ def _patches(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield patches from the middle of evenly chosen samples, at the scale of maps."""
     fill = [b.fill for b in model.card.bands]
-    size = (MAX_PATCH_SIDE, MAX_PATCH_SIDE)
+    side = model.card.window
+    size = (side or MAX_PATCH_SIDE, side or MAX_PATCH_SIDE)
     for i in np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int):
         image = dataset.images[samples[i].image]
         zoom = model.zoom(image.grid.gsd)
         window = centered_window(samples[i].window, size, model.card.stride, zoom)
         if window is not None:
-            yield read_scaled(image, window, zoom, fill).values[None]
+            patch = read_scaled(image, window, zoom, fill).values[None]
+            yield patch if side is None else fill_up(patch, side)
 
 
 def _compared(onnx: bytes, int8: bytes, patches: list[NDArray[np.float32]]) -> tuple[float, float]:

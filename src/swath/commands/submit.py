@@ -145,7 +145,7 @@ def _check_maps(
     names = {c.map_code: c.name for c in model.card.legend.trained}
     for image, counts in zip(images, classes, strict=True):
         with InputImage(Raster([image], bands), latitude=model.card.latitude) as source:
-            wrong = check_numbers(source, model.card.bands, model.card.dtype)
+            wrong = check_numbers(source, model.card.bands, model.card.known_dtype)
         if wrong is not None:
             yield f"{image}: {wrong}"
         if set(counts) == {UNLABELED_CODE}:

@@ -76,6 +76,15 @@ def measure_halo(predictor: TiledPredictor, dataset: Dataset) -> MeasuredHalo:
             halo,
         )
         return MeasuredHalo(halo, None, context)
+    return halo_on(predictor, strips, context)
+
+
+def halo_on(
+    predictor: TiledPredictor,
+    strips: Sequence[NDArray[np.float32]],
+    context: Literal["local", "global"],
+) -> MeasuredHalo:
+    """Measure the halo of a network of a context on parts of images; see `changes_by_distance`."""
     rates = changes_by_distance(predictor, strips)
     if context == "global":
         seam = seam_share(rates, GLOBAL_HALO, GLOBAL_SIDE - 2 * GLOBAL_HALO)
@@ -103,6 +112,31 @@ def receptive_halo(runtime: Runtime, bands: int, stride: int) -> MeasuredHalo:
         if len(reached) == side:
             return MeasuredHalo(GLOBAL_HALO, None, "global")
     return MeasuredHalo(-(-reach // stride) * stride, 0.0, "local")
+
+
+def reach_of_scores(runtime: Runtime, strips: Sequence[NDArray[np.float32]]) -> int:
+    """Return the distance from a cut, in pixels, within which scores change noticeably.
+
+    It is for images that say nothing of labels, such as noise. A change is noticeable if it is more
+    than `MAX_SEAM` of the largest score.
+
+    Args:
+        runtime: the network.
+        strips: see `changes_by_distance`.
+    """
+    reach = 0
+    for strip in strips:
+        whole, half = runtime(np.ascontiguousarray(strip[None]))[0].copy(), strip.shape[1] // 2
+        largest = float(np.abs(whole).max())
+        for part, place in (
+            (strip[:, :half], slice(0, half)),
+            (strip[:, half:], slice(half, None)),
+        ):
+            off = np.abs(runtime(np.ascontiguousarray(part[None]))[0] - whole[:, place])
+            rows = np.flatnonzero(off.max(axis=(0, 2)) > MAX_SEAM * largest)
+            if len(rows):
+                reach = max(reach, half - int(rows[0]) if place.start == 0 else int(rows[-1]) + 1)
+    return reach
 
 
 def find_context(predictor: TiledPredictor, bands: int) -> Literal["local", "global"]:

@@ -108,7 +108,7 @@ class OnnxRuntime:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised, too
         try:
             # The fallback prints, and is the same provider.
             self._session = onnxruntime.InferenceSession(
@@ -119,12 +119,21 @@ class OnnxRuntime:
 
     def __call__(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores of raw pixels; see `Runtime`."""
-        name = self._session.get_inputs()[0].name
+        scores: NDArray[np.float32] = self.run(raw)
+        return scores
+
+    def run(self, values: NDArray[Any], output: str | None = None) -> NDArray[Any]:
+        """Return an output, the first by default, of an input of any type.
+
+        Raises:
+            ModelError: the network cannot be run.
+        """
+        name, wanted = self._session.get_inputs()[0].name, None if output is None else [output]
         try:
-            scores: NDArray[np.float32] = self._session.run(None, {name: raw})[0]
+            found: NDArray[Any] = self._session.run(wanted, {name: values})[0]
         except Exception as error:  # noqa: BLE001 - its own errors share no public base
             raise _failed("ONNX Runtime", error) from error
-        return scores
+        return found
 
 
 def _refused(engine: str, error: Exception) -> ModelError:

@@ -36,13 +36,13 @@ ADVICE = (
 )
 
 
-def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str) -> str | None:
+def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str | None) -> str | None:
     """Compare a sample of an image's pixels with the ranges that a model was trained with.
 
     Args:
         image: the image, with the model's bands.
         bands: the model's bands.
-        dtype: type of the training images.
+        dtype: type of the training images, None if unknown.
 
     Returns:
         A sentence that names the likely cause, or None where nothing is odd.
@@ -66,14 +66,14 @@ def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str) -> s
     if not off.any() and shift is None:
         far = _find_far(values, bands, known_low, known_high)
         other = f"The image is {own}, and the training images were {dtype}: check its scale."
-        return far if far or own == dtype else other
+        return far if far or own == dtype or dtype is None else other
     at = int(np.argmax(off))
     seen = (
         f"Band {bands[at].name} has values of {low[at]:.4g} to {high[at]:.4g}, and the model was "
         f"trained with {known_low[at]:.4g} to {known_high[at]:.4g}"
     )
     cause = shift or _find_factor(own_mean, known_mean, high, known_high)
-    if cause is None and own != dtype:
+    if cause is None and dtype not in (None, own):
         cause = f"the image is {own}, and the training images were {dtype}"
     return f"{seen}{f': {cause}' if cause else ''}. {ADVICE}."
 

@@ -75,7 +75,9 @@ def check_band_count(image: InputImage, card: Card, fix: str) -> None:
 
 def odd_numbers(image: InputImage, card: Card) -> list[str]:
     """Return a warning where the numbers of an image are unlike those of the training data."""
-    wrong = check_numbers(image, card.bands, card.dtype)
+    if not card.ranges_known:
+        return []
+    wrong = check_numbers(image, card.bands, card.known_dtype)
     return [] if wrong is None else [f"{image.name}: {wrong}"]
 
 

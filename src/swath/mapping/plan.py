@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from swath.errors import JobError
 from swath.geo.tiling import Tiling
-from swath.inference.runtimes import RuntimeSetup, bytes_per_pixel, choose_setup, cores
+from swath.inference.runtimes import RuntimeSetup, bytes_per_pixel, cores
 from swath.inference.tiled import TilePrediction, make_tiling
 from swath.io.atomic import file_stamps
 from swath.io.work_folder import FileStore, WorkFolder
@@ -122,12 +122,20 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
     """
     card, views, grid = model.card, model.views.at(asked.zoom), image.grid
     threads = asked.threads or max(1, cores() // workers)
-    setup = choose_setup(asked.engine, asked.precision, threads)
+    setup = model.setup(asked.engine, asked.precision, threads)
     stride = views.stride(card.stride)
     if asked.halo is None:
         halo = views.halo(card.halo, card.stride)
     else:
         halo = views.whole_halo(asked.halo, card.stride)
+    side = views.side(card.side, card.halo, card.stride)
+    if side is not None and side < 2 * halo + stride:
+        raise JobError(
+            f"A halo of {halo} pixels leaves no core of a window of {side} pixels",
+            code="halo-too-large",
+            file=model.path,
+            fix=f"Give a --halo of at most {(side - stride) // 2}, or leave it out",
+        )
     bands, channels = len(card.bands), len(card.legend.trained) + card.heights
     # Twice the input as read and as float32 (the next tile is read meanwhile), scores, what is
     # derived from them, and one part.
@@ -139,7 +147,6 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
     if setup.precision == "int8":
         networks += len(model.network("int8"))
     budget = asked.memory_gb * 1e9 - RESIDENT_BYTES - (4 * len(views.zooms) - 1) * networks
-    side = views.side(card.side, card.halo, card.stride)
 
     def tiles(network_bytes: float) -> tuple[Tiling, float]:
         each = per_pixel + views.peak_cost * network_bytes
@@ -150,7 +157,10 @@ def make_plan(asked: PredictionRequest, model: Model, image: InputImage, workers
     first = tiles(USUAL_BYTES)[0]
     alone = len(first) == 1 and views.is_identity
     onnx = model.network(setup.precision)
-    tiling, per_pixel = tiles(bytes_per_pixel(onnx, setup, first.read if alone else PROBE))
+    probe = first.read if alone else PROBE
+    if card.window is not None:
+        probe = card.window, card.window
+    tiling, per_pixel = tiles(bytes_per_pixel(onnx, setup, probe))
     rows, cols = tiling.read
     if rows * cols * per_pixel > max(budget, 0):
         least = (rows * cols * per_pixel + asked.memory_gb * 1e9 - budget) / 1e9

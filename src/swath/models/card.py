@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from swath.errors import ModelError, SwathError
 from swath.geo.latitude import LATITUDE
 from swath.legend import Legend, rgb
-from swath.types import Decoder, Heads, PixelFeatures
+from swath.types import Decoder, Heads, OutputKind, PixelFeatures
 
-CARD_VERSION = 1
+CARD_VERSION = 2
+"""Version of the cards of imported networks; those of trained ones are of version 1."""
+
 RETRY = "Fetch or train the model again"
 
 Positive = Annotated[float, Field(gt=0)]
@@ -117,6 +119,40 @@ class FoldScores(_CardModel):
     interval: tuple[Share, Share] | None
 
 
+class Imported(_CardModel):
+    """Where an imported network comes from, and how it was turned into a model.
+
+    Attributes:
+        file: name of the ONNX file.
+        sha256: of its content.
+        license: as the user or the file names it; None if unknown.
+        source: address or description of the origin; None if unknown.
+        metadata: what was read besides options, such as `deepness` or `mlm`.
+        layout: order of its axes, `nchw` or `nhwc`.
+        output: what its output was.
+        window: side of its input, where all are of one size; None for any size.
+        ranges: whether the bands of the card tell the numbers that it takes.
+        compared_on: `image`, or `noise` where none was given.
+        difference: largest difference of a score from the file's own output, over the largest.
+        labels_changed: share of the labels that OpenVINO in float32 changes.
+        bf16_changed: share of the labels that bf16 changes; None where the processor has none.
+    """
+
+    file: str
+    sha256: Sha256
+    license: str | None
+    source: str | None
+    metadata: list[str]
+    layout: Literal["nchw", "nhwc"]
+    output: OutputKind
+    window: Side | None
+    ranges: bool
+    compared_on: Literal["image", "noise"]
+    difference: Annotated[float, Field(ge=0)]
+    labels_changed: Share
+    bf16_changed: Share | None
+
+
 class OodStatistics(_CardModel):
     """Statistics of the training images, for out-of-distribution distances (`evaluation.ood`).
 
@@ -144,10 +180,11 @@ class Card(_CardModel):
         bands: its input, in order.
         dtype: type of the training images.
         gsd: their ground sampling distance in meters; None where they had no CRS.
-        encoder: timm name.
-        decoder: name; `hypercolumn` of the quick recipe; `upernet` of older models, which are
+        encoder: timm name; `none` of imported networks.
+        decoder: name; `hypercolumn` of the quick recipe; `imported` of networks that were read
+            from ONNX, without weights and training; `upernet` of older models, which are
             mapped with but not trained on.
-        network: widths of the network.
+        network: widths of the network; None of imported ones.
         stride: height and width of an input are multiples of it.
         halo: pixels around a tile's core that are read with it.
         seam: share of labels that tiles with this halo change against whole images; None if it was
@@ -160,17 +197,19 @@ class Card(_CardModel):
             meters.
         heads: `softmax`, or `per-class` where scores are calibrated log-odds of independent masks.
         thresholds: least probability in the mask of each class, for per-class heads.
-        core: side of a tile's core, for a network with global context; None for any.
+        core: side of a tile's core, for a network with global context or windows of one size; None
+            for any.
         temperature: class scores are divided by it before softmax.
         calibration: how the temperature was fitted; None where nothing was held out and it is 1.
         folds: scores on labels held out in turn, by the quick recipe; else None.
         ood: statistics of the training images; None for models of an older Swath.
         parameters: number of weights.
-        training: how it was trained.
+        training: how it was trained; None of imported networks.
+        imported: where an imported network comes from; None of trained ones.
         files: SHA-256 of the other files in the model file.
     """
 
-    format_version: int = CARD_VERSION
+    format_version: int = 1
     swath_version: str
     name: str
     legend: Legend
@@ -178,8 +217,8 @@ class Card(_CardModel):
     dtype: Dtype
     gsd: Positive | None
     encoder: str
-    decoder: Decoder | Literal["classic", "hypercolumn", "upernet"]
-    network: NetworkShape
+    decoder: Decoder | Literal["classic", "hypercolumn", "imported", "upernet"]
+    network: NetworkShape | None
     stride: Annotated[int, Field(gt=0, le=1024)]
     halo: Annotated[int, Field(ge=0, le=16384)]
     seam: Share | None = None
@@ -196,7 +235,8 @@ class Card(_CardModel):
     folds: FoldScores | None = None
     ood: OodStatistics | None = Field(None, alias="familiarity")  # codespell:ignore familiarity
     parameters: Count
-    training: Training
+    training: Training | None
+    imported: Imported | None = None
     files: dict[str, Sha256]
 
     @model_validator(mode="after")
@@ -215,6 +255,15 @@ class Card(_CardModel):
             and (bands < 2 or self.bands[-1].name != LATITUDE),
             "the core is smaller than the stride": self.core is not None
             and self.core < self.stride,
+            "the network is neither a trained nor an imported one": {
+                self.imported is None,
+                self.network is not None,
+                self.training is not None,
+                self.decoder != "imported",
+            }
+            != {self.imported is None},
+            "the window is not that of the tiles": self.window is not None
+            and self.window != self.side,
             "the thresholds are not one a class": thresholds is not None
             and len(thresholds) != classes,
             "the ood statistics are of other bands or classes": ood is not None
@@ -237,8 +286,24 @@ class Card(_CardModel):
         return names[:-1] if self.latitude else names
 
     @property
+    def window(self) -> int | None:
+        """Side of the only inputs that the network takes, None where it takes others, too."""
+        return None if self.imported is None else self.imported.window
+
+    @property
+    def known_dtype(self) -> str | None:
+        """Type of the training images; None where it is not known."""
+        known = self.imported is None or self.imported.compared_on == "image"
+        return self.dtype if known else None
+
+    @property
+    def ranges_known(self) -> bool:
+        """Whether the bands tell the numbers of the training images."""
+        return self.imported is None or self.imported.ranges
+
+    @property
     def side(self) -> int | None:
-        """Side of the read windows of a network with global context, None for others."""
+        """Side of all read windows: of global context or windows of one size; None for others."""
         return None if self.core is None else self.core + 2 * self.halo
 
     @property
@@ -248,6 +313,12 @@ class Card(_CardModel):
         The classic network scales all images to one size itself.
         """
         return None if self.decoder == "classic" else self.gsd
+
+    @property
+    def _architecture(self) -> str:
+        if self.imported is not None:
+            return f"imported from {self.imported.file}"
+        return f"{self.decoder}, encoder {self.encoder}"
 
     def to_stac(self) -> dict[str, Any]:
         """Return the card as a STAC item (JSON object) with MLM properties."""
@@ -287,14 +358,19 @@ class Card(_CardModel):
                 for c in self.legend.trained
             ],
         )
+        origin = "none" if self.training is None else self.training.first_weights
+        if self.imported is not None:
+            origin = self.imported.source or self.imported.file
+            if self.imported.license is not None:
+                item.properties["license"] = self.imported.license
         mlm.MLMExtension.ext(item, add_if_missing=True).apply(
             name=self.name,
-            architecture=f"{self.decoder}, encoder {self.encoder}",
+            architecture=self._architecture,
             tasks=tasks,
             framework="ONNX",
             total_parameters=self.parameters,
-            pretrained=self.training.first_weights != "none",
-            pretrained_source=self.training.first_weights,
+            pretrained=origin != "none",
+            pretrained_source=origin,
             input=[pixels],
             output=[scores],
         )

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.errors import DataError, ModelError, UsageError
+from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.geo.scale import zoom_for
 from swath.geo.tiling import Pixels
+from swath.inference.fixed_window import FixedWindow
 from swath.inference.output import OutputSpec
 from swath.inference.runtimes import Runtime, RuntimeSetup, TorchRuntime, choose_setup, open_runtime
 from swath.inference.tiled import ArraySource, ScalableNetwork, TiledPredictor, classify
@@ -24,6 +25,9 @@ from swath.inference.tta import views_of
 from swath.models.band_matching import match_bands
 from swath.models.model_file import ModelFile
 from swath.types import Gsd, PathLike, Tta
+
+MAX_BF16_CHANGE = 0.005
+"""Largest share of labels that bf16 may change in an imported network, where not asked for."""
 
 _BAND_DIMENSIONS = {"band", "bands", "channel", "channels"}
 
@@ -52,7 +56,32 @@ class Model(ModelFile):
     @cached_property
     def predictor(self) -> TiledPredictor:
         """The network on the fastest engine, for images of any shape; started at first use."""
-        return self.open(choose_setup(self._engine))
+        return self.open(self.setup(self._engine))
+
+    def setup(
+        self, engine: str = "auto", precision: str = "auto", threads: int = 0
+    ) -> RuntimeSetup:
+        """Choose engine and arithmetic; see `choose_setup`.
+
+        Imported networks run on the processor, and by default in float32 where bf16 changes more
+        than `MAX_BF16_CHANGE` of their labels.
+
+        Raises:
+            JobError: the engine is not here, has no such precision, or is for trained networks.
+        """
+        imported = self.card.imported
+        if imported is not None:
+            if engine == "cuda":
+                raise JobError(
+                    "The network was imported from ONNX, and the engine cuda runs trained ones",
+                    code="imported-network",
+                    file=self.path,
+                    fix="Leave --engine out",
+                )
+            engine = "cpu" if engine == "auto" else engine
+            if precision == "auto" and (imported.bf16_changed or 0) > MAX_BF16_CHANGE:
+                precision = "float32"
+        return choose_setup(engine, precision, threads)
 
     def gsd_of(self, given: Gsd, own: float | None = None) -> float | None:
         """Return the ground sampling distance to map an image with, in meters; None for neither.
@@ -105,6 +134,8 @@ class Model(ModelFile):
             return on_gpu or open_runtime(onnx, setup, shape)
 
         def start_at(zoom: Fraction) -> Runtime:
+            if card.window is not None:
+                return FixedWindow(start((card.window, card.window)), card.window)
             fixed = shape if setup.engine == "openvino" else None
             return start(fixed and (int(fixed[0] * zoom), int(fixed[1] * zoom)))
 

@@ -1,6 +1,7 @@
 """The model file: `card.json`, `model.onnx` and `weights.safetensors` in one zip, without pickle.
 
-It may also hold `model-int8.onnx`. Contents are checked against the card before they are used.
+It may also hold `model-int8.onnx`; imported networks have no `weights.safetensors`. Contents are
+checked against the card before they are used.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from swath.models.onnx_check import check_onnx
 from swath.types import PathLike
 
 CARD, NETWORK, WEIGHTS, INT8 = "card.json", "model.onnx", "weights.safetensors", "model-int8.onnx"
-_GIVE_MODEL = "Give a file that `swath train` wrote"
+_GIVE_MODEL = "Give a file that `swath train` or `swath import` wrote"
 
 MAX_BYTES = 4 * 2**30
 """Largest model file, and largest size that one may unpack to."""
@@ -43,7 +44,7 @@ UNPACKING_ERRORS = (
 
 
 def pack_model_file(
-    path: PathLike, card: Card, network: bytes, weights: bytes, int8: bytes | None = None
+    path: PathLike, card: Card, network: bytes, weights: bytes | None, int8: bytes | None = None
 ) -> Card:
     """Write a model file, whole or not at all.
 
@@ -51,7 +52,7 @@ def pack_model_file(
         path: the file.
         card: its card; `files` is filled in here.
         network: ONNX, float32.
-        weights: safetensors.
+        weights: safetensors; None of imported networks.
         int8: the network with 8-bit weights and activations, ONNX.
 
     Returns:
@@ -60,7 +61,8 @@ def pack_model_file(
     Raises:
         JobError: the file cannot be written.
     """
-    files = {NETWORK: network, WEIGHTS: weights} | ({} if int8 is None else {INT8: int8})
+    given = {NETWORK: network, WEIGHTS: weights, INT8: int8}
+    files = {name: data for name, data in given.items() if data is not None}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     card = card.model_copy(update={"files": digests})
     text = json.dumps(card.to_stac(), indent=1, allow_nan=False).encode()
@@ -103,13 +105,15 @@ class ModelFile:
                 raise self._error(
                     "digest-mismatch", f"The model file has another {name} than its card"
                 )
+        if WEIGHTS not in files and self.card.imported is None:
+            raise self._error("missing-entry", f"The model file holds no {WEIGHTS}", _GIVE_MODEL)
         for name in sorted(files.keys() & {NETWORK, INT8}):
             check_onnx(files[name], len(self.card.bands), self.card.channels, self.path)
 
     @property
-    def weights(self) -> bytes:
-        """The weights under the network's own names, safetensors."""
-        return self._contents[WEIGHTS]
+    def weights(self) -> bytes | None:
+        """The weights under the network's own names, safetensors; None of imported networks."""
+        return self._contents.get(WEIGHTS)
 
     def network(self, precision: Precision = "float32") -> bytes:
         """Return the network as ONNX.
@@ -128,8 +132,11 @@ class ModelFile:
         """Return the network as a torch module, in evaluation mode, on the CPU.
 
         Raises:
-            ModelError: the weights are not those of the network that the card describes.
+            ModelError: the weights are not those of the network that the card describes, or it was
+                imported.
         """
+        if self.card.imported is not None:
+            raise self.imported_error()
         from safetensors import SafetensorError
 
         # timm would fetch `hf-hub:...`, and read `local-dir:...`.
@@ -144,6 +151,12 @@ class ModelFile:
             fault = f"The weights are not those of the network ({reason})"
             raise self._error("weights-mismatch", fault) from error
 
+    def imported_error(self) -> ModelError:
+        """Return the error for an imported network that is to be trained or run in torch."""
+        fault = "The network was imported from ONNX, so its weights are not in Swath's form"
+        fix = "Train from a model that `swath train` wrote, or leave --from out"
+        return self._error("imported-network", fault, fix)
+
     def _error(self, code: str, message: str, fix: str = RETRY) -> ModelError:
         return ModelError(message, code=code, file=self.path, fix=fix)
 
@@ -152,7 +165,8 @@ class ModelFile:
 
         from swath.models.network import Network, NetworkSpec
 
-        card = self.card
+        card, weights = self.card, self.weights
+        assert card.network is not None and weights is not None  # noqa: S101 - it is not imported
         scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
         names, shape = (card.encoder, card.decoder), card.network.model_dump()
         classes = len(card.legend.trained)
@@ -160,7 +174,7 @@ class ModelFile:
         outer = {"encoder", "decoder", "head"}  # names of the first models
         state = {
             f"body.{name}" if name.split(".")[0] in outer else name: tensor
-            for name, tensor in load(self.weights).items()
+            for name, tensor in load(weights).items()
         }
         for name in ("gain", "offset"):
             state.setdefault(name, network.state_dict()[name])
@@ -201,8 +215,8 @@ def _unpack(data: bytes, path: PathLike) -> dict[str, bytes]:
 def _check_zip(entries: Sequence[zipfile.ZipInfo], size: int, path: PathLike) -> None:
     """Refuse a zip of so many bytes that is not to be unpacked."""
     names = [entry.filename for entry in entries]
-    needed = {CARD, NETWORK, WEIGHTS}
-    unknown, missing = sorted({*names} - needed - {INT8}), sorted(needed - {*names})
+    needed = {CARD, NETWORK}
+    unknown, missing = sorted({*names} - needed - {WEIGHTS, INT8}), sorted(needed - {*names})
     unpacked = sum(entry.file_size for entry in entries)
     card_bytes = sum(entry.file_size for entry in entries if entry.filename == CARD)
     # Other methods than these unpack without bound.

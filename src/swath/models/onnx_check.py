@@ -8,7 +8,7 @@ Source: the wire format of protocol buffers, and `onnx.proto` (numbers of fields
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -40,20 +40,44 @@ def check_onnx(onnx: bytes, bands: int, channels: int, file: str) -> None:
     Raises:
         ModelError: the network is refused.
     """
+
+    def check(parts: list[ProtoField]) -> None:
+        _check_end(parts, 11, "input", (bands,))
+        _check_end(parts, 12, "output", (channels, None))  # exporters leave some sizes free
+
+    _check(onnx, file, "Fetch or train the model again", check)
+
+
+def check_foreign(onnx: bytes, file: str) -> None:
+    """Refuse a network that is damaged or dangerous; its ends may be any.
+
+    Args:
+        onnx: the network, without weights in other files.
+        file: its file, for errors.
+
+    Raises:
+        ModelError: the network is refused.
+    """
+    fix = "Export a plain network for inference: one graph of standard operators, without control "
+    _check(onnx, file, f"{fix}flow", lambda _: None)
+
+
+def _check(
+    onnx: bytes, file: str, fix: str, check_ends: Callable[[list[ProtoField]], None]
+) -> None:
     try:
-        _check_model(memoryview(onnx), bands, channels)
+        check_ends(_check_model(memoryview(onnx)))
     except (ValueError, IndexError) as error:
         code, reason = "not-onnx", f"is not ONNX ({error})"
     except _Refused as error:
         code, reason = error.args
     else:
         return
-    raise ModelError(
-        f"The network {reason}", code=code, file=file, fix="Fetch or train the model again"
-    )
+    raise ModelError(f"The network {reason}", code=code, file=file, fix=fix)
 
 
-def _check_model(data: memoryview, bands: int, channels: int) -> None:
+def _check_model(data: memoryview) -> list[ProtoField]:
+    """Check all but the ends of a network, and return the parts of its graph."""
     graphs = [_message(f) for f in _fields(data) if f[0] == 7]
     if len(graphs) != 1:
         raise ValueError(f"{len(graphs)} graphs")
@@ -69,8 +93,7 @@ def _check_model(data: memoryview, bands: int, channels: int) -> None:
             _check_node(_message(part))
         elif part[0] == 5:
             _check_tensor(_message(part))
-    _check_end(parts, 11, "input", (bands,))
-    _check_end(parts, 12, "output", (channels, None))  # exporters leave some sizes free
+    return parts
 
 
 def _check_end(

@@ -54,6 +54,7 @@ def write_report(
         JobError: the page cannot be written.
     """
     dataset = reference.dataset if isinstance(reference, DatasetReference) else None
+    training = origin.card.training if origin.card else None
     rows = [
         {"title": title, "group": area.group, "pictures": _pictures(reference, [predictor], area)}
         for title, area in _choose_areas(reference.areas, scores["per_image"])
@@ -67,7 +68,7 @@ def write_report(
         scores=scores,
         shares=[[count / max(1, sum(row)) for count in row] for row in scores["confusion"]],
         rows=rows,
-        curve=_training_curve(origin.card.training.curve if origin.card else []),
+        curve=_training_curve(training.curve if training else []),
         reliability=_reliability(scores["reliability"]),
         split=draw_split(dataset) if dataset else None,
         findings=_findings(dataset) if dataset else None,

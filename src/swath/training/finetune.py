@@ -24,6 +24,8 @@ def spec_like(model: Model, manifest: Manifest, recipe: Recipe) -> NetworkSpec:
     data's own statistics.
     """
     card = model.card
+    if card.network is None:
+        raise model.imported_error()
     known = {b.name: (b.mean, b.std) for b in card.bands} if card.dtype == manifest.dtype else {}
     mean, std = zip(*(known.get(b.name, (b.mean, b.std)) for b in manifest.bands), strict=True)
     classes = len(manifest.legend.trained)

@@ -1,0 +1,1 @@
+"""Networks of other programs, in ONNX, on their way into model files."""
