@@ -701,7 +701,7 @@ def test_landsat_polygons(shared_data: Path, tmp_path: Path) -> None:
     codes = np.array([c.code for c in result.classes])
     mine = np.where(labels == IGNORE, -1, codes[np.minimum(labels, len(codes) - 1)])
     assert (mine != np.where(valid, burnt, -1)).sum() <= 2  # a center may lie on an edge
-    assert set(split_of(dataset).values()) == {"train", "val", "test"}
+    assert set(split_of(dataset).values()) == {"train"}  # they are few
     with rasterio.open(folder / "lsat7_2000_40.tif") as file:
         seen = file.read(1)
     train = np.zeros_like(valid)
@@ -789,3 +789,37 @@ def test_overlapping_scenes_on_other_grids_do_not_leak(tmp_path):
         for row in range(rows.start + shift // 3, rows.stop + shift // 3):
             for col in range(cols.start + shift, cols.stop + shift):
                 assert seen.setdefault((row, col), sample.split) == sample.split
+
+
+def few_fields(folder: Path, count: int = 6, side: int = 8) -> dict[str, Any]:
+    """Write a scene with squares of two classes in turn, and return the options that name it."""
+    write_raster(folder / "s.tif", noise(3, 512, 512), UTM, NORTH_UP)
+    places = [divmod(i, 16) for i in range(count)]
+    shapes = [box(30 * row + 8, 30 * col + 8, side, side) for row, col in places]
+    kinds = [("wheat", "maize")[i % 2] for i in range(count)]
+    write_layer(folder / "f.gpkg", shapes, {"class": kinds})
+    return {"images": "s.tif", "labels": "f.gpkg"}
+
+
+def test_few_labels_all_train(tmp_path: Path) -> None:
+    given = few_fields(tmp_path / "s", 40)
+    result = swath.prepare(tmp_path / "s", tmp_path / "d", **given)
+    assert set(split_of(Dataset(tmp_path / "d")).values()) == {"train"}
+    codes = [f["code"] for f in result.findings]
+    assert "few-labels" in codes and "empty-split" not in codes
+    assert result.splits["train"].pixels == 40 * 64
+    assert "few" in result.read.split["test"]
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "options"),
+    [(40, 8, {"test": "0"}), (40, 8, {"val": "0"}), (250, 8, {}), (100, 20, {})],
+    ids=["test", "val", "many features", "large features"],
+)
+def test_labels_are_split_where_they_are_many_or_a_split_is_named(
+    tmp_path: Path, count: int, side: int, options: dict[str, str]
+) -> None:
+    given = few_fields(tmp_path / "s", count, side)
+    result = swath.prepare(tmp_path / "s", tmp_path / "d", **given, **options)
+    assert len(set(split_of(Dataset(tmp_path / "d")).values())) > 1
+    assert "few-labels" not in [f["code"] for f in result.findings]

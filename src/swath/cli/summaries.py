@@ -136,11 +136,21 @@ def _folds(folds: FoldScores | None) -> str:
             "No score: a class has its labels in one place only; "
             "label each class in two places or more"
         )
+    own = f"mIoU {_score(folds.miou)} {_interval(folds.interval)}"
     return (
-        f"mIoU {_score(folds.miou)} {_interval(folds.interval)} on {folds.pixels} labeled pixels "
-        f"that were held out in turn ({folds.folds} parts, {folds.groups} groups of labels); "
-        "between the labels a map has more errors"
+        f"{own} on {folds.pixels} labeled pixels that were held out in turn ({folds.folds} parts, "
+        f"{folds.groups} groups of labels); between the labels a map has more errors\n"
+        f"{_forest(folds)}"
     )
+
+
+def _forest(folds: FoldScores) -> str:
+    """Format what a random forest has on the same labels."""
+    if folds.forest is None:
+        return 'No random forest to compare with: `pip install "swath[forest]"`, and train again'
+    what = "A random forest on the same bands, labels and parts has"
+    better = "" if folds.forest <= folds.miou else ": it is better than this model"
+    return f"{what} {_score(folds.forest)} {_interval(folds.forest_interval)}{better}"
 
 
 def crossvalidate(result: CrossvalidateResult) -> str:
@@ -157,6 +167,8 @@ def crossvalidate(result: CrossvalidateResult) -> str:
 
 def evaluate(result: EvaluateResult) -> str:
     """Format the scores of a model or a map."""
+    if result.split == "folds":
+        return _evaluate_folds(result)
     part = _count(result.images, "block" if result.split == "labels" else "image")
     part += " with labels" if result.split == "labels" else f" of split {result.split}"
     lines = [
@@ -184,6 +196,19 @@ def evaluate(result: EvaluateResult) -> str:
     if result.miou3 is not None:
         known = f"heights within 1 m, known at {result.heights_known:.0%} of pixels"
         lines.append(f"mIoU-3 ({known}): {_score(result.miou3)}")
+    return _joined(lines, result.report)
+
+
+def _evaluate_folds(result: EvaluateResult) -> str:
+    """Format the scores that a model has of its training, where nothing else was held out."""
+    lines = [
+        "The test split is empty: these are the scores of the training",
+        _folds(result.folds),
+        f"  {'':<32}   IoU     F1  precision  recall",
+    ]
+    for c in result.classes:
+        rates = f"{_score(c.f1)}      {_score(c.precision)}   {_score(c.recall)}"
+        lines.append(f"  {c.code:>5} {c.name:<26} {_score(c.iou)}  {rates}")
     return _joined(lines, result.report)
 
 

@@ -12,7 +12,7 @@ from swath.data.dataset import MANIFEST, Dataset
 from swath.data.statistics import check_class_count
 from swath.errors import ModelError, UsageError
 from swath.evaluation.reference import DatasetReference, LabelReference, Reference
-from swath.evaluation.results import EvaluateResult, summarize
+from swath.evaluation.results import EvaluateResult, summarize, summarize_folds
 from swath.evaluation.scoring import MapPredictor, ModelPredictor, Predictor, score_areas
 from swath.io.arrays import parse_array
 from swath.io.map_reader import MapFile
@@ -39,6 +39,8 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
         UsageError: a model is given with labels without images, or a map with an option for models.
     """
     source = open_model_or_map(options.model, options.tta, options.gsd)
+    if isinstance(source, Model) and _has_folds_alone(options, source):
+        return _report_folds(options, source)
     reference = open_reference(options, source)
     predictor = make_predictor(source, reference, options.precision, options.gsd)
     model = source if isinstance(source, Model) else None
@@ -51,6 +53,8 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     if result.unmapped:
         template = "%s has no data at %d labeled pixels; they are not scored."
         log.warning(template, options.model, result.unmapped)
+    if model is not None:
+        result = result.model_copy(update={"folds": model.card.folds})
     if options.report is None:
         return result
     try:
@@ -60,6 +64,37 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     origin = Origin(_command(options), model.card if model else None)
     values = result.model_dump(mode="json")
     page = write_report(options.report, reference, predictor, values, origin)
+    return result.model_copy(update={"report": str(page)})
+
+
+def _has_folds_alone(options: EvaluateOptions, model: Model) -> bool:
+    """Return whether the split is empty, and the model has scores on labels held out in turn.
+
+    Those are of the dataset that it was trained on.
+    """
+    folder = Path(options.dataset)
+    if model.card.folds is None or parse_array(folder) is not None or not folder.is_dir():
+        return False
+    manifest = Dataset(folder).manifest
+    own = manifest.digest == model.card.training.data_digest
+    return own and not manifest.of(options.split)
+
+
+def _report_folds(options: EvaluateOptions, model: Model) -> EvaluateResult:
+    """Return the scores on labels that the training held out in turn; write a report if asked."""
+    folds = model.card.folds
+    if folds is None:
+        raise AssertionError("the model has no folds")
+    result = summarize_folds(model.card.legend, folds)
+    if options.report is None:
+        return result
+    try:
+        from swath.reports.evaluation import Origin, write_fold_report
+    except ImportError as error:
+        raise missing_report_package(error) from error
+    origin = Origin(_command(options), model.card)
+    values = result.model_dump(mode="json")
+    page = write_fold_report(options.report, Dataset(options.dataset), values, origin)
     return result.model_copy(update={"report": str(page)})
 
 

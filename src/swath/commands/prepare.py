@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +32,7 @@ from swath.data.dataset import (
     Sample,
     StoredImage,
 )
+from swath.data.few_labels import are_few
 from swath.data.layouts import SourceSample
 from swath.data.splits import (
     Area,
@@ -125,12 +126,15 @@ def prepare(options: PrepareOptions) -> PrepareResult:
             *_check_own_split(manifest, samples),
             *check_split(manifest, survey.duplicates, survey.findings),
         ]
-        findings = [*survey.findings, *split_findings, *_check_latitude(manifest)]
+        few = _note_few(manifest, options)
+        if few:
+            split_findings = [f for f in split_findings if f.code != "empty-split"]
+        findings = [*survey.findings, *split_findings, *few, *_check_latitude(manifest)]
         _check_unchanged(samples, survey)
         listed = json.dumps([f.as_json() for f in findings], indent=1)
         (folder / FINDINGS).write_text(listed, encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-    read = describe_source(survey).model_copy(update={"split": _split_origin(options)})
+    read = describe_source(survey).model_copy(update={"split": _split_origin(options, bool(few))})
     return _summarize(options, manifest, findings, skipped, read)
 
 
@@ -272,7 +276,8 @@ class _DatasetBuilder:
         counts = {area: count_area(area) for area in self._areas(grids, block)}
         labeled = [area for area in counts if any(counts[area])]
         unlabeled = [area for area in counts if not any(counts[area])]
-        split_of = self._assign_splits([area.group for area in labeled])
+        few = self._are_few(counts, grids)
+        split_of = self._assign_splits([area.group for area in labeled], few)
         for area in erase_buffers(self.folder, images, labeled, split_of, buffer):
             counts[area] = count_area(area)
         samples = [Sample(**vars(a), split=split_of[a.group], counts=counts[a]) for a in labeled]
@@ -284,12 +289,21 @@ class _DatasetBuilder:
         cut = [g for g, sample in zip(grids, self.samples, strict=True) if sample.group is None]
         return default_block(cut or grids[:1])
 
-    def _assign_splits(self, groups: Sequence[str]) -> dict[str, SplitName]:
+    def _are_few(self, counts: Mapping[Area, Sequence[int]], grids: Sequence[GeoBox]) -> bool:
+        """Return whether labels are so few that all train, unless the user names a split."""
+        if self.options.test is not None or self.options.val is not None:
+            return False
+        labeled = sum(map(sum, counts.values()))
+        return are_few(self.samples, labeled, sum(grid.window.size for grid in grids))
+
+    def _assign_splits(self, groups: Sequence[str], few: bool) -> dict[str, SplitName]:
         options = self.options
         if not groups:
             message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
             raise DataError(message, code="no-labels", file=options.root, fix=fix)
         own = {s.group: s.split for s in self.samples if s.group and s.split}
+        if few:
+            return dict.fromkeys(groups, "train")
         return assign_splits(groups, options.test, options.val, options.seed, own)
 
     def _areas(self, grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
@@ -330,8 +344,28 @@ def _check_latitude(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("warning", "latitude-narrow", manifest.source, message, fix)
 
 
-def _split_origin(options: PrepareOptions) -> dict[str, str]:
+def _note_few(manifest: Manifest, options: PrepareOptions) -> list[Finding]:
+    """Return a note where all labels train because they are few."""
+    drawn = options.test is None or options.val is None
+    groups = {s.group for s in manifest.samples if s.split == "train"}
+    if not drawn or len(groups) < 2 or any(manifest.of(split) for split in ("test", "val")):
+        return []
+    labeled = int(totals(manifest.of("train"), len(manifest.legend.trained)).sum())
+    share = labeled / sum(image.grid.window.size for image in manifest.images)
+    message = (
+        f"The labels are few ({labeled} pixels, {share:.2%} of the images): all of them train."
+    )
+    fix = (
+        "`swath train --recipe quick` holds them out in turn for its score. Name groups with "
+        "--test and --val to hold out some for good."
+    )
+    return [Finding("note", "few-labels", manifest.source, message, fix)]
+
+
+def _split_origin(options: PrepareOptions, few: bool) -> dict[str, str]:
     """Return where the groups of each split come from."""
+    if few:
+        return {"test": "none (few labels)", "val": "none (few labels)"}
     drawn = f"drawn by seed {options.seed}"
     given = {"test": options.test, "val": options.val}
     return {split: drawn if names is None else f"--{split}" for split, names in given.items()}

@@ -15,6 +15,7 @@ from swath.metrics.boundary import boundary_iou
 from swath.metrics.calibration import expected_calibration_error
 from swath.metrics.confusion import Scores, mean_known, tallies
 from swath.metrics.dfc2019 import iou3
+from swath.models.card import FoldScores
 from swath.types import Result
 
 
@@ -94,13 +95,15 @@ class EvaluateResult(Result):
         boundary_miou: mean boundary IoU.
         classes: scores of each class.
         confusion: pixels by true (rows) and mapped class (columns), in the order of `classes`.
-        split: which split was scored; `labels` where labels were given instead of a dataset.
+        split: which split was scored; `labels` where labels were given instead of a dataset;
+            `folds` where nothing was held out but the training's own labels, in turn.
         images: number of images or blocks.
         groups: those that were scored.
         unmapped: labeled pixels where the map has no data; they are not scored.
         per_image: mean IoU of each image or block, worst first.
         reliability: confidence against the share of right pixels; None for a map file.
         report: path of the page, if one was asked for.
+        folds: scores of the training on labels that it held out in turn, by the quick recipe.
         warnings: sentences on scores that mean little: nothing was scored, or one class alone.
     """
 
@@ -122,7 +125,33 @@ class EvaluateResult(Result):
     per_image: list[ImageScore]
     reliability: Reliability | None = None
     report: str | None = None
+    folds: FoldScores | None = None
     warnings: list[str] = []
+
+
+def summarize_folds(legend: Legend, folds: FoldScores) -> EvaluateResult:
+    """Turn the scores on labels that a training held out in turn into those of a model.
+
+    Args:
+        legend: classes of the model.
+        folds: see `FoldScores`.
+    """
+    matrix = np.array(folds.confusion)
+    scores = Scores.of(matrix)
+    none = np.full(len(matrix), np.nan)
+    return EvaluateResult(
+        miou=folds.miou,
+        miou_interval=folds.interval,
+        accuracy=known(scores.accuracy),
+        kappa=known(scores.kappa),
+        classes=_class_scores(legend, scores, scores, none, None, [None] * len(matrix)),
+        confusion=matrix.tolist(),
+        split="folds",
+        images=0,
+        per_image=[],
+        folds=folds,
+        warnings=degenerate(matrix, legend),
+    )
 
 
 def summarize(

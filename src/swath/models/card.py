@@ -109,6 +109,9 @@ class FoldScores(_CardModel):
         confusion: rows reference, columns prediction, summed over the parts.
         miou: mean IoU of it, 0..1.
         interval: 95% interval of the mean IoU, over groups; None with too few of them.
+        forest: mean IoU of a random forest on the same bands, labels and parts, 0..1; None where
+            scikit-learn was not installed.
+        forest_interval: of it, likewise.
     """
 
     folds: Annotated[int, Field(ge=2)]
@@ -117,6 +120,8 @@ class FoldScores(_CardModel):
     confusion: list[list[Count]]
     miou: Share
     interval: tuple[Share, Share] | None
+    forest: Share | None = None
+    forest_interval: tuple[Share, Share] | None = None
 
 
 class Imported(_CardModel):

@@ -16,7 +16,7 @@ from swath.evaluation.reference import DatasetReference, LabeledArea, Reference
 from swath.evaluation.scoring import Predictor
 from swath.geo.tiling import Pixels
 from swath.io.render import colorize, data_url, decimation, to_rgb
-from swath.legend import IGNORE
+from swath.legend import IGNORE, Legend
 from swath.models.card import Card
 from swath.reports.html import points, write_page
 from swath.reports.split_map import draw_split
@@ -59,12 +59,41 @@ def write_report(
         {"title": title, "group": area.group, "pictures": _pictures(reference, [predictor], area)}
         for title, area in _choose_areas(reference.areas, scores["per_image"])
     ]
+    return _write_scores(folder, reference.legend, dataset, scores, origin, rows)
+
+
+def write_fold_report(
+    folder: PathLike, dataset: Dataset, scores: dict[str, Any], origin: Origin
+) -> Path:
+    """Write the page of a model whose only scores are those on labels held out in turn.
+
+    Args:
+        folder: for `index.html`.
+        dataset: that the model was trained on.
+        scores: result of `swath evaluate`, as JSON object.
+        origin: where the scores come from.
+
+    Raises:
+        JobError: the page cannot be written.
+    """
+    return _write_scores(folder, dataset.manifest.legend, dataset, scores, origin, [])
+
+
+def _write_scores(
+    folder: PathLike,
+    legend: Legend,
+    dataset: Dataset | None,
+    scores: dict[str, Any],
+    origin: Origin,
+    rows: Sequence[dict[str, Any]],
+) -> Path:
+    """Write a page of scores, with pictures of some images in `rows`."""
     return write_page(
         folder,
         "report.html",
         card=origin.card,
         command=origin.command,
-        legend=reference.legend,
+        legend=legend,
         scores=scores,
         shares=[[count / max(1, sum(row)) for count in row] for row in scores["confusion"]],
         rows=rows,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from swath.metrics.bootstrap import MAX_COUNTS, intervals
@@ -52,14 +53,41 @@ def assign_folds(labels: Tensor, groups: Tensor) -> Tensor | None:
     return torch.from_numpy(fold[index])
 
 
+def count_held_out(
+    predicted: NDArray[np.int64],
+    reference: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    classes: int,
+) -> tuple[NDArray[np.int64], float, tuple[float, float] | None]:
+    """Return the confusion matrix of held-out pixels, their mean IoU, and its 95% interval.
+
+    The interval is over groups; there is none where their confusion matrices would not fit into
+    memory.
+
+    Args:
+        predicted: class indices (n,).
+        reference: class indices (n,).
+        groups: group of each pixel (n,).
+        classes: number of classes.
+    """
+    names, at = np.unique(groups, return_inverse=True)
+    pairs = reference * classes + predicted
+    total = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    ends, size = None, len(names) * classes**2
+    if size <= MAX_COUNTS:
+        counts = np.bincount(at * classes**2 + pairs, minlength=size)
+        counts = counts.reshape(-1, classes, classes)
+        ends = intervals(counts, lambda sums: np.asarray(Scores.of(sums).miou)[:, None])[0]
+    return total, Scores.of(total).miou, ends
+
+
 def score_held_out(
     scores: Tensor, labels: Tensor, groups: Tensor, folds: int
 ) -> tuple[FoldScores, Calibration]:
     """Score labels that were held out in turn, and fit the temperature on them.
 
     Labels lie in the middle of objects, where a network is right more often than elsewhere; so the
-    temperature may only lower confidence. The interval is over groups; there is none where their
-    confusion matrices would not fit into memory.
+    temperature may only lower confidence.
 
     Args:
         scores: class scores of each pixel by a head that was fitted without it (n, classes).
@@ -69,26 +97,18 @@ def score_held_out(
     """
     raw, reference = scores.numpy(), labels.numpy()
     classes, predicted = raw.shape[1], raw.argmax(axis=1)
-    names, at = np.unique(groups.numpy(), return_inverse=True)
-    pairs = reference * classes + predicted
-    total = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    ends, size = None, len(names) * classes**2
-    if size <= MAX_COUNTS:
-        counts = np.bincount(at * classes**2 + pairs, minlength=size)
-        counts = counts.reshape(-1, classes, classes)
-        ends = intervals(counts, lambda sums: np.asarray(Scores.of(sums).miou)[:, None])[0]
+    total, miou, ends = count_held_out(predicted, reference, groups.numpy(), classes)
     temperature = max(1.0, fit_temperature(raw, reference.astype(np.uint8)))
     errors = []
     for t in (1.0, temperature):
         shares = probabilities(raw, t, axis=1)
         counted = reliability(shares.max(axis=1), predicted == reference)
         errors.append(expected_calibration_error(counted))
-    pixels, miou = len(reference), Scores.of(total).miou
-    confusion = total.tolist()
+    pixels, confusion = len(reference), total.tolist()
     return (
         FoldScores(
             folds=folds,
-            groups=len(names),
+            groups=len(torch.unique(groups)),
             pixels=pixels,
             confusion=confusion,
             miou=miou,

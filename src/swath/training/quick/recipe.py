@@ -27,6 +27,7 @@ from swath.options import TrainOptions
 from swath.progress import task
 from swath.training.export import TrainedNetwork, pack_model
 from swath.training.quick.folds import assign_folds, score_held_out
+from swath.training.quick.forest import with_forest
 from swath.training.quick.heads import Heads, HeadSchedule, fit_heads, held_out_scores
 from swath.training.quick.pixels import PixelTable, around, body_of, fill_of, read_pixels
 from swath.training.recipes import QUICK_RECIPE
@@ -197,11 +198,14 @@ def fit_quick(
     scored: tuple[FoldScores, Calibration] | tuple[None, None] = (None, None)
     with task("Fitting", float(1 if folds is None else 1 + len(kinds)), "heads") as bar:
         if folds is not None:
-            given = folds, classes, FOLD_SCHEDULE, seed, bar.advance
-            held_out = {kind: held_out_scores(tables[kind], *given) for kind in kinds}
+            how = folds, classes, FOLD_SCHEDULE, seed, bar.advance
+            held_out = {kind: held_out_scores(tables[kind], *how) for kind in kinds}
             chosen = max(kinds, key=lambda kind: _miou(held_out[kind], table.labels))
             count = int(folds.max()) + 1
-            scored = score_held_out(held_out[chosen], table.labels, table.groups, count)
+            found = score_held_out(held_out[chosen], table.labels, table.groups, count)
+            bands = table.columns(columns_of(network, "bands")).features
+            given = bands, table.labels, table.groups, folds, seed
+            scored = with_forest(found[0], *given), found[1]
         own = tables[chosen]
         heads = fit_heads(own, own.weights[None], classes, SCHEDULE, seed, bar.advance)
     absent = torch.bincount(table.labels, minlength=classes) == 0
