@@ -71,6 +71,19 @@ def few_labels() -> Story:
     assert set(mapped.result["classes"]) == {"wheat", "maize"}
 
 
+def embeddings() -> Story:
+    true = np.kron(np.array([[0, 1], [1, 0]]), np.ones((64, 64), int))
+    image = noise(64, 128, 128, low=-40, high=0, dtype="int8") + (40 * true).astype(np.int8)
+    image[:, :8] = -128
+    write_raster(Path("farm/embeddings.tif"), image, UTM, NORTH_UP, nodata=-128)
+    parts = [box(row, col, 6, 6) for row in (20, 90) for col in (10, 40, 80, 110)]
+    kinds = [("wheat", "maize")[true[row, col]] for row in (20, 90) for col in (10, 40, 80, 110)]
+    write_layer(Path("farm/fields.gpkg"), parts, {"class": kinds})
+    _, trained, mapped, suggested = yield
+    assert trained.result["features"] == "bands" and mapped.result["nodata"] == 8 * 128
+    assert suggested.result["n"] <= 20
+
+
 COLORS = np.array([[0xE2, 0xA9, 0x29], [0x84, 0x29, 0xF6], [0x9B, 0x9B, 0x9B]], np.uint8)
 
 
@@ -229,6 +242,7 @@ STORIES: Stories = {
     ("how-to/contest.md", ""): contest,
     ("how-to/qgis-polygons.md", ""): qgis_polygons,
     ("how-to/few-labels.md", ""): few_labels,
+    ("how-to/embeddings.md", ""): embeddings,
     ("how-to/color-masks.md", ""): color_masks,
     ("how-to/recipes.md", ""): recipes,
     ("how-to/resolution.md", ""): resolution,
