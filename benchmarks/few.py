@@ -4,6 +4,11 @@ Scenes were chosen before the first run. Recipes are decided on `DECIDE`, and on
 scored on `JUDGE`. Labels are squares that lie within one class where that is possible; all other
 pixels of the scene are the reference.
 
+With `--suggest`, labels that are placed by `swath suggest` are held against random ones: two random
+squares a class, then in three rounds two more a class in the regions that are suggested. A square
+lies in the middle of its region and has the class of most of its pixels; where a class has eight
+already, the next region is taken.
+
 Run: `python benchmarks/few.py SHARED_DATA OUT.jsonl [--scenes decide|judge] [--draws 3]`; then
 `python benchmarks/few.py --table OUT.jsonl`.
 """
@@ -22,7 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyogrio
 import rasterio
+import shapely
 from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
@@ -42,6 +49,11 @@ LABELS = {
     "50 points": (50, 1),
 }
 """Labels a class: number, and side in pixels on Dubai; on Sentinel-2 squares have a side of 4."""
+
+START, MOST, ROUNDS = 2, 8, 3
+"""Squares a class before the first suggestion, and after the last; and rounds of suggestions."""
+
+GRID = rasterio.Affine(1, 0, 3e5, 0, -1, 2.8e6)
 
 Array = NDArray[Any]
 
@@ -98,10 +110,14 @@ def draw(reference: Array, count: int, side: int, seed: int) -> Array:
     return out
 
 
-def score(predicted: Array, confidence: Array, reference: Array, labels: Array) -> dict[str, float]:
-    """Score a map on all pixels without a label, over the classes that have labels."""
+def score(
+    predicted: Array, confidence: Array, reference: Array, labels: Array, *others: Array
+) -> dict[str, float]:
+    """Score a map on all pixels without a label, also of others, over the classes with labels."""
     classes = np.unique(labels[labels != IGNORE])
-    known = np.isin(reference, classes) & (labels == IGNORE)
+    known = np.isin(reference, classes)
+    for given in (labels, *others):
+        known &= given == IGNORE
     n = int(classes.max()) + 1
     counts = confusion_matrix(reference[known], predicted[known].clip(0, n - 1), n)
     right = reliability(confidence[known].astype(np.float32), predicted[known] == reference[known])
@@ -134,22 +150,7 @@ def quick(pixels: Array, labels: Array, seed: int) -> tuple[Array, Array, float]
     """Map by the quick recipe; return classes, confidence and the seconds of the training."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shape = {"height": labels.shape[0], "width": labels.shape[1], "driver": "GTiff"}
-        grid = {"crs": "EPSG:32640", "transform": rasterio.Affine(1, 0, 3e5, 0, -1, 2.8e6)}
-        for file, array in (
-            ("scene", pixels),
-            ("labels", np.where(labels == IGNORE, IGNORE, labels + 1)[None]),
-        ):
-            profile = {"count": len(array), "dtype": array.dtype, **shape, **grid}
-            if file == "labels":
-                profile["nodata"] = IGNORE
-            with rasterio.open(folder / f"{file}.tif", "w", **profile) as out:
-                out.write(array)
-        given = {"images": [folder / "scene.tif"], "labels": [folder / "labels.tif"]}
-        swath.prepare(folder, folder / "dataset", **given, test="none", val="none")
-        started = time.monotonic()
-        swath.train(folder / "dataset", folder / "m.swath", recipe="quick", seed=seed)
-        seconds = time.monotonic() - started
+        seconds = train(folder, pixels, labels, seed)
         swath.predict(folder / "m.swath", folder / "scene.tif", folder / "map.tif", confidence=True)
         with rasterio.open(folder / "map.tif") as file:
             codes = file.read(1)
@@ -160,6 +161,86 @@ def quick(pixels: Array, labels: Array, seed: int) -> tuple[Array, Array, float]
     table = np.zeros(256, np.uint8)
     table[names] = present
     return table[codes], confidence / (100 if confidence.max() > 1 else 1), seconds
+
+
+def train(folder: Path, pixels: Array, labels: Array, seed: int) -> float:
+    """Write a scene and its labels, and train on them; return the seconds of the training."""
+    shape = {"height": labels.shape[0], "width": labels.shape[1], "driver": "GTiff"}
+    grid = {"crs": "EPSG:32640", "transform": GRID}
+    for file, array in (
+        ("scene", pixels),
+        ("labels", np.where(labels == IGNORE, IGNORE, labels + 1)[None]),
+    ):
+        profile = {"count": len(array), "dtype": array.dtype, **shape, **grid}
+        if file == "labels":
+            profile["nodata"] = IGNORE
+        with rasterio.open(folder / f"{file}.tif", "w", **profile) as out:
+            out.write(array)
+    given = {"images": [folder / "scene.tif"], "labels": [folder / "labels.tif"]}
+    swath.prepare(folder, folder / "dataset", **given, test="none", val="none")
+    started = time.monotonic()
+    swath.train(folder / "dataset", folder / "m.swath", recipe="quick", seed=seed)
+    return time.monotonic() - started
+
+
+def suggested(pixels: Array, reference: Array, side: int, seed: int) -> Array:
+    """Return labels: two random squares a class, and up to eight in regions that are suggested."""
+    labels = draw(reference, START, side, seed)
+    counts = {int(c): START for c in np.unique(labels[labels != IGNORE])}
+    for number in range(ROUNDS):
+        wanted = (MOST - START) // ROUNDS * len(counts)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            train(folder, pixels, labels, seed)
+            given = (folder / "scene.tif", folder / "labels.tif", folder / "regions.gpkg")
+            swath.suggest(folder / "m.swath", *given, n=8 * wanted)
+            regions = shapely.from_wkb(pyogrio.raw.read(given[-1])[2])
+        for region in regions:
+            if wanted and place_square(labels, reference, region, side, counts):
+                wanted -= 1
+        sys.stdout.write(f"  round {number + 1}: {counts}\n")
+    return labels
+
+
+def place_square(
+    labels: Array, reference: Array, region: Any, side: int, counts: dict[int, int]
+) -> bool:
+    """Label a square in the middle of a region; return whether its class had room for it."""
+    col, row = ~GRID * region.centroid.coords[0]
+    top = int(np.clip(row - side / 2, 0, labels.shape[0] - side))
+    left = int(np.clip(col - side / 2, 0, labels.shape[1] - side))
+    square = slice(top, top + side), slice(left, left + side)
+    free = np.isin(reference[square], list(counts)) & (labels[square] == IGNORE)
+    if not free.any():
+        return False
+    best = int(np.bincount(reference[square][free]).argmax())
+    if counts[best] >= MOST:
+        return False
+    counts[best] += 1
+    labels[square][free & (reference[square] == best)] = best
+    return True
+
+
+def compare_placing(data: Path, out: Path, kind: str, draws: int, only: str) -> None:
+    """Append a line of JSON for each scene, draw and way to place labels."""
+    for name, pixels, reference in scenes(data, kind):
+        if not name.startswith(only):
+            continue
+        side = 4 if name.startswith("Sentinel") else 16
+        for seed in range(draws):
+            given = {
+                "15 polygons": draw(reference, 15, side, seed),
+                "8 polygons": draw(reference, MOST, side, seed),
+                "8 polygons by suggest": suggested(pixels, reference, side, seed),
+            }
+            for title, labels in given.items():
+                classes, confidence, seconds = quick(pixels, labels, seed)
+                found = score(classes, confidence, reference, labels, *given.values())
+                facts = {"scene": name, "labels": title, "draw": seed, "row": "quick"}
+                with out.open("a") as file:
+                    file.write(json.dumps(facts | found | {"seconds": seconds}) + "\n")
+                sys.stdout.write(f"{name} {title} {seed} {found['miou']:.3f}\n")
+                sys.stdout.flush()
 
 
 def run(data: Path, out: Path, kind: str, draws: int) -> None:
@@ -207,9 +288,14 @@ if __name__ == "__main__":
     parser.add_argument("--scenes", choices=["decide", "judge"], default="judge")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--suggest", action="store_true")
+    parser.add_argument("--only", default="", help="begin of the names of scenes")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     if arguments.table:
         table(arguments.data)
+    elif arguments.suggest:
+        given = arguments.scenes, arguments.draws, arguments.only
+        compare_placing(arguments.data, arguments.out, *given)
     else:
         run(arguments.data, arguments.out, arguments.scenes, arguments.draws)
