@@ -73,10 +73,16 @@ def _has_folds_alone(options: EvaluateOptions, model: Model) -> bool:
     Those are of the dataset that it was trained on.
     """
     folder = Path(options.dataset)
-    if model.card.folds is None or parse_array(folder) is not None or not folder.is_dir():
+    training = model.card.training
+    if (
+        model.card.folds is None
+        or training is None
+        or parse_array(folder) is not None
+        or not folder.is_dir()
+    ):
         return False
     manifest = Dataset(folder).manifest
-    own = manifest.digest == model.card.training.data_digest
+    own = manifest.digest == training.data_digest
     return own and not manifest.of(options.split)
 
 

@@ -54,7 +54,6 @@ def write_report(
         JobError: the page cannot be written.
     """
     dataset = reference.dataset if isinstance(reference, DatasetReference) else None
-    training = origin.card.training if origin.card else None
     rows = [
         {"title": title, "group": area.group, "pictures": _pictures(reference, [predictor], area)}
         for title, area in _choose_areas(reference.areas, scores["per_image"])
@@ -88,6 +87,7 @@ def _write_scores(
     rows: Sequence[dict[str, Any]],
 ) -> Path:
     """Write a page of scores, with pictures of some images in `rows`."""
+    training = origin.card.training if origin.card else None
     return write_page(
         folder,
         "report.html",
