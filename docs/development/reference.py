@@ -43,6 +43,7 @@ _COMMON = [
     "| --- | --- |",
     "| `--config FILE` | YAML of options by name; the command line wins |",
     "| `--json` | the last line on stdout is one JSON object, also for an error |",
+    "| `--json-progress` | the same, after lines of JSON with the progress and the text |",
     "| `-q`, `--quiet` | nothing but errors |",
     "| `-v`, `--verbose` | more, and the traceback of unexpected errors |",
     "| `-h`, `--help` | this, in the terminal |",

@@ -100,7 +100,7 @@ def scene(tmp_path: Path) -> Path:
 def test_help_of_every_verb(run: Any, verb: str) -> None:
     ran = run(verb, "--help")
     assert ran.code == 0 and ran.err == ""
-    common = "  --config FILE ,  --json ,  -q, --quiet ,  -v, --verbose ,  -h, --help "
+    common = "  --config FILE ,  --json ,  --json-progress ,  -q, --quiet ,  -v, --verbose "
     assert all(flag in ran.out.split("Common:\n")[1] for flag in common.split(","))
     assert run(verb, "-h").out == ran.out
 
@@ -264,6 +264,17 @@ def test_inspect_json(run: Any, source: Path) -> None:
     assert ran.json == swath.inspect(source).model_dump(mode="json")
     assert all(set(f) == {"level", "code", "file", "message", "fix"} for f in ran.json["findings"])
     assert all(type(c["pixels"]) is int and type(c["code"]) is int for c in ran.json["classes"])
+
+
+def test_progress_as_lines_of_json(run: Any, source: Path, tmp_path: Path) -> None:
+    ran = run("prepare", source, tmp_path / "d", "--json-progress", "-q")
+    *progress, text, result = map(json.loads, ran.out.splitlines())
+    assert ran.code == 0 and all(set(p) == {"progress", "title", "remark"} for p in progress)
+    assert {"reading", "storing"} <= {p["title"] for p in progress}
+    assert all(0 <= p["progress"] <= 1 for p in progress) and list(text) == ["text"]
+    assert result["images"] == 4 and result["dataset"] == str(tmp_path / "d")
+    failed = run("prepare", tmp_path / "nowhere", tmp_path / "d", "--json-progress")
+    assert failed.json["error"]["code"] == failed.error
 
 
 def test_inspect_of_an_empty_folder_prints_json_and_exits_1(run: Any, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Command:
         """The command as typer has it."""
 
         def run(**given: Any) -> None:
-            how = {key: given.pop(key) for key in ("config", "as_json", "quiet", "verbose")}
+            how = {key: given.pop(key) for key in ("config", *SWITCHES)}
             self.run({key: value for key, value in given.items() if value not in (None, [])}, **how)
 
         parameters = [_parameter(field) for field in option_fields(self.options)] + _COMMON
@@ -88,9 +88,7 @@ class Command:
         )(run)
         return get_command(alone)
 
-    def run(
-        self, values: dict[str, Any], config: Path | None, as_json: bool, quiet: bool, verbose: bool
-    ) -> None:
+    def run(self, values: dict[str, Any], config: Path | None, **switches: bool) -> None:
         """Run the command, print its result, and exit with a code where that is not 0."""
         from swath.options import make_options
 
@@ -104,27 +102,23 @@ class Command:
         try:
             with terminate_as_interrupt():
                 read = _read_config(config, self.options) if config else {}
-                as_json |= bool(read.pop("json", False))
-                quiet |= bool(read.pop("quiet", False))
-                verbose |= bool(read.pop("verbose", False))
-                silent = logging.ERROR if quiet else logging.WARNING
-                logging.getLogger("swath").setLevel(logging.INFO if verbose else silent)
+                for name, word in SWITCHES.items():
+                    switches[name] |= bool(read.pop(word, False))
+                silent = logging.ERROR if switches["quiet"] else logging.WARNING
+                level = logging.INFO if switches["verbose"] else silent
+                logging.getLogger("swath").setLevel(level)
                 values = read | values
                 make_options(self.options, values)
                 function = getattr(import_module(f"swath.commands.{self.word}"), self.word)
-                with _progress_shown(quiet):
+                with _progress_shown(switches):
                     result = function(**values)
         except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
-            fail(_as_swath_error(error, self.name, verbose), as_json)
+            as_json = switches["as_json"] or switches["json_progress"]
+            fail(_as_swath_error(error, self.name, switches["verbose"]), as_json)
         finally:
             logging.getLogger("swath").removeHandler(logged)
-        if as_json:
-            sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
-        elif not quiet:
-            text = getattr(import_module("swath.cli.summaries"), self.word)(result)
-            sys.stdout.write(_plain(text.rstrip()) + "\n")
-        sys.stdout.flush()
-        if not quiet:
+        self._print(result, switches)
+        if not switches["quiet"]:
             for warning in getattr(result, "warnings", ()):
                 if warning not in logged.texts:
                     sys.stderr.write(f"Warning: {_plain(warning)}\n")
@@ -132,13 +126,29 @@ class Command:
         if not self.ok(result):
             raise SystemExit(1)
 
+    def _print(self, result: Any, switches: dict[str, bool]) -> None:
+        """Print a result: for people, as JSON, or both as lines of JSON."""
+        lines, as_json = switches["json_progress"], switches["as_json"]
+        if lines or not (as_json or switches["quiet"]):
+            text = getattr(import_module("swath.cli.summaries"), self.word)(result)
+            text = _plain(text.rstrip())
+            sys.stdout.write((json.dumps({"text": text}) if lines else text) + "\n")
+        if lines or as_json:
+            sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
+        sys.stdout.flush()
 
-def _progress_shown(quiet: bool) -> AbstractContextManager[None]:
-    """Show progress bars inside the block, if anyone would see them."""
-    if quiet or not sys.stderr.isatty():
+
+def _progress_shown(switches: dict[str, bool]) -> AbstractContextManager[None]:
+    """Show progress inside the block: as lines, or as bars if anyone would see them."""
+    from swath.progress import listen
+
+    if switches["json_progress"]:
+        from swath.cli.progress_lines import ProgressLines
+
+        return listen(ProgressLines())
+    if switches["quiet"] or not sys.stderr.isatty():
         return nullcontext()
     from swath.cli.progress_bar import ProgressBars
-    from swath.progress import listen
 
     return listen(ProgressBars())
 
@@ -286,6 +296,14 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
+SWITCHES = {
+    "as_json": "json",
+    "json_progress": "json_progress",
+    "quiet": "quiet",
+    "verbose": "verbose",
+}
+"""Switches of all commands, and their names in `--config`."""
+
 _COMMON = [
     _keyword(
         name,
@@ -295,6 +313,12 @@ _COMMON = [
     for name, kind, flags, text in (
         ("config", Path, ["--config"], "YAML file with any of these options; flags override it."),
         ("as_json", bool, ["--json"], "Print one JSON object, the last line on stdout."),
+        (
+            "json_progress",
+            bool,
+            ["--json-progress"],
+            "As --json, after lines of JSON with the progress.",
+        ),
         ("quiet", bool, ["--quiet", "-q"], "Print only errors, and --json."),
         ("verbose", bool, ["--verbose", "-v"], "Print more on stderr."),
     )
@@ -367,7 +391,7 @@ def _read_config(path: Path, options: type) -> dict[str, Any]:
     if not isinstance(content, dict):
         message, fix = "The configuration is not a mapping", "Write one `option: value` per line"
         raise UsageError(message, code="config-not-a-mapping", file=path, fix=fix)
-    known = [f.name for f in option_fields(options)] + ["json", "quiet", "verbose"]
+    known = [*(f.name for f in option_fields(options)), *SWITCHES.values()]
     words = {name.rstrip("_"): name for name in known}
     values = {}
     for key, value in content.items():

@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     SIGTERM).
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in words
+    as_json = bool({"--json", "--json-progress"} & set(words))
     try:
         code = app(words or ["--help"], prog_name="swath", standalone_mode=False)
     except KeyboardInterrupt:
