@@ -1,0 +1,222 @@
+"""QGIS layers as files for the program: features, rasters, classes with colors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from osgeo import gdal
+from qgis.PyQt.QtCore import QVariant
+
+from qgis import core
+
+from .program import ProgramError
+from .texts import tr
+
+CLASS = "class"
+"""Column of the classes in exported layers."""
+
+
+def export_features(
+    source: Any, field: str | None, folder: Path, wanted: str = CLASS
+) -> tuple[Path, list[Any]]:
+    """Write the features of a layer as QGIS has them: filtered, selected, edited, in its CRS.
+
+    The file is named after its content, so that equal features are one file, which is not touched
+    again. Features without geometry or class are left out, as they label nothing.
+
+    Args:
+        source: a `QgsFeatureSource`, such as a layer.
+        field: column to keep; None for shapes alone.
+        folder: where the file is written.
+        wanted: name of the column in the file.
+
+    Returns:
+        The GeoPackage, and the distinct values of the column, sorted.
+
+    Raises:
+        ProgramError: no feature is left, or the file cannot be written.
+    """
+    kept, values, digest = [], set(), hashlib.sha256()
+    digest.update(source.sourceCrs().toWkt().encode())
+    for feature in source.getFeatures():
+        value = None if field is None else _plain(feature[field])
+        geometry = _flat(feature.geometry())
+        if geometry is None or field is not None and value is None:
+            continue
+        kept.append((geometry, value))
+        values.add(value)
+        digest.update(bytes(geometry.asWkb()) + repr(value).encode())
+    if not kept:
+        raise ProgramError(
+            tr("The layer {} has no feature with a geometry and a value").format(
+                source.sourceName()
+            )
+        )
+    path = folder / f"layer-{digest.hexdigest()[:16]}.gpkg"
+    if not path.exists():
+        kind = QVariant.LongLong if _whole(values) else QVariant.String
+        fields = core.QgsFields()
+        if field is not None:
+            fields.append(core.QgsField(wanted, kind))
+        _write(path, fields, source, kept)
+    return path, sorted(values, key=lambda value: (str(type(value)), value))
+
+
+def export_extent(
+    geometry: core.QgsGeometry, crs: core.QgsCoordinateReferenceSystem, folder: Path
+) -> Path:
+    """Write a polygon as a layer of its own."""
+    layer = core.QgsVectorLayer("Polygon", "extent", "memory")
+    layer.setCrs(crs)
+    feature = core.QgsFeature()
+    feature.setGeometry(geometry)
+    layer.dataProvider().addFeatures([feature])
+    return export_features(layer, None, folder)[0]
+
+
+def _whole(values: set[Any]) -> bool:
+    return all(isinstance(value, int) for value in values)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a whole number or text; None for NULL and empty text."""
+    if value is None or isinstance(value, QVariant) and value.isNull():
+        return None
+    if isinstance(value, (int, float)) and value == int(value):
+        return int(value)
+    return str(value).strip() or None
+
+
+def _flat(geometry: core.QgsGeometry) -> core.QgsGeometry | None:
+    """Return a geometry of two dimensions with straight edges; None where there is none."""
+    if geometry.isNull() or geometry.isEmpty():
+        return None
+    straight = core.QgsGeometry(geometry.constGet().segmentize())
+    shape = straight.get()
+    shape.dropZValue()
+    shape.dropMValue()
+    straight.convertToMultiType()
+    return straight
+
+
+def _write(
+    path: Path, fields: core.QgsFields, source: Any, kept: Sequence[tuple[core.QgsGeometry, Any]]
+) -> None:
+    options = core.QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName, options.layerName = "GPKG", "labels"
+    kind = core.QgsWkbTypes.multiType(
+        core.QgsWkbTypes.linearType(core.QgsWkbTypes.flatType(source.wkbType()))
+    )
+    context, partial = core.QgsProject.instance().transformContext(), path.with_suffix(".part.gpkg")
+    writer = core.QgsVectorFileWriter.create(
+        str(partial), fields, kind, source.sourceCrs(), context, options
+    )
+    for geometry, value in kept:
+        feature = core.QgsFeature(fields)
+        feature.setGeometry(geometry)
+        if len(fields):
+            text = fields.at(0).type() == QVariant.String
+            feature.setAttribute(0, str(value) if text else value)
+        writer.addFeature(feature)
+    failed = writer.hasError() and writer.errorMessage()
+    del writer  # closes the file
+    if failed:
+        raise ProgramError(failed)
+    partial.replace(path)
+
+
+def class_file(layer: Any, field: str, values: Sequence[Any], folder: Path) -> Path | None:
+    """Write the classes with the colors of a layer's symbology, in the order of its legend.
+
+    Returns:
+        The class file; None where the layer has no symbol by the values of the column.
+    """
+    colors = symbol_colors(layer, field)
+    if not any(value in colors for value in values):
+        return None
+    order = sorted(values, key=lambda v: list(colors).index(v) if v in colors else len(colors))
+    classes = [
+        {"name": str(value), "code": value if _whole(set(values)) else number}
+        | ({"color": colors[value]} if value in colors else {})
+        for number, value in enumerate(order, 1)
+    ]
+    path = folder / "classes.yaml"
+    path.write_text(json.dumps({"classes": classes}, indent=1), encoding="utf-8")
+    return path
+
+
+def symbol_colors(layer: Any, field: str) -> dict[Any, str]:
+    """Return the colors (`#rrggbb`) of a layer's categories by value of a column, in order."""
+    renderer = layer.renderer() if isinstance(layer, core.QgsVectorLayer) else None
+    if not isinstance(renderer, core.QgsCategorizedSymbolRenderer):
+        return {}
+    if renderer.classAttribute().strip('"') != field:
+        return {}
+    pairs = [(c.value(), c.symbol().color().name()) for c in renderer.categories()]
+    flat = [(one, color) for v, color in pairs for one in (v if isinstance(v, list) else [v])]
+    return {_plain(v): color for v, color in flat if _plain(v) is not None}
+
+
+def raster_files(layers: Sequence[core.QgsRasterLayer], folder: Path) -> list[str]:
+    """Return files with the pixels of raster layers, as QGIS places them.
+
+    Layers of one band each, on one grid, become one image with those bands. A layer whose CRS was
+    set in QGIS, or that is no plain file, is named by a virtual raster in `folder`.
+
+    Raises:
+        ProgramError: a layer has no file, such as a web map.
+    """
+    for layer in layers:
+        if layer.providerType() != "gdal":
+            text = tr("The layer {} is no raster file: save it as a GeoTIFF first")
+            raise ProgramError(text.format(layer.name()))
+    if len(layers) > 1 and all(layer.bandCount() == 1 for layer in layers):
+        if len({_grid(layer) for layer in layers}) == 1:
+            return [_stacked(layers, folder)]
+    return [_file(layer, number, folder) for number, layer in enumerate(layers)]
+
+
+def _grid(layer: core.QgsRasterLayer) -> str:
+    return f"{layer.extent().toString(6)} {layer.width()} {layer.height()} {layer.crs().authid()}"
+
+
+def _file(layer: core.QgsRasterLayer, number: int, folder: Path) -> str:
+    source = str(layer.source())
+    given, own = layer.crs(), layer.dataProvider().crs()
+    moved = given.isValid() and given != own
+    if Path(source).exists() and not moved:
+        return source
+    path, crs = folder / f"{number}-{Path(source).stem}.vrt", {}
+    if moved:
+        crs = {"outputSRS": given.toWkt()}
+    return _virtual(path, lambda new: gdal.Translate(new, source, format="VRT", **crs))
+
+
+def _stacked(layers: Sequence[core.QgsRasterLayer], folder: Path) -> str:
+    files = [_file(layer, number, folder) for number, layer in enumerate(layers)]
+
+    def stack(new: str) -> Any:
+        made = gdal.BuildVRT(new, files, separate=True)
+        for number, layer in enumerate(layers if made else (), 1):
+            made.GetRasterBand(number).SetDescription(Path(layer.source()).stem)
+        return made
+
+    return _virtual(folder / "bands.vrt", stack)
+
+
+def _virtual(path: Path, make: Callable[[str], Any]) -> str:
+    """Write a virtual raster; a file that is the same already keeps its time of change."""
+    new = path.with_suffix(".new.vrt")
+    made = make(str(new))
+    if made is None:
+        raise ProgramError(tr("The raster cannot be read: {}").format(gdal.GetLastErrorMsg()))
+    made.FlushCache()
+    del made
+    if not path.exists() or path.read_bytes() != new.read_bytes():
+        new.replace(path)
+    new.unlink(missing_ok=True)
+    return str(path)
