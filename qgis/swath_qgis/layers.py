@@ -99,7 +99,10 @@ def _flat(geometry: core.QgsGeometry) -> core.QgsGeometry | None:
     shape = straight.get()
     shape.dropZValue()
     shape.dropMValue()
-    straight.convertToMultiType()
+    if shape.partCount() == 1 and shape.dimension() == 0:
+        straight.convertToSingleType()  # points that were sampled must be points
+    else:
+        straight.convertToMultiType()
     return straight
 
 
@@ -108,9 +111,7 @@ def _write(
 ) -> None:
     options = core.QgsVectorFileWriter.SaveVectorOptions()
     options.driverName, options.layerName = "GPKG", "labels"
-    kind = core.QgsWkbTypes.multiType(
-        core.QgsWkbTypes.linearType(core.QgsWkbTypes.flatType(source.wkbType()))
-    )
+    kind = max(geometry.wkbType() for geometry, _ in kept)  # the type of several parts, if any
     context, partial = core.QgsProject.instance().transformContext(), path.with_suffix(".part.gpkg")
     writer = core.QgsVectorFileWriter.create(
         str(partial), fields, kind, source.sourceCrs(), context, options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from qgis import core
@@ -36,8 +37,10 @@ class Dressed(core.QgsProcessingLayerPostProcessorInterface):
         feedback: core.QgsProcessingFeedback,
     ) -> None:
         """Do it, in the main thread, when the layer is in the project."""
-        if self._style:
-            layer.loadNamedStyle(str(FOLDER / "styles" / self._style))
+        beside = Path(layer.source().split("|")[0]).with_suffix(".qml")
+        style = FOLDER / "styles" / self._style if self._style else beside
+        if style.exists():  # Processing loads none by itself
+            layer.loadNamedStyle(str(style))
         if self._words:
             column = layer.fields().lookupField("reference")
             choices = {"map": [{word: word} for word in self._words]}

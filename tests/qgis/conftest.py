@@ -140,33 +140,22 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model(qgis: Qgis, field: Path) -> Path:
-    """Return a model that the plugin has trained quickly on the 20 squares."""
-    target = field / "field.swath"
-    given = {"RASTERS": field / "scene.tif", "LABELS": field / "labels.gpkg", "FIELD": "kind"}
-    ran = qgis.run("train", **given, KIND=0, MODEL=target)
-    assert ran.code == 0, ran.text
-    assert ran.results["MODEL"] == str(target) and ran.results["MIOU"] > 0.95
-    return target
-
-
-@pytest.fixture
 def session(
-    qgis_python: str, archive: Path, program: Path, tmp_path: Path
+    qgis_python: str, archive: Path, program: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., dict[str, Any]]:
     """Return a function that runs steps of `session.py` in QGIS, in an empty profile."""
     if not shutil.which("xvfb-run"):
         pytest.skip("there is no screen for QGIS: apt-get install xvfb xauth")
-    qgis = Qgis(tmp_path / "home", program)
 
     def run(steps: list[list[Any]], **task: Any) -> dict[str, Any]:
-        path = tmp_path / "task.json"
+        folder = tmp_path_factory.mktemp("session")
+        qgis, path = Qgis(folder / "home", program), folder / "task.json"
         given = {"zip": str(archive), "program": str(program), "steps": steps, **task}
         path.write_text(json.dumps(given, default=str))
         words = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24", "qgis", "--nologo"]
         words += ["--noversioncheck", "--code", str(Path(__file__).with_name("session.py"))]
         done = subprocess.run(
-            [*words, "--profiles-path", str(tmp_path / "home")],
+            [*words, "--profiles-path", str(folder / "home")],
             env={**qgis.env, "SWATH_TASK": str(path)},
             capture_output=True,
             text=True,
@@ -176,7 +165,29 @@ def session(
         seen = path.with_name("seen.json")
         assert seen.exists(), done.stdout + done.stderr
         result: dict[str, Any] = json.loads(seen.read_text())
-        assert "error" not in result, result["error"]
+        assert "error" not in result, json.dumps(result, indent=1)
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def clicked(session: Callable[..., dict[str, Any]], field: Path) -> dict[str, Any]:
+    """Return what was seen when scene and labels became a model and a map by clicks."""
+    steps = [["install"], ["open"], ["click", "train"], ["click", "map_all"], ["tree"], ["render"]]
+    return session(
+        [*steps, ["settings"]],
+        scene=field / "scene.tif",
+        labels=field / "labels.gpkg",
+        field="kind",
+        colors=COLORS,
+        model=field / "field.swath",
+        map=field / "field-scene-all.tif",
+        places=[(12, 12), (36, 12), (12, 36), (132, 132)],
+    )
+
+
+@pytest.fixture(scope="session")
+def model(clicked: dict[str, Any], field: Path) -> Path:
+    """Return the model that was trained by a click."""
+    return field / "field.swath"

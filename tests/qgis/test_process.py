@@ -47,7 +47,9 @@ def test_map_sample_and_areas(qgis: Qgis, field: Path, model: Path, tmp_path: Pa
     assert sampled.code == 0 and len(pyogrio.read_info(points)["fields"]) >= 3, sampled.text
     assert qgis.run("sample", MAP=target, N=40, POINTS=points).code != 0  # never replaced
     checked = _checked(points, tmp_path / "checked.gpkg", target)
-    areas = qgis.run("areas", MAP=target, POINTS=checked, TABLE=tmp_path / "areas.csv")
+    areas = qgis.run(
+        "areas", MAP=target, POINTS=checked, FIELD="reference", TABLE=tmp_path / "areas.csv"
+    )
     assert areas.code == 0 and areas.results["ACCURACY"] == 1, areas.text
     rows = (tmp_path / "areas.csv").read_text().splitlines()
     assert rows[0].startswith("class,code,mapped_ha,area_ha,low_ha,high_ha") and len(rows) == 3

@@ -61,8 +61,9 @@ class MapAlgorithm(SwathAlgorithm):
             words += ["--polygons", polygons] if polygons else []
             words += ["--review", run.text("REVIEW")] if run.integer("REVIEW") else []
             crs = self.rasters[0].crs()
-            extent = self.parameterAsExtentGeometry(run.parameters, "EXTENT", run.context, crs)
-            if not extent.isEmpty():
+            wanted = run.parameters, "EXTENT", run.context, crs
+            if not self.parameterAsExtent(*wanted).isEmpty():
+                extent = self.parameterAsExtentGeometry(*wanted)
                 words += ["--regions", str(export_extent(extent, crs, work.folder))]
             work.continues({"predict": words}, [model, *self.sources])
             run.swath([*words, "--parts", work.folder / "parts"])
