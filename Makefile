@@ -12,7 +12,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
 # Phrases to avoid; words are in docs/development/glossary.txt, which codespell reads ([tool.codespell] in pyproject.toml).
 PHRASES := "looked at|masks apart|heads apart|is no number|the same ground|is gone again"
 
-.PHONY: demo test test-full test-min coverage snapshots package check docs reference clean
+.PHONY: demo test test-full test-min coverage snapshots package qgis check docs reference clean
 
 demo: .venv/.demo
 	$(BIN)/swath demo swath-demo
@@ -45,6 +45,11 @@ package: .venv/.package
 	.venv-package/bin/python -m pip check
 	.venv-package/bin/swath demo .venv-package/demo --steps 5
 	test -s .venv-package/demo/report/index.html
+
+# The QGIS plugin as its plugin manager installs it: dist/swath_qgis.zip, and the texts to translate.
+qgis:
+	$(PYTHON) qgis/package.py --texts
+	$(PYTHON) qgis/package.py
 
 check: .venv/.dev
 	$(BIN)/ruff check --no-cache .

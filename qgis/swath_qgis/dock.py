@@ -86,6 +86,7 @@ class SwathDock(gui.QgsDockWidget):
     def _file(self) -> gui.QgsFileWidget:
         model = gui.QgsFileWidget()
         model.setStorageMode(gui.QgsFileWidget.StorageMode.SaveFile)
+        model.setMaximumHeight(model.sizeHint().height())
         model.setFilter(tr("Swath models") + " (*.swath)")
         folder = core.QgsProject.instance().homePath() or tempfile.gettempdir()
         model.setFilePath(str(Path(folder) / "quick.swath"))

@@ -11,7 +11,9 @@ from .texts import icon
 ALGORITHMS = (
     labels.InspectAlgorithm,
     labels.TrainAlgorithm,
+    labels.SuggestAlgorithm,
     maps.MapAlgorithm,
+    maps.ChangeAlgorithm,
     maps.SampleAlgorithm,
     maps.AreasAlgorithm,
 )

@@ -59,6 +59,7 @@ class Dressed(core.QgsProcessingLayerPostProcessorInterface):
             node.parent().removeChildNode(node)
             node = copy
         node.setItemVisibilityChecked(self._shown)
+        node.setExpanded(self._shown)
 
 
 def dress(context: core.QgsProcessingContext, path: str, how: Dressed) -> None:

@@ -23,7 +23,20 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "qgis" / "swath_qgis"
 PYTHON = "/usr/bin/python3"
 PROGRAM = "from swath.cli.main import main; main()"
+PICTURES = "SWATH_PICTURES"
+"""Variable with the folder where the pictures of the page are written."""
+
 COLORS = {"water": "#1f4fe0", "forest": "#20a030"}
+
+
+def folder_of(factory: pytest.TempPathFactory, name: str) -> Path:
+    """Return a new folder, with a short path where pictures are taken for the page."""
+    if PICTURES not in os.environ:
+        return factory.mktemp(name)
+    folder = Path("/tmp/swath") / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +58,7 @@ def archive(packaging: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the program `swath` of this source, as a file of its own."""
-    path = tmp_path_factory.mktemp("bin") / "swath"
+    path = folder_of(tmp_path_factory, "bin") / "swath"
     command = f"PYTHONPATH='{ROOT / 'src'}' exec '{sys.executable}' -c '{PROGRAM}' \"$@\""
     path.write_text(f"#!/bin/sh\n{command}\n")
     path.chmod(0o755)

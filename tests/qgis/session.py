@@ -18,7 +18,7 @@ from typing import Any
 import pyplugin_installer
 import qgis.utils
 from qgis.PyQt.QtCore import QEventLoop, Qt, QTimer
-from qgis.PyQt.QtGui import QColor
+from qgis.PyQt.QtGui import QColor, QImage
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication
 
@@ -53,7 +53,8 @@ class Session:
         """Load scene and labels, and color the labels by their class."""
         scene = core.QgsRasterLayer(self.task["scene"], "scene")
         labels = core.QgsVectorLayer(self.task["labels"], "labels", "ogr")
-        self.project.addMapLayers([scene, labels])
+        for layer in (scene, labels):
+            self.project.addMapLayer(layer)
         categories = []
         for name, color in self.task["colors"].items():
             symbol = core.QgsSymbol.defaultSymbol(labels.geometryType())
@@ -128,7 +129,8 @@ class Session:
         from processing import createAlgorithmDialog
 
         labels = self.dock.labels.currentLayer().id()
-        given = {"LABELS": labels, "FIELD": self.task["field"]}
+        scene = self.dock.scene.currentLayer().id()
+        given = {"RASTERS": [scene], "LABELS": labels, "FIELD": self.task["field"]}
         dialog = createAlgorithmDialog("swath:train", given)
         dialog.resize(900, 640)
         dialog.show()
@@ -143,11 +145,11 @@ class Session:
             "swath:sample", {"MAP": self.task["map"], "N": 60, "POINTS": self.task["points"]}
         )
         layer = core.QgsVectorLayer(points["POINTS"], "points", "ogr")
-        provider = core.QgsRasterLayer(self.task["map"]).dataProvider()
+        mapped = core.QgsRasterLayer(self.task["map"])
         column = layer.fields().lookupField("reference")
         layer.startEditing()
         for feature in list(layer.getFeatures()):
-            code = provider.sample(feature.geometry().asPoint(), 1)[0]
+            code = mapped.dataProvider().sample(feature.geometry().asPoint(), 1)[0]
             layer.changeAttributeValue(feature.id(), column, str(int(code)))
         self.project.addMapLayer(layer)
         given = {"MAP": self.task["map"], "POINTS": layer, "FIELD": "reference"}
@@ -178,7 +180,8 @@ class Session:
         self.iface.mapCanvas().waitWhileRendering()
         if self.task.get("pictures"):
             path = Path(self.task["pictures"]) / f"{name}.png"
-            (widget or self.window).grab().save(str(path))
+            image = (widget or self.window).grab().toImage()
+            image.convertToFormat(QImage.Format.Format_Indexed8).save(str(path))
 
     def wait(self, until: Callable[[], bool]) -> None:
         """Let QGIS work until something holds."""

@@ -9,14 +9,16 @@ import pyogrio
 import pytest
 import rasterio
 
-from tests.make import UTM, box, write_layer
+from tests.make import NORTH_UP, UTM, box, write_layer, write_raster
 from tests.qgis.conftest import Qgis
 
 
 def test_the_provider_lists_its_algorithms(qgis: Qgis) -> None:
     said = qgis.process("list")
     listed = {line.split()[0] for line in said.stdout.splitlines() if "\tswath:" in line}
-    assert {f"swath:{n}" for n in ("inspect", "train", "map", "sample", "areas")} <= listed, said
+    assert {
+        f"swath:{n}" for n in ("inspect", "train", "map", "sample", "areas", "suggest", "change")
+    } <= listed, said
 
 
 def test_inspect_says_what_is_wrong(qgis: Qgis, field: Path, tmp_path: Path) -> None:
@@ -98,3 +100,27 @@ def test_a_missing_program_is_an_error_with_a_mend(
     monkeypatch.setitem(qgis.env, "PATH", "/usr/bin:/bin")
     ran = qgis.run("map", MODEL=model, RASTERS=field / "scene.tif", MAP=tmp_path / "map.tif")
     assert ran.code != 0 and "Settings > Options > Swath" in ran.text
+
+
+def test_change_between_two_maps(qgis: Qgis, tmp_path: Path) -> None:
+    codes = np.repeat(np.uint8([[1], [2]]), 40, axis=0).repeat(80, axis=1)
+    later = codes.copy()
+    later[:30, :30] = 2
+    for name, array in (("old", codes), ("new", later)):
+        write_raster(tmp_path / f"{name}.tif", array, UTM, NORTH_UP, nodata=0)
+    target, parts = tmp_path / "change.tif", tmp_path / "change.gpkg"
+    given = {"OLD": tmp_path / "old.tif", "NEW": tmp_path / "new.tif"}
+    ran = qgis.run("change", **given, CHANGE=target, POLYGONS=parts)
+    assert ran.code == 0 and ran.results["CHANGE"] == str(target), ran.text
+    with rasterio.open(target) as file:
+        found = file.read(1)
+    assert len(set(found[5:25, 5:25].flat)) == 1 and found[10, 10] not in found[60:, :]
+    assert pyogrio.read_info(parts)["features"] == 1
+
+
+def test_where_to_label_next(qgis: Qgis, field: Path, model: Path, tmp_path: Path) -> None:
+    regions = tmp_path / "next.gpkg"
+    given = {"RASTERS": field / "scene.tif", "LABELS": field / "labels.gpkg", "FIELD": "kind"}
+    ran = qgis.run("suggest", MODEL=model, **given, N=5, REGIONS=regions)
+    assert ran.code == 0 and ran.results["REGIONS"] == str(regions), ran.text
+    assert 1 <= pyogrio.read_info(regions)["features"] <= 5

@@ -124,6 +124,7 @@ class ChangeAlgorithm(SwathAlgorithm):
         words += ["--polygons", polygons] if polygons else []
         words += ["--at-least", run.text("PROBABILITY")] if run.has("PROBABILITY") else []
         run.swath(words)
+        dress(run.context, change, Dressed())
         return {"CHANGE": change, **({"POLYGONS": polygons} if polygons else {})}
 
 

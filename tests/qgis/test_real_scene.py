@@ -1,0 +1,172 @@
+"""A real scene in a window of QGIS, from labels to areas, with the pictures of the page.
+
+With SWATH_PICTURES=docs/pictures/qgis the pictures are written there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from rasterio.transform import from_origin
+
+from tests.make import box, write_layer, write_raster
+from tests.qgis.conftest import PICTURES, Qgis, folder_of
+
+pytestmark = pytest.mark.slow
+
+UTM40 = "EPSG:32640"
+PLACE = from_origin(330_000, 2_780_000, 0.5, 0.5)
+CLASSES = {
+    "water": ("#E2A929", "#2b7bba"),
+    "land": ("#8429F6", "#d9c08b"),
+    "road": ("#6EC1E4", "#555555"),
+    "building": ("#3C1098", "#d7301f"),
+    "vegetation": ("#FEDD3A", "#31a354"),
+}
+"""Colors of the masks, and of the labels in QGIS."""
+SIDE = 10
+
+
+@pytest.fixture(scope="module")
+def scene(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a scene of Dubai and 20 labeled squares."""
+    folder = folder_of(tmp_path_factory, "dubai")
+    source = shared_data / "dubai" / "Tile 3"
+    with rasterio.open(source / "images" / "image_part_001.jpg") as file:
+        image = file.read()
+    with rasterio.open(source / "masks" / "image_part_001.png") as file:
+        mask = file.read()[:3].astype(int)
+    write_raster(folder / "scene.tif", image, UTM40, PLACE, photometric="RGB")
+    wide = np.tile(image, (1, 3, 3))
+    write_raster(folder / "wide.tif", wide, UTM40, PLACE, photometric="RGB")
+    squares, names = [], []
+    codes = (mask[0] << 16) + (mask[1] << 8) + mask[2]
+    for name, (color, _) in CLASSES.items():
+        found = _squares(codes == int(color[1:], 16))
+        squares += [box(row, col, SIDE, SIDE, PLACE) for row, col in found]
+        names += [name] * len(found)
+    assert len(squares) == 20 and len(set(names)) == 5
+    write_layer(folder / "labels.gpkg", squares, {"class": names}, UTM40)
+    return folder
+
+
+def _squares(inside: NDArray[np.bool_], most: int = 4) -> list[tuple[int, int]]:
+    """Return corners of squares that lie wholly inside, spread over the image."""
+    places = [(row, col) for row in range(20, 600, 11) for col in range(20, 640, 13)]
+    whole = [(r, c) for r, c in places if inside[r : r + SIDE, c : c + SIDE].all()]
+    return whole[:: max(1, len(whole) // most)][:most]
+
+
+@pytest.fixture(scope="module")
+def seen(session: Callable[..., dict[str, Any]], scene: Path) -> dict[str, Any]:
+    """Return what was seen on the way from labels to areas."""
+    pictures = Path(os.environ.get(PICTURES, scene / "pictures")).resolve()
+    pictures.mkdir(exist_ok=True, parents=True)
+    return session(
+        [
+            *(["install"], ["open"], ["shoot", "labels"], ["click", "train"]),
+            *(["click", "map_view"], ["click", "map_all"], ["tree"], ["shoot", "map"]),
+            *(["form"], ["settings"], ["table"], ["click", "suggest"], ["next"]),
+        ],
+        scene=scene / "scene.tif",
+        labels=scene / "labels.gpkg",
+        field="class",
+        colors={name: color for name, (_, color) in CLASSES.items()},
+        model=scene / "dubai.swath",
+        map=scene / "dubai-scene-all.tif",
+        points=scene / "points.gpkg",
+        pictures=pictures,
+    )
+
+
+def test_twenty_labels_become_a_map(seen: dict[str, Any], scene: Path) -> None:
+    for button in ("train", "map_view", "map_all", "suggest"):
+        assert seen[button]["ok"] == [True], seen[button]["status"]
+    assert set(seen["tree"]) == {"dubai-scene-view", "dubai-scene-all"}
+    with rasterio.open(scene / "dubai-scene-all.tif") as file:
+        codes = file.read(1)
+        colors = {file.colormap(1)[int(code)][:3] for code in np.unique(codes)}
+    labeled = {tuple(bytes.fromhex(color[1:])) for _, color in CLASSES.values()}
+    assert colors <= labeled and len(colors) >= 3
+
+
+def test_areas_have_intervals(seen: dict[str, Any], scene: Path) -> None:
+    with rasterio.open(scene / "dubai-scene-all.tif") as file:
+        hectares = file.width * file.height * 0.25 / 10_000
+    total = sum(row[3] for row in seen["areas"])
+    assert total == pytest.approx(hectares, rel=0.01)
+    assert all(low <= area <= high for _, _, _, area, low, high, *_ in seen["areas"])
+
+
+def test_next_goes_through_the_suggested_places(seen: dict[str, Any]) -> None:
+    assert seen["next"]["moved"] and seen["next"]["status"].startswith("Place 2 of ")
+
+
+def test_five_pictures_are_taken(seen: dict[str, Any], scene: Path) -> None:
+    folder = Path(os.environ.get(PICTURES, scene / "pictures"))
+    names = ("labels", "map", "form", "settings", "areas")
+    for name in names:
+        with rasterio.open(folder / f"{name}.png") as file:
+            assert file.width >= 500 and len(np.unique(file.read())) > 20
+
+
+def test_a_cancelled_map_goes_on(
+    seen: dict[str, Any], session: Callable[..., dict[str, Any]], scene: Path
+) -> None:
+    """Cancel in the middle by a click: nothing half is left, and the next click goes on."""
+    target = scene / "dubai-wide-all.tif"
+    unfinished = scene / "dubai-wide-all.tif.unfinished"
+    task = {
+        "scene": scene / "wide.tif",
+        "labels": scene / "labels.gpkg",
+        "field": "class",
+        "colors": {},
+        "model": scene / "dubai.swath",
+        "canceled": unfinished,
+    }
+    first = session([["install"], ["open"], ["click", "map_all", True]], **task)
+    assert first["map_all cancelled"]["ok"] == [False]
+    assert "Cancelled" in first["map_all cancelled"]["status"]
+    assert not target.exists() and not list(scene.glob("dubai-wide-all_*"))
+    kept = [p for p in unfinished.glob("parts/**/*.part") if p.stat().st_size]
+    assert kept and not [p for p in unfinished.rglob("*") if p.name.endswith(".partial")]
+    began = min(p.stat().st_mtime for p in kept)
+    second = session([["install"], ["open"], ["click", "map_all"]], **task)
+    assert second["map_all"]["ok"] == [True] and not unfinished.exists()
+    assert began < time.time() and target.exists()
+    with rasterio.open(target) as file:
+        assert file.shape == rasterio.open(scene / "wide.tif").shape
+        assert file.dataset_mask().all()
+
+
+def test_bands_in_files_and_polygons_in_another_crs(
+    qgis: Qgis, shared_data: Path, tmp_path: Path
+) -> None:
+    """Six bands in six files are one image, in training and in mapping."""
+    folder = shared_data / "landsat"
+    bands = sorted(folder.glob("lsat7_2000_*.tif"))
+    layer = folder / "landsat96_polygons.shp"
+    model, target = tmp_path / "land.swath", tmp_path / "land.tif"
+    trained = qgis.run("train", RASTERS=bands, LABELS=layer, FIELD="id", KIND=0, MODEL=model)
+    assert trained.code == 0 and model.exists(), trained.text
+    mapped = qgis.run("map", MODEL=model, RASTERS=bands, MAP=target)
+    assert mapped.code == 0, mapped.text
+    with rasterio.open(target) as file:
+        assert len(np.unique(file.read(1))) > 3 and file.shape == rasterio.open(bands[0]).shape
+
+
+def test_a_cancelled_full_training_goes_on(qgis: Qgis, field: Path, tmp_path: Path) -> None:
+    """Steps of full training, by qgis_process that is ended in the middle, then again."""
+    model = tmp_path / "full.swath"
+    given = {"RASTERS": field / "scene.tif", "LABELS": field / "labels.gpkg", "FIELD": "kind"}
+    ran = qgis.run("train", **given, KIND=1, STEPS=3, MODEL=model)
+    assert ran.code == 0 and model.exists(), ran.text
+    assert [p.name for p in tmp_path.iterdir()] == ["full.swath"]
