@@ -40,9 +40,9 @@ def scene(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a scene of Dubai and 20 labeled squares."""
     folder = folder_of(tmp_path_factory, "dubai")
     source = shared_data / "dubai" / "Tile 3"
-    with rasterio.open(source / "images" / "image_part_001.jpg") as file:
+    with rasterio.open(source / "images" / "image_part_002.jpg") as file:
         image = file.read()
-    with rasterio.open(source / "masks" / "image_part_001.png") as file:
+    with rasterio.open(source / "masks" / "image_part_002.png") as file:
         mask = file.read()[:3].astype(int)
     write_raster(folder / "scene.tif", image, UTM40, PLACE, photometric="RGB")
     wide = np.tile(image, (1, 3, 3))
