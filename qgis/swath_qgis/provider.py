@@ -12,6 +12,7 @@ ALGORITHMS = (
     labels.InspectAlgorithm,
     labels.TrainAlgorithm,
     labels.SuggestAlgorithm,
+    labels.ImportAlgorithm,
     maps.MapAlgorithm,
     maps.ChangeAlgorithm,
     maps.SampleAlgorithm,

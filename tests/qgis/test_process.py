@@ -9,7 +9,9 @@ import pyogrio
 import pytest
 import rasterio
 
+from swath.models.model import Model
 from tests.make import NORTH_UP, UTM, box, write_layer, write_raster
+from tests.networks import NAMES, RGB, local
 from tests.qgis.conftest import Qgis
 
 
@@ -124,3 +126,12 @@ def test_where_to_label_next(qgis: Qgis, field: Path, model: Path, tmp_path: Pat
     ran = qgis.run("suggest", MODEL=model, **given, N=5, REGIONS=regions)
     assert ran.code == 0 and ran.results["REGIONS"] == str(regions), ran.text
     assert 1 <= pyogrio.read_info(regions)["features"] <= 5
+
+
+def test_an_onnx_network_becomes_a_model(qgis: Qgis, tmp_path: Path) -> None:
+    network, model = local().write(tmp_path / "net.onnx"), tmp_path / "net.swath"
+    classes = NAMES if isinstance(NAMES, str) else ",".join(NAMES)
+    given = {"NETWORK": network, "BANDS": ",".join(RGB), "CLASSES": classes, "SCALE": "0.01"}
+    ran = qgis.run("import", **given, MODEL=model)
+    assert ran.code == 0 and ran.results["MODEL"] == str(model), ran.text
+    assert Model(model).card.legend.names == classes.split(",")
