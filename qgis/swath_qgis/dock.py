@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtGui import QColor, QIcon, QPixmap
 from qgis.PyQt.QtWidgets import (
     QFormLayout,
@@ -66,6 +66,7 @@ class SwathDock(gui.QgsDockWidget):
         self.field, self.classes, self.model = gui.QgsFieldComboBox(), QListWidget(), self._file()
         self.bar, self.status, self.cancel = QProgressBar(), QLabel(), QPushButton(tr("Cancel"))
         self.status.setWordWrap(True)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.classes.setMaximumHeight(140)
         self.train, self.map_view = QPushButton(tr("Train quickly")), QPushButton(tr("Map view"))
         self.map_all, self.suggest = QPushButton(tr("Map all")), QPushButton(tr("Where next?"))

@@ -55,7 +55,7 @@ class Dressed(core.QgsProcessingLayerPostProcessorInterface):
         if self._group and node.parent().name() != self._group:
             group = root.findGroup(self._group) or root.insertGroup(0, self._group)
             copy = node.clone()
-            group.addChildNode(copy)
+            group.insertChildNode(0 if self._shown else -1, copy)
             node.parent().removeChildNode(node)
             node = copy
         node.setItemVisibilityChecked(self._shown)

@@ -18,7 +18,7 @@ from typing import Any
 import pyplugin_installer
 import qgis.utils
 from qgis.PyQt.QtCore import QEventLoop, Qt, QTimer
-from qgis.PyQt.QtGui import QColor, QImage
+from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication
 
@@ -138,18 +138,18 @@ class Session:
         dialog.close()
 
     def table(self) -> None:
-        """Sample points, write what the map says as seen, and show the table of areas."""
+        """Sample points, write what the reference has there, and show the table of areas."""
         import processing
 
         points = processing.run(
             "swath:sample", {"MAP": self.task["map"], "N": 60, "POINTS": self.task["points"]}
         )
         layer = core.QgsVectorLayer(points["POINTS"], "points", "ogr")
-        mapped = core.QgsRasterLayer(self.task["map"])
+        reference = core.QgsRasterLayer(self.task["reference"])
         column = layer.fields().lookupField("reference")
         layer.startEditing()
         for feature in list(layer.getFeatures()):
-            code = mapped.dataProvider().sample(feature.geometry().asPoint(), 1)[0]
+            code = reference.dataProvider().sample(feature.geometry().asPoint(), 1)[0]
             layer.changeAttributeValue(feature.id(), column, str(int(code)))
         self.project.addMapLayer(layer)
         given = {"MAP": self.task["map"], "POINTS": layer, "FIELD": "reference"}
@@ -180,8 +180,7 @@ class Session:
         self.iface.mapCanvas().waitWhileRendering()
         if self.task.get("pictures"):
             path = Path(self.task["pictures"]) / f"{name}.png"
-            image = (widget or self.window).grab().toImage()
-            image.convertToFormat(QImage.Format.Format_Indexed8).save(str(path))
+            (widget or self.window).grab().save(str(path))
 
     def wait(self, until: Callable[[], bool]) -> None:
         """Let QGIS work until something holds."""

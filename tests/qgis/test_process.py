@@ -130,8 +130,7 @@ def test_where_to_label_next(qgis: Qgis, field: Path, model: Path, tmp_path: Pat
 
 def test_an_onnx_network_becomes_a_model(qgis: Qgis, tmp_path: Path) -> None:
     network, model = local().write(tmp_path / "net.onnx"), tmp_path / "net.swath"
-    classes = NAMES if isinstance(NAMES, str) else ",".join(NAMES)
-    given = {"NETWORK": network, "BANDS": ",".join(RGB), "CLASSES": classes, "SCALE": "0.01"}
+    given = {"NETWORK": network, "BANDS": RGB, "CLASSES": NAMES, "SCALE": "0.01"}
     ran = qgis.run("import", **given, MODEL=model)
     assert ran.code == 0 and ran.results["MODEL"] == str(model), ran.text
-    assert Model(model).card.legend.names == classes.split(",")
+    assert Model(model).card.legend.names == NAMES.split(",")

@@ -198,7 +198,7 @@ class AreasAlgorithm(SwathAlgorithm):
             result = run.swath(["area", self.sources[0], "--reference", points])
         fields = core.QgsFields()
         for name, kind in COLUMNS.items():
-            fields.append(core.QgsField(name, kind))
+            fields.append(core.QgsField(name, kind, "", 20, 3))
         sink, table = self.parameterAsSink(run.parameters, "TABLE", run.context, fields)
         for one in result["classes"]:
             row = core.QgsFeature(fields)
