@@ -600,3 +600,22 @@ def test_a_fourth_band_with_a_name_is_no_alpha(tmp_path):
     )
     with Raster([path]) as raster:
         assert raster.bands == names and raster.alpha_as_band
+
+
+def test_bands_of_several_dtypes_in_one_file(tmp_path):
+    """A virtual raster can stack them; each keeps its own nodata value."""
+    write_raster(tmp_path / "a.tif", np.int16([[1, -32768], [3, 4]]), UTM, NORTH_UP, nodata=-32768)
+    write_raster(tmp_path / "b.tif", np.float32([[0.5, 1], [-1, 2]]), UTM, NORTH_UP, nodata=-1)
+    parts = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{i}"><NoDataValue>{nodata}</NoDataValue>'
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for i, (kind, nodata, name) in enumerate(
+            [("Int16", -32768, "a.tif"), ("Float32", -1, "b.tif")], 1
+        )
+    )
+    path = tmp_path / "both.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="2" rasterYSize="2">{parts}</VRTDataset>')
+    pixels = read(path)
+    assert pixels.values.dtype == np.float32
+    assert pixels.values[:, 0, 0].tolist() == [1, 0.5] and invalid(pixels) == [(0, 1), (1, 0)]

@@ -80,7 +80,7 @@ class Session:
         QTest.mouseClick(getattr(self.dock, button), Qt.MouseButton.LeftButton)
         if cancel:
             path = Path(self.task["canceled"])
-            self.wait(lambda: any(path.glob("parts/*/*")) or bool(ended))
+            self.wait(lambda: any(path.glob("parts/**/[!.]*.part")) or bool(ended))
             QTest.mouseClick(self.dock.cancel, Qt.MouseButton.LeftButton)
         self.wait(lambda: bool(ended))
         self.dock.finished.disconnect(ended.append)

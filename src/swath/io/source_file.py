@@ -321,12 +321,14 @@ class SourceFile:
         indexes = [1] if self.palette is not None else [band.index for band in self.bands]
         where: dict[str, Any] = {"window": window.to_rasterio(), "out_shape": shape}
         with gdal_errors(self.path):
-            values = self.dataset.read(
-                indexes,
-                window=where["window"],
-                out_shape=(len(indexes), *shape),
-                resampling=Resampling.nearest if nearest else Resampling.average,
-            )
+            how = Resampling.nearest if nearest else Resampling.average
+            if len({self.dataset.dtypes[index - 1] for index in indexes}) == 1:
+                shapes = where | {"out_shape": (len(indexes), *shape)}
+                values = self.dataset.read(indexes, **shapes, resampling=how)
+            else:  # virtual rasters have bands of several dtypes, which rasterio reads one by one
+                values = np.stack(
+                    [self.dataset.read(index, **where, resampling=how) for index in indexes]
+                )
             bands = [band for band in (self.alpha, self.covered) if band]
             masks = [self.dataset.read(band, **where) for band in bands]
             masks += [self.dataset.dataset_mask(**where)] if self.shared_mask else []
