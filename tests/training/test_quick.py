@@ -13,7 +13,7 @@ from swath.models.hypercolumn import Hypercolumn, gather_features
 from swath.models.model import Model
 from swath.training.quick.folds import assign_folds
 from swath.training.quick.heads import balanced_weights
-from swath.training.quick.pixels import GAP, GROUP_SIDE, group_labels
+from swath.training.quick.pixels import GAP, GROUP_SIDE, POINT_BLOCK, group_labels
 from swath.training.quick.recipe import estimated_prior
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, write_raster
@@ -46,6 +46,16 @@ def test_labels_near_to_each_other_are_one_group():
     assert groups[10, 10] == groups[15, 35] != groups[15, 65]
     large = np.unique(groups[100:300, 100:400])
     assert len(large) >= 4 and not set(large) & {groups[10, 10], groups[15, 65]}
+
+
+def test_points_in_one_square_are_one_group():
+    known = np.zeros((2 * POINT_BLOCK, 2 * POINT_BLOCK), bool)
+    for row, col in ((5, 5), (5, 40), (50, 20), (POINT_BLOCK + 9, 30)):
+        known[row : row + 2, col : col + 2] = True
+    known[30:40, 30:40] = True  # no point
+    groups = group_labels(known)
+    assert groups[5, 5] == groups[6, 41] == groups[51, 20]
+    assert len({groups[5, 5], groups[POINT_BLOCK + 9, 30], groups[35, 35]}) == 3
 
 
 def test_every_fold_has_every_class_and_no_group_is_divided():

@@ -42,6 +42,12 @@ GAP = 8
 GROUP_SIDE = 128
 """Side of the squares into which groups that are larger than twice this are cut."""
 
+POINT_SIDE = 3
+"""Rows and columns of a label that counts as a point, at most."""
+
+POINT_BLOCK = 64
+"""Side of the squares in which points belong together: near points lie in one field."""
+
 _MAX_PASSES = 512
 
 
@@ -208,7 +214,7 @@ def group_labels(known: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Number the groups of labels that are near to each other.
 
     Labels with less than `GAP` pixels between them are one group; groups larger than twice
-    `GROUP_SIDE` are cut into squares.
+    `GROUP_SIDE` are cut into squares. All points in a square of `POINT_BLOCK` are one group.
 
     Args:
         known: where pixels have a label (rows, columns).
@@ -236,6 +242,9 @@ def group_labels(known: NDArray[np.bool_]) -> NDArray[np.int64]:
         extent = np.maximum(extent, high - low + 1)
     cut = extent[index] > 2 * GROUP_SIDE
     square = np.where(cut, (rows // GROUP_SIDE) * known.shape[1] + cols // GROUP_SIDE + 1, 0)
+    point = extent[index] <= POINT_SIDE
+    block = (rows // POINT_BLOCK) * known.shape[1] + cols // POINT_BLOCK + 1
+    index, square = np.where(point, len(extent), index), np.where(point, block, square)
     _, numbers = np.unique(np.stack([index, square]), axis=1, return_inverse=True)
     out = np.full(known.shape, -1, np.int64)
     out[rows, cols] = numbers.ravel()
