@@ -6,8 +6,8 @@ pixels of the scene are the reference.
 
 With `--suggest`, labels that are placed by `swath suggest` are held against random ones: two random
 squares a class, then in three rounds two more a class in the regions that are suggested. A square
-lies in the middle of its region and has the class of most of its pixels; where a class has eight
-already, the next region is taken.
+lies near the middle of its region, where it is most of one class; where that class has eight
+already, the next region is taken. All three maps are scored on the pixels that none has labels at.
 
 Run: `python benchmarks/few.py SHARED_DATA OUT.jsonl [--scenes decide|judge] [--draws 3]`; then
 `python benchmarks/few.py --table OUT.jsonl`.
@@ -205,19 +205,27 @@ def suggested(pixels: Array, reference: Array, side: int, seed: int) -> Array:
 def place_square(
     labels: Array, reference: Array, region: Any, side: int, counts: dict[int, int]
 ) -> bool:
-    """Label a square in the middle of a region; return whether its class had room for it."""
+    """Label a square near the middle of a region; return whether a class had room for it."""
     col, row = ~GRID * region.centroid.coords[0]
-    top = int(np.clip(row - side / 2, 0, labels.shape[0] - side))
-    left = int(np.clip(col - side / 2, 0, labels.shape[1] - side))
-    square = slice(top, top + side), slice(left, left + side)
-    free = np.isin(reference[square], list(counts)) & (labels[square] == IGNORE)
-    if not free.any():
+    shifts = range(-side, side + 1, max(1, side // 4))
+    found: list[tuple[int, int, int, int, int]] = []
+    for down, right in ((d, r) for d in shifts for r in shifts):
+        top = int(np.clip(row - side / 2 + down, 0, labels.shape[0] - side))
+        left = int(np.clip(col - side / 2 + right, 0, labels.shape[1] - side))
+        inside = reference[top : top + side, left : left + side]
+        known = inside[np.isin(inside, list(counts))]
+        taken = (labels[top : top + side, left : left + side] != IGNORE).any()
+        if known.size and not taken:
+            count = np.bincount(known)
+            best = int(count.argmax())
+            if counts[best] < MOST:
+                found.append((int(count[best]), -(down**2) - right**2, top, left, best))
+    if not found:
         return False
-    best = int(np.bincount(reference[square][free]).argmax())
-    if counts[best] >= MOST:
-        return False
+    _, _, top, left, best = max(found)
     counts[best] += 1
-    labels[square][free & (reference[square] == best)] = best
+    square = labels[top : top + side, left : left + side]
+    square[reference[top : top + side, left : left + side] == best] = best
     return True
 
 

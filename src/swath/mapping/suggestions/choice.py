@@ -21,7 +21,7 @@ MAX_CANDIDATES = 2048
 LOOKS_REACH = 0.5
 """Difference of looks over which similarity falls to 0.61, in units of their usual spread."""
 
-PLACE_REACH = 0.125
+PLACE_REACH = 0.0625
 """Distance over which it does so, as a share of the extent of the map."""
 
 OTHER_CLASS = 0.5

@@ -13,7 +13,7 @@ from swath.training.quick.folds import count_held_out
 
 TREES = 100
 
-MAX_PIXELS = 5000
+MAX_PIXELS = 2500
 """Pixels that a forest is fitted on, at most; those of one label are much alike."""
 
 
