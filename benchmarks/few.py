@@ -289,6 +289,20 @@ def table(path: Path) -> None:
         sys.stdout.write(f"| {labels} | {scene} | {' | '.join(means)} | {ece:.3f} |\n")
 
 
+def placing_table(path: Path) -> None:
+    """Print the means over draws for each way to place labels as a table of Markdown."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for line in path.read_text().splitlines():
+        facts = json.loads(line)
+        found[facts["scene"], facts["labels"]].append(facts["miou"])
+    columns = ("8 polygons", "8 polygons by suggest", "15 polygons")
+    sys.stdout.write(f"| scene | draws | {' | '.join(columns)} |\n|---|---|---|---|---|\n")
+    for scene in dict.fromkeys(key[0] for key in found):
+        means = [f"{np.mean(found[scene, column]):.3f}" for column in columns]
+        draws = len(found[scene, columns[0]])
+        sys.stdout.write(f"| {scene} | {draws} | {' | '.join(means)} |\n")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -300,7 +314,9 @@ if __name__ == "__main__":
     parser.add_argument("--only", default="", help="begin of the names of scenes")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    if arguments.table:
+    if arguments.table and arguments.suggest:
+        placing_table(arguments.data)
+    elif arguments.table:
         table(arguments.data)
     elif arguments.suggest:
         given = arguments.scenes, arguments.draws, arguments.only

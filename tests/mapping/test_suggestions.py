@@ -83,7 +83,7 @@ def test_the_squares_with_most_errors_and_those_with_labels_are_kept(monkeypatch
 
 
 def test_what_is_alike_is_chosen_once():
-    alike = row_of([10, 10, 10, 9, 0], looks=[[0], [0.01], [0], [9], [0]])
+    alike = row_of([10, 10, 10, 9, 0], looks=[[0], [0.01], [0], [9], [0]], gap=0)
     assert choose(alike, 2).tolist()[1] == 3
     two = row_of([10, 9, 8, 7], classes=[0, 0, 0, 1], gap=0)
     assert choose(two, 2).tolist() == [3, 0] or choose(two, 2).tolist() == [0, 3]
