@@ -38,12 +38,16 @@ class Feedback(core.QgsProcessingFeedback):
     def __init__(self) -> None:
         super().__init__(False)
         self.errors: list[str] = []
+        self.warnings: list[str] = []
 
     def setProgressText(self, text: str) -> None:
         self.said.emit(text)
 
     def reportError(self, error: str, fatalError: bool = False) -> None:
         self.errors.append(error)
+
+    def pushWarning(self, warning: str) -> None:
+        self.warnings.append(warning)
 
 
 class SwathDock(gui.QgsDockWidget):
@@ -170,27 +174,30 @@ class SwathDock(gui.QgsDockWidget):
         self._remove(path)
         given = {"MODEL": str(model), "FIELD": self.field.currentField(), "N": 20}
         given["REGIONS"] = self._layer(path)
-        self._start("suggest", given, lambda _: self.show_places(self._loaded[0]), labels=True)
+        self._start("suggest", given, self._show_places, labels=True)
 
-    def show_places(self, layer: core.QgsVectorLayer) -> None:
-        """Go through the features of a layer from the first one on."""
-        self._places, self._at = layer, -1
+    def _show_places(self, _: dict[str, Any]) -> None:
+        """Go through the suggested places from the first one on."""
+        self._places, self._at = self._loaded[0].id(), -1
         self._busy(False)
         self.show_place(1)
 
     def show_place(self, step: int) -> None:
         """Show the next or the previous suggested place on the canvas."""
-        ids = sorted(self._places.allFeatureIds())
-        self._at = (self._at + step) % len(ids)
-        feature = self._places.getFeature(ids[self._at])
-        self._places.selectByIds([feature.id()])
         context, project = self._canvas.mapSettings(), core.QgsProject.instance()
-        move = core.QgsCoordinateTransform(self._places.crs(), context.destinationCrs(), project)
+        places = project.mapLayer(self._places)
+        ids = [] if places is None else sorted(places.allFeatureIds())
+        if not ids:
+            return self._say(tr("There is no suggested place"))
+        self._at = (self._at + step) % len(ids)
+        feature = places.getFeature(ids[self._at])
+        places.selectByIds([feature.id()])
+        move = core.QgsCoordinateTransform(places.crs(), context.destinationCrs(), project)
         extent = move.transformBoundingBox(feature.geometry().boundingBox())
         extent.scale(MARGIN)
         self._canvas.setExtent(extent)
         self._canvas.refresh()
-        self._say(tr("Place {} of {}").format(self._at + 1, len(ids)))
+        return self._say(tr("Place {} of {}").format(self._at + 1, len(ids)))
 
     def _layer(self, path: Path) -> core.QgsProcessingOutputLayerDefinition:
         project = core.QgsProject.instance()
@@ -235,6 +242,7 @@ class SwathDock(gui.QgsDockWidget):
         if ok:
             self._loaded = load(self._context, self._feedback)
             self._then(results)
+            self._say("\n".join([self.status.text(), *self._feedback.warnings]))
         elif self._feedback.isCanceled():
             self._say(tr("Cancelled; the same button goes on with a map"))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ def export_features(
 ) -> tuple[Path, list[Any]]:
     """Write the features of a layer as QGIS has them: filtered, selected, edited, in its CRS.
 
-    The file is named after its content, so that equal features are one file, which is not touched
-    again. Features without geometry or class are left out, as they label nothing.
+    None is left out: what is without geometry or value is for the program to judge. The file is
+    named after its content, so that equal features are one file, which is not touched again.
 
     Args:
         source: a `QgsFeatureSource`, such as a layer.
@@ -35,27 +36,23 @@ def export_features(
         wanted: name of the column in the file.
 
     Returns:
-        The GeoPackage, and the distinct values of the column, sorted.
+        The GeoPackage, and the distinct values of the column but NULL, sorted.
 
     Raises:
-        ProgramError: no feature is left, or the file cannot be written.
+        ProgramError: the layer has no feature with a geometry, or the file cannot be written.
     """
     kept, values, digest = [], set(), hashlib.sha256()
     digest.update(source.sourceCrs().toWkt().encode())
     for feature in source.getFeatures():
         value = None if field is None else _plain(feature[field])
         geometry = _flat(feature.geometry())
-        if geometry is None or field is not None and value is None:
-            continue
         kept.append((geometry, value))
-        values.add(value)
-        digest.update(bytes(geometry.asWkb()) + repr(value).encode())
-    if not kept:
-        raise ProgramError(
-            tr("The layer {} has no feature with a geometry and a value").format(
-                source.sourceName()
-            )
-        )
+        values |= {value} - {None}
+        shape = b"" if geometry is None else bytes(geometry.asWkb())
+        digest.update(shape + repr(value).encode())
+    if all(geometry is None for geometry, _ in kept):
+        text = tr("The layer {} has no feature with a geometry")
+        raise ProgramError(text.format(source.sourceName()))
     path = folder / f"layer-{digest.hexdigest()[:16]}.gpkg"
     if not path.exists():
         kind = QVariant.LongLong if _whole(values) else QVariant.String
@@ -86,7 +83,7 @@ def _plain(value: Any) -> Any:
     """Return a value as a whole number or text; None for NULL and empty text."""
     if value is None or isinstance(value, QVariant) and value.isNull():
         return None
-    if isinstance(value, (int, float)) and value == int(value):
+    if isinstance(value, (int, float)) and math.isfinite(value) and value == int(value):
         return int(value)
     return str(value).strip() or None
 
@@ -107,19 +104,20 @@ def _flat(geometry: core.QgsGeometry) -> core.QgsGeometry | None:
 
 
 def _write(
-    path: Path, fields: core.QgsFields, source: Any, kept: Sequence[tuple[core.QgsGeometry, Any]]
+    path: Path, fields: core.QgsFields, source: Any, kept: Sequence[tuple[Any, Any]]
 ) -> None:
     options = core.QgsVectorFileWriter.SaveVectorOptions()
     options.driverName, options.layerName = "GPKG", "labels"
-    kind = max(geometry.wkbType() for geometry, _ in kept)  # the type of several parts, if any
+    kind = max(g.wkbType() for g, _ in kept if g is not None)  # that of several parts, if any
     context, partial = core.QgsProject.instance().transformContext(), path.with_suffix(".part.gpkg")
     writer = core.QgsVectorFileWriter.create(
         str(partial), fields, kind, source.sourceCrs(), context, options
     )
     for geometry, value in kept:
         feature = core.QgsFeature(fields)
-        feature.setGeometry(geometry)
-        if len(fields):
+        if geometry is not None:
+            feature.setGeometry(geometry)
+        if len(fields) and value is not None:
             text = fields.at(0).type() == QVariant.String
             feature.setAttribute(0, str(value) if text else value)
         writer.addFeature(feature)
@@ -145,9 +143,15 @@ def class_file(layer: Any, field: str, values: Sequence[Any], folder: Path) -> P
         | ({"color": colors[value]} if value in colors else {})
         for number, value in enumerate(order, 1)
     ]
-    path = folder / "classes.yaml"
-    path.write_text(json.dumps({"classes": classes}, indent=1), encoding="utf-8")
+    text = json.dumps({"classes": classes}, indent=1)
+    path = folder / f"classes-{_digest(text.encode())}.yaml"
+    path.write_text(text, encoding="utf-8")
     return path
+
+
+def _digest(content: bytes) -> str:
+    """Return what names a file after its content."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def symbol_colors(layer: Any, field: str) -> dict[Any, str]:
@@ -191,10 +195,9 @@ def _file(layer: core.QgsRasterLayer, number: int, folder: Path) -> str:
     moved = given.isValid() and given != own
     if Path(source).exists() and not moved:
         return source
-    path, crs = folder / f"{number}-{Path(source).stem}.vrt", {}
-    if moved:
-        crs = {"outputSRS": given.toWkt()}
-    return _virtual(path, lambda new: gdal.Translate(new, source, format="VRT", **crs))
+    crs = {"outputSRS": given.toWkt()} if moved else {}
+    name = f"{number}-{Path(source).stem}"
+    return _virtual(folder, name, lambda new: gdal.Translate(new, source, format="VRT", **crs))
 
 
 def _stacked(layers: Sequence[core.QgsRasterLayer], folder: Path) -> str:
@@ -206,18 +209,19 @@ def _stacked(layers: Sequence[core.QgsRasterLayer], folder: Path) -> str:
             made.GetRasterBand(number).SetDescription(Path(layer.source()).stem)
         return made
 
-    return _virtual(folder / "bands.vrt", stack)
+    return _virtual(folder, "bands", stack)
 
 
-def _virtual(path: Path, make: Callable[[str], Any]) -> str:
-    """Write a virtual raster; a file that is the same already keeps its time of change."""
-    new = path.with_suffix(".new.vrt")
+def _virtual(folder: Path, name: str, make: Callable[[str], Any]) -> str:
+    """Write a virtual raster, named after its content; one that is there is not touched."""
+    new = folder / f"{name}.vrt"
     made = make(str(new))
     if made is None:
         raise ProgramError(tr("The raster cannot be read: {}").format(gdal.GetLastErrorMsg()))
     made.FlushCache()
     del made
-    if not path.exists() or path.read_bytes() != new.read_bytes():
+    path = folder / f"{name}-{_digest(new.read_bytes())}.vrt"
+    if not path.exists():
         new.replace(path)
     new.unlink(missing_ok=True)
     return str(path)

@@ -52,7 +52,7 @@ class Dressed(core.QgsProcessingLayerPostProcessorInterface):
         node = root.findLayer(layer.id())
         if node is None:
             return
-        if self._group and node.parent().name() != self._group:
+        if self._group:  # also from within it, where QGIS adds what follows on the active layer
             group = root.findGroup(self._group) or root.insertGroup(0, self._group)
             copy = node.clone()
             group.insertChildNode(0 if self._shown else -1, copy)

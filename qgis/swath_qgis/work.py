@@ -30,7 +30,8 @@ class Work:
     def __exit__(
         self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None
     ) -> None:
-        unfinished = any((self.folder / "parts").glob("*"))
+        checkpoints = self.folder.with_suffix(".training")
+        unfinished = checkpoints.exists() or any((self.folder / "parts").glob("*"))
         if not (self._kept and (isinstance(error, Canceled) or error and unfinished)):
             shutil.rmtree(self.folder, ignore_errors=True)
 

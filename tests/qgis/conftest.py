@@ -16,6 +16,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_raster
 
@@ -141,7 +142,17 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     The 36 bands make the quick recipe fast: it describes pixels by them alone.
     """
-    folder = tmp_path_factory.mktemp("field")
+    root = tmp_path_factory.getbasetemp()
+    # what takes long is made once, also where several processes of pytest share the tests
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "qgis-field"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "labels.gpkg").exists():
+            _write_field(folder)
+    return folder
+
+
+def _write_field(folder: Path) -> None:
     board = np.kron(np.indices((6, 6)).sum(0) % 2, np.ones((24, 24)))
     bands = [board * 120 + 40 + noise(144, 144, low=0, high=30, seed=i) for i in range(36)]
     write_raster(folder / "scene.tif", np.stack(bands).astype("uint8"), UTM, NORTH_UP)
@@ -149,7 +160,6 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [list(COLORS)[(row + col) % 2] for row, col in places]
     squares = [box(row * 24 + 8, col * 24 + 8, 8, 8) for row, col in places]
     write_layer(folder / "labels.gpkg", squares, {"kind": names})
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -188,16 +198,22 @@ def session(
 def clicked(session: Callable[..., dict[str, Any]], field: Path) -> dict[str, Any]:
     """Return what was seen when scene and labels became a model and a map by clicks."""
     steps = [["install"], ["open"], ["click", "train"], ["click", "map_all"], ["tree"], ["render"]]
-    return session(
-        [*steps, ["settings"]],
-        scene=field / "scene.tif",
-        labels=field / "labels.gpkg",
-        field="kind",
-        colors=COLORS,
-        model=field / "field.swath",
-        map=field / "field-scene-all.tif",
-        places=[(12, 12), (36, 12), (12, 36), (132, 132)],
-    )
+    record = field / "seen.json"
+    with FileLock(field / "lock"):
+        if not record.exists():
+            seen = session(
+                [*steps, ["settings"]],
+                scene=field / "scene.tif",
+                labels=field / "labels.gpkg",
+                field="kind",
+                colors=COLORS,
+                model=field / "field.swath",
+                map=field / "field-scene-all.tif",
+                places=[(12, 12), (36, 12), (12, 36), (132, 132)],
+            )
+            record.write_text(json.dumps(seen))
+    result: dict[str, Any] = json.loads(record.read_text())
+    return result
 
 
 @pytest.fixture(scope="session")

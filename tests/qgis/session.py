@@ -91,7 +91,7 @@ class Session:
         """Note the layers by group, with those that are switched on."""
         root = self.project.layerTreeRoot()
         self.seen["tree"] = {
-            group.name(): {n.name(): n.itemVisibilityChecked() for n in group.findLayers()}
+            group.name(): [[n.name(), n.itemVisibilityChecked()] for n in group.findLayers()]
             for group in root.findGroups()
         }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pyogrio
 import pytest
@@ -22,7 +24,7 @@ from pathlib import Path
 from qgis import core
 app = core.QgsApplication([], False)
 app.initQgis()
-from swath_qgis import layers, program, work
+from swath_qgis import install, layers, program, work
 folder = Path(os.environ["FOLDER"])
 """
 
@@ -37,7 +39,7 @@ def run(qgis_python: str, tmp_path: Path) -> Any:
             f"{HEAD}\n{lines}\nprint('OUT' + json.dumps(out), flush=True)\nos._exit(0)\n"
         )
         env = {"PLUGINS": str(PLUGIN.parent), "FOLDER": str(tmp_path), "HOME": str(tmp_path)}
-        env |= {"QT_QPA_PLATFORM": "offscreen", "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        env |= {"QT_QPA_PLATFORM": "offscreen", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
         done = subprocess.run(
             [qgis_python, "-B", str(script)], env=env, capture_output=True, text=True, check=False
         )
@@ -64,14 +66,18 @@ layer.addFeature(curve)
 nothing = core.QgsFeature(layer.fields())
 nothing.setGeometry(curve.geometry())
 layer.addFeature(nothing)
+bare = core.QgsFeature(layer.fields())
+bare.setAttribute("kind", "a")
+layer.addFeature(bare)
 path, values = layers.export_features(layer, "kind", folder)
 again, _ = layers.export_features(layer, "kind", folder)
 out = [str(path), values, path == again]
 """)
     assert values == ["a", "b", "edited", "round"] and same
     meta, _, shapes, columns = pyogrio.raw.read(path)
-    assert meta["crs"] == UTM and sorted(columns[0]) == values
-    geometries = shapely.from_wkb(shapes)
+    assert meta["crs"] == UTM and sorted(filter(None, columns[0])) == ["a", *values]
+    assert len(columns[0]) == 6 and sum(shape is None for shape in shapes) == 1
+    geometries = shapely.from_wkb([shape for shape in shapes if shape is not None])
     assert not shapely.has_z(geometries).any()
     assert max(shapely.area(g) for g in geometries if shapely.bounds(g)[0] == 0) > 3  # straight
 
@@ -194,3 +200,37 @@ out = [said, texts, old]
 """)
     assert said == "a.tif: Nothing. Draw. [no-labels]" and texts == []
     assert "is not the program swath" in old
+
+
+SAYS = """
+import sys
+def main():
+    print("swath 9.9" if "--version" in sys.argv else "--json-progress")
+"""
+
+
+@pytest.mark.slow
+def test_the_program_is_installed_whole_or_not_at_all(run: Any, tmp_path: Path) -> None:
+    wheel, info = tmp_path / "swath-9.9-py3-none-any.whl", "swath-9.9.dist-info"
+    with ZipFile(wheel, "w") as packed:
+        packed.writestr("says.py", SAYS)
+        packed.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: swath\nVersion: 9.9\n")
+        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        packed.writestr(f"{info}/WHEEL", tags)
+        packed.writestr(f"{info}/entry_points.txt", "[console_scripts]\nswath = says:main\n")
+        packed.writestr(f"{info}/RECORD", "")
+    failed, left, done, version, folders, after = run("""
+root = Path(core.QgsApplication.qgisSettingsDirPath()) / "swath"
+task = install.InstallTask(str(folder / "no.whl"))
+failed, left = task.run(), list(root.glob("*"))
+task = install.InstallTask(str(folder / "swath-9.9-py3-none-any.whl"))
+done = task.run() or task.error
+again = install.InstallTask(str(folder / "swath-9.9-py3-none-any.whl")).run()
+version = program.version_of(program.find_program())
+task = install.InstallTask(str(folder / "swath-9.9-py3-none-any.whl"))
+task.cancel()
+after = task.run()
+out = [failed, len(left), done, version, len(list(root.glob("env-*"))), after]
+""")
+    assert (failed, left) == (False, 0) and (done, version) == (True, "9.9")
+    assert folders == 1 and after is False

@@ -50,6 +50,8 @@ def test_map_sample_and_areas(qgis: Qgis, field: Path, model: Path, tmp_path: Pa
     sampled = qgis.run("sample", MAP=target, N=40, SEED=1, POINTS=points)
     assert sampled.code == 0 and len(pyogrio.read_info(points)["fields"]) >= 3, sampled.text
     assert qgis.run("sample", MAP=target, N=40, POINTS=points).code != 0  # never replaced
+    empty = qgis.run("areas", MAP=target, POINTS=points, FIELD="reference", TABLE="memory:")
+    assert empty.code != 0 and "reference" in empty.text  # points that nobody has checked
     checked = _checked(points, tmp_path / "checked.gpkg", target)
     areas = qgis.run(
         "areas", MAP=target, POINTS=checked, FIELD="reference", TABLE=tmp_path / "areas.csv"

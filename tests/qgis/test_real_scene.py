@@ -99,7 +99,8 @@ def seen(session: Callable[..., dict[str, Any]], scene: Path) -> dict[str, Any]:
 def test_twenty_labels_become_a_map(seen: dict[str, Any], scene: Path) -> None:
     for button in ("train", "map_view", "map_all", "suggest"):
         assert seen[button]["ok"] == [True], seen[button]["status"]
-    assert set(seen["tree"]) == {"dubai-scene-view", "dubai-scene-all"}
+    layers = [["Map", True], ["Confidence", False]]
+    assert seen["tree"] == {"dubai-scene-view": layers, "dubai-scene-all": layers}
     with rasterio.open(scene / "dubai-scene-all.tif") as file:
         codes = file.read(1)
         colors = {file.colormap(1)[int(code)][:3] for code in np.unique(codes)}

@@ -75,7 +75,11 @@ class Run:
                 titles.append(title)
                 self.feedback.setProgressText(title)
 
-        return run(said, progress, self.feedback.pushInfo, self.feedback.isCanceled)
+        def say(text: str) -> None:
+            is_warning = text.lower().startswith("warning:")
+            (self.feedback.pushWarning if is_warning else self.feedback.pushInfo)(text)
+
+        return run(said, progress, say, self.feedback.isCanceled)
 
 
 class SwathAlgorithm(core.QgsProcessingAlgorithm):

@@ -130,7 +130,8 @@ class TrainAlgorithm(LabeledAlgorithm):
             by_steps = run.has("STEPS")
             train += ["--steps" if by_steps else "--minutes"]
             train += [str(run.integer("STEPS") if by_steps else run.number("MINUTES"))]
-            train += ["--resume"] if Path(f"{model}.training", "last.ckpt").exists() else []
+            begun = Path(f"{model}.training", "last.ckpt").exists()
+            train += ["--resume"] if goes_on and begun else []
             score = run.swath(train, 10, 95)["validation_miou"]
             manifest = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
             if any(sample["split"] == "test" for sample in manifest["samples"]):

@@ -307,6 +307,10 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>There is no suggested place</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Place {} of {}</source>
       <translation type="unfinished" />
     </message>
@@ -331,11 +335,11 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>The layer {} is no raster file: save it as a GeoTIFF first</source>
+      <source>The layer {} has no feature with a geometry</source>
       <translation type="unfinished" />
     </message>
     <message>
-      <source>The layer {} has no feature with a geometry and a value</source>
+      <source>The layer {} is no raster file: save it as a GeoTIFF first</source>
       <translation type="unfinished" />
     </message>
     <message>
