@@ -238,8 +238,9 @@ def test_maps_that_do_not_fit_each_other_are_refused(tmp_path):
     with fails("no-overlap", DataError, new):
         swath.change(old, new, out)
     write_date(new, codes, crs=None)
-    with fails("crs-missing", DataError, new):
+    with fails("crs-missing", DataError, new) as caught:
         swath.change(old, new, out)
+    assert f"rio edit-info {new} --crs EPSG:32632" in caught.value.fix
     write_date(new, np.full((64, 64), 9))
     with fails("unknown-code", DataError, new):
         swath.change(old, new, out)

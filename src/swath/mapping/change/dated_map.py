@@ -123,12 +123,15 @@ def check_place(path: str, grid: GeoBox, first: str, first_grid: GeoBox) -> str 
     if (grid.crs is None) != (first_grid.crs is None):
         lacking, other = (path, first) if grid.crs is None else (first, path)
         message = f"The map has no CRS, and {other} has one"
-        fix = f"Assign the CRS that it is in (`rio edit-info {shlex.quote(lacking)} --crs EPSG:N`)"
+        crs = rasterio.CRS.from_wkt(first_grid.crs or grid.crs)
+        code = shlex.quote(crs.to_string())
+        command = f"rio edit-info {shlex.quote(lacking)} --crs {code}"
+        fix = f"If its coordinates are in the CRS of the other, `{command}` says so"
         raise DataError(message, code="crs-missing", file=lacking, fix=fix)
     if grid.crs is None and not (grid.placed and first_grid.placed):
         sizes = f"{grid.width}x{grid.height} and {first_grid.width}x{first_grid.height} pixels"
         message = f"The maps have {sizes} and no CRS, so nothing says how they lie on each other"
-        fix = "Assign CRS and transform (`rio edit-info FILE --crs EPSG:N --transform '[...]'`)"
+        fix = "Assign CRS and transform to both, with the Georeferencer of QGIS, say"
         raise DataError(message, code="grid-mismatch", file=path, fix=fix)
     if meet(grid, first_grid) is False:
         message = f"The map and {first} have no place in common"
