@@ -654,16 +654,18 @@ class ChangeOptions:
     """Compare maps of two dates: what became what, and how sure.
 
     OLD and NEW are maps of the same classes. Where `predict` has written probabilities or
-    confidence beside them, a pixel counts as changed only if that is sure enough.
+    confidence beside them, a pixel counts as changed only if that is sure enough. With a model
+    file first, `swath change MODEL OLD_IMAGE NEW_IMAGE CHANGE`, both images are predicted before.
     """
 
     EXAMPLE: ClassVar = "swath change 2019.tif 2024.tif change.tif --polygons changes.gpkg"
 
-    old: Annotated[PathLike, Field(description="Map of the first date.")]
+    old: Annotated[PathLike, Field(description="Map of the first date, or a model file.")]
     new: Annotated[PathLike, Field(description="Map of the second date; brought onto OLD's grid.")]
     change: Annotated[
         PathLike, Field(description="GeoTIFF of transitions to write, a code a pair of classes.")
     ]
+    more: Annotated[Globs, Field(description="After a model and two images: CHANGE.")] = ()
     _: KW_ONLY
     at_least: float | None = option(
         None,
@@ -698,8 +700,28 @@ class ChangeOptions:
     workers: int | None = option(None, "Processes; default: 1.", "Resources", ge=1)
     restart: bool = option(False, "Discard the tiles of an interrupted run.", "Resume")
 
+    @property
+    def files(self) -> list[PathLike]:
+        """All files, the output last."""
+        return [self.old, self.new, self.change, *self.more]
+
+    @property
+    def target(self) -> Path:
+        """The map of change to write."""
+        return Path(self.files[-1])
+
+    @property
+    def with_model(self) -> bool:
+        """Whether the first file is a model, and images follow."""
+        return Path(self.old).suffix.lower() == ".swath"
+
     def __post_init__(self) -> None:
         _check_polygon_file(self.polygons)
+        count, model = len(self.files), self.with_model
+        if count != (4 if model else 3):
+            wanted = "OLD NEW CHANGE, or MODEL OLD_IMAGE NEW_IMAGE CHANGE"
+            message = f"{count} files are given, and {wanted} are wanted"
+            raise _conflict(message, "Compare maps of more dates two by two")
 
 
 @dataclass(frozen=True, config=_FROZEN)

@@ -17,7 +17,7 @@ from swath.mapping.change import plan
 from swath.mapping.change.tiles import ChangeWorker
 from swath.transitions import Transitions
 from tests.errors import fails
-from tests.make import NORTH_UP, UTM, write_raster
+from tests.make import NORTH_UP, UTM, noise, write_raster
 from tests.mapping.change.made import NAMES, f1, two_dates, write_date
 
 HECTARE = 0.01 / 0.9996**2  # of a pixel of 10 m in the plane, at the central meridian of UTM
@@ -348,3 +348,19 @@ def test_many_classes_have_codes_of_their_places(tmp_path):
     assert codes.dtype == np.uint8 and codes[5] == 2 * 16 + 1
     with rasterio.open(tmp_path / "c.tif") as file:
         assert Transitions.of_tags(file.tags(1)).split(int(codes[5])) == (1, 0)
+
+
+def test_a_model_maps_both_images_first(tmp_path, tiny_model):
+    image = write_raster(tmp_path / "old-scene.tif", noise(3, 96, 96), UTM, NORTH_UP)
+    other = write_raster(tmp_path / "new-scene.tif", noise(3, 96, 96, seed=1), UTM, NORTH_UP)
+    result = swath.change(tiny_model, image, other, [tmp_path / "c.tif"])
+    maps = [tmp_path / "c_old.tif", tmp_path / "c_new.tif"]
+    assert all(path.is_file() for path in maps) and result.prior is not None
+    assert not list(tmp_path.glob("*parts"))
+    again = swath.change(*maps, tmp_path / "again.tif")
+    assert again.transitions == result.transitions
+    assert (tmp_path / "again.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
+    with fails("option-conflict", UsageError):
+        swath.change(tiny_model, image, tmp_path / "c.tif")
+    with fails("option-conflict", UsageError):
+        swath.change(*maps, tmp_path / "d.tif", tmp_path / "c.tif")

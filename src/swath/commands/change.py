@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 from swath.commands.base import check_ending, command, peak_rss_bytes
-from swath.commands.predict import MAP_ENDINGS
+from swath.commands.predict import MAP_ENDINGS, predict
+from swath.evaluation.points import DATES
+from swath.io.work_folder import open_store
 from swath.mapping.change.job import ChangedMap, ChangeJob
 from swath.options import ChangeOptions
 from swath.transitions import Transitions
@@ -92,12 +94,42 @@ def change(options: ChangeOptions) -> ChangeResult:
         UsageError: an output is an input, or options do not go together.
         JobError: a file cannot be written, or parts of another change are in the way.
     """
-    start, target = time.monotonic(), Path(options.change)
+    start, target = time.monotonic(), options.target
     check_ending(target, MAP_ENDINGS, "CHANGE")
     if options.table is not None:
         check_ending(options.table, (".csv",), "--table")
-    job = ChangeJob(options, [str(options.old), str(options.new)], target)
-    return _result(options, job.run(), job.warnings, start)
+    maps = [str(path) for path in options.files[:-1]]
+    said: list[str] = []
+    if options.with_model:
+        maps, said = _predict_both(options)
+    job = ChangeJob(options, maps, target)
+    found = job.run()
+    if options.with_model:
+        for path in maps:  # kept until now, so that an interrupted comparison begins with them
+            open_store(_parts_of(path)).clear()
+    return _result(options, found, [*said, *job.warnings], start)
+
+
+def _predict_both(options: ChangeOptions) -> tuple[list[str], list[str]]:
+    """Map both images beside the output; return the maps, and what was said of them."""
+    model, *images = options.files[:-1]
+    target, maps, said = options.target, [], []
+    for image, date in zip(images, DATES, strict=True):
+        path = target.with_name(f"{target.stem}_{date}.tif")
+        result = predict(
+            *(model, image, path),
+            probabilities=True,
+            keep_parts=True,
+            workers=options.workers,
+            restart=options.restart,
+        )
+        maps.append(str(path))
+        said += result.warnings
+    return maps, said
+
+
+def _parts_of(path: str) -> str:
+    return f"{Path(path).resolve()}.parts"
 
 
 def _result(
@@ -110,7 +142,7 @@ def _result(
     hectares = [row.hectares for row in changes if row.hectares is not None]
     least = plan.asked.at_least
     return ChangeResult(
-        change=str(options.change),
+        change=str(options.target),
         files=found.files,
         classes=names,
         transitions=[
