@@ -80,3 +80,15 @@ def test_another_dataset_without_a_test_split_is_an_error(few, tmp_path):
 def test_the_training_split_is_scored_as_it_is(few):
     result = swath.evaluate(few / "m.swath", few / "ds", split="train")
     assert result.split == "train" and result.folds is not None
+
+
+def test_a_report_on_a_split_has_the_score_of_a_forest(few, tmp_path):
+    given = {"images": "scene.tif", "labels": "fields.gpkg", "test": "0", "val": "none"}
+    swath.prepare(few / "farm", tmp_path / "ds", block=64, buffer=0, **given)
+    swath.train(tmp_path / "ds", tmp_path / "m.swath", recipe="quick")
+    assert swath.evaluate(tmp_path / "m.swath", tmp_path / "ds").forest is None
+    result = swath.evaluate(tmp_path / "m.swath", tmp_path / "ds", report=tmp_path / "page")
+    assert result.split == "test" and 0.5 < result.forest <= 1
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert f"has {result.forest:.3f} on this split" in page
+    assert "A random forest" in summaries.evaluate(result)

@@ -191,6 +191,10 @@ def evaluate(result: EvaluateResult) -> str:
         lines.append(f"Expected calibration error {_score(r.error)} ({fitted})")
     if result.unmapped:
         lines.append(f"{result.unmapped} labeled pixels have no data in the map and are not scored")
+    if result.forest is not None:
+        better = "" if result.miou is None or result.forest <= result.miou else ", more than this"
+        own = f"{_score(result.forest)} {_interval(result.forest_interval)}{better}"
+        lines.append(f"A random forest on the same bands and split: mIoU {own}")
     if result.miou_with_unlabeled is not None:
         lines.append(f"mIoU with 'unlabeled' as a class: {_score(result.miou_with_unlabeled)}")
     if result.miou3 is not None:

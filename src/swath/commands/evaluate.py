@@ -14,6 +14,7 @@ from swath.errors import ModelError, UsageError
 from swath.evaluation.reference import DatasetReference, LabelReference, Reference
 from swath.evaluation.results import EvaluateResult, summarize, summarize_folds
 from swath.evaluation.scoring import MapPredictor, ModelPredictor, Predictor, score_areas
+from swath.evaluation.yardstick import score_forest
 from swath.io.arrays import parse_array
 from swath.io.map_reader import MapFile
 from swath.legend import read_legend
@@ -61,10 +62,25 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
         from swath.reports.evaluation import Origin, write_report
     except ImportError as error:
         raise missing_report_package(error) from error
+    if model is not None and isinstance(reference, DatasetReference):
+        result = _with_forest(result, reference.dataset, options)
     origin = Origin(_command(options), model.card if model else None)
     values = result.model_dump(mode="json")
     page = write_report(options.report, reference, predictor, values, origin)
     return result.model_copy(update={"report": str(page)})
+
+
+def _with_forest(
+    result: EvaluateResult, dataset: Dataset, options: EvaluateOptions
+) -> EvaluateResult:
+    """Add what a random forest has on the same split."""
+    if options.split == "train":
+        return result
+    forest = score_forest(dataset, options.split)
+    if forest is None:
+        return result
+    found = {"forest": forest.miou, "forest_interval": forest.interval}
+    return result.model_copy(update=found)
 
 
 def _has_folds_alone(options: EvaluateOptions, model: Model) -> bool:

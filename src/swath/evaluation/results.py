@@ -103,6 +103,9 @@ class EvaluateResult(Result):
         per_image: mean IoU of each image or block, worst first.
         reliability: confidence against the share of right pixels; None for a map file.
         report: path of the page, if one was asked for.
+        forest: mean IoU of a random forest on the same bands and split, trained on pixels of the
+            training split, 0..1; None without a report, or without scikit-learn.
+        forest_interval: of it, likewise.
         folds: scores of the training on labels that it held out in turn, by the quick recipe.
         warnings: sentences on scores that mean little: nothing was scored, or one class alone.
     """
@@ -125,6 +128,8 @@ class EvaluateResult(Result):
     per_image: list[ImageScore]
     reliability: Reliability | None = None
     report: str | None = None
+    forest: float | None = None
+    forest_interval: tuple[float, float] | None = None
     folds: FoldScores | None = None
     warnings: list[str] = []
 
