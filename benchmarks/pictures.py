@@ -1,13 +1,16 @@
-"""Make the pictures of README and docs anew: `docs/pictures/*.png`.
+"""Make the pictures of README and docs anew: `docs/pictures/*`.
 
 Usage: python benchmarks/pictures.py DUBAI WORK [MODEL], where DUBAI is the folder of the Dubai
 images with `dubai-classes.yaml` beside it. Without MODEL one is trained for twelve minutes on tiles
 1, 4, 6 and 7, with tile 3 for validation. The images of the pictures are of tile 8, which it never
-saw. Pictures of the benchmark reports are made by accuracy.py and recipes.py.
+saw. Those of labeling are made by label_pictures.py, which this runs, and those of the benchmark
+reports by accuracy.py and recipes.py.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +86,8 @@ def main(dubai: str, work: str, model: str | None = None) -> None:
     parts = {"image": photo, "reference labels": reference}
     parts |= {"map": colored(made, classes_of(source)), "confidence": sure}
     drawn(parts, PICTURES / "map.png")
+    command = [sys.executable, "-m", "benchmarks.label_pictures", str(source.resolve())]
+    subprocess.run(command, cwd=PICTURES.parents[1], check=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -39,9 +39,10 @@ from swath.server.labeling.quick.trainer import (
     Samples,
     Trainer,
 )
+from swath.server.labeling.scene_layer import register_scene
 from swath.server.labeling.session import UNKNOWN_AUTHOR, LabelingSession
 from swath.server.labeling.view_geometry import ViewGeometry
-from swath.server.layer import Hint, MapLayer
+from swath.server.layer import MapLayer
 from swath.server.registry import Registry
 from swath.server.security import AccessRules
 from swath.server.uvicorn_server import ServedResult, Server
@@ -96,7 +97,8 @@ def label(options: LabelOptions) -> LabelResult:
         JobError: the port is taken, or another process writes the labels.
     """
     registry = Registry()
-    name = registry.add(Path(options.scene), Hint(kind="image"))
+    scene = Path(options.scene)
+    name, files = register_scene(registry, scene)
     source = LabelSource(
         Path(options.labels),
         read_classes(options.classes),
@@ -105,7 +107,8 @@ def label(options: LabelOptions) -> LabelResult:
         options.layer,
         options.labels_crs,
     )
-    session = open_session(registry, name, SessionOptions(source, options.author, options.minutes))
+    how = SessionOptions(source, options.author, options.minutes)
+    session = open_session(registry, name, scene, files, how)
     try:
         app = create_app(registry, AccessRules(), first=(name, MAP, CONFIDENCE), labeling=session)
         server = Server(app, "127.0.0.1", options.port)
@@ -127,13 +130,22 @@ def label(options: LabelOptions) -> LabelResult:
     return result
 
 
-def open_session(registry: Registry, name: str, options: SessionOptions) -> LabelingSession:
+def open_session(
+    registry: Registry, name: str, path: Path, files: Sequence[str], options: SessionOptions
+) -> LabelingSession:
     """Open the labels of a registered scene, and register the quick map.
+
+    Args:
+        registry: what is served.
+        name: of the scene in it.
+        path: of the scene, as commands name it.
+        files: that the scene is read from.
+        options: how the session is opened.
 
     Raises:
         DataError, UsageError, JobError: see `open_labels`.
     """
-    layer, path = registry.layer(name), registry.path(name)
+    layer = registry.layer(name)
     store, crs, warnings = open_labels(options.source, layer.grid)
     try:
         geometry = ViewGeometry(layer.grid, crs, str(store.path))
@@ -142,7 +154,7 @@ def open_session(registry: Registry, name: str, options: SessionOptions) -> Labe
             shown = QuickLayer(quick, made, lambda: store.classes.legend)
             registry.add_made(made, shown, lambda: f"{quick.version}.{store.classes_revision}")
         trainer = make_trainer(layer)
-        scene = f"{path.resolve()}|{file_stamps([str(path)])}"
+        scene = f"{path.absolute()}|{file_stamps(files)}"
         cache = FeatureCache(user_cache() / "labeling", lambda: f"{trainer.encoder}|{scene}")
         mapper = QuickMapper(store, geometry, quick, trainer, cache)
         outputs = Outputs(

@@ -110,7 +110,7 @@ def _open_labels(
         message = "The served folders hold no raster to label"
         fix = "Name the scene first: swath serve scene.tif --allow-label fields.gpkg"
         raise DataError(message, code="nothing-to-show", fix=fix)
-    session = open_session(
-        registry, names[0], SessionOptions(LabelSource(Path(options.allow_label)))
-    )
+    path = registry.path(names[0])
+    how = SessionOptions(LabelSource(Path(options.allow_label)))
+    session = open_session(registry, names[0], path, [str(path)], how)
     return session, (names[0], MAP, CONFIDENCE)

@@ -6,12 +6,12 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,10 @@ from swath.io.qgis import read_style
 from swath.io.raster import Raster, band_tags, descriptions, open_raster
 from swath.io.render import visible_bands
 from swath.legend import IGNORE, MAX_CLASSES, LandClass, Legend, default_color, rgb
+from swath.mapping.inputs import InputImage
 from swath.server.tile_images import PERCENT_COLORS, Rgba, hex_color
 from swath.server.web_mercator import TILE_SIZE, Floats, MercatorTile, Placement
+from swath.types import PathLike
 
 LayerKind: TypeAlias = Literal["map", "reference", "confidence", "probabilities", "image"]
 """What a layer shows: classes of a map, labels, percent of one band or of one band a class, or
@@ -218,6 +220,60 @@ class MapLayer(ABC):
         return self._decode(Pixels(values[:, at_row, at_col], valid[at_row, at_col] & inside))
 
 
+H = TypeVar("H", Raster, InputImage)
+
+
+class HandlePool(Generic[H]):
+    """Open handles of one image, each for one thread at a time.
+
+    Args:
+        open_one: opens another handle.
+    """
+
+    def __init__(self, open_one: Callable[[], H]) -> None:
+        self._open_one: Callable[[], H] = open_one
+        self._idle: list[H] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lend(self) -> Iterator[H]:
+        """Lend a handle."""
+        with self._lock:
+            handle = self._idle.pop() if self._idle else None
+        handle = handle or self._open_one()
+        try:
+            yield handle
+        finally:
+            with self._lock:
+                keep = len(self._idle) < MAX_IDLE
+                if keep:
+                    self._idle.append(handle)
+            if not keep:
+                handle.close()
+
+    def close(self) -> None:
+        """Close the handles that are not lent."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for handle in idle:
+            handle.close()
+
+
+def overviews_of(path: PathLike) -> list[int]:
+    """Return the decimations of the overviews of a raster's first band."""
+    with open_raster(path) as dataset:
+        return list(dataset.overviews(1))
+
+
+def lowest_zoom(placement: Placement, overviews: Sequence[int]) -> int:
+    """Return the lowest zoom at which a tile needs no more than `MAX_READ` pixels."""
+    grid = placement.grid
+    if grid.height * grid.width / max([*overviews, 1]) ** 2 <= MAX_READ:
+        return 0
+    halvings = int(math.log2(math.sqrt(MAX_READ) / TILE_SIZE))
+    return max(0, placement.max_zoom - halvings)
+
+
 class RasterLayer(MapLayer):
     """A file as a layer.
 
@@ -231,8 +287,7 @@ class RasterLayer(MapLayer):
 
     def __init__(self, path: Path, hint: Hint | None = None) -> None:
         self._hint = hint or Hint()
-        self._idle: list[Raster] = []
-        self._lock = threading.Lock()
+        self._pool = HandlePool(lambda: Raster([path], raw=self._raw, driver=self.driver))
         self.path = path
         self.driver = driver_of(path)
         with open_raster(path, self.driver) as dataset:
@@ -241,35 +296,13 @@ class RasterLayer(MapLayer):
         kind = self._hint.kind or self._facts.guess_kind(path)
         by_color = self._hint.legend is not None and self._hint.legend.kind == "color"
         self._raw = kind == "map" or (kind == "reference" and not by_color)
-        with self._opened() as raster:
+        with self._pool.lend() as raster:
             super().__init__(path, kind, grid, raster.bands, raster.dtype)
-        smallest = grid.height * grid.width / max([*self._facts.overviews, 1]) ** 2
-        if smallest > MAX_READ:
-            halvings = int(math.log2(math.sqrt(MAX_READ) / TILE_SIZE))
-            self.min_zoom = max(0, self.placement.max_zoom - halvings)
-
-    @contextmanager
-    def _opened(self) -> Iterator[Raster]:
-        """Lend an open file to one thread."""
-        with self._lock:
-            raster = self._idle.pop() if self._idle else None
-        raster = raster or Raster([self.path], raw=self._raw, driver=self.driver)
-        try:
-            yield raster
-        finally:
-            with self._lock:
-                keep = len(self._idle) < MAX_IDLE
-                if keep:
-                    self._idle.append(raster)
-            if not keep:
-                raster.close()
+        self.min_zoom = lowest_zoom(self.placement, self._facts.overviews)
 
     def close(self) -> None:
         """Close idle files."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for raster in idle:
-            raster.close()
+        self._pool.close()
 
     @cached_property
     def legend(self) -> Legend | None:
@@ -310,7 +343,7 @@ class RasterLayer(MapLayer):
         return codes
 
     def _fetch(self, window: Window, shape: tuple[int, int] | None, nearest: bool) -> Pixels:
-        with self._opened() as raster:
+        with self._pool.lend() as raster:
             return raster.read(window, shape, nearest=nearest)
 
     def _decode(self, pixels: Pixels) -> Pixels:

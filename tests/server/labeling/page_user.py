@@ -1,16 +1,64 @@
 """A person at the page of labeling, with mouse and keys, on a scene of known grid."""
 
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 
 import numpy as np
+import rasterio
 
 from swath.server.web_mercator import HALF_EXTENT, Placement, to_mercator
 from tests.server.screen import until
+
+DUBAI = {
+    "water": "E2A929",
+    "land": "8429F6",
+    "road": "6EC1E4",
+    "building": "3C1098",
+    "vegetation": "FEDD3A",
+}
+"""Classes of the masks, by color."""
 
 SCREEN = (1400, 900)
 
 WORLD = 512
 """Side of the world in pixels of the screen at zoom 0."""
+
+
+SERVE = """
+import os, sys
+import swath
+from swath.commands import label
+if os.environ.get("COLORS"):
+    label.TORCH = ("a_package_that_is_not_there",)
+running = swath.label(sys.argv[1], sys.argv[2], open=False, port=int(sys.argv[3]))
+print("ready", flush=True)
+running.wait()
+"""
+
+
+class Served:
+    """`swath label` in a process that can be killed, always at one address."""
+
+    def __init__(self, scene, labels):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.arguments = [str(scene), str(labels), str(self.port)]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.start()
+
+    def start(self):
+        command = [sys.executable, "-c", SERVE, *self.arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def kill(self):
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 class PageUser:
@@ -113,3 +161,17 @@ def squares(inside, count, side, rng):
                 found = np.vstack([found, place])
     corners = np.array([[0, 0], [side, 0], [side, side], [0, side]])
     return found[:, None, ::-1] + corners
+
+
+def class_indices(mask):
+    """Return class indices (rows, columns), in the order of `DUBAI`, of a mask; 255 for none."""
+    with rasterio.open(mask) as file:
+        colors = file.read()[:3]
+        if len(colors) == 1:  # a palette
+            table = file.colormap(1)
+            known = [table.get(value, (0, 0, 0))[:3] for value in range(256)]
+            colors = np.array(known, np.uint8)[colors[0]].transpose(2, 0, 1)
+    out = np.full(colors.shape[1:], 255, np.uint8)
+    for index, color in enumerate(DUBAI.values()):
+        out[(colors == np.array(list(bytes.fromhex(color)))[:, None, None]).all(0)] = index
+    return out

@@ -271,28 +271,17 @@ def test_a_stroke_whose_answer_is_lost_is_stored_once(labeled, visit):
     assert sent == [201] and stored(labeled.labels)[0] == ["field"]
 
 
-def test_finish_shows_files_and_commands(labeled, visit):
-    page = visit(labeled.url)
-    for name, col in (("blue", 20), ("yellow", 310)):
-        add_class(page, name)
-        page.keyboard.press("r")
-        drag(page, (col, 120), (col + 60, 180))
-    until(lambda: re.match(r"Round \d+", page.locator("#phase").inner_text()))
-    job = {
-        "kind": "finish",
-        "state": "running",
-        "step": "Training",
-        "steps": [1, 3],
-        "progress": 0.4,
-        "seconds": 3,
-        "error": None,
-        "layers": [],
-        "files": [],
-        "score": None,
-    }
+def job_of(kind, **facts):
+    usual = {"state": "running", "step": "Training", "steps": [2, 3], "progress": 0.4}
+    rest = {"seconds": 3, "error": None, "layers": [], "files": [], "score": None}
+    return {"kind": kind, **usual, **rest, "unscored": None, "features": None} | facts
+
+
+def show_job(page, url, job):
+    """Let the server report a job, which may be changed later."""
 
     def patched(route):
-        answer = route.fetch(method="GET", url=f"{labeled.url}label/status", post_data=None)
+        answer = route.fetch(method="GET", url=f"{url}label/status", post_data=None)
         route.fulfill(
             status=200,
             body=json.dumps({**answer.json(), "job": job}),
@@ -300,14 +289,51 @@ def test_finish_shows_files_and_commands(labeled, visit):
         )
 
     page.route("**/label/status", patched)
-    page.route("**/label/finish", patched)
+    page.route(f"**/label/{job['kind']}", patched)
+
+
+def train_two(page):
+    for name, col in (("blue", 20), ("yellow", 310)):
+        add_class(page, name)
+        page.keyboard.press("r")
+        drag(page, (col, 120), (col + 60, 180))
+    until(lambda: re.match(r"Round \d+", page.locator("#phase").inner_text()))
+
+
+def test_finish_shows_files_and_commands(labeled, visit):
+    page = visit(labeled.url)
+    train_two(page)
+    job = job_of("finish")
+    show_job(page, labeled.url, job)
     page.locator("[data-act=finish]").click()
     page.locator("#job progress").wait_for()
-    job |= {"state": "done", "files": [f"{MARKUP}.swath", "labels-map.tif"], "score": 0.71}
+    job |= {"files": [f"{MARKUP}.swath", "labels-map.tif"], "layers": ["scene.tif"]}
+    page.wait_for_timeout(1000)
+    assert page.locator("#done").is_hidden()
+    job |= {"state": "done", "score": 0.71, "features": "bands and more"}
     page.locator("#done").wait_for()
     assert page.locator("#done-files code").all_inner_texts() == job["files"]
-    assert "0.71" in page.locator("#done-score").inner_text()
+    text = page.locator("#done-score").inner_text()
+    assert "0.71" in text and "bands and more" in text  # the page took bands alone
     assert "swath train" in page.locator("#done-commands").inner_text()
+
+
+def test_a_map_that_is_trained_longer_is_shown_beside_the_quick_one_before_its_score(
+    labeled, visit
+):
+    page = visit(labeled.url)
+    train_two(page)
+    job = job_of("longer")
+    show_job(page, labeled.url, job)
+    page.locator("[data-act=longer]").click()
+    page.locator("#job progress").wait_for()
+    assert page.locator("#divider").is_hidden()
+    job |= {"layers": ["scene.tif"], "step": "Scoring by folds", "steps": [4, 4]}
+    page.locator("#divider").wait_for()
+    assert page.locator("#side-left").inner_text() == "map"
+    job |= {"state": "done", "score": 0.43}
+    until(lambda: "0.43" in page.locator("#job p").inner_text())
+    assert page.locator("#job progress").is_hidden()
 
 
 def test_it_fits_a_tablet(labeled, visit):

@@ -28,7 +28,10 @@ if command == os.environ.get("FAULT"):
     sys.exit()
 while command == os.environ.get("WAITS"):
     time.sleep(0.05)
-result = {"folds": {"miou": 0.5}} if command == "train" else {}
+result = {
+    "train": {"folds": {"miou": 0.5}, "features": "bands"} if "recipe" in options else {},
+    "crossvalidate": {"miou": 0.4},
+}.get(command, {})
 print(json.dumps({"done": True, "result": result}), flush=True)
 """
 
@@ -61,11 +64,13 @@ def test_the_commands_run_one_after_the_other(kind, outputs, tmp_path):
     outputs.start(kind, CLASSES)
     done = until(outputs, "done", "failed")
     stem = "l" if kind == "finish" else "l-full"
-    assert (done.state, done.steps, done.progress, done.score) == ("done", (3, 3), 1.0, 0.5)
+    count, score = (3, 0.5) if kind == "finish" else (4, 0.4)
+    assert (done.state, done.steps, done.score) == ("done", (count, count), score)
+    assert done.progress == 1.0 and done.features == ("bands alone" if kind == "finish" else None)
     assert done.files == (f"{stem}.swath", f"{stem}-map.tif", f"{stem}-map.gpkg")
     assert done.layers == (f"{stem}-map.tif",)
     calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
-    assert [name for name, _ in calls] == ["prepare", "train", "predict"]
+    assert [name for name, _ in calls] == ["prepare", "train", "predict", "crossvalidate"][:count]
     assert ("recipe" in calls[1][1]) == (kind == "finish")
     rows = yaml.safe_load((tmp_path / "l-classes.yaml").read_text())["classes"]
     assert [(r["code"], r["name"], r["color"]) for r in rows] == [
@@ -84,6 +89,14 @@ def test_the_commands_shown_are_those_that_run(kind, outputs):
         assert set(call.options) <= set(fields)
         flags = {fields[name].flag for name in call.options}
         assert {word for word in words if word.startswith("--")} == flags
+
+
+def test_a_map_without_a_score_is_shown_and_says_why(outputs, monkeypatch):
+    monkeypatch.setenv("FAULT", "crossvalidate")
+    outputs.start("longer", CLASSES)
+    done = until(outputs, "done", "failed")
+    assert (done.state, done.layers, done.score) == ("done", ("l-full-map.tif",), None)
+    assert "the labels are wrong" in done.unscored
 
 
 @pytest.mark.parametrize("dies", ["", "yes"])

@@ -1,10 +1,6 @@
 """From no labels to a map, by mouse and keys, with a server that is killed in the middle."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
 
 import numpy as np
@@ -18,52 +14,18 @@ from swath.geo.geobox import GeoBox
 from swath.io.vector import VectorLayer, write_layer
 from swath.metrics.confusion import Scores, confusion_matrix
 from tests.make import write_raster
-from tests.server.labeling.page_user import SCREEN, PageUser, squares
+from tests.server.labeling.page_user import (
+    DUBAI,
+    SCREEN,
+    PageUser,
+    Served,
+    class_indices,
+    squares,
+)
 from tests.server.screen import until
-
-DUBAI = {
-    "water": "E2A929",
-    "land": "8429F6",
-    "road": "6EC1E4",
-    "building": "3C1098",
-    "vegetation": "FEDD3A",
-}
-"""Classes of the masks, by color."""
 
 SIDE, EACH = 20, 5
 """Side of a polygon in pixels, and polygons a class."""
-
-SERVE = """
-import os, sys
-import swath
-from swath.commands import label
-if os.environ.get("COLORS"):
-    label.TORCH = ("a_package_that_is_not_there",)
-running = swath.label(sys.argv[1], sys.argv[2], open=False, port=int(sys.argv[3]))
-print("ready", flush=True)
-running.wait()
-"""
-
-
-class Served:
-    """`swath label` in a process that can be killed, always at one address."""
-
-    def __init__(self, scene, labels):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.arguments = [str(scene), str(labels), str(self.port)]
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.start()
-
-    def start(self):
-        command = [sys.executable, "-c", SERVE, *self.arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline() == "ready\n"
-
-    def kill(self):
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture
@@ -155,11 +117,7 @@ def test_a_killed_server_loses_nothing_that_was_saved(served, visit, tmp_path, m
 @pytest.mark.slow
 def test_the_whole_way_on_an_image_of_dubai(served, visit, tmp_path, shared_data):
     tile = shared_data / "dubai" / "Tile 1"
-    with rasterio.open(tile / "masks" / "image_part_006.png") as file:
-        mask = file.read()[:3]
-    reference = np.full(mask.shape[1:], 255, np.uint8)
-    for index, color in enumerate(DUBAI.values()):
-        reference[(mask == np.array(list(bytes.fromhex(color)))[:, None, None]).all(0)] = index
+    reference = class_indices(tile / "masks" / "image_part_006.png")
     labels = tmp_path / "dubai.gpkg"
     scene = tile / "images" / "image_part_006.jpg"
     server = served(scene, labels)

@@ -18,11 +18,20 @@ from swath.io.atomic import atomic_file
 from swath.server.labeling.labels.class_table import LabelClass
 from swath.server.labeling.refusal import Refused
 from swath.server.predictions.worker_process import messages, start_worker
+from swath.types import DESCRIBED_BY, PixelFeatures
 
 Kind = Literal["finish", "longer"]
 
-STEPS = {"prepare": "Preparing", "train": "Training", "predict": "Mapping"}
+STEPS = {
+    "prepare": "Preparing",
+    "train": "Training",
+    "predict": "Mapping",
+    "crossvalidate": "Scoring by folds",
+}
 """Words for the page by command."""
+
+FOLDS = 2
+"""Parts of the scene by which the full recipe is scored, each in turn by a training without it."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +63,11 @@ class Outcome:
         progress: of the step, 0..1.
         seconds: since the start.
         error: why it failed.
-        layers: names of maps that the page can show.
+        layers: names of maps that the page can show; they may be there before the last step.
         files: names of the files that were written.
-        score: mean IoU that the training reports, None where it reports none.
+        score: mean IoU by folds, None without one.
+        unscored: why there is no score.
+        features: in words, what describes a pixel by the quick recipe.
     """
 
     kind: Kind
@@ -69,6 +80,8 @@ class Outcome:
     layers: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     score: float | None = None
+    unscored: str | None = None
+    features: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON has them."""
@@ -131,11 +144,16 @@ class Outputs:
             recipe = {"minutes": self._minutes}
         target = {"map": str(at.with_name(f"{stem}-map.tif"))}
         polygons = {"polygons": str(at.with_name(f"{stem}-map.gpkg"))}
-        return [
+        calls = [
             Call("prepare", {"source": str(at.parent), "dataset": str(dataset)}, prepared),
             Call("train", {"dataset": str(dataset), "model": str(model)}, recipe),
             Call("predict", {"model": str(model), "image": str(self._scene)} | target, polygons),
         ]
+        if kind == "longer":
+            folder = {"dataset": str(dataset), "folder": str(at.with_name(f"{stem}-folds"))}
+            each = {"folds": FOLDS, "minutes": self._minutes / FOLDS}
+            calls.append(Call("crossvalidate", folder, each))
+        return calls
 
     def start(self, kind: Kind, classes: Sequence[LabelClass]) -> None:
         """Start the commands of a kind.
@@ -177,22 +195,41 @@ class Outputs:
             self._thread.join(timeout=10)
 
     def _run(self, kind: Kind) -> None:
-        calls, results = self.calls(kind), {}
+        calls = self.calls(kind)
         try:
             for number, call in enumerate(calls, 1):
                 self._update(step=STEPS[call.command], steps=(number, len(calls)), progress=0.0)
-                results[call.command] = self._call(call)
-            target = Path(calls[-1].arguments["map"])
-            files = (calls[1].arguments["model"], str(target), calls[-1].options["polygons"])
-            self._update(
-                state="done",
-                progress=1.0,
-                layers=(self._publish(target),),
-                files=tuple(Path(name).name for name in files),
-                score=_score(results["train"]),
-            )
+                self._update(**self._facts(call))
+            self._update(state="done", progress=1.0)
         except Exception as error:  # noqa: BLE001 - the page shows why it failed
             self._update(state="failed", error=str(error)[:1000])
+
+    def _facts(self, call: Call) -> dict[str, Any]:
+        """Run a command; return the fields of the outcome that it adds.
+
+        Raises:
+            JobError: the command failed, less the scoring, or was stopped.
+        """
+        try:
+            result = self._call(call)
+        except JobError as error:
+            if call.command != "crossvalidate":
+                raise
+            return {"unscored": error.message}
+        if call.command == "train" and result.get("features"):
+            folds = result.get("folds")
+            unscored = None if folds else "a class has labels in one place only"
+            kind: PixelFeatures = result["features"]
+            score = folds["miou"] if folds else None
+            return {"score": score, "unscored": unscored, "features": DESCRIBED_BY[kind]}
+        if call.command == "predict":
+            target = Path(call.arguments["map"])
+            files = (call.arguments["model"], str(target), call.options["polygons"])
+            names = tuple(Path(name).name for name in files)
+            return {"layers": (self._publish(target),), "files": names}
+        if call.command == "crossvalidate":
+            return {"score": result["miou"]}
+        return {}
 
     def _update(self, **fields: Any) -> None:
         """Change the state, unless it was cancelled."""
@@ -224,10 +261,3 @@ class Outputs:
         reason = str(last.get("error") or "Its process ended, perhaps for lack of memory.")
         message = f"The step {STEPS[call.command]} failed: {reason.rstrip('.')}"
         raise JobError(message, code="command-failed", fix=f"Run `{call.shell}`")
-
-
-def _score(result: dict[str, Any]) -> float | None:
-    """Return the mean IoU that a training reports: of folds, or on its validation split."""
-    folds = result.get("folds") or {}
-    score = folds.get("miou", result.get("validation_miou"))
-    return None if score is None else float(score)

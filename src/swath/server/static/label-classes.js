@@ -61,9 +61,9 @@ export class ClassList {
       const labels = counts.get(code) || 0;
       const state = states.get(code) ?? {};
       const need = labels ? state.need === "none" ? null : state.need : "none";
-      const parts = [`${labels} ${labels === 1 ? "label" : "labels"}`];
+      const parts = [labels ? `${labels} ${labels === 1 ? "label" : "labels"}` : NEEDS.none];
+      if (labels && NEEDS[need]) parts.push(NEEDS[need]);
       if (typeof state.score === "number") parts.push(`IoU ${state.score.toFixed(2)}${moved(state.score, state.before)}`);
-      if (NEEDS[need]) parts[labels ? "push" : "splice"](...(labels ? [NEEDS[need]] : [0, 1, NEEDS[need]]));
       pick.querySelector("small").textContent = parts.join(" · ");
       pick.querySelector("small").title = state.reason ?? "";
       pick.dataset.need = need ?? "";

@@ -20,19 +20,32 @@ export class Finish {
 
   show(job, before) {
     const running = job?.state === "running";
-    $("job").hidden = !running && job?.state !== "failed";
+    const compared = job?.kind === "longer" && job.layers.length > 0;
+    $("job").hidden = !running && job?.state !== "failed" && !compared;
     for (const act of ["finish", "longer"]) document.querySelector(`[data-act=${act}]`).disabled = running || !this.labeling.training.status?.round;
     if (!job) return;
     $("job").querySelector("button").hidden = $("job").querySelector("progress").hidden = !running;
     const reason = job.error?.detail ?? job.error ?? "";
     const step = job.steps ? ` (${job.steps.join(" of ")})` : "";
-    const text = running ? `${TITLES[job.kind]}: ${job.step}${step}, ${time(job.seconds)}` : `${TITLES[job.kind]} failed. ${reason}`;
-    $("job").querySelector("p").textContent = text;
+    const text = running ? `${TITLES[job.kind]}: ${job.step}${step}, ${time(job.seconds)}` : job.state === "failed" ? `${TITLES[job.kind]} failed. ${reason}` : this.scores(job);
+    if ($("job").querySelector("p").textContent !== text) $("job").querySelector("p").textContent = text;
     $("job").querySelector("progress").value = job.progress ?? 0;
-    const ended = job.state === "done" && (before?.state === "running" || this.begun === job.kind);
-    if (!ended || before?.state === "done") return;
+    this.follow(job, before);
+  }
+
+  // Show what a job has made, once: files when it has ended, a map as soon as it is there.
+  follow(job, before) {
+    const seen = before?.state === "running" || this.begun === job.kind;
+    const ready = (one) => one?.kind === job.kind && (job.kind === "finish" ? one.state === "done" : one.layers.length > 0);
+    if (!seen || !ready(job) || ready(before)) return;
     this.begun = null;
     this.labeling.guard(() => (job.kind === "finish" ? this.done(job) : this.compare(job)));
+  }
+
+  scores(job) {
+    const quick = this.labeling.training.status?.score;
+    const own = typeof job.score === "number" ? `mIoU ${job.score.toFixed(2)} on labels held out by place, in two parts` : `no score${job.unscored ? `: ${job.unscored}` : ""}`;
+    return `Trained longer: ${own}${quick ? `; the quick map, ${quick.miou.toFixed(2)} in ${quick.folds} folds` : ""}.`;
   }
 
   async done(job) {
@@ -41,7 +54,10 @@ export class Finish {
     $("done-files").replaceChildren(...files);
     const text = commands.join("\n");
     $("done-commands").replaceChildren(make("pre", {}, make("code", { textContent: text })), copier(text));
-    $("done-score").textContent = typeof job.score === "number" ? `Cross-validated mIoU ${job.score.toFixed(2)}, from ${this.labeling.features.size} labels.` : "";
+    const score = typeof job.score === "number" ? `Cross-validated mIoU ${job.score.toFixed(2)}, from ${this.labeling.features.size} labels.` : job.unscored ? `No score: ${job.unscored}.` : "";
+    const quick = this.labeling.training.status?.features;
+    const other = job.features && quick && quick !== job.features ? ` The map of the page is of ${quick}; held-out labels chose ${job.features} for this one, so both differ.` : "";
+    $("done-score").textContent = score + other;
     await this.labeling.page.refresh();
     this.labeling.showBands();
     $("done").showModal();
@@ -59,9 +75,7 @@ export class Finish {
       choose(page.state, "right", name);
       choose(page.state, "left", info.layers.map);
     });
-    const quick = this.labeling.training.status?.score?.miou;
-    const scores = typeof job.score === "number" ? ` mIoU ${job.score.toFixed(2)}${typeof quick === "number" ? `, quick ${quick.toFixed(2)}` : ""}.` : "";
-    toast(`Left: the quick map; right: trained longer.${scores}`);
+    toast("Left: the quick map; right: trained longer. Its score follows.");
   }
 }
 

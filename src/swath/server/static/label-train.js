@@ -25,6 +25,7 @@ export class Training {
     });
     this.poll();
     this.overlapsLater();
+    this.viewed();
   }
 
   view() {
@@ -58,7 +59,6 @@ export class Training {
 
   viewed() {
     clearTimeout(this.viewing);
-    if (!this.status?.round && !this.status?.busy) return;
     this.viewing = setTimeout(() => this.labeling.guard(async () => {
       await call("POST", "/view", { view: this.view() });
       this.poll();
@@ -188,9 +188,11 @@ class Places {
   }
 
   go(i) {
+    const place = this.found[i];
     this.at = i;
     this.draw();
-    this.fly(this.found[i].bounds);
+    this.fly(place.bounds);
+    $("hint").textContent = `Mapped as ${place.class}, ${place.confidence} % confident: draw what it is, or accept it (✓).`;
   }
 
   next() {
@@ -198,12 +200,12 @@ class Places {
     else toast("Places are suggested after the first training.");
   }
 
-  // Show a place with as much around it.
+  // Show a place with as much around it, and no pixel of the scene larger than four of the screen.
   fly(box) {
     const { stage } = this.labeling.page;
     this.labeling.layers.place(box);
     const [width, height] = [box[2] - box[0], box[3] - box[1]];
-    stage.map.fitBounds([[box[0] - width, box[1] - height], [box[2] + width, box[3] + height]], { padding: stage.padding(), duration: 600 });
+    stage.map.fitBounds([[box[0] - width, box[1] - height], [box[2] + width, box[3] + height]], { padding: stage.padding(), maxZoom: stage.scene.max_zoom + 1, duration: 600 });
   }
 }
 

@@ -36,8 +36,7 @@ async function insert() {
   $("keys").querySelector("dl:not(#label-keys)").firstElementChild.closest("dl").classList.add("usual");
   document.body.append(parts.querySelector("#toolbar"), ...parts.querySelectorAll("dialog"));
   const body = $("body");
-  body.prepend(parts.querySelector("#label-classes"), parts.querySelector("#label-train"), parts.querySelector("#label-places"));
-  body.append(parts.querySelector("#label-finish"));
+  body.prepend(...["classes", "train", "places", "finish"].map((name) => parts.querySelector(`#label-${name}`)));
   document.documentElement.classList.add("labeling");
   await styled;
 }
