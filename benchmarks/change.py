@@ -1,6 +1,6 @@
 """Change between two maps whose true change is known: F1, and how often intervals hold the area.
 
-True maps are masks of Dubai tiles. Errors are those of a model on tiles that it never saw: each
+True maps are masks of Dubai tiles. Errors are those of a model on held-out images of them: each
 pixel gets the probabilities that the model gave to some pixel of the same true class, near a border
 of classes or away from one; which one follows a field that is smooth over some pixels, so that
 errors lie in patches as those of a model do. Tiles 2, 5 and 8 are not used.
@@ -43,6 +43,8 @@ PATCH = 2.0
 """Standard deviation of the smoothing of the field of errors, in pixels."""
 BORDER = 3
 """Pixels from a border of classes that are near it."""
+SEEN = 6
+"""Images of a tile that are trained on; the others are held out."""
 BANK = 20_000
 """Pixels of a class, near a border or away, whose probabilities are kept."""
 POINTS = 1000
@@ -69,16 +71,22 @@ def make_bank(data: Path, work: Path, minutes: float) -> dict[str, Array]:
     """Train a model, and keep the percents that it gives to pixels of each class it never saw."""
     source = work / "source"
     source.mkdir(parents=True)
-    for tile in TRAINED + UNSEEN:
-        (source / tile).symlink_to((data / "dubai" / tile).resolve())
     classes = data / "dubai-classes.yaml"
     legend = read_legend(classes)
-    names = {"test": list(UNSEEN), "val": ["Tile 4"]}
-    swath.prepare(source, work / "dataset", classes=classes, **names)
+    # The last images of each tile are held out: an analyst has labels of the scene.
+    for tile in TRAINED + UNSEEN:
+        for kind in ("images", "masks"):
+            for path in (data / "dubai" / tile / kind).iterdir():
+                part = "seen" if int(path.stem[-3:]) <= SEEN else "held out"
+                folder = source / f"{tile} {part}" / kind
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / path.name).symlink_to(path.resolve())
+    held = [f"{tile} held out" for tile in TRAINED + UNSEEN]
+    swath.prepare(source, work / "dataset", classes=classes, test=held, val=["Tile 7 seen"])
     model = work / "dubai.swath"
     swath.train(work / "dataset", model, minutes=minutes)
     bank: dict[str, list[Array]] = {}
-    for tile in UNSEEN:
+    for tile in held:
         for image in sorted((source / tile / "images").glob("*.jpg")):
             out = work / f"{tile} {image.stem}.tif"
             swath.predict(model, image, out, probabilities=True)
@@ -254,7 +262,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     for r in rows:
         name = f"{r['shift']} px" + (", errors alike" if r["alike"] else "")
         ratio = r["f1"] / r["plain"]
-        sure = "-" if r["confidence"] is None else f"{r['confidence']:.2f} | {r['precision']:.2f}"
+        sure = "- | -" if r["confidence"] is None else f"{r['confidence']:.2f} | {r['precision']:.2f}"
         lines.append(
             f"| {r['share']:.1%} | {name} | {r['told']} | {r['plain']:.3f} | {r['f1']:.3f} | "
             f"{ratio:.1f} | {r['prior']:.1%} | {sure} | {r['change']:.1%} | "

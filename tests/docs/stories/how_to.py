@@ -201,6 +201,16 @@ def fill_in(points: str, path: str) -> None:
     )
 
 
+def change() -> Story:
+    write_model(Path("land.swath"))
+    for seed, name in enumerate(("old", "new")):
+        write_raster(Path(f"{name}.tif"), noise(3, 96, 128, seed=seed), UTM, NORTH_UP)
+    *_, compared, shown, drawn = yield
+    assert compared.result["prior"] is not None and Path("changes.csv").is_file()
+    assert "change_confidence.tif" in shown.result["layers"]
+    assert drawn.result["columns"] == ["reference_old", "reference_new"]
+
+
 def view_and_serve() -> Story:
     write_model(Path("land.swath"))
     write_raster(Path("scene.tif"), noise(3, 96, 128), UTM, NORTH_UP)
@@ -238,6 +248,7 @@ def reproducibility() -> Story:
 
 STORIES: Stories = {
     ("concepts/reproducibility.md", ""): reproducibility,
+    ("how-to/change.md", ""): change,
     ("how-to/view-and-serve.md", ""): view_and_serve,
     ("how-to/contest.md", ""): contest,
     ("how-to/qgis-polygons.md", ""): qgis_polygons,
