@@ -262,7 +262,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for r in rows:
         name = f"{r['shift']} px" + (", errors alike" if r["alike"] else "")
         ratio = r["f1"] / r["plain"]
-        sure = "- | -" if r["confidence"] is None else f"{r['confidence']:.2f} | {r['precision']:.2f}"
+        found = r["confidence"] is not None
+        sure = f"{r['confidence']:.2f} | {r['precision']:.2f}" if found else "- | -"
         lines.append(
             f"| {r['share']:.1%} | {name} | {r['told']} | {r['plain']:.3f} | {r['f1']:.3f} | "
             f"{ratio:.1f} | {r['prior']:.1%} | {sure} | {r['change']:.1%} | "
