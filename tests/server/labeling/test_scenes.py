@@ -153,12 +153,12 @@ def test_a_sentinel2_chip_is_labeled_by_the_quick_recipe(tmp_path, shared_data, 
         rng = np.random.default_rng(0)
         for code in chosen.tolist():
             page.post("classes", name=f"class {code}", code=code)
-            for (col, row), *_ in squares(reference == code, 5, 6, rng).tolist():
+            for (col, row), *_ in squares(reference == code, 12, 6, rng).tolist():
                 assert page.add(page.box(col, row, 6, 6), f"class {code}").status_code == 201
         assert page.train()["error"] is None
         mapped, _ = running._session.quick.read(page.grid.window)
-        known = np.isin(reference, chosen)
-        assert (mapped == reference)[known].mean() > 0.6
+        found = [(mapped == code)[reference == code].mean() for code in chosen]
+        assert np.mean(found) > 0.5, found  # by chance a third
     finally:
         page.close()
 
