@@ -619,3 +619,15 @@ def test_bands_of_several_dtypes_in_one_file(tmp_path):
     pixels = read(path)
     assert pixels.values.dtype == np.float32
     assert pixels.values[:, 0, 0].tolist() == [1, 0.5] and invalid(pixels) == [(0, 1), (1, 0)]
+
+
+def test_files_opened_in_several_threads_are_closed_in_one(tmp_path):
+    paths = [write_raster(tmp_path / f"{i}.tif", noise(1, 8, 8)) for i in range(4)]
+    rasters = [Raster([paths[0]])]
+    for path in paths[1:]:
+        with ThreadPoolExecutor(1) as pool:
+            rasters += pool.map(Raster, [[path]])
+    for raster in rasters:
+        raster.close()
+    with Raster([paths[0]]) as again:
+        assert again.read(Window(0, 0, 8, 8)).valid.all()

@@ -72,7 +72,8 @@ class Strata:
         if not percents.is_file():
             message = "The percents of change are missing, and the strata follow from them"
             raise DataError(message, code="no-such-file", file=percents, fix=fix)
-        self._percents = self._stack.enter_context(open_raster(percents))
+        self._percents = open_raster(percents)
+        self._stack.callback(self._percents.close)
         if not geobox_of(self._percents).same_as(source.grid):
             self.close()
             message = f"The grid is not that of {path}"

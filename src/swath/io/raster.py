@@ -169,12 +169,14 @@ class Raster:
         wanted = len(names) if names and len(groups) == 1 else None
         files = []
         for path, bands in groups:
-            dataset = self._stack.enter_context(open_raster(path, driver))
+            # Entered, a dataset keeps the GDAL environment of its thread; closing in another fails.
+            dataset = open_raster(path, driver)
+            self._stack.callback(dataset.close)
             about = [band for _, band in bands]
             with gdal_env():
                 warped = warp_image(path, dataset) if self._warp else None
                 if warped is not None:
-                    self._stack.enter_context(warped)
+                    self._stack.callback(warped.close)
                 how: dict[str, Any] = {"order": order, "raw": raw, "wanted": wanted}
                 files.append(open_source(path, dataset, about=about, warped=warped, **how))
         places = [place for _, bands in groups for place, _ in bands]

@@ -172,7 +172,8 @@ class DateReader:
 
     def _open(self, path: str) -> Any:
         """Open a raster of percents on the grid."""
-        dataset = self._stack.enter_context(open_raster(path))
+        dataset = open_raster(path)
+        self._stack.callback(dataset.close)
         own, grid = geobox_of(dataset), self._grid
         if own.same_as(grid):
             return dataset
@@ -194,7 +195,8 @@ class DateReader:
             message = f"The percents cannot be brought onto the grid of the first map ({error})"
             fix = "Give both maps one CRS"
             raise DataError(message, code="crs-mismatch", file=path, fix=fix) from error
-        return self._stack.enter_context(warped)
+        self._stack.callback(warped.close)
+        return warped
 
     def read(self, window: Window) -> DatePixels:
         """Read a window.
