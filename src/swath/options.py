@@ -242,7 +242,7 @@ class PrepareOptions(SourceOptions):
         None, "Groups of the validation split, or none; default: 15% of the remaining groups."
     )
     block: int | None = option(
-        None, "Block side in pixels; default: scene / 8, at most 4096.", "Split", ge=32
+        None, "Block side in pixels; default: scene / 8, 64 to 4096.", "Split", ge=32
     )
     buffer: int | None = option(
         None, "Unlabeled pixels between blocks of two splits; default: block / 16.", "Split", ge=0
