@@ -1,9 +1,10 @@
 """Swath: satellite images and a few labels in, land-cover maps one can trust out.
 
 Every command of the command line is a function of the same name and options: `inspect`, `prepare`,
-`train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `change`, `quantize`,
-`export`, `submit`, `label`, `suggest`, `view`, `serve`, `demo`; `import_onnx` is `swath import`.
-`Model` opens a model file for arrays in memory. Heavy libraries are imported when they are used.
+`train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `change`, `calibrate`,
+`quantize`, `export`, `submit`, `label`, `suggest`, `view`, `serve`, `demo`; `import_onnx` is `swath
+import`. `Model` opens a model file for arrays in memory. Heavy libraries are imported when they are
+used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from swath.commands.area import area
+    from swath.commands.calibrate import calibrate
     from swath.commands.change import change
     from swath.commands.compare import compare
     from swath.commands.crossvalidate import crossvalidate
@@ -47,6 +49,7 @@ __all__ = [
     "SwathError",
     "UsageError",
     "area",
+    "calibrate",
     "change",
     "compare",
     "crossvalidate",

@@ -725,6 +725,25 @@ class ChangeOptions:
 
 
 @dataclass(frozen=True, config=_FROZEN)
+class CalibrateOptions:
+    """Fit the confidence of a model to labels, without training.
+
+    It is for imported networks, and for models of other regions than the labels.
+    """
+
+    EXAMPLE: ClassVar = "swath calibrate clouds.swath dataset"
+
+    model: Annotated[PathLike, Field(description="Model file; it is overwritten.")]
+    dataset: Annotated[
+        PathLike, Field(description="Folder written by `prepare`, with the classes of the model.")
+    ]
+    _: KW_ONLY
+    split: Split | None = option(
+        None, "Split whose labels are used; default: val, or train where there is none."
+    )
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class QuantizeOptions:
     """Add an 8-bit network to a model file, for faster maps.
 

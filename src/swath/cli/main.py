@@ -39,6 +39,9 @@ COMMANDS = {
             *(TRAINING, "import", "Turn any ONNX segmentation network into a model file."),
             function="import_onnx",
         ),
+        Command(
+            *(TRAINING, "calibrate", "Fit the confidence of a model to labels, without training."),
+        ),
         Command(TRAINING, "quantize", "Add an 8-bit network to a model file, for faster maps."),
         Command(TRAINING, "export", "Write a network as plain ONNX, for QGIS Deepness and others."),
         Command(MAPS, "predict", "Map one image of any size, or many."),

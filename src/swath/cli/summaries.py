@@ -14,6 +14,7 @@ from swath.types import DESCRIBED_BY
 
 if TYPE_CHECKING:
     from swath.commands.area import AreaResult, ClassArea
+    from swath.commands.calibrate import CalibrateResult
     from swath.commands.change import ChangeResult
     from swath.commands.compare import CompareResult
     from swath.commands.crossvalidate import CrossvalidateResult
@@ -373,6 +374,18 @@ def change(result: ChangeResult) -> str:
         "`swath area CHANGE --reference POINTS`."
     )
     return _joined(lines)
+
+
+def calibrate(result: CalibrateResult) -> str:
+    """Format how confident a model is now."""
+    labels = f"{result.pixels} labels of the split {result.split}"
+    if result.thresholds is not None:
+        least = ", ".join(f"{share:.3f}" for share in result.thresholds)
+        return f"{result.model}: masks calibrated on {labels}; thresholds {least}"
+    return (
+        f"{result.model}: temperature {result.temperature:.3f}, from {labels}; calibration error "
+        f"{result.error_before:.3f} before, {result.error_after:.3f} after"
+    )
 
 
 def import_onnx(result: ImportResult) -> str:

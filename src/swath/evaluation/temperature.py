@@ -27,13 +27,26 @@ def calibrate_scores(dataset: Dataset, predictor: TiledPredictor) -> Calibration
     On training data a network is right more often than elsewhere, so that a temperature fitted
     there would make it overconfident.
     """
-    samples = _some([s for s in dataset.manifest.of("val") if sum(s.counts)])
-    if not samples:
-        return None
+    samples = [s for s in dataset.manifest.of("val") if sum(s.counts)]
+    return calibrate_on(dataset, samples, predictor) if samples else None
+
+
+def calibrate_on(
+    dataset: Dataset, samples: Sequence[Sample], predictor: TiledPredictor, before: float = 1.0
+) -> Calibration:
+    """Fit the temperature on labeled samples that the network was not trained on.
+
+    Args:
+        dataset: the data.
+        samples: at least one, with labels.
+        predictor: the network.
+        before: temperature that it had, for the error before.
+    """
+    samples = _some(samples)
     scores, reference = labeled_scores(dataset, samples, predictor)
     temperature = fit_temperature(scores, reference)
     errors = []
-    for t in (1.0, temperature):
+    for t in (before, temperature):
         shares = probabilities(scores, t, axis=1)
         counts = reliability(shares.max(axis=1), shares.argmax(axis=1) == reference)
         errors.append(expected_calibration_error(counts))

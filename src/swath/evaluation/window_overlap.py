@@ -30,8 +30,8 @@ def measure_overlap(
 ) -> MeasuredHalo:
     """Return the halo of windows of one side, and the share of labels that seams change.
 
-    It is the least of an eighth of the side in four steps that changes at most `MAX_SEAM` of the
-    labels, or else the largest of them.
+    It is the least of an eighth of the side in four steps, without 0, that changes at most
+    `MAX_SEAM` of the labels, or else the largest of them.
 
     Args:
         runtime: the network.
@@ -41,7 +41,7 @@ def measure_overlap(
         context: what the labels depend on.
     """
     rates = changes_in_windows(runtime, output, areas, side)
-    steps = sorted({side // LARGEST_OVERLAP * k // 4 for k in range(5)})
+    steps = sorted({max(1, side // LARGEST_OVERLAP * k // 4) for k in range(1, 5)})
     shares = [(halo, overlap_share(rates, halo, side)) for halo in steps]
     halo, seam = next((each for each in shares if each[1] <= MAX_SEAM), shares[-1])
     return MeasuredHalo(halo, min(1.0, seam), context)
