@@ -106,17 +106,34 @@ Gsd = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["none"] | Non
 
 Decoder = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
 
-PixelFeatures = Literal["encoder", "bands", "local", "encoder-local"]
+PixelFeatures = Literal[
+    "encoder", "bands", "local", "encoder-local", "model", "encoder-model", "encoder-local-model"
+]
 """What describes a pixel for the quick recipe: bands alone, with their local mean and deviation,
-with feature maps of the encoder, or with both."""
+with feature maps of the encoder, or also with the scores and the last feature map of
+a model that is adapted."""
 
 DESCRIBED_BY: dict[PixelFeatures, str] = {
     "encoder": "bands and feature maps of the encoder",
     "bands": "bands alone",
     "local": "bands with their mean and deviation around each pixel",
     "encoder-local": "bands, their mean and deviation around each pixel, and feature maps",
+    "model": "bands, and scores and last feature map of the model",
+    "encoder-model": "bands, feature maps of the encoder, and those and scores of the model",
+    "encoder-local-model": "bands, their mean and deviation around each pixel, feature maps of the "
+    "encoder, and those and scores of the model",
 }
 """`PixelFeatures` in words."""
+
+Adapted = Literal["unchanged", "labels", "corrected"]
+"""How a model was adapted, by scores on labels that were held out in turn."""
+
+ADAPTED: dict[Adapted, str] = {
+    "unchanged": "the model as it is",
+    "labels": "the labels alone",
+    "corrected": "the model corrected by the labels",
+}
+"""`Adapted` in words."""
 
 Heads = Literal["softmax", "per-class"]
 

@@ -11,12 +11,16 @@ from swath.errors import UsageError
 from swath.legend import IGNORE
 from swath.models.hypercolumn import Hypercolumn, gather_features
 from swath.models.model import Model
+from swath.models.network import Network, NetworkSpec
 from swath.training.quick.folds import assign_folds
-from swath.training.quick.heads import balanced_weights
-from swath.training.quick.pixels import GAP, GROUP_SIDE, POINT_BLOCK, group_labels
-from swath.training.quick.recipe import estimated_prior
+from swath.training.quick.heads import HeadSchedule, LabeledPixels, balanced_weights, fit_heads
+from swath.training.quick.pixels import GAP, GROUP_SIDE, POINT_BLOCK, PixelTable, group_labels
+from swath.training.quick.recipe import coarse_features, estimated_prior, fit_quick
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, write_raster
+
+ENCODER, ENCODED = "tf_efficientnet_lite0", {"features": "encoder"}
+SCALING = (0.0,) * 3, (1.0,) * 3
 
 
 @pytest.mark.parametrize("features", ["bands", "local", "encoder", "encoder-local"])
@@ -150,6 +154,46 @@ def test_cores_of_tiles_are_those_of_the_whole_image(tmp_path):
 def test_options_that_quick_does_not_use_are_refused(given):
     with fails("option-conflict", UsageError):
         swath.train("dataset", "m.swath", recipe="quick", **given)
+
+
+def test_half_of_the_pixels_go_without_optional_features():
+    """A head leans on the others, too, where both tell the classes."""
+    labels = torch.arange(200) % 2
+    features = torch.stack([labels + 0.0, labels + 0.0], 1) * 4 - 2
+    pixels = LabeledPixels(features, labels, torch.arange(200) // 20)
+    alone = torch.tensor([[-2.0, 0.0], [2.0, 0.0]])
+    margins = [
+        fit_heads(
+            pixels, pixels.weights[None], 2, HeadSchedule(60, 128, optional), 0, lambda _: None
+        )
+        .scores(alone)
+        .diff(dim=1)
+        .abs()
+        .mean()
+        for optional in (None, torch.tensor([False, True]))
+    ]
+    assert margins[1] > 1.1 * margins[0]
+
+
+def test_only_the_coarsest_maps_are_optional():
+    network = Network(NetworkSpec(ENCODER, "hypercolumn", 3, *SCALING, (64,) * 4, 0, **ENCODED))
+    found = coarse_features(network, "encoder")
+    assert found.sum() == network.body.channels[8] and not found[: -int(found.sum())].any()
+    assert coarse_features(network, "bands") is None
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_shares_of_classes_are_not_estimated_from_one_label_each(count):
+    labels = torch.tensor([0] * 40 + [1] * 40)
+    groups = torch.arange(80) // (40 // count)
+    network = Network(NetworkSpec(ENCODER, "hypercolumn", 3, *SCALING, (64,) * 4, 0, **ENCODED))
+    features = torch.randn(80, sum(network.body.channels.values()))
+    features[:, 0] += 6.0 * labels
+    others = features[:20].repeat(10, 1)
+    table = PixelTable(features, labels, groups, others)
+    head = fit_quick(table, network, ["encoder"], 3, 0)
+    assert (head.folds is None) == (count == 1)
+    assert (head.prior[0] == head.prior[1]) == (count == 1) and head.prior[2] <= -30
 
 
 def test_unlabeled_pixels_have_no_group(stripes):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from swath.types import DESCRIBED_BY
+from swath.types import ADAPTED, DESCRIBED_BY
 
 if TYPE_CHECKING:
     from swath.commands.area import AreaResult, ClassArea
@@ -126,6 +126,11 @@ def train(result: TrainResult) -> str:
             f"{result.model}: {result.parameters} weights in {result.seconds:.1f} s; a pixel is "
             f"described by {DESCRIBED_BY[result.features]}"
         )
+        if result.adapted is not None:
+            best = (
+                "taken without a comparison" if result.folds is None else "best on held-out labels"
+            )
+            lines.append(f"Taken: {ADAPTED[result.adapted]} ({best})")
         lines.append(_folds(result.folds))
     return _joined(lines)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,14 @@ class Dataset:
     def __init__(self, folder: PathLike) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
+        self.digest = self.manifest.digest
+        """Identifies the stored dataset; see `Manifest.digest`."""
+
+    def at_gsd(self, gsd: float | None) -> Dataset:
+        """Return the dataset for a network of another ground sampling distance, in meters."""
+        out = copy(self)
+        out.manifest = self.manifest.model_copy(update={"gsd": gsd})
+        return out
 
     @cached_property
     def images(self) -> list[StoredImage]:

@@ -52,7 +52,7 @@ class CardBand(_CardModel):
 class NetworkShape(_CardModel):
     """Channels of the decoder, from deep to shallow, and of the pixel branch.
 
-    `features` and `rgb` are those of the quick recipe; see `NetworkSpec`.
+    `features`, `rgb` and `base` are those of the quick recipe; see `NetworkSpec`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +61,14 @@ class NetworkShape(_CardModel):
     pixel_width: Annotated[int, Field(ge=0, le=4096)]
     features: PixelFeatures | None = None
     rgb: tuple[Band, Band, Band] = (0, 1, 2)
+    base: BaseShape | None = None
+
+
+class BaseShape(NetworkShape):
+    """Decoder, classes and channels of a network that was adapted."""
+
+    decoder: Decoder | Literal["hypercolumn"]
+    classes: Annotated[int, Field(gt=0, le=65536)]
 
 
 class Training(_CardModel):

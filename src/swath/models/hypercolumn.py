@@ -11,7 +11,7 @@ from __future__ import annotations
 import swath._torchvision_shim  # noqa: F401 - has to come first
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from segmentation_models_pytorch.encoders import get_encoder
@@ -19,6 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from swath.types import PixelFeatures
+
+PARTS: dict[PixelFeatures, tuple[str, ...]] = {
+    "bands": ("bands",),
+    "local": ("bands", "local"),
+    "encoder": ("bands", "encoder"),
+    "encoder-local": ("bands", "local", "encoder"),
+    "model": ("bands", "model", "scores"),
+    "encoder-model": ("bands", "encoder", "model", "scores"),
+    "encoder-local-model": ("bands", "local", "encoder", "model", "scores"),
+}
+"""What `PixelFeatures` consist of, in the order of the channels of a map."""
 
 HYPERCOLUMN = "hypercolumn"
 """Name of this network in the place of a decoder."""
@@ -36,11 +47,28 @@ LOCAL = (3, 7)
 """Sides in pixels of the squares of which `local` takes mean and deviation of each band."""
 
 
+class Base(Protocol):
+    """A network that is adapted; see `swath.models.network.Network`."""
+
+    spec: Any
+    stride: int
+
+    @property
+    def feature_map(self) -> tuple[int, int]:
+        """Channels and stride of the last feature map."""
+
+    def describe(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the last feature map and the scores of scaled pixels."""
+
+
 class Hypercolumn(nn.Module):
     """Class scores by shallow features.
 
     Input is float32 (batch, bands, rows, columns), scaled; rows and columns are multiples of
     `stride`. Output is (batch, classes, rows, columns).
+
+    With a base, the scores of a model that is adapted are features, and are added to the scores,
+    weighted by `answer`: where the rest of the head is zero, its classes are those of the base.
 
     Args:
         encoder: timm name of the encoder.
@@ -48,26 +76,43 @@ class Hypercolumn(nn.Module):
         classes: number of classes.
         features: what describes a pixel.
         rgb: the three bands, from 0, that the encoder takes for red, green and blue.
+        base: the network that is adapted, where features are of it; it takes the same input.
     """
 
     def __init__(
-        self, encoder: str, bands: int, classes: int, features: PixelFeatures, rgb: Sequence[int]
+        self,
+        encoder: str,
+        bands: int,
+        classes: int,
+        features: PixelFeatures,
+        rgb: Sequence[int],
+        base: Base | None = None,
     ) -> None:
         super().__init__()
         self.rgb = list(rgb)
         self.is_rgb = self.rgb == [0, 1, 2] and bands == 3
-        self.local = features in ("local", "encoder-local")
-        channels = {1: bands * (1 + 2 * len(LOCAL)) if self.local else bands}
+        parts = PARTS[features]
+        self.local = "local" in parts
+        found = [("bands", 1, bands)]
+        if self.local:
+            found.append(("local", 1, 2 * len(LOCAL) * bands))
         self.encoder: Any = None
-        if features in ("encoder", "encoder-local"):
+        if "encoder" in parts:
             self.encoder = get_encoder(f"tu-{encoder}", in_channels=3, depth=STAGES, weights=None)
             _drop_unused_blocks(self.encoder.model)
             maps = {2 ** (i + 1): n for i, n in enumerate(self.encoder.out_channels[1:])}
             maps[2**STAGES] *= 1 + len(CONTEXT)
-            channels |= {stride: n for stride, n in maps.items() if n}
-        self.channels = dict(sorted(channels.items()))
+            found += [("encoder", stride, n) for stride, n in maps.items() if n]
+        self.base = base if "scores" in parts else None
+        if self.base is not None:
+            width, self._base_stride = self.base.feature_map
+            found += [("model", self._base_stride, width), ("scores", 1, self.base.spec.channels)]
+            self.answer = nn.Conv2d(self.base.spec.channels, classes, 1, bias=False)
+        self.parts = sorted(found, key=lambda part: part[1])
+        """Name, stride of the map, and number of features of what describes a pixel, in order."""
+        self.channels = {s: sum(n for _, t, n in found if t == s) for _, s, _ in self.parts}
         """Number of features by the stride of their map."""
-        self.stride = max(self.channels)
+        self.stride = max(max(self.channels), 1 if self.base is None else self.base.stride)
         self.first = nn.ModuleDict(
             {str(s): nn.Conv2d(n, HIDDEN, 1, bias=s == 1) for s, n in self.channels.items()}
         )
@@ -85,22 +130,33 @@ class Hypercolumn(nn.Module):
                 mean = box_mean(x, side)
                 pixels += [mean, (box_mean(x * x, side) - mean * mean).clamp(min=0).sqrt()]
         found = {1: torch.cat(pixels, 1) if self.local else x}
+        strided = {}
         if self.encoder is not None:
             stages = self.encoder(x if self.is_rgb else x[:, self.rgb])[1:]
             strided = {2 ** (i + 1): stage for i, stage in enumerate(stages)}
             deepest = strided[2**STAGES]
             strided[2**STAGES] = torch.cat([deepest, *(box_mean(deepest, k) for k in CONTEXT)], 1)
-            found |= {stride: strided[stride] for stride in self.channels if stride > 1}
+            found |= {s: strided[s] for s in self.channels if s in strided}
+        if self.base is not None:
+            last, scores = self.base.describe(x)
+            for stride, part in (self._base_stride, last), (1, scores):
+                found[stride] = torch.cat([found[stride], part], 1) if stride in found else part
         return found
 
     def head(self, maps: Mapping[int, Tensor]) -> Tensor:
         """Return the scores (batch, classes, rows, columns) of features; see `maps`."""
+        scores: Tensor = self.last(self.hidden(maps))
+        if self.base is not None:
+            scores = scores + self.answer(maps[1][:, -self.answer.in_channels :])
+        return scores
+
+    def hidden(self, maps: Mapping[int, Tensor]) -> Tensor:
+        """Return the hidden layer (batch, units, rows, columns) of features; see `maps`."""
         strides = sorted(self.channels, reverse=True)
         hidden = self.layer(strides[0])(maps[strides[0]])
         for stride, before in zip(strides[1:], strides, strict=False):
             hidden = _doubled(hidden, before // stride) + self.layer(stride)(maps[stride])
-        scores: Tensor = self.last(torch.relu(hidden))
-        return scores
+        return torch.relu(hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores of scaled pixels."""

@@ -168,9 +168,8 @@ class ModelFile:
         card, weights = self.card, self.weights
         assert card.network is not None and weights is not None  # noqa: S101 - it is not imported
         scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
-        names, shape = (card.encoder, card.decoder), card.network.model_dump()
-        classes = len(card.legend.trained)
-        network = Network(NetworkSpec(*names, classes, *scaling, heights=card.heights, **shape))
+        names, classes = (card.encoder, card.decoder), len(card.legend.trained)
+        network = Network(NetworkSpec.of(*names, classes, scaling, card.network, card.heights))
         outer = {"encoder", "decoder", "head"}  # names of the first models
         state = {
             f"body.{name}" if name.split(".")[0] in outer else name: tensor

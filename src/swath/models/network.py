@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from swath.errors import JobError, ModelError, UsageError
+from swath.models.card import NetworkShape
 from swath.models.classic_unet import ClassicNetwork
-from swath.models.hypercolumn import HYPERCOLUMN, Hypercolumn
+from swath.models.hypercolumn import HIDDEN, HYPERCOLUMN, Hypercolumn
 from swath.types import PixelFeatures
 
 CLASSIC = "classic"
@@ -60,6 +61,8 @@ class NetworkSpec:
         heights: whether the last channel is the height above ground in meters.
         features: what describes a pixel, for the decoder `hypercolumn`; else None.
         rgb: bands, from 0, that its encoder takes for red, green and blue.
+        base: the network that was adapted, where features are of it; its encoder has the same name,
+            and its bands have the same scaling.
     """
 
     encoder: str
@@ -72,6 +75,51 @@ class NetworkSpec:
     heights: bool = False
     features: PixelFeatures | None = None
     rgb: tuple[int, int, int] = (0, 1, 2)
+    base: NetworkSpec | None = None
+
+    @classmethod
+    def of(
+        cls,
+        encoder: str,
+        decoder: str,
+        classes: int,
+        scaling: tuple[tuple[float, ...], tuple[float, ...]],
+        shape: NetworkShape,
+        heights: bool = False,
+    ) -> NetworkSpec:
+        """Return the description of a network with the shape that a card has of one."""
+        inner, base = shape.base, None
+        if inner is not None:
+            base = cls.of(encoder, inner.decoder, inner.classes, scaling, inner)
+        first, second, third, fourth = shape.widths
+        return cls(
+            encoder,
+            decoder,
+            classes,
+            *scaling,
+            (first, second, third, fourth),
+            shape.pixel_width,
+            heights,
+            shape.features,
+            shape.rgb,
+            base,
+        )
+
+    def to_shape(self) -> NetworkShape:
+        """Return the shape for the card."""
+        return NetworkShape(**self._shape())
+
+    def _shape(self) -> dict[str, Any]:
+        shape: dict[str, Any] = {
+            "widths": list(self.widths),
+            "pixel_width": self.pixel_width,
+            "features": self.features,
+            "rgb": self.rgb,
+        }
+        if self.base is not None:
+            own = {"decoder": self.base.decoder, "classes": self.base.classes}
+            shape["base"] = own | self.base._shape()
+        return shape
 
     @property
     def channels(self) -> int:
@@ -131,7 +179,8 @@ class Network(nn.Module):
         """Names of the weights whose first axis is the channels of the output."""
         last = ["body.head.0."]
         if self.spec.decoder in (CLASSIC, HYPERCOLUMN):
-            last = ["body.head." if self.spec.decoder == CLASSIC else "body.last."]
+            classic = self.spec.decoder == CLASSIC
+            last = ["body.head."] if classic else ["body.last.", "body.answer."]
         if self.pixel is not None:
             last.append(f"pixel.{len(self.pixel) - 1}.")
         return [name for name in self.state_dict() if name.startswith(tuple(last))]
@@ -147,10 +196,29 @@ class Network(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         """Return scores (batch, channels, height, width) of (batch, bands, height, width)."""
         x = (raw - self.mean) / self.std
-        out: Tensor = self.body(x)
+        return self._finished(self.body(x), x)
+
+    def describe(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the last feature map, before the head, and the scores of scaled pixels."""
+        if isinstance(self.body, Hypercolumn):
+            maps = self.body.maps(x)
+            return self.body.hidden(maps), self._finished(self.body.head(maps), x)
+        body: Any = self.body
+        decoded = body.decoder(body.encoder(x))
+        return decoded, self._finished(body.head(decoded), x)
+
+    @property
+    def feature_map(self) -> tuple[int, int]:
+        """Channels and stride of the last feature map; see `describe`."""
+        if isinstance(self.body, Hypercolumn):
+            return HIDDEN, 1
+        head: Any = self.body.head
+        return head[0].in_channels, int(getattr(head[1], "scale_factor", 1))
+
+    def _finished(self, scores: Tensor, x: Tensor) -> Tensor:
         if self.pixel is not None:
-            out = out + self.pixel(x)
-        return out * self.gain + self.offset
+            scores = scores + self.pixel(x)
+        return scores * self.gain + self.offset
 
 
 def _hypercolumn(spec: NetworkSpec) -> Hypercolumn:
@@ -160,8 +228,10 @@ def _hypercolumn(spec: NetworkSpec) -> Hypercolumn:
         UsageError: timm has no such encoder, or it has no feature map of stride 8.
     """
     assert spec.features is not None
+    base = None if spec.base is None else Network(spec.base)
+    given = spec.encoder, len(spec.mean), spec.channels, spec.features, spec.rgb
     try:
-        body = Hypercolumn(spec.encoder, len(spec.mean), spec.channels, spec.features, spec.rgb)
+        body = Hypercolumn(*given, base)
     except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise _unusable(spec, error) from error
     _fix_layers(body)

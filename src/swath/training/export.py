@@ -24,7 +24,7 @@ from swath.evaluation.temperature import calibrate_scores
 from swath.inference.output import OutputSpec
 from swath.inference.runtimes import ENGINES, Runtime, TorchRuntime, choose_setup, open_runtime
 from swath.inference.tiled import ScalableNetwork, TiledPredictor
-from swath.models.card import Calibration, Card, CardBand, FoldScores, NetworkShape, Training
+from swath.models.card import Calibration, Card, CardBand, FoldScores, Training
 from swath.models.model_file import pack_model_file
 from swath.models.network import CLASSIC, Network, to_onnx
 from swath.options import TrainOptions
@@ -136,12 +136,7 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
         gsd=manifest.gsd,
         encoder=spec.encoder,
         decoder=spec.decoder,
-        network=NetworkShape(
-            widths=list(spec.widths),
-            pixel_width=spec.pixel_width,
-            features=spec.features,
-            rgb=spec.rgb,
-        ),
+        network=spec.to_shape(),
         stride=network.stride,
         halo=tiles.halo,
         seam=tiles.seam,
@@ -157,18 +152,20 @@ def pack_model(options: TrainOptions, dataset: Dataset, trained: TrainedNetwork)
         folds=trained.folds,
         ood=fit_ood(dataset, engine),
         parameters=sum(p.numel() for p in network.parameters()),
-        training=_training_facts(options, manifest, trained),
+        training=_training_facts(options, manifest, dataset.digest, trained),
         files={},
     )
     weights = save({name: t.contiguous() for name, t in network.state_dict().items()})
     return pack_model_file(options.model, card, onnx, weights)
 
 
-def _training_facts(options: TrainOptions, manifest: Manifest, trained: TrainedNetwork) -> Training:
+def _training_facts(
+    options: TrainOptions, manifest: Manifest, digest: str, trained: TrainedNetwork
+) -> Training:
     splits: tuple[SplitName, ...] = ("train", "val", "test")
     return Training(
         data=manifest.source,
-        data_digest=manifest.digest,
+        data_digest=digest,
         groups={split: sorted({s.group for s in manifest.of(split)}) for split in splits},
         recipe=options.recipe,
         settings=dataclasses.asdict(trained.recipe),

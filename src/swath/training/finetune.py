@@ -29,10 +29,8 @@ def spec_like(model: Model, manifest: Manifest, recipe: Recipe) -> NetworkSpec:
     known = {b.name: (b.mean, b.std) for b in card.bands} if card.dtype == manifest.dtype else {}
     mean, std = zip(*(known.get(b.name, (b.mean, b.std)) for b in manifest.bands), strict=True)
     classes = len(manifest.legend.trained)
-    shape = card.network.model_dump()
-    return NetworkSpec(
-        card.encoder, card.decoder, classes, mean, std, heights=recipe.heights, **shape
-    )
+    names = card.encoder, card.decoder
+    return NetworkSpec.of(*names, classes, (mean, std), card.network, recipe.heights)
 
 
 def transfer_weights(network: Network, model: Model, manifest: Manifest) -> str:

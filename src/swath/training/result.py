@@ -6,7 +6,7 @@ import numpy as np
 
 from swath.data.dataset import Dataset
 from swath.models.card import FoldScores
-from swath.types import PixelFeatures, Result
+from swath.types import Adapted, PixelFeatures, Result
 
 
 class ClassSampling(Result):
@@ -31,6 +31,7 @@ class TrainResult(Result):
         parameters: number of weights.
         sampling: share of each class in the data and in patches.
         features: what describes a pixel, by the quick recipe; else None.
+        adapted: what was taken to adapt a model, by the quick recipe; else None.
         folds: scores on labels held out in turn, by the quick recipe; None with too few of them.
     """
 
@@ -44,6 +45,7 @@ class TrainResult(Result):
     parameters: int
     sampling: list[ClassSampling]
     features: PixelFeatures | None = None
+    adapted: Adapted | None = None
     folds: FoldScores | None = None
 
 

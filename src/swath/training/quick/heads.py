@@ -28,12 +28,23 @@ high elsewhere.
 """
 
 
+TRUST = 1.0
+"""Weight of the penalty on what a head changes in an answer."""
+
+
 @dataclass(frozen=True)
 class HeadSchedule:
-    """How long heads are fitted: optimizer steps, and pixels a step and head."""
+    """How heads are fitted.
+
+    Attributes:
+        steps: optimizer steps.
+        batch: pixels a step and head.
+        optional: which features half of these pixels go without, bool (features,); None for none.
+    """
 
     steps: int
     batch: int
+    optional: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,19 @@ class LabeledPixels:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """Scores that heads add to, and from which they depart where labels ask for it.
+
+    Attributes:
+        weights: of all features, which give the scores, (features, classes).
+        others: features of pixels from everywhere, on which departing costs, (m, features).
+    """
+
+    weights: Tensor
+    others: Tensor
+
+
+@dataclass(frozen=True)
 class Heads:
     """Weights of several heads.
 
@@ -67,6 +91,8 @@ class Heads:
         first_bias: (heads, 1, hidden).
         last: (heads, hidden, classes).
         last_bias: (heads, 1, classes).
+        answer: what features add to the scores themselves, (features, classes), the same for all
+            heads; None for nothing.
     """
 
     mean: Tensor
@@ -75,12 +101,14 @@ class Heads:
     first_bias: Tensor
     last: Tensor
     last_bias: Tensor
+    answer: Tensor | None = None
 
     def scores(self, features: Tensor, head: int = 0) -> Tensor:
         """Return class scores (n, classes) of features (n, features) by one head."""
         x = (features - self.mean) / self.std
         hidden = torch.relu(x @ self.first[head] + self.first_bias[head])
-        return hidden @ self.last[head] + self.last_bias[head]
+        scores = hidden @ self.last[head] + self.last_bias[head]
+        return scores if self.answer is None else scores + features @ self.answer
 
 
 def fit_heads(
@@ -90,8 +118,13 @@ def fit_heads(
     schedule: HeadSchedule,
     seed: int,
     advance: Callable[[float], None],
+    answer: Answer | None = None,
 ) -> Heads:
     """Fit heads on features of labeled pixels.
+
+    With an answer, heads start at zero and learn what it lacks. The Kullback-Leibler divergence
+    from it, on pixels from everywhere, is added to the loss (Li and Hoiem 2016, "Learning without
+    forgetting"), so that few labels do not change it where they tell nothing.
 
     Args:
         pixels: labeled pixels.
@@ -100,10 +133,12 @@ def fit_heads(
         schedule: steps and pixels.
         seed: of the initial weights and of the pixels drawn.
         advance: is called with the share of the work that was done.
+        answer: what heads add to; None for nothing.
     """
     random = torch.Generator().manual_seed(seed)
     features, labels = pixels.features, pixels.labels
-    mean, std = features.mean(0), features.std(0, unbiased=False)
+    basis = features if answer is None else answer.others
+    mean, std = basis.mean(0), basis.std(0, unbiased=False)
     std = torch.where(std > 1e-6 * (mean.abs() + 1e-6), std, torch.ones(()))
     x = (features - mean) / std
     heads, width = len(weights), features.shape[1]
@@ -117,22 +152,55 @@ def fit_heads(
 
     parameters = [*layer(width, HIDDEN), *layer(HIDDEN, classes)]
     first, first_bias, last, last_bias = parameters
+    if answer is not None:
+        for parameter in (last, last_bias):
+            parameter.data.zero_()
+
+    def scores_of(values: Tensor) -> Tensor:
+        if schedule.optional is not None:
+            without = torch.rand(values.shape[:-1], generator=random)[..., None] < 0.5
+            values = values.masked_fill(without & schedule.optional, 0.0)
+        hidden = torch.relu(torch.baddbmm(first_bias, values, first))
+        kept = torch.rand(hidden.shape, generator=random) >= DROPOUT
+        return torch.baddbmm(last_bias, hidden * kept / (1 - DROPOUT), last)
+
+    def loss_of(drawn: Tensor) -> Tensor:
+        scores, targets = scores_of(x[drawn]), labels[drawn].flatten()
+        if answer is None:
+            return F.cross_entropy(scores.flatten(0, 1), targets, label_smoothing=SMOOTHING)
+        # The labels tell nothing of classes that have none.
+        labeled = torch.bincount(labels, minlength=classes) > 0
+        scores = (scores + features[drawn] @ answer.weights)[..., labeled].flatten(0, 1)
+        targets = (labeled.cumsum(0) - 1)[targets]
+        loss = F.cross_entropy(scores, targets, label_smoothing=SMOOTHING)
+        others = answer.others[torch.randint(len(answer.others), drawn.shape, generator=random)]
+        before = others @ answer.weights
+        after = before + scores_of((others - mean) / std)
+        new, old = (torch.log_softmax(s, -1).flatten(0, 1) for s in (after, before))
+        return loss + TRUST * F.kl_div(new, old, log_target=True, reduction="batchmean")
+
     optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=DECAY)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=schedule.steps)
     for _ in range(schedule.steps):
         drawn = torch.multinomial(weights, schedule.batch, replacement=True, generator=random)
-        hidden = torch.relu(torch.baddbmm(first_bias, x[drawn], first))
-        kept = torch.rand(hidden.shape, generator=random) >= DROPOUT
-        scores = torch.baddbmm(last_bias, hidden * kept / (1 - DROPOUT), last)
-        loss = F.cross_entropy(
-            scores.flatten(0, 1), labels[drawn].flatten(), label_smoothing=SMOOTHING
-        )
+        loss = loss_of(drawn)
         optimizer.zero_grad()
         (loss * heads).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         rates.step()
         advance(1 / schedule.steps)
-    return Heads(mean, std, *(p.detach() for p in parameters))
+    first, first_bias, last, last_bias = (p.detach() for p in parameters)
+    added = None if answer is None else answer.weights
+    return Heads(mean, std, first, first_bias, last, last_bias, added)
+
+
+def zero_heads(answer: Tensor) -> Heads:
+    """Return a head that leaves an answer as it is; see `Heads`."""
+    features, classes = answer.shape
+    first, last = torch.zeros(1, features, HIDDEN), torch.zeros(1, HIDDEN, classes)
+    biases = torch.zeros(1, 1, HIDDEN), torch.zeros(1, 1, classes)
+    mean, std = torch.zeros(features), torch.ones(features)
+    return Heads(mean, std, first, biases[0], last, biases[1], answer)
 
 
 def held_out_scores(
@@ -142,6 +210,7 @@ def held_out_scores(
     schedule: HeadSchedule,
     seed: int,
     advance: Callable[[float], None],
+    answer: Answer | None = None,
 ) -> Tensor:
     """Return the scores (n, classes) of each pixel by a head that was fitted without its fold.
 
@@ -152,10 +221,11 @@ def held_out_scores(
         schedule: steps and pixels.
         seed: see `fit_heads`.
         advance: is called with the share of the work that was done.
+        answer: see `fit_heads`.
     """
     count = int(folds.max()) + 1
     kept = torch.stack([pixels.weights * (folds != k) for k in range(count)])
-    heads = fit_heads(pixels, kept, classes, schedule, seed, advance)
+    heads = fit_heads(pixels, kept, classes, schedule, seed, advance, answer)
     out = torch.zeros(len(folds), classes)
     for k in range(count):
         out[folds == k] = heads.scores(pixels.features[folds == k], k)

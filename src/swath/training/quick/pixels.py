@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from swath.data.dataset import Dataset, Sample
+from swath.data.dataset import Dataset, Manifest, Sample
 from swath.geo.scale import zoom_for
 from swath.geo.tiling import Window, iter_blocks
 from swath.inference.tiled import read_scaled
@@ -68,7 +68,11 @@ class PixelTable(LabeledPixels):
 
 
 def read_pixels(
-    dataset: Dataset, network: Network, seed: int, advance: Callable[[float], None]
+    dataset: Dataset,
+    network: Network,
+    seed: int,
+    advance: Callable[[float], None],
+    context: int = CONTEXT,
 ) -> PixelTable:
     """Read the labeled pixels of the training split, and some from everywhere in its images.
 
@@ -77,13 +81,14 @@ def read_pixels(
         network: describes pixels; its head is not used.
         seed: of the choice where there are more pixels than are kept.
         advance: is called with the share of the work that was done.
+        context: pixels read around a window.
     """
     rng = np.random.default_rng(seed)
     chosen = _choose_blocks(dataset, rng)
     each = -(-MAX_LABELED // len(chosen)), -(-MAX_OTHERS // len(chosen))
     parts, groups = [], 0
     for block in chosen:
-        part = _read_block(dataset, network, block, rng, each)
+        part = _read_block(dataset, network, block, rng, each, context)
         parts.append((part[0], part[1], part[2] + groups, part[3]))
         groups += int(part[2].max()) + 1 if len(part[2]) else 0
         advance(1 / len(chosen))
@@ -144,11 +149,12 @@ def _read_block(
     block: _Block,
     rng: np.random.Generator,
     each: tuple[int, int],
+    context: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return features, labels and groups of a window's labeled pixels, and features of others."""
     image, window = dataset.images[block.image], block.window
     zoom = zoom_for(image.grid.gsd, dataset.manifest.gsd)
-    read = around(window, block.area, CONTEXT)
+    read = around(window, block.area, context)
     pixels = read_scaled(image, read, zoom, fill_of(dataset))
     labels = np.full((read.height, read.width), IGNORE, np.uint8)
     inside = window.relative_to(read)
@@ -197,6 +203,17 @@ def feature_maps(network: Network, raw: NDArray[np.float32]) -> dict[int, Tensor
 def body_of(network: Network) -> Hypercolumn:
     """Return the part of the quick recipe's network that describes and scores scaled pixels."""
     return cast(Hypercolumn, network.body)
+
+
+def rgb_bands(manifest: Manifest) -> tuple[int, int, int]:
+    """Return the bands, from 0, that an encoder takes for red, green and blue."""
+    names = [band.name.lower() for band in manifest.bands]
+    last = len(names) - 1
+    red, green, blue = (
+        names.index(n) if n in names else min(i, last)
+        for i, n in enumerate(("red", "green", "blue"))
+    )
+    return red, green, blue
 
 
 def _some(

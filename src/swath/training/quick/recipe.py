@@ -15,24 +15,40 @@ from torch import Tensor
 
 from swath.data.dataset import Dataset, Manifest
 from swath.errors import DataError
-from swath.evaluation.halo import receptive_halo
+from swath.evaluation.halo import MeasuredHalo, receptive_halo
 from swath.geo.tiling import Window
 from swath.inference.runtimes import TorchRuntime
 from swath.inference.tiled import read_scaled
 from swath.metrics.confusion import Scores, confusion_matrix
 from swath.models.card import Calibration, FoldScores
-from swath.models.hypercolumn import HIDDEN, HYPERCOLUMN, LOCAL
+from swath.models.hypercolumn import HIDDEN, HYPERCOLUMN, PARTS, STAGES, Hypercolumn
 from swath.models.network import Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import TrainOptions
 from swath.progress import task
 from swath.training.export import TrainedNetwork, pack_model
+from swath.training.quick.adapt import adapted_network, answer_weights, open_base
 from swath.training.quick.folds import assign_folds, score_held_out
 from swath.training.quick.forest import with_forest
-from swath.training.quick.heads import Heads, HeadSchedule, fit_heads, held_out_scores
-from swath.training.quick.pixels import PixelTable, around, body_of, fill_of, read_pixels
+from swath.training.quick.heads import (
+    Answer,
+    Heads,
+    HeadSchedule,
+    fit_heads,
+    held_out_scores,
+    zero_heads,
+)
+from swath.training.quick.pixels import (
+    CONTEXT,
+    PixelTable,
+    around,
+    body_of,
+    fill_of,
+    read_pixels,
+    rgb_bands,
+)
 from swath.training.recipes import QUICK_RECIPE
 from swath.training.result import ClassSampling, TrainResult, class_pixels
-from swath.types import PixelFeatures
+from swath.types import Adapted, PixelFeatures
 
 SCHEDULE = HeadSchedule(steps=200, batch=2048)
 
@@ -44,6 +60,13 @@ MAX_LOCAL_BANDS = 32
 
 PRIOR_POWER = 0.4
 """Part of the estimated shares of the classes that the scores heed, as a power of them."""
+
+CORRECTED_BONUS = 0.2
+"""Is added to the mean IoU of a corrected model, when it is compared with the labels alone.
+
+Labels that are held out lie in the image of the others; elsewhere the model is worth more than they
+show.
+"""
 
 EM_ROUNDS = 20
 """Rounds of the estimate of the shares."""
@@ -57,8 +80,6 @@ ABSENT_SCORE = -30.0
 SAMPLE_SIDE = 64
 """Side of the pixels on which engines are compared."""
 
-_RGB = ("red", "green", "blue")
-
 
 @dataclass(frozen=True)
 class QuickHead:
@@ -68,6 +89,7 @@ class QuickHead:
         features: what describes a pixel.
         heads: the head that was fitted on all labels.
         prior: what is added to the scores of each class, (classes,), by the estimated shares.
+        adapted: what was taken to adapt a model; None without one.
         folds: scores; None where a class has a single group of labels.
         calibration: of the scores of held-out labels; None likewise.
     """
@@ -75,6 +97,7 @@ class QuickHead:
     features: PixelFeatures
     heads: Heads
     prior: Tensor
+    adapted: Adapted | None
     folds: FoldScores | None
     calibration: Calibration | None
 
@@ -89,11 +112,17 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
         UsageError: the encoder has no feature maps.
     """
     started = time.monotonic()
-    manifest = dataset.manifest
+    manifest, context, answer = dataset.manifest, CONTEXT, None
     kinds = candidates(manifest)
-    network, origin = quick_network(manifest, options.encoder, options.weights, kinds[-1])
+    if options.from_ is None:
+        network, origin = quick_network(manifest, options.encoder, options.weights, kinds[-1])
+    else:
+        base = open_base(options.from_, manifest)
+        network, origin, kinds = adapted_network(base, manifest, kinds, options.weights)
+        dataset, context = dataset.at_gsd(base.card.gsd), max(context, base.card.halo)
+        answer = answer_weights(base, manifest.legend.names)
     with task("Reading features", 1.0, "images") as bar:
-        table = read_pixels(dataset, network, options.seed, bar.advance)
+        table = read_pixels(dataset, network, options.seed, bar.advance, context)
     if len(torch.unique(table.labels)) < 2:
         raise DataError(
             "The training split has labels of fewer than two classes",
@@ -101,17 +130,17 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
             file=dataset.folder,
             fix="Label a second class, or run `swath prepare` with --val none --test none",
         )
-    head = fit_quick(table, network, kinds, len(manifest.legend.trained), options.seed)
+    head = fit_quick(table, network, kinds, len(manifest.legend.trained), options.seed, answer)
     network = with_head(network, head)
     trained = TrainedNetwork(
         network,
         QUICK_RECIPE,
-        "none" if network.encoder is None else origin,
+        "none" if network.encoder is None and answer is None else origin,
         "32-true",
         SCHEDULE.steps,
         time.monotonic() - started,
         _sample_pixels(dataset, network.stride),
-        tiles=receptive_halo(TorchRuntime(network), len(manifest.bands), network.stride),
+        tiles=None if body_of(network).base is not None else _halo_of(network),
         calibration=head.calibration,
         folds=head.folds,
     )
@@ -136,8 +165,13 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
             for i, c in enumerate(classes)
         ],
         features=head.features,
+        adapted=head.adapted,
         folds=head.folds,
     )
+
+
+def _halo_of(network: Network) -> MeasuredHalo:
+    return receptive_halo(TorchRuntime(network), len(network.spec.mean), network.stride)
 
 
 def candidates(manifest: Manifest) -> list[PixelFeatures]:
@@ -157,9 +191,6 @@ def quick_network(
     manifest: Manifest, encoder: str, weights: str, features: PixelFeatures
 ) -> tuple[Network, str]:
     """Build the network with the encoder's weights; return it and their origin."""
-    names = [band.name.lower() for band in manifest.bands]
-    last = len(names) - 1
-    rgb = [names.index(n) if n in names else min(i, last) for i, n in enumerate(_RGB)]
     mean, std = [b.mean for b in manifest.bands], [b.std for b in manifest.bands]
     if features == "encoder":
         mean, std = ([255 * v for v in part] for part in input_scaling(encoder))
@@ -172,7 +203,7 @@ def quick_network(
         (HIDDEN,) * 4,
         0,
         features=features,
-        rgb=(rgb[0], rgb[1], rgb[2]),
+        rgb=rgb_bands(manifest),
     )
     network = Network(spec).eval()
     if network.encoder is None:
@@ -181,7 +212,12 @@ def quick_network(
 
 
 def fit_quick(
-    table: PixelTable, network: Network, kinds: Sequence[PixelFeatures], classes: int, seed: int
+    table: PixelTable,
+    network: Network,
+    kinds: Sequence[PixelFeatures],
+    classes: int,
+    seed: int,
+    answer: Tensor | None = None,
 ) -> QuickHead:
     """Choose the features by folds, and fit the head.
 
@@ -191,37 +227,97 @@ def fit_quick(
         kinds: what may describe a pixel.
         classes: number of classes.
         seed: of weights and draws.
+        answer: weights of the scores of a model that is adapted; see `answer_weights`.
     """
     folds = assign_folds(table.labels, table.groups)
-    tables = {kind: table.columns(columns_of(network, kind)) for kind in kinds}
-    chosen = kinds[-1]
+    described: set[PixelFeatures] = {*kinds, "model"} if answer is not None else {*kinds}
+    tables = {kind: table.columns(columns_of(network, kind)) for kind in described}
+    answers = {kind: placed_answer(answer, network, kind, tables[kind]) for kind in described}
+    chosen, unchanged = kinds[-1], False
     scored: tuple[FoldScores, Calibration] | tuple[None, None] = (None, None)
     with task("Fitting", float(1 if folds is None else 1 + len(kinds)), "heads") as bar:
         if folds is not None:
             how = folds, classes, FOLD_SCHEDULE, seed, bar.advance
-            held_out = {kind: held_out_scores(tables[kind], *how) for kind in kinds}
-            chosen = max(kinds, key=lambda kind: _miou(held_out[kind], table.labels))
+            held_out = {k: held_out_scores(tables[k], *how, answers[k]) for k in kinds}
+            found_miou = {kind: _miou(held_out[kind], table.labels) for kind in kinds}
+            chosen = max(
+                kinds,
+                key=lambda k: found_miou[k] + (CORRECTED_BONUS if answers[k] is not None else 0),
+            )
+            found = held_out[chosen]
+            if (extra := answers.get("model")) is not None:
+                as_it_is = tables["model"].features @ extra.weights
+                unchanged = _miou(as_it_is, table.labels) > _miou(found, table.labels)
+                chosen, found = ("model", as_it_is) if unchanged else (chosen, found)
             count = int(folds.max()) + 1
-            found = score_held_out(held_out[chosen], table.labels, table.groups, count)
+            found_scores, calibration = score_held_out(found, table.labels, table.groups, count)
             bands = table.columns(columns_of(network, "bands")).features
-            given = bands, table.labels, table.groups, folds, seed
-            scored = with_forest(found[0], *given), found[1]
-        own = tables[chosen]
-        heads = fit_heads(own, own.weights[None], classes, SCHEDULE, seed, bar.advance)
+            yardstick = bands, table.labels, table.groups, folds, seed
+            scored = with_forest(found_scores, *yardstick), calibration
+        own, extra = tables[chosen], answers[chosen]
+        if unchanged and extra is not None:
+            heads = zero_heads(extra.weights)
+        else:
+            optional = coarse_features(network, chosen) if folds is None else None
+            last = classes, replace(SCHEDULE, optional=optional), seed, bar.advance, extra
+            heads = fit_heads(own, own.weights[None], *last)
     absent = torch.bincount(table.labels, minlength=classes) == 0
-    prior = estimated_prior(heads.scores(own.others), absent)
-    return QuickHead(chosen, heads, prior, *scored)
+    if extra is not None:
+        absent &= (extra.weights == 0).all(0)
+    prior = absent * ABSENT_SCORE
+    if folds is not None and extra is None:
+        prior = estimated_prior(heads.scores(own.others), absent)
+    adapted: Adapted | None = None
+    if answer is not None:
+        adapted = "unchanged" if unchanged else "labels" if extra is None else "corrected"
+    return QuickHead(chosen, heads, prior, adapted, *scored)
+
+
+def placed_answer(
+    answer: Tensor | None, network: Network, features: PixelFeatures, table: PixelTable
+) -> Answer | None:
+    """Return the answer of a model for heads; None for features that are not of it.
+
+    Args:
+        answer: weights of the model's scores (scores, classes); None without a model.
+        network: describes pixels by all features.
+        features: which of them heads take.
+        table: these features.
+    """
+    if answer is None or "scores" not in PARTS[features]:
+        return None
+    own = [part for part in body_of(network).parts if part[0] in PARTS[features]]
+    empty = torch.zeros(1, answer.shape[1])
+    rows = [answer if part == "scores" else empty.expand(n, -1) for part, _, n in own]
+    return Answer(torch.cat(rows), table.others)
 
 
 def columns_of(network: Network, features: PixelFeatures) -> list[int]:
     """Return which of a network's features, by stride, are those of a kind."""
-    bands, channels = len(network.spec.mean), body_of(network).channels
-    pixel = bands
-    if features in ("local", "encoder-local"):
-        pixel *= 1 + 2 * len(LOCAL)
-    columns, start = list(range(pixel)), channels[1]
-    if features in ("encoder", "encoder-local"):
-        columns += range(start, sum(channels.values()))
+    return _columns(body_of(network), *PARTS[features])
+
+
+def coarse_features(network: Network, features: PixelFeatures) -> Tensor | None:
+    """Return which features describe what is around a pixel, bool (features,); None without such.
+
+    They are all but the same in a label, so that a single label of a class tells little of them;
+    and the shares of the classes cannot be estimated from it.
+    """
+    own = [part for part in body_of(network).parts if part[0] in PARTS[features]]
+    coarse = [
+        torch.full((n,), part == "encoder" and stride == 2**STAGES) for part, stride, n in own
+    ]
+    found = torch.cat(coarse)
+    return found if found.any() else None
+
+
+def _columns(body: Hypercolumn, *parts: str) -> list[int]:
+    columns: list[int] = []
+    start = 0
+    for name, _, count in body.parts:
+        if name in parts:
+            columns += range(start, start + count)
+        start += count
     return columns
 
 
@@ -258,9 +354,13 @@ def estimated_prior(scores: Tensor, absent: Tensor) -> Tensor:
 def with_head(network: Network, head: QuickHead) -> Network:
     """Return the network of the chosen features with its head."""
     if network.spec.features != head.features:
-        wide, network = network, Network(replace(network.spec, features=head.features)).eval()
-        if network.encoder is not None:
-            network.encoder.load_state_dict(wide.encoder.state_dict())
+        base = network.spec.base if "scores" in PARTS[head.features] else None
+        spec = replace(network.spec, features=head.features, base=base)
+        wide, network = network, Network(spec).eval()
+        for name in ("encoder", "base"):
+            part = getattr(body_of(network), name)
+            if part is not None:
+                part.load_state_dict(getattr(body_of(wide), name).state_dict())
     install(network, head.heads, head.prior)
     return network
 
@@ -282,6 +382,9 @@ def install(network: Network, heads: Heads, prior: Tensor) -> None:
             body.layer(stride).weight.copy_(first[start : start + count].T[..., None, None])
             start += count
         cast(Tensor, body.layer(1).bias).copy_(bias)
+        if body.base is not None:
+            known = cast(Tensor, heads.answer)[_columns(body, "scores")]
+            body.answer.weight.copy_(known.T[..., None, None])
         body.last.weight.copy_(heads.last[0].T[..., None, None])
         cast(Tensor, body.last.bias).copy_(heads.last_bias[0, 0] + prior)
 

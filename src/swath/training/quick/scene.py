@@ -10,7 +10,7 @@ import swath._torchvision_shim  # noqa: F401 - has to come first
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -35,7 +35,13 @@ from swath.training.quick.heads import (
     held_out_scores,
 )
 from swath.training.quick.pixels import CONTEXT, around, body_of, feature_maps
-from swath.training.quick.recipe import MAX_LOCAL_BANDS, estimated_prior, install
+from swath.training.quick.recipe import (
+    ABSENT_SCORE,
+    MAX_LOCAL_BANDS,
+    coarse_features,
+    estimated_prior,
+    install,
+)
 from swath.types import DESCRIBED_BY, PixelFeatures
 
 SCHEDULE = HeadSchedule(steps=100, batch=1024)
@@ -174,11 +180,14 @@ class SceneClassifier:
             report: is called with the share of the work that was done, and may raise.
         """
         pixels = _labeled(values, classes, groups)
-        heads = fit_heads(pixels, pixels.weights[None], count, SCHEDULE, 0, _summed(report))
-        prior = torch.zeros(count)
-        if self._others:
+        single = assign_folds(pixels.labels, pixels.groups) is None
+        optional = coarse_features(self._network, self.kind) if single else None
+        given = count, replace(SCHEDULE, optional=optional), 0, _summed(report)
+        heads = fit_heads(pixels, pixels.weights[None], *given)
+        absent = torch.bincount(pixels.labels, minlength=count) == 0
+        prior = absent * ABSENT_SCORE
+        if self._others and not single:
             others = torch.cat(list(self._others.values()))
-            absent = torch.bincount(pixels.labels, minlength=count) == 0
             prior = estimated_prior(heads.scores(others), absent)
         return SceneHead(heads, prior)
 
