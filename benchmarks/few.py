@@ -9,7 +9,8 @@ squares a class, then in three rounds two more a class in the regions that are s
 lies near the middle of its region, where it is most of one class; where that class has eight
 already, the next region is taken. All three maps are scored on the pixels that none has labels at.
 
-Run: `python benchmarks/few.py SHARED_DATA OUT.jsonl [--scenes decide|judge] [--draws 3]`; then
+Run: `python benchmarks/few.py SHARED_DATA OUT.jsonl [--scenes decide|judge] [--draws 3]
+[--labels "1 polygon"]`; then
 `python benchmarks/few.py --table OUT.jsonl`.
 """
 
@@ -47,6 +48,7 @@ LABELS = {
     "5 polygons": (5, 16),
     "1 polygon": (1, 16),
     "50 points": (50, 1),
+    "10 points": (10, 1),
 }
 """Labels a class: number, and side in pixels on Dubai; on Sentinel-2 squares have a side of 4."""
 
@@ -61,20 +63,7 @@ Array = NDArray[Any]
 def scenes(data: Path, kind: str) -> Iterator[tuple[str, Array, Array]]:
     """Yield name, pixels (bands, rows, columns) and class indices of scenes."""
     for name in JUDGE if kind == "judge" else DECIDE:
-        tile, number = name.split("/")
-        folder, stem = data / "dubai" / tile, f"image_part_{int(number):03d}"
-        with rasterio.open(folder / "images" / f"{stem}.jpg") as file:
-            pixels = file.read()
-        with rasterio.open(folder / "masks" / f"{stem}.png") as file:
-            mask = file.read()[:3]
-            if len(mask) == 1:
-                table = file.colormap(1)
-                colors = [table.get(v, (0, 0, 0, 0))[:3] for v in range(256)]
-                mask = np.array(colors, np.uint8)[mask[0]].transpose(2, 0, 1)
-        labels = np.full(mask.shape[1:], IGNORE, np.uint8)
-        for index, color in enumerate(COLORS):
-            labels[(mask == np.array(list(bytes.fromhex(color)))[:, None, None]).all(0)] = index
-        yield name, pixels, labels
+        yield name, *read_dubai(data, name)
     if kind != "judge":
         return
     for path in sorted((data / "sentinel2" / "images").glob("*.tif")):
@@ -85,6 +74,24 @@ def scenes(data: Path, kind: str) -> Iterator[tuple[str, Array, Array]]:
         names, indices = np.unique(codes, return_inverse=True)
         if len(names) > 1:
             yield f"Sentinel-2/{path.stem[:24]}", pixels, indices.reshape(codes.shape).astype("u1")
+
+
+def read_dubai(data: Path, name: str) -> tuple[Array, Array]:
+    """Read pixels and class indices of an image, such as "Tile 1/3"."""
+    tile, number = name.split("/")
+    folder, stem = data / "dubai" / tile, f"image_part_{int(number):03d}"
+    with rasterio.open(folder / "images" / f"{stem}.jpg") as file:
+        pixels = file.read()
+    with rasterio.open(folder / "masks" / f"{stem}.png") as file:
+        mask = file.read()[:3]
+        if len(mask) == 1:
+            table = file.colormap(1)
+            colors = [table.get(v, (0, 0, 0, 0))[:3] for v in range(256)]
+            mask = np.array(colors, np.uint8)[mask[0]].transpose(2, 0, 1)
+    labels = np.full(mask.shape[1:], IGNORE, np.uint8)
+    for index, color in enumerate(COLORS):
+        labels[(mask == np.array(list(bytes.fromhex(color)))[:, None, None]).all(0)] = index
+    return pixels, labels
 
 
 def draw(reference: Array, count: int, side: int, seed: int) -> Array:
@@ -251,11 +258,12 @@ def compare_placing(data: Path, out: Path, kind: str, draws: int, only: str) -> 
                 sys.stdout.flush()
 
 
-def run(data: Path, out: Path, kind: str, draws: int) -> None:
+def run(data: Path, out: Path, kind: str, draws: int, titles: list[str]) -> None:
     """Append one line of JSON for each scene, kind of labels, draw and row."""
     for name, pixels, reference in scenes(data, kind):
         wide = multiscale(pixels)
-        for title, (count, side) in LABELS.items():
+        for title in titles:
+            count, side = LABELS[title]
             side = min(side, 4) if name.startswith("Sentinel") else side
             for seed in range(draws):
                 labels = draw(reference, count, side, seed)
@@ -309,6 +317,7 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--scenes", choices=["decide", "judge"], default="judge")
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--labels", nargs="+", choices=list(LABELS), default=list(LABELS))
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--suggest", action="store_true")
     parser.add_argument("--only", default="", help="begin of the names of scenes")
@@ -322,4 +331,4 @@ if __name__ == "__main__":
         given = arguments.scenes, arguments.draws, arguments.only
         compare_placing(arguments.data, arguments.out, *given)
     else:
-        run(arguments.data, arguments.out, arguments.scenes, arguments.draws)
+        run(arguments.data, arguments.out, arguments.scenes, arguments.draws, arguments.labels)

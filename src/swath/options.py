@@ -350,7 +350,8 @@ class TrainOptions(TrainingOptions):
     model: Annotated[PathLike, Field(description="Model file to write, *.swath.")]
     _: KW_ONLY
     from_: PathLike | None = option(
-        None, "Model file to fine-tune, for classes and bands of the same names; default: none."
+        None,
+        "Model file to fine-tune, or to correct by a few labels (--recipe quick); default: none.",
     )
     resume: bool = option(False, "Continue an interrupted training of this model file.")
     devices: int = option(1, "Local processes: one per GPU, or CPU shares.", "Resources", gt=0)

@@ -125,12 +125,11 @@ DESCRIBED_BY: dict[PixelFeatures, str] = {
 }
 """`PixelFeatures` in words."""
 
-Adapted = Literal["unchanged", "labels", "corrected"]
+Adapted = Literal["unchanged", "corrected"]
 """How a model was adapted, by scores on labels that were held out in turn."""
 
 ADAPTED: dict[Adapted, str] = {
     "unchanged": "the model as it is",
-    "labels": "the labels alone",
     "corrected": "the model corrected by the labels",
 }
 """`Adapted` in words."""

@@ -114,3 +114,12 @@ def test_models_with_settings_that_are_removed_open_and_can_be_started_from(
     pack_model_file(old, card, model.network(), model.weights)
     assert Model(old).card.training.settings["loss"] == "ce+lovasz"
     assert taken_over(Model(old), Dataset(stripes))[1].startswith("tiny, with 3 of 3 classes")
+
+
+@pytest.mark.parametrize("least", [1, 10**9])
+def test_few_labels_point_to_the_quick_recipe(
+    tiny_model, stripes, tmp_path, caplog, monkeypatch, least
+):
+    monkeypatch.setattr("swath.training.full.FEW_PIXELS", least)
+    train_small(stripes, tmp_path / "m.swath", from_=tiny_model, steps=1)
+    assert any("--recipe quick" in r.message for r in caplog.records) == (least > 1)

@@ -1,5 +1,7 @@
 """The quick recipe from a model: its answer is corrected by few labels, and not erased."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,15 +9,21 @@ import torch
 from safetensors.torch import save_file
 
 import swath
+from swath.cli import summaries
 from swath.data.dataset import Dataset
 from swath.errors import JobError, ModelError
 from swath.models.hypercolumn import PARTS
 from swath.models.model import Model
-from swath.models.network import Network
+from swath.models.network import Network, NetworkSpec
+from swath.options import ENCODER
 from swath.training.quick.adapt import adapted_network, answer_weights
 from swath.training.quick.heads import Answer, HeadSchedule, LabeledPixels, fit_heads, zero_heads
+from swath.training.quick.pixels import PixelTable
+from swath.training.quick.recipe import fit_quick
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, train_small, write_raster
+
+SCALING = (0.0,) * 3, (1.0,) * 3
 
 ALONE = {"recipe": "quick", "weights": "none"}
 """Without first weights of an encoder, which the small one has none of."""
@@ -94,6 +102,9 @@ def test_a_model_is_corrected_by_labels_of_another_place(tiny_model, tmp_path):
     weights = encoder_weights(tiny_model, tmp_path / "encoder.safetensors")
     result = swath.train(dataset, path, from_=tiny_model, recipe="quick", weights=weights)
     assert result.adapted == "corrected" and result.folds.miou > 0.9
+    assert result.compared.corrected == pytest.approx(result.folds.miou)
+    assert result.compared.unchanged < result.compared.corrected
+    assert "labels alone" in summaries.train(result)
     assert result.first_weights.startswith("tiny")
     model = Model(path)
     assert model.card.network.features == result.features
@@ -169,3 +180,19 @@ def test_without_first_weights_the_model_describes_pixels_alone(
     network, origin, kinds = adapted_network(Model(tiny_model), manifest, ["encoder"], "auto")
     assert kinds == ["bands", "model"] and network.encoder is None and origin == "tiny"
     assert any("No pretrained weights" in r.message for r in caplog.records)
+
+
+def test_a_model_that_is_right_stays_as_it_is():
+    """Labels that agree with it, but of which features tell nothing, do not change it."""
+    torch.manual_seed(0)
+    base = NetworkSpec(ENCODER, "hypercolumn", 2, *SCALING, (64,) * 4, 0, features="bands")
+    spec = replace(base, features="model", base=base)
+    network = Network(spec)
+    labels = torch.arange(400) // 10 % 2
+    features = torch.randn(400, sum(network.body.channels.values()))
+    features[:, -2:] = 2.0 * torch.eye(2)[labels]
+    table = PixelTable(features, labels, torch.arange(400) // 10, features)
+    answer = torch.eye(2) - 0.5
+    head = fit_quick(table, network, ["bands", "model"], 2, 0, answer)
+    assert head.compared.unchanged == 1.0
+    assert (head.heads.scores(features).argmax(1) == labels).all()

@@ -127,10 +127,13 @@ def train(result: TrainResult) -> str:
             f"described by {DESCRIBED_BY[result.features]}"
         )
         if result.adapted is not None:
-            best = (
-                "taken without a comparison" if result.folds is None else "best on held-out labels"
+            lines.append(f"Taken: {ADAPTED[result.adapted]}")
+        if (scores := result.compared) is not None:
+            lines[-1] += (
+                f"; mIoU on held-out labels: corrected {_score(scores.corrected)}, as it is "
+                f"{_score(scores.unchanged)}, labels alone {_score(scores.labels)} (train without "
+                "--from for these; they do worse on other images than on this one)"
             )
-            lines.append(f"Taken: {ADAPTED[result.adapted]} ({best})")
         lines.append(_folds(result.folds))
     return _joined(lines)
 

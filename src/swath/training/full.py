@@ -58,6 +58,12 @@ PIXEL_STEPS_RATIO = 4
 PIXEL_TIME_SHARE = 0.05
 """Share of the training's time that the pre-training may take."""
 
+FEW_PIXELS = 50_000
+"""Labeled pixels below which a model is better adapted than fine-tuned.
+
+75 squares of 16 pixels a side have 19 200.
+"""
+
 COUNTED_PATCHES = 100
 """Patches in which classes are counted, to report how they are drawn."""
 
@@ -144,6 +150,13 @@ def _network(dataset: Dataset, options: TrainOptions, recipe: Recipe) -> tuple[N
     """Build the network with its initial weights; return it and their origin."""
     if options.from_ is not None:
         model = Model(options.from_)
+        labeled = sum(class_pixels(dataset))
+        if labeled < FEW_PIXELS:
+            log.warning(
+                "The training split has %d labeled pixels; so few often make a model worse."
+                " `--recipe quick` with the same --from corrects it by them.",
+                labeled,
+            )
         network = Network(spec_like(model, dataset.manifest, recipe))
         return network, transfer_weights(network, model, dataset.manifest)
     network = Network(_spec(dataset, options, recipe))

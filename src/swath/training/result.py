@@ -17,6 +17,18 @@ class ClassSampling(Result):
     drawn: float
 
 
+class Comparison(Result):
+    """Mean IoU of ways to adapt a model, on labels that were held out in turn, 0..1.
+
+    Such labels lie in the image of the others, so that labels alone score higher than on other
+    images.
+    """
+
+    unchanged: float
+    corrected: float
+    labels: float
+
+
 class TrainResult(Result):
     """The result of a training.
 
@@ -32,6 +44,7 @@ class TrainResult(Result):
         sampling: share of each class in the data and in patches.
         features: what describes a pixel, by the quick recipe; else None.
         adapted: what was taken to adapt a model, by the quick recipe; else None.
+        compared: what it was compared with; None without labels to hold out.
         folds: scores on labels held out in turn, by the quick recipe; None with too few of them.
     """
 
@@ -46,6 +59,7 @@ class TrainResult(Result):
     sampling: list[ClassSampling]
     features: PixelFeatures | None = None
     adapted: Adapted | None = None
+    compared: Comparison | None = None
     folds: FoldScores | None = None
 
 

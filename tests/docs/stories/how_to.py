@@ -60,11 +60,13 @@ def qgis_polygons() -> Story:
 
 
 def few_labels() -> Story:
-    write_raster(Path("farm/scene.tif"), noise(3, 128, 128), UTM, NORTH_UP)
     parts = [box(32 * i + 8, 32 * j + 8, 6, 6) for i in range(4) for j in range(4)]
     kinds = [("wheat", "maize")[(i + j) % 2] for i in range(4) for j in range(4)]
-    write_layer(Path("farm/fields.gpkg"), parts, {"class": kinds})
-    _, trained, mapped, scored, suggested = yield
+    for place in ("farm", "village"):
+        write_raster(Path(place, "scene.tif"), noise(3, 128, 128), UTM, NORTH_UP)
+        write_layer(Path(place, "fields.gpkg"), parts, {"class": kinds})
+    _, trained, mapped, scored, suggested, _, adapted = yield
+    assert adapted.result["adapted"] in ("unchanged", "corrected")
     assert scored.result["split"] == "folds" and Path("fields-report/index.html").is_file()
     assert 0 < suggested.result["n"] <= 20 and Path("next.gpkg").is_file()
     assert trained.result["folds"]["folds"] == 5 and trained.result["features"] == "encoder"

@@ -32,6 +32,8 @@ def open_base(path: PathLike, manifest: Manifest) -> Model:
     """
     model = Model(path)
     card = model.card
+    if card.network is None:
+        raise model.imported_error()
     bands, others = [b.name for b in card.bands], [b.name for b in manifest.bands]
     extra = "heights" if card.heights else "a mask of its own for each class"
     alone = "Train without --recipe quick"
@@ -87,15 +89,12 @@ def adapted_network(
         The network, where its weights are from, and what may describe a pixel, of which the last
         includes all others.
     """
-    card = model.card
+    card, known = model.card, model.in_torch()
     pretrained = weights != "none" and "encoder" in PARTS[kinds[-1]]
     found: list[PixelFeatures] = ["bands", "model"]
     if pretrained:
         found = _WITH_ENCODER if kinds == ["encoder"] else _WITH_LOCAL
     scaling = tuple(b.mean for b in card.bands), tuple(b.std for b in card.bands)
-    own = NetworkSpec.of(
-        card.encoder, card.decoder, len(card.legend.trained), scaling, card.network
-    )
     spec = NetworkSpec(
         card.encoder,
         HYPERCOLUMN,
@@ -105,11 +104,11 @@ def adapted_network(
         0,
         features=found[-1],
         rgb=rgb_bands(manifest),
-        base=own,
+        base=known.spec,
     )
     network = Network(spec).eval()
     body = body_of(network)
-    cast(Network, body.base).load_state_dict(model.in_torch().state_dict())
+    cast(Network, body.base).load_state_dict(known.state_dict())
     if not pretrained:
         return network, card.name, found
     try:

@@ -47,7 +47,7 @@ from swath.training.quick.pixels import (
     rgb_bands,
 )
 from swath.training.recipes import QUICK_RECIPE
-from swath.training.result import ClassSampling, TrainResult, class_pixels
+from swath.training.result import ClassSampling, Comparison, TrainResult, class_pixels
 from swath.types import Adapted, PixelFeatures
 
 SCHEDULE = HeadSchedule(steps=200, batch=2048)
@@ -60,13 +60,6 @@ MAX_LOCAL_BANDS = 32
 
 PRIOR_POWER = 0.4
 """Part of the estimated shares of the classes that the scores heed, as a power of them."""
-
-CORRECTED_BONUS = 0.2
-"""Is added to the mean IoU of a corrected model, when it is compared with the labels alone.
-
-Labels that are held out lie in the image of the others; elsewhere the model is worth more than they
-show.
-"""
 
 EM_ROUNDS = 20
 """Rounds of the estimate of the shares."""
@@ -90,6 +83,7 @@ class QuickHead:
         heads: the head that was fitted on all labels.
         prior: what is added to the scores of each class, (classes,), by the estimated shares.
         adapted: what was taken to adapt a model; None without one.
+        compared: scores of what might have been taken; None without folds.
         folds: scores; None where a class has a single group of labels.
         calibration: of the scores of held-out labels; None likewise.
     """
@@ -98,6 +92,7 @@ class QuickHead:
     heads: Heads
     prior: Tensor
     adapted: Adapted | None
+    compared: Comparison | None
     folds: FoldScores | None
     calibration: Calibration | None
 
@@ -166,6 +161,7 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
         ],
         features=head.features,
         adapted=head.adapted,
+        compared=head.compared,
         folds=head.folds,
     )
 
@@ -234,20 +230,22 @@ def fit_quick(
     tables = {kind: table.columns(columns_of(network, kind)) for kind in described}
     answers = {kind: placed_answer(answer, network, kind, tables[kind]) for kind in described}
     chosen, unchanged = kinds[-1], False
+    compared: Comparison | None = None
     scored: tuple[FoldScores, Calibration] | tuple[None, None] = (None, None)
     with task("Fitting", float(1 if folds is None else 1 + len(kinds)), "heads") as bar:
         if folds is not None:
             how = folds, classes, FOLD_SCHEDULE, seed, bar.advance
             held_out = {k: held_out_scores(tables[k], *how, answers[k]) for k in kinds}
-            found_miou = {kind: _miou(held_out[kind], table.labels) for kind in kinds}
-            chosen = max(
-                kinds,
-                key=lambda k: found_miou[k] + (CORRECTED_BONUS if answers[k] is not None else 0),
-            )
+            miou = {kind: _miou(held_out[kind], table.labels) for kind in kinds}
+            best = max(kinds, key=lambda kind: miou[kind])
+            chosen = best if answer is None else chosen
             found = held_out[chosen]
             if (extra := answers.get("model")) is not None:
                 as_it_is = tables["model"].features @ extra.weights
-                unchanged = _miou(as_it_is, table.labels) > _miou(found, table.labels)
+                before = _miou(as_it_is, table.labels)
+                alone = max((miou[k] for k in kinds if answers[k] is None), default=0.0)
+                compared = Comparison(unchanged=before, corrected=miou[chosen], labels=alone)
+                unchanged = before > miou[chosen]
                 chosen, found = ("model", as_it_is) if unchanged else (chosen, found)
             count = int(folds.max()) + 1
             found_scores, calibration = score_held_out(found, table.labels, table.groups, count)
@@ -269,8 +267,8 @@ def fit_quick(
         prior = estimated_prior(heads.scores(own.others), absent)
     adapted: Adapted | None = None
     if answer is not None:
-        adapted = "unchanged" if unchanged else "labels" if extra is None else "corrected"
-    return QuickHead(chosen, heads, prior, adapted, *scored)
+        adapted = "unchanged" if unchanged else "corrected"
+    return QuickHead(chosen, heads, prior, adapted, compared, *scored)
 
 
 def placed_answer(
