@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from tests.make import (
     write_png,
     write_raster,
 )
+from tests.networks import local, pooled
 
 SIDE = 256
 
@@ -248,7 +251,53 @@ def reproducibility() -> Story:
     assert ran.result["card"].training.seed == 0
 
 
+def map_without_labels() -> Story:
+    """A small network in the form of those of ukis-csmask stands for its large ones."""
+    Path("ukis_csmask").mkdir()
+    Path("ukis_csmask/__init__.py").touch()
+    pooled(bands=4).write(Path("ukis_csmask/model_4b_l2a.onnx"), size=(64, 64))
+    bands = ["blue", "green", "red", "nir"]
+    known = {"band_names": bands, "img": [[0.2] * 4, [0.1] * 4]}
+    data = {"dataset_statistics": known, "target_size": [64, 64]}
+    Path("ukis_csmask/model_4b_l2a.json").write_text(json.dumps({"data": data}))
+    deepness = {
+        "model_type": "Segmentor",
+        "class_names": {"0": "rest", "1": "road", "2": "roof"},
+        "standardization_mean": [0.0] * 3,
+        "standardization_std": [1.0] * 3,
+    }
+    properties = {key: json.dumps(value) for key, value in deepness.items()}
+    local().write(Path("roads.onnx"), **properties)
+    pixels = noise(4, 128, 128, low=200, high=6000, dtype="uint16")
+    write_raster(Path("scene.tif"), pixels, UTM, NORTH_UP, descriptions=bands)
+    write_raster(Path("farm/scene.tif"), pixels, UTM, NORTH_UP, descriptions=bands)
+    parts = [box(32 * i, 32 * j, 32, 32) for i in range(4) for j in range(4)]
+    kinds = [("wheat", "maize")[(i + j) % 2] for i in range(4) for j in range(4)]
+    write_layer(Path("farm/fields.gpkg"), parts, {"class": kinds})
+    codes = noise(128, 128, low=0, high=3)
+    write_raster(Path("checked/images/a.tif"), pixels, UTM, NORTH_UP, descriptions=bands)
+    write_png(Path("checked/masks/a.png"), codes)
+    classes = [f"- {{name: {n}, code: {i}}}" for i, n in enumerate(("clear", "cloud", "shadow"))]
+    Path("classes.yaml").write_text("\n".join(classes))
+    swath.prepare("checked", "labeled", classes="classes.yaml", test="none", val="none")
+    sys.path.insert(0, "")
+    try:
+        clouds, mapped, _, prepared, roads, calibrated, scored = yield
+    finally:
+        sys.path.remove("")
+    assert (clouds.result["window"], clouds.result["context"]) == (64, "global")
+    assert clouds.result["metadata"] == ["statistics"] and clouds.result["seam"] is not None
+    assert set(mapped.result["classes"]) == {"clear", "cloud", "shadow"}
+    labeled = sum(split["pixels"] for split in prepared.result["splits"].values())
+    assert 0 < labeled <= mapped.result["classes"]["clear"]
+    assert roads.result["metadata"] == ["deepness"] and roads.result["bands"][0] == "red"
+    assert calibrated.result["split"] == "train"
+    assert calibrated.result["error_after"] <= calibrated.result["error_before"]
+    assert scored.result["classes"]
+
+
 STORIES: Stories = {
+    ("how-to/map-without-labels.md", ""): map_without_labels,
     ("concepts/reproducibility.md", ""): reproducibility,
     ("how-to/change.md", ""): change,
     ("how-to/view-and-serve.md", ""): view_and_serve,
