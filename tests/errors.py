@@ -62,5 +62,6 @@ def _command_of(traceback: TracebackType | None) -> str | None:
 
 @cache
 def _flags(command: str) -> set[str]:
-    fields = option_fields(COMMANDS[command].options)
+    found = next(c for c in COMMANDS.values() if command in (c.name, c.word))
+    fields = option_fields(found.options)
     return {f.flag for f in fields} | {"--json", "--config", "--quiet", "--verbose"}
