@@ -153,6 +153,33 @@ def test_what_cannot_be_estimated_is_refused(tmp_path):
         swath.sample(tmp_path / "m.tif", tmp_path / "m.tif")
 
 
+@pytest.mark.parametrize("kind", [object, np.float64])
+def test_points_without_a_class_are_not_to_be_left_out(tmp_path, kind):
+    reference, mapped = truth_and_map()
+    write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
+    swath.sample(tmp_path / "m.tif", tmp_path / "p.gpkg", n=60)
+    path = answered(tmp_path / "p.gpkg", reference)
+    meta, _, wkb, columns = pyogrio.raw.read(path)
+
+    def write(rows, field="reference", seen=columns[1]):
+        how = {"crs": meta["crs"], "geometry_type": "Point", "driver": "GPKG"}
+        pyogrio.raw.write(path, wkb[rows], [columns[0][rows], seen[rows]], ["id", field], **how)
+
+    seen = columns[1].astype(kind)
+    seen[:7] = None
+    write(np.arange(60), seen=seen)
+    with fails("empty-class", DataError, path) as caught:
+        swath.area(tmp_path / "m.tif", reference=path)
+    assert "7 of 60 points" in caught.value.message and "elete" not in caught.value.fix
+    write(np.arange(60), field="seen")
+    with fails("no-such-column", DataError, path):
+        swath.area(tmp_path / "m.tif", reference=path)
+    assert swath.area(tmp_path / "m.tif", reference=path, field="seen").warnings == []
+    write(np.arange(7, 60))
+    warning = swath.area(tmp_path / "m.tif", reference=path).warnings[0]
+    assert "7 of 60" in warning and f"id {min(columns[0][:7])}" in warning
+
+
 @pytest.mark.parametrize(
     ("code", "shape"),
     [

@@ -69,6 +69,7 @@ class AreaResult(Result):
         assumes: what must hold for the estimates to be right.
         matrix: units by mapped (rows) and reference class (columns).
         change: areas and accuracies of change and of no change, of a map of change.
+        warnings: that points of the sample are missing.
     """
 
     classes: list[ClassArea]
@@ -79,6 +80,7 @@ class AreaResult(Result):
     assumes: str
     matrix: list[list[int]]
     change: list[ClassArea] = []
+    warnings: list[str] = []
 
 
 @command(AreaOptions)
@@ -111,6 +113,7 @@ def area(options: AreaOptions) -> AreaResult:
         "The points were drawn at random within each mapped class, as `swath sample` draws them "
         "from this very map, all of them were checked, and what the person saw is true.",
     )
+    result = result.model_copy(update={"warnings": list(sample.warnings)})
     if source.transitions is None:
         return result
     # Change and no change alone, by the same strata.

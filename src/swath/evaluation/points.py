@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,18 @@ from swath.evaluation.strata import Strata
 from swath.geo.crs import near, x_period
 from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
-from swath.io.vector import Features, read_features, refuse_losses
+from swath.io.vector import Features, read_features, read_layer, refuse_losses
 from swath.legend import IGNORE, LandClass, Legend
 from swath.options import AreaOptions
 
 DATES = ("old", "new")
 """Ends of the columns of a map of change, one for each date: `reference_old`."""
+
+OTHER_MAP = "Give the map that the points were drawn on; delete the point only if you added it"
+"""Mend of a point that `swath sample` cannot have drawn on the map."""
+
+MAX_LISTED = 5
+"""Missing points that a warning lists."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,12 @@ class CheckedPoints:
     Attributes:
         legend: the mapped classes, then the transitions that were seen and are never mapped.
         counts: number of points (m, n, n) by stratum, mapped class and true class.
+        warnings: that points of the sample are missing.
     """
 
     legend: Legend
     counts: NDArray[np.int64]
+    warnings: tuple[str, ...] = ()
 
 
 def count_points(options: AreaOptions, source: MapFile, strata: Strata) -> CheckedPoints:
@@ -43,14 +52,11 @@ def count_points(options: AreaOptions, source: MapFile, strata: Strata) -> Check
     """
     transitions = source.transitions
     if transitions is None:
-        points = read_features(options.reference, options.field)
-        refuse_losses(points.findings)
+        points = _read(options, options.field)
         classes = strata.legend.trained
         seen = [classes[_class_index(v, classes, points)].map_code for v in points.values]
     else:
-        dates = [read_features(options.reference, f"{options.field}_{date}") for date in DATES]
-        for points in dates:
-            refuse_losses(points.findings)
+        dates = [_read(options, f"{options.field}_{date}") for date in DATES]
         points = dates[0]
         pairs = [
             [_class_index(value, transitions.classes, one) for value in one.values] for one in dates
@@ -69,9 +75,45 @@ def count_points(options: AreaOptions, source: MapFile, strata: Strata) -> Check
         if shown == IGNORE:
             x, y = source.grid.point(window.col + 0.5, window.row + 0.5)
             message = f"The point at {x:g}, {y:g} lies where the map has no data"
-            raise DataError(message, code="no-data", file=points.path, fix="Delete that point")
+            raise DataError(message, code="no-data", file=points.path, fix=OTHER_MAP)
         counts[stratum, shown, places[code]] += 1
-    return CheckedPoints(legend, counts)
+    return CheckedPoints(legend, counts, tuple(_missing(Path(options.reference))))
+
+
+def _read(options: AreaOptions, field: str) -> Features:
+    """Read the points with the class of each; all must have one."""
+    try:
+        points = read_features(options.reference, field, option="--field")
+    except DataError as error:
+        if error.code != "empty-class":
+            raise
+        message = error.message.replace(" features", " points")
+        fix = "Look at them too, and fill in their class: leaving points out makes areas wrong"
+        raise DataError(message, code=error.code, file=error.file, fix=fix) from None
+    refuse_losses(points.findings)
+    return points
+
+
+def _missing(path: Path) -> Iterator[str]:
+    """Yield a warning where the numbers that `swath sample` gives, 1 to n, have gaps."""
+    columns = read_layer(path).columns
+    try:
+        ids = np.asarray(columns.get("id", ()), np.float64)
+    except (TypeError, ValueError):
+        return
+    n, whole = len(ids), np.isfinite(ids).all() and (ids == np.round(ids)).all()
+    if not n or not whole or len(np.unique(ids)) < n or ids.min() < 1:
+        return
+    of_sample = {"row", "column"} <= columns.keys()
+    if ids.max() > n and (of_sample or ids.max() <= 2 * n):
+        last = int(ids.max())
+        gaps = np.setdiff1d(np.arange(1, min(last, 10 * n) + 1), ids)[:MAX_LISTED].tolist()
+        more = ", ..." if last - n > len(gaps) else ""
+        yield (
+            f"{path}: {last - n} of {last} points are missing (id {', '.join(map(str, gaps))}"
+            f"{more}). Leaving points out makes areas wrong: put them back, with the class that "
+            "you see there."
+        )
 
 
 def _pixels(points: Features, source: MapFile) -> list[Window]:
@@ -91,7 +133,7 @@ def _pixels(points: Features, source: MapFile) -> list[Window]:
         col, row = (int(np.floor(v)) for v in to_pixels @ (x, point.y))
         if not (0 <= row < source.grid.height and 0 <= col < source.grid.width):
             where = f"The point at {point.x:g}, {point.y:g} lies outside the map"
-            raise fault(where, "point-outside-map", "Delete that point")
+            raise fault(where, "point-outside-map", OTHER_MAP)
         out.append(Window(row, col, 1, 1))
     return out
 

@@ -81,7 +81,7 @@ def test_the_class_column(tmp_path, columns, wanted, chosen):
         ({"a": [1], "b": [2]}, None, "class-column-ambiguous", ["a (1)", "b (2)", "--label-field"]),
         ({"a": [1], "b": [2]}, "c", "no-such-column", ["'c'", "a, b"]),
         ({"class": [1.5, 2.0]}, None, "fractional-code", ["'class'"]),
-        ({"class": [1.0, np.nan]}, None, "fractional-code", ["'class'"]),
+        ({"class": [1.0, np.nan]}, None, "empty-class", ["'class'", "1 of 2"]),
         ({"class": texts("a", None, " ")}, None, "empty-class", ["'class'", "2 of 3"]),
     ],
 )

@@ -64,7 +64,11 @@ class _Column:
 
 
 def find_class_column(
-    data: LayerData, wanted: str | None, path: Path, background: bool
+    data: LayerData,
+    wanted: str | None,
+    path: Path,
+    background: bool,
+    option: str = "--label-field",
 ) -> str | None:
     """Return the class column, None where all features are of one class.
 
@@ -73,12 +77,13 @@ def find_class_column(
         wanted: the column that the user names, `ONE_CLASS` for none, None to find it.
         path: file of the layer, for errors and for its format.
         background: whether what lies around the features is a class, so that these may be one.
+        option: that names the column, for errors.
 
     Raises:
         DataError: no column has the name, none is evidently the class, or several may be.
     """
     if wanted is not None:
-        return _named(data, wanted, path)
+        return _named(data, wanted, path, option)
     if not len(data.fids):
         return None
     possible = [c for c in _columns(data) if not (c.unique and len(c.at) > MAX_UNIQUE)]
@@ -91,12 +96,12 @@ def find_class_column(
     raise _undecided(possible, data, path)
 
 
-def _named(data: LayerData, wanted: str, path: Path) -> str | None:
+def _named(data: LayerData, wanted: str, path: Path, option: str) -> str | None:
     if wanted in data.columns:
         return wanted
     if wanted == ONE_CLASS:
         return None
-    raise no_such_column(wanted, data, path, "--label-field")
+    raise no_such_column(wanted, data, path, option)
 
 
 def no_such_column(wanted: str, data: LayerData, path: Path, option: str) -> DataError:

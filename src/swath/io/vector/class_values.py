@@ -19,8 +19,16 @@ from swath.types import Finding
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}(\.0+)?", re.ASCII)
 
 
-def class_values(values: NDArray[Any], field: str, path: Path) -> NDArray[Any]:
+def class_values(
+    values: NDArray[Any], field: str, path: Path, option: str = "--label-field"
+) -> NDArray[Any]:
     """Return codes or trimmed text; text that holds whole numbers only is codes.
+
+    Args:
+        values: of the class column (n,).
+        field: name of the column.
+        path: file of the layer, for errors.
+        option: that names the column, for errors.
 
     Raises:
         DataError: numbers are not whole, or values are missing.
@@ -28,22 +36,29 @@ def class_values(values: NDArray[Any], field: str, path: Path) -> NDArray[Any]:
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
     if values.dtype.kind == "f":
-        return _whole(values, field, path)
+        return _whole(values, field, path, option)
     texts = ["" if v is None else str(v).strip() for v in values]
     if not all(texts):
-        message = f"Column {field!r} is empty in {texts.count('')} of {len(values)} features"
-        fix = "Fill in their class, or delete them"
-        raise DataError(message, code="empty-class", file=path, fix=fix)
+        raise _empty(texts.count(""), len(values), field, path)
     if texts and all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
         return np.array([int(text.partition(".")[0]) for text in texts], np.int64)
     return np.array(texts, dtype=object)
 
 
-def _whole(values: NDArray[Any], field: str, path: Path) -> NDArray[np.int64]:
-    if np.isfinite(values).all() and (values == np.round(values)).all():
+def _empty(missing: int, n: int, field: str, path: Path) -> DataError:
+    message = f"Column {field!r} is empty in {missing} of {n} features"
+    fix = "Fill in their class, or delete them"
+    return DataError(message, code="empty-class", file=path, fix=fix)
+
+
+def _whole(values: NDArray[Any], field: str, path: Path, option: str) -> NDArray[np.int64]:
+    known = values[~np.isnan(values)]
+    if (known == np.round(known)).all() and np.isfinite(known).all():
+        if len(known) < len(values):
+            raise _empty(len(values) - len(known), len(values), field, path)
         return values.astype(np.int64)
-    message = f"Column {field!r} holds numbers that are not whole, or are missing"
-    fix = "Give --label-field a column of class codes or names"
+    message = f"Column {field!r} holds numbers that are not whole"
+    fix = f"Give {option} a column of class codes or names"
     raise DataError(message, code="fractional-code", file=path, fix=fix)
 
 

@@ -19,7 +19,10 @@ from swath.types import Finding, PathLike
 
 
 def read_features(
-    path: PathLike, field: str | None = None, options: LayerOptions | None = None
+    path: PathLike,
+    field: str | None = None,
+    options: LayerOptions | None = None,
+    option: str = "--label-field",
 ) -> Features:
     """Read a layer with its class column.
 
@@ -28,6 +31,7 @@ def read_features(
         field: the class column; by default the only one that can be, or one of a usual name
             (class, label, ...), but never an identifier.
         options: how it becomes labels; `field` there is used where `field` is None.
+        option: of the command line that names the column, for errors.
 
     Raises:
         DataError: the file is damaged, has several layers, no geometry, no such column, several
@@ -36,12 +40,13 @@ def read_features(
     """
     path, how = Path(path), options or LayerOptions()
     data = read_layer(path, how.layer, empty=how.background is not None)
-    name = find_class_column(data, field or how.field, path, how.background is not None)
+    wanted = field or how.field
+    name = find_class_column(data, wanted, path, how.background is not None, option)
     findings = list(data.findings)
     if name is None:
         values: NDArray[Any] = np.full(len(data.fids), data.name, object)
     else:
-        values = class_values(data.columns[name], name, path)
+        values = class_values(data.columns[name], name, path, option)
         if values.dtype.kind not in "iu":
             values, joined = join_alike(values, name, path)
             findings += joined
