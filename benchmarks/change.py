@@ -185,8 +185,9 @@ def coverage(path: Path, old: Array, new: Array, draws: int) -> dict[str, float]
     n, m = len(codes), len(strata.names)
     cell = (stratum.astype(int) * n + shown) * n + place[true]
     held = np.bincount(cell.ravel(), minlength=m * n * n).reshape(m, n * n)
-    size = areas.mean() * held.sum(axis=1)
-    wanted = allocate_sample(size, held.sum(axis=1), POINTS, 30)
+    pixels = held.sum(axis=1)
+    size = areas.mean() * pixels
+    wanted = allocate_sample(size, pixels, POINTS, 30)
     changed = np.array([code in set(transitions.changes.tolist()) for code in codes])
     kind = np.stack([~changed, changed], axis=1).astype(float)
     real = np.bincount(place[true].ravel(), minlength=n) * areas.mean()
@@ -199,9 +200,10 @@ def coverage(path: Path, old: Array, new: Array, draws: int) -> dict[str, float]
                 for row, count in zip(held, wanted, strict=True)
             ]
         ).reshape(m, n, n)
-        found = estimate_strata(size, counts.astype(float), real)
+        found = estimate_strata(size, counts.astype(float), real, pixels)
         inside += np.abs(found.area - real) <= Z_95 * found.area_error
-        both = estimate_strata(size, np.einsum("hij,ia,jb->hab", counts, kind, kind), real @ kind)
+        joined = np.einsum("hij,ia,jb->hab", counts, kind, kind)
+        both = estimate_strata(size, joined, real @ kind, pixels)
         half = Z_95 * both.area_error[1]
         halves.append(half / (real @ kind)[1])
         inside_change += abs(both.area[1] - (real @ kind)[1]) <= half

@@ -121,6 +121,14 @@ def test_probabilities_tell_change_from_flicker(tmp_path):
     )
     assert given.prior == pytest.approx(0.0001) and not given.estimated
     assert given.changed < result.changed
+    assert not [text for text in result.warnings if "--prior" in text]
+
+
+def test_differences_that_all_count_as_errors_are_told(tmp_path):
+    two_dates(tmp_path, size=256, share=0, separation=1.2)
+    result = swath.change(tmp_path / "old.tif", tmp_path / "new.tif", tmp_path / "c.tif")
+    assert result.differ > 0.1 * 256**2 and result.changed < 0.02 * result.differ
+    assert any("--prior" in text for text in result.warnings)
 
 
 def test_confidence_alone_serves_and_one_bare_map_is_taken_as_certain(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.metrics.area_estimation import Z_95, allocate_sample, estimate_areas
+from swath.metrics.area_estimation import Z_95, allocate_sample, estimate_areas, estimate_strata
 
 MAPPED = np.array([200_000, 150_000, 3_200_000, 6_450_000])
 SAMPLE = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
@@ -87,6 +87,14 @@ def test_a_mapped_class_without_sample_is_refused():
     assert "stratum 1 has 1 sample unit" in str(caught.value)
     found = estimate_areas(np.array([1.0, 0.0]), np.array([[3, 1], [0, 0]]))
     assert found.area.tolist() == pytest.approx([0.75, 0.25]) and np.isnan(found.users[1])
+
+
+def test_a_stratum_of_one_pixel_that_was_checked_has_no_sampling_error():
+    areas, counts = np.array([100.0, 1.0]), np.array([[[8, 2], [0, 0]], [[0, 0], [0, 1]]])
+    found = estimate_strata(areas, counts, areas, pixels=np.array([100, 1]))
+    assert found.area.tolist() == pytest.approx([80, 21])
+    # All of the error is that of the first stratum: its weight is 100 of 101.
+    assert found.area_error[0] == pytest.approx(100 * np.sqrt(0.8 * 0.2 / 9))
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=8), st.integers(20, 400))

@@ -97,9 +97,10 @@ def area(options: AreaOptions) -> AreaResult:
             return _estimate_from_labels(options, source, strata.legend, measured.mapped)
         sample = count_points(options, source, strata)
     legend, counts = sample.legend, sample.counts
-    _check_strata(strata.names, measured.areas, counts.sum(axis=(1, 2)), options)
+    wanted = np.minimum(MIN_CHECKED, measured.pixels)
+    _check_strata(strata.names, measured.areas, counts.sum(axis=(1, 2)), wanted, options)
     mapped = np.append(measured.mapped, np.zeros(len(legend.trained) - len(measured.mapped)))
-    estimate = estimate_strata(measured.areas, counts.astype(np.float64), mapped)
+    estimate = estimate_strata(measured.areas, counts.astype(np.float64), mapped, measured.pixels)
     matrix = counts.sum(axis=0)
     source_text = "Olofsson et al. 2014"
     if strata.names != strata.legend.names:
@@ -120,7 +121,7 @@ def area(options: AreaOptions) -> AreaResult:
     changes = np.isin([c.map_code for c in legend.trained], source.transitions.changes)
     kind = np.stack([~changes, changes], axis=1).astype(np.float64)
     joined = np.einsum("hij,ia,jb->hab", counts, kind, kind)
-    both = estimate_strata(measured.areas, joined, mapped @ kind)
+    both = estimate_strata(measured.areas, joined, mapped @ kind, measured.pixels)
     kinds = Legend(
         tuple(LandClass(name, (i,), i, "#000000") for i, name in enumerate(("no change", "change")))
     )
@@ -191,18 +192,23 @@ def _draw_areas(areas: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDAr
 def _estimate(
     areas: NDArray[np.float64], matrix: NDArray[Any], legend: Legend, options: AreaOptions
 ) -> AreaEstimate:
-    _check_strata(legend.names, areas, matrix.sum(axis=1), options)
+    wanted = np.full(len(areas), MIN_CHECKED)
+    _check_strata(legend.names, areas, matrix.sum(axis=1), wanted, options)
     return estimate_areas(areas, matrix)
 
 
 def _check_strata(
-    names: Sequence[str], areas: NDArray[np.float64], checked: NDArray[Any], options: AreaOptions
+    names: Sequence[str],
+    areas: NDArray[np.float64],
+    checked: NDArray[Any],
+    wanted: NDArray[Any],
+    options: AreaOptions,
 ) -> None:
-    for name, meters, count in zip(names, areas, checked, strict=True):
-        if meters > 0 and count < MIN_CHECKED:
+    for name, meters, count, least in zip(names, areas, checked, wanted, strict=True):
+        if meters > 0 and count < least:
             raise DataError(
                 f"The reference has {count:.0f} unit(s) where the map shows {name}, "
-                f"and needs {MIN_CHECKED}",
+                f"and needs {least}",
                 code="too-few-points",
                 file=options.reference,
                 fix="Label more points there (`swath sample` draws some in every class)",

@@ -107,7 +107,7 @@ def change(options: ChangeOptions) -> ChangeResult:
     if options.with_model:
         for path in maps:  # kept until now, so that an interrupted comparison begins with them
             open_store(_parts_of(path)).clear()
-    return _result(options, found, [*said, *job.warnings], start)
+    return _result(options, found, [*said, *job.warnings, *_hidden_change(found)], start)
 
 
 def _predict_both(options: ChangeOptions) -> tuple[list[str], list[str]]:
@@ -126,6 +126,22 @@ def _predict_both(options: ChangeOptions) -> tuple[list[str], list[str]]:
         maps.append(str(path))
         said += result.warnings
     return maps, said
+
+
+def _hidden_change(found: ChangedMap) -> list[str]:
+    """Return a warning where maps differ much and nearly all of it counts as errors of the maps."""
+    plan, differ = found.plan, found.tally["differ"]
+    changed = sum(row.pixels for row in found.rows if row.old != row.new)
+    compared = sum(row.pixels for row in found.rows)
+    estimated = plan.asked.prior is None and plan.prior_change is not None
+    if not estimated or differ < 0.01 * compared or changed >= 0.02 * differ:
+        return []
+    return [
+        f"The maps differ at {differ / max(1, compared):.1%} of the pixels, and nearly all of it "
+        "counts as errors of the maps, by their probabilities. Change that is rarer than these "
+        "errors is not found. Give --prior 0.02 if about 2% changed, or check points of "
+        "`swath sample`, which estimate the area of change without the map's help."
+    ]
 
 
 def _parts_of(path: str) -> str:

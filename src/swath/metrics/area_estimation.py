@@ -65,7 +65,10 @@ def estimate_areas(mapped: NDArray[np.float64], sample: NDArray[np.float64]) -> 
 
 
 def estimate_strata(
-    strata: NDArray[np.float64], counts: NDArray[np.float64], mapped: NDArray[np.float64]
+    strata: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    mapped: NDArray[np.float64],
+    pixels: NDArray[np.int64] | None = None,
 ) -> AreaEstimate:
     """Estimate areas from a stratified random sample of any strata.
 
@@ -78,21 +81,25 @@ def estimate_strata(
         strata: area of each stratum, shape (m,), any unit.
         counts: checked units, shape (m, n, n): by stratum, mapped class and true class.
         mapped: area of each mapped class (n,).
+        pixels: of each stratum (m,). A stratum all of whose pixels were checked has no sampling
+            error, however few they are.
 
     Raises:
-        ValueError: a stratum has an area but fewer than two sample units, so that it has no
-            variance.
+        ValueError: a stratum has an area but fewer than two sample units, and more pixels, so that
+            it has no variance.
     """
     strata, counts = np.asarray(strata, np.float64), np.asarray(counts, np.float64)
     size = counts.sum(axis=(1, 2))
-    short = np.flatnonzero((strata > 0) & (size < 2))
+    complete = np.zeros(len(size), bool) if pixels is None else size >= pixels
+    short = np.flatnonzero((strata > 0) & (size < 2) & ~complete)
     if len(short):
         raise ValueError(
             f"stratum {short[0]} has {size[short[0]]:.0f} sample units, and needs at least two"
         )
     weight = strata / strata.sum()
     share = counts / np.maximum(size, 1)[:, None, None]
-    spread = weight**2 / np.maximum(size - 1, 1)  # of each unit of sample variance
+    # Of each unit of sample variance.
+    spread = np.where(complete, 0, weight**2 / np.maximum(size - 1, 1))
     true, shown = share.sum(axis=1), share.sum(axis=2)  # (m, n)
     hits = np.einsum("hkk->hk", share)
     p_true, p_shown, p_hits = weight @ true, weight @ shown, weight @ hits

@@ -46,10 +46,11 @@ def write_date(path: Path, codes, shares=None, crs=UTM, transform=NORTH_UP, name
     return path
 
 
-def two_dates(folder, size=256, share=0.02, shift=0, **extra):
+def two_dates(folder, size=256, share=0.02, shift=0, separation=2.2, **extra):
     """Write `old.tif` and `new.tif` with probabilities; return the true classes of both."""
     old, new = true_classes(size, share=share)
-    seen = percents(old, 1), percents(np.roll(new, (shift, shift), (0, 1)), 2)
+    moved = np.roll(new, (shift, shift), (0, 1))
+    seen = percents(old, 1, separation), percents(moved, 2, separation)
     for name, one in zip(("old", "new"), seen, strict=True):
         write_date(folder / f"{name}.tif", one.argmax(axis=0) + 1, one, **extra)
     return old, new
