@@ -770,8 +770,7 @@ class ImportOptions:
     """
 
     EXAMPLE: ClassVar = (
-        "swath import clouds.onnx clouds.swath --bands blue,green,red,nir --classes clear,cloud "
-        "--scale 0.0001"
+        "swath import clouds.onnx m.swath --bands red,green --classes clear,cloud"
     )
 
     network: Annotated[

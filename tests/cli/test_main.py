@@ -691,6 +691,6 @@ def test_the_verbs_of_trust_say_what_they_found(tiny_model, stripes, tmp_path, r
         in run("sample", mapped, tmp_path / "p.gpkg", "-n", "20").out
     )
     ran = run("area", mapped, "--reference", tmp_path / "p.gpkg")
-    assert ran.code == 1 and "is empty in 20 of 20 features" in ran.err
+    assert ran.code == 1 and "is empty in 20 of 20 points" in ran.err
     image = next((stripes.parent / "source" / "a" / "images").iterdir())
     assert "Distance from the training data" in run("inspect", image, "--against", tiny_model).out

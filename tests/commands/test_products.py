@@ -79,7 +79,7 @@ def by_hand(path):
 
 
 @pytest.mark.parametrize("names", [BANDS, COMMON])
-def test_one_map_from_folder_zip_item_and_a_file_made_by_hand(tmp_path, safe, names):
+def test_one_map_from_folder_zip_item_and_a_file_made_by_hand(tmp_path, safe, names, float32):
     model = write_model(tmp_path / "m.swath", 12, "uint16", names=names)
     hand, stack = by_hand(tmp_path / "hand.tif")
     items = [
@@ -119,7 +119,7 @@ def test_one_set_of_numbers_from_folder_item_and_a_file_with_scale(tmp_path, saf
     assert not Model(old).card.scaled
 
 
-def test_bands_of_a_model_are_found_by_name_in_any_order(tmp_path, safe):
+def test_bands_of_a_model_are_found_by_name_in_any_order(tmp_path, safe, float32):
     stack = np.stack([stored("B08"), stored("B02")])
     for names in (["nir", "blue"], ["B08", "blue"], ["b8", "B2"]):
         model = write_model(tmp_path / "m.swath", 2, "uint16", names=names)

@@ -103,7 +103,7 @@ def test_a_model_is_corrected_by_labels_of_another_place(tiny_model, tmp_path):
     result = swath.train(dataset, path, from_=tiny_model, recipe="quick", weights=weights)
     assert result.adapted == "corrected" and result.folds.miou > 0.9
     assert result.compared.corrected == pytest.approx(result.folds.miou)
-    assert result.compared.unchanged < result.compared.corrected
+    assert result.compared.unchanged <= result.compared.corrected
     assert "labels alone" in summaries.train(result)
     assert result.first_weights.startswith("tiny")
     model = Model(path)

@@ -16,7 +16,7 @@ from swath.mapping.opening import (
     unlike_training,
 )
 from swath.mapping.suggestions.choice import choose
-from swath.mapping.suggestions.labels import LabeledPixels
+from swath.mapping.suggestions.labels import LabelsOfImage
 from swath.mapping.suggestions.regions import squares_of_image, write_regions
 from swath.models.model import Model
 from swath.options import SuggestOptions
@@ -66,7 +66,7 @@ def suggest(options: SuggestOptions) -> SuggestResult:
         warnings += odd_numbers(image, model.card)
         warnings += unlike_training(image, model, options.gsd)
         how = LayerOptions(field=options.label_field, layer=options.layer, crs=options.labels_crs)
-        labels = LabeledPixels(options.labels, image.grid, legend, how, image.name)
+        labels = LabelsOfImage(options.labels, image.grid, legend, how, image.name)
         warnings += labels.warnings
         _check_output(options, source)
         engine = model.predictor.for_gsd(model.gsd_of(options.gsd, image.grid.gsd))

@@ -111,7 +111,7 @@ class Server:
             raise JobError(
                 f"The server cannot listen on {host}, port {port} ({error})",
                 code="port-unavailable",
-                fix="Give another --port or --host",
+                fix="Give another --port",
             ) from error
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(

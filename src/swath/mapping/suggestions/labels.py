@@ -20,7 +20,7 @@ from swath.mapping.inputs import touches_image
 from swath.types import PathLike
 
 
-class LabeledPixels:
+class LabelsOfImage:
     """The labels of an image: a vector layer, or a raster.
 
     Args:

@@ -18,7 +18,7 @@ from swath.io.vector import VectorLayer, write_layer
 from swath.legend import Legend
 from swath.mapping.inputs import InputImage
 from swath.mapping.suggestions.choice import choose
-from swath.mapping.suggestions.labels import LabeledPixels
+from swath.mapping.suggestions.labels import LabelsOfImage
 from swath.mapping.suggestions.squares import (
     UNKNOWN,
     SquareGrid,
@@ -40,7 +40,7 @@ def squares_of_image(
     image: InputImage,
     predictor: TiledPredictor,
     bands: Sequence[CardBand],
-    labels: LabeledPixels,
+    labels: LabelsOfImage,
 ) -> tuple[Squares, float]:
     """Map an image, and describe its squares; return the share of it that was mapped as well.
 
