@@ -769,9 +769,7 @@ class ImportOptions:
     What the file, or a STAC item beside it, says of bands, classes and scaling need not be given.
     """
 
-    EXAMPLE: ClassVar = (
-        "swath import clouds.onnx m.swath --bands red,green --classes clear,cloud"
-    )
+    EXAMPLE: ClassVar = "swath import clouds.onnx m.swath --bands red,green --classes clear,cloud"
 
     network: Annotated[
         PathLike, Field(description="ONNX file; PACKAGE:FILE is one in an installed package.")
