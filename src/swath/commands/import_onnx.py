@@ -3,55 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.commands.base import check_ending, command
-from swath.errors import DataError, ModelError, UsageError
-from swath.evaluation.halo import MeasuredHalo, find_context, halo_on, reach_of_scores
-from swath.evaluation.window_overlap import LARGEST_OVERLAP, measure_overlap
+from swath.errors import DataError, UsageError
+from swath.evaluation.foreign_network import (
+    ImportRequest,
+    MeasuredNetwork,
+    PixelSource,
+    measure_network,
+)
 from swath.geo.scale import zoom_for
 from swath.geo.tiling import Window
-from swath.inference.output import OutputSpec
-from swath.inference.runtimes import OnnxRuntime, OpenVinoRuntime, choose_setup
-from swath.inference.tiled import TiledPredictor, read_scaled
+from swath.inference.tiled import read_scaled
 from swath.legend import LandClass, Legend, default_color, read_legend
 from swath.mapping.inputs import InputImage, find_inputs
 from swath.models.band_matching import match_bands
 from swath.models.card import Card, CardBand, Imported
 from swath.models.foreign.file import ForeignNetwork, read_network
-from swath.models.foreign.graph import INTEGERS, Interface, Scaling
 from swath.models.foreign.metadata import Described, describe
 from swath.models.foreign.noise import NoisePixels
-from swath.models.foreign.probe import (
-    CHANGED,
-    Wishes,
-    check_folding,
-    differ_by,
-    find_interface,
-    fold_or_refuse,
-    moves_with_image,
-    takes_any_size,
-    takes_window,
-)
+from swath.models.foreign.probe import CHANGED
 from swath.models.model_file import pack_model_file
 from swath.options import ImportOptions
-from swath.progress import track
 from swath.types import OutputKind, Result
-
-PATCHES = 4
-"""Windows on which engines are compared."""
-
-QUICK_SIDE = 256
-"""Side of the windows that networks of any size are tried on."""
-
-STRIP = 768, 256
-"""Rows and columns of the areas on which the halo is measured."""
 
 SPREAD = 4.0
 """Deviations from the mean within which the numbers of a band are expected."""
@@ -105,13 +85,6 @@ class ImportResult(Result):
     warnings: list[str] = []
 
 
-class _Areas(Protocol):
-    """A source of raw pixels to try a network on."""
-
-    def take(self, height: int, width: int, count: int) -> list[NDArray[np.float32]]:
-        """Return areas (bands, height, width)."""
-
-
 @command(ImportOptions)
 def import_onnx(options: ImportOptions) -> ImportResult:
     """Turn an ONNX segmentation network into a model file.
@@ -131,82 +104,10 @@ def import_onnx(options: ImportOptions) -> ImportResult:
     network = read_network(options.network)
     known = _given(options).over(describe(network))
     legend, bands = _legend(options, known, network), _bands(known, network)
-    request = _Request(options, network, known, bands, legend)
+    request = ImportRequest(options, network, known, bands, legend)
     made = _make(request)
     card = pack_model_file(options.model, _card(request, made), made.onnx, None)
-    return _result(options, request, made, card)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What is imported: options, the network, and what both and metadata say of it."""
-
-    options: ImportOptions
-    network: ForeignNetwork
-    known: Described
-    bands: tuple[str, ...]
-    legend: Legend
-
-    @property
-    def scaling(self) -> Scaling:
-        """Factor and shift of each band."""
-        scale, offset, mean, std = (
-            np.array(self.per_band(name), np.float64) for name in ("scale", "offset", "mean", "std")
-        )
-        return Scaling(tuple(scale / std), tuple((offset - mean) / std))
-
-    def per_band(self, name: str) -> tuple[float, ...]:
-        """Return numbers of each band, those that change nothing where none are known."""
-        usual = 1.0 if name in ("scale", "std") else 0.0
-        values: tuple[float, ...] = getattr(self.known, name) or (usual,)
-        if len(values) == 1:
-            return values * len(self.bands)
-        if len(values) != len(self.bands):
-            raise UsageError(
-                f"--{name} has {len(values)} numbers, and there are {len(self.bands)} bands",
-                code="option-value",
-                fix="Give one, or one a band, in the order of --bands",
-            )
-        return values
-
-    @property
-    def statistics(self) -> list[tuple[float, float]]:
-        """Mean and deviation of each band in raw numbers.
-
-        Without a mean, numbers of the network are taken to lie between 0 and 1, or 255 where they
-        are whole.
-        """
-        gain, shift = self.scaling.gain, self.scaling.shift
-        if self.known.mean and self.known.std:
-            return [(-b / a, 1 / abs(a)) for a, b in zip(gain, shift, strict=True)]
-        top = 255 if self.network.inputs and self.network.inputs[0].kind in INTEGERS else 1
-        return [((top / 2 - b) / a, top / 4 / abs(a)) for a, b in zip(gain, shift, strict=True)]
-
-    @property
-    def ranges_known(self) -> bool:
-        """Whether raw numbers are known well enough to hold images against them."""
-        return bool(self.known.mean and self.known.std) or self.known.scale is not None
-
-    @property
-    def reads_physical(self) -> bool:
-        """Whether images are read as physical values, since no scale of stored numbers is given."""
-        return self.known.scale is None
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A folded network, and what was measured on it."""
-
-    onnx: bytes
-    interface: Interface
-    window: int | None
-    stride: int
-    tiles: MeasuredHalo
-    compared_on: Literal["image", "noise"]
-    dtype: str
-    difference: float
-    labels_changed: float
-    bf16_changed: float | None
+    return _result(request, made, card)
 
 
 def _given(options: ImportOptions) -> Described:
@@ -276,7 +177,7 @@ def _legend(options: ImportOptions, known: Described, network: ForeignNetwork) -
     )
 
 
-def _make(request: _Request) -> _Made:
+def _make(request: ImportRequest) -> MeasuredNetwork:
     """Fold the network, and measure it."""
     options, image = request.options, None
     mean, std = zip(*request.statistics, strict=True)
@@ -284,191 +185,11 @@ def _make(request: _Request) -> _Made:
     if options.image is not None:
         image = _open_image(request)
     try:
-        pixels: _Areas = noise if image is None else _ImageAreas(image, request, mean)
-        return _measure(request, pixels, image)
+        pixels: PixelSource = noise if image is None else _ImageAreas(image, request, mean)
+        return measure_network(request, pixels, None if image is None else str(image.dtype))
     finally:
         if image is not None:
             image.close()
-
-
-def _measure(request: _Request, pixels: _Areas, image: InputImage | None) -> _Made:
-    known, network = request.known, request.network
-    wishes = Wishes(
-        bands=len(request.bands),
-        classes=len(request.legend.trained),
-        layout=known.layout or "auto",
-        output=request.options.output,
-        output_name=request.options.output_name,
-        window=known.window,
-    )
-    for _ in track([0], "running the network", 1, "networks"):
-        interface, side = find_interface(
-            network, wishes, request.scaling, lambda n: pixels.take(n, n, 1)[0][None]
-        )
-    free = fold_or_refuse(network, interface, request.scaling, None)
-    found = None
-    if request.options.window is None:
-        found = _any_size(request, interface, free, pixels, side, image is None)
-    window, onnx = None, free
-    if found is None:
-        window = _window(request, free, interface, pixels, side)
-        onnx = fold_or_refuse(network, interface, request.scaling, window)
-        found = 1, _windows(request, interface, onnx, pixels, window, image is None)
-    stride, tiles = found
-    if None in network.inputs[0].sizes[1:]:  # else the file takes its own side only
-        side = window or min(side, QUICK_SIDE)
-    compared = _compare(request, interface, onnx, pixels, side, window)
-    return _Made(
-        onnx,
-        interface,
-        window,
-        stride,
-        tiles,
-        "noise" if image is None else "image",
-        "float32" if image is None else str(image.dtype),
-        *compared,
-    )
-
-
-def _any_size(
-    request: _Request,
-    interface: Interface,
-    onnx: bytes,
-    pixels: _Areas,
-    side: int,
-    is_noise: bool,
-) -> tuple[int, MeasuredHalo] | None:
-    """Return stride and halo of a network with local context that takes any size, else None."""
-    side = min(side, QUICK_SIDE)
-    raw = pixels.take(2 * side + 192, 2 * side + 192, 1)[0][None]
-    least = takes_any_size(onnx, interface.classes, raw, side)
-    if least is None:
-        return None
-    runtime = OpenVinoRuntime(onnx)
-    mean = [m for m, _ in request.statistics]
-    predictor = TiledPredictor(runtime, _output(interface), mean, max(least, 32), 0)
-    if find_context(predictor, interface.bands) == "global":
-        return None
-    stride = moves_with_image(onnx, raw, side, least)
-    if stride is None:
-        return None
-    strips = pixels.take(*STRIP, PATCHES)
-    if is_noise or _one_class(predictor, strips):
-        reach = reach_of_scores(runtime, strips)
-        return stride, MeasuredHalo(-(-reach // stride) * stride, None, "local")
-    return stride, halo_on(
-        TiledPredictor(runtime, _output(interface), mean, stride, 0), strips, "local"
-    )
-
-
-def _one_class(predictor: TiledPredictor, areas: Sequence[NDArray[np.float32]]) -> bool:
-    """Return whether all pixels of areas have one label, so that no seam would show."""
-    labels: set[int] = set()
-    for area in areas:
-        scores = predictor.runtime(np.ascontiguousarray(area[None]))[0]
-        labels |= {*np.unique(predictor.output.class_scores(scores).argmax(axis=0)).tolist()}
-    return len(labels) < 2
-
-
-def _window(request: _Request, free: bytes, interface: Interface, pixels: _Areas, side: int) -> int:
-    """Return the side of all inputs: that of the file, or the one that is asked for."""
-    wanted = request.options.window
-    if wanted is None or wanted == side:
-        return side
-    if takes_window(free, interface.classes, pixels.take(wanted, wanted, 1)[0][None]):
-        return wanted
-    fault = f"The network takes no windows of {wanted} pixels; those of its file have {side}"
-    raise ModelError(
-        fault, code="network-window", file=request.network.path, fix="Leave --window out"
-    )
-
-
-def _windows(
-    request: _Request,
-    interface: Interface,
-    onnx: bytes,
-    pixels: _Areas,
-    side: int,
-    is_noise: bool,
-) -> MeasuredHalo:
-    """Measure how far windows of one side have to overlap."""
-    runtime, output = OpenVinoRuntime(onnx, shape=(side, side)), _output(interface)
-    context = _context_of_window(runtime, pixels, side)
-    mean = [m for m, _ in request.statistics]
-    long = side + side // 2
-    areas = pixels.take(long, long, PATCHES)
-    predictor = TiledPredictor(runtime, output, mean, 1, 0)
-    if is_noise or _one_class(predictor, [a[:, :side, :side] for a in areas]):
-        return MeasuredHalo(side // LARGEST_OVERLAP, None, context)
-    return measure_overlap(runtime, output, areas, side, context)
-
-
-def _context_of_window(
-    runtime: OpenVinoRuntime, pixels: _Areas, side: int
-) -> Literal["local", "global"]:
-    """Return whether scores in one corner of a window depend on pixels in the other corner."""
-    raw = pixels.take(side, side, 1)[0][None]
-    other, part = raw.copy(), side // 8
-    other[..., -part:, -part:] = other[..., -part:, -part:][..., ::-1, ::-1] + raw.std()
-    ends = [runtime(each)[..., :part, :part].copy() for each in (raw, other)]
-    return "global" if differ_by(ends[1], ends[0]) > 1e-5 else "local"
-
-
-def _compare(
-    request: _Request,
-    interface: Interface,
-    onnx: bytes,
-    pixels: _Areas,
-    side: int,
-    window: int | None,
-) -> tuple[float, float, float | None]:
-    """Compare engines with the file, and bf16 with float32.
-
-    Returns:
-        Largest difference from the file in ONNX Runtime; share of labels that OpenVINO changes; and
-        that bf16 changes, None where the processor has none.
-
-    Raises:
-        ModelError: they differ.
-    """
-    patches = [area[None] for area in pixels.take(side, side, PATCHES)]
-    tested = onnx
-    if window not in (None, side):  # the file takes its own side only
-        tested = fold_or_refuse(request.network, interface, request.scaling, None)
-    difference = check_folding(request.network, interface, request.scaling, tested, patches)
-    if window not in (None, side):
-        patches = [area[None] for area in pixels.take(window or side, window or side, PATCHES)]
-    exact, shape = OnnxRuntime(onnx), patches[0].shape[2:]
-    expected = [exact(patch) for patch in patches]
-    engine = OpenVinoRuntime(onnx, shape=(shape[0], shape[1]))
-    found = [engine(patch).copy() for patch in patches]
-    off = max(differ_by(a, b) for a, b in zip(found, expected, strict=True))
-    changed = _labels_changed(found, expected)
-    if changed > CHANGED and off > CHANGED:
-        raise ModelError(
-            f"OpenVINO changes {changed:.2%} of the labels that ONNX Runtime gives",
-            code="engine-differs",
-            file=request.network.path,
-            fix="Export the network again with other operators, or report this with the network",
-        )
-    bf16 = None
-    if choose_setup("openvino").precision == "bf16":
-        rough = OpenVinoRuntime(onnx, precision="bf16", shape=(shape[0], shape[1]))
-        bf16 = _labels_changed([rough(patch).copy() for patch in patches], expected)
-    return difference, changed, bf16
-
-
-def _labels_changed(
-    found: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]]
-) -> float:
-    differ = [
-        (a.argmax(axis=1) != b.argmax(axis=1)).mean() for a, b in zip(found, expected, strict=True)
-    ]
-    return float(np.mean(differ))
-
-
-def _output(interface: Interface) -> OutputSpec:
-    return OutputSpec(interface.classes, multilabel=interface.multilabel)
 
 
 class _ImageAreas:
@@ -480,7 +201,7 @@ class _ImageAreas:
         fill: value of invalid pixels of each band.
     """
 
-    def __init__(self, image: InputImage, request: _Request, fill: Sequence[float]) -> None:
+    def __init__(self, image: InputImage, request: ImportRequest, fill: Sequence[float]) -> None:
         self._image, self._fill = image, fill
         self._zoom = zoom_for(image.grid.gsd, request.known.gsd)
 
@@ -502,7 +223,7 @@ class _ImageAreas:
         return areas
 
 
-def _open_image(request: _Request) -> InputImage:
+def _open_image(request: ImportRequest) -> InputImage:
     """Open the image with the bands of the network, found as `predict` finds them.
 
     Raises:
@@ -535,13 +256,12 @@ def _open_image(request: _Request) -> InputImage:
     return image
 
 
-def _card(request: _Request, made: _Made) -> Card:
+def _card(request: ImportRequest, made: MeasuredNetwork) -> Card:
     options, known, network = request.options, request.known, request.network
-    physical_floor = 0.0  # of reflectance, brightness and stored numbers
     bands = []
     for name, (mean, std) in zip(request.bands, request.statistics, strict=True):
         low = mean - SPREAD * std
-        low = max(low, physical_floor) if mean > 0 else low
+        low = max(low, 0.0) if mean > 0 else low  # reflectance, brightness and stored numbers
         bands.append(
             CardBand(name=name, fill=mean, mean=mean, std=std, min=low, max=mean + SPREAD * std)
         )
@@ -586,33 +306,25 @@ def _card(request: _Request, made: _Made) -> Card:
     )
 
 
-def _result(options: ImportOptions, request: _Request, made: _Made, card: Card) -> ImportResult:
-    known, scaling = request.known, request.scaling
+def _result(request: ImportRequest, made: MeasuredNetwork, card: Card) -> ImportResult:
+    scaling, imported = request.scaling, card.imported
+    assert imported is not None  # noqa: S101 - the card is that of an imported network
     return ImportResult(
-        model=str(options.model),
+        model=str(request.options.model),
         bands=list(request.bands),
         classes={c.name: c.map_code for c in card.legend.trained},
-        layout=made.interface.layout,
-        output=made.interface.output,
         scaling=list(zip(scaling.gain, scaling.shift, strict=True)),
         scaled=card.scaled,
-        metadata=list(known.origins),
-        window=made.window,
-        stride=made.stride,
-        halo=made.tiles.halo,
-        seam=made.tiles.seam,
-        context=made.tiles.context,
-        compared_on=made.compared_on,
-        difference=made.difference,
-        labels_changed=made.labels_changed,
-        bf16_changed=made.bf16_changed,
-        license=known.license,
-        source=known.source,
+        stride=card.stride,
+        halo=card.halo,
+        seam=card.seam,
+        context=card.context,
         warnings=list(_warnings(request, made)),
+        **imported.model_dump(exclude={"file", "sha256", "ranges"}),
     )
 
 
-def _warnings(request: _Request, made: _Made) -> Sequence[str]:
+def _warnings(request: ImportRequest, made: MeasuredNetwork) -> Sequence[str]:
     """Return what the user should know before trusting a map."""
     out = []
     if not request.ranges_known:

@@ -268,13 +268,14 @@ class Card(_CardModel):
             and (bands < 2 or self.bands[-1].name != LATITUDE),
             "the core is smaller than the stride": self.core is not None
             and self.core < self.stride,
-            "the network is neither a trained nor an imported one": {
-                self.imported is None,
-                self.network is not None,
-                self.training is not None,
-                self.decoder != "imported",
-            }
-            != {self.imported is None},
+            "the network is neither a trained nor an imported one": any(
+                is_trained == (self.imported is not None)
+                for is_trained in (
+                    self.network is not None,
+                    self.training is not None,
+                    self.decoder != "imported",
+                )
+            ),
             "the window is not that of the tiles": self.window is not None
             and self.window != self.side,
             "the thresholds are not one a class": thresholds is not None
