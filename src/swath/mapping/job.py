@@ -237,10 +237,7 @@ class PredictionJob:
         legend, parts = self._model.card.legend, TileStore(self._store, plan.digest)
         counts = np.zeros(256, np.int64)
         for i, tile in enumerate(plan.tiling):
-            part = parts.get(i)
-            if part is None:
-                message, fix = f"Part {i} was damaged after it was done", "Give the command again"
-                raise JobError(message, code="damaged-part", file=self._target, fix=fix)
+            part = parts.require(i, self._target)
             for layer, writer in writers.items():
                 values = legend.decode(part[layer]) if layer == "class" else part[layer]
                 writer.write(values, tile.core)

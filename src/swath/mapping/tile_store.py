@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.errors import JobError
 from swath.io.work_folder import FileStore, store_error
+from swath.types import PathLike
 
 PARTS_PER_FOLDER = 1000
 
@@ -53,6 +55,18 @@ class TileStore:
         """Return the part of a tile; None where it is absent, damaged, or of another plan."""
         content = self._store.get(_name(index))
         return None if content is None else decode(self._plan, content)
+
+    def require(self, index: int, target: PathLike) -> LayerArrays:
+        """Return the part of a tile that was done for an output.
+
+        Raises:
+            JobError: it is absent, damaged, or of another plan.
+        """
+        part = self.get(index)
+        if part is None:
+            message, fix = f"Part {index} was damaged after it was done", "Give the command again"
+            raise JobError(message, code="damaged-part", file=target, fix=fix)
+        return part
 
     def missing(self, count: int) -> Iterator[int]:
         """Yield the tiles of 0..count-1 that have no good part."""

@@ -256,10 +256,7 @@ class ChangeJob:
         areas = self._areas(plan.grid)
         parts = TileStore(self._store, plan.digest)
         for i, tile in enumerate(plan.tiling):
-            part = parts.get(i)
-            if part is None:
-                message, fix = f"Part {i} was damaged after it was done", "Give the command again"
-                raise JobError(message, code="damaged-part", file=self._target, fix=fix)
+            part = parts.require(i, self._target)
             for layer, writer in writers.items():
                 writer.write(part[layer], tile.core)
             codes = part["codes"].ravel()
