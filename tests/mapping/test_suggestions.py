@@ -24,7 +24,7 @@ from tests.make import NORTH_UP, UTM, box, noise, write_raster
 LEGEND = Legend(tuple(LandClass(n, (c,), c, "#000000") for c, n in ((1, "water"), (2, "sand"))))
 
 
-def row_of(wrong, classes=None, looks=None, labeled=(), gap=48):
+def row_of(wrong, classes=None, features=None, labeled=(), gap=48):
     """Return squares in a row from west to east."""
     n = len(wrong)
     windows = np.array([(0, gap * i, 48, 48) for i in range(n)])
@@ -35,7 +35,7 @@ def row_of(wrong, classes=None, looks=None, labeled=(), gap=48):
         np.full(n, -1),
         np.array(wrong, float),
         np.full(n, 48 * 48),
-        np.array(looks if looks is not None else [[]] * n, np.float32),
+        np.array(features if features is not None else [[]] * n, np.float32),
         marked,
     )
 
@@ -65,7 +65,7 @@ def test_a_square_has_the_classes_and_errors_of_its_pixels_with_data():
     assert found.pixels.tolist() == [28 * 48, 24 * 48] and found.labeled.tolist() == [True, False]
     assert (found.classes == 1).all() and (found.others == 2).all()
     assert found.wrong == pytest.approx([14 * 48, 12 * 48])
-    assert found.looks[0] == pytest.approx([3, 3, 0, 0, 0.2, 0.5, 0.3])
+    assert found.features[0] == pytest.approx([3, 3, 0, 0, 0.2, 0.5, 0.3])
     valid[:26, :48] = False  # less than half of it
     assert len(squares_of_probabilities(grid, shares, values, valid, labeled)) == 1
 
@@ -83,20 +83,20 @@ def test_the_squares_with_most_errors_and_those_with_labels_are_kept(monkeypatch
 
 
 def test_what_is_alike_is_chosen_once():
-    alike = row_of([10, 10, 10, 9, 0], looks=[[0], [0.01], [0], [9], [0]], gap=0)
+    alike = row_of([10, 10, 10, 9, 0], features=[[0], [0.01], [0], [9], [0]], gap=0)
     assert choose(alike, 2).tolist()[1] == 3
     two = row_of([10, 9, 8, 7], classes=[0, 0, 0, 1], gap=0)
     assert choose(two, 2).tolist() == [3, 0] or choose(two, 2).tolist() == [0, 3]
 
 
 def test_what_is_like_a_label_is_chosen_last():
-    squares = row_of([10, 10, 10], looks=[[0], [0.01], [9]], labeled=[0], gap=0)
+    squares = row_of([10, 10, 10], features=[[0], [0.01], [9]], labeled=[0], gap=0)
     assert choose(squares, 3).tolist() == [2, 1]
 
 
 def test_what_many_squares_are_like_is_chosen_first():
-    looks = [[5], [0], [0.01], [0.02], [0.03]]
-    assert choose(row_of([12, 8, 8, 8, 8], looks=looks, gap=0), 1).tolist()[0] > 0
+    features = [[5], [0], [0.01], [0.02], [0.03]]
+    assert choose(row_of([12, 8, 8, 8, 8], features=features, gap=0), 1).tolist()[0] > 0
 
 
 def test_nothing_is_chosen_where_no_errors_are_expected():

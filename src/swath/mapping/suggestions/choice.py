@@ -18,8 +18,8 @@ from swath.mapping.suggestions.squares import Squares
 MAX_CANDIDATES = 2048
 """Squares that are weighed, those with most errors first."""
 
-LOOKS_REACH = 0.5
-"""Difference of looks over which similarity falls to 0.61, in units of their usual spread."""
+FEATURE_REACH = 0.5
+"""Difference of features over which similarity falls to 0.61, in units of their usual spread."""
 
 PLACE_REACH = 0.0625
 """Distance over which it does so, as a share of the extent of the map."""
@@ -71,15 +71,15 @@ def _errors(squares: Squares) -> NDArray[np.float32]:
 
 
 def _described(squares: Squares) -> NDArray[np.float32]:
-    """Return numbers (n, k) whose squared differences are those of looks and of places."""
+    """Return numbers (n, k) whose squared differences are those of features and of places."""
     rows, cols, heights, widths = squares.windows.T.astype(np.float32)
     middle = np.stack([rows + heights / 2, cols + widths / 2], axis=1)
     extent = max(float(np.ptp(middle, axis=0).max()), 1.0) if len(middle) else 1.0
     parts = [middle / (PLACE_REACH * extent)]
-    if squares.looks.shape[1]:
-        looks = squares.looks - squares.looks.mean(axis=0)
-        looks /= np.maximum(looks.std(axis=0), 1e-6)
-        parts.append(looks / (LOOKS_REACH * np.sqrt(2 * looks.shape[1])))
+    if squares.features.shape[1]:
+        features = squares.features - squares.features.mean(axis=0)
+        features /= np.maximum(features.std(axis=0), 1e-6)
+        parts.append(features / (FEATURE_REACH * np.sqrt(2 * features.shape[1])))
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 

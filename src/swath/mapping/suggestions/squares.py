@@ -40,7 +40,7 @@ class Squares:
         others: the class that is most probable after it, int64 (n,); `UNKNOWN` where nobody knows.
         wrong: expected number of wrong pixels, float64 (n,).
         pixels: pixels with data, int64 (n,).
-        looks: what describes a square besides, float32 (n, numbers); may have no columns.
+        features: what describes a square besides, float32 (n, numbers); may have no columns.
         labeled: whether it has a label, bool (n,).
     """
 
@@ -49,7 +49,7 @@ class Squares:
     others: NDArray[np.int64]
     wrong: NDArray[np.float64]
     pixels: NDArray[np.int64]
-    looks: NDArray[np.float32]
+    features: NDArray[np.float32]
     labeled: NDArray[np.bool_]
 
     def __len__(self) -> int:
