@@ -170,8 +170,8 @@ def quick(pixels: Array, labels: Array, seed: int) -> tuple[Array, Array, float]
     return table[codes], confidence / (100 if confidence.max() > 1 else 1), seconds
 
 
-def train(folder: Path, pixels: Array, labels: Array, seed: int) -> float:
-    """Write a scene and its labels, and train on them; return the seconds of the training."""
+def write_scene(folder: Path, pixels: Array, labels: Array) -> None:
+    """Write pixels and labels as GeoTIFF with a position; codes of labels begin at 1."""
     shape = {"height": labels.shape[0], "width": labels.shape[1], "driver": "GTiff"}
     grid = {"crs": "EPSG:32640", "transform": GRID}
     for file, array in (
@@ -183,6 +183,11 @@ def train(folder: Path, pixels: Array, labels: Array, seed: int) -> float:
             profile["nodata"] = IGNORE
         with rasterio.open(folder / f"{file}.tif", "w", **profile) as out:
             out.write(array)
+
+
+def train(folder: Path, pixels: Array, labels: Array, seed: int) -> float:
+    """Write a scene and its labels, and train on them; return the seconds of the training."""
+    write_scene(folder, pixels, labels)
     given = {"images": [folder / "scene.tif"], "labels": [folder / "labels.tif"]}
     swath.prepare(folder, folder / "dataset", **given, test="none", val="none")
     started = time.monotonic()

@@ -101,18 +101,8 @@ def ious(counts: few.Array) -> few.Array:
 
 
 def write_scene(folder: Path, pixels: few.Array, labels: few.Array) -> None:
-    """Write pixels and labels as GeoTIFF with a position, and a class file."""
-    shape = {"height": labels.shape[0], "width": labels.shape[1], "driver": "GTiff"}
-    grid = {"crs": "EPSG:32640", "transform": rasterio.Affine(1, 0, 3e5, 0, -1, 2.8e6)}
-    for file, array in (
-        ("scene", pixels),
-        ("labels", np.where(labels == IGNORE, IGNORE, labels + 1)[None]),
-    ):
-        profile = {"count": len(array), "dtype": array.dtype, **shape, **grid}
-        if file == "labels":
-            profile["nodata"] = IGNORE
-        with rasterio.open(folder / f"{file}.tif", "w", **profile) as out:
-            out.write(array)
+    """Write pixels, labels and a class file."""
+    few.write_scene(folder, pixels, labels)
     lines = [f"  - {{name: {name}, code: {i + 1}}}\n" for i, name in enumerate(NAMES)]
     (folder / "classes.yaml").write_text("classes:\n" + "".join(lines))
 
