@@ -29,7 +29,8 @@ def browser():
 def visit(browser):
     """Open pages; at the end there must be no error on them, and no request to another machine.
 
-    `failing=True` is for pages whose requests fail on purpose.
+    `failing=True` is for pages whose requests fail on purpose. `leave()` closes the pages, before
+    a server ends that they would ask.
     """
     contexts, wrong, asked = [], [], []
 
@@ -58,8 +59,15 @@ def visit(browser):
             "response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None
         )
 
+    def leave():
+        while contexts:
+            context = contexts.pop()
+            for page in context.pages:
+                page.unroute_all(behavior="ignoreErrors")
+            context.close()
+
+    open_.leave = leave
     yield open_
-    for context in contexts:
-        context.close()
+    leave()
     assert wrong == []
     assert asked and all(re.match(r"(http://127\.0\.0\.1:|data:|blob:)", url) for url in asked)

@@ -80,6 +80,7 @@ def test_hostile_labels_do_no_harm_to_the_page(tmp_path, cached, visit):
         page.locator("#class-list .edit").first.click()
         assert page.locator("#class-form [name=name]").is_visible()
     finally:
+        visit.leave()
         running.close()
 
 

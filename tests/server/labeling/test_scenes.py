@@ -64,6 +64,7 @@ def test_a_scene_is_labeled_in_the_page(name, visit, tmp_path, monkeypatch):
         codes, _ = running._session.quick.read(grid.window)
         assert (codes == np.where(np.arange(200) < 100, 1, 2)).mean() > 0.97
     finally:
+        visit.leave()
         running.close()
 
 
