@@ -664,7 +664,8 @@ class ChangeOptions:
     old: Annotated[PathLike, Field(description="Map of the first date, or a model file.")]
     new: Annotated[PathLike, Field(description="Map of the second date; brought onto OLD's grid.")]
     change: Annotated[
-        PathLike, Field(description="GeoTIFF of transitions to write, with a code for each pair of classes.")
+        PathLike,
+        Field(description="GeoTIFF of transitions to write, with a code for each pair of classes."),
     ]
     more: Annotated[Globs, Field(description="After a model and two images: CHANGE.")] = ()
     _: KW_ONLY

@@ -20,6 +20,15 @@ from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, write_raster
 from tests.mapping.change.made import NAMES, f1, two_dates, write_date
 
+BAND = (
+    '<VRTRasterBand dataType="Byte" band="{0}"><SimpleSource><SourceFilename relativeToVRT="1">'
+    "{{0}}</SourceFilename><SourceBand>{0}</SourceBand></SimpleSource></VRTRasterBand>"
+)
+VRT = (
+    '<VRTDataset rasterXSize="40" rasterYSize="40">'
+    + "".join(BAND.format(i) for i in (1, 2, 3))
+    + "</VRTDataset>"
+)
 HECTARE = 0.01 / 0.9996**2  # of a pixel of 10 m in the plane, at the central meridian of UTM
 
 
@@ -356,6 +365,84 @@ def test_many_classes_have_codes_of_their_places(tmp_path):
     assert codes.dtype == np.uint8 and codes[5] == 2 * 16 + 1
     with rasterio.open(tmp_path / "c.tif") as file:
         assert Transitions.of_tags(file.tags(1)).split(int(codes[5])) == (1, 0)
+
+
+def test_a_model_never_writes_over_its_images(tmp_path, tiny_model):
+    names = ("a.tif", "c_old.tif", "c_new_probabilities.tif")
+    images = [write_raster(tmp_path / name, noise(3, 40, 40), UTM, NORTH_UP) for name in names]
+    before = [path.read_bytes() for path in images]
+    linked = tmp_path / "linked.vrt"
+    linked.write_text(VRT.format("c_old.tif"))
+    for image, target in [(images[0], images[0]), *((i, tmp_path / "c.tif") for i in images[1:])]:
+        with fails("output-is-input", UsageError, image):
+            swath.change(tiny_model, images[0], image, [target])
+    with fails("output-is-input", UsageError, images[1]):
+        swath.change(tiny_model, images[0], linked, [tmp_path / "c.tif"])
+    clash = {"polygons": tmp_path / "d.gpkg", "table": tmp_path / "d.csv"}
+    clash["table"].symlink_to(clash["polygons"])
+    with fails("same-output", UsageError):
+        swath.change(tiny_model, images[0], images[0], [tmp_path / "d.tif"], **clash)
+    assert [path.read_bytes() for path in images] == before
+
+
+def test_an_interrupted_comparison_of_a_model_goes_on(tmp_path, tiny_model, monkeypatch):
+    monkeypatch.setattr(plan, "TILE_VALUES", 1)
+    images = [
+        write_raster(tmp_path / f"{i}.tif", noise(3, 200, 200, seed=i), UTM, NORTH_UP)
+        for i in range(2)
+    ]
+    swath.change(tiny_model, *images, [tmp_path / "once.tif"])
+    make, made = ChangeWorker.make, []
+
+    def counted(self, core):
+        made.append(core)
+        return make(self, core)
+
+    def stopping(self, core):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return counted(self, core)
+
+    monkeypatch.setattr(ChangeWorker, "make", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        swath.change(tiny_model, *images, [tmp_path / "c.tif"])
+    made.clear()
+    monkeypatch.setattr(ChangeWorker, "make", counted)
+    swath.change(tiny_model, *images, [tmp_path / "c.tif"])
+    assert len(made) == 2  # of four tiles
+    assert (tmp_path / "c.tif").read_bytes() == (tmp_path / "once.tif").read_bytes()
+    assert not list(tmp_path.glob("*parts"))
+
+
+def test_maps_that_share_a_few_pixels_are_compared_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "SAMPLE_WINDOWS", 2)
+    monkeypatch.setattr(plan, "SAMPLE_SIDE", 16)
+    for name, place in (("old", slice(30, 50)), ("new", slice(40, 60)), ("far", slice(70, 80))):
+        shares = np.full((3, 96, 96), 255, np.uint8)
+        shares[:, place] = np.array([90, 5, 5], np.uint8)[:, None, None]
+        codes = np.zeros((96, 96), np.uint8)
+        codes[place] = 1
+        write_date(tmp_path / f"{name}.tif", codes, shares)
+    result = swath.change(tmp_path / "old.tif", tmp_path / "new.tif", tmp_path / "c.tif")
+    assert sum(t.pixels for t in result.transitions) == 10 * 96 and result.changed == 0
+    with fails("no-overlap", DataError, tmp_path / "far.tif"):
+        swath.change(tmp_path / "old.tif", tmp_path / "far.tif", tmp_path / "d.tif")
+
+
+def test_confidence_that_is_not_in_percent_is_refused(tmp_path):
+    old, new = plain(tmp_path, np.zeros((40, 40), int), np.ones((40, 40), int))
+    sure = tmp_path / "old_confidence.tif"
+    write_raster(sure, np.full((40, 40), 0.9, np.float32), UTM, NORTH_UP)
+    with fails("not-confidence", DataError, sure):
+        swath.change(old, new, tmp_path / "c.tif")
+
+
+def test_confidence_is_found_beside_a_map_of_another_ending(tmp_path):
+    two_dates(tmp_path, size=64)
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.tif").rename(tmp_path / f"{name}.tiff")
+    result = swath.change(tmp_path / "old.tiff", tmp_path / "new.tiff", tmp_path / "c.tiff")
+    assert result.prior is not None and (tmp_path / "c_confidence.tif").is_file()
 
 
 def test_a_model_maps_both_images_first(tmp_path, tiny_model):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from itertools import chain
 from pathlib import Path
 
 from swath.commands.base import check_ending, command, peak_rss_bytes
 from swath.commands.predict import MAP_ENDINGS, predict
 from swath.evaluation.points import DATES
+from swath.io.atomic import refuse_replaced
+from swath.io.map_reader import beside
 from swath.io.work_folder import open_store
-from swath.mapping.change.job import ChangedMap, ChangeJob
+from swath.mapping.change.job import OTHER_NAME, ChangedMap, ChangeJob, outputs_of
+from swath.mapping.inputs import find_inputs
+from swath.mapping.plan import PLAN
+from swath.models.model import Model
 from swath.options import ChangeOptions
 from swath.transitions import Transitions
 from swath.types import Result
@@ -100,9 +107,12 @@ def change(options: ChangeOptions) -> ChangeResult:
         check_ending(options.table, (".csv",), "--table")
     maps = [str(path) for path in options.files[:-1]]
     said: list[str] = []
+    stamps: dict[str, str] = {}
     if options.with_model:
+        _check_outputs(options)
         maps, said = _predict_both(options)
-    job = ChangeJob(options, maps, target)
+        stamps = {path: _prediction(path) for path in maps}
+    job = ChangeJob(options, maps, target, stamps)
     found = job.run()
     if options.with_model:
         for path in maps:  # kept until now, so that an interrupted comparison begins with them
@@ -110,12 +120,31 @@ def change(options: ChangeOptions) -> ChangeResult:
     return _result(options, found, [*said, *job.warnings, *_hidden_change(found)], start)
 
 
+def _date_maps(options: ChangeOptions) -> list[Path]:
+    """Return the map of each date that a model makes."""
+    return [beside(options.target, date) for date in DATES]
+
+
+def _check_outputs(options: ChangeOptions) -> None:
+    """Refuse outputs that are one of both images or the model, before anything is predicted.
+
+    Raises:
+        UsageError: an output is an input, or two have one name.
+    """
+    model, *images = options.files[:-1]
+    maps = _date_maps(options)
+    outputs = [*outputs_of(options, True), *maps, *(beside(path, "probabilities") for path in maps)]
+    bands = Model(model).card.image_bands
+    found = (source for image in images for source in find_inputs(image, bands))
+    read = (name for source in found for name in source.all_files())
+    refuse_replaced(outputs, chain([model], read), OTHER_NAME)
+
+
 def _predict_both(options: ChangeOptions) -> tuple[list[str], list[str]]:
     """Map both images beside the output; return the maps, and what was said of them."""
     model, *images = options.files[:-1]
-    target, maps, said = options.target, [], []
-    for image, date in zip(images, DATES, strict=True):
-        path = target.with_name(f"{target.stem}_{date}.tif")
+    maps, said = [], []
+    for image, path in zip(images, _date_maps(options), strict=True):
         result = predict(
             *(model, image, path),
             probabilities=True,
@@ -142,6 +171,11 @@ def _hidden_change(found: ChangedMap) -> list[str]:
         "errors is not found. Give --prior 0.02 if about 2% changed, or check points of "
         "`swath sample`, which estimate the area of change without the map's help."
     ]
+
+
+def _prediction(path: str) -> str:
+    """Return a digest of all that the bytes of a map depend on, from its kept parts."""
+    return hashlib.sha256(open_store(_parts_of(path)).get(PLAN) or b"").hexdigest()
 
 
 def _parts_of(path: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from swath.commands.base import check_ending, command
 from swath.errors import UsageError
+from swath.io.atomic import refuse_replaced
 from swath.io.vector import LayerOptions
 from swath.mapping.inputs import ImageInput, find_inputs, with_quality
 from swath.mapping.opening import (
@@ -68,7 +69,8 @@ def suggest(options: SuggestOptions) -> SuggestResult:
         how = LayerOptions(field=options.label_field, layer=options.layer, crs=options.labels_crs)
         labels = LabelsOfImage(options.labels, image.grid, legend, how, image.name)
         warnings += labels.warnings
-        _check_output(options, source)
+        read = [options.labels, options.model, *source.all_files()]
+        refuse_replaced([Path(options.out)], read, "Give OUT another name")
         engine = model.predictor.for_gsd(model.gsd_of(options.gsd, image.grid.gsd))
         squares, seen = squares_of_image(image, engine, model.card.bands, labels)
         labels.close()
@@ -103,16 +105,3 @@ def _source(options: SuggestOptions, model: Model) -> ImageInput:
         "nodata": options.nodata,
     }
     return with_quality([found[0].model_copy(update=read)], options.quality)[0][0]
-
-
-def _check_output(options: SuggestOptions, source: ImageInput) -> None:
-    """Refuse to write over what is read.
-
-    Raises:
-        UsageError: OUT is the labels, the image, or the regions.
-    """
-    out = Path(options.out).resolve()
-    read = {str(options.labels), str(options.model), *source.all_files()}
-    if out in {Path(name).resolve() for name in read}:
-        message, fix = "OUT would replace an input", "Give OUT another name"
-        raise UsageError(message, code="output-is-input", file=options.out, fix=fix)

@@ -13,7 +13,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
-from swath.errors import JobError
+from swath.errors import JobError, UsageError
 from swath.io.arrays.names import file_of, is_store
 from swath.types import PathLike
 
@@ -203,6 +204,35 @@ def _remove_unheld(file: Path, lock_file: Path, path: Path, kind: str) -> None:
 
 def _beside(path: Path, token: str, kind: str) -> Path:
     return path.with_name(f".{path.name}.{token}.{kind}")
+
+
+def refuse_replaced(outputs: Sequence[Path], inputs: Iterable[PathLike], fix: str) -> None:
+    """Refuse outputs of one name, and outputs that are inputs, under any name.
+
+    Args:
+        outputs: files that are to be written.
+        inputs: files that are read; not looked for unless an output exists.
+        fix: what to do.
+
+    Raises:
+        UsageError: an output would replace an input or another output.
+    """
+    path, count = Counter(path.resolve() for path in outputs).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"{count} outputs have one name", code="same-output", file=path, fix=fix)
+    existing = [path for path in outputs if path.is_file()]
+    if not existing:
+        return
+    read = {_file_id(path) for path in map(file_of, inputs) if path.is_file()}
+    for path in existing:
+        if _file_id(path) in read:
+            message = "An output would replace an input"
+            raise UsageError(message, code="output-is-input", file=path, fix=fix)
+
+
+def _file_id(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
 
 
 def file_stamps(files: Iterable[str]) -> dict[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePath
+from typing import TypeVar
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
@@ -20,12 +22,29 @@ from swath.progress import track
 from swath.transitions import Transitions
 from swath.types import PathLike
 
+AnyPath = TypeVar("AnyPath", bound=PurePath)
+
 MAX_MAP_CODES = 254  # a raster with more distinct values is no map of classes
 
 
-def beside(path: Path, ending: str) -> Path:
-    """Return the name of what is written beside a map: `map_confidence.tif` of `map.tif`."""
-    return path.with_name(f"{path.stem}_{ending}{path.suffix}")
+def beside(path: AnyPath, ending: str) -> AnyPath:
+    """Return the name of a raster that is written beside a map: `map_confidence.tif` of `map.tif`.
+
+    It ends in `.tif` beside `map.tiff`, too.
+    """
+    return path.with_name(f"{path.stem}_{ending}.tif")
+
+
+def check_percents(dataset: rasterio.DatasetReader, path: PathLike) -> None:
+    """Refuse a raster that does not hold the confidence of a map in percent, one band of uint8.
+
+    Raises:
+        DataError: it does not.
+    """
+    if dataset.count != 1 or dataset.dtypes[0] != "uint8":
+        message = "The raster does not hold confidence (one band of uint8)"
+        fix = "Give what `swath predict --confidence` wrote, or move the file away"
+        raise DataError(message, code="not-confidence", file=path, fix=fix)
 
 
 class MapFile:

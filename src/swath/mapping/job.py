@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from swath.errors import JobError, UsageError
+from swath.errors import JobError
 from swath.io import map_writer
-from swath.io.arrays import file_of
-from swath.io.atomic import atomic_file, exclusive, hidden_path
+from swath.io.atomic import atomic_file, exclusive, hidden_path, refuse_replaced
+from swath.io.map_reader import beside
 from swath.io.map_writer import MapKind, MapWriter
 from swath.io.qgis import style_path, write_style
 from swath.io.quality import QualityTally
@@ -276,18 +276,14 @@ def output_paths(options: PredictOptions, target: Path, heights: bool) -> dict[O
         target: path of the class map.
         heights: whether the model predicts heights.
     """
-
-    def beside(ending: str) -> Path:
-        return target.with_name(f"{target.stem}_{ending}")
-
     wanted: list[tuple[OutputKind, bool, Path]] = [
         ("class", True, target),
-        ("confidence", options.confidence, beside("confidence.tif")),
-        ("probabilities", options.probabilities, beside("probabilities.tif")),
-        ("masks", options.class_masks, beside("masks.tif")),
-        ("height", heights, beside("AGL.tif")),
+        ("confidence", options.confidence, beside(target, "confidence")),
+        ("probabilities", options.probabilities, beside(target, "probabilities")),
+        ("masks", options.class_masks, beside(target, "masks")),
+        ("height", heights, beside(target, "AGL")),
         ("polygons", options.polygons is not None, Path(options.polygons or "")),
-        ("review", options.review > 0, beside("review.gpkg")),
+        ("review", options.review > 0, target.with_name(f"{target.stem}_review.gpkg")),
         ("style", True, style_path(target)),
     ]
     return {kind: path for kind, asked, path in wanted if asked}
@@ -301,24 +297,9 @@ def check_outputs(jobs: Sequence[PredictionJob], model: Path) -> None:
             the regions, or another output.
     """
     outputs = [path for job in jobs for path in job.outputs.values()]
-    path, count = Counter(path.resolve() for path in outputs).most_common(1)[0]
-    fix = "Give MAP or --polygons another name"
-    if count > 1:
-        raise UsageError(f"{count} outputs have one name", code="same-output", file=path, fix=fix)
-    existing = [path for path in outputs if path.is_file()]
-    if not existing:
-        return  # and no image has to be opened
-    read = {str(model)}.union(*(job.source.all_files() for job in jobs))
-    inputs = {_file_id(path) for path in map(file_of, read) if path.is_file()}
-    for path in existing:
-        if _file_id(path) in inputs:
-            message = "An output would replace an input"
-            raise UsageError(message, code="output-is-input", file=path, fix=fix)
-
-
-def _file_id(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_dev, stat.st_ino
+    # No image has to be opened where no output exists.
+    read = chain([str(model)], (name for job in jobs for name in job.source.all_files()))
+    refuse_replaced(outputs, read, "Give MAP or --polygons another name")
 
 
 @contextmanager

@@ -16,14 +16,15 @@ import numpy as np
 
 from swath.errors import DataError
 from swath.geo.tiling import Window
+from swath.io.map_reader import beside
 from swath.server.layer import PERCENT, MapLayer
 from swath.server.live_layer import LiveLayer
 from swath.server.registry import Registry
 from swath.server.tile_images import hex_color
 from swath.server.web_mercator import MAX_ZOOM, PIXEL_SIZE, Placement, to_lonlat, to_mercator
 
-SIDECARS = ("_confidence", "_probabilities")
-"""Ends of the names of files that belong to a map."""
+SIDECARS = ("confidence", "probabilities")
+"""Rasters that lie beside a map."""
 
 MAX_NEIGHBORS = 40
 """Files of a folder that are opened to find the image of a map."""
@@ -46,7 +47,7 @@ _ORDER = ("image", "reference", "map", "probabilities", "confidence")
 def sidecars(name: str) -> list[str]:
     """Return the names that files belonging to a map have."""
     path = PurePosixPath(name)
-    return [str(path.with_name(path.stem + end + path.suffix)) for end in SIDECARS]
+    return [str(beside(path, kind)) for kind in SIDECARS]
 
 
 def choose_layers(registry: Registry, name: str) -> list[str]:

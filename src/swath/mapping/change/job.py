@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,8 +13,8 @@ import numpy as np
 from swath.errors import DataError, JobError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.pixel_area import PixelAreas
-from swath.io.atomic import atomic_file, exclusive
-from swath.io.map_reader import beside
+from swath.io.atomic import atomic_file, exclusive, file_stamps, refuse_replaced
+from swath.io.map_reader import beside, check_percents
 from swath.io.map_writer import MapWriter
 from swath.io.qgis import style_path, write_style
 from swath.io.raster import open_raster
@@ -25,12 +25,13 @@ from swath.mapping.change.classes import join_classes
 from swath.mapping.change.dated_map import (
     DatedMap,
     check_place,
+    files_of,
     find_evidence,
     match_bands,
     open_map,
 )
 from swath.mapping.change.outputs import HECTARE, TransitionRow
-from swath.mapping.change.plan import ChangePlan, freeze_plan, make_request
+from swath.mapping.change.plan import ChangePlan, ChangeRequest, freeze_plan, no_common_pixel
 from swath.mapping.change.tiles import TALLY, ChangeWorker, open_worker
 from swath.mapping.tile_store import PARTS, TileStore
 from swath.mapping.worker_pool import LocalPool, count_done, run_in_pool
@@ -61,6 +62,17 @@ class ChangedMap:
     polygons: int = 0
 
 
+OTHER_NAME = "Give CHANGE, --polygons or --table another name"
+"""Mend of an output that is an input."""
+
+
+def outputs_of(options: ChangeOptions, with_confidence: bool) -> list[Path]:
+    """Return all files that a comparison writes, but for the style and the attribute table."""
+    given = [options.polygons, options.table]
+    out = [options.target, *(Path(path) for path in given if path is not None)]
+    return out + [beside(options.target, "confidence")] * with_confidence
+
+
 class ChangeJob:
     """Compares maps of two dates.
 
@@ -68,13 +80,22 @@ class ChangeJob:
         options: what the user asked for.
         maps: the maps, oldest first.
         target: path of the map of change.
+        stamps: what fixes the content of the maps, by their paths, where it is not their size and
+            time: they may be written anew while a comparison is interrupted.
 
     Attributes:
         warnings: what makes the change worse, once the maps were opened.
     """
 
-    def __init__(self, options: ChangeOptions, maps: Sequence[str], target: Path) -> None:
+    def __init__(
+        self,
+        options: ChangeOptions,
+        maps: Sequence[str],
+        target: Path,
+        stamps: Mapping[str, str] | None = None,
+    ) -> None:
         self._options, self._maps, self._target = options, list(maps), target
+        self._stamps = dict(stamps or {})
         self.warnings: list[str] = []
         self._root = f"{target.resolve()}.change-parts"
         self._store = open_store(self._root)
@@ -93,8 +114,17 @@ class ChangeJob:
             dates, classes, grid = self._open()
             kinds = {date.kind for date in dates}
             least = self._least(kinds)
-            self._check_outputs(dates, kinds != {"certain"})
-            asked = make_request(dates, classes, least, options.shift, options.prior)
+            inputs = [name for date in dates for name in files_of(date)]
+            refuse_replaced(outputs_of(options, kinds != {"certain"}), inputs, OTHER_NAME)
+            state = file_stamps(inputs)
+            asked = ChangeRequest(
+                dates=tuple(dates),
+                classes=tuple((c.name, c.map_code, c.color) for c in classes),
+                files=self._stamps or state,
+                at_least=least,
+                shift=options.shift,
+                prior=options.prior,
+            )
             if options.restart:
                 store.clear()
             plan = freeze_plan(store, asked, grid)
@@ -103,8 +133,7 @@ class ChangeJob:
             finally:
                 if not store.holds(PARTS):
                     store.clear()
-            again = make_request(dates, classes, least, options.shift, options.prior)
-            if again.files != plan.asked.files:
+            if file_stamps(inputs) != state:
                 message = "A map has changed while it was compared"
                 fix = "Leave the files alone, and give the same command again with --restart"
                 raise JobError(message, code="file-changed", file=self._target, fix=fix)
@@ -132,6 +161,9 @@ class ChangeJob:
                     raise DataError(message, code="grid-mismatch", file=percents, fix=fix)
                 if kind == "probabilities":
                     bands = match_bands(percents, path, legend, indices)
+                else:
+                    with open_raster(percents) as dataset:
+                        check_percents(dataset, percents)
             count = len(joined.classes)
             dates.append(
                 DatedMap(
@@ -165,24 +197,6 @@ class ChangeJob:
                 f"{', '.join(bare)} has no probabilities beside it, and is taken as certain."
             )
         return round(100 * (AT_LEAST if options.at_least is None else options.at_least))
-
-    def _check_outputs(self, dates: Sequence[DatedMap], sure: bool) -> None:
-        """Refuse an output that is an input, or two outputs of one name."""
-        options = self._options
-        given = [options.polygons, options.table]
-        out = [self._target, *(Path(path) for path in given if path is not None)]
-        out += [beside(self._target, "confidence")] if sure else []
-        read = {Path(p) for date in dates for p in (date.path, date.percents) if p is not None}
-        resolved = [path.resolve() for path in out]
-        for path in resolved:
-            fix = "Give the output another name"
-            if path in read:
-                message = "An output would replace an input"
-                raise UsageError(message, code="output-is-input", file=path, fix=fix)
-            if resolved.count(path) > 1:
-                raise UsageError(
-                    "Two outputs have one name", code="same-output", file=path, fix=fix
-                )
 
     def _make_tiles(self, plan: ChangePlan) -> None:
         tiling, workers = plan.tiling, self._options.workers or 1
@@ -221,9 +235,7 @@ class ChangeJob:
             rows, tally = self._write_tiles(plan, writers, transitions)
             if not rows:
                 self._store.clear()
-                message = "No pixel has data in both maps"
-                fix = "Check the places and the nodata values of the maps"
-                raise DataError(message, code="no-overlap", file=self._maps[1], fix=fix)
+                raise no_common_pixel(self._maps[1])
             writer.tag(files.class_tags(transitions, rows))
             for one in writers.values():
                 one.finish()

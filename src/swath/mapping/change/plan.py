@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from swath.errors import DataError, JobError
-from swath.geo.geobox import GeoBox
+from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Tiling, Window
-from swath.io.atomic import file_stamps
 from swath.io.work_folder import FileStore, WorkFolder
 from swath.legend import IGNORE, LandClass
-from swath.mapping.change.dated_map import DatedMap, DateReader, files_of
+from swath.mapping.change.dated_map import DatedMap, DateReader
 from swath.mapping.change.neighborhood import outside_of_shifts
 from swath.mapping.change.posterior import (
     Evidence,
@@ -57,7 +56,7 @@ class ChangeRequest(BaseModel, frozen=True):
     Attributes:
         dates: the maps, oldest first.
         classes: name, code and color of each common class.
-        files: size and time of change of all files that pixels come from.
+        files: what fixes the content of all files that pixels come from, such as size and time.
         at_least: percent from which a pixel is taken as changed; None without any percents.
         shift: pixels by which the maps may be shifted against each other.
         prior: probability of change, None to estimate it.
@@ -128,24 +127,6 @@ class ChangePlan(BaseModel, frozen=True):
         return 1 - float(np.trace(np.array(self.prior))) if self.prior else None
 
 
-def make_request(
-    dates: Sequence[DatedMap],
-    classes: Sequence[LandClass],
-    at_least: int | None,
-    shift: int,
-    prior: float | None,
-) -> ChangeRequest:
-    """Describe what was asked for, with the state of the files."""
-    return ChangeRequest(
-        dates=tuple(dates),
-        classes=tuple((c.name, c.map_code, c.color) for c in classes),
-        files=file_stamps(name for date in dates for name in files_of(date)),
-        at_least=at_least,
-        shift=shift,
-        prior=prior,
-    )
-
-
 def make_plan(asked: ChangeRequest, grid: GeoBox) -> ChangePlan:
     """Estimate the prior on a sample of the maps' pixels.
 
@@ -157,9 +138,18 @@ def make_plan(asked: ChangeRequest, grid: GeoBox) -> ChangePlan:
     side = 1024
     while side > 128 and side * side * n > TILE_VALUES:
         side //= 2
-    evidence, likelihoods, sampled = _sample(asked, grid)
+    most = min(SAMPLE_PIXELS, SAMPLE_VALUES // n)
+    windows = sample_windows(grid)
+    step = max(1, math.ceil(sum(w.size for w in windows) / most))
+    found = _sample(asked, grid, windows, step, most)
+    uncertain = any(date.kind != "certain" for date in asked.dates)
+    if uncertain and not found[-1]:  # what both maps hold may lie between the windows
+        found = _sample(asked, grid, list(chunks(grid)), 1, most)
+        if not found[-1]:
+            raise no_common_pixel(asked.dates[1].path)
+    evidence, likelihoods, sampled = found
     prior: NDArray[np.float64] = np.empty((0, 0))
-    if any(date.kind != "certain" for date in asked.dates) and sampled:
+    if uncertain:
         pairs = zip(likelihoods, likelihoods[1:], strict=False)
         prior = np.mean([estimate_prior(*pair) for pair in pairs], axis=0)
         if asked.prior is not None:
@@ -177,17 +167,22 @@ def make_plan(asked: ChangeRequest, grid: GeoBox) -> ChangePlan:
     )
 
 
+def no_common_pixel(path: str) -> DataError:
+    """Return the error for maps that have no pixel with data in common."""
+    message, fix = "No pixel has data in both maps", "Check places and nodata values of the maps"
+    return DataError(message, code="no-overlap", file=path, fix=fix)
+
+
 def _sample(
-    asked: ChangeRequest, grid: GeoBox
+    asked: ChangeRequest, grid: GeoBox, windows: Sequence[Window], step: int, most: int
 ) -> tuple[list[Evidence], list[NDArray[np.float32]], int]:
     """Read pixels with data in all maps; return evidence and likelihoods (n, pixels) of each.
 
-    Changes that a shift explains are left out, since they would raise the prior.
+    Of the windows each `step`-th such pixel is taken, until there are `most`. Changes that a shift
+    explains are left out, since they would raise the prior.
     """
     n = len(asked.classes)
-    windows = sample_windows(grid)
-    most = min(SAMPLE_PIXELS, SAMPLE_VALUES // n)
-    step = max(1, math.ceil(sum(w.size for w in windows) / most))
+    count = 0
     classes: list[list[NDArray[np.uint8]]] = [[] for _ in asked.dates]
     percents: list[list[NDArray[np.uint8]]] = [[] for _ in asked.dates]
     readers = [date.open(grid) for date in asked.dates]
@@ -200,19 +195,23 @@ def _sample(
             for one, other in zip(pixels, pixels[1:], strict=False):
                 usable &= (one.classes != IGNORE) & (other.classes != IGNORE)
                 usable &= outside_of_shifts(one.classes, other.classes, asked.shift)
-            at = np.flatnonzero(usable)[window.row % step :: step]
+            at = np.flatnonzero(usable)[window.row % step :: step][: most - count]
+            count += len(at)
             for i, one in enumerate(pixels):
                 classes[i].append(one.classes.ravel()[at])
                 if one.percents is not None:
                     percents[i].append(one.percents.reshape(len(one.percents), -1)[:, at])
+            if count == most:
+                break
     finally:
         for reader in readers:
             reader.close()
-    evidence, likelihoods, count = [], [], 0
+    if not count and any(percents):
+        return [], [], 0
+    evidence, likelihoods = [], []
     for i, date in enumerate(asked.dates):
         seen = np.concatenate(classes[i])
         known = np.concatenate(percents[i], axis=1) if percents[i] else None
-        count = len(seen)
         _check_agreement(date, seen, known)
         evidence.append(measure_shares(date.kind, n, seen, known))
         likelihoods.append(evidence[-1].likelihoods(seen, known))

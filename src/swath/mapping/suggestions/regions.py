@@ -8,10 +8,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from swath.errors import DataError
 from swath.geo.geobox import GeoBox, chunks, geobox_of
 from swath.geo.tiling import Window
 from swath.inference.tiled import TiledPredictor, plan_tiles, predict_tiles
+from swath.io.map_reader import check_percents
 from swath.io.map_writer import CONFIDENCE
 from swath.io.raster import gdal_errors, open_raster
 from swath.io.vector import VectorLayer, write_layer
@@ -92,10 +92,7 @@ def squares_of_map(classes: PathLike, confidence: PathLike) -> tuple[Squares, Ge
         DataError: a raster is damaged, or the second is not of that kind.
     """
     with open_raster(classes) as codes, open_raster(confidence) as percents:
-        if percents.count != 1 or percents.dtypes[0] != "uint8":
-            message = "The raster does not hold confidence (one band of uint8)"
-            fix = "Give what `swath predict --confidence` wrote"
-            raise DataError(message, code="not-confidence", file=confidence, fix=fix)
+        check_percents(percents, confidence)
         grid = geobox_of(percents)
         side, windows = side_of(grid.height, grid.width), list(chunks(grid))
 
