@@ -64,6 +64,7 @@ class SwathDock(gui.QgsDockWidget):
         self.setObjectName("SwathDock")
         self._canvas, self._task, self._places = iface.mapCanvas(), None, None
         self._at = -1
+        self._watched: set[str] = set()
         self.scene, self.labels = gui.QgsMapLayerComboBox(), gui.QgsMapLayerComboBox()
         self.scene.setFilters(core.QgsMapLayerProxyModel.RasterLayer)
         self.labels.setFilters(core.QgsMapLayerProxyModel.HasGeometry)
@@ -123,14 +124,16 @@ class SwathDock(gui.QgsDockWidget):
     def _choose_labels(self, layer: core.QgsMapLayer | None) -> None:
         self.field.setLayer(layer)
         if layer is None:
-            return
+            return self._list_classes()
         renderer = layer.renderer()
         if isinstance(renderer, core.QgsCategorizedSymbolRenderer):
             self.field.setField(renderer.classAttribute().strip('"'))
         elif layer.fields().lookupField("class") >= 0:
             self.field.setField("class")
-        layer.rendererChanged.connect(self._list_classes)
-        self._list_classes()
+        if layer.id() not in self._watched:
+            self._watched.add(layer.id())
+            layer.rendererChanged.connect(self._list_classes)
+        return self._list_classes()
 
     def _list_classes(self, *_: Any) -> None:
         """List the classes with the colors of the symbology, which the map will have."""
@@ -206,8 +209,8 @@ class SwathDock(gui.QgsDockWidget):
     def _remove(self, *paths: Path) -> None:
         """Remove layers whose files are about to be replaced."""
         project = core.QgsProject.instance()
-        files = {str(path) for path in paths}
-        old = [k for k, v in project.mapLayers().items() if v.source().split("|")[0] in files]
+        layers = project.mapLayers().items()
+        old = [k for k, v in layers if Path(v.source().split("|")[0]) in paths]
         project.removeMapLayers(old)
 
     def _start(

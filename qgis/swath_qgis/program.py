@@ -137,7 +137,7 @@ def run(
             if not line.startswith("Error: "):  # which comes as JSON, too
                 on_text(line)
         elif "progress" in message:
-            on_progress(message["progress"], f"{message['title']} {message['remark']}".strip())
+            on_progress(message["progress"], message["title"])
         elif "text" in message:
             on_text(message["text"])
         else:

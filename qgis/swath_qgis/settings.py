@@ -105,12 +105,16 @@ class SettingsPage(gui.QgsOptionsPageWidget):
     def install(self) -> None:
         """Install in the background."""
         self.task = InstallTask(self.package.text())
-        self.task.progressChanged.connect(lambda share: self.bar.setValue(int(share)))
+        self.task.progressChanged.connect(self._show)
         self.task.taskCompleted.connect(self._done)
         self.task.taskTerminated.connect(self._done)
         self.cancel_button.clicked.connect(self.task.cancel)
         self._busy(True)
         core.QgsApplication.taskManager().addTask(self.task)
+
+    def _show(self, share: float) -> None:
+        """Show the progress; a method, for QGIS drops its connection with the page."""
+        self.bar.setValue(int(share))
 
     def _busy(self, busy: bool) -> None:
         self.install_button.setEnabled(not busy)

@@ -66,13 +66,14 @@ class Run:
         self, words: Sequence[str | Path], begin: float = 0, end: float = 100
     ) -> dict[str, Any]:
         """Run a command, which is the part from `begin` to `end` percent of the algorithm."""
-        said, titles = [str(word) for word in words], [""]
+        said, last = [str(word) for word in words], ""
         self.feedback.pushCommandInfo("swath " + " ".join(said))
 
         def progress(share: float, title: str) -> None:
+            nonlocal last
             self.feedback.setProgress(begin + share * (end - begin))
-            if titles[-1] != title:
-                titles.append(title)
+            if title != last:
+                last = title
                 self.feedback.setProgressText(title)
 
         def say(text: str) -> None:

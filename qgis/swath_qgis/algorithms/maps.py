@@ -156,7 +156,8 @@ class SampleAlgorithm(SwathAlgorithm):
         points = run.output("POINTS")
         words = ["sample", self.sources[0], points, "-n", run.text("N"), "--seed", run.text("SEED")]
         result = run.swath(words)
-        dress(run.context, points, Dressed(words=tuple(result["classes"])))
+        words = tuple(result["classes"]) if result["columns"] == ["reference"] else ()
+        dress(run.context, points, Dressed(words=words))
         return {"POINTS": points}
 
 
@@ -176,7 +177,7 @@ class AreasAlgorithm(SwathAlgorithm):
     HELP = (
         "Estimates the hectares of each class from checked points, corrected for the map's errors, "
         "with 95% intervals (Olofsson et al. 2014). The points must have been sampled on this very "
-        "map, and each of them checked."
+        "map, and each of them checked. Areas of a map of change need the command `swath area`."
     )
     RASTERS = "MAP"
 

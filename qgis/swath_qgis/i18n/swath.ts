@@ -175,7 +175,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Estimates the hectares of each class from checked points, corrected for the map's errors, with 95% intervals (Olofsson et al. 2014). The points must have been sampled on this very map, and each of them checked.</source>
+      <source>Estimates the hectares of each class from checked points, corrected for the map's errors, with 95% intervals (Olofsson et al. 2014). The points must have been sampled on this very map, and each of them checked. Areas of a map of change need the command `swath area`.</source>
       <translation type="unfinished" />
     </message>
     <message>

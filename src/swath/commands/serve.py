@@ -79,7 +79,7 @@ def serve(options: ServeOptions) -> ServeResult:
             upload=options.upload_mb * 10**6,
             labeling=session,
         )
-        server = Server(app, options.host, options.port)
+        server = Server(app, options.host, options.port, "--port or --host")
         server.start()
     except BaseException:
         if session:

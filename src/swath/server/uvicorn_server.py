@@ -95,12 +95,13 @@ class Server:
         app: the application.
         host: name or address to listen on.
         port: port, 0 for any that is free.
+        options: those that choose host and port, for the mend of an error.
 
     Raises:
         JobError: the port cannot be opened.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, options: str = "--port") -> None:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             family, kind, protocol, _, address = found[0]
@@ -111,7 +112,7 @@ class Server:
             raise JobError(
                 f"The server cannot listen on {host}, port {port} ({error})",
                 code="port-unavailable",
-                fix="Give another --port",
+                fix=f"Give another {options}",
             ) from error
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
