@@ -102,7 +102,7 @@ def import_onnx(options: ImportOptions) -> ImportResult:
     """
     check_ending(options.model, (".swath",), "MODEL")
     network = read_network(options.network)
-    known = _given(options).over(describe(network))
+    known = _given(options).filled_from(describe(network))
     legend, bands = _legend(options, known, network), _bands(known, network)
     request = ImportRequest(options, network, known, bands, legend)
     made = _make(request)

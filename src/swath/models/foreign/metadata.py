@@ -1,4 +1,4 @@
-"""What files say of a network: Deepness, a STAC item with MLM, other metadata, statistics.
+"""What the metadata describe: Deepness, a STAC item with MLM, other properties, statistics.
 
 Nothing here is trusted: a value that is not of its kind is left out, and options come first.
 """
@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from swath.errors import ModelError
 from swath.models.foreign.file import ForeignNetwork
 
@@ -22,10 +24,15 @@ MAX_JSON = 16 * 2**20
 MAX_FILES = 200
 """Most JSON files of a folder that are read."""
 
+LEAST_FACTOR = float(np.finfo(np.float32).tiny)
+"""Least size of a factor or deviation; less has no inverse in float32."""
+
+_GROUPS = (("scale", "offset", "mean", "std"), ("classes", "codes", "colors"))
+
 
 @dataclass(frozen=True)
 class Described:
-    """What files say of a network; None where they do not.
+    """What the metadata describe; None where they do not.
 
     Attributes:
         bands: names of its bands.
@@ -59,11 +66,21 @@ class Described:
     source: str | None = None
     origins: tuple[str, ...] = ()
 
-    def over(self, other: Described) -> Described:
-        """Return this, with what it lacks from another."""
-        names = [f.name for f in fields(self) if f.name != "origins"]
-        lacking = {name: getattr(other, name) for name in names if getattr(self, name) is None}
-        return replace(self, **lacking, origins=(*self.origins, *other.origins))
+    def filled_from(self, other: Described, by_group: bool = False) -> Described:
+        """Return this, with what it lacks from another.
+
+        Args:
+            other: what comes after this.
+            by_group: take all of the scaling, and all of the classes, from one of the two: those of
+                another origin are of other numbers.
+        """
+        names = {f.name for f in fields(self) if f.name != "origins"}
+        lacking = {name for name in names if getattr(self, name) is None}
+        for group in _GROUPS if by_group else ():
+            if not lacking.issuperset(group):
+                lacking.difference_update(group)
+        values = {name: getattr(other, name) for name in lacking}
+        return replace(self, **values, origins=(*self.origins, *other.origins))
 
 
 def describe(network: ForeignNetwork) -> Described:
@@ -72,10 +89,11 @@ def describe(network: ForeignNetwork) -> Described:
     Raises:
         ModelError: they say that it is no segmentation network.
     """
-    found = Described()
-    for one in (*_beside(network.path), _properties(network), _deepness(network)):
-        if one is not None:
-            found = found.over(one)
+    inside, found = Described(), Described()
+    for one in (_properties(network), _deepness(network)):
+        inside = inside if one is None else inside.filled_from(one)
+    for one in (*_beside(network.path), inside):
+        found = found.filled_from(one, by_group=True)
     return found
 
 
@@ -111,12 +129,10 @@ def _properties(network: ForeignNetwork) -> Described | None:
     found = Described(
         bands=_names(values.get("bands")),
         classes=_by_channel(classes),
-        mean=_numbers(values.get("mean")),
-        std=_numbers(values.get("std")),
-        scale=_numbers(values.get("swath_scale")),
         gsd=_positive(values.get("gsd")),
         license=_text(values.get("license")),
         source=_text(values.get("source") or values.get("docs")),
+        **_scaling(*(_numbers(values.get(key)) for key in ("swath_scale", "mean", "std"))),
     )
     return None if found == Described() else replace(found, origins=("onnx",))
 
@@ -157,12 +173,10 @@ def _deepness(network: ForeignNetwork) -> Described | None:
     return Described(
         bands=("red", "green", "blue") if mean and len(mean) == 3 else None,
         classes=names,
-        scale=(1 / 255,),
-        mean=mean,
-        std=_numbers(values.get("standardization_std")),
         gsd=None if centimeters is None else centimeters / 100,
         window=int(side) if side else None,
         origins=("deepness",),
+        **_scaling((1 / 255,), mean, _numbers(values.get("standardization_std"))),
     )
 
 
@@ -185,12 +199,14 @@ def _mlm(item: dict[str, Any], name: str, own: bool) -> Described | None:
     values = [v for v in given_values if type(v) is int and 0 <= v <= 65535]
     hints = [str(c.get("color_hint", "")) for c in classes]
     colored = bool(hints) and all(re.fullmatch("[0-9A-Fa-f]{6}", hint) for hint in hints)
+    names = _names([c.get("name") or c.get("description") for c in classes])
+    coded = names is not None and values and len({*values}) == len(given_values)
     side = sizes[2] if len(sizes) == 4 else None  # rows or columns, in both orders
     return Described(
         bands=_names(bands),
-        classes=_names([c.get("name") or c.get("description") for c in classes]),
-        codes=tuple(values) if values and len({*values}) == len(given_values) else None,
-        colors=tuple(f"#{hint.upper()}" for hint in hints) if colored else None,
+        classes=names,
+        codes=tuple(values) if coded else None,
+        colors=tuple(f"#{hint.upper()}" for hint in hints) if names and colored else None,
         gsd=_positive(known.get("gsd")),
         window=side if type(side) is int and side > 0 else None,
         layout="nhwc" if axes[-1:] in (["c"], ["b"]) and len(axes) == 4 else None,
@@ -201,6 +217,17 @@ def _mlm(item: dict[str, Any], name: str, own: bool) -> Described | None:
     )
 
 
+def _scaling(
+    scale: tuple[float, ...] | None,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+) -> dict[str, tuple[float, ...] | None]:
+    """Return a scaling as fields of `Described`; none of it where a factor or deviation is 0."""
+    if any(abs(value) < LEAST_FACTOR for value in (*(scale or ()), *(std or ()))):
+        return {}
+    return {"scale": scale, "mean": mean, "std": std}
+
+
 def _mlm_scaling(taken: dict[str, Any]) -> dict[str, tuple[float, ...] | None]:
     """Return the scaling that an MLM input describes, in its versions 1.0 to 1.5."""
     parts = [p for p in _list(taken.get("value_scaling")) if isinstance(p, dict)]
@@ -209,19 +236,17 @@ def _mlm_scaling(taken: dict[str, Any]) -> dict[str, tuple[float, ...] | None]:
     if not parts and str(taken.get("norm_type", "")).lower() == "z-score":
         parts, kinds = statistics, {"z-score"}
     if kinds == {"z-score"}:
-        return {
-            "mean": _numbers([p.get("mean") for p in parts]),
-            "std": _numbers([p.get("stddev") for p in parts]),
-        }
+        mean, std = (_numbers([p.get(key) for p in parts]) for key in ("mean", "stddev"))
+        return _scaling(None, mean, std)
     if kinds == {"min-max"}:
         low, high = (_numbers([p.get(key) for p in parts]) for key in ("minimum", "maximum"))
         if low and high and len(low) == len(high):
             spans = tuple(b - a for a, b in zip(low, high, strict=True))
-            return {"mean": low, "std": _numbers(spans)}
+            return _scaling(None, low, _numbers(spans))
     if kinds == {"scale"}:
         divisors = _numbers([p.get("value") for p in parts])
-        if divisors and all(divisors):
-            return {"scale": tuple(1 / v for v in divisors)}
+        if divisors and all(abs(v) >= LEAST_FACTOR for v in divisors):
+            return _scaling(tuple(1 / v for v in divisors), None, None)
     return {}
 
 
@@ -237,10 +262,9 @@ def _statistics(content: dict[str, Any]) -> Described | None:
         return None
     return Described(
         bands=_names(known.get("band_names")),
-        mean=_numbers(rows[0]),
-        std=_numbers(rows[1]),
         window=side if type(side) is int and side > 0 else None,
         origins=("statistics",),
+        **_scaling(None, _numbers(rows[0]), _numbers(rows[1])),
     )
 
 
