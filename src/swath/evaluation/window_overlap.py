@@ -39,6 +39,9 @@ def measure_overlap(
         areas: raw pixels, each (bands, side, side * 3 / 2) or more.
         side: of the windows.
         context: what the labels depend on.
+
+    Raises:
+        ValueError: no area holds two windows.
     """
     rates = changes_in_windows(runtime, output, areas, side)
     steps = sorted({max(1, side // LARGEST_OVERLAP * k // 4) for k in range(1, 5)})
@@ -54,6 +57,9 @@ def changes_in_windows(
 
     Returns:
         By the distance from the nearer edge, of `side // 4` pixels.
+
+    Raises:
+        ValueError: no area holds two windows.
     """
     half, length = side // 2, side // 4
     wrong, seen = np.zeros(length), 0
@@ -67,7 +73,9 @@ def changes_in_windows(
             differ = first[:, half : 2 * half] != second[:, :half]
             wrong += differ[:, :length].sum(axis=0) + differ[:, ::-1][:, :length].sum(axis=0)
             seen += 2 * side
-    return wrong / max(1, seen)
+    if not seen:
+        raise ValueError(f"No area has {side} x {side + half} pixels")
+    return wrong / seen
 
 
 def overlap_share(rates: NDArray[np.float64], halo: int, side: int) -> float:
