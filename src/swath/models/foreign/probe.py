@@ -292,7 +292,8 @@ def _axes(
 
 
 _PASSING = ("Identity", "Cast", "Transpose", "Resize", "Squeeze", "Unsqueeze", "Reshape", "Slice")
-_LINEAR = ("Conv", "ConvTranspose", "Add", "Sub", "Gemm", "MatMul", "BatchNormalization")
+_LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization")
+"""Operators that give logits; sums are not among them: 1 - x and means of networks are shares."""
 
 
 def _kind_by_operator(
@@ -415,8 +416,12 @@ def _gives_scores(runtimes: Sequence[Any], classes: int, raw: NDArray[np.float32
 
 
 def differ_by(scores: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Return the largest difference of scores, relative to the largest of those expected."""
-    if scores.shape != expected.shape or not np.isfinite(scores).all():
+    """Return the largest difference of scores, relative to the largest of those expected.
+
+    It is infinite where the shapes differ, or where scores of either are not finite.
+    """
+    finite = np.isfinite(scores).all() and np.isfinite(expected).all()
+    if scores.shape != expected.shape or not finite:
         return float("inf")
     return float(np.abs(scores - expected).max()) / max(1e-6, float(np.abs(expected).max()))
 
