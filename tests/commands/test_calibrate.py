@@ -5,8 +5,10 @@ import pytest
 
 import swath
 from swath.data.dataset import Dataset
-from swath.errors import ModelError, UsageError
+from swath.errors import DataError, ModelError, UsageError
+from swath.evaluation import temperature
 from swath.models.model import Model
+from swath.models.model_file import pack_model_file
 from tests.errors import fails
 from tests.networks import Net, answer, local
 
@@ -70,6 +72,54 @@ def test_a_model_is_not_calibrated_on_what_it_was_trained_on(tiny_model, stripes
     assert swath.calibrate(copy, stripes).temperature == pytest.approx(
         Model(tiny_model).card.temperature, rel=0.05
     )
+
+
+def trained_on(dataset, model, path, **changes):
+    """Write a model as if it had been trained on a dataset; return its path."""
+    old = Model(model)
+    training = old.card.training.model_copy(
+        update={"data_digest": Dataset(dataset).manifest.digest}
+    )
+    card = old.card.model_copy(update={"training": training} | changes)
+    pack_model_file(path, card, old.network(), old.weights)
+    return path
+
+
+def test_only_splits_that_have_labels_are_offered(stripes, tiny_model, tmp_path):
+    source = stripes.parent / "source"
+    swath.prepare(source, tmp_path / "d", val="none", test="d")
+    model = trained_on(tmp_path / "d", tiny_model, tmp_path / "m.swath")
+    with fails("own-labels", UsageError) as caught:
+        swath.calibrate(model, tmp_path / "d")
+    assert "--split test" in caught.value.fix and "val" not in caught.value.fix
+    with fails("no-labels", DataError) as caught:
+        swath.calibrate(model, tmp_path / "d", split="val")
+    assert "--split test" in caught.value.fix and "train" not in caught.value.fix
+    assert swath.calibrate(model, tmp_path / "d", split="test").pixels
+    swath.prepare(source, tmp_path / "e", val="none", test="none")
+    model = trained_on(tmp_path / "e", tiny_model, tmp_path / "m.swath")
+    with fails("own-labels", UsageError) as caught:
+        swath.calibrate(model, tmp_path / "e")
+    assert "--split" not in caught.value.fix
+
+
+def test_masks_that_were_calibrated_in_training_are_left(stripes, tiny_model, tmp_path):
+    changes = {"heads": "per-class", "thresholds": [0.5] * 3}
+    model = trained_on(stripes, tiny_model, tmp_path / "m.swath", **changes)
+    with fails("masks-calibrated", ModelError, file=model):
+        swath.calibrate(model, stripes)
+
+
+def test_masks_are_fitted_to_some_samples_as_temperatures_are(
+    stripes, names, tmp_path, monkeypatch
+):
+    path = local().add("Sigmoid").write(tmp_path / "n.onnx")
+    model = swath.import_onnx(path, tmp_path / "m.swath", **names).model
+    monkeypatch.setattr(temperature, "MAX_TEMPERATURE_PIXELS", 1)
+    samples = Dataset(stripes).manifest.of("train")
+    assert len(samples) > 1
+    result = swath.calibrate(model, stripes, split="train")
+    assert result.pixels in [sum(s.counts) for s in samples]
 
 
 def test_other_classes_are_refused(stripes, names, tmp_path):

@@ -6,7 +6,7 @@ from swath.commands.base import command
 from swath.commands.evaluate import check_fit
 from swath.data.dataset import Dataset, Sample
 from swath.errors import DataError, ModelError, UsageError
-from swath.evaluation.temperature import calibrate_on
+from swath.evaluation.temperature import calibrate_on, some_samples
 from swath.io.atomic import exclusive
 from swath.models.foreign.calibration import scale_scores
 from swath.models.model import Model
@@ -21,7 +21,7 @@ class CalibrateResult(Result):
     Attributes:
         model: path of the model file.
         split: split whose labels were used.
-        pixels: number of these labels.
+        pixels: number of these labels that were used.
         temperature: class scores are divided by it; 1 for masks.
         thresholds: least probability of a pixel in the mask of each class; None without masks.
         error_before: expected calibration error on the labels as the model was, 0..1; None for
@@ -78,20 +78,22 @@ def _samples(options: CalibrateOptions, model: Model, dataset: Dataset) -> tuple
         name: [s for s in manifest.of(name) if sum(s.counts)] for name in ("train", "val", "test")
     }
     split = options.split or ("val" if labeled["val"] else "train")
+    own = training is not None and training.data_digest == manifest.digest
+    offered = [name for name in labeled if labeled[name] and not (own and name == "train")]
+    others = f", or give --split {' or '.join(offered)}" if offered else ""
     if not labeled[split]:
         raise DataError(
             f"The split {split} has no labels",
             code="no-labels",
             file=dataset.folder,
-            fix="Choose another --split, or prepare the dataset with labels",
+            fix=f"Prepare the dataset with labels{others}",
         )
-    own = training is not None and training.data_digest == manifest.digest
     if own and split == "train":
         raise UsageError(
             "The model was trained on these labels, where it is right more often than elsewhere",
             code="own-labels",
             file=dataset.folder,
-            fix="Give a dataset that it was not trained on, or --split val",
+            fix=f"Give a dataset that it was not trained on{others}",
         )
     return split, labeled[split]
 
@@ -103,20 +105,21 @@ def _calibrate_masks(
     if model.card.imported is None:
         raise ModelError(
             "The masks of the model were calibrated when it was trained",
-            code="own-labels",
+            code="masks-calibrated",
             file=model.path,
             fix="Train from it on the new labels: swath train DATASET NEW.swath --from MODEL",
         )
     from swath.evaluation.platt import fit_platt
 
-    gain, offset, thresholds = fit_platt(dataset, samples, model.predictor)
-    _write(model, {"thresholds": thresholds}, gain.tolist(), offset.tolist())
+    found = fit_platt(dataset, some_samples(samples), model.predictor)
+    changes: dict[str, object] = {"thresholds": found.thresholds}
+    _write(model, changes, found.gain.tolist(), found.offset.tolist())
     return CalibrateResult(
         model=model.path,
         split=split,
-        pixels=sum(sum(s.counts) for s in samples),
+        pixels=found.pixels,
         temperature=1.0,
-        thresholds=thresholds,
+        thresholds=found.thresholds,
         error_before=None,
         error_after=None,
     )

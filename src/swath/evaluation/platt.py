@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,18 +16,30 @@ from swath.evaluation.scoring import labeled_scores
 from swath.inference.tiled import TiledPredictor
 
 
-def fit_platt(
-    dataset: Dataset, samples: Sequence[Sample], predictor: TiledPredictor
-) -> tuple[Tensor, Tensor, list[float]]:
+@dataclass(frozen=True)
+class PlattFit:
+    """The calibration of independent masks.
+
+    Attributes:
+        gain: of the score of each class (classes,), float32.
+        offset: added after it (classes,), float32.
+        thresholds: of each class, 0..1.
+        pixels: number of labels that they were fitted to.
+    """
+
+    gain: Tensor
+    offset: Tensor
+    thresholds: list[float]
+    pixels: int
+
+
+def fit_platt(dataset: Dataset, samples: Sequence[Sample], predictor: TiledPredictor) -> PlattFit:
     """Fit a line from each class's score to its log-odds, and the threshold of the best F1.
 
     Args:
         dataset: the data.
         samples: those that were not trained on, if there are any.
         predictor: gives uncalibrated scores.
-
-    Returns:
-        Gain and offset of each class (classes,), float32, and the thresholds, 0..1.
 
     Source: Platt 1999, "Probabilistic outputs for support vector machines".
     """
@@ -50,7 +63,7 @@ def fit_platt(
     gain = log_gain.detach().exp()
     shares = torch.sigmoid(raw * gain + offset.detach()).numpy()
     thresholds = [best_threshold(shares[:, c], labels == c) for c in range(scores.shape[1])]
-    return gain.float(), offset.detach().float(), thresholds
+    return PlattFit(gain.float(), offset.detach().float(), thresholds, len(labels))
 
 
 def best_threshold(shares: NDArray[np.float64], reference: NDArray[np.bool_]) -> float:

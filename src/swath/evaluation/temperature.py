@@ -42,7 +42,7 @@ def calibrate_on(
         predictor: the network.
         before: temperature that it had, for the error before.
     """
-    samples = _some(samples)
+    samples = some_samples(samples)
     scores, reference = labeled_scores(dataset, samples, predictor)
     temperature = fit_temperature(scores, reference)
     errors = []
@@ -59,7 +59,7 @@ def calibrate_on(
     )
 
 
-def _some(samples: Sequence[Sample]) -> list[Sample]:
+def some_samples(samples: Sequence[Sample]) -> list[Sample]:
     """Return samples in a fixed random order, until they have `MAX_TEMPERATURE_PIXELS`."""
     chosen: list[Sample] = []
     for i in np.random.default_rng(0).permutation(len(samples)):

@@ -183,14 +183,12 @@ def _training_facts(
 def _calibrate_masks(network: Network, dataset: Dataset, engine: TiledPredictor) -> list[float]:
     """Put the calibration of independent masks into the network; return their thresholds."""
     validation = [s for s in dataset.manifest.of("val") if sum(s.counts)]
-    gain, offset, thresholds = fit_platt(
-        dataset, validation or dataset.manifest.of("train"), engine
-    )
-    n = len(thresholds)
+    found = fit_platt(dataset, validation or dataset.manifest.of("train"), engine)
+    n = len(found.thresholds)
     with torch.no_grad():
-        network.gain[0, :n, 0, 0] *= gain
-        network.offset[0, :n, 0, 0] = offset
-    return thresholds
+        network.gain[0, :n, 0, 0] *= found.gain
+        network.offset[0, :n, 0, 0] = found.offset
+    return found.thresholds
 
 
 def _fastest_runtime(onnx: bytes, network: Network) -> Runtime:
