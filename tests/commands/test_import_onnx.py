@@ -12,6 +12,8 @@ from onnx import TensorProto
 import swath
 from swath.data.dataset import Dataset
 from swath.errors import DataError, JobError, ModelError, UsageError
+from swath.models.foreign import file as foreign_file
+from swath.models.foreign.file import read_network
 from swath.models.model import Model
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, write_raster
@@ -384,6 +386,26 @@ def test_weights_in_a_file_beside_the_network(tmp_path):
     assert (tmp_path / "n.data").is_file()
     imported(path, tmp_path, scale=0.01)
     np.testing.assert_array_equal(scores(Model(plain.model), pixels(32)), kept)
+    path.with_name("n.data").write_bytes(b"short")
+    with fails("onnx-external-data", ModelError, file=path) as caught:
+        imported(path, tmp_path)
+    assert "both files" in caught.value.fix
+
+
+def test_a_network_that_is_too_large_with_its_weights(tmp_path, monkeypatch):
+    path = Net().conv(64).conv(3).write(tmp_path / "n.onnx")
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="n.data", size_threshold=0)
+    both = path.stat().st_size + (tmp_path / "n.data").stat().st_size
+    monkeypatch.setattr(foreign_file, "MAX_BYTES", both)
+    assert read_network(path).parameters > 1000
+    monkeypatch.setattr(foreign_file, "MAX_BYTES", both * 3 // 4)
+    with fails("too-large", ModelError, file=path) as caught:
+        imported(path, tmp_path)
+    assert "half precision" in caught.value.fix
+    monkeypatch.setattr(foreign_file, "MAX_BYTES", 100)
+    with fails("too-large", ModelError, file=path):
+        imported(path, tmp_path)
 
 
 def test_a_network_in_an_installed_package(tmp_path, monkeypatch):

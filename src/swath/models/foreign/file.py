@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +15,14 @@ from swath.models.onnx_check import check_foreign
 from swath.types import PathLike
 
 MAX_BYTES = 2**31 - 1
-"""Largest ONNX file: protocol buffers hold no more."""
+"""Largest ONNX file, and largest network with its weights: protocol buffers hold no more."""
+
+_TOO_LARGE = "Export the network in half precision"
+_NOT_ONNX = "Give an ONNX file (*.onnx)"
 
 
 @dataclass(frozen=True)
-class End:
+class TensorInfo:
     """An input or output of a network.
 
     Attributes:
@@ -54,8 +57,8 @@ class ForeignNetwork:
     path: Path
     sha256: str
     model: Any
-    inputs: tuple[End, ...]
-    outputs: tuple[End, ...]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
     properties: dict[str, str]
 
     @property
@@ -113,10 +116,11 @@ def read_network(given: PathLike) -> ForeignNetwork:
     try:
         model = onnx.load_from_string(data)
     except Exception as error:  # noqa: BLE001 - errors of protobuf, which comes with onnx
-        raise _refused(path, "not-onnx", f"The file is not ONNX ({error})") from error
+        fault = f"The file is not ONNX ({error})"
+        raise ModelError(fault, code="not-onnx", file=path, fix=_NOT_ONNX) from error
     external = [t for t in _tensors(model) if t.external_data or t.data_location]
     if external:
-        _load_external(model, external, path)
+        _load_external(external, path, len(data))
         data = model.SerializeToString()
     check_foreign(data, str(path))
     weights = {t.name for t in model.graph.initializer}
@@ -124,8 +128,8 @@ def read_network(given: PathLike) -> ForeignNetwork:
         path,
         digest,
         model,
-        tuple(_end(v) for v in model.graph.input if v.name not in weights),
-        tuple(_end(v) for v in model.graph.output),
+        tuple(_tensor_info(v) for v in model.graph.input if v.name not in weights),
+        tuple(_tensor_info(v) for v in model.graph.output),
         {p.key: p.value for p in model.metadata_props},
     )
 
@@ -134,19 +138,18 @@ def _read(path: Path) -> bytes:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            raise _refused(path, "not-a-file", "The network is not a file")
+            fault = "The network is not a file"
+            raise ModelError(fault, code="not-a-file", file=path, fix=_NOT_ONNX)
         if facts.st_size > MAX_BYTES:
-            raise _refused(path, "too-large", f"The network has {facts.st_size} bytes")
+            fault = f"The network has {facts.st_size} bytes"
+            raise ModelError(fault, code="too-large", file=path, fix=_TOO_LARGE)
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         fault = "There is no such network"
         raise UsageError(fault, code="no-such-file", file=path, fix="Check the path") from None
     except (OSError, ValueError) as error:
-        raise _refused(path, "file-access", f"The network cannot be read ({error})") from error
-
-
-def _refused(path: Path, code: str, fault: str) -> ModelError:
-    return ModelError(fault, code=code, file=path, fix="Give an ONNX file (*.onnx)")
+        fault = f"The network cannot be read ({error})"
+        raise ModelError(fault, code="file-access", file=path, fix="Check access") from error
 
 
 def _tensors(model: Any) -> Iterable[Any]:
@@ -157,16 +160,23 @@ def _tensors(model: Any) -> Iterable[Any]:
             yield from attribute.tensors
 
 
-def _load_external(model: Any, tensors: Iterable[Any], path: Path) -> None:
+def _load_external(tensors: Sequence[Any], path: Path, size: int) -> None:
     """Load weights that lie in plain files of the same folder.
 
+    Args:
+        tensors: the weights.
+        path: of the network.
+        size: of its file, in bytes.
+
     Raises:
-        ModelError: they lie elsewhere, or are not as the network says.
+        ModelError: they lie elsewhere, are not as the network says, or are too large with it.
     """
     from onnx.checker import ValidationError
     from onnx.external_data_helper import load_external_data_for_tensor
 
     folder = path.resolve().parent
+    faults = OSError, ValueError, ValidationError, TypeError, OverflowError
+    names = []
     for tensor in tensors:
         name = next((e.value for e in tensor.external_data if e.key == "location"), "")
         file = folder / name
@@ -175,18 +185,44 @@ def _load_external(model: Any, tensors: Iterable[Any], path: Path) -> None:
             fix = "Put it beside the network; only plain files of the same folder are read"
             raise ModelError(fault, code="onnx-external-data", file=path, fix=fix)
         try:
+            size += _external_size(tensor, file)
+        except faults as error:
+            raise _damaged(path, name, error) from error
+        names.append(name)
+    if size > MAX_BYTES:
+        fault = f"The network has {size} bytes with its weights"
+        raise ModelError(fault, code="too-large", file=path, fix=_TOO_LARGE)
+    for tensor, name in zip(tensors, names, strict=True):
+        try:
             load_external_data_for_tensor(tensor, str(folder))
-        except (OSError, ValueError, ValidationError, TypeError, OverflowError) as error:
-            fault = f"The weights in {name} cannot be read ({error})"
-            raise _refused(path, "onnx-external-data", fault) from error
+        except faults as error:
+            raise _damaged(path, name, error) from error
         tensor.data_location = 0
         del tensor.external_data[:]
 
 
-def _end(value: Any) -> End:
+def _external_size(tensor: Any, file: Path) -> int:
+    """Return the number of bytes that a tensor has in another file."""
+    from onnx.external_data_helper import ExternalDataInfo
+
+    info = ExternalDataInfo(tensor)
+    rest = max(0, file.stat().st_size - (info.offset or 0))
+    length = info.length or 0
+    return min(rest, length) if length > 0 else rest
+
+
+def _damaged(path: Path, name: str, error: Exception) -> ModelError:
+    fault = f"The weights in {name} cannot be read ({error})"
+    fix = "Fetch or export both files again"
+    return ModelError(fault, code="onnx-external-data", file=path, fix=fix)
+
+
+def _tensor_info(value: Any) -> TensorInfo:
     tensor = value.type.tensor_type
     sizes = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    return End(value.name, tensor.elem_type, tuple(n if n and n > 0 else None for n in sizes))
+    return TensorInfo(
+        value.name, tensor.elem_type, tuple(n if n and n > 0 else None for n in sizes)
+    )
 
 
 def _product(dims: Iterable[int]) -> int:

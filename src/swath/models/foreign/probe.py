@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError, SwathError
 from swath.inference.runtimes import OnnxRuntime, OpenVinoRuntime
-from swath.models.foreign.file import End, ForeignNetwork
+from swath.models.foreign.file import ForeignNetwork, TensorInfo
 from swath.models.foreign.graph import FLOATS, INTEGERS, Interface, Layout, Scaling, fold
 from swath.types import OutputKind
 
@@ -145,7 +145,7 @@ def find_interface(
     return _describe(network, wishes, layout, taken, name, output, side), side
 
 
-def _input(network: ForeignNetwork) -> End:
+def _input(network: ForeignNetwork) -> TensorInfo:
     if len(network.inputs) != 1:
         names = ", ".join(end.name[:40] for end in network.inputs)
         raise _refused(
@@ -165,7 +165,7 @@ def _input(network: ForeignNetwork) -> End:
     return end
 
 
-def _layout(network: ForeignNetwork, taken: End, wishes: Wishes) -> Layout:
+def _layout(network: ForeignNetwork, taken: TensorInfo, wishes: Wishes) -> Layout:
     layout: Layout
     other: Layout
     at: dict[Layout, int | None] = {"nchw": taken.sizes[1], "nhwc": taken.sizes[3]}
@@ -187,7 +187,7 @@ def _layout(network: ForeignNetwork, taken: End, wishes: Wishes) -> Layout:
     )
 
 
-def _sides(network: ForeignNetwork, taken: End, layout: Layout, wishes: Wishes) -> Sequence[int]:
+def _sides(network: ForeignNetwork, taken: TensorInfo, layout: Layout, wishes: Wishes) -> Sequence[int]:
     """Return the sides of an input to try, best first."""
     rows, cols = taken.sizes[2:] if layout == "nchw" else taken.sizes[1:3]
     if rows is not None and cols is not None and rows != cols:
@@ -226,7 +226,7 @@ def _describe(
     network: ForeignNetwork,
     wishes: Wishes,
     layout: Layout,
-    taken: End,
+    taken: TensorInfo,
     name: str,
     output: NDArray[Any],
     side: int,
