@@ -12,6 +12,7 @@ from onnx import TensorProto
 import swath
 from swath.data.dataset import Dataset
 from swath.errors import DataError, JobError, ModelError, UsageError
+from swath.inference.runtimes import OpenVinoRuntime
 from swath.models.foreign import file as foreign_file
 from swath.models.foreign.file import read_network
 from swath.models.model import Model
@@ -316,6 +317,25 @@ def test_what_cannot_be_mapped_with_is_refused_by_name(name, tmp_path):
     with fails(code, kind):
         imported(path, tmp_path, **options)
     assert not (tmp_path / "m.swath").exists()
+
+
+def test_numbers_of_the_metadata_that_do_not_fit_the_bands(tmp_path):
+    path = local().write(tmp_path / "n.onnx", mean="[1, 2]", std="[1, 1, 1]")
+    with fails("option-value", UsageError, file=path) as caught:
+        imported(path, tmp_path)
+    assert "mean of the network has 2" in caught.value.message and "--mean" in caught.value.fix
+
+
+def test_engines_compile_a_network_once_for_all_trials(tmp_path, monkeypatch):
+    compiled, start = [], OpenVinoRuntime.__init__
+
+    def counted(self, onnx, *args, **kwargs):
+        compiled.append((hash(onnx), args, tuple(kwargs.items())))
+        start(self, onnx, *args, **kwargs)
+
+    monkeypatch.setattr(OpenVinoRuntime, "__init__", counted)
+    imported(local().write(tmp_path / "n.onnx"), tmp_path, scale=0.01)
+    assert compiled and len({*compiled}) == len(compiled)
 
 
 def test_an_output_is_chosen_by_name(tmp_path):

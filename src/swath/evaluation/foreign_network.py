@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.errors import ModelError, UsageError
+from swath.errors import ModelError, SwathError, UsageError
 from swath.evaluation.halo import MeasuredHalo, find_context, halo_on, reach_of_scores
 from swath.evaluation.window_overlap import LARGEST_OVERLAP, measure_overlap
 from swath.inference.output import OutputSpec
@@ -21,7 +21,7 @@ from swath.models.foreign.graph import INTEGERS, Interface, Scaling
 from swath.models.foreign.metadata import Described
 from swath.models.foreign.probe import (
     CHANGED,
-    Wishes,
+    Requested,
     check_folding,
     differ_by,
     find_interface,
@@ -76,9 +76,11 @@ class ImportRequest:
             return values * len(self.bands)
         if len(values) != len(self.bands):
             raise UsageError(
-                f"--{name} has {len(values)} numbers, and there are {len(self.bands)} bands",
+                f"The {name} of the network has {len(values)} numbers, and there are "
+                f"{len(self.bands)} bands",
                 code="option-value",
-                fix="Give one, or one a band, in the order of --bands",
+                file=self.network.path,
+                fix=f"Give --{name}: one number, or one a band, in the order of --bands",
             )
         return values
 
@@ -150,7 +152,7 @@ def measure_network(
         UsageError: numbers of bands are not those of the bands.
     """
     known, network = request.known, request.network
-    wishes = Wishes(
+    requested = Requested(
         bands=len(request.bands),
         classes=len(request.legend.trained),
         layout=known.layout or "auto",
@@ -160,7 +162,7 @@ def measure_network(
     )
     for _ in track([0], "running the network", 1, "networks"):
         interface, side = find_interface(
-            network, wishes, request.scaling, lambda n: pixels.take(n, n, 1)[0][None]
+            network, requested, request.scaling, lambda n: pixels.take(n, n, 1)[0][None]
         )
     free = fold_or_refuse(network, interface, request.scaling, None)
     found = None
@@ -174,7 +176,9 @@ def measure_network(
     stride, tiles = found
     if None in network.inputs[0].sizes[1:]:  # else the file takes its own side only
         side = window or min(side, QUICK_SIDE)
-    compared = _compare(request, interface, onnx, pixels, side, window)
+    # A window of another side than the file's own is compared on that of the file.
+    tested = onnx if window in (None, side) else free
+    compared = _compare(request, interface, onnx, tested, pixels, side, window)
     return MeasuredNetwork(
         onnx,
         interface,
@@ -198,15 +202,19 @@ def _any_size(
     """Return stride and halo of a network with local context that takes any size, else None."""
     side = min(side, QUICK_SIDE)
     raw = pixels.take(2 * side + 192, 2 * side + 192, 1)[0][None]
-    least = takes_any_size(onnx, interface.classes, raw, side)
+    try:
+        runtimes = OnnxRuntime(onnx), OpenVinoRuntime(onnx)
+    except SwathError:
+        return None
+    least = takes_any_size(runtimes, interface.classes, raw, side)
     if least is None:
         return None
-    runtime = OpenVinoRuntime(onnx)
+    runtime = runtimes[1]
     mean = [m for m, _ in request.statistics]
     predictor = TiledPredictor(runtime, _output(interface), mean, max(least, 32), 0)
     if find_context(predictor, interface.bands) == "global":
         return None
-    stride = moves_with_image(onnx, raw, side, least)
+    stride = moves_with_image(runtime, raw, side, least)
     if stride is None:
         return None
     strips = pixels.take(*STRIP, PATCHES)
@@ -277,11 +285,21 @@ def _compare(
     request: ImportRequest,
     interface: Interface,
     onnx: bytes,
+    tested: bytes,
     pixels: PixelSource,
     side: int,
     window: int | None,
 ) -> tuple[float, float, float | None]:
     """Compare engines with the file, and bf16 with float32.
+
+    Args:
+        request: what is imported.
+        interface: input and output of the file.
+        onnx: the folded network.
+        tested: the same for inputs of `side`.
+        pixels: raw pixels.
+        side: of inputs that the file takes.
+        window: side of all inputs of `onnx`, None for any.
 
     Returns:
         Largest difference from the file in ONNX Runtime; share of labels that OpenVINO changes; and
@@ -291,9 +309,6 @@ def _compare(
         ModelError: they differ.
     """
     patches = [area[None] for area in pixels.take(side, side, PATCHES)]
-    tested = onnx
-    if window not in (None, side):  # the file takes its own side only
-        tested = fold_or_refuse(request.network, interface, request.scaling, None)
     difference = check_folding(request.network, interface, request.scaling, tested, patches)
     if window not in (None, side):
         patches = [area[None] for area in pixels.take(window or side, window or side, PATCHES)]

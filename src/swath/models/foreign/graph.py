@@ -42,7 +42,7 @@ _PREFIX = "foreign/"
 
 @dataclass(frozen=True)
 class Interface:
-    """How a foreign network is talked to.
+    """Input and output of a foreign network.
 
     Attributes:
         bands: channels of its input.
@@ -93,7 +93,7 @@ def fold(
 
     Args:
         network: the network.
-        interface: how it is talked to.
+        interface: its input and output.
         scaling: of raw pixels.
         window: rows and columns of all inputs, None for any.
 

@@ -1,4 +1,4 @@
-"""Find out how a foreign network is talked to, by running it.
+"""Find out what a foreign network takes and gives, by running it.
 
 A file tells some axes and sizes; what its output is, and which sizes it takes, shows when it runs.
 """
@@ -13,9 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ModelError, SwathError
-from swath.inference.runtimes import OnnxRuntime, OpenVinoRuntime
+from swath.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
 from swath.models.foreign.file import ForeignNetwork, TensorInfo
-from swath.models.foreign.graph import FLOATS, INTEGERS, Interface, Layout, Scaling, fold
+from swath.models.foreign.graph import (
+    FLOATS,
+    INTEGERS,
+    LABEL_SCORE,
+    LEAST_PROBABILITY,
+    Interface,
+    Layout,
+    Scaling,
+    fold,
+)
 from swath.types import OutputKind
 
 SIDES = (512, 256, 224, 384, 128, 320, 64, 1024, 32)
@@ -40,8 +49,8 @@ _SUM_TOLERANCE = 1e-2  # of probabilities; half precision has three digits
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the user says of a network; None, or `auto`, where the network is to tell.
+class Requested:
+    """What is requested of a network; None, or `auto`, where it is detected.
 
     Attributes:
         bands: number of bands.
@@ -108,15 +117,15 @@ class OriginalRuntime:
 
 def find_interface(
     network: ForeignNetwork,
-    wishes: Wishes,
+    requested: Requested,
     scaling: Scaling,
     take: Callable[[int], NDArray[np.float32]],
 ) -> tuple[Interface, int]:
-    """Return how a network is talked to, and the side of an input that it takes.
+    """Return input and output of a network, and the side of an input that it takes.
 
     Args:
         network: the network.
-        wishes: what the user says of it.
+        requested: what is requested of it.
         scaling: of raw pixels.
         take: returns raw pixels (1, bands, side, side).
 
@@ -124,11 +133,15 @@ def find_interface(
         ModelError: the network is not one that maps pixels to these classes.
     """
     taken = _input(network)
-    layout = _layout(network, taken, wishes)
-    sides = _sides(network, taken, layout, wishes)
-    name, failed = _output_name(network, wishes), None
-    for side in sides:
+    layout = _layout(network, taken, requested)
+    sides = _sides(network, taken, layout, requested)
+    name, failed = _output_name(network, requested), None
+    try:
         runtime = OriginalRuntime(network, layout, taken.kind, scaling, name)
+    except ModelError as error:
+        fix = "Export the network again"
+        raise ModelError(error.message, code="network-fails", file=network.path, fix=fix) from error
+    for side in sides:
         try:
             output = runtime(take(side))
             break
@@ -136,13 +149,12 @@ def find_interface(
             failed = failed or error
     else:
         assert failed is not None  # noqa: S101 - there is a side
-        raise ModelError(
-            f"{failed.message}, at {sides[0]}x{sides[0]} pixels",
-            code="network-fails",
-            file=network.path,
-            fix="Give the side of its input with --window, or export the network again",
-        )
-    return _describe(network, wishes, layout, taken, name, output, side), side
+        fault = f"{failed.message}, at {sides[0]}x{sides[0]} pixels"
+        fix = "Export the network again"
+        if sides[0] not in taken.sizes:  # else the file takes its own side only
+            fix = "Give the side of its input with --window, or export the network again"
+        raise ModelError(fault, code="network-fails", file=network.path, fix=fix)
+    return _describe(network, requested, layout, taken, name, output, side), side
 
 
 def _input(network: ForeignNetwork) -> TensorInfo:
@@ -165,29 +177,31 @@ def _input(network: ForeignNetwork) -> TensorInfo:
     return end
 
 
-def _layout(network: ForeignNetwork, taken: TensorInfo, wishes: Wishes) -> Layout:
+def _layout(network: ForeignNetwork, taken: TensorInfo, requested: Requested) -> Layout:
     layout: Layout
     other: Layout
     at: dict[Layout, int | None] = {"nchw": taken.sizes[1], "nhwc": taken.sizes[3]}
     for layout, other in (("nchw", "nhwc"), ("nhwc", "nchw")):
-        if wishes.layout == layout:
-            if at[layout] == wishes.bands or at[layout] is None and at[other] != wishes.bands:
+        if requested.layout == layout:
+            if at[layout] == requested.bands or at[layout] is None and at[other] != requested.bands:
                 return layout
-    if wishes.layout == "auto":
+    if requested.layout == "auto":
         for layout in at:
-            if at[layout] == wishes.bands:
+            if at[layout] == requested.bands:
                 return layout
         if at["nchw"] is None:
             return "nchw"
     raise ModelError(
-        f"The input of the network is {taken.shown}, without an axis for {wishes.bands} band(s)",
+        f"The input of the network is {taken.shown}, without an axis for {requested.bands} band(s)",
         code="band-mismatch",
         file=network.path,
         fix="Name as many bands with --bands as the network takes, and check --layout",
     )
 
 
-def _sides(network: ForeignNetwork, taken: TensorInfo, layout: Layout, wishes: Wishes) -> Sequence[int]:
+def _sides(
+    network: ForeignNetwork, taken: TensorInfo, layout: Layout, requested: Requested
+) -> Sequence[int]:
     """Return the sides of an input to try, best first."""
     rows, cols = taken.sizes[2:] if layout == "nchw" else taken.sizes[1:3]
     if rows is not None and cols is not None and rows != cols:
@@ -196,19 +210,19 @@ def _sides(network: ForeignNetwork, taken: TensorInfo, layout: Layout, wishes: W
         raise ModelError(fault, code="network-window", file=network.path, fix=fix)
     told = rows or cols
     if told is None:
-        return SIDES if wishes.window is None else (wishes.window,)
+        return SIDES if requested.window is None else (requested.window,)
     if told > MAX_SIDE:
         fault = f"The network takes windows of {told} pixels, more than {MAX_SIDE}"
         raise _refused(network, "network-window", fault)
     return (told,)
 
 
-def _output_name(network: ForeignNetwork, wishes: Wishes) -> str:
+def _output_name(network: ForeignNetwork, requested: Requested) -> str:
     names = [end.name for end in network.outputs]
-    if wishes.output_name is not None:
-        if wishes.output_name in names:
-            return wishes.output_name
-        fault = f"The network has no output {wishes.output_name!r}"
+    if requested.output_name is not None:
+        if requested.output_name in names:
+            return requested.output_name
+        fault = f"The network has no output {requested.output_name!r}"
     elif len(names) == 1:
         return names[0]
     else:
@@ -224,7 +238,7 @@ def _output_name(network: ForeignNetwork, wishes: Wishes) -> str:
 
 def _describe(
     network: ForeignNetwork,
-    wishes: Wishes,
+    requested: Requested,
     layout: Layout,
     taken: TensorInfo,
     name: str,
@@ -232,16 +246,16 @@ def _describe(
     side: int,
 ) -> Interface:
     """Return what an output of an input of a side means."""
-    order, channels, shrink = _axes(network, wishes, layout, output, side)
-    axis, found = {"nchw": 1, "nhwc": 3, None: 0}[order], wishes.output
+    order, channels, shrink = _axes(network, requested, layout, output, side)
+    axis, found = {"nchw": 1, "nhwc": 3, None: 0}[order], requested.output
     if found == "auto":
-        found = _kind_by_operator(network, name, channels, wishes.classes) or _kind_of(
-            output, axis, channels, wishes.classes
+        found = _kind_by_operator(network, name, channels, requested.classes) or _kind_of(
+            output, axis, channels, requested.classes
         )
-    _check_kind(network, found, output, axis, channels, wishes.classes)
+    _check_kind(network, found, output, axis, channels, requested.classes)
     return Interface(
-        bands=wishes.bands,
-        classes=wishes.classes,
+        bands=requested.bands,
+        classes=requested.classes,
         layout=layout,
         kind=taken.kind,
         output_name=name,
@@ -258,7 +272,7 @@ def _as_kind(name: str) -> OutputKind:
 
 
 def _axes(
-    network: ForeignNetwork, wishes: Wishes, layout: Layout, output: NDArray[Any], side: int
+    network: ForeignNetwork, requested: Requested, layout: Layout, output: NDArray[Any], side: int
 ) -> tuple[Layout | None, int, int]:
     """Return order of axes, channels, and pixels of the input for each of an output."""
     orders: list[tuple[Layout | None, int, tuple[int, ...]]] = []
@@ -276,15 +290,15 @@ def _axes(
         if rows == cols and 0 < rows <= side and side % rows == 0:
             fitting.append((order, channels, side // rows))
     for order, channels, shrink in fitting:
-        if channels in (1, wishes.classes) and shrink <= MAX_SHRINK:
+        if channels in (1, requested.classes) and shrink <= MAX_SHRINK:
             return order, channels, shrink
     shape = "x".join(map(str, output.shape))
     if not fitting or fitting[0][2] > MAX_SHRINK:
         fault = f"The network turns {side}x{side} pixels into an output of {shape}, not into a map"
         raise _refused(network, "network-output", fault)
     raise ModelError(
-        f"The output of the network has {fitting[0][1]} channels ({shape}), and {wishes.classes} "
-        "classes are named",
+        f"The output of the network has {fitting[0][1]} channels ({shape}), and "
+        f"{requested.classes} classes are named",
         code="classes-differ",
         file=network.path,
         fix="Name a class for each channel, in their order, with --classes",
@@ -380,19 +394,17 @@ def takes_window(onnx: bytes, classes: int, raw: NDArray[np.float32]) -> bool:
         return False
 
 
-def takes_any_size(onnx: bytes, classes: int, raw: NDArray[np.float32], side: int) -> int | None:
+def takes_any_size(
+    runtimes: Sequence[Runtime], classes: int, raw: NDArray[np.float32], side: int
+) -> int | None:
     """Return the least stride of the sizes that both engines take; None if they do not.
 
     Args:
-        onnx: the folded network, of free sizes.
+        runtimes: the folded network, of free sizes, in both engines.
         classes: channels of its scores.
         raw: raw pixels (1, bands, rows, columns).
         side: a side that it takes.
     """
-    try:
-        runtimes = [OnnxRuntime(onnx), OpenVinoRuntime(onnx)]
-    except SwathError:
-        return None
     for stride in STRIDES:
         sizes = ((side + stride, side + 3 * stride), (side + 2 * stride, side))
         if all(_gives_scores(runtimes, classes, raw[:, :, :h, :w]) for h, w in sizes):
@@ -400,7 +412,7 @@ def takes_any_size(onnx: bytes, classes: int, raw: NDArray[np.float32], side: in
     return None
 
 
-def _gives_scores(runtimes: Sequence[Any], classes: int, raw: NDArray[np.float32]) -> bool:
+def _gives_scores(runtimes: Sequence[Runtime], classes: int, raw: NDArray[np.float32]) -> bool:
     """Return whether engines give scores of the size of their input, and the same ones."""
     found = []
     for runtime in runtimes:
@@ -426,13 +438,14 @@ def differ_by(scores: NDArray[np.float32], expected: NDArray[np.float32]) -> flo
     return float(np.abs(scores - expected).max()) / max(1e-6, float(np.abs(expected).max()))
 
 
-def moves_with_image(onnx: bytes, raw: NDArray[np.float32], side: int, stride: int) -> int | None:
+def moves_with_image(
+    runtime: Runtime, raw: NDArray[np.float32], side: int, stride: int
+) -> int | None:
     """Return the least shift, from `stride` on, by which scores move as the image does.
 
     The middle of an input of twice the side is compared. None where no shift is: then the scores
     depend on the place in the input, or on all of it.
     """
-    runtime = OpenVinoRuntime(onnx)
     size = 2 * side
     whole = runtime(np.ascontiguousarray(raw[:, :, :size, :size])).copy()
     middle = slice(side - side // 8, side + side // 8)
@@ -456,7 +469,7 @@ def check_folding(
 
     Args:
         network: the file.
-        interface: how it is talked to.
+        interface: its input and output.
         scaling: of raw pixels.
         onnx: the folded network.
         raw: raw pixels, each (1, bands, side, side).
@@ -491,14 +504,19 @@ def expected_scores(interface: Interface, output: NDArray[Any]) -> NDArray[np.fl
     one, classes = interface.channels == 1, interface.classes
     if interface.output == "labels":
         hot = values == np.arange(classes).reshape(1, classes, 1, 1)
-        return np.where(hot, 20, 0).astype(np.float32)
+        return np.where(hot, LABEL_SCORE, 0).astype(np.float32)
     if interface.output == "sigmoid" or interface.output == "probabilities" and one:
-        values = np.log(np.maximum(values, 1e-7)) - np.log(np.maximum(1 - values, 1e-7))
+        values = _log(values) - _log(1 - values)
     elif interface.output == "probabilities":
-        values = np.log(np.maximum(values, 1e-7))
+        values = _log(values)
     if one and classes == 2:
         values = np.concatenate([np.zeros_like(values), values], axis=1)
     return values.astype(np.float32)
+
+
+def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    out: NDArray[np.float64] = np.log(np.maximum(values, LEAST_PROBABILITY))
+    return out
 
 
 def _enlarge(values: NDArray[np.float64], factor: int, smooth: bool) -> NDArray[np.float64]:
