@@ -221,14 +221,14 @@ def _scaling(
     scale: tuple[float, ...] | None,
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
-) -> dict[str, tuple[float, ...] | None]:
+) -> dict[str, Any]:
     """Return a scaling as fields of `Described`; none of it where a factor or deviation is 0."""
     if any(abs(value) < LEAST_FACTOR for value in (*(scale or ()), *(std or ()))):
         return {}
     return {"scale": scale, "mean": mean, "std": std}
 
 
-def _mlm_scaling(taken: dict[str, Any]) -> dict[str, tuple[float, ...] | None]:
+def _mlm_scaling(taken: dict[str, Any]) -> dict[str, Any]:
     """Return the scaling that an MLM input describes, in its versions 1.0 to 1.5."""
     parts = [p for p in _list(taken.get("value_scaling")) if isinstance(p, dict)]
     statistics = [p for p in _list(taken.get("statistics")) if isinstance(p, dict)]
