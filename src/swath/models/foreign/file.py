@@ -17,9 +17,6 @@ from swath.types import PathLike
 MAX_BYTES = 2**31 - 1
 """Largest ONNX file, and largest network with its weights: protocol buffers hold no more."""
 
-_TOO_LARGE = "Export the network in half precision"
-_NOT_ONNX = "Give an ONNX file (*.onnx)"
-
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -116,8 +113,8 @@ def read_network(given: PathLike) -> ForeignNetwork:
     try:
         model = onnx.load_from_string(data)
     except Exception as error:  # noqa: BLE001 - errors of protobuf, which comes with onnx
-        fault = f"The file is not ONNX ({error})"
-        raise ModelError(fault, code="not-onnx", file=path, fix=_NOT_ONNX) from error
+        fault, fix = f"The file is not ONNX ({error})", "Give an ONNX file (*.onnx)"
+        raise ModelError(fault, code="not-onnx", file=path, fix=fix) from error
     external = [t for t in _tensors(model) if t.external_data or t.data_location]
     if external:
         _load_external(external, path, len(data))
@@ -138,11 +135,10 @@ def _read(path: Path) -> bytes:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            fault = "The network is not a file"
-            raise ModelError(fault, code="not-a-file", file=path, fix=_NOT_ONNX)
+            fault, fix = "The network is not a file", "Give an ONNX file (*.onnx)"
+            raise ModelError(fault, code="not-a-file", file=path, fix=fix)
         if facts.st_size > MAX_BYTES:
-            fault = f"The network has {facts.st_size} bytes"
-            raise ModelError(fault, code="too-large", file=path, fix=_TOO_LARGE)
+            raise _too_large(path, facts.st_size)
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         fault = "There is no such network"
@@ -150,6 +146,12 @@ def _read(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         fault = f"The network cannot be read ({error})"
         raise ModelError(fault, code="file-access", file=path, fix="Check access") from error
+
+
+def _too_large(path: Path, size: int) -> ModelError:
+    fault = f"The network has {size} bytes with its weights, more than {MAX_BYTES}"
+    fix = "Export the network in half precision"
+    return ModelError(fault, code="too-large", file=path, fix=fix)
 
 
 def _tensors(model: Any) -> Iterable[Any]:
@@ -190,8 +192,7 @@ def _load_external(tensors: Sequence[Any], path: Path, size: int) -> None:
             raise _damaged(path, name, error) from error
         names.append(name)
     if size > MAX_BYTES:
-        fault = f"The network has {size} bytes with its weights"
-        raise ModelError(fault, code="too-large", file=path, fix=_TOO_LARGE)
+        raise _too_large(path, size)
     for tensor, name in zip(tensors, names, strict=True):
         try:
             load_external_data_for_tensor(tensor, str(folder))
