@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from swath.commands.base import check_ending, command
 from swath.errors import DataError, UsageError
 from swath.evaluation.foreign_network import (
+    AreaSource,
     ImportRequest,
     MeasuredNetwork,
-    PixelSource,
     measure_network,
 )
 from swath.geo.scale import zoom_for
@@ -185,7 +185,7 @@ def _make(request: ImportRequest) -> MeasuredNetwork:
     if options.image is not None:
         image = _open_image(request)
     try:
-        pixels: PixelSource = noise if image is None else _ImageAreas(image, request, mean)
+        pixels: AreaSource = noise if image is None else _ImageAreas(image, request, mean)
         return measure_network(request, pixels, None if image is None else str(image.dtype))
     finally:
         if image is not None:

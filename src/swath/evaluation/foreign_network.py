@@ -43,8 +43,8 @@ STRIP = 768, 256
 """Rows and columns of the areas on which the halo is measured."""
 
 
-class PixelSource(Protocol):
-    """A source of raw pixels to try a network on."""
+class AreaSource(Protocol):
+    """A source of areas of raw pixels to try a network on."""
 
     def take(self, height: int, width: int, count: int) -> list[NDArray[np.float32]]:
         """Return areas (bands, height, width)."""
@@ -138,7 +138,7 @@ class MeasuredNetwork:
 
 
 def measure_network(
-    request: ImportRequest, pixels: PixelSource, dtype: str | None
+    request: ImportRequest, pixels: AreaSource, dtype: str | None
 ) -> MeasuredNetwork:
     """Fold the scaling into a network, and find its sizes, its halo, and how far engines agree.
 
@@ -195,7 +195,7 @@ def _any_size(
     request: ImportRequest,
     interface: Interface,
     onnx: bytes,
-    pixels: PixelSource,
+    pixels: AreaSource,
     side: int,
     is_noise: bool,
 ) -> tuple[int, MeasuredHalo] | None:
@@ -236,7 +236,7 @@ def _one_class(predictor: TiledPredictor, areas: Sequence[NDArray[np.float32]]) 
 
 
 def _window(
-    request: ImportRequest, free: bytes, interface: Interface, pixels: PixelSource, side: int
+    request: ImportRequest, free: bytes, interface: Interface, pixels: AreaSource, side: int
 ) -> int:
     """Return the side of all inputs: that of the file, or the one that is asked for."""
     wanted = request.options.window
@@ -254,7 +254,7 @@ def _windows(
     request: ImportRequest,
     interface: Interface,
     onnx: bytes,
-    pixels: PixelSource,
+    pixels: AreaSource,
     side: int,
     is_noise: bool,
 ) -> MeasuredHalo:
@@ -271,7 +271,7 @@ def _windows(
 
 
 def _context_of_window(
-    runtime: OpenVinoRuntime, pixels: PixelSource, side: int
+    runtime: OpenVinoRuntime, pixels: AreaSource, side: int
 ) -> Literal["local", "global"]:
     """Return whether scores in one corner of a window depend on pixels in the other corner."""
     raw = pixels.take(side, side, 1)[0][None]
@@ -286,7 +286,7 @@ def _compare(
     interface: Interface,
     onnx: bytes,
     tested: bytes,
-    pixels: PixelSource,
+    pixels: AreaSource,
     side: int,
     window: int | None,
 ) -> tuple[float, float, float | None]:
