@@ -192,7 +192,7 @@ def _small_recipe() -> Iterator[None]:
     small = RECIPES["default"].but(patch=64, batch=4, widths=(16, 16, 16, 16))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "default", small)
-        patch.setattr(ServedResult, "wait", lambda served: served.close())
+        patch.setattr(ServedResult, "until_ended", lambda served: served.close)
         yield
 
 

@@ -46,7 +46,8 @@ class Command:
         name: the word after `swath`.
         summary: first line of the docstring of its options, which is its help.
         ok: whether a result means success (exit 0) or not (exit 1).
-        wait: called after the result is printed, by commands that leave something running.
+        wait: called before the result is printed, by commands that leave something running: it
+            heeds signals from then on, and returns what is called afterwards to wait for one.
         function: name of its module, its function, and its text for people, where Python does not
             allow `name`.
     """
@@ -55,7 +56,7 @@ class Command:
     name: str
     summary: str
     ok: Callable[[Any], bool] = lambda _: True
-    wait: Callable[[Any], None] = lambda _: None
+    wait: Callable[[Any], Callable[[], None]] = lambda _: lambda: None
     function: str = ""
 
     @property
@@ -117,12 +118,13 @@ class Command:
             fail(_as_swath_error(error, self.name, switches["verbose"]), as_json)
         finally:
             logging.getLogger("swath").removeHandler(logged)
+        ended = self.wait(result)
         self._print(result, switches)
         if not switches["quiet"]:
             for warning in getattr(result, "warnings", ()):
                 if warning not in logged.texts:
                     sys.stderr.write(f"Warning: {_plain(warning)}\n")
-        self.wait(result)
+        ended()
         if not self.ok(result):
             raise SystemExit(1)
 

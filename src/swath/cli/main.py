@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -13,8 +13,9 @@ from swath.cli.command import Command, fail, write_sections
 from swath.errors import UsageError, out_of_memory
 
 
-def _wait(result: Any) -> None:
-    result.wait()
+def _wait(result: Any) -> Callable[[], None]:
+    wait: Callable[[], None] = result.until_ended()
+    return wait
 
 
 DATA, TRAINING, MAPS = "Data", "Training", "Maps"

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,10 +89,9 @@ class DemoResult(Result):
     url: str | None = None
     _shown: ViewResult | None = PrivateAttr(default=None)
 
-    def wait(self) -> None:
-        """Serve the page, if there is one, until Ctrl-C."""
-        if self._shown:
-            self._shown.wait()
+    def until_ended(self) -> Callable[[], None]:
+        """Return a function that serves the page, if there is one, until Ctrl-C or SIGTERM."""
+        return self._shown.until_ended() if self._shown else lambda: None
 
 
 @command(DemoOptions)

@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
@@ -165,14 +166,22 @@ class ServedResult(Result):
     url: str
     _server: Server = PrivateAttr()
 
-    def wait(self) -> None:
-        """Serve until Ctrl-C or SIGTERM."""
+    def until_ended(self) -> Callable[[], None]:
+        """Heed SIGTERM from now on, and return a function that serves until that or Ctrl-C."""
         ended = threading.Event()
         with contextlib.suppress(ValueError):  # signals belong to the main thread
             signal.signal(signal.SIGTERM, lambda *_: ended.set())
-        with contextlib.suppress(KeyboardInterrupt):
-            ended.wait()
-        self.close()
+
+        def wait() -> None:
+            with contextlib.suppress(KeyboardInterrupt):
+                ended.wait()
+            self.close()
+
+        return wait
+
+    def wait(self) -> None:
+        """Serve until Ctrl-C or SIGTERM."""
+        self.until_ended()()
 
     def close(self) -> None:
         """Stop serving."""
