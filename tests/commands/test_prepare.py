@@ -811,6 +811,25 @@ def test_few_labels_all_train(tmp_path: Path) -> None:
     assert "few" in result.read.split["test"]
 
 
+def test_few_labels_in_one_group_are_told_like_others(tmp_path: Path) -> None:
+    given = few_fields(tmp_path / "s")
+    result = swath.prepare(tmp_path / "s", tmp_path / "d", block=512, **given)
+    assert len({s.group for s in Dataset(tmp_path / "d").manifest.samples}) == 1
+    assert "few-labels" in [f["code"] for f in result.findings]
+    assert result.read.split == dict.fromkeys(("test", "val"), "none (few labels)")
+
+
+def test_labels_of_whole_images_are_not_called_few(tmp_path: Path) -> None:
+    codes = np.kron([[1, 2], [2, 1]], np.ones((32, 32), np.uint8))
+    for name in ("a", "b"):
+        write_raster(tmp_path / "s" / "images" / f"{name}.tif", noise(3, 64, 64), UTM, NORTH_UP)
+        write_raster(tmp_path / "s" / "masks" / f"{name}.tif", codes, UTM, NORTH_UP)
+    result = swath.prepare(tmp_path / "s", tmp_path / "d", test="none")
+    assert set(split_of(Dataset(tmp_path / "d")).values()) == {"train"}
+    assert "few-labels" not in [f["code"] for f in result.findings]
+    assert result.read.split["test"] == "--test" and "seed" in result.read.split["val"]
+
+
 @pytest.mark.parametrize(
     ("count", "side", "options"),
     [(40, 8, {"test": "0"}), (40, 8, {"val": "0"}), (250, 8, {}), (100, 20, {})],

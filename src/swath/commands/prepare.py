@@ -121,20 +121,22 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     legend = survey.legend.all_trained() if options.learn_unlabeled else survey.legend
     _check_places(samples, survey, options)
     with atomic_folder(options.dataset, ENTRIES, [HEIGHTS, FINDINGS]) as folder:
-        manifest = _DatasetBuilder(folder, samples, survey, legend, options).build()
+        builder = _DatasetBuilder(folder, samples, survey, legend, options)
+        manifest = builder.build()
         split_findings = [
             *_check_own_split(manifest, samples),
             *check_split(manifest, survey.duplicates, survey.findings),
         ]
-        few = _note_few(manifest, options)
-        if few:
+        if builder.few:
             split_findings = [f for f in split_findings if f.code != "empty-split"]
-        findings = [*survey.findings, *split_findings, *few, *_check_latitude(manifest)]
+            split_findings.append(_note_few(manifest))
+        findings = [*survey.findings, *split_findings, *_check_latitude(manifest)]
         _check_unchanged(samples, survey)
         listed = json.dumps([f.as_json() for f in findings], indent=1)
         (folder / FINDINGS).write_text(listed, encoding="utf-8")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-    read = describe_source(survey).model_copy(update={"split": _split_origin(options, bool(few))})
+    origin = _split_origin(options, builder.few)
+    read = describe_source(survey).model_copy(update={"split": origin})
     return _summarize(options, manifest, findings, skipped, read)
 
 
@@ -209,15 +211,20 @@ def _check_unchanged(samples: Sequence[SourceSample], survey: Survey) -> None:
             raise DataError(message, code="file-changed", file=changed[0], fix=fix)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _DatasetBuilder:
-    """Stores the images of usable samples, splits them by area, and describes the result."""
+    """Stores the images of usable samples, splits them by area, and describes the result.
+
+    Attributes:
+        few: whether all labels train because they are few; known once the dataset is built.
+    """
 
     folder: Path
     samples: Sequence[SourceSample]
     survey: Survey
     legend: Legend
     options: PrepareOptions
+    few: bool = False
 
     def build(self) -> Manifest:
         options, scans = self.options, [self.survey.scans[s.name].image for s in self.samples]
@@ -276,8 +283,8 @@ class _DatasetBuilder:
         counts = {area: count_area(area) for area in self._areas(grids, block)}
         labeled = [area for area in counts if any(counts[area])]
         unlabeled = [area for area in counts if not any(counts[area])]
-        few = self._are_few(counts, grids)
-        split_of = self._assign_splits([area.group for area in labeled], few)
+        self.few = self._are_few(counts, grids)
+        split_of = self._assign_splits([area.group for area in labeled])
         for area in erase_buffers(self.folder, images, labeled, split_of, buffer):
             counts[area] = count_area(area)
         samples = [Sample(**vars(a), split=split_of[a.group], counts=counts[a]) for a in labeled]
@@ -296,13 +303,13 @@ class _DatasetBuilder:
         labeled = sum(map(sum, counts.values()))
         return are_few(self.samples, labeled, sum(grid.window.size for grid in grids))
 
-    def _assign_splits(self, groups: Sequence[str], few: bool) -> dict[str, SplitName]:
+    def _assign_splits(self, groups: Sequence[str]) -> dict[str, SplitName]:
         options = self.options
         if not groups:
             message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
             raise DataError(message, code="no-labels", file=options.root, fix=fix)
         own = {s.group: s.split for s in self.samples if s.group and s.split}
-        if few:
+        if self.few:
             return dict.fromkeys(groups, "train")
         return assign_splits(groups, options.test, options.val, options.seed, own)
 
@@ -344,12 +351,8 @@ def _check_latitude(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("warning", "latitude-narrow", manifest.source, message, fix)
 
 
-def _note_few(manifest: Manifest, options: PrepareOptions) -> list[Finding]:
-    """Return a note where all labels train because they are few."""
-    drawn = options.test is None or options.val is None
-    groups = {s.group for s in manifest.samples if s.split == "train"}
-    if not drawn or len(groups) < 2 or any(manifest.of(split) for split in ("test", "val")):
-        return []
+def _note_few(manifest: Manifest) -> Finding:
+    """Return the note that all labels train because they are few."""
     labeled = int(totals(manifest.of("train"), len(manifest.legend.trained)).sum())
     share = labeled / sum(image.grid.window.size for image in manifest.images)
     message = (
@@ -359,7 +362,7 @@ def _note_few(manifest: Manifest, options: PrepareOptions) -> list[Finding]:
         "`swath train --recipe quick` holds them out in turn for its score. Name groups with "
         "--test and --val to hold out some for good."
     )
-    return [Finding("note", "few-labels", manifest.source, message, fix)]
+    return Finding("note", "few-labels", manifest.source, message, fix)
 
 
 def _split_origin(options: PrepareOptions, few: bool) -> dict[str, str]:
