@@ -96,6 +96,20 @@ def test_large_images_are_looked_at_in_part(model, tmp_path, monkeypatch):
     assert 0.2 < result.seen < 0.6 and result.n == 5
 
 
+def test_tiles_are_spread_over_the_regions_of_a_large_image(model, tmp_path, monkeypatch):
+    values = np.random.default_rng(0).integers(0, 255, (3, 512, 256)).astype(np.uint8)
+    image = write_raster(tmp_path / "i.tif", values, UTM, NORTH_UP)
+    given = labels(tmp_path, (8, 8))
+    monkeypatch.setattr(module, "MAX_TILES", 8)
+    monkeypatch.setattr("swath.inference.tiled.MAX_NETWORK_PIXELS", 64 * 64)
+    swath.suggest(model, image, given, tmp_path / "r.gpkg", n=20)
+    found = shapely.get_coordinates(shapely.centroid(read(tmp_path / "r.gpkg")[0]))
+    assert np.ptp(found, axis=0) == pytest.approx((2560, 5120), rel=0.4)  # not in one column
+    inside = write_layer(tmp_path / "a.gpkg", [box(70, 70, 30, 30)], {"id": [1]})
+    result = swath.suggest(model, image, given, tmp_path / "r.gpkg", n=3, regions=inside)
+    assert result.n == 3 and result.seen < 0.05
+
+
 def test_faults_of_the_labels_are_named(model, image, tmp_path):
     out = tmp_path / "r.gpkg"
 

@@ -9,7 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.geo.geobox import GeoBox, chunks, geobox_of
-from swath.geo.tiling import Window
+from swath.geo.tiling import Tile, Window
 from swath.inference.tiled import TiledPredictor, plan_tiles, predict_tiles
 from swath.io.map_reader import check_percents
 from swath.io.map_writer import CONFIDENCE
@@ -54,8 +54,7 @@ def squares_of_image(
         DataError: the image or the labels are damaged.
     """
     grid = image.grid
-    tiles = plan_tiles(grid, predictor)
-    tiles = tiles[:: -(-len(tiles) // MAX_TILES)]
+    tiles = _spread_tiles(image, plan_tiles(grid, predictor))
     side = side_of(grid.height, grid.width)
     mean, std = (
         np.array([getattr(band, name) for band in bands], np.float32)[:, None, None]
@@ -78,6 +77,18 @@ def squares_of_image(
 
     seen = sum(tile.core.size for tile in tiles) / grid.window.size
     return join(described(), len(tiles)), seen
+
+
+def _spread_tiles(image: InputImage, tiles: Sequence[Tile]) -> list[Tile]:
+    """Return tiles that hold wanted pixels, evenly spread over all such tiles."""
+
+    def is_wanted(tile: Tile) -> bool:
+        wanted = image.wanted(tile.core)
+        return wanted is None or bool(wanted.any())
+
+    held = [tile for tile in tiles if is_wanted(tile)]
+    at = np.linspace(0, len(held) - 1, min(MAX_TILES, len(held))).round().astype(int)
+    return [held[i] for i in at]
 
 
 def squares_of_map(classes: PathLike, confidence: PathLike) -> tuple[Squares, GeoBox]:
