@@ -8,6 +8,7 @@ import shapely
 import swath
 from swath.errors import DataError, UsageError
 from swath.mapping.suggestions import regions as module
+from swath.mapping.suggestions.labels import LabelsOfImage
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, box, write_layer, write_model, write_raster
 
@@ -71,7 +72,7 @@ def test_what_has_a_label_is_not_suggested_and_its_like_comes_later(model, image
     assert not any(shape.intersects(box(44, 44, 8, 8)) for shape in shapes)
 
 
-def test_a_mask_of_labels_and_regions_and_other_crs(model, image, tmp_path):
+def test_a_mask_of_labels_and_regions_and_other_crs(model, image, tmp_path, monkeypatch):
     codes = np.zeros((SIDE, SIDE), np.uint8)
     codes[258:280, 258:280] = 1
     mask = write_raster(tmp_path / "l.tif", codes, UTM, NORTH_UP, nodata=0)
@@ -81,9 +82,12 @@ def test_a_mask_of_labels_and_regions_and_other_crs(model, image, tmp_path):
     plain = labels(tmp_path, (40, 200), names=["2"])
     swath.suggest(model, image, plain, tmp_path / "r.gpkg", n=1, regions=inside)
     assert SPOTS[1].intersects(read(tmp_path / "r.gpkg")[0][0])
+    write_raster(mask, codes * 9, UTM, NORTH_UP, nodata=0)
+    closed, close = [], LabelsOfImage.close
+    monkeypatch.setattr(LabelsOfImage, "close", lambda self: closed.append(close(self)))
     with fails("unknown-class", DataError, file=mask):
-        write_raster(mask, codes * 9, UTM, NORTH_UP, nodata=0)
         swath.suggest(model, image, mask, tmp_path / "r.gpkg")
+    assert len(closed) == 1
 
 
 def test_large_images_are_looked_at_in_part(model, tmp_path, monkeypatch):

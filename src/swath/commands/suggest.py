@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
 from swath.commands.base import check_ending, command
@@ -67,13 +68,13 @@ def suggest(options: SuggestOptions) -> SuggestResult:
         warnings += odd_numbers(image, model.card)
         warnings += unlike_training(image, model, options.gsd)
         how = LayerOptions(field=options.label_field, layer=options.layer, crs=options.labels_crs)
-        labels = LabelsOfImage(options.labels, image.grid, legend, how, image.name)
-        warnings += labels.warnings
-        read = [options.labels, options.model, *source.all_files()]
-        refuse_replaced([Path(options.out)], read, "Give OUT another name")
-        engine = model.predictor.for_gsd(model.gsd_of(options.gsd, image.grid.gsd))
-        squares, seen = squares_of_image(image, engine, model.card.bands, labels)
-        labels.close()
+        opened = LabelsOfImage(options.labels, image.grid, legend, how, image.name)
+        with closing(opened) as labels:
+            warnings += labels.warnings
+            read = [options.labels, options.model, *source.all_files()]
+            refuse_replaced([Path(options.out)], read, "Give OUT another name")
+            engine = model.predictor.for_gsd(model.gsd_of(options.gsd, image.grid.gsd))
+            squares, seen = squares_of_image(image, engine, model.card.bands, labels)
         chosen = squares[choose(squares, options.n)]
         names = [c.name for c in legend.trained]
         write_regions(options.out, chosen, image.grid, dict(enumerate(names)))

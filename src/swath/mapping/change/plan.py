@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
@@ -291,5 +292,12 @@ def freeze_plan(store: FileStore, asked: ChangeRequest, grid: GeoBox) -> ChangeP
 
 
 def open_dates(plan: ChangePlan) -> list[DateReader]:
-    """Open all maps of a plan on its grid."""
-    return [date.open(plan.grid) for date in plan.asked.dates]
+    """Open all maps of a plan on its grid.
+
+    Raises:
+        DataError: a file is damaged, or cannot be brought onto the grid; none stays open then.
+    """
+    with ExitStack() as stack:
+        readers = [stack.enter_context(closing(date.open(plan.grid))) for date in plan.asked.dates]
+        stack.pop_all()
+    return readers
