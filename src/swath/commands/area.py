@@ -17,7 +17,7 @@ from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import known
 from swath.evaluation.scoring import MapPredictor, score_areas
 from swath.evaluation.strata import Strata
-from swath.geo.pixel_area import PixelAreas
+from swath.geo.pixel_area import HECTARE, PixelAreas
 from swath.io.map_reader import MapFile
 from swath.legend import LandClass, Legend
 from swath.metrics.area_estimation import Z_95, AreaEstimate, estimate_areas, estimate_strata
@@ -25,9 +25,6 @@ from swath.metrics.bootstrap import MIN_GROUPS, by_group, interval, resampled
 from swath.options import AreaOptions
 from swath.progress import track
 from swath.types import Result
-
-HECTARE = 10_000.0
-"""Square meters of a hectare."""
 
 MIN_CHECKED = 2
 """Reference units that the variance of a mapped class needs."""

@@ -14,6 +14,9 @@ from swath.geo.interpolation import interpolate
 from swath.geo.tiling import Window
 from swath.types import PathLike
 
+HECTARE = 10_000.0
+"""Square meters of a hectare."""
+
 AREA_NODES = 65
 """Rows and columns of the nodes between which areas in a projected CRS are interpolated."""
 

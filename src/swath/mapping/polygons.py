@@ -69,13 +69,14 @@ def polygonize(
             (Visvalingam-Whyatt on the coverage, as in GEOS's CoverageSimplifier).
         codes: those that get polygons; None for all.
     """
+    wanted = None if codes is None else frozenset(codes)
     with gdal_env(), rasterio.open(path) as made:
         grid, nodata = geobox_of(made), made.nodata
         found = rasterio.features.shapes(rasterio.band(made, 1), connectivity=4)
         pairs = [
             (shapely.geometry.shape(shape), int(value))
             for shape, value in found
-            if value != nodata and (codes is None or value in codes)
+            if value != nodata and (wanted is None or value in wanted)
         ]
     outlines = np.array([p[0] for p in pairs], object)
     values = np.array([p[1] for p in pairs], np.int64)
