@@ -671,7 +671,8 @@ class ChangeOptions:
     _: KW_ONLY
     at_least: float | None = option(
         None,
-        "Probability from which a pixel counts as changed; default: 0.8.",
+        "Probability from which a pixel counts as changed, rounded up to whole percent; default: "
+        "0.8.",
         gt=0,
         le=1,
         allow_inf_nan=False,

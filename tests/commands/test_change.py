@@ -91,9 +91,7 @@ def test_a_map_of_change_names_its_codes_for_qgis_and_for_swath(tmp_path):
     assert style[12][1] == f"#{red:02X}{green:02X}{blue:02X}"
     assert Transitions.of_tags(tags).split(12) == (0, 1)
     with MapFile(tmp_path / "c.tif") as file:
-        assert file.legend.names[0] == "water (no change)" or 12 in {
-            c.map_code for c in file.legend.trained
-        }
+        assert file.legend.names[0] == "water (no change)"
         assert {c.map_code for c in file.legend.trained} == {11, 12, 22, 33}
     table = ET.parse(tmp_path / "c.tif.aux.xml").find(".//GDALRasterAttributeTable")
     names = [f.findtext("Name") for f in table.iter("FieldDefn")]
@@ -351,8 +349,31 @@ def test_maps_without_a_place_have_pixels_and_no_hectares(tmp_path):
     result = swath.change(old, new, tmp_path / "c.tif")
     assert result.hectares is None and result.transitions[0].pixels == 1600
     assert any("--pixel" in text for text in result.warnings)
+    table = tmp_path / "c.tif.aux.xml"
+    assert str(table) in result.files and "Hectares" not in table.read_text()
     result = swath.change(old, new, tmp_path / "c.tif", pixel=10)
     assert result.hectares == pytest.approx(16)
+    row = [f.text for f in next(ET.parse(table).iter("Row")).iter("F")]
+    fields = [f.text for f in ET.parse(table).iter("Name")]
+    assert float(dict(zip(fields, row, strict=True))["Hectares"]) == 16
+
+
+def test_more_transitions_than_later_commands_take_are_told(tmp_path):
+    classes = np.arange(1, 19).repeat(18)[None]
+    names = [f"c{i}" for i in range(1, 19)]
+    maps = [write_date(tmp_path / "old.tif", classes, names=names)]
+    maps += [write_date(tmp_path / "new.tif", np.tile(np.arange(1, 19), 18)[None], names=names)]
+    result = swath.change(*maps, tmp_path / "c.tif", shift=0)
+    assert len(result.transitions) == 324
+    assert any("324 transitions" in text and "--classes" in text for text in result.warnings)
+
+
+@pytest.mark.parametrize(("given", "used"), [(0.004, 0.01), (0.991, 1), (0.55, 0.55), (0.07, 0.07)])
+def test_the_probability_of_change_is_rounded_up_to_percent(tmp_path, given, used):
+    two_dates(tmp_path, size=64)
+    maps = tmp_path / "old.tif", tmp_path / "new.tif"
+    result = swath.change(*maps, tmp_path / "c.tif", at_least=given)
+    assert result.at_least == used and result.changed < 64 * 64
 
 
 def test_many_classes_have_codes_of_their_places(tmp_path):

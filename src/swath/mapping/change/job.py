@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 
 from swath.errors import DataError, JobError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
-from swath.geo.pixel_area import PixelAreas
+from swath.geo.pixel_area import HECTARE, PixelAreas
 from swath.io.atomic import atomic_file, exclusive, file_stamps, refuse_replaced
 from swath.io.map_reader import beside, check_percents
 from swath.io.map_writer import MapWriter
@@ -30,7 +31,7 @@ from swath.mapping.change.dated_map import (
     match_bands,
     open_map,
 )
-from swath.mapping.change.outputs import HECTARE, TransitionRow
+from swath.mapping.change.outputs import TransitionRow
 from swath.mapping.change.plan import ChangePlan, ChangeRequest, freeze_plan, no_common_pixel
 from swath.mapping.change.tiles import TALLY, ChangeWorker, open_worker
 from swath.mapping.tile_store import PARTS, TileStore
@@ -196,7 +197,8 @@ class ChangeJob:
             self.warnings.append(
                 f"{', '.join(bare)} has no probabilities beside it, and is taken as certain."
             )
-        return round(100 * (AT_LEAST if options.at_least is None else options.at_least))
+        least = AT_LEAST if options.at_least is None else options.at_least
+        return max(1, math.ceil(100 * least - 1e-9))
 
     def _make_tiles(self, plan: ChangePlan) -> None:
         tiling, workers = plan.tiling, self._options.workers or 1
@@ -236,6 +238,11 @@ class ChangeJob:
             if not rows:
                 self._store.clear()
                 raise no_common_pixel(self._maps[1])
+            if len(rows) > MAX_CLASSES:
+                self.warnings.append(
+                    f"The map has {len(rows)} transitions; `swath sample` and `swath area` take at "
+                    f"most {MAX_CLASSES}. Join classes with --classes."
+                )
             writer.tag(files.class_tags(transitions, rows))
             for one in writers.values():
                 one.finish()
@@ -248,8 +255,12 @@ class ChangeJob:
             if options.polygons is not None:
                 made.append(str(options.polygons))
                 partial = stack.enter_context(atomic_file(options.polygons))
-                how = {"target": Path(options.polygons), "min_area": options.min_area}
-                count = files.write_changes(partial, path, sure, transitions, **how)
+                count = files.write_changes(
+                    *(partial, path, sure, transitions),
+                    target=Path(options.polygons),
+                    min_area=options.min_area,
+                )
+            made.append(str(files.table_path(target)))
             table = stack.enter_context(atomic_file(files.table_path(target)))
             table.write_text(files.attribute_table(transitions, rows), encoding="utf-8")
             codes = [row.code for row in rows[:MAX_CLASSES]]

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.geo.pixel_area import HECTARE
 from swath.io.map_writer import MapKind
 from swath.legend import rgb
 from swath.mapping.polygons import polygonize, write_columns
 from swath.transitions import NODATA, Transitions
-
-HECTARE = 10_000.0
-"""Square meters of a hectare."""
 
 _INTEGER, _REAL, _STRING = "0", "1", "2"
 _GENERIC, _COUNT, _NAME, _VALUE, _RED, _GREEN, _BLUE = "0", "1", "2", "5", "6", "7", "8"
@@ -73,7 +71,11 @@ def table_path(path: Path) -> Path:
 
 
 def attribute_table(transitions: Transitions, rows: Sequence[TransitionRow]) -> str:
-    """Return the raster attribute table of a map of change, as GDAL stores it beside a raster."""
+    """Return the raster attribute table of a map of change, as GDAL stores it beside a raster.
+
+    Where the size of pixels is unknown, the table has no hectares.
+    """
+    hectares = bool(rows) and rows[0].hectares is not None
     columns: list[tuple[str, str, str]] = [
         ("Value", _INTEGER, _VALUE),
         ("Count", _REAL, _COUNT),
@@ -82,7 +84,7 @@ def attribute_table(transitions: Transitions, rows: Sequence[TransitionRow]) -> 
         ("To", _STRING, _GENERIC),
         ("FromCode", _INTEGER, _GENERIC),
         ("ToCode", _INTEGER, _GENERIC),
-        ("Hectares", _REAL, _GENERIC),
+        *([("Hectares", _REAL, _GENERIC)] if hectares else []),
         ("Red", _INTEGER, _RED),
         ("Green", _INTEGER, _GREEN),
         ("Blue", _INTEGER, _BLUE),
@@ -105,7 +107,7 @@ def attribute_table(transitions: Transitions, rows: Sequence[TransitionRow]) -> 
             other.name,
             one.map_code,
             other.map_code,
-            round(row.hectares or 0.0, 4),
+            *([] if row.hectares is None else [round(row.hectares, 4)]),
             *rgb(transitions.color(row.old, row.new)),
         ]
         for value in values:
@@ -132,7 +134,13 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def write_changes(
-    path: Path, change: Path, confidence: Path | None, transitions: Transitions, **how: Any
+    path: Path,
+    change: Path,
+    confidence: Path | None,
+    transitions: Transitions,
+    *,
+    target: Path,
+    min_area: float,
 ) -> int:
     """Write polygons of changes: from, to, code, hectares, confidence (mean percent of change).
 
@@ -141,13 +149,14 @@ def write_changes(
         change: map of change.
         confidence: its percents, None without.
         transitions: its codes.
-        how: `target`, the later name of the file; `min_area` in m2.
+        target: the later name of the file.
+        min_area: smaller polygons, in m2, are left out.
 
     Returns:
         Number of polygons.
     """
     changes = transitions.changes.tolist()
-    polygons = polygonize(change, confidence, min_area=how["min_area"], codes=changes)
+    polygons = polygonize(change, confidence, min_area=min_area, codes=changes)
     polygons = polygons.sorted_by_area()
     pairs = [transitions.split(int(code)) for code in polygons.codes]
     columns: dict[str, NDArray[Any]] = {
@@ -157,5 +166,5 @@ def write_changes(
         "hectares": polygons.areas / HECTARE,
         "confidence": polygons.confidence,
     }
-    write_columns(path, polygons, columns, how["target"], "changes")
+    write_columns(path, polygons, columns, target, "changes")
     return len(polygons.codes)
