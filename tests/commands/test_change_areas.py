@@ -8,9 +8,9 @@ import shapely
 
 import swath
 from swath.errors import DataError, UsageError
-from swath.evaluation.strata import POSSIBLE
+from swath.evaluation.strata import POSSIBLE, Strata
 from tests.errors import fails
-from tests.make import NORTH_UP, UTM
+from tests.make import NORTH_UP, UTM, truncate
 from tests.mapping.change.made import two_dates, write_date
 
 
@@ -29,7 +29,7 @@ def fill(points, old, new):
 
 def test_the_published_example_with_strata_of_change(tmp_path):
     """Olofsson et al. 2014, tables 8 and 9: 10 000 pixels of 90 ha stand for 10 million of 0.09."""
-    stable, other = 1, 2  # forest and other land
+    # Class 1 is forest, 2 is other land.
     pairs = [(1, 2)] * 200 + [(2, 1)] * 150 + [(1, 1)] * 3200 + [(2, 2)] * 6450
     old, new = np.array(pairs).T.reshape(2, 100, 100)
     for name, codes in (("old", old), ("new", new)):
@@ -77,7 +77,6 @@ def test_the_published_example_with_strata_of_change(tmp_path):
     assert change.checked == 150 and change.users == pytest.approx(
         (18_000 * 66 / 75 + 13_500 * 55 / 75) / 31_500
     )
-    assert (stable, other) == (1, 2)
 
 
 def test_points_of_possible_changes_find_what_the_map_misses(tmp_path):
@@ -96,6 +95,10 @@ def test_points_of_possible_changes_find_what_the_map_misses(tmp_path):
     assert 0.2 < found.change[0].producers < 1 and found.change[1].users > 0.98
     assert sum(c.area for c in found.classes) == pytest.approx(old.size * hectare, rel=1e-4)
     assert np.sum(found.matrix) == 600
+    # Damaged percents are named, not the map.
+    truncate(tmp_path / "c_confidence.tif", 0.9)
+    with fails("unreadable", DataError, tmp_path / "c_confidence.tif"):
+        swath.area(change, reference=points)
     # Without the percents the strata are unknown: an error, not other strata.
     (tmp_path / "c_confidence.tif").unlink()
     for command in (
@@ -123,6 +126,14 @@ def test_a_transition_that_is_seen_and_never_mapped_has_an_area(tmp_path):
     area = {c.name: c for c in found.classes}["forest to field"]
     assert area.mapped == 0 and area.checked == 0 and area.users is None and area.producers == 0
     assert area.interval[0] <= 10.008 <= area.interval[1]
+
+
+def test_a_dataset_is_no_reference_of_a_change(tmp_path, stripes, monkeypatch):
+    maps = [write_date(tmp_path / f"{name}.tif", np.ones((40, 40))) for name in ("old", "new")]
+    swath.change(*maps, tmp_path / "c.tif")
+    monkeypatch.setattr(Strata, "measure", lambda *_: pytest.fail("measured"))
+    with fails("option-conflict", UsageError, stripes):
+        swath.area(tmp_path / "c.tif", reference=stripes)
 
 
 def test_few_points_for_many_strata_are_told(tmp_path):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from swath.commands.base import command
 from swath.data.dataset import Dataset
-from swath.errors import DataError
+from swath.errors import DataError, UsageError
 from swath.evaluation.points import count_points
 from swath.evaluation.reference import DatasetReference
 from swath.evaluation.results import known
@@ -87,12 +87,19 @@ def area(options: AreaOptions) -> AreaResult:
     Raises:
         DataError: the map or the reference is damaged, they do not fit each other, or a mapped
             class has too few reference units.
+        UsageError: the map is one of change, and the reference a dataset.
     """
-    with MapFile(options.map) as source, Strata(source) as strata:
-        measured = strata.measure(PixelAreas(source.grid, options.pixel, options.map))
-        if Path(options.reference).is_dir():
-            return _estimate_from_labels(options, source, strata.legend, measured.mapped)
-        sample = count_points(options, source, strata)
+    from_labels = Path(options.reference).is_dir()
+    with MapFile(options.map) as source:
+        if from_labels and source.transitions is not None:
+            message = "The reference is a dataset, whose labels are of one date, not of a change"
+            fix = "Give points of `swath sample`"
+            raise UsageError(message, code="option-conflict", file=options.reference, fix=fix)
+        with Strata(source) as strata:
+            measured = strata.measure(PixelAreas(source.grid, options.pixel, options.map))
+            if from_labels:
+                return _estimate_from_labels(options, source, strata.legend, measured.mapped)
+            sample = count_points(options, source, strata)
     legend, counts = sample.legend, sample.counts
     wanted = np.minimum(MIN_CHECKED, measured.pixels)
     _check_strata(strata.names, measured.areas, counts.sum(axis=(1, 2)), wanted, options)

@@ -90,7 +90,7 @@ class Strata:
         classes = self.legend.encode(codes)
         if self._percents is None:
             return classes, classes
-        with gdal_errors(self._source.path):
+        with gdal_errors(self._percents.name):
             percents = self._percents.read(1, window=window.to_rasterio())
         held = classes != IGNORE
         possible = held & (percents >= DOUBTFUL) & (percents <= 100)
