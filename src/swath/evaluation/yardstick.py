@@ -33,6 +33,15 @@ class ForestScore:
     interval: tuple[float, float] | None
 
 
+def new_forest(seed: int) -> Any:
+    """Return a random forest of scikit-learn that is to be fitted; None where that is missing."""
+    try:
+        from sklearn.ensemble import RandomForestClassifier
+    except ImportError:
+        return None
+    return RandomForestClassifier(TREES, n_jobs=-1, random_state=seed)
+
+
 def score_forest(dataset: Dataset, split: SplitName, seed: int = 0) -> ForestScore | None:
     """Fit a random forest on the bands of training pixels, and score it on those of a split.
 
@@ -44,25 +53,21 @@ def score_forest(dataset: Dataset, split: SplitName, seed: int = 0) -> ForestSco
     Returns:
         None where scikit-learn is not installed, or the training split has fewer than two classes.
     """
-    try:
-        from sklearn.ensemble import RandomForestClassifier
-    except ImportError:
+    forest = new_forest(seed)
+    if forest is None:
         return None
     legend, rng = dataset.manifest.legend, np.random.default_rng(seed)
     drawn = _draw(dataset, dataset.manifest.of("train"), MAX_TRAINED, rng)
     x, y = (np.concatenate([part[k] for part in drawn]) for k in (0, 1))
     scored = _draw(dataset, dataset.manifest.of(split), MAX_SCORED, rng)
-    if len(np.unique(y)) < 2 or not any(len(part[1]) for part in scored):
+    sizes = [len(labels) for _, labels in scored]
+    if len(np.unique(y)) < 2 or not any(sizes):
         return None
-    forest: Any = RandomForestClassifier(TREES, n_jobs=-1, random_state=seed)
     forest.fit(x, y)
+    predicted = forest.predict(np.concatenate([values for values, _ in scored])).astype(np.uint8)
+    parts = zip(scored, np.split(predicted, np.cumsum(sizes)[:-1]), strict=True)
     count = len(legend.trained)
-    matrices = [
-        confusion_matrix(labels, forest.predict(values).astype(np.uint8), count)
-        if len(labels)
-        else np.zeros((count, count), np.int64)
-        for values, labels in scored
-    ]
+    matrices = [confusion_matrix(labels, classes, count) for (_, labels), classes in parts]
     total = labeled_only(np.sum(matrices, axis=0), legend)
     tallied = [tallies(labeled_only(matrix, legend)) for matrix in matrices]
     groups = by_group([sample.group for sample in dataset.manifest.of(split)], tallied)

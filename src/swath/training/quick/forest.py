@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from swath.evaluation.yardstick import new_forest
 from swath.models.card import FoldScores
 from swath.training.quick.folds import count_held_out
-
-TREES = 100
 
 MAX_PIXELS = 2500
 """Pixels that a forest is fitted on, at most; those of one label are much alike."""
@@ -30,9 +26,8 @@ def with_forest(
         folds: fold of each pixel, int64 (n,).
         seed: of the trees, and of the pixels where there are more than are used.
     """
-    try:
-        from sklearn.ensemble import RandomForestClassifier
-    except ImportError:
+    forest = new_forest(seed)
+    if forest is None:
         return scored
     x, y, fold = bands.numpy(), labels.numpy(), folds.numpy()
     rng = np.random.default_rng(seed)
@@ -40,13 +35,7 @@ def with_forest(
     for k in range(int(fold.max()) + 1):
         others = np.flatnonzero(fold != k)
         kept = rng.permutation(others)[:MAX_PIXELS]
-        forest: Any = RandomForestClassifier(TREES, n_jobs=-1, random_state=seed)
-        forest.fit(x[kept], y[kept])
-        predicted[fold == k] = _predict(forest, x[fold == k])
+        predicted[fold == k] = forest.fit(x[kept], y[kept]).predict(x[fold == k])
     classes = len(scored.confusion)
     _, miou, interval = count_held_out(predicted, y, groups.numpy(), classes)
     return scored.model_copy(update={"forest": miou, "forest_interval": interval})
-
-
-def _predict(forest: Any, values: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.asarray(forest.predict(values), np.int64)
