@@ -186,7 +186,7 @@ def _sample(
     count = 0
     classes: list[list[NDArray[np.uint8]]] = [[] for _ in asked.dates]
     percents: list[list[NDArray[np.uint8]]] = [[] for _ in asked.dates]
-    readers = [date.open(grid) for date in asked.dates]
+    readers = open_dates(asked.dates, grid)
     try:
         for window in track(windows, "estimating the prior", len(windows), "windows"):
             read = window.grow(2 * asked.shift + 1).within(grid.window)
@@ -291,13 +291,13 @@ def freeze_plan(store: FileStore, asked: ChangeRequest, grid: GeoBox) -> ChangeP
     return read(work.open(make, changes))
 
 
-def open_dates(plan: ChangePlan) -> list[DateReader]:
-    """Open all maps of a plan on its grid.
+def open_dates(dates: Sequence[DatedMap], grid: GeoBox) -> list[DateReader]:
+    """Open maps on a grid.
 
     Raises:
         DataError: a file is damaged, or cannot be brought onto the grid; none stays open then.
     """
     with ExitStack() as stack:
-        readers = [stack.enter_context(closing(date.open(plan.grid))) for date in plan.asked.dates]
+        readers = [stack.enter_context(closing(date.open(grid))) for date in dates]
         stack.pop_all()
     return readers

@@ -44,7 +44,7 @@ class ChangeWorker:
         self._transitions = Transitions(plan.asked.land_classes)
         self._prior = np.array(plan.prior)
         self._evidence = plan.evidence
-        self._readers = open_dates(plan)
+        self._readers = open_dates(plan.asked.dates, plan.grid)
 
     def work(self, indices: Iterable[int]) -> Iterator[int]:
         """Make tiles; yield the number of pixels of each when its part is on the disk.

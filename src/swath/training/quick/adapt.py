@@ -35,21 +35,22 @@ def open_base(path: PathLike, manifest: Manifest) -> Model:
     if card.network is None:
         raise model.imported_error()
     bands, others = [b.name for b in card.bands], [b.name for b in manifest.bands]
+    same = (bands, card.dtype) == (others, manifest.dtype)
     extra = "heights" if card.heights else "a mask of its own for each class"
     alone = "Train without --recipe quick"
     if card.decoder == CLASSIC:
         message = "The classic network sees images as a whole; the quick recipe cannot adapt it"
     elif card.heights or card.heads != "softmax":
         message = f"The model has {extra}, which the quick recipe cannot adapt"
-    elif (bands, card.dtype) != (others, manifest.dtype):
+    elif same and card.scaled != manifest.scaled:
+        kinds = "values as they are stored", "values with scale and offset of the bands"
+        message = f"The model takes {kinds[card.scaled]}; the data have {kinds[manifest.scaled]}"
+        alone = f"Run `swath prepare` again {'without' if card.scaled else 'with'} --raw"
+    elif not same:
         theirs = f"{', '.join(bands)} ({card.dtype})"
         message = f"The model takes the bands {theirs}; the data have {', '.join(others)}"
         message += f" ({manifest.dtype})"
         alone = "Prepare images with the model's bands, in its order, or train without --from"
-    elif card.scaled != manifest.scaled:
-        kinds = "values as they are stored", "values with scale and offset of the bands"
-        message = f"The model takes {kinds[card.scaled]}; the data have {kinds[manifest.scaled]}"
-        alone = f"Run `swath prepare` again {'without' if card.scaled else 'with'} --raw"
     else:
         _report_classes(model, manifest)
         return model
