@@ -91,7 +91,8 @@ def seen(session: Callable[..., dict[str, Any]], scene: Path) -> dict[str, Any]:
     )
     for path in pictures.glob("*.png"):
         with PIL.Image.open(path) as picture:
-            colors = picture.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
+            best = PIL.Image.Quantize.MAXCOVERAGE  # keeps small areas of strong color
+            colors = picture.convert("RGB").quantize(256, best, dither=PIL.Image.Dither.NONE)
         colors.save(path, optimize=True)
     return told
 
