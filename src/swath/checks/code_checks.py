@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swath.checks.cross_checks import Scanned
 from swath.checks.label_checks import LabelMeaning
-from swath.io.labels import lie_apart
+from swath.io.labels import lie_apart, missing_image
 from swath.io.vector import Features
 from swath.legend import Legend, ignore_codes
 from swath.types import Finding, Level
@@ -152,7 +152,10 @@ def check_label_places(scanned: Sequence[Scanned]) -> Iterator[Finding]:
             by_file[s.sample.label_file].append(s)
     for file, users in by_file.items():
         grids = [(s.scan.labels.grid, s.image.grid) for s in users]
-        if all(own is not None and lie_apart(own, image) for own, image in grids):
-            message = f"The labels touch none of {len(users)} image(s)."
-            fix = "Check CRS and transform of both; `rio info FILE` prints them."
-            yield Finding("error", "labels-miss-images", file, message, fix)
+        apart = [(own, image) for own, image in grids if own is not None and lie_apart(own, image)]
+        if len(apart) == len(grids):
+            error = missing_image(*apart[0], file)
+            if len(users) > 1:
+                first = users[0].sample.images[0].name
+                error.message = f"None of {len(users)} images is met, as {first}. {error.message}"
+            yield Finding.of_error(error, file)

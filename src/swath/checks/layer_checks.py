@@ -216,8 +216,28 @@ def _cause(
     if features.crs is None or grid.crs is None:
         fix = "Give the image its CRS (rio edit-info --crs EPSG:CODE IMAGE), and --labels-crs."
         return "Without a CRS, the coordinates of both are compared as they are", fix
-    fix = f"Give the labels of this area, or the CRS that they are in (such as {option})."
-    return "They lie elsewhere", fix
+    for crs in _usual_crs(grid):
+        if _meets(bounds, crs, grid):
+            fix = f"Name the CRS that they are in: --labels-crs {crs}."
+            return f"The coordinates would meet the image in {crs_name(crs)}", fix
+    given = features.how.crs
+    fix = "Give the labels of this area" + (
+        f", or leave out --labels-crs {given}." if given else "."
+    )
+    return "They lie elsewhere in every usual CRS", fix
+
+
+def _usual_crs(grid: GeoBox) -> list[str]:
+    """Return web Mercator and the UTM zones of WGS 84 around an image; none without a CRS."""
+    try:
+        move = pyproj.Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
+        middle = _outline(grid).centroid
+        lon, _ = move.transform(middle.x, middle.y)
+        zone = int((lon + 180) // 6)
+    except (ProjError, CRSError, ValueError, OverflowError):
+        return []
+    zones = [(zone + step) % 60 + 1 for step in (0, -1, 1)]
+    return ["EPSG:3857", *(f"EPSG:{side + z}" for z in zones for side in (32600, 32700))]
 
 
 def _meets(bounds: tuple[float, float, float, float], crs: str | None, grid: GeoBox) -> bool:

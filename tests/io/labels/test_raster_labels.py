@@ -183,6 +183,14 @@ def test_another_grid_is_refused_in_pairs(tmp_path, shape, transform, crs, code)
         RasterLabels(path, GRID)
 
 
+def test_a_mend_that_leaves_labels_where_they_are_is_not_proposed(tmp_path):
+    path = write_raster(tmp_path / "m.tif", np.ones((20, 30), np.uint8), UTM, NORTH_UP)
+    own = rasterio.CRS.from_proj4("+proj=tmerc +lat_0=0 +lon_0=-70.3 +k=0.99 +x_0=7 +ellps=GRS80")
+    with fails("labels-miss-images", DataError, path) as caught:
+        RasterLabels(path, GeoBox(20, 30, GRID.transform, own.to_wkt()))
+    assert "rio info" in str(caught.value.fix)  # and no transform in a CRS without a code
+
+
 def test_the_size_decides_where_one_side_has_no_crs(tmp_path):
     assert (read(write_png(tmp_path / "m.png", CODES), GRID) == CODES).all()
     assert (read(placed(tmp_path / "m.tif", CODES), PLAIN) == CODES).all()

@@ -38,7 +38,7 @@ def place(labels: GeoBox, image: GeoBox, path: str, *, warp: bool, fit: bool) ->
         DataError: they do not, or lie elsewhere.
     """
     if (not warp or labels.crs is None) and lie_apart(labels, image):
-        raise _missing_image(labels, image, path)
+        raise missing_image(labels, image, path)
     same_kind = (labels.crs is None) == (image.crs is None)
     if same_kind and has_place(labels) and has_place(image):
         return "same" if labels.same_as(image) else "warped"
@@ -70,15 +70,18 @@ def _check_sideways(labels: GeoBox, image: GeoBox, path: str) -> None:
     raise DataError(message, code="labels-sideways", file=path, fix=fix)
 
 
-def _missing_image(labels: GeoBox, image: GeoBox, path: str) -> DataError:
+def missing_image(labels: GeoBox, image: GeoBox, path: str) -> DataError:
+    """Return the error on labels that lie elsewhere than their image."""
     places = [f"{_bounds(box)} in {short_crs_name(box)}" for box in (labels, image)]
     message = f"The labels lie at {places[0]}, and the image at {places[1]}: they do not meet"
     fix = f"Check both (`rio info {shlex.quote(path)}`)"
-    if _same_size(labels, image):
+    crs = rasterio.CRS.from_wkt(image.crs) if image.crs else None
+    code = None if crs is None else crs.to_epsg()
+    # Without a code, a transform alone would leave labels in another CRS where they are.
+    if _same_size(labels, image) and (code or None in (crs, labels.crs) or labels.same_crs(image)):
         moved = f"--transform {shlex.quote(str(list(image.transform)))}"
-        crs = rasterio.CRS.from_wkt(image.crs) if image.crs else None
-        if crs is not None and crs.to_epsg():
-            moved = f"--crs EPSG:{crs.to_epsg()} {moved}"
+        if code:
+            moved = f"--crs EPSG:{code} {moved}"
         command = f"rio edit-info {shlex.quote(path)} {moved}"
         fix = f"Check both; if the labels are of this image, `{command}` says so"
     return DataError(message, code="labels-miss-images", file=path, fix=fix)
