@@ -339,4 +339,26 @@ def test_scene_labels_that_touch_no_image_are_an_error(tmp_path: Path) -> None:
     where = (10, 0, 900_000, 0, -10, 5_600_000)
     write_raster(tmp_path / "labels.tif", stripes([1, 2]), UTM, where)
     result = swath.inspect(tmp_path, images=["a.tif", "b.tif"], labels="labels.tif")
-    assert len(of_code(result, "labels-miss-images")) == 1 and not result.ok
+    (finding,) = of_code(result, "labels-miss-images")
+    assert "x 900000 to 900640" in finding["message"] and "a.tif" in finding["message"]
+    assert str(tmp_path / "labels.tif") in finding["fix"] and not result.ok
+
+
+def test_exact_colors_that_a_class_file_has_otherwise_are_paired(tmp_path: Path) -> None:
+    def colored(*colors: tuple[int, int, int]) -> Any:
+        return np.array(colors, np.uint8)[STRIPES * len(colors) // SIDE].transpose(2, 0, 1)
+
+    source = write_source(tmp_path / "s", [colored((226, 169, 41), (60, 16, 152))] * 2)
+    listed = [{"name": "water", "color": "#E2A930"}, {"name": "roof", "color": "#3C1098"}]
+    classes = tmp_path / "classes.yaml"
+    classes.write_text(json.dumps(listed))
+    findings = swath.inspect(source, classes=classes).findings
+    first = next(f for f in findings if f["level"] == "error")
+    assert first["code"] == "palette-disagrees" and "near-colors" not in {
+        f["code"] for f in findings
+    }
+    assert "#E2A929 (2048 pixels) where water has #E2A930" in first["message"]
+    assert str(classes) in first["fix"] and "#3C1098" not in first["message"]
+    smoothed = [(226, 169, 48), (222, 169, 48), (60, 16, 152)]  # beside the color of the class
+    other = write_source(tmp_path / "o", [colored(*smoothed)] * 2)
+    assert of_code(swath.inspect(other, classes=classes), "near-colors")

@@ -10,7 +10,7 @@ import numpy as np
 import pyproj
 
 from swath.checks.image_checks import Issue
-from swath.checks.label_colors import BLACK, OffPalette, off_palette
+from swath.checks.label_colors import BLACK, OffPalette, off_palette, other_palette
 from swath.checks.scan import LabelScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.io.labels import MAX_DISTINCT
@@ -94,7 +94,11 @@ def _check_values(labels: LabelScan, codes: Counter[int], meaning: LabelMeaning)
     if many:  # smoothing explains most pixels, so it is taken to have made all values
         near = off.near + off.far if off.near else off.near
         off = OffPalette(near, Counter(), off.nearest)
-    if may_be_smoothed and off.near:
+    exact = meaning.kind == "color" and not (meaning.snap or labels.lossy)
+    pairs = other_palette(codes, off.near, meaning.palette) if exact else {}
+    if pairs and meaning.legend:
+        yield _other_palette(pairs, codes, meaning.legend)
+    elif may_be_smoothed and off.near:
         yield _near_colors(off, codes.total(), meaning)
     elif labels.lossy:
         message = "The mask is a JPEG, which changes values: its values may not be those meant."
@@ -122,6 +126,18 @@ def _photograph(meaning: LabelMeaning) -> Issue:
         names += " or the band that holds them (--label-band)"
     fix = f"Give a lossless mask (PNG, GeoTIFF), name {names}, or use --skip-bad."
     return Issue("error", "mask-photograph", message, fix)
+
+
+def _other_palette(pairs: dict[int, int], codes: Counter[int], legend: Legend) -> Issue:
+    """Return the error on exact colors that are near those of the class file."""
+    names = {code: c.name for c in legend.classes for code in c.codes}
+    listed = ", ".join(
+        f"{unpack_rgb(own)} ({codes[own]} pixels) where {names[known]} has {unpack_rgb(known)}"
+        for own, known in pairs.items()
+    )
+    message = f"The mask's colors are exact, and not those of {legend.origin}: {listed}."
+    fix = f"Write the masks' colors in {legend.origin}, or take the nearest (--snap-colors)."
+    return Issue("error", "palette-disagrees", message, fix)
 
 
 def _near_colors(off: OffPalette, total: int, meaning: LabelMeaning) -> Issue:

@@ -69,6 +69,28 @@ def off_palette(codes: Counter[int], palette: Sequence[int], kind: Kind) -> OffP
     return OffPalette(near, far, nearest)
 
 
+def other_palette(codes: Counter[int], off: Counter[int], palette: Sequence[int]) -> dict[int, int]:
+    """Return the color that a palette has in place of each color of a mask that is not on it.
+
+    Args:
+        codes: pixels of the mask by packed color.
+        off: those that are not on the palette.
+        palette: packed colors.
+
+    Returns:
+        By color of the mask. It is empty unless each has a near color of its own, which the mask
+        lacks: smoothing and compression make several colors of one, and leave that.
+    """
+    if not off or not palette:
+        return {}
+    distance = np.linalg.norm(
+        _points([*off], "color")[:, None] - _points(palette, "color")[None], axis=2
+    )
+    pairs = {code: palette[best] for code, best in zip(off, distance.argmin(axis=1), strict=True)}
+    of_their_own = len(set(pairs.values())) == len(pairs) and not codes.keys() & pairs.values()
+    return pairs if of_their_own and bool((distance.min(axis=1) < NEAR_PAINTED).all()) else {}
+
+
 def are_gray_codes(scans: Sequence[LabelScan]) -> bool:
     """Return whether masks of colors hold codes, as gray in three equal bands.
 
