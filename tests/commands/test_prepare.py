@@ -410,6 +410,33 @@ def test_a_class_that_a_split_lacks_is_a_warning(tmp_path: Path) -> None:
     assert " test " in absent and ": 2, 3." in absent
 
 
+def test_an_absent_class_is_mended_by_the_seed_that_is_proposed(tmp_path: Path) -> None:
+    source = tiles(tmp_path / "s", *"ABCDEFGH", each=1)
+    for group in "ABCDE":  # class 3 is in three groups of eight
+        codes = np.where(np.indices((SIDE, SIDE))[1] < 20, 1, 2).astype(np.uint8)
+        write_png(source / group / "masks" / f"{group}-0.png", codes)
+
+    def absent(seed: int) -> list[str]:
+        result, _ = opened(source, seed=seed)
+        return [f["fix"] for f in result.findings if f["code"] == "class-absent"]
+
+    fix = next(found[0] for found in map(absent, range(20)) if found)
+    assert absent(int(fix.partition("--seed ")[2].partition(",")[0])) == []
+    codes[:] = np.where(codes == 1, 1, 2)
+    for group in "FG":
+        write_png(source / group / "masks" / f"{group}-0.png", codes)
+    fixes = absent(0)  # now it is in one group, which no seed puts into several splits
+    assert fixes and all("only H of 8" in fix and "--seed" not in fix for fix in fixes)
+
+
+def test_a_class_that_named_groups_lack_is_mended_by_groups_that_have_it(tmp_path: Path) -> None:
+    source = tiles(tmp_path / "s", *"ABCD", each=1)
+    write_png(source / "B" / "masks" / "B-0.png", np.ones((SIDE, SIDE), np.uint8))
+    result, _ = opened(source, test="B", val="C")
+    (fix,) = (f["fix"] for f in result.findings if f["code"] == "class-absent")
+    assert "--test" in fix and "A, C, D" in fix and "--seed" not in fix
+
+
 # The folder
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swath.data.dataset import SPLITS, Manifest, Sample
 from swath.data.statistics import check_class_count, totals
@@ -14,6 +15,12 @@ from swath.geo.footprints import overlaps
 from swath.types import Finding, SplitName
 
 MAX_LISTED_LEAKS = 5  # leaks that are listed; the rest is counted
+MAX_SEEDS = 50  # draws that are tried for one that gives all classes to every split
+MAX_LISTED_GROUPS = 5  # groups with a class that a mend names
+MIN_BLOCK = 64  # pixels along a block below which no smaller one is proposed
+
+Draw: TypeAlias = Callable[[int], Mapping[str, SplitName]]
+"""Returns the split of each group by seed."""
 
 
 class _Leak(NamedTuple):
@@ -23,7 +30,10 @@ class _Leak(NamedTuple):
 
 
 def check_split(
-    manifest: Manifest, duplicates: Sequence[tuple[str, str]], found: Sequence[Finding] = ()
+    manifest: Manifest,
+    duplicates: Sequence[tuple[str, str]],
+    found: Sequence[Finding] = (),
+    draw: Draw = lambda _: {},
 ) -> Iterator[Finding]:
     """Yield splits that are empty or lack a class, and samples of two splits that show the same.
 
@@ -31,17 +41,18 @@ def check_split(
         manifest: the dataset.
         duplicates: pairs of names of images that show the same.
         found: findings on the source; labels of one class are accepted where these report them.
+        draw: splits the groups anew, for a seed that gives all classes to every split.
 
     Raises:
         DataError: no labeled pixel is left to train on, or all are of one class.
     """
     if all(f.code != "single-class" for f in found):
         check_class_count(manifest, manifest.source)
-    yield from _check_classes(manifest)
+    yield from _check_classes(manifest, draw)
     yield from _check_leaks(manifest, duplicates)
 
 
-def _check_classes(manifest: Manifest) -> Iterator[Finding]:
+def _check_classes(manifest: Manifest, draw: Draw) -> Iterator[Finding]:
     names, source = np.array(manifest.legend.names), manifest.source
     pixels = {split: totals(manifest.of(split), len(names)) for split in SPLITS}
     present = np.sum(list(pixels.values()), axis=0) > 0
@@ -51,12 +62,54 @@ def _check_classes(manifest: Manifest) -> Iterator[Finding]:
             yield _empty_split(manifest, split)
         elif len(absent):
             message = f"Absent from the {split} split: {', '.join(absent)}."
-            fix = "Choose other groups with --test and --val, or another --seed."
+            wanted = [s for s in SPLITS if pixels[s].any()]
+            fix = _mend_absent(manifest, names.tolist().index(absent[0]), wanted, draw)
             yield Finding("warning", "class-absent", source, message, fix)
     if not present.all():
         message = f"Classes without any valid labeled pixel: {', '.join(names[~present])}."
         fix = "Check the labels, and whether they lie on nodata; or leave the class out."
         yield Finding("warning", "class-empty", source, message, fix)
+
+
+def _mend_absent(manifest: Manifest, lost: int, wanted: Sequence[SplitName], draw: Draw) -> str:
+    """Return what gives a class, by its index, to every split that has labels."""
+    labeled, name = [s for s in manifest.samples if s.split in SPLITS], manifest.legend.names[lost]
+    groups = sorted({s.group for s in labeled})
+    counts = {group: np.zeros(len(manifest.legend.names), np.int64) for group in groups}
+    for sample in labeled:
+        counts[sample.group] += np.array(sample.counts, np.int64)
+    holders = [group for group in groups if counts[group][lost]]
+    listed = ", ".join(holders[:MAX_LISTED_GROUPS])
+    listed += ", ..." if len(holders) > MAX_LISTED_GROUPS else ""
+    if len(holders) < len(wanted):
+        fix = f"Label {name} in more groups: only {listed} of {len(groups)} has it"
+        side = max(max(s.window.height, s.window.width) for s in labeled)
+        is_cut = any(manifest.images[s.image].grid.window != s.window for s in labeled)
+        smaller = f", or cut smaller blocks (--block {side // 2})"
+        return f"{fix}{smaller if is_cut and side >= 2 * MIN_BLOCK else ''}."
+    seed = _seed_of_all(counts, wanted, draw)
+    if seed is not None:
+        return f"Draw other groups with --seed {seed}, which gives every split all classes."
+    return f"Name other groups with --test and --val: {name} is in {listed}."
+
+
+def _seed_of_all(
+    counts: Mapping[str, NDArray[np.int64]], wanted: Sequence[SplitName], draw: Draw
+) -> int | None:
+    """Return the seed whose draw leaves most pixels to the rarest class of a split.
+
+    It is None if every draw leaves a split without a class.
+    """
+    table = np.array([*counts.values()])
+    table = table[:, table.any(axis=0)]
+    best, least = None, 0
+    for seed in range(MAX_SEEDS):
+        split_of = draw(seed)
+        splits = np.array([split_of.get(group, "") for group in counts])
+        smallest = min(int(table[splits == split].sum(axis=0).min()) for split in wanted)
+        if smallest > least:
+            best, least = seed, smallest
+    return best
 
 
 def _empty_split(manifest: Manifest, split: SplitName) -> Finding:

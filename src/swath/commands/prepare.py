@@ -125,7 +125,7 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         manifest = builder.build()
         split_findings = [
             *_check_own_split(manifest, samples),
-            *check_split(manifest, survey.duplicates, survey.findings),
+            *check_split(manifest, survey.duplicates, survey.findings, builder.draw),
         ]
         if builder.few:
             split_findings = [f for f in split_findings if f.code != "empty-split"]
@@ -225,6 +225,7 @@ class _DatasetBuilder:
     legend: Legend
     options: PrepareOptions
     few: bool = False
+    _groups: Sequence[str] = ()
 
     def build(self) -> Manifest:
         options, scans = self.options, [self.survey.scans[s.name].image for s in self.samples]
@@ -274,8 +275,9 @@ class _DatasetBuilder:
     def _split(self, images: Sequence[Image], stored: Sequence[StoredImage]) -> list[Sample]:
         """Split the labeled areas, and erase the labels of the buffers between them."""
         grids = [image.grid for image in images]
-        block = self.options.block or self._default_block(grids)
-        buffer = block // 16 if self.options.buffer is None else self.options.buffer
+        options = self.options
+        block = options.block or self._default_block(grids)
+        buffer = block // 16 if options.buffer is None else options.buffer
 
         def count_area(area: Area) -> list[int]:
             return count_labels(stored[area.image], area.window, self.legend)
@@ -284,11 +286,12 @@ class _DatasetBuilder:
         labeled = [area for area in counts if any(counts[area])]
         unlabeled = [area for area in counts if not any(counts[area])]
         self.few = self._are_few(counts, grids)
-        split_of = self._assign_splits([area.group for area in labeled])
+        self._groups = [area.group for area in labeled]
+        split_of = self.draw(options.seed)
         for area in erase_buffers(self.folder, images, labeled, split_of, buffer):
             counts[area] = count_area(area)
         samples = [Sample(**vars(a), split=split_of[a.group], counts=counts[a]) for a in labeled]
-        if self.options.unlabeled:
+        if options.unlabeled:
             samples += [Sample(**vars(a), split="unlabeled", counts=[]) for a in unlabeled]
         return samples
 
@@ -303,15 +306,16 @@ class _DatasetBuilder:
         labeled = sum(map(sum, counts.values()))
         return are_few(self.samples, labeled, sum(grid.window.size for grid in grids))
 
-    def _assign_splits(self, groups: Sequence[str]) -> dict[str, SplitName]:
-        options = self.options
+    def draw(self, seed: int) -> dict[str, SplitName]:
+        """Return the split of each group with labels, as drawn by a seed where none is named."""
+        options, groups = self.options, self._groups
         if not groups:
             message, fix = "No valid pixel is labeled", "Check that labels and images overlap"
             raise DataError(message, code="no-labels", file=options.root, fix=fix)
         own = {s.group: s.split for s in self.samples if s.group and s.split}
         if self.few:
             return dict.fromkeys(groups, "train")
-        return assign_splits(groups, options.test, options.val, options.seed, own)
+        return assign_splits(groups, options.test, options.val, seed, own)
 
     def _areas(self, grids: Sequence[GeoBox], block: int) -> Iterator[Area]:
         """Yield the areas of all images; blocks of images on one place share their groups."""
