@@ -207,6 +207,20 @@ def test_several_columns_that_can_be_the_class_are_listed(tmp_path, columns):
     assert read_features(path, last).field == last
 
 
+def test_only_columns_that_features_share_are_proposed_as_the_class(tmp_path):
+    path = layer(
+        tmp_path / "x.gpkg",
+        crop=texts("rye", "rye", "oat"),
+        soil=texts("sand", "clay", "sand"),
+        owner=texts("Ann", "Bob", "Eve"),
+        country=texts("DE", "DE", "DE"),
+    )
+    with fails("class-column-ambiguous", DataError, path) as caught:
+        read_features(path)
+    assert "--label-field crop or --label-field soil" in str(caught.value.fix)
+    assert "owner" not in str(caught.value.fix) and "country" not in str(caught.value.fix)
+
+
 @pytest.mark.parametrize(
     ("columns", "chosen"),
     [

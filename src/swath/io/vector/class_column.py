@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ ONE_CLASS = "none"
 
 MAX_UNIQUE = 20
 """Features up to which a column of a usual name may have a value of its own in each."""
+
+MAX_NAMED = 4
+"""Columns that a mend names."""
 
 _CLASS_FIELDS = (
     "class label landcover land_cover lulc category code classname class_name "
@@ -115,8 +119,9 @@ def _undecided(possible: Sequence[_Column], data: LayerData, path: Path) -> Data
     if possible:
         listed = "; ".join(c.listed for c in possible)
         message = f"The class may be in one of these columns: {listed}"
-        example = f"--label-field {possible[-1].name!r}"
-        fix = f"Name it, such as {example} ({ONE_CLASS} if all are one class)"
+        shared = [c for c in possible if not c.unique and not c.constant] or possible
+        named = [f"--label-field {quote(c.name)}" for c in shared[:MAX_NAMED]]
+        fix = f"Name it: {' or '.join(named)} ({ONE_CLASS} if all are one class)"
         return DataError(message, code="class-column-ambiguous", file=path, fix=fix)
     message = f"No column is evidently the class (columns: {', '.join(data.columns) or 'none'})"
     fix = "Name it with --label-field, or what lies around the one class with --background"
