@@ -138,6 +138,8 @@ def test_inspect_holds_an_image_against_a_model(tiny_model, stripes, tmp_path):
         "other-type": "warning",
         "unlike-training": "warning",
     }
+    texts = [f["message"] + f["fix"] for f in swath.inspect(wide, against=tiny_model).findings]
+    assert not any("swath inspect" in text for text in texts)  # which was just run
     two = swath.inspect(write_raster(tmp_path / "t.tif", noise(2, 96, 96)), against=tiny_model)
     assert not two.ok and two.findings[0]["code"] == "other-bands"
     gone = swath.inspect(tmp_path / "nowhere.tif", against=tiny_model)

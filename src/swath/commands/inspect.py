@@ -429,9 +429,12 @@ def _bands_by_name(files: Sequence[Path], card: Card, source: Path) -> tuple[str
 
 
 def _check_numbers(image: InputImage, card: Card, source: Path) -> Iterator[Finding]:
-    wrong = check_numbers(image, card.bands, card.dtype)
+    wrong = check_numbers(image, card.bands, card.dtype, advice="")
     if wrong is not None:
-        fix = "Give numbers in the scale of the training data."
+        fix = (
+            "Give numbers in the scale of the training data, and bands in its order; --raw reads "
+            "numbers as stored, without the file's scale and offset."
+        )
         yield Finding("warning", "other-numbers", str(source), wrong, fix)
 
 

@@ -34,15 +34,19 @@ ADVICE = (
     "Check scale and bands (swath inspect IMAGE --against MODEL); --raw reads numbers as stored, "
     "without the file's scale and offset"
 )
+"""What to do about numbers unlike those of training."""
 
 
-def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str | None) -> str | None:
+def check_numbers(
+    image: InputImage, bands: Sequence[CardBand], dtype: str | None, advice: str = ADVICE
+) -> str | None:
     """Compare a sample of an image's pixels with the ranges that a model was trained with.
 
     Args:
         image: the image, with the model's bands.
         bands: the model's bands.
         dtype: type of the training images, None if unknown.
+        advice: what to do where the cause is not certain.
 
     Returns:
         A sentence that names the likely cause, or None where nothing is odd.
@@ -75,7 +79,9 @@ def check_numbers(image: InputImage, bands: Sequence[CardBand], dtype: str | Non
     cause = shift or _find_factor(own_mean, known_mean, high, known_high)
     if cause is None and dtype not in (None, own):
         cause = f"the image is {own}, and the training images were {dtype}"
-    return f"{seen}{f': {cause}' if cause else ''}. {ADVICE}."
+    return " ".join(
+        [f"{seen}{f': {cause}' if cause else ''}.", *([f"{advice}."] if advice else [])]
+    )
 
 
 def _find_far(
