@@ -51,6 +51,14 @@ def test_the_map_lies_on_the_images_own_grid(tiny_model, tmp_path):
     assert result.peak_rss_bytes > 50e6
 
 
+@pytest.mark.parametrize("name", ["f.gpkg", "f.geojson", "f.shp"])
+def test_a_vector_layer_in_place_of_an_image_is_said_to_be_one(tiny_model, tmp_path, name):
+    path = write_layer(tmp_path / name, [box(0, 0, 9, 9)], {"class": [1]}, "EPSG:4326")
+    with pytest.raises(DataError) as caught:
+        swath.predict(tiny_model, path, tmp_path / "m.tif")
+    assert caught.value.file == str(path) and "vector layer" in caught.value.message
+
+
 @pytest.mark.usefixtures("float32")
 def test_the_file_and_the_array_give_the_same_map(tiny_model, tmp_path):
     pixels = noise(3, 100, 100)

@@ -30,6 +30,7 @@ from swath.io.nodata import BandMarks, Coverage, can_hold, either, find_coverage
 from swath.io.orientation import apply_orientation
 from swath.io.raster_limits import check_limits
 from swath.io.tiff import FETCH_AGAIN, join_pages
+from swath.io.vector.formats import is_vector_file
 from swath.types import PathLike
 
 EXTENSIONS = frozenset(
@@ -628,6 +629,10 @@ def _opening_error(path: PathLike, error: Exception) -> DataError:
         return DataError(
             "There is no such file", code="no-such-file", file=file, fix="Check the path"
         )
+    if local and is_vector_file(file_of(path)) and file_of(path).suffix.lower() != ".zip":
+        message = "A raster is wanted, and this is a vector layer or table"
+        fix = "Give an image, such as a GeoTIFF"
+        return DataError(message, code="not-a-raster", file=path, fix=fix)
     return unreadable_error(path, error)
 
 

@@ -641,7 +641,8 @@ def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
     if kind == ".txt" and path.is_file():
         return [found for line in _listed(path) for found in _expand(line, bands)]
     if kind in (".json", ".geojson") and path.is_file():
-        message, fix = "The file is no STAC item", "Give a raster or item"
+        message = "An image is wanted, and the file is no STAC item: it may be a vector layer"
+        fix = "Give a raster, such as a GeoTIFF, or a STAC item"
         raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
     is_pattern = not path.exists() and "://" not in given and set(given) & set("*?[")
     return _of_pattern(given, bands) if is_pattern else [_single(given)]
