@@ -123,6 +123,11 @@ def swapped(shape):
     )
 
 
+def mercator(shape):
+    move = pyproj.Transformer.from_crs(UTM, "EPSG:3857", always_xy=True)
+    return shapely.transform(shape, move.transform, interleaved=False)
+
+
 def degrees(shape):
     return shapely.transform(shape, TO_DEGREES.transform, interleaved=False)
 
@@ -136,6 +141,7 @@ def degrees(shape):
         ([degrees(h) for h in HALVES], "EPSG:32632", "m.gpkg", ["degrees"], "EPSG:4326"),
         ([swapped(h) for h in HALVES], "EPSG:4326", "m.gpkg", ["swapped"], None),
         ([shapely.box(7e5, 5e6, 701000, 5001000)] * 2, UTM, "m.gpkg", ["700000", "500000"], None),
+        ([mercator(h) for h in HALVES], UTM, "m.gpkg", ["Mercator"], "EPSG:3857"),
     ],
 )
 def test_labels_that_miss_are_an_error_with_the_cause(root, shapes, crs, name, words, mend):
@@ -149,6 +155,8 @@ def test_labels_that_miss_are_an_error_with_the_cause(root, shapes, crs, name, w
         assert f"--labels-crs {mend}" in finding["fix"]
         names, labels = stored(root, name, labels_crs=mend)
         assert names == ["a", "b"] and (labels == 0).sum() == 64 * 32
+    else:  # a CRS in which they miss the image, too, is no mend
+        assert "--labels-crs" not in finding["fix"]
 
 
 def test_labels_and_images_without_crs_that_lie_apart_are_an_error(tmp_path):
@@ -294,3 +302,11 @@ def test_a_crs_that_labels_cannot_have(root, name, transform, crs, wanted, code)
     else:
         write_raster(root / name, CODES, crs, transform)
     assert found(root, name, labels_crs=wanted)[code]["level"] == "error"
+
+
+def test_a_class_file_of_names_and_colors_is_for_layers_too(root, tmp_path):
+    write(root, HALVES, ["wood", "sea"])
+    rows = '[{name: sea, color: "#0000FF"}, {name: wood, color: "#00FF00"}]'
+    (tmp_path / "c.yaml").write_text(rows)
+    names, labels = stored(root, classes=tmp_path / "c.yaml")
+    assert names == ["sea", "wood"] and (labels[:, :32] == 1).all() and (labels[:, 32:] == 0).all()

@@ -158,8 +158,22 @@ def test_text_that_is_no_class_is_named():
 
 
 def test_polygons_have_no_colors():
-    with fails("labels-codes", DataError):
+    with fails("labels-codes", DataError, "x.gpkg"):
         VectorLabels(polygons([box(0, 0, 1, 1)], [1]), GRID).read(GRID.window, "color")
+
+
+def test_names_of_features_are_those_of_classes_with_colors_alone():
+    classes = (
+        LandClass("sea", (0x0000FF,), 1, "#0000FF"),
+        LandClass("wood", (0xFF00,), 2, "#00FF00"),
+    )
+    legend = Legend(classes, "color", origin="classes.yaml")
+    shapes = [box(0, 0, 1, 1), box(0, 1, 1, 1)]
+    labels = VectorLabels(polygons(shapes, ["wood", "Sea"]), GRID, legend)
+    assert labels.read(GRID.window, "color")[0, :3].tolist() == [0xFF00, 0x0000FF, UNLABELED]
+    with fails("labels-codes", DataError, "x.gpkg") as caught:  # whose codes nothing names
+        VectorLabels(polygons(shapes, [1, 2]), GRID, legend)
+    assert "classes.yaml" in str(caught.value.fix)
 
 
 def test_landsat_polygons_agree_with_the_label_raster(shared_data):

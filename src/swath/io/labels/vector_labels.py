@@ -55,6 +55,9 @@ class VectorLabels:
         self._burner = Burner(features, grid)
         codes, self.names, self._background = class_codes(features, legend, found)
         distinct, at = features.classes
+        self._path, self._kind = features.path, "code" if legend is None else legend.kind
+        if self._kind == "color" and any(codes.get(v) == v for v in distinct):
+            raise self._colors_wanted(None if legend is None else legend.origin)
         if legend is not None and not found:
             self._check_known(features, grid, codes, legend)
         table = np.array([codes.get(value, UNLABELED) for value in distinct], np.int64)
@@ -64,6 +67,16 @@ class VectorLabels:
             self._extent = VectorLabels(features.extent, grid)
         self._counter = FeatureCounter(self._burner, self._codes, grid)
         self._last: Burnt | None = None
+
+    def _colors_wanted(self, origin: str | None = None) -> DataError:
+        """Return the error on class codes or names where classes have colors alone."""
+        message = "The layer has class codes or names, and the masks of other images have colors"
+        fix = "Name the classes and their colors with --classes FILE"
+        if origin is not None:
+            message = "The layer has class codes, and the classes have colors without codes"
+            shown = '{name: water, code: 1, color: "#0072B2"}'
+            fix = f"Give each class its code in {origin}, as in {shown}"
+        return DataError(message, code="labels-codes", file=self._path, fix=fix)
 
     def _check_known(
         self, features: Features, grid: GeoBox, codes: Collection[object], legend: Legend
@@ -80,14 +93,13 @@ class VectorLabels:
             raise DataError(message, code="unknown-class", file=features.path, fix=fix)
 
     def read(self, window: Window, kind: Kind) -> NDArray[np.int64]:
-        """Return labels (rows, columns) of a window; `kind` must be `code`.
+        """Return labels (rows, columns) of a window; `kind` must be that of the legend.
 
         Raises:
-            DataError: colors are wanted.
+            DataError: colors are wanted, and no legend has them.
         """
-        if kind == "color":
-            message = "The polygons have codes or names, and the classes have colors"
-            raise DataError(message, code="labels-codes", fix="Give the classes codes")
+        if kind != self._kind:
+            raise self._colors_wanted()
         burnt = self._last = self._burner.burn(window)
         out = np.full((window.height, window.width), UNLABELED, np.int64)
         if len(burnt.found):
