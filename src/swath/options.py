@@ -652,11 +652,13 @@ class SuggestOptions:
 
 @dataclass(frozen=True, config=_FROZEN)
 class ChangeOptions:
-    """Compare maps of two dates: what became what, and how sure.
+    """Compare maps of dates: what became what, and how sure.
 
     OLD and NEW are maps of the same classes. Where `predict` has written probabilities or
     confidence beside them, a pixel counts as changed only if that is sure enough. With a model
     file first, `swath change MODEL OLD_IMAGE NEW_IMAGE CHANGE`, both images are predicted before.
+    With `--dates`, `swath change 2018.tif 2020.tif 2022.tif CHANGE --dates`, maps of any number of
+    dates are made consistent first.
     """
 
     EXAMPLE: ClassVar = "swath change 2019.tif 2024.tif change.tif --polygons changes.gpkg"
@@ -667,7 +669,9 @@ class ChangeOptions:
         PathLike,
         Field(description="GeoTIFF of transitions to write, with a code for each pair of classes."),
     ]
-    more: Annotated[Globs, Field(description="After a model and two images: CHANGE.")] = ()
+    more: Annotated[
+        Globs, Field(description="Maps of more dates (--dates); CHANGE is the last file.")
+    ] = ()
     _: KW_ONLY
     at_least: float | None = option(
         None,
@@ -676,6 +680,12 @@ class ChangeOptions:
         gt=0,
         le=1,
         allow_inf_nan=False,
+    )
+    dates: bool = option(
+        False,
+        "Maps of several dates, which the names of their files or folders tell, such as "
+        "map_2018.tif: also write the consistent map of each date, the first and last date of "
+        "change, and the number of changes.",
     )
     shift: int = option(
         1, "Pixels by which the maps may be shifted; narrower changes are not taken.", ge=0, le=64
@@ -691,7 +701,16 @@ class ChangeOptions:
     )
     prior: float | None = option(
         None,
-        "Share of pixels that have changed, before the maps are seen; default: estimated.",
+        "Share of pixels that have changed, before the maps are seen; default: estimated. With "
+        "--dates: from one date to the next.",
+        "Data",
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+    )
+    accuracy: float | None = option(
+        None,
+        "Accuracy of maps without probabilities, in whole percent; default: 1, with --dates 0.9.",
         "Data",
         gt=0,
         lt=1,
@@ -721,10 +740,13 @@ class ChangeOptions:
     def __post_init__(self) -> None:
         _check_polygon_file(self.polygons)
         count, model = len(self.files), self.with_model
-        if count != (4 if model else 3):
+        if self.dates and model:
+            fix = "Predict each image with --probabilities, and give the maps"
+            raise _conflict("--dates takes maps, and the first file is a model", fix)
+        if not self.dates and count != (4 if model else 3):
             wanted = "OLD NEW CHANGE, or MODEL OLD_IMAGE NEW_IMAGE CHANGE"
             message = f"{count} files are given, and {wanted} are wanted"
-            raise _conflict(message, "Compare maps of more dates two by two")
+            raise _conflict(message, "Give --dates to compare maps of more dates")
 
 
 @dataclass(frozen=True, config=_FROZEN)

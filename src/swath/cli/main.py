@@ -46,7 +46,7 @@ COMMANDS = {
         Command(TRAINING, "quantize", "Add an 8-bit network to a model file, for faster maps."),
         Command(TRAINING, "export", "Write a network as plain ONNX, for QGIS Deepness and others."),
         Command(MAPS, "predict", "Map one image of any size, or many."),
-        Command(MAPS, "change", "Compare maps of two dates: what became what, and how sure."),
+        Command(MAPS, "change", "Compare maps of dates: what became what, and how sure."),
         Command(MAPS, "submit", "Map a folder of contest images into a zip file to submit."),
         Command(MAPS, "view", "Show a map in the browser, over its image.", wait=_wait),
         Command(

@@ -353,15 +353,26 @@ def change(result: ChangeResult) -> str:
     """Format what became what, and what was not taken as change."""
     area = "" if result.hectares is None else f", {result.hectares:,.1f} hectares"
     lines = [
-        f"{result.change}: {result.changed} of {result.pixels} pixels changed{area}",
+        f"{result.change}: {result.changed} of {result.pixels} pixels changed{area}"
+        + (f", {result.dates[0].date} to {result.dates[-1].date}" if result.dates else ""),
         *(f"  also {name}" for name in result.files if name != result.change),
     ]
     if result.at_least is not None and result.prior is not None:
         origin = "estimated from the maps" if result.estimated else "as given"
         lines.append(
             f"  change is taken from a probability of {result.at_least:.0%} on; prior of change "
-            f"{result.prior:.2%}, {origin}"
+            f"{result.prior:.2%}{' from date to date' * bool(result.dates)}, {origin}"
         )
+    lines += [
+        f"  {row.date:<10} {row.changed} pixels changed"
+        + ("" if row.hectares is None else f", {row.hectares:,.1f} hectares")
+        + f"; data in {row.data}: {row.map}"
+        for row in result.dates
+    ]
+    if result.counts:
+        more = [f"{count} {i} times" for i, count in enumerate(result.counts) if i > 1 and count]
+        once = [f"pixels that changed: {result.counts[1]} once"]
+        lines.append("  " + ", ".join(once + more))
     lines.append(
         f"  of {result.differ} pixels whose classes differ, {result.unsure} are too unsure; a "
         f"shift explains {result.shifted} changes"

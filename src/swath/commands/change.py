@@ -1,4 +1,4 @@
-"""`swath change`: what became what between maps of two dates, where, and how many hectares."""
+"""`swath change`: what became what between maps of two or more dates, and how many hectares."""
 
 from __future__ import annotations
 
@@ -42,8 +42,26 @@ class TransitionArea(Result):
     confidence: float | None
 
 
+class DateChange(Result):
+    """What changed at one date of a series.
+
+    Attributes:
+        date: such as `2018` or `2018-06-30`.
+        map: path of its consistent map.
+        data: pixels where the given map has data.
+        changed: pixels that changed since the date before.
+        hectares: their area; None where the size of pixels is unknown.
+    """
+
+    date: str
+    map: str
+    data: int
+    changed: int
+    hectares: float | None
+
+
 class ChangeResult(Result):
-    """What has changed.
+    """What has changed, of a series from its first date to its last.
 
     Attributes:
         change: path of the map of change.
@@ -56,11 +74,14 @@ class ChangeResult(Result):
         differ: pixels whose mapped classes differ, as plain differencing counts them.
         unsure: of these, pixels that are not change because that is not sure enough.
         shifted: pixels that are not change because a shift between the maps explains it.
-        old_only: pixels that have data in the old map alone.
-        new_only: pixels that have data in the new map alone.
+        old_only: pixels that have data in the old map alone; 0 in a series.
+        new_only: pixels that have data in the new map alone; 0 in a series.
         at_least: probability from which a pixel is changed; None without probabilities.
-        prior: probability of change before a pixel is seen; None without probabilities.
+        prior: probability of change before a pixel is seen, from one date to the next; None
+            without probabilities.
         estimated: whether the prior was estimated from the maps.
+        dates: the dates of a series; empty for two maps.
+        counts: pixels of a series by the number of their changes, 0 first.
         polygons: number of polygons, None where none were asked for.
         seconds: wall time.
         peak_rss_bytes: largest resident memory of a process.
@@ -82,6 +103,8 @@ class ChangeResult(Result):
     at_least: float | None
     prior: float | None
     estimated: bool
+    dates: list[DateChange]
+    counts: list[int]
     polygons: int | None
     seconds: float
     peak_rss_bytes: int
@@ -90,10 +113,12 @@ class ChangeResult(Result):
 
 @command(ChangeOptions)
 def change(options: ChangeOptions) -> ChangeResult:
-    """Compare maps of two dates.
+    """Compare maps of two or more dates.
 
-    With probabilities beside both maps, the probability of change of a pixel follows from them
-    (see `swath.mapping.change.posterior`), and a change counts from `at_least` on. Finished tiles
+    With probabilities beside the maps, the probability of change of a pixel follows from them
+    (see `swath.mapping.change.posterior`), and a change counts from `at_least` on. With `dates`,
+    the maps are made consistent (see `swath.mapping.change.chain`): a pixel changes where that is
+    likelier than an error, and a date without data has the class of the date before. Finished tiles
     lie in a folder beside the output until it is whole; the same command continues from there.
 
     Raises:
@@ -161,6 +186,7 @@ def _hidden_change(found: ChangedMap) -> list[str]:
     """Return a warning where maps differ much and nearly all of it counts as errors of the maps."""
     plan, differ = found.plan, found.tally["differ"]
     changed = sum(row.pixels for row in found.rows if row.old != row.new)
+    changed = sum(found.counts[1:]) or changed
     compared = sum(row.pixels for row in found.rows)
     estimated = plan.asked.prior is None and plan.prior_change is not None
     if not estimated or differ < 0.01 * compared or changed >= 0.02 * differ:
@@ -217,6 +243,17 @@ def _result(
         at_least=None if least is None else least / 100,
         prior=plan.prior_change,
         estimated=plan.asked.prior is None and plan.prior_change is not None,
+        dates=[
+            DateChange(
+                date=label,
+                map=str(beside(options.target, label)),
+                data=row.held,
+                changed=row.changed,
+                hectares=row.hectares,
+            )
+            for label, row in zip(plan.asked.labels, found.dates, strict=True)
+        ],
+        counts=found.counts,
         polygons=None if options.polygons is None else found.polygons,
         seconds=time.monotonic() - start,
         peak_rss_bytes=peak_rss_bytes(),

@@ -210,7 +210,10 @@ def change() -> Story:
     write_model(Path("land.swath"))
     for seed, name in enumerate(("old", "new")):
         write_raster(Path(f"{name}.tif"), noise(3, 96, 128, seed=seed), UTM, NORTH_UP)
-    *_, compared, shown, drawn = yield
+    write_raster(Path("2021.tif"), np.ones((96, 128), np.uint8), UTM, NORTH_UP, nodata=0)
+    *_, compared, shown, series, drawn = yield
+    assert [row["date"] for row in series.result["dates"]] == ["2019", "2021", "2024"]
+    assert Path("series_2021.tif").is_file() and Path("series_first_change.tif").is_file()
     assert compared.result["prior"] is not None and Path("changes.csv").is_file()
     assert "change_confidence.tif" in shown.result["layers"]
     assert drawn.result["columns"] == ["reference_old", "reference_new"]

@@ -84,6 +84,12 @@ def test_confidence_leaves_the_rest_to_the_other_classes_by_their_shares():
     assert found[2, 1] == pytest.approx(1 - FLOOR / 100, abs=1e-6)
 
 
+def test_accuracy_is_the_chance_that_a_class_is_mapped_as_itself():
+    evidence = Evidence("accuracy", (0.9, 0.06, 0.04))
+    found = evidence.seen(np.array([2, 255], np.uint8), np.array([[90, 90]], np.uint8))
+    assert found[:, 0] == pytest.approx([5, 5, 90]) and found[:, 1].tolist() == [1, 1, 1]
+
+
 def test_sums_over_squares_are_those_of_the_pixels():
     values = np.random.default_rng(0).random((23, 17)).astype(np.float32)
     for reach in (0, 1, 4):

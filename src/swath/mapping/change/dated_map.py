@@ -28,8 +28,9 @@ from swath.legend import IGNORE, Legend
 NO_PERCENT = 255
 """Value of percents where a map has none."""
 
-EvidenceKind: TypeAlias = Literal["probabilities", "confidence", "certain"]
-"""What is known of a pixel: percents of all classes, that of its class, or its class alone."""
+EvidenceKind: TypeAlias = Literal["probabilities", "confidence", "accuracy", "certain"]
+"""What is known of a pixel: percents of all classes, that of its class, how often a map of such
+accuracy shows the true class, or its class alone."""
 
 
 class DatedMap(BaseModel, frozen=True):
@@ -42,6 +43,7 @@ class DatedMap(BaseModel, frozen=True):
         bands: class index of each band of probabilities, `IGNORE` for those of no class.
         indices: class index by code, `IGNORE` for codes that mean no class.
         classes: number of the common classes.
+        accuracy: percent of the pixels of each class that have it in a map without percents.
     """
 
     path: str
@@ -50,6 +52,7 @@ class DatedMap(BaseModel, frozen=True):
     bands: tuple[int, ...] = ()
     indices: dict[int, int] = {}
     classes: int = 0
+    accuracy: int | None = None
 
     def open(self, grid: GeoBox) -> DateReader:
         """Open it on a grid (nearest).
@@ -66,8 +69,8 @@ class DatePixels:
 
     Attributes:
         classes: class indices (rows, columns), `IGNORE` without data.
-        percents: uint8 (n, rows, columns) with probabilities, (1, rows, columns) with confidence,
-            None without either.
+        percents: uint8 (n, rows, columns) with probabilities, (1, rows, columns) with confidence
+            or accuracy, None without any.
     """
 
     classes: NDArray[np.uint8]
@@ -207,7 +210,9 @@ class DateReader:
         codes = self._labels.read(window, "code")
         classes = self._encode(codes)
         if self._percents is None:
-            return DatePixels(classes, None)
+            accuracy = self._source.accuracy
+            shape = 1, *classes.shape
+            return DatePixels(classes, None if accuracy is None else _filled(shape, accuracy))
         with gdal_errors(self._source.percents or ""):
             percents: NDArray[np.uint8] = self._percents.read(window=window.to_rasterio())
         classes[(percents == NO_PERCENT).any(axis=0)] = IGNORE
@@ -246,6 +251,10 @@ class DateReader:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _filled(shape: tuple[int, ...], percent: int) -> NDArray[np.uint8]:
+    return np.full(shape, percent, np.uint8)
 
 
 def open_map(path: str) -> tuple[Legend, GeoBox]:

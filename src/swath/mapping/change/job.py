@@ -1,12 +1,12 @@
-"""One job of change: two maps, the files to write, and the finished tiles between them."""
+"""One job of change: the maps, the files to write, and the finished tiles between them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise, starmap
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,12 @@ from swath.errors import DataError, JobError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.pixel_area import HECTARE, PixelAreas
 from swath.io.atomic import atomic_file, exclusive, file_stamps, refuse_replaced
-from swath.io.map_reader import beside, check_percents
+from swath.io.map_reader import check_percents
 from swath.io.map_writer import MapWriter
 from swath.io.qgis import style_path, write_style
 from swath.io.raster import open_raster
 from swath.io.work_folder import open_store
-from swath.legend import MAX_CLASSES, LandClass
+from swath.legend import MAX_CLASSES, LandClass, Legend
 from swath.mapping.change import outputs as files
 from swath.mapping.change.classes import join_classes
 from swath.mapping.change.dated_map import (
@@ -31,9 +31,11 @@ from swath.mapping.change.dated_map import (
     match_bands,
     open_map,
 )
+from swath.mapping.change.dates import read_dates
 from swath.mapping.change.outputs import TransitionRow
 from swath.mapping.change.plan import ChangePlan, ChangeRequest, freeze_plan, no_common_pixel
-from swath.mapping.change.tiles import TALLY, ChangeWorker, open_worker
+from swath.mapping.change.series import open_worker
+from swath.mapping.change.tiles import TALLY
 from swath.mapping.tile_store import PARTS, TileStore
 from swath.mapping.worker_pool import LocalPool, count_done, run_in_pool
 from swath.options import ChangeOptions
@@ -44,6 +46,25 @@ AT_LEAST = 0.8
 """Probability from which a pixel is taken as changed by default."""
 
 
+ACCURACY = 0.9
+"""Accuracy that maps of a series without probabilities are taken to have."""
+
+
+@dataclass(frozen=True)
+class DateRow:
+    """A date of a series.
+
+    Attributes:
+        held: pixels whose map has data.
+        changed: pixels that changed at this date.
+        hectares: their area; None where the size of pixels is unknown.
+    """
+
+    held: int
+    changed: int
+    hectares: float | None
+
+
 @dataclass(frozen=True)
 class ChangedMap:
     """What came of a job.
@@ -52,6 +73,8 @@ class ChangedMap:
         plan: the plan.
         rows: all transitions that the map holds, those of changes first, the largest first.
         tally: pixels by what was counted of them, as `TALLY` names it.
+        counts: pixels by the number of their changes, of a series.
+        dates: what changed at each date of a series.
         files: paths of all files.
         polygons: number of polygons.
     """
@@ -59,6 +82,8 @@ class ChangedMap:
     plan: ChangePlan
     rows: list[TransitionRow]
     tally: dict[str, int]
+    counts: list[int] = field(default_factory=list)
+    dates: list[DateRow] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     polygons: int = 0
 
@@ -67,15 +92,19 @@ OTHER_NAME = "Give CHANGE, --polygons or --table another name"
 """Mend of an output that is an input."""
 
 
-def outputs_of(options: ChangeOptions, with_confidence: bool) -> list[Path]:
-    """Return all files that a comparison writes, but for the style and the attribute table."""
+def outputs_of(
+    options: ChangeOptions, with_confidence: bool, dates: Sequence[str] = ()
+) -> list[Path]:
+    """Return all files that a comparison writes."""
+    rasters = files.rasters_of(options.target, with_confidence, dates)
     given = [options.polygons, options.table]
-    out = [options.target, *(Path(path) for path in given if path is not None)]
-    return out + [beside(options.target, "confidence")] * with_confidence
+    out = [*rasters.values(), *(Path(path) for path in given if path is not None)]
+    styled = [style_path(path) for name, path in rasters.items() if name != "confidence"]
+    return [*out, *styled, files.table_path(options.target)]
 
 
 class ChangeJob:
-    """Compares maps of two dates.
+    """Compares maps of two or more dates.
 
     Args:
         options: what the user asked for.
@@ -111,12 +140,14 @@ class ChangeJob:
                 changes meanwhile.
         """
         options, store = self._options, self._store
+        labels = read_dates(self._maps) if options.dates else ()
         with exclusive(self._target):
             dates, classes, grid = self._open()
             kinds = {date.kind for date in dates}
             least = self._least(kinds)
             inputs = [name for date in dates for name in files_of(date)]
-            refuse_replaced(outputs_of(options, kinds != {"certain"}), inputs, OTHER_NAME)
+            kept = [*inputs, *(str(style_path(Path(path))) for path in self._maps)]
+            refuse_replaced(outputs_of(options, kinds != {"certain"}, labels), kept, OTHER_NAME)
             state = file_stamps(inputs)
             asked = ChangeRequest(
                 dates=tuple(dates),
@@ -125,6 +156,7 @@ class ChangeJob:
                 at_least=least,
                 shift=options.shift,
                 prior=options.prior,
+                labels=labels,
             )
             if options.restart:
                 store.clear()
@@ -166,6 +198,9 @@ class ChangeJob:
                     with open_raster(percents) as dataset:
                         check_percents(dataset, percents)
             count = len(joined.classes)
+            accuracy = self._accuracy if percents is None else None
+            if accuracy is not None:
+                kind = "accuracy"
             dates.append(
                 DatedMap(
                     path=str(Path(path).resolve()),
@@ -174,9 +209,26 @@ class ChangeJob:
                     bands=bands,
                     indices=indices,
                     classes=count,
+                    accuracy=accuracy,
                 )
             )
         return dates, joined.classes, grids[0]
+
+    @property
+    def _accuracy(self) -> int | None:
+        """Percent of the pixels of a map without probabilities that are right; None for all."""
+        given = self._options.accuracy
+        if given is None and self._options.dates:
+            given = ACCURACY
+        return None if given is None else min(99, max(1, round(100 * given)))
+
+    def _warn_of_accuracy(self, bare: list[str]) -> None:
+        """Warn where maps without probabilities are taken to have the accuracy of no one."""
+        if bare and self._options.dates and self._options.accuracy is None:
+            self.warnings.append(
+                f"{', '.join(bare)} {'has' if len(bare) == 1 else 'have'} no probabilities beside; "
+                f"an accuracy of {ACCURACY:.0%} is assumed. --accuracy gives another."
+            )
 
     def _least(self, kinds: Collection[str]) -> int | None:
         """Return the percent from which a pixel has changed; None where nothing tells it."""
@@ -189,11 +241,13 @@ class ChangeJob:
                     raise UsageError(message, code="no-probabilities", fix=fix)
             self.warnings.append(
                 "No map has probabilities beside it, so each difference between the maps is taken "
-                "as change, errors of the maps too: predict both with --probabilities."
+                "as change, errors of the maps too: predict both with --probabilities, or tell how "
+                "accurate they are, such as --accuracy 0.9."
             )
             return None
+        bare = [path for path in self._maps if find_evidence(path)[1] is None]
+        self._warn_of_accuracy(bare)
         if "certain" in kinds:
-            bare = [path for path in self._maps if find_evidence(path)[1] is None]
             self.warnings.append(
                 f"{', '.join(bare)} has no probabilities beside it, and is taken as certain."
             )
@@ -210,7 +264,7 @@ class ChangeJob:
                 return
             todo = chain([first], missing)
             if workers == 1:
-                with closing(ChangeWorker(plan, self._root)) as worker:
+                with closing(open_worker(plan.model_dump_json(), self._root)) as worker:
                     for size in worker.work(todo):
                         bar.advance(size)
                 return
@@ -220,21 +274,21 @@ class ChangeJob:
     def _join(self, plan: ChangePlan) -> ChangedMap:
         """Write all files from the parts."""
         options, target = self._options, self._target
-        transitions = Transitions(plan.asked.land_classes, bool(plan.prior))
-        confidence = beside(target, "confidence") if plan.prior else None
-        made = [str(target)]
+        labels, classes = plan.asked.labels, plan.asked.land_classes
+        transitions = Transitions(classes, bool(plan.prior))
+        layers = files.layers_of(target, transitions, labels, Legend(classes))
+        made = [str(layer.path) for layer in layers]
         with ExitStack() as stack:
             # The map is opened first, so it is put in place last.
-            path = stack.enter_context(atomic_file(target))
-            writer = MapWriter(path, plan.grid, files.change_map(transitions))
-            writers = {"codes": stack.enter_context(closing(writer))}
-            sure = None
-            if confidence is not None:
-                made.append(str(confidence))
-                sure = stack.enter_context(atomic_file(confidence))
-                second = MapWriter(sure, plan.grid, files.CHANGE_CONFIDENCE)
-                writers["confidence"] = stack.enter_context(closing(second))
-            rows, tally = self._write_tiles(plan, writers, transitions)
+            partial = {la.name: stack.enter_context(atomic_file(la.path)) for la in layers}
+            writers = {
+                la.name: stack.enter_context(
+                    closing(MapWriter(partial[la.name], plan.grid, la.kind))
+                )
+                for la in layers
+            }
+            changed = self._write_tiles(plan, writers, transitions)
+            rows = changed.rows
             if not rows:
                 self._store.clear()
                 raise no_common_pixel(self._maps[1])
@@ -243,7 +297,10 @@ class ChangeJob:
                     f"The map has {len(rows)} transitions; `swath sample` and `swath area` take at "
                     f"most {MAX_CLASSES}. Join classes with --classes."
                 )
-            writer.tag(files.class_tags(transitions, rows))
+            writers["codes"].tag(files.class_tags(transitions, rows))
+            for label, path, row in zip(labels, self._maps, changed.dates, strict=False):
+                if not row.held:
+                    self.warnings.append(f"{path}, of {label}, has no data on the grid.")
             for one in writers.values():
                 one.finish()
             if options.table is not None:
@@ -254,9 +311,9 @@ class ChangeJob:
             count = 0
             if options.polygons is not None:
                 made.append(str(options.polygons))
-                partial = stack.enter_context(atomic_file(options.polygons))
+                layer = stack.enter_context(atomic_file(options.polygons))
                 count = files.write_changes(
-                    *(partial, path, sure, transitions),
+                    *(layer, partial["codes"], partial.get("confidence"), transitions),
                     target=Path(options.polygons),
                     min_area=options.min_area,
                 )
@@ -265,18 +322,23 @@ class ChangeJob:
             table.write_text(files.attribute_table(transitions, rows), encoding="utf-8")
             codes = [row.code for row in rows[:MAX_CLASSES]]
             write_style(target, transitions.legend(codes))
-            style = style_path(target)
-            made += [str(style)] if style.exists() else []
-        return ChangedMap(plan, rows, tally, made, count)
+            for la in layers:
+                if la.legend is not None:
+                    write_style(la.path, la.legend)
+                style = style_path(la.path)
+                made += [str(style)] if la.name != "confidence" and style.exists() else []
+        return replace(changed, files=made, polygons=count)
 
     def _write_tiles(
         self, plan: ChangePlan, writers: dict[str, MapWriter], transitions: Transitions
-    ) -> tuple[list[TransitionRow], dict[str, int]]:
-        """Write all parts; return the transitions and the tally."""
+    ) -> ChangedMap:
+        """Write all parts; return the transitions, and what was counted."""
         size = 1 + int(transitions.table.max())
         pixels, meters, percents = np.zeros(size, np.int64), np.zeros(size), np.zeros(size)
         tally = np.zeros(len(TALLY), np.int64)
-        areas = self._areas(plan.grid)
+        areas, labels = self._areas(plan.grid), plan.asked.labels
+        counts, held = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
+        moved, moved_meters = np.zeros(len(labels), np.int64), np.zeros(len(labels))
         parts = TileStore(self._store, plan.digest)
         for i, tile in enumerate(plan.tiling):
             part = parts.require(i, self._target)
@@ -289,6 +351,14 @@ class ChangeJob:
             if "confidence" in writers:
                 percents += np.bincount(codes, part["confidence"].ravel(), size)
             tally += part["tally"]
+            if labels:
+                counts += np.bincount(part["changes"].ravel(), minlength=256)[: len(labels)]
+                held += part["held"]
+                for t, (before, label) in enumerate(pairwise(labels), 1):
+                    mask = part[before] != part[label]
+                    moved[t] += mask.sum()
+                    if areas is not None and mask.any():
+                        moved_meters[t] += areas.of(tile.core)[mask].sum()
         sure = "confidence" in writers
         rows = [
             TransitionRow(
@@ -302,7 +372,10 @@ class ChangeJob:
             if code
         ]
         rows.sort(key=lambda row: (row.old == row.new, -row.pixels))
-        return rows, dict(zip(TALLY, tally.tolist(), strict=True))
+        hectares = [None] * len(labels) if areas is None else (moved_meters / HECTARE).tolist()
+        columns = zip(held.tolist(), moved.tolist(), hectares, strict=True)
+        told = dict(zip(TALLY, tally.tolist(), strict=True))
+        return ChangedMap(plan, rows, told, counts.tolist(), list(starmap(DateRow, columns)))
 
     def _areas(self, grid: GeoBox) -> PixelAreas | None:
         """Return the areas of pixels; None, with a warning, where their size is unknown."""

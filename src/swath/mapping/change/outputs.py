@@ -1,4 +1,4 @@
-"""Files of a change beside its raster: attribute table, style, table of hectares, polygons."""
+"""Files of a change: rasters, attribute table, table of hectares, polygons."""
 
 from __future__ import annotations
 
@@ -13,13 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.geo.pixel_area import HECTARE
-from swath.io.map_writer import MapKind
-from swath.legend import rgb
+from swath.io.map_reader import beside
+from swath.io.map_writer import MapKind, class_map
+from swath.legend import LandClass, Legend, rgb, unpack_rgb
 from swath.mapping.polygons import polygonize, write_columns
 from swath.transitions import NODATA, Transitions
 
 _INTEGER, _REAL, _STRING = "0", "1", "2"
 _GENERIC, _COUNT, _NAME, _VALUE, _RED, _GREEN, _BLUE = "0", "1", "2", "5", "6", "7", "8"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A raster to write.
+
+    Attributes:
+        name: of its pixels in the parts.
+        path: the file.
+        kind: what it holds.
+        legend: its classes; None for percents, and for transitions, whose classes follow later.
+    """
+
+    name: str
+    path: Path
+    kind: MapKind
+    legend: Legend | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,80 @@ def class_tags(transitions: Transitions, rows: Sequence[TransitionRow]) -> dict[
 
 CHANGE_CONFIDENCE = MapKind("uint8", 255, ("probability of change",), "AVERAGE")
 """Percent 0..100 that a pixel has changed."""
+
+
+EARLY, LATE = (255, 237, 160), (128, 0, 38)
+"""Colors of the first and the last date."""
+
+NEVER = "#E6E6E6"
+"""Color of what never changed."""
+
+
+def _moment_legend(dates: Sequence[str]) -> Legend:
+    """Return the classes of a map of when a pixel changed: 0 for never, else the date's number."""
+    ends = np.array(EARLY), np.array(LATE)
+    classes = [LandClass("no change", (0,), 0, NEVER)]
+    for number in range(2, len(dates) + 1):
+        share = (number - 2) / max(1, len(dates) - 2)
+        classes.append(LandClass(dates[number - 1], (number,), number, _mixed(ends, share)))
+    return Legend(tuple(classes))
+
+
+def _count_legend(dates: Sequence[str]) -> Legend:
+    """Return the classes of a map of how often a pixel changed."""
+    ends = np.array(EARLY), np.array(LATE)
+    classes = [LandClass("0 changes", (0,), 0, NEVER)]
+    for count in range(1, len(dates)):
+        name = f"{count} change{'s' * (count > 1)}"
+        color = _mixed(ends, (count - 1) / max(1, len(dates) - 2))
+        classes.append(LandClass(name, (count,), count, color))
+    return Legend(tuple(classes))
+
+
+def _mixed(ends: tuple[NDArray[np.int64], NDArray[np.int64]], share: float) -> str:
+    red, green, blue = np.rint((1 - share) * ends[0] + share * ends[1]).astype(int)
+    return unpack_rgb(int(red) << 16 | int(green) << 8 | int(blue))
+
+
+MOMENTS = {"first": "first_change", "last": "last_change", "changes": "changes"}
+"""Ending of the file of each layer of a series that tells of changes."""
+
+
+def rasters_of(target: Path, with_percents: bool, dates: Sequence[str]) -> dict[str, Path]:
+    """Return the path of each raster that is written, by the name of its layer.
+
+    Args:
+        target: the map of change.
+        with_percents: whether percents of change are written.
+        dates: of a series; empty for two maps.
+    """
+    out = {"codes": target}
+    if with_percents:
+        out["confidence"] = beside(target, "confidence")
+    if dates:
+        out |= {name: beside(target, ending) for name, ending in MOMENTS.items()}
+    return out | {date: beside(target, date) for date in dates}
+
+
+def layers_of(
+    target: Path, transitions: Transitions, dates: Sequence[str], maps: Legend
+) -> list[Layer]:
+    """Return the rasters to write, the map of change first.
+
+    Args:
+        target: the map of change.
+        transitions: its codes.
+        dates: of a series; empty for two maps.
+        maps: classes of the maps.
+    """
+    moments, counts = _moment_legend(dates), _count_legend(dates)
+    legends = {"first": moments, "last": moments, "changes": counts} | dict.fromkeys(dates, maps)
+    out: list[Layer] = []
+    for name, path in rasters_of(target, transitions.with_percents, dates).items():
+        legend = legends.get(name)
+        kind = CHANGE_CONFIDENCE if legend is None else class_map(legend)
+        out.append(Layer(name, path, kind if out else change_map(transitions), legend))
+    return out
 
 
 def table_path(path: Path) -> Path:

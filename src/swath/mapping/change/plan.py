@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Tiling, Window
 from swath.io.work_folder import FileStore, WorkFolder
 from swath.legend import IGNORE, LandClass
+from swath.mapping.change.chain import estimate_chain
 from swath.mapping.change.dated_map import DatedMap, DateReader
 from swath.mapping.change.neighborhood import outside_of_shifts
 from swath.mapping.change.posterior import (
@@ -60,7 +62,8 @@ class ChangeRequest(BaseModel, frozen=True):
         files: what fixes the content of all files that pixels come from, such as size and time.
         at_least: percent from which a pixel is taken as changed; None without any percents.
         shift: pixels by which the maps may be shifted against each other.
-        prior: probability of change, None to estimate it.
+        prior: probability of change, from one date to the next; None to estimate it.
+        labels: the dates of a series; empty for two maps of which only the order counts.
     """
 
     dates: tuple[DatedMap, ...]
@@ -69,6 +72,7 @@ class ChangeRequest(BaseModel, frozen=True):
     at_least: int | None
     shift: int
     prior: float | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def land_classes(self) -> tuple[LandClass, ...]:
@@ -87,7 +91,9 @@ class ChangePlan(BaseModel, frozen=True):
         crs: WKT, None without.
         side: rows and columns of a tile.
         shares: mean probability of each class, of each map.
-        prior: probability of each pair of classes; empty without any percents.
+        prior: probability of each pair of classes, at two dates that follow each other; empty
+            without any percents.
+        start: probability of each class at the first date of a series.
         sampled: pixels on which it was estimated.
     """
 
@@ -99,6 +105,7 @@ class ChangePlan(BaseModel, frozen=True):
     side: int
     shares: tuple[tuple[float, ...], ...]
     prior: tuple[tuple[float, ...], ...] = ()
+    start: tuple[float, ...] = ()
     sampled: int = 0
 
     @property
@@ -124,7 +131,7 @@ class ChangePlan(BaseModel, frozen=True):
 
     @property
     def prior_change(self) -> float | None:
-        """Prior probability that a pixel has changed; None without any percents."""
+        """Prior probability that a pixel changes from one date to the next; None without any."""
         return 1 - float(np.trace(np.array(self.prior))) if self.prior else None
 
 
@@ -136,10 +143,11 @@ def make_plan(asked: ChangeRequest, grid: GeoBox) -> ChangePlan:
             data in all maps.
     """
     n = len(asked.classes)
+    depth = n * max(1, len(asked.labels) // 2)
     side = 1024
-    while side > 128 and side * side * n > TILE_VALUES:
+    while side > 128 and side * side * depth > TILE_VALUES:
         side //= 2
-    most = min(SAMPLE_PIXELS, SAMPLE_VALUES // n)
+    most = min(SAMPLE_PIXELS, max(1, SAMPLE_VALUES // (n * max(1, len(asked.labels)))))
     windows = sample_windows(grid)
     step = max(1, math.ceil(sum(w.size for w in windows) / most))
     found = _sample(asked, grid, windows, step, most)
@@ -150,11 +158,13 @@ def make_plan(asked: ChangeRequest, grid: GeoBox) -> ChangePlan:
             raise no_common_pixel(asked.dates[1].path)
     evidence, likelihoods, sampled = found
     prior: NDArray[np.float64] = np.empty((0, 0))
-    if uncertain:
-        pairs = zip(likelihoods, likelihoods[1:], strict=False)
-        prior = np.mean([estimate_prior(*pair) for pair in pairs], axis=0)
-        if asked.prior is not None:
-            prior = with_change(prior, asked.prior)
+    start = np.empty(0)
+    if asked.labels:
+        start, prior = estimate_chain(likelihoods)
+    elif uncertain:
+        prior = estimate_prior(*likelihoods)
+    if asked.prior is not None:
+        prior = with_change(prior, asked.prior)
     return ChangePlan(
         asked=asked,
         height=grid.height,
@@ -164,6 +174,7 @@ def make_plan(asked: ChangeRequest, grid: GeoBox) -> ChangePlan:
         side=side,
         shares=tuple(one.shares for one in evidence),
         prior=tuple(map(tuple, prior.tolist())),
+        start=tuple(start.tolist()),
         sampled=sampled,
     )
 
@@ -179,8 +190,8 @@ def _sample(
 ) -> tuple[list[Evidence], list[NDArray[np.float32]], int]:
     """Read pixels with data in all maps; return evidence and likelihoods (n, pixels) of each.
 
-    Of the windows each `step`-th such pixel is taken, until there are `most`. Changes that a shift
-    explains are left out, since they would raise the prior.
+    In a series, data in two maps suffice. Of the windows each `step`-th such pixel is taken, until
+    there are `most`. Changes that a shift explains are left out, since they would raise the prior.
     """
     n = len(asked.classes)
     count = 0
@@ -193,9 +204,12 @@ def _sample(
             pixels = [reader.read(read) for reader in readers]
             usable = np.zeros((read.height, read.width), bool)
             usable[window.relative_to(read).slices] = True
-            for one, other in zip(pixels, pixels[1:], strict=False):
-                usable &= (one.classes != IGNORE) & (other.classes != IGNORE)
-                usable &= outside_of_shifts(one.classes, other.classes, asked.shift)
+            held = np.stack([one.classes != IGNORE for one in pixels])
+            usable &= held.sum(axis=0) >= 2
+            for t, (one, other) in enumerate(pairwise(pixels)):
+                usable &= outside_of_shifts(one.classes, other.classes, asked.shift) | ~(
+                    held[t] & held[t + 1]
+                )
             at = np.flatnonzero(usable)[window.row % step :: step][: most - count]
             count += len(at)
             for i, one in enumerate(pixels):
@@ -215,7 +229,7 @@ def _sample(
         known = np.concatenate(percents[i], axis=1) if percents[i] else None
         _check_agreement(date, seen, known)
         evidence.append(measure_shares(date.kind, n, seen, known))
-        likelihoods.append(evidence[-1].likelihoods(seen, known))
+        likelihoods.append(evidence[-1].seen(seen, known))
     return evidence, likelihoods, count
 
 
@@ -227,8 +241,10 @@ def _check_agreement(
     Raises:
         DataError: the likeliest class is too seldom the mapped one.
     """
-    if date.kind != "probabilities" or percents is None or not len(classes):
+    held = classes != IGNORE
+    if date.kind != "probabilities" or percents is None or not held.any():
         return
+    classes, percents = classes[held], percents[:, held]
     own = percents[classes, np.arange(len(classes))]
     agreement = float((own >= percents.max(axis=0)).mean())
     if agreement < LEAST_AGREEMENT:
@@ -258,7 +274,8 @@ def sample_windows(grid: GeoBox) -> list[Window]:
 
 
 _REQUEST_WORDS = {
-    "dates": "the maps or what lies beside them",
+    "dates": "the maps, what lies beside them, or --accuracy",
+    "labels": "--dates",
     "files": "a map or what lies beside it",
     "at_least": "--at-least",
     "shift": "--shift",

@@ -40,7 +40,8 @@ class Evidence:
     """How classes and percents of one date become likelihoods of the classes.
 
     Attributes:
-        kind: what is known of a pixel: percents of all classes, that of its class, or its class.
+        kind: what is known of a pixel: percents of all classes, that of its class, how often its
+            class is mapped where it is true, or its class alone.
         shares: mean probability of each class (n,), which the classes have under the classifier.
     """
 
@@ -52,7 +53,8 @@ class Evidence:
 
         Args:
             classes: indices (pixels,), none of them `IGNORE`.
-            percents: (n, pixels) with probabilities, (1, pixels) with confidence, None without.
+            percents: (n, pixels) with probabilities, (1, pixels) with confidence or accuracy, None
+                without.
         """
         n, shares = len(self.shares), np.maximum(np.array(self.shares), 1e-9)
         if percents is None:
@@ -63,10 +65,25 @@ class Evidence:
             levels = np.maximum(np.arange(256), FLOOR / max(1, n - 1))
             table = (levels / shares[:, None]).astype(np.float32)
             return np.stack([row[values] for row, values in zip(table, percents, strict=True)])
+        if self.kind == "accuracy":
+            right = percents[0].astype(np.float32)
+            out = np.repeat((100 - right)[None] / max(1, n - 1), n, axis=0)
+            out[classes, np.arange(len(classes))] = right
+            return out
         own = np.clip(percents[0].astype(np.float64), 100 / n, 100 - FLOOR)
         rest = (100 - own) / np.maximum(1 - shares[classes], 1e-9)
         out = np.repeat(rest[None].astype(np.float32), n, axis=0)
         out[classes, np.arange(len(classes))] = own / shares[classes]
+        return out
+
+    def seen(self, classes: NDArray[np.uint8], percents: NDArray[np.uint8] | None) -> Floats:
+        """Return likelihoods as `likelihoods` does, and 1 for all classes where one is `IGNORE`."""
+        held = classes != IGNORE
+        if held.all():
+            return self.likelihoods(classes, percents)
+        known = percents if percents is None else percents[:, held]
+        out: Floats = np.ones((len(self.shares), len(classes)), np.float32)
+        out[:, held] = self.likelihoods(classes[held], known)
         return out
 
     def probabilities(
@@ -81,13 +98,25 @@ class Evidence:
 def measure_shares(
     kind: str, n: int, classes: NDArray[np.uint8], percents: NDArray[np.uint8] | None
 ) -> Evidence:
-    """Return the evidence of a date whose shares are the mean probabilities of some pixels."""
+    """Return the evidence of a date whose shares are the mean probabilities of some pixels.
+
+    Pixels without data, `IGNORE`, are left out.
+    """
+    held = classes != IGNORE
+    classes, percents = classes[held], None if percents is None else percents[:, held]
     counts = np.bincount(classes, minlength=n) + 0.5
     first = Evidence(kind, tuple((counts / counts.sum()).tolist()))
-    if percents is None:
+    if percents is None or not len(classes):
         return first
     means = first.probabilities(classes, percents).mean(axis=1)
     return Evidence(kind, tuple(means.tolist()))
+
+
+def first_prior(n: int) -> NDArray[np.float64]:
+    """Return the prior of pairs of classes (n, n) at which an estimate begins."""
+    prior = np.full((n, n), FIRST_PRIOR / max(1, n * (n - 1)))
+    prior[np.diag_indices(n)] = (1 - FIRST_PRIOR) / n if n > 1 else 1
+    return prior
 
 
 def estimate_prior(old: Floats, new: Floats) -> NDArray[np.float64]:
@@ -101,8 +130,7 @@ def estimate_prior(old: Floats, new: Floats) -> NDArray[np.float64]:
         Probabilities (n, n) of old (rows) and new classes, of sum 1.
     """
     n, pixels = old.shape
-    prior = np.full((n, n), FIRST_PRIOR / max(1, n * (n - 1)))
-    prior[np.diag_indices(n)] = (1 - FIRST_PRIOR) / n
+    prior = first_prior(n)
     if n == 1:
         return np.ones((1, 1))
     change = FIRST_PRIOR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,19 @@ PIXELS_AT_ONCE = 2**16
 TALLY = ("differ", "unsure", "shifted", "old only", "new only", "neither")
 """Pixels of a tile that are counted: those whose mapped classes differ; of these, those that are
 not change because that is not sure enough, or is explained by a shift; those with data at one date
-alone, and at none."""
+alone (not counted in a series), and at none."""
+
+
+def tally(masks: dict[str, NDArray[np.bool_]]) -> NDArray[np.int64]:
+    """Return the pixels of masks, in the order of `TALLY`; 0 for those that are left out."""
+    return np.array([masks[name].sum() if name in masks else 0 for name in TALLY], np.int64)
 
 
 class ChangeWorker:
     """Makes tiles of a change, and writes their parts.
 
     Args:
-        plan: the frozen plan, with two dates.
+        plan: the frozen plan, with two maps.
         root: folder or URL of the parts.
 
     Raises:
@@ -75,17 +80,17 @@ class ChangeWorker:
         kept = drop_shifted(was, now, shift)
         now = np.where(kept, now, was)
         differ = held & (one.classes != other.classes)
-        counts = [
-            differ,
-            differ & ~changed,
-            changed & ~kept,
-            (one.classes != IGNORE) & ~held,
-            (other.classes != IGNORE) & ~held,
-            (one.classes == IGNORE) & (other.classes == IGNORE),
-        ]
+        masks = {
+            "differ": differ,
+            "unsure": differ & ~changed,
+            "shifted": changed & ~kept,
+            "old only": (one.classes != IGNORE) & ~held,
+            "new only": (other.classes != IGNORE) & ~held,
+            "neither": (one.classes == IGNORE) & (other.classes == IGNORE),
+        }
         layers: LayerArrays = {
             "codes": self._transitions.encode(was[inner], now[inner]),
-            "tally": np.array([int(mask[inner].sum()) for mask in counts], np.int64),
+            "tally": tally({name: mask[inner] for name, mask in masks.items()}),
         }
         if percents is not None:
             layers["confidence"] = percents[inner]
@@ -97,9 +102,9 @@ class ChangeWorker:
         """Return old and new class, and percent of change, of a window (rows, columns)."""
         ratio = np.ones(held.size, np.float32)
         stable = np.full(held.size, IGNORE, np.uint8)
-        for some in _pieces(np.flatnonzero(held)):
-            pair = self._likelihoods(one, other, some)
-            ratio[some], stable[some] = change_ratio(*pair, self._prior)
+        for some in pieces(np.flatnonzero(held)):
+            was_like, now_like = self._likelihoods((one, other), some)
+            ratio[some], stable[some] = change_ratio(was_like, now_like, self._prior)
         usable = outside_of_shifts(one.classes, other.classes, self._plan.asked.shift)
         share = change_with_neighbors(
             ratio.reshape(held.shape), held, usable, self._plan.prior_change or 0.0
@@ -107,22 +112,21 @@ class ChangeWorker:
         percents = np.where(held, np.rint(100 * share), NO_PERCENT).astype(np.uint8).ravel()
         was, now = stable, stable.copy()
         changed = held.ravel() & (percents >= (self._plan.asked.at_least or 0))
-        for some in _pieces(np.flatnonzero(changed)):
-            was[some], now[some] = best_pairs(*self._likelihoods(one, other, some), self._prior)
+        for some in pieces(np.flatnonzero(changed)):
+            was_like, now_like = self._likelihoods((one, other), some)
+            was[some], now[some] = best_pairs(was_like, now_like, self._prior)
         shape = held.shape
         return was.reshape(shape), now.reshape(shape), percents.reshape(shape)
 
-    def _likelihoods(
-        self, one: DatePixels, other: DatePixels, at: NDArray[np.intp]
-    ) -> tuple[Floats, Floats]:
-        """Return the likelihoods of both dates (n, pixels) of some pixels of a window."""
+    def _likelihoods(self, dates: Sequence[DatePixels], at: NDArray[np.intp]) -> list[Floats]:
+        """Return the likelihoods of each date (n, pixels) of some pixels of a window."""
         out = []
-        for evidence, date in zip(self._evidence, (one, other), strict=True):
+        for evidence, date in zip(self._evidence, dates, strict=True):
             percents = date.percents
             if percents is not None:
                 percents = percents.reshape(len(percents), -1)[:, at]
-            out.append(evidence.likelihoods(date.classes.ravel()[at], percents))
-        return out[0], out[1]
+            out.append(evidence.seen(date.classes.ravel()[at], percents))
+        return out
 
     def close(self) -> None:
         """Close the maps."""
@@ -130,10 +134,6 @@ class ChangeWorker:
             reader.close()
 
 
-def _pieces(at: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+def pieces(at: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Yield indices in pieces of `PIXELS_AT_ONCE`."""
     return (at[i : i + PIXELS_AT_ONCE] for i in range(0, len(at), PIXELS_AT_ONCE))
-
-
-def open_worker(plan: str, root: str) -> ChangeWorker:
-    """Open the maps of a plan, given as JSON."""
-    return ChangeWorker(ChangePlan.model_validate_json(plan), root)

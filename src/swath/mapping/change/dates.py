@@ -1,0 +1,58 @@
+"""Dates of maps, from the names of their files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from swath.errors import UsageError
+
+_DATE = re.compile(
+    r"(?<!\d)(?P<year>(?:19|20)\d\d)"
+    r"(?:[-_.]?(?P<month>0[1-9]|1[0-2])(?:[-_.]?(?P<day>0[1-9]|[12]\d|3[01]))?)?(?!\d)"
+)
+
+MOST_DATES = 250
+"""Maps of a series, at most: their numbers have 8 bits."""
+
+
+def date_of(path: str) -> str | None:
+    """Return the first date in the name of a file, else of its folder: `2018`, `2018-06-30`."""
+    full = Path(path).absolute()
+    for name in (full.stem, full.parent.name):
+        if found := _DATE.search(name):
+            return "-".join(filter(None, found.group("year", "month", "day")))
+    return None
+
+
+def read_dates(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the dates of maps, which are in their order and distinct.
+
+    Raises:
+        UsageError: a name has no date, two maps have one date, or a map is older than the one
+            before, or there are too many.
+    """
+    if len(paths) > MOST_DATES:
+        message = f"There are {len(paths)} maps; a series has at most {MOST_DATES}"
+        raise UsageError(message, code="too-many-dates", fix="Compare fewer dates at a time")
+    dates = []
+    for path in paths:
+        date = date_of(path)
+        if date is None:
+            message = "Neither the name of the map nor that of its folder has a date"
+            fix = "Rename it, and what lies beside it, such as to map_2018.tif or map_20180630.tif"
+            raise UsageError(message, code="date-missing", file=path, fix=fix)
+        dates.append(date)
+    for (one, path), (other, later) in pairwise(zip(dates, paths, strict=True)):
+        length = min(len(one), len(other))
+        if one[:length] == other[:length]:
+            message = f"The dates of {path} and of this map are {one} and {other}, which is one"
+            fix = "Give one map a date, or add months and days to the names"
+            raise UsageError(message, code="dates-equal", file=later, fix=fix)
+        if one > other:
+            message = f"The map is of {other}, and {path}, which is given before it, of {one}"
+            fix = "Give the maps by their dates, the oldest first"
+            raise UsageError(message, code="dates-unordered", file=later, fix=fix)
+    return tuple(dates)
