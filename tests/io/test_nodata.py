@@ -22,6 +22,7 @@ from tests.make import (
     UTM,
     box,
     noise,
+    write_jpeg,
     write_layer,
     write_model,
     write_pairs,
@@ -197,7 +198,7 @@ def ring_of(path, **read):
         values, valid = image.read(image.grid.window)
         tally.add(values, valid)
         border = count_border(values, valid, (True,) * 4, image.fills)
-    return tally.find(border)
+    return tally.find(value for value in border)
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -233,6 +234,18 @@ def test_no_ring_where_nothing_is_lost(tmp_path):
     night[:, :, :50] = 0
     tally.add(night, np.ones((128, 128), bool))
     assert tally.find([0.0]) is None
+
+
+def test_white_roofs_at_the_border_are_no_ring(tmp_path):
+    rows, cols = np.indices((192, 192))
+    values = np.where(rows % 6 < 4, 255, 246)  # corrugated, with glare on the ridges
+    values[cols % 64 > 40] = 120
+    write_jpeg(tmp_path / "a.jpg", np.array([values] * 3, np.uint8))
+    with Raster([tmp_path / "a.jpg"]) as image:
+        values, valid = image.read(image.grid.window)
+    border = count_border(values, valid, (True,) * 4, image.fills)
+    assert border[255.0] > 0.05 * 4 * 192  # as nodata has
+    assert ring_of(tmp_path / "a.jpg") is None
 
 
 def square_erosion(valid, pixels):

@@ -12,13 +12,12 @@ import numpy as np
 from swath.checks.scan import HeightScan, ImageScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.data.layouts.catalog import MAX_HEIGHT, MIN_HEIGHT
-from swath.io.nodata import CERTAIN_FILLS
+from swath.io.nodata import CERTAIN_FILLS, MIN_BORDER
 from swath.io.quality import QualityTally
 from swath.types import Finding, Level
 
 MAX_VEILED = 0.01  # share of an image's pixels that are neither clear nor opaque
 MIN_SATURATED = 0.05  # share of a band's valid pixels that hold its largest value
-MIN_BORDER_NODATA = 0.05  # share of an image's border in runs of one value
 
 DECLARE_BAND = "rio edit-info --colorinterp red,green,blue,undefined FILE"
 """Command by which a fourth band is data, and not alpha."""
@@ -139,7 +138,7 @@ def _check_fills(image: ImageScan) -> Iterator[Issue]:
         return
     border = 2 * (image.grid.height + image.grid.width)
     for value, count in image.border_nodata.items():
-        if value not in certain and count > MIN_BORDER_NODATA * border:
+        if value not in certain and count > MIN_BORDER * border:
             where = f"{count / border:.0%} of the border"
             message = (
                 f"All bands are {value:g} along {where}, which is not declared as nodata; in all "

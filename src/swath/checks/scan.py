@@ -22,7 +22,7 @@ from swath.errors import SwathError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Pixels, Window
 from swath.io.labels import UNLABELED, Labels, LayerTally, Placement, RasterLabels, VectorLabels
-from swath.io.nodata import Ring, RingTally, count_border, count_fills
+from swath.io.nodata import MIN_BORDER, Ring, RingTally, count_border, count_fills
 from swath.io.quality import QualityTally
 from swath.io.raster import Raster
 from swath.legend import Kind, Legend
@@ -221,7 +221,8 @@ class _ImageScanner:
 
     @property
     def result(self) -> ImageScan:
-        raster = self._raster
+        raster, border = self._raster, self._border_nodata
+        least = MIN_BORDER * 2 * (raster.grid.height + raster.grid.width)
         return ImageScan(
             raster.grid,
             raster.bands,
@@ -236,7 +237,7 @@ class _ImageScanner:
             raster.turned,
             dict(self._border_nodata),
             dict(self._fills),
-            self._ring.find(self._border_nodata),
+            self._ring.find(value for value, count in border.items() if count > least),
             self._hash.thumbnail,
             self._hash.digest,
             raster.dead,

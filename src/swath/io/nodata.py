@@ -26,11 +26,14 @@ CERTAIN_FILLS = (-9999.0, -32768.0, -99999.0, FLOAT_MAX, -FLOAT_MAX, NETCDF_FILL
 """Values that programs write where there is no data, and that are hardly measurements."""
 
 MIN_RUN = 16  # equal pixels in a row along the border that are no coincidence
+MIN_BORDER = 0.05  # share of an image's border in such runs from which their value means no data
 MAX_OFF_COLOR = 16  # largest distance from nodata in all bands of a pixel that JPEG made of it
 RING_COLORS = (0, 255)  # of nodata in lossy files
 MAX_RING = 16  # pixels from nodata to which such pixels are looked for: a block of JPEG
 MIN_RING = 0.2  # share of the pixels beside nodata, more than elsewhere, that are a ring
 MIN_TAIL = 0.01  # the same at the distance to which it reaches
+SOLID_WITHIN = 3  # pixels to the next one with data, of areas without data
+MIN_SOLID = 0.5  # share of nodata as far from data: saturated roofs and lamps are ragged
 
 Mask = NDArray[np.bool_]
 Rectangles = NDArray[np.float64]  # (n, 4): first row, first column, last row, last column
@@ -408,6 +411,7 @@ class RingTally:
     def __init__(self) -> None:
         kinds = [(color, declared) for color in RING_COLORS for declared in (True, False)]
         self._counts = {kind: np.zeros((2, MAX_RING + 2), np.int64) for kind in kinds}
+        self._solid = dict.fromkeys(kinds, 0)
 
     def add(self, values: NDArray[Any], valid: Mask) -> None:
         """Count a window of 8-bit pixels (bands, rows, columns); see `Raster.read`."""
@@ -419,6 +423,10 @@ class RingTally:
             near = (off <= MAX_OFF_COLOR).all(axis=0)
             counts[:, 0] += int((near & empty).sum()), int(empty.sum())
             unseen = valid & ~empty
+            edge = ~empty
+            for _ in range(SOLID_WITHIN):
+                edge = _spread(edge)
+            self._solid[color, declared] += int((~edge).sum())
             for distance in range(1, MAX_RING + 1):
                 empty = _spread(empty)
                 found = unseen & empty
@@ -432,11 +440,13 @@ class RingTally:
         Args:
             undeclared: values that evidently mean nodata, and are not declared.
         """
+        held = set(undeclared)
         for (color, declared), counts in self._counts.items():
             near, total = counts
-            known = 2 * near[0] > total[0] if declared else color in set(undeclared)
+            known = 2 * near[0] > total[0] if declared else color in held
             shares = near[1:-1] / np.maximum(total[1:-1], 1) - near[-1] / max(1, total[-1])
-            if known and shares[0] > MIN_RING:
+            solid = self._solid[color, declared] > MIN_SOLID * total[0]
+            if known and solid and shares[0] > MIN_RING:
                 depth = int(np.argmin([*(shares > MIN_TAIL), False]))
                 return Ring(color, depth, int(near[1 : depth + 1].sum()), declared)
         return None

@@ -12,14 +12,12 @@ import numpy as np
 from swath.errors import DataError
 from swath.geo.geobox import chunks
 from swath.geo.tiling import Window
-from swath.io.nodata import CERTAIN_FILLS, Ring, RingTally, count_border, count_fills
+from swath.io.nodata import CERTAIN_FILLS, MIN_BORDER, Ring, RingTally, count_border, count_fills
 from swath.io.raster import Raster
 from swath.mapping.inputs import ImageInput
 
 SAMPLE_SIDE = 256
 """Rows and columns of the windows that are sampled, three by three."""
-
-MIN_BORDER = 0.05  # share of the sampled border in runs of one value
 
 
 def check_pixels(sources: Sequence[ImageInput]) -> list[str]:
