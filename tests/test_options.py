@@ -159,7 +159,7 @@ def test_paths_may_be_path_objects(tmp_path: Path) -> None:
 
 
 def test_public_names() -> None:
-    functions = {"import_onnx" if name == "import" else name for name in ALL}
+    functions = {{"import": "import_onnx", "models": "catalog"}.get(name, name) for name in ALL}
     assert functions <= set(swath.__all__) <= set(dir(swath))
     assert issubclass(swath.UsageError, swath.SwathError)
     with pytest.raises(AttributeError) as caught:

@@ -3,8 +3,8 @@
 Every command of the command line is a function of the same name and options: `inspect`, `prepare`,
 `train`, `crossvalidate`, `evaluate`, `compare`, `predict`, `sample`, `area`, `change`, `calibrate`,
 `quantize`, `export`, `submit`, `label`, `suggest`, `view`, `serve`, `demo`; `import_onnx` is `swath
-import`. `Model` opens a model file for arrays in memory. Heavy libraries are imported when they are
-used.
+import`, and `catalog` is `swath models`. `Model` opens a model file for arrays in memory. Heavy
+libraries are imported when they are used.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     __version__: str
     from swath.commands.area import area
     from swath.commands.calibrate import calibrate
+    from swath.commands.catalog import catalog
     from swath.commands.change import change
     from swath.commands.compare import compare
     from swath.commands.crossvalidate import crossvalidate
@@ -50,6 +51,7 @@ __all__ = [
     "UsageError",
     "area",
     "calibrate",
+    "catalog",
     "change",
     "compare",
     "crossvalidate",

@@ -850,6 +850,42 @@ class ImportOptions:
 
 
 @dataclass(frozen=True, config=_FROZEN)
+class ModelsOptions:
+    """List models of a folder or a catalog, and fetch one.
+
+    A catalog is a static STAC catalog, a file or an address, whose items are cards of models, with
+    the model file as an asset. With NAME and FILE that model is fetched, checked against the
+    digest in the catalog, and checked as models of strangers are. To offer models, write a catalog
+    with --write-catalog and put the folder on any web server.
+    """
+
+    EXAMPLE: ClassVar = "swath models https://example.org/catalog.json clouds clouds.swath"
+
+    place: Annotated[
+        PathLike,
+        Field(description="Folder of *.swath, a model file, or a catalog: a file or an address."),
+    ]
+    name: Annotated[str | None, Field(description="Model to fetch from the catalog.")] = None
+    file: Annotated[PathLike | None, Field(description="Model file to write, *.swath.")] = None
+    _: KW_ONLY
+    write_catalog: bool = option(
+        False, "Write catalog.json and an item beside each model of the folder."
+    )
+    license: str | None = option(
+        None, "License of the models that name none, for --write-catalog, such as CC-BY-4.0."
+    )
+
+    def __post_init__(self) -> None:
+        if self.name is not None and self.file is None:
+            fix = "Name the file to write: swath models PLACE NAME FILE"
+            raise UsageError("No FILE is given", code="option-missing", fix=fix)
+        if self.name is not None and self.write_catalog:
+            raise _conflict("--write-catalog fetches no model", "Omit NAME and FILE")
+        if self.license is not None and not self.write_catalog:
+            raise _conflict("--license is for --write-catalog", "Add --write-catalog")
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class ExportOptions:
     """Write a network as plain ONNX, for QGIS Deepness and others.
 

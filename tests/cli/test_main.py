@@ -157,7 +157,9 @@ def test_help_lists_commands_by_stage(run: Any) -> None:
     del found["Options"]
     assert found == {
         "Data": ["inspect", "prepare", "label", "suggest"],
-        "Training": ["train", "crossvalidate", "import", "calibrate", "quantize", "export"],
+        "Training": [
+            *("train", "crossvalidate", "import", "calibrate", "quantize", "models", "export"),
+        ],
         "Maps": ["predict", "change", "submit", "view", "serve"],
         "Accuracy and area": ["evaluate", "compare", "sample", "area"],
         "Demo": ["demo"],

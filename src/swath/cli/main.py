@@ -44,6 +44,10 @@ COMMANDS = {
             *(TRAINING, "calibrate", "Fit the confidence of a model to labels, without training."),
         ),
         Command(TRAINING, "quantize", "Add an 8-bit network to a model file, for faster maps."),
+        Command(
+            *(TRAINING, "models", "List models of a folder or a catalog, and fetch one."),
+            function="catalog",
+        ),
         Command(TRAINING, "export", "Write a network as plain ONNX, for QGIS Deepness and others."),
         Command(MAPS, "predict", "Map one image of any size, or many."),
         Command(MAPS, "change", "Compare maps of dates: what became what, and how sure."),

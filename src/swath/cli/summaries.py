@@ -15,6 +15,7 @@ from swath.types import ADAPTED, DESCRIBED_BY
 if TYPE_CHECKING:
     from swath.commands.area import AreaResult, ClassArea
     from swath.commands.calibrate import CalibrateResult
+    from swath.commands.catalog import CatalogResult
     from swath.commands.change import ChangeResult
     from swath.commands.compare import CompareResult
     from swath.commands.crossvalidate import CrossvalidateResult
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from swath.mapping.estimate import Estimate
     from swath.mapping.job import ImageRead
     from swath.models.card import FoldScores
+    from swath.models.catalog.entry import ListedModel
     from swath.training.result import TrainResult
 
 MAX_NAMES = 12
@@ -434,6 +436,30 @@ def import_onnx(result: ImportResult) -> str:
             f"  license   {result.license or 'unknown'}; source: {result.source or 'unknown'}",
         ]
     )
+
+
+def catalog(result: CatalogResult) -> str:
+    """Format the models of a place, and what was written."""
+    if result.file is not None:
+        lines = [f"{result.file}: fetched and checked"]
+    else:
+        lines = [f"{result.place}: {_count(len(result.models), 'model')}"]
+    for model in result.models:
+        lines += _listed(model)
+    if result.catalog is not None:
+        lines.append(f"Catalog: {result.catalog}")
+    return _joined(lines)
+
+
+def _listed(model: ListedModel) -> Iterator[str]:
+    """Yield the lines on a model that a place lists."""
+    size = "size unknown" if model.bytes is None else f"{model.bytes / 1e6:.1f} MB"
+    gsd = "any resolution" if model.gsd is None else f"{model.gsd:g} m"
+    yield f"  {model.name}: {size}, {gsd}, license {model.license or 'unknown'}"
+    yield f"    bands    {_names(model.bands)}"
+    yield f"    classes  {_names([f'{name} {code}' for name, code in model.classes.items()])}"
+    if model.scores:
+        yield "    mIoU     " + ", ".join(f"{v:.3f} ({k})" for k, v in model.scores.items())
 
 
 def quantize(result: QuantizeResult) -> str:

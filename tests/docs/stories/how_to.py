@@ -285,7 +285,7 @@ def map_without_labels() -> Story:
     swath.prepare("checked", "labeled", classes="classes.yaml", test="none", val="none")
     sys.path.insert(0, "")
     try:
-        clouds, mapped, _, prepared, roads, calibrated, scored = yield
+        clouds, mapped, _, prepared, roads, calibrated, scored, offered, fetched = yield
     finally:
         sys.path.remove("")
     assert (clouds.result["window"], clouds.result["context"]) == (64, "global")
@@ -297,6 +297,9 @@ def map_without_labels() -> Story:
     assert calibrated.result["split"] == "train"
     assert calibrated.result["error_after"] <= calibrated.result["error_before"]
     assert scored.result["classes"]
+    assert [m["name"] for m in offered.result["models"]] == ["clouds", "roads"]
+    assert fetched.result["models"][0]["license"] == "Apache-2.0"
+    assert Path("fetched.swath").read_bytes() == Path("clouds.swath").read_bytes()
 
 
 STORIES: Stories = {

@@ -160,7 +160,7 @@ def test_the_same_over_http(tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         root = f"http://127.0.0.1:{server.server_port}"
         product = find_product(f"{root}/items/i.json")
-        with fails("not-a-stac-item", DataError, file=f"{root}/items/none.json"):
+        with fails("http-error", DataError, file=f"{root}/items/none.json"):
             find_product(f"{root}/items/none.json")
         server.shutdown()
     assert product.bands[0].path == f"{root}/data/a.tif"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
-from urllib.error import URLError
 from urllib.parse import urljoin
+from urllib.request import url2pathname
 
 from swath.errors import DataError
 from swath.io.products import hls, landsat, sentinel2
@@ -28,10 +27,8 @@ from swath.io.products.reader import MAX_METADATA_BYTES, ProductFiles, incomplet
 from swath.io.products.sentinel1 import UNCALIBRATED
 from swath.io.raster import EXTENSIONS
 from swath.io.source_file import BandFile, Product, QualityFile, QualityKind
+from swath.io.web import is_web, read_url
 from swath.types import PathLike
-
-TIMEOUT = 60
-"""Seconds to wait for a server."""
 
 Fields: TypeAlias = dict[str, Any]
 
@@ -76,7 +73,7 @@ def read(files: ProductFiles, name: str) -> Product:
 def is_url(path: PathLike) -> bool:
     """Return whether a path is the URL of what may be a STAC item."""
     text = str(path)
-    if not text.startswith(("http://", "https://")):
+    if not is_web(text):
         return False
     bare = text.partition("?")[0]
     return bare.lower().endswith((".json", ".geojson")) or "/items/" in bare
@@ -132,13 +129,14 @@ def _load(path: PathLike) -> Fields | None:
 
     Raises:
         DataError: the file or URL cannot be read, or holds no JSON.
+        JobError: the server cannot be reached.
     """
     try:
         content = _content(path)
         if b'"stac_version"' not in content:
             return None  # such as labels, which may be large
         item = json.loads(content)
-    except (ValueError, RecursionError, URLError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         message = f"The file is no STAC item ({type(error).__name__})"
         fix = "Give a raster or item, and check path or URL"
         raise DataError(message, code="not-a-stac-item", file=path, fix=fix) from error
@@ -158,9 +156,7 @@ def _content(path: PathLike) -> bytes:
     if "://" not in str(path):
         with Path(path).open("rb") as file:
             return file.read(MAX_METADATA_BYTES)
-    with urllib.request.urlopen(str(path), timeout=TIMEOUT) as answer:
-        content: bytes = answer.read(MAX_METADATA_BYTES)
-        return content
+    return read_url(str(path), MAX_METADATA_BYTES)
 
 
 def _absolute(href: str, item: PathLike) -> str:
@@ -168,7 +164,7 @@ def _absolute(href: str, item: PathLike) -> str:
     if "://" in str(item):
         return href if href.startswith("/vsi") else urljoin(str(item), href)
     if href.startswith("file://"):
-        return urllib.request.url2pathname(href.removeprefix("file://"))
+        return url2pathname(href.removeprefix("file://"))
     if "://" in href or href.startswith("/vsi"):
         return href
     return str((Path(item).parent / href).resolve())

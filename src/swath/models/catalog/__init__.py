@@ -1,0 +1,1 @@
+"""Folders and static STAC catalogs of models: listed, written, and fetched from."""
