@@ -129,7 +129,7 @@ def test_nested_catalogs_and_single_items(site: Site, published: str) -> None:
 
 def test_a_name_that_is_unknown_or_not_unique(site: Site, published: str, tmp_path: Path) -> None:
     with fails("model-unknown", DataError) as caught:
-        swath.catalog(published, "feilds", tmp_path / "m.swath")
+        swath.catalog(published, "field", tmp_path / "m.swath")
     assert caught.value.fix == "Choose one of: fields"
     edit(site.folder / "my clouds.swath.json", lambda item: item.update(id="fields"))
     refused(published, "name-ambiguous", DataError, tmp_path)
