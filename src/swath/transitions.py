@@ -19,6 +19,9 @@ from swath.legend import IGNORE, LandClass, Legend, rgb, unpack_rgb
 TAG = "transitions"
 """Band tag of maps of change, JSON."""
 
+DATES = ("old", "new")
+"""Ends of the names of what belongs to each date, such as `reference_old`, `change_old.tif`."""
+
 NODATA = 0
 """Value of a map of change where a date has no data."""
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from swath.commands.base import check_ending, command, peak_rss_bytes
 from swath.commands.predict import MAP_ENDINGS, predict
-from swath.evaluation.points import DATES
 from swath.io.atomic import refuse_replaced
 from swath.io.map_reader import beside
 from swath.io.work_folder import open_store
@@ -18,7 +17,7 @@ from swath.mapping.inputs import find_inputs
 from swath.mapping.plan import PLAN
 from swath.models.model import Model
 from swath.options import ChangeOptions
-from swath.transitions import Transitions
+from swath.transitions import DATES, Transitions
 from swath.types import Result
 
 

@@ -9,7 +9,6 @@ import shapely
 
 from swath.commands.base import check_ending, command
 from swath.errors import UsageError
-from swath.evaluation.points import DATES
 from swath.evaluation.sampling import draw_points
 from swath.evaluation.strata import Strata
 from swath.geo.pixel_area import PixelAreas
@@ -17,6 +16,7 @@ from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
 from swath.io.vector import VectorLayer, write_layer
 from swath.options import SampleOptions
+from swath.transitions import DATES
 from swath.types import Result
 
 LEAST_OF_CHANGE = 30

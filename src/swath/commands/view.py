@@ -13,6 +13,7 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.raster import open_raster
 from swath.legend import Legend, pack_rgb, read_legend
+from swath.mapping.change.dates import maps_of_dates
 from swath.models.model import Model
 from swath.options import ViewOptions
 from swath.server.app import create_app
@@ -62,6 +63,8 @@ def _register_files(options: ViewOptions) -> tuple[Registry, list[str]]:
     first = registry.layer(names[0])
     given = [Path(p) for p in (options.image, *options.more) if p is not None]
     beside = [path.with_name(name) for name in sidecars(path.name)]
+    if first.transitions is not None:
+        beside += maps_of_dates(path)
     for other in [*given, *(p for p in beside if p.is_file() and p not in given)]:
         names.append(registry.add(other, Hint(grid=_grid_of_map(other, first))))
     if options.reference is not None:

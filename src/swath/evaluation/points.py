@@ -18,9 +18,7 @@ from swath.io.map_reader import MapFile
 from swath.io.vector import Features, read_features, read_layer, refuse_losses
 from swath.legend import IGNORE, LandClass, Legend
 from swath.options import AreaOptions
-
-DATES = ("old", "new")
-"""Ends of the columns of a map of change, one for each date: `reference_old`."""
+from swath.transitions import DATES
 
 OTHER_MAP = "Give the map that the points were drawn on; delete the point only if you added it"
 """Mend of a point that `swath sample` cannot have drawn on the map."""

@@ -1,6 +1,7 @@
 """The web application: the page and its queries, titiler's endpoints, and predictions."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from swath.errors import DataError, JobError, SwathError
 from swath.server import static_files, viewer_api
+from swath.server.change_list import largest_changes
 from swath.server.labeling.refusal import Refused
 from swath.server.labeling.routes import make_label_router
 from swath.server.labeling.session import LabelingSession
@@ -180,6 +182,15 @@ def _add_readings(app: FastAPI, registry: Registry) -> None:
             raise HTTPException(400, "An image has no classes.")
         compared = _classified(registry, other) if other else None
         return viewer_api.class_shares(layer, _parse_bounds(bbox), compared)
+
+    @app.get("/changes", tags=["Maps"])
+    def changes(url: Name) -> list[dict[str, Any]]:
+        """List the largest changes of a map of change, with their places."""
+        return listed(url, registry.version(url))
+
+    @lru_cache(8)
+    def listed(url: str, version: str) -> list[dict[str, Any]]:
+        return largest_changes(registry.layer(url))
 
     @app.get("/differ/{z}/{x}/{y}", tags=["Maps"], response_class=Response)
     def differ(z: int, x: int, y: int, one: Name, other: Name) -> Response:

@@ -28,6 +28,7 @@ from swath.legend import IGNORE, MAX_CLASSES, LandClass, Legend, default_color, 
 from swath.mapping.inputs import InputImage
 from swath.server.tile_images import PERCENT_COLORS, Rgba, hex_color
 from swath.server.web_mercator import TILE_SIZE, Floats, MercatorTile, Placement
+from swath.transitions import Transitions
 from swath.types import PathLike
 
 LayerKind: TypeAlias = Literal["map", "reference", "confidence", "probabilities", "image"]
@@ -103,6 +104,11 @@ class MapLayer(ABC):
     @abstractmethod
     def legend(self) -> Legend | None:
         """Classes with their colors; None for a layer without classes."""
+
+    @property
+    def transitions(self) -> Transitions | None:
+        """The pairs of classes of a map of change; None for any other layer."""
+        return None
 
     @abstractmethod
     def _fetch(self, window: Window, shape: tuple[int, int] | None, nearest: bool) -> Pixels:
@@ -325,6 +331,11 @@ class RasterLayer(MapLayer):
             unique = name if uses[name] == 1 else f"{name} {code}"
             classes.append(LandClass(unique, (code,), code, color))
         return Legend(tuple(classes), origin=str(self.path)) if classes else None
+
+    @property
+    def transitions(self) -> Transitions | None:
+        """The pairs of classes of a map of change; None for any other layer."""
+        return Transitions.of_tags(self._facts.tags) if self.kind == "map" else None
 
     def _find_codes(self) -> list[int]:
         """Return the codes in an overview of a map that does not name its classes."""

@@ -82,7 +82,7 @@ def describe_scene(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
     first = layers[0][1].placement
     for name, layer in layers[1:]:
         _check_together(layer.placement, first, name, names[0])
-    classified = [row for row in layers if row[1].classified]
+    classified = [row for row in layers if row[1].classified and row[1].transitions is None]
     pairs = list(combinations(classified, 2))[:MAX_DIFFERENCES]
     return {
         "title": PurePosixPath(names[0]).name,
@@ -91,8 +91,7 @@ def describe_scene(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
         "bounds": _degrees(layers[0][1]),
         "max_zoom": first.max_zoom,
         "layers": [
-            _describe_layer(registry, name, layer)
-            for name, layer in sorted(layers, key=lambda row: _ORDER.index(row[1].kind))
+            _describe_layer(registry, name, layer) for name, layer in sorted(layers, key=_rank)
         ],
         "differences": [
             {
@@ -108,6 +107,11 @@ def describe_scene(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
             for (a, one), (b, other) in pairs
         ],
     }
+
+
+def _rank(row: tuple[str, MapLayer]) -> tuple[int, bool]:
+    """Return what layers are ordered by: their kind, and maps of change above other maps."""
+    return _ORDER.index(row[1].kind), row[1].transitions is not None
 
 
 def _check_together(one: Placement, first: Placement, name: str, first_name: str) -> None:
@@ -137,6 +141,8 @@ def _check_together(one: Placement, first: Placement, name: str, first_name: str
 
 def _describe_layer(registry: Registry, name: str, layer: MapLayer) -> dict[str, Any]:
     classes = layer.legend.trained if layer.legend else ()
+    codes = [c.map_code for c in classes]
+    changes = None if layer.transitions is None else set(layer.transitions.changes.tolist())
     stops = (0, 25, 50, 75, 100) if layer.kind in PERCENT else ()
     return {
         "live": isinstance(layer, LiveLayer),
@@ -148,6 +154,8 @@ def _describe_layer(registry: Registry, name: str, layer: MapLayer) -> dict[str,
         "max_zoom": layer.placement.max_zoom,
         "min_zoom": layer.min_zoom,
         "classes": [{"code": c.map_code, "name": c.name, "color": c.color} for c in classes],
+        "unchanged": [] if changes is None else [c for c in codes if c not in changes],
+        "change": changes is not None,
         "bands": list(layer.bands) if layer.kind == "probabilities" else [],
         "ramp": [hex_color(layer.colors[percent]) for percent in stops],
     }

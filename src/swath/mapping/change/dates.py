@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from swath.errors import UsageError
+from swath.transitions import DATES
 
 _DATE = re.compile(
     r"(?<!\d)(?P<year>(?:19|20)\d\d)"
@@ -56,3 +57,18 @@ def read_dates(paths: Sequence[str]) -> tuple[str, ...]:
             fix = "Give the maps by their dates, the oldest first"
             raise UsageError(message, code="dates-unordered", file=later, fix=fix)
     return tuple(dates)
+
+
+def maps_of_dates(change: Path) -> list[Path]:
+    """Return the maps of dates that lie beside a map of change, the oldest first.
+
+    A series leaves one of each date there, and a model those of both images.
+    """
+    start = f"{change.stem}_"
+    found = [(path.stem.removeprefix(start), path) for path in change.parent.glob("*.tif")]
+    dated = [(end, path) for end, path in found if path.stem.startswith(start) and _is_date(end)]
+    return [path for _, path in sorted(dated, key=lambda row: (row[0] == DATES[1], row[0]))]
+
+
+def _is_date(text: str) -> bool:
+    return text in DATES or _DATE.fullmatch(text) is not None

@@ -85,6 +85,13 @@ export class Stage {
 
   fit() { this.map.fitBounds(this.bounds, { padding: this.padding(), duration: 300 }); }
 
+  // Show a place with what is around it.
+  fly([west, south, east, north]) {
+    const [x, y] = [(east - west) / 2, (north - south) / 2];
+    const around = [[west - x, south - y], [east + x, north + y]];
+    this.map.fitBounds(around, { padding: this.padding(), duration: 600, maxZoom: this.scene.max_zoom + 2 });
+  }
+
   follow(from, to) {
     if (!to || this.following) return;
     this.following = true;

@@ -8,12 +8,12 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
-const NOUNS = { image: "image", map: "map", reference: "reference", confidence: "confidence", probabilities: "probability", difference: "differences" };
+const NOUNS = { image: "image", map: "map", reference: "reference", confidence: "confidence", probabilities: "probability", difference: "differences", change: "change" };
 
 export function labels(layers) {
   const count = {};
   for (const layer of layers) count[layer.kind] = (count[layer.kind] || 0) + 1;
-  for (const layer of layers) layer.label = count[layer.kind] > 1 ? layer.title : NOUNS[layer.kind];
+  for (const layer of layers) layer.label = layer.change ? NOUNS.change : count[layer.kind] > 1 ? layer.title : NOUNS[layer.kind];
 }
 
 export function drawLayers(state, change) {
@@ -106,7 +106,7 @@ export function drawCard(state, values, close) {
   const card = $("card");
   card.hidden = !state.point;
   if (!state.point) return;
-  const first = state.layers.find((layer) => layer.kind === "map" && values[layer.name]?.inside) || state.layers.find((layer) => values[layer.name]?.inside);
+  const first = state.layers.find((layer) => layer.change && values[layer.name]?.inside) || state.layers.find((layer) => layer.kind === "map" && values[layer.name]?.inside) || state.layers.find((layer) => values[layer.name]?.inside);
   const rows = [];
   let title = first ? "No data" : "Outside";
   let color = null;

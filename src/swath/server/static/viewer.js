@@ -1,5 +1,6 @@
 // The page: its state, the actions that change it, and redrawing.
 
+import { listChanges } from "/static/changes.js";
 import { read, write } from "/static/link.js";
 import { Stage } from "/static/maps.js";
 import { $, choose, drawCard, drawLayers, drawLegend, drawScale, drawSwipe, labels, make, toast } from "/static/panel.js";
@@ -24,7 +25,15 @@ function change(how, redraw = true) {
   if (redraw) count();
 }
 
+// Classes of layers, those of the top ones first where codes are the same.
+function classesOf(layers) {
+  const classes = new Map();
+  for (const layer of [...layers].reverse()) for (const one of layer.classes) if (!classes.has(one.code)) classes.set(one.code, one);
+  return [...classes.values()].sort((a, b) => a.code - b.code);
+}
+
 function draw() {
+  if (state.layers.some((layer) => layer.change)) state.classes = classesOf(state.layers.filter((layer) => layer.on));
   drawLayers(state, change);
   drawSwipe(state, change);
   drawLegend(state, change);
@@ -39,11 +48,12 @@ function take(scene, view) {
   const rows = [...scene.layers, ...scene.differences.map((d) => ({ ...d, kind: "difference", difference: true, classes: [] }))];
   const hasImage = scene.layers.some((layer) => layer.kind === "image");
   const hasMap = scene.layers.some((layer) => layer.kind === "map");
+  const changed = scene.layers.some((layer) => layer.change);
   let image = false;
   let map = false;
   state.layers = rows.map((layer) => {
     const given = view?.layers?.[layer.name];
-    const usual = layer.kind === "map" ? !map : layer.kind === "image" ? !image : !hasMap && !hasImage;
+    const usual = layer.kind === "map" ? (changed ? layer.change : !map) : layer.kind === "image" ? !image : !hasMap && !hasImage;
     map ||= layer.kind === "map";
     image ||= layer.kind === "image";
     const before = old.get(layer.name);
@@ -56,9 +66,7 @@ function take(scene, view) {
     };
   });
   labels(state.layers);
-  const classes = new Map();
-  for (const layer of [...scene.layers].reverse()) for (const one of layer.classes) if (!classes.has(one.code)) classes.set(one.code, one);
-  state.classes = [...classes.values()].sort((a, b) => a.code - b.code);
+  state.classes = classesOf(scene.layers);
   state.pixel = scene.pixel;
   state.size = scene.size;
   $("title").textContent = scene.title;
@@ -120,13 +128,21 @@ function pixels(at) {
   return col >= 0 && row >= 0 && col < state.size[0] && row < state.size[1] ? `column ${col}, row ${row}` : "";
 }
 
+// The images of a map of change, else its maps, in the order of their dates.
+function dates() {
+  if (!state.layers.some((layer) => layer.change)) return [];
+  const found = ["image", "map"].map((kind) => state.layers.filter((layer) => layer.kind === kind && !layer.change).map((layer) => layer.name));
+  return found.find((names) => names.length > 1) ?? [];
+}
+
 function swap() {
   if (state.layers.length < 2) return;
   change(() => {
     if (state.swipe) { state.swipe = null; return; }
     const last = (kind) => [...state.layers].reverse().find((layer) => layer.kind === kind)?.name;
-    const right = last("map") || state.layers.at(-1).name;
-    const left = [last("image"), last("reference"), state.layers[0].name, state.layers[1].name].find((name) => name && name !== right);
+    const dated = dates();
+    const right = dated.at(-1) || last("map") || state.layers.at(-1).name;
+    const left = dated[0] || [last("image"), last("reference"), state.layers[0].name, state.layers[1].name].find((name) => name && name !== right);
     state.swipe = { left, right, at: 0.6 };
     choose(state, "left", left);
     choose(state, "right", right);
@@ -255,7 +271,8 @@ async function begin() {
   const view = read();
   const scene = await ask("/scene", location.search);
   take(scene, view);
-  state.hidden = new Set(view.hidden);
+  const opened = location.hash.length > 1;
+  state.hidden = new Set(opened ? view.hidden : scene.layers.flatMap((layer) => layer.unchanged));
   const known = (name) => state.layers.some((layer) => layer.name === name);
   if (view.swipe && known(view.swipe.left) && known(view.swipe.right)) state.swipe = view.swipe;
   stage = new Stage(scene, view, { moved: () => { remember(); count(); }, clicked: (event) => labeling?.clicked(event) || look(inside(event.lngLat)), pointed, swiped: slide });
@@ -273,7 +290,7 @@ async function begin() {
   draw();
   await stage.apply(state);
   scale();
-  await Promise.all([count(), offerMore(), view.point ? look(view.point) : null]);
+  await Promise.all([count(), offerMore(), listChanges(state, stage, ask, look), view.point ? look(view.point) : null]);
   if (scene.label) await label();
   watch();
   document.documentElement.dataset.ready = "yes";
