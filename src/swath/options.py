@@ -693,6 +693,7 @@ class ChangeOptions:
     polygons: PathLike | None = option(None, "Also write polygons of changes: *.gpkg or *.parquet.")
     min_area: float = option(0.0, "Smallest polygon to write, in m2.", "Output", ge=0)
     table: PathLike | None = option(None, "Also write the hectares of each transition: *.csv.")
+    report: PathLike | None = option(None, "Folder for an HTML page; default: no page.", "Output")
     classes: Globs = option(
         (),
         "Class file that joins the codes of both maps (`code: [3, 7]`); repeated, one for each "

@@ -59,6 +59,15 @@ def test_findings_have_pictures(pages):
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize("name", ["report", "inspect"])
 def test_pages_in_a_browser(pages, tmp_path, name, width, scheme):
+    picture = screenshot(pages / name / "index.html", tmp_path, width, scheme)
+    assert picture.shape[:2] == (1400, width)
+    assert tuple(picture[3, 3]) == PAPER[scheme]
+    ink = np.abs(picture.astype(int) - PAPER[scheme]).max(axis=2) > 60
+    assert 0.01 < ink.mean() < 0.6
+    assert ink[:, -8:].mean() < 0.01  # nothing runs over the edge of the screen
+
+
+def screenshot(page: Path, tmp_path: Path, width: int, scheme: str) -> np.ndarray:
     shot = tmp_path / "shot.png"
     subprocess.run(
         [
@@ -75,18 +84,13 @@ def test_pages_in_a_browser(pages, tmp_path, name, width, scheme):
             f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
             f"--window-size={width},1400",
             f"--screenshot={shot}",
-            (pages / name / "index.html").as_uri(),
+            page.as_uri(),
         ],
         check=True,
         capture_output=True,
         timeout=120,
     )
-    picture = seen(shot)
-    assert picture.shape[:2] == (1400, width)
-    assert tuple(picture[3, 3]) == PAPER[scheme]
-    ink = np.abs(picture.astype(int) - PAPER[scheme]).max(axis=2) > 60
-    assert 0.01 < ink.mean() < 0.6
-    assert ink[:, -8:].mean() < 0.01  # nothing runs over the edge of the screen
+    return seen(shot)
 
 
 def seen(path: Path) -> np.ndarray:

@@ -358,6 +358,7 @@ def change(result: ChangeResult) -> str:
         f"{result.change}: {result.changed} of {result.pixels} pixels changed{area}"
         + (f", {result.dates[0].date} to {result.dates[-1].date}" if result.dates else ""),
         *(f"  also {name}" for name in result.files if name != result.change),
+        *([] if result.report is None else [f"  report: {result.report}"]),
     ]
     if result.at_least is not None and result.prior is not None:
         origin = "estimated from the maps" if result.estimated else "as given"

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
-from swath.commands.base import check_ending, command, peak_rss_bytes
+from swath.commands.base import (
+    check_ending,
+    command,
+    missing_report_package,
+    peak_rss_bytes,
+)
 from swath.commands.predict import MAP_ENDINGS, predict
 from swath.io.atomic import refuse_replaced
 from swath.io.map_reader import beside
@@ -83,6 +90,7 @@ class ChangeResult(Result):
         counts: pixels of a series by the number of their changes, 0 first.
         polygons: number of polygons, None where none were asked for.
         seconds: wall time.
+        report: path of the page, None without one.
         peak_rss_bytes: largest resident memory of a process.
         warnings: what makes the change worse: other grids, maps without probabilities.
     """
@@ -107,6 +115,7 @@ class ChangeResult(Result):
     polygons: int | None
     seconds: float
     peak_rss_bytes: int
+    report: str | None = None
     warnings: list[str] = []
 
 
@@ -125,6 +134,7 @@ def change(options: ChangeOptions) -> ChangeResult:
         UsageError: an output is an input, or options do not go together.
         JobError: a file cannot be written, or parts of another change are in the way.
     """
+    write = None if options.report is None else _report_writer()
     start, target = time.monotonic(), options.target
     check_ending(target, MAP_ENDINGS, "CHANGE")
     if options.table is not None:
@@ -141,7 +151,42 @@ def change(options: ChangeOptions) -> ChangeResult:
     if options.with_model:
         for path in maps:  # kept until now, so that an interrupted comparison begins with them
             open_store(_parts_of(path)).clear()
-    return _result(options, found, [*said, *job.warnings, *_hidden_change(found)], start)
+    result = _result(options, found, [*said, *job.warnings, *_hidden_change(found)], start)
+    if write is None or options.report is None:
+        return result
+    images = options.files[1:-1] if options.with_model else []
+    page = write(
+        *(options.report, target, result.model_dump(mode="json"), _command(options)),
+        images=images,
+        pixel=options.pixel,
+    )
+    return result.model_copy(update={"report": str(page)})
+
+
+def _report_writer() -> Callable[..., Path]:
+    """Return what writes the page; tell before any work where its packages are missing."""
+    try:
+        from swath.reports.change import write_change_report
+    except ImportError as error:
+        raise missing_report_package(error) from error
+    return write_change_report
+
+
+def _command(options: ChangeOptions) -> str:
+    words = ["swath", "change", *map(str, options.files)]
+    given = {
+        "--at-least": options.at_least,
+        "--shift": None if options.shift == 1 else options.shift,
+        "--prior": options.prior,
+        "--accuracy": options.accuracy,
+        "--polygons": options.polygons,
+        "--table": options.table,
+        "--report": options.report,
+    }
+    words += ["--dates"] * options.dates
+    for flag, value in [*given.items(), *(("--classes", path) for path in options.classes)]:
+        words += [] if value is None else [flag, str(value)]
+    return shlex.join(words)
 
 
 def _date_maps(options: ChangeOptions) -> list[Path]:

@@ -90,10 +90,19 @@ class MapFile:
         """
         with gdal_errors(self.path):
             codes: NDArray[np.int64] = self._dataset.read(1, window=window.to_rasterio())
+        return self._unlabeled(codes)
+
+    def _unlabeled(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         codes = codes.astype(np.int64)
         if self._dataset.nodata is not None:
             codes[codes == self._dataset.nodata] = UNLABELED
         return codes
+
+    def overview(self, shape: tuple[int, int]) -> NDArray[np.int64]:
+        """Return the codes of the whole map, decimated to a shape, `UNLABELED` without data."""
+        with gdal_errors(self.path):
+            codes: NDArray[np.int64] = self._dataset.read(1, out_shape=shape)
+        return self._unlabeled(codes)
 
     def chunks(self, title: str) -> Iterator[tuple[Window, NDArray[np.int64]]]:
         """Yield windows that cover the map, with their codes, and report progress under a title."""
