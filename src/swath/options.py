@@ -529,6 +529,9 @@ class PredictOptions:
     warp: bool = option(
         False, "Warp images that ground control points or RPCs place, as they are read.", "Data"
     )
+    skip_bad: bool = option(
+        False, "Of many images, leave out those with errors, instead of stopping.", "Data"
+    )
     regions: PathLike | None = option(None, "Polygon layer; only pixels inside are mapped.")
     confidence: bool = option(False, "Also write MAP_confidence.tif, in percent.")
     probabilities: bool = option(
@@ -598,6 +601,8 @@ class PredictOptions:
             object.__setattr__(self, "map", self.image)
             object.__setattr__(self, "image", self.stack)
         _check_polygon_file(self.polygons)
+        if self.mosaic and self.skip_bad:
+            raise _conflict("--skip-bad is for images with maps of their own", "Omit --mosaic")
         if self.band_order is not None and min(self.band_order, default=0) < 1:
             raise UsageError(
                 "--band-order has a band number below 1",

@@ -1,6 +1,7 @@
 import dataclasses
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +13,7 @@ import shapely
 from rio_cogeo.cogeo import cog_validate
 
 import swath
+from swath.cli.main import main
 from swath.errors import DataError, JobError, UsageError
 from swath.geo.tiling import square_tiling
 from swath.inference import runtimes
@@ -546,3 +548,64 @@ def test_many_small_images_of_one_size_start_the_engine_once(tiny_model, tmp_pat
     for i in range(len(sizes)):
         swath.predict(tiny_model, tmp_path / "in" / f"{i}.tif", tmp_path / "one.tif")
         assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "many" / f"{i}.tif").read_bytes()
+
+
+def write_batch(folder):
+    """Write four images: one is cut off, one has two bands."""
+    for i in range(3):
+        write_raster(folder / f"{i}.tif", noise(3, 200, 200, seed=i), UTM, NORTH_UP)
+    truncate(folder / "1.tif")
+    write_raster(folder / "two.tif", noise(2, 64, 64), UTM, NORTH_UP)
+    return folder
+
+
+def test_damaged_images_of_many_are_left_out_and_listed(tiny_model, tmp_path):
+    images, maps = write_batch(tmp_path / "images"), tmp_path / "maps"
+    with fails("unreadable", DataError, images / "1.tif") as caught:
+        swath.predict(tiny_model, images, maps)
+    assert "--skip-bad" in str(caught.value.fix)
+    result = swath.predict(tiny_model, images, maps, skip_bad=True)
+    assert result.skipped == ["1", "two"]
+    assert [f["file"] for f in result.findings] == [str(images / "1.tif"), str(images / "two.tif")]
+    assert sorted(p.name for p in maps.glob("*.tif")) == ["0.tif", "2.tif"]
+    assert result.pixels == 2 * 200 * 200 and len(result.read) == 2
+    before = (maps / "2.tif").read_bytes()
+    again = swath.predict(tiny_model, images, maps, skip_bad=True)
+    assert again.skipped == result.skipped and (maps / "2.tif").read_bytes() == before
+    planned = swath.predict(tiny_model, images, maps, skip_bad=True, plan=True)
+    assert "two" in planned.skipped
+
+
+def test_leaving_out_all_images_is_the_error_of_the_first(tiny_model, tmp_path):
+    for i in range(2):
+        write_raster(tmp_path / "images" / f"{i}.tif", noise(2, 64, 64))
+    with fails("band-mismatch", DataError, tmp_path / "images" / "0.tif"):
+        swath.predict(tiny_model, tmp_path / "images", tmp_path / "maps", skip_bad=True)
+    with fails("option-conflict", UsageError):
+        swath.predict(
+            tiny_model, tmp_path / "images", tmp_path / "m.tif", skip_bad=True, mosaic=True
+        )
+
+
+def test_a_batch_with_images_left_out_does_not_end_as_success(tiny_model, tmp_path, capsys):
+    images = write_batch(tmp_path / "images")
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(tiny_model), str(images), str(tmp_path / "maps"), "--skip-bad"])
+    out = capsys.readouterr().out
+    assert ended.value.code == 1 and "Skipped 2 images: 1, two" in out and "1.tif" in out
+
+
+def test_the_plan_of_many_images_samples_few_and_says_so(tiny_model, tmp_path, monkeypatch):
+    for i in range(12):
+        side = 64 if i else 128  # of which sizes all are counted
+        write_raster(tmp_path / "images" / f"{i:02}.tif", noise(3, side, side, seed=i))
+    sampled = []
+    monkeypatch.setattr(
+        sys.modules["swath.commands.predict"], "check_pixels", lambda s: sampled.extend(s) or []
+    )
+    result = swath.predict(tiny_model, tmp_path / "images", tmp_path / "maps", plan=True)
+    assert len(sampled) == 8 and result.pixels == 11 * 64**2 + 128**2
+    assert any("12 images" in text and " 8 " in text for text in result.warnings)
+    write_raster(tmp_path / "images" / "05.tif", noise(2, 64, 64))  # is not among the sampled
+    with fails("band-mismatch", DataError, tmp_path / "images" / "05.tif"):
+        swath.predict(tiny_model, tmp_path / "images", tmp_path / "maps", plan=True)

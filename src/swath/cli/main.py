@@ -49,7 +49,10 @@ COMMANDS = {
             function="catalog",
         ),
         Command(TRAINING, "export", "Write a network as plain ONNX, for QGIS Deepness and others."),
-        Command(MAPS, "predict", "Map one image of any size, or many."),
+        Command(
+            *(MAPS, "predict", "Map one image of any size, or many."),
+            ok=lambda result: not result.skipped,
+        ),
         Command(MAPS, "change", "Compare maps of dates: what became what, and how sure."),
         Command(MAPS, "submit", "Map a folder of contest images into a zip file to submit."),
         Command(MAPS, "view", "Show a map in the browser, over its image.", wait=_wait),

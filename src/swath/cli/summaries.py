@@ -259,7 +259,15 @@ def predict(result: PredictResult) -> str:
     if result.zooms != [1]:
         scales = ", ".join(map(_fraction, result.zooms))
         lines.append(f"  seen at scale {scales}, the ground sampling distance of the model")
-    return _joined(lines)
+    return _joined([*lines, *_skipped(result)])
+
+
+def _skipped(result: PredictResult) -> list[str]:
+    """Format the images that were left out, and why."""
+    if not result.skipped:
+        return []
+    count = _count(len(result.skipped), "image")
+    return [f"Skipped {count}: {', '.join(result.skipped)}", *_findings(result.findings)]
 
 
 def _images_read(images: Sequence[ImageRead]) -> list[str]:
@@ -305,7 +313,7 @@ def _estimate(result: PredictResult, plan: Estimate) -> str:
     ]
     if plan.context == "global":
         lines.append("  Labels depend on the whole tile in this network; expect seams.")
-    return _joined(lines)
+    return _joined([*lines, *_skipped(result)])
 
 
 def sample(result: SampleResult) -> str:

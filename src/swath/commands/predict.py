@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from swath.commands.base import check_ending, command, has_ending, peak_rss_bytes
 from swath.errors import DataError, JobError, UsageError
@@ -12,6 +15,7 @@ from swath.io.arrays import is_store
 from swath.io.products import is_product_path
 from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
+from swath.mapping.bad_images import BadImages, open_once
 from swath.mapping.estimate import Estimate, estimate
 from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks, with_quality
 from swath.mapping.job import ImageRead, MappedImage, PredictionJob, check_outputs
@@ -22,6 +26,9 @@ from swath.types import Result
 
 MAP_ENDINGS = (".tif", ".tiff", ".gtiff")
 """Endings of maps, which are GeoTIFFs."""
+
+PLAN_SAMPLED = 8
+"""Images of which `--plan` samples pixels."""
 
 
 class PredictResult(Result):
@@ -45,6 +52,8 @@ class PredictResult(Result):
         dropped: share of the pixels that quality layers dropped, 0..1, by reason; a pixel counts
             for one reason.
         read: how each image was read.
+        skipped: names of images that were left out (`skip_bad`).
+        findings: their errors: dictionaries with level, code, file, message and fix.
         warnings: sentences on a map that is hardly meant: no data anywhere, one class alone; masks
             that touch no image; numbers, resolution or latitude unlike training; images without a
             quality layer where others have one.
@@ -65,6 +74,8 @@ class PredictResult(Result):
     plan: Estimate | None = None
     dropped: dict[str, float] = {}
     read: list[ImageRead] = []
+    skipped: list[str] = []
+    findings: list[dict[str, str]] = []
     warnings: list[str] = []
 
 
@@ -76,7 +87,7 @@ def predict(options: PredictOptions) -> PredictResult:
     unreadable tile the same command continues from there, and the map is the same to the byte.
 
     Raises:
-        DataError: an image is damaged, or its bands are not the model's.
+        DataError: an image is damaged, or its bands are not the model's; with `skip_bad`, all are.
         ModelError: the model is damaged.
         UsageError: an output is an input, or options do not go together.
         JobError: a map cannot be written, parts of another prediction are in the way, or a worker
@@ -90,6 +101,10 @@ def predict(options: PredictOptions) -> PredictResult:
         raise UsageError(message, code="no-class-masks", file=options.model, fix=fix)
     sources, many = _sources(options, model)
     drop, limit = options.drop, options.clear_below
+    bad = BadImages(options.skip_bad, many)
+    if options.skip_bad:
+        sources = [s for s in sources if bad.try_on(s, partial(open_once, s))]
+        bad.check_left(len(sources))
     sources, bare = with_quality(sources, options.quality, drop, limit)
     target, jobs = options.target, []
     _check_target(target, many)
@@ -98,13 +113,41 @@ def predict(options: PredictOptions) -> PredictResult:
         jobs.append(PredictionJob(options, model, source, path))
     check_outputs(jobs, Path(options.model))
     missed = [f"{s.name}: {text}" for s in sources if s.product for text in s.product.warnings]
-    missed += [*check_context(sources), *check_pixels(sources)]
-    mapped = [MappedImage(job.plan()) if options.plan else job.run() for job in jobs]
-    result = _result(options, model, mapped, start)
-    unlike = [text for job in jobs for text in job.warnings]
-    said = [*missed, *bare, *unlike, *result.warnings]
-    read = [job.read for job in jobs if job.read is not None]
-    return result.model_copy(update={"warnings": said, "read": read})
+    sampled = _spread(sources) if options.plan else sources
+    missed += check_context(sources)
+    begun = time.monotonic()
+    missed += check_pixels(sampled)
+    # Mapping samples all images, and the estimate has the time of that.
+    unsampled = (time.monotonic() - begun) * (len(sources) / len(sampled) - 1)
+    if len(sampled) < len(sources):
+        missed.append(
+            f"Of {len(sources)} images, the pixels of {len(sampled)} were sampled for nodata and "
+            "odd numbers; sizes and bands are those of all, and the speed is that of the largest."
+        )
+    names = {source.name for source in sampled}
+
+    def work(job: PredictionJob) -> MappedImage:
+        return MappedImage(job.plan(job.source.name in names)) if options.plan else job.run()
+
+    tried = [(job, bad.try_on(job.source, partial(work, job))) for job in jobs]
+    done = [(job, mapped) for job, mapped in tried if mapped is not None]
+    bad.check_left(len(done))
+    result = _result(options, model, [mapped for _, mapped in done], start, unsampled)
+    unlike = [text for job, _ in done for text in job.warnings]
+    return result.model_copy(
+        update={
+            "warnings": [*missed, *bare, *unlike, *result.warnings],
+            "read": [job.read for job, _ in done if job.read is not None],
+            "skipped": bad.names,
+            "findings": [finding.as_json() for finding in bad.findings],
+        }
+    )
+
+
+def _spread(sources: list[ImageInput]) -> list[ImageInput]:
+    """Return images at equal distances in a list, `PLAN_SAMPLED` at most."""
+    places = np.linspace(0, len(sources) - 1, min(PLAN_SAMPLED, len(sources)))
+    return [sources[int(place)] for place in places]
 
 
 def _check_target(target: Path, many: bool) -> None:
@@ -125,7 +168,7 @@ def _check_target(target: Path, many: bool) -> None:
 
 
 def _result(
-    options: PredictOptions, model: Model, mapped: list[MappedImage], start: float
+    options: PredictOptions, model: Model, mapped: list[MappedImage], start: float, more: float
 ) -> PredictResult:
     legend, plans = model.card.legend, [m.plan for m in mapped]
     setup, tilings = plans[0].setup, [p.tiling for p in plans]
@@ -150,7 +193,7 @@ def _result(
         engine=f"{setup.engine} {setup.version}",
         precision=setup.precision,
         zooms=sorted({float(p.asked.zoom) for p in plans}),
-        plan=estimate(model, plans, time.monotonic() - start) if options.plan else None,
+        plan=estimate(model, plans, time.monotonic() - start + more) if options.plan else None,
         dropped=shares_of(tallies),
         warnings=[] if options.plan else [*_check_outside(tallies), *_check_classes(classes)],
     )

@@ -112,15 +112,18 @@ class PredictionJob:
             self._root = f"{folder}/{target.name}.parts"
         self._store = open_store(self._root)
 
-    def plan(self) -> Plan:
+    def plan(self, sample: bool = True) -> Plan:
         """Return a new plan, which is not kept.
+
+        Args:
+            sample: whether pixels are sampled, to warn of odd numbers.
 
         Raises:
             DataError: the image is damaged, or does not fit the model.
             JobError: the memory does not suffice for a tile, or the engine is not installed.
         """
         with self._open() as image:
-            self._check(image)
+            self._check(image, sample)
             return self._make_plan(self._request(image), image)
 
     def run(self) -> MappedImage:
@@ -178,7 +181,7 @@ class PredictionJob:
         }
         return plans.make_request(model, self.source, image, layers, settings)
 
-    def _check(self, image: InputImage) -> None:
+    def _check(self, image: InputImage, sample: bool = True) -> None:
         """Refuse an image of other bands than the model's; warn of what makes a map worse."""
         fix = "Give these bands, --band-order, or --stack FOLDER for bands in separate files"
         check_band_count(image, self._model.card, fix)
@@ -189,7 +192,7 @@ class PredictionJob:
             quality=[layer.path for layer in self.source.quality],
             warped=image.image.is_warped,
         )
-        odd = odd_numbers(image, self._model.card)
+        odd = odd_numbers(image, self._model.card) if sample else []
         self._odd_numbers = bool(odd)
         for text in (*odd, *unlike_training(image, self._model, self._options.gsd)):
             self._warn(text)
