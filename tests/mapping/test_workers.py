@@ -180,6 +180,23 @@ def test_twenty_kills_at_random_moments(model, image, undisturbed, tmp_path):
     ]
 
 
+def test_workers_end_with_the_process_that_started_them():
+    code = (
+        "import os, time; from swath.mapping.worker_pool import LocalPool; "
+        "pool = LocalPool(os.path.join, 'plan', 'root', 1); "
+        "print(pool._pool.submit(os.getpid).result(), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
+        worker = Path("/proc", run.stdout.readline().strip(), "stat")
+        assert worker.exists()
+        run.kill()
+    for _ in range(100):
+        if not worker.exists() or worker.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker still runs")
+
+
 def test_a_full_disk_stops_cleanly_and_loses_nothing(model, image, undisturbed, tmp_path):
     """A limit on the size of files stands for the full disk: parts are smaller, the map is not."""
     target = tmp_path / "m.tif"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -142,6 +143,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     SIGTERM).
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files and classes may be in any script
+            stream.reconfigure(errors="replace")
     as_json = bool({"--json", "--json-progress"} & set(words))
     try:
         code = app(words or ["--help"], prog_name="swath", standalone_mode=False)

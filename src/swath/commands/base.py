@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import resource
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from swath.errors import JobError, UsageError, job_error_of, out_of_memory
-from swath.inference.memory import peak_memory
+from swath.inference.memory import peak_memory, peak_memory_of_workers
 from swath.options import make_options
 from swath.types import PathLike, Result
 
@@ -93,5 +91,4 @@ def missing_report_package(error: ImportError) -> JobError:
 
 def peak_rss_bytes() -> int:
     """Return the largest resident memory of this process or of a worker, in bytes."""
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return max(peak_memory(), workers if sys.platform == "darwin" else workers * 1024)
+    return max(peak_memory(), peak_memory_of_workers())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from swath.data.splits import Area
 from swath.data.statistics import band_statistics, count_labels
 from swath.data.store import erase_buffers
 from swath.errors import DataError
-from swath.types import SplitName
+from swath.types import PathLike, SplitName
 
 
 def make_folds(dataset: Dataset, k: int, seed: int) -> list[list[str]]:
@@ -93,11 +94,30 @@ def _link_arrays(dataset: Dataset, folder: Path, copied: set[int]) -> None:
     (folder / "labels").mkdir(parents=True)
     for name in ("pixels", "valid", HEIGHTS):
         if (dataset.folder / name).is_dir():
-            (folder / name).symlink_to((dataset.folder / name).resolve(), target_is_directory=True)
+            _link((dataset.folder / name).resolve(), folder / name)
     for number, image in enumerate(dataset.manifest.images):
         if image.labels is None:
             continue
         if number in copied:
             shutil.copyfile(dataset.folder / image.labels, folder / image.labels)
         else:
-            (folder / image.labels).symlink_to((dataset.folder / image.labels).resolve())
+            _link((dataset.folder / image.labels).resolve(), folder / image.labels)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link a file or a folder, or copy it where that is not allowed, as on Windows."""
+    try:
+        target.symlink_to(source, target_is_directory=source.is_dir())
+    except OSError:
+        if source.is_dir():
+            shutil.copytree(source, target, copy_function=_link_or_copy)
+        else:
+            _link_or_copy(source, target)
+
+
+def _link_or_copy(source: PathLike, target: PathLike) -> None:
+    """Give a file a second name, or copy it to another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, ClassVar
 from weakref import finalize
 
 import numpy as np
@@ -27,16 +28,51 @@ def peak_memory() -> int:
 
     On Linux it is VmHWM; `ru_maxrss` begins there at the memory of the parent process.
     """
+    if sys.platform == "win32":
+        return _peak_on_windows()
     if _STATUS.exists():
         return next(
             int(line.split()[1]) * 1024
-            for line in _STATUS.read_text().splitlines()
+            for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
             if line.startswith("VmHWM")
         )
+    return _peak_of_resource("RUSAGE_SELF")
+
+
+def peak_memory_of_workers() -> int:
+    """Return the largest peak of the processes that this one has started and that have ended.
+
+    On Windows, which keeps no record of them, it is 0.
+    """
+    return 0 if sys.platform == "win32" else _peak_of_resource("RUSAGE_CHILDREN")
+
+
+def _peak_of_resource(who: str) -> int:
     import resource  # not on Windows
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(getattr(resource, who)).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+class _Counters(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS of Windows (psapi.h)."""
+
+    _fields_: ClassVar = [
+        ("size", ctypes.c_uint32),
+        ("page_faults", ctypes.c_uint32),
+        ("peak", ctypes.c_size_t),
+        ("others", ctypes.c_size_t * 7),
+    ]
+
+
+def _peak_on_windows() -> int:
+    kernel: Any = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined]
+    kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    ask, counters = kernel.K32GetProcessMemoryInfo, _Counters()
+    ask.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32
+    counters.size = ctypes.sizeof(counters)
+    asked = ask(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.size)
+    return int(counters.peak) if asked else 0
 
 
 @contextmanager
@@ -46,8 +82,8 @@ def freed_memory_kept() -> Iterator[None]:
     glibc maps each large block anew, and the system fills it with zeros, page by page: with batches
     of a megapixel that is a third of a training step.
     """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "mallopt"):
+    libc = None if sys.platform == "win32" else ctypes.CDLL(None)
+    if libc is None or not hasattr(libc, "mallopt"):
         yield
         return
     libc.mallopt(_MMAP_MAX, 0)

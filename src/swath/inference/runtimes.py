@@ -384,9 +384,16 @@ def _cpu_has_bf16() -> bool:
     return "BF16" in _openvino().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+_DRIVERS = (
+    *("/proc/driver/nvidia/version", "/dev/nvidiactl"),
+    os.path.join(os.environ.get("SYSTEMROOT", "/"), "System32", "nvcuda.dll"),
+)
+"""Files of which one is there if the driver of NVIDIA is."""
+
+
 def _has_gpu() -> bool:
     """Return whether torch has a CUDA device; slow torch is imported only if a driver is there."""
-    if not any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/nvidiactl"))):
+    if not any(map(os.path.exists, _DRIVERS)):
         return False
     try:
         import swath._torchvision_shim  # noqa: F401 - before torch

@@ -29,7 +29,9 @@ from swath.types import PathLike
 
 MAX_WRITERS = 16  # processes that may write one file at the same time
 
-NO_LOCKS = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
+NO_LOCKS = tuple(
+    getattr(errno, name) for name in ("EOPNOTSUPP", "ENOTSUP", "ENOLCK") if hasattr(errno, name)
+)
 """Errors of file systems without locks: there no run is refused, and nothing is swept."""
 
 

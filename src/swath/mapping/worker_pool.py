@@ -16,7 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from itertools import chain, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, Protocol, TypeAlias
 
 from swath.errors import JobError, SwathError
@@ -159,7 +159,9 @@ def start_worker(opener: OpenWorker, plan: str, root: str, parent: int) -> None:
     """Open a worker in a new process, which ends with the process that started it."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        if (starter := parent_process()) is not None:
+            starter.join()  # on Windows the id of the parent stays when it has ended
+        while starter is None and os.getppid() == parent:  # an actor of Ray
             time.sleep(0.5)
         os._exit(1)
 

@@ -174,7 +174,8 @@ class ServedResult(Result):
 
         def wait() -> None:
             with contextlib.suppress(KeyboardInterrupt):
-                ended.wait()
+                while not ended.wait(1):  # Windows sees Ctrl-C between waits only
+                    pass
             self.close()
 
         return wait
