@@ -7,6 +7,7 @@ has it as an argument.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -46,6 +47,24 @@ class SilentTask:
 
 
 _listener: ContextVar[Listener | None] = ContextVar("swath_progress", default=None)
+
+_began: ContextVar[float | None] = ContextVar("swath_began", default=None)
+
+
+@contextmanager
+def whole_run() -> Iterator[None]:
+    """Time the command inside the block from here on: its imports take a second."""
+    token = _began.set(time.monotonic())
+    try:
+        yield
+    finally:
+        _began.reset(token)
+
+
+def began() -> float:
+    """Return when the program began (`time.monotonic`); now, where Python called the command."""
+    at = _began.get()
+    return time.monotonic() if at is None else at
 
 
 @contextmanager

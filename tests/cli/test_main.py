@@ -10,6 +10,7 @@ import resource
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -21,6 +22,7 @@ from swath.cli import summaries
 from swath.cli.command import Command, option_fields
 from swath.cli.main import COMMANDS, main
 from swath.options import Group, make_options
+from swath.progress import began
 from tests.make import NORTH_UP, UTM, box, noise, truncate, write_layer, write_pairs, write_raster
 
 PROGRAM = (sys.executable, "-c", "from swath.cli.main import main; main()")
@@ -94,6 +96,19 @@ def scene(tmp_path: Path) -> Path:
 
 
 # Help and usage
+
+
+def test_a_run_begins_with_the_program(monkeypatch):
+    """What `predict` and `--plan` tell of its time includes the imports."""
+    begun, seen = time.monotonic(), []
+
+    def app(*_, **__):
+        time.sleep(0.1)
+        seen.append(began() - begun)
+
+    monkeypatch.setattr("swath.cli.main.app", app)
+    main(["predict"])
+    assert seen[0] < 0.1 <= began() - begun
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

@@ -2,7 +2,9 @@ import dataclasses
 import re
 import shutil
 import sys
+from contextvars import ContextVar
 from pathlib import Path
+from time import monotonic
 from typing import get_args
 
 import numpy as np
@@ -487,6 +489,14 @@ def test_a_plan_says_what_it_would_take_and_does_nothing(tiny_model, tmp_path):
     network = 96 * 96 / result.plan.pixels_per_second
     assert network < result.plan.seconds[1] == result.plan.seconds[10] < result.seconds + 1
     assert [p.name for p in tmp_path.iterdir()] == ["i.tif"]
+
+
+def test_the_start_of_the_program_counts_as_time_of_the_run(tiny_model, tmp_path, monkeypatch):
+    """Imports take as long as mapping a megapixel."""
+    image = write_raster(tmp_path / "i.tif", noise(3, 96, 96))
+    monkeypatch.setattr("swath.progress._began", ContextVar("began", default=monotonic() - 500))
+    result = swath.predict(tiny_model, image, tmp_path / "m.tif", plan=True)
+    assert result.plan.seconds[1000] > 500 and result.seconds > 500
 
 
 def test_too_little_memory_is_told_before_anything_is_done(tiny_model, tmp_path):

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from swath.cli.command import Command, fail, write_sections
 from swath.errors import UsageError, out_of_memory
+from swath.progress import whole_run
 
 
 def _wait(result: Any) -> Callable[[], None]:
@@ -148,7 +149,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     as_json = bool({"--json", "--json-progress"} & set(words))
     try:
-        code = app(words or ["--help"], prog_name="swath", standalone_mode=False)
+        with whole_run():
+            code = app(words or ["--help"], prog_name="swath", standalone_mode=False)
     except KeyboardInterrupt:
         code = 130
     except MemoryError:

@@ -22,6 +22,7 @@ from swath.mapping.job import ImageRead, MappedImage, PredictionJob, check_outpu
 from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
 from swath.options import PredictOptions
+from swath.progress import began
 from swath.types import Result
 
 MAP_ENDINGS = (".tif", ".tiff", ".gtiff")
@@ -38,7 +39,8 @@ class PredictResult(Result):
         map: path of the map, or of the folder of maps.
         maps: all files that were written.
         pixels: of all images.
-        seconds: wall time, opening the model included.
+        seconds: wall time, opening the model included, and the start of the program where the
+            command line was called.
         peak_rss_bytes: largest resident memory of a process.
         classes: pixels by class name.
         nodata: pixels without data.
@@ -93,7 +95,7 @@ def predict(options: PredictOptions) -> PredictResult:
         JobError: a map cannot be written, parts of another prediction are in the way, or a worker
             is lost for good.
     """
-    start = time.monotonic()
+    start = began()
     model = Model(options.model, tta=options.tta)
     if options.class_masks and model.card.thresholds is None:
         message = "The model has no masks: its classes share one softmax, without thresholds"

@@ -39,8 +39,8 @@ class Estimate(BaseModel, frozen=True):
         disk_bytes: of parts, scratch files and maps together, at most.
         pixels_per_second: pixels read per second in a tile with all its views, as timed: reading
             them, the network, and keeping the tile.
-        seconds: of the whole run, opening and joining included, by number of machines like this
-            one.
+        seconds: of the whole run, start, opening and joining included, by number of machines like
+            this one.
         threads: of a worker.
         tta: test-time augmentation.
         views: number of views of each tile.
@@ -89,7 +89,7 @@ def estimate(model: Model, plans: Sequence[Plan], opened: float) -> Estimate:
     Args:
         model: the model of all plans.
         plans: at least one.
-        opened: seconds that opening the model and making the plans took.
+        opened: seconds that the start, opening the model and making the plans took.
     """
     largest = max(plans, key=lambda plan: plan.height * plan.width)
     timed = _time_tiles(model, largest)
