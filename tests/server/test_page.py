@@ -313,3 +313,30 @@ def test_what_cannot_be_shown_is_said(visit, ground, browser):
     assert "no such file" in page.locator("#layers").inner_text()
     page.close()
     visit(ground[0].url)
+
+
+def test_fewer_pixels_are_drawn_while_the_view_moves_slowly(visit, ground):
+    page = visit(ground[0].url)
+    width = "() => document.querySelector('#left canvas').width"
+    whole = page.evaluate(width)
+    page.evaluate("""() => {
+      const slow = () => {
+        const end = performance.now() + 70;
+        while (performance.now() < end);
+        window.slowed = requestAnimationFrame(slow);
+      };
+      slow();
+    }""")
+    page.mouse.move(600, 400)
+    page.mouse.down()
+    for i in range(60):
+        page.mouse.move(600 + 20 * (i % 5), 400)
+        page.wait_for_timeout(50)
+        if page.evaluate(width) < 0.6 * whole:
+            break
+    assert page.evaluate(width) < 0.6 * whole
+    page.evaluate("() => cancelAnimationFrame(window.slowed)")
+    page.mouse.up()
+    until(lambda: page.evaluate(width) == whole)
+    page.wait_for_timeout(400)
+    assert page.evaluate(width) == whole

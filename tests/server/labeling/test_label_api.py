@@ -295,6 +295,9 @@ def test_the_map_follows_the_labels_and_says_what_is_needed(page):
     status = page.train()
     version = status["map"]["version"]
     assert not status["stale"] and status["classes"][0]["need"] == "enough"
+    assert page.get("status", view=page.view).json()["map"]["version"] == version
+    assert page.get("status", view=[50, 50, 51, 51]).json()["map"]["version"] == "q0"
+    assert page.get("status", view=[1, 2, 3]).status_code == 422
     page.post("classes", name="third")
     assert page.get("status").json()["classes"][2]["need"] == "none"
     page.add(page.box(60, 100), "third")

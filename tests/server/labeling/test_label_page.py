@@ -288,7 +288,7 @@ def show_job(page, url, job):
             headers={"content-type": "application/json"},
         )
 
-    page.route("**/label/status", patched)
+    page.route("**/label/status*", patched)
     page.route(f"**/label/{job['kind']}", patched)
 
 

@@ -1,5 +1,6 @@
 """The thread behind the quick map: interruption, failures, views, memory, and the cache on disk."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from swath.server.labeling.labels.label_store import NewLabel
 from swath.server.labeling.labels.opening import LabelSource, open_labels
 from swath.server.labeling.quick.feature_cache import FeatureCache
 from swath.server.labeling.quick.label_pixels import MAX_PIXELS, label_pixels
-from swath.server.labeling.quick.mapper import MAX_VIEW_BLOCKS, QuickMapper
+from swath.server.labeling.quick.mapper import MAX_VIEW_BLOCKS, NICENESS, QuickMapper
 from swath.server.labeling.quick.quick_map import MAX_BLOCKS, NODATA, MappedBlock, QuickMap
 from swath.server.labeling.quick.trainer import FitStopped, FittedHead, HeadScores
 from swath.server.labeling.view_geometry import ViewGeometry
@@ -201,6 +202,21 @@ def test_a_map_of_two_classes_keeps_old_blocks_until_new_ones_are_there():
     before = quick.version
     quick.put(1, MappedBlock(2, 2 * one[:88], one[:88].astype(np.uint8)))
     assert quick.version != before and quick.shares(2) == {2: 1.0}
+    assert quick.version_of(Window(0, 0, 512, 512)) == before
+    assert quick.version_of(Window(500, 0, 24, 4)) == quick.version
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_threads_that_train_and_map_yield_to_the_page(made):
+    mapper, store, trainer, _ = made()
+    threads = {t.name: t.native_id for t in threading.enumerate()}
+    mapper.look(Window(0, 0, 512, 512))
+    until(lambda: trainer.windows, 60)
+    threads |= {t.name: t.native_id for t in threading.enumerate()}
+    own = [number for name, number in threads.items() if name.startswith("swath-quick-")]
+    assert len(own) >= 2
+    assert {os.getpriority(os.PRIO_PROCESS, number) for number in own} == {NICENESS}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == 0
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ Content: TypeAlias = Annotated[Any, Depends(json_body)]
 Author: TypeAlias = Annotated[str | None, Query(max_length=60)]
 Revision: TypeAlias = Annotated[str | None, Query(max_length=60)]
 Count: TypeAlias = Annotated[int, Query(ge=1, le=20)]
+View: TypeAlias = Annotated[
+    list[float] | None,
+    Query(min_length=4, max_length=4, description="West, south, east, north in degrees."),
+]
 
 
 def make_label_router(session: LabelingSession) -> APIRouter:
@@ -152,8 +156,9 @@ def _add_training(routes: APIRouter, session: LabelingSession) -> None:
     def train(content: Content) -> Response:
         """Train on all labels, and map the view first."""
         body = parsed(ViewBody, content)
-        session.mapper.train(session.geometry.window_of(body.view))
-        return JSONResponse(session.status(), 202)
+        view = session.geometry.window_of(body.view)
+        session.mapper.train(view)
+        return JSONResponse(session.status(view), 202)
 
     @routes.post("/view", status_code=204)
     def view(content: Content) -> None:
@@ -169,9 +174,9 @@ def _add_training(routes: APIRouter, session: LabelingSession) -> None:
         return JSONResponse(session.status())
 
     @routes.get("/status")
-    def status() -> Response:
+    def status(view: View = None) -> Response:
         """Describe what is done now, and how good the map is."""
-        return JSONResponse(session.status())
+        return JSONResponse(session.status(view and session.geometry.window_of(view)))
 
     @routes.get("/suggestions")
     def suggestions(count: Count = 3) -> Response:

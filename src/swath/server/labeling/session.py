@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.errors import SwathError, as_sentence
+from swath.geo.tiling import Window
 from swath.server.labeling import advice, areas
 from swath.server.labeling.bodies import MAX_BYTES, MAX_FEATURES, FeatureBody
 from swath.server.labeling.labels.class_table import MAX_NAME, LabelClass
@@ -251,8 +252,12 @@ class LabelingSession:
         """Return what `finish` does as commands of the shell."""
         return [call.shell for call in self.outputs.calls("finish")]
 
-    def status(self) -> dict[str, Any]:
-        """Describe what is done now, and how good the map is."""
+    def status(self, view: Window | None = None) -> dict[str, Any]:
+        """Describe what is done now, and how good the map is.
+
+        Args:
+            view: of the page that asks; the version of the map is that of its blocks.
+        """
         mapper, progress, now = self.mapper, self.mapper.progress, self.mapper.round
         number = now.number if now else 0
         revision, outcome = self.store.revision, self.outputs.outcome
@@ -265,7 +270,7 @@ class LabelingSession:
             "round": number,
             "stale": now is not None and now.revision != revision,
             "seconds": {name: round(value, 2) for name, value in progress.seconds.items()},
-            "map": self._map_status(number),
+            "map": self._map_status(number, view),
             "score": _score(history),
             "features": now.head.inputs if now else None,
             "classes": self._class_status(number, history),
@@ -274,11 +279,11 @@ class LabelingSession:
             "job": outcome.as_json() if outcome else None,
         }
 
-    def _map_status(self, number: int) -> dict[str, Any]:
+    def _map_status(self, number: int, seen: Window | None) -> dict[str, Any]:
         view, total = self.mapper.view_blocks()
         done, count = self.quick.mapped(number), len(self.quick.mosaic.cores)
         return {
-            "version": self.quick.version,
+            "version": self.quick.version if seen is None else self.quick.version_of(seen),
             "view": {
                 "done": sum(i in done for i in view),
                 "total": len(view),

@@ -6,12 +6,14 @@ import { $, make, toast } from "/static/panel.js";
 
 const WAIT_MS = { busy: 400, idle: 3000, lost: 2000 };
 const THROTTLE_MS = 300;
+const PART_MS = 2000;
 const PHASES = { features: "Reading the labeled places", fitting: "Training", mapping: "Mapping this view" };
 
 export class Training {
   constructor(labeling) {
     this.labeling = labeling;
     this.status = null;
+    this.shown = 0;
     this.places = new Places(labeling);
     this.acts = { train: () => this.train(), stop: async () => this.take(await call("POST", "/stop", {})) };
   }
@@ -70,7 +72,7 @@ export class Training {
     const number = this.asked = (this.asked || 0) + 1;
     let wait = WAIT_MS.lost;
     try {
-      await this.take(await call("GET", "/status"));
+      await this.take(await call("GET", `/status?${this.view().map((degrees) => `view=${degrees}`).join("&")}`));
       wait = this.status.busy || this.status.job?.state === "running" ? WAIT_MS.busy : WAIT_MS.idle;
       this.lost = false;
     } catch (error) {
@@ -85,6 +87,7 @@ export class Training {
     const before = this.status;
     const { labeling } = this;
     this.status = status;
+    if (status.round !== before?.round) this.shown = performance.now();
     this.draw();
     labeling.classes.counted();
     labeling.finish.show(status.job, before?.job);
@@ -94,10 +97,14 @@ export class Training {
     if (status.round > 0) await this.places.follow(status);
   }
 
-  tiles({ map }) {
+  // Loading tiles and drawing them takes time from what makes the map: a part of it is shown now and then.
+  tiles({ map, busy }) {
     const { page, info } = this.labeling;
     const layers = page.state.layers.filter((one) => one.name === info.layers.map || one.name === info.layers.confidence);
-    if (!map || layers.every((one) => one.version === map.version)) return;
+    if (!map || layers.every((one) => number(one.version) >= number(map.version))) return;
+    const whole = map.view.done === map.view.total;
+    if (busy && (page.stage.map.isMoving() || (!whole && performance.now() - this.shown < PART_MS))) return;
+    this.shown = performance.now();
     for (const one of layers) one.version = map.version;
     page.stage.apply(page.state);
     clearTimeout(this.counting);
@@ -212,6 +219,9 @@ class Places {
 function rectangle([west, south, east, north]) {
   return { type: "Polygon", coordinates: [[[west, south], [east, south], [east, north], [west, north], [west, south]]] };
 }
+
+// A version is q and the number of the last change, then a dot and more.
+const number = (version) => Number.parseInt(version.slice(1), 10);
 
 // The confidence has its own column.
 function reason(place) {

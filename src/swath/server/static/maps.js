@@ -2,6 +2,9 @@
 
 import * as gl from "/static/maplibre/maplibre-gl.mjs";
 
+const SHARES = [1, 0.5, 0.33]; // of the pixels of a side
+const PACE = { frames: 3, slow: 45, fast: 20, rest: 200 }; // frames that are timed, and milliseconds
+
 const sharp = window.devicePixelRatio > 1.3 ? 128 : 256;
 
 function address(layer, hidden) {
@@ -12,6 +15,55 @@ function address(layer, hidden) {
   query.set("v", layer.version);
   const path = layer.difference ? "/differ/{z}/{x}/{y}" : "/cog/tiles/WebMercatorQuad/{z}/{x}/{y}";
   return `${location.origin}${path}?${query}`;
+}
+
+// Without a graphics card a frame takes long in proportion to its pixels: while the view moves, fewer are drawn.
+class Pace {
+  constructor() {
+    this.level = 0;
+    this.maps = null;
+  }
+
+  start(maps) {
+    if (this.restoring) return;
+    clearTimeout(this.ending);
+    if (this.maps) return;
+    this.maps = maps;
+    this.draw(this.level);
+    this.begin();
+    const step = (now) => {
+      if (!this.maps) return;
+      if (this.frames === 0) this.since = now;
+      else this.mean = (now - this.since) / this.frames;
+      this.frames += 1;
+      if (this.frames > PACE.frames) {
+        if (this.mean > PACE.slow && this.level < SHARES.length - 1) this.draw(this.level += 1);
+        this.begin();
+      }
+      requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
+  }
+
+  begin() { this.frames = 0; }
+
+  stop() {
+    if (this.restoring) return;
+    clearTimeout(this.ending);
+    this.ending = setTimeout(() => {
+      if (this.maps.some((map) => map.isMoving())) return this.stop(); // a change of size tells an end, too
+      if (this.mean < PACE.fast && this.level > 0) this.level -= 1; // it was slow for another reason
+      this.restoring = true; // a map that rests tells that it moves when its size changes
+      this.draw(0);
+      this.restoring = false;
+      this.maps = null;
+    }, PACE.rest);
+  }
+
+  draw(level) {
+    const ratio = window.devicePixelRatio * SHARES[level];
+    for (const map of this.maps) if (map.getPixelRatio() !== ratio) map.setPixelRatio(ratio);
+  }
 }
 
 class One {
@@ -64,6 +116,8 @@ export class Stage {
     this.swiped = swiped;
     this.divider = document.getElementById("divider");
     this.listen = (map) => {
+      map.on("movestart", () => { if (!this.following) this.pace.start([this.left.map, ...(this.right ? [this.right.map] : [])]); });
+      map.on("moveend", () => { if (!this.following) this.pace.stop(); });
       map.on("click", (event) => clicked(event));
       map.on("mousemove", (event) => pointed(event.lngLat));
       map.on("mouseout", () => pointed(null));
@@ -72,6 +126,7 @@ export class Stage {
     this.listen(this.left.map);
     this.left.map.on("move", () => this.follow(this.left, this.right));
     this.left.map.on("moveend", moved);
+    this.pace = new Pace();
     this.pin = new gl.Marker({ element: Object.assign(document.createElement("div"), { className: "pin" }) });
     this.drag();
   }

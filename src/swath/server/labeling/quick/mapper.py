@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,10 +53,19 @@ WORKERS = min(4, os.cpu_count() or 1)
 MAX_AHEAD = 16
 """Blocks of a view whose features are computed before the first training, at most."""
 
+NICENESS = 10
+"""Of the threads that train and map, so that the page stays responsive on few cores."""
+
 MAX_HISTORY = 200
 """Scores of earlier trainings that are kept."""
 
 _log = logging.getLogger(__name__)
+
+
+def _yield_to_others() -> None:
+    """Lower the priority of this thread where threads have one of their own (Linux)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ class QuickMapper:
         self.progress = Progress()
         self.round: Round | None = None
         self.history: list[ScoredRound] = []
-        self._pool = ThreadPoolExecutor(WORKERS, "swath-quick-block")
+        self._pool = ThreadPoolExecutor(WORKERS, "swath-quick-block", _yield_to_others)
         self._thread = threading.Thread(target=self._run, name="swath-quick-map", daemon=True)
         self._thread.start()
 
@@ -234,6 +244,7 @@ class QuickMapper:
         return sorted(blocks, key=distance)
 
     def _run(self) -> None:
+        _yield_to_others()
         while True:
             with self._changed:
                 while not (self._closing or self._wanted or self._has_work()):

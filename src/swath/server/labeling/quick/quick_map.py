@@ -56,6 +56,7 @@ class QuickMap:
         self._whole: OrderedDict[int, MappedBlock] = OrderedDict()
         self._coarse: dict[int, MappedBlock] = {}
         self._counts: dict[int, dict[int, int]] = {}
+        self._changed: dict[int, int] = {}
         self._lock = threading.Lock()
         self._changes = 0
 
@@ -63,6 +64,12 @@ class QuickMap:
     def version(self) -> str:
         """Text that changes with each block."""
         return f"q{self._changes}"
+
+    def version_of(self, window: Window) -> str:
+        """Return the version at which a block of a window changed last."""
+        with self._lock:
+            changed = self._changed
+            return f"q{max((changed.get(i, 0) for i in self.mosaic.meeting(window)), default=0)}"
 
     def put(self, index: int, block: MappedBlock) -> None:
         """Keep a block; the one that was not used for longest may be dropped to its coarse copy."""
@@ -76,6 +83,7 @@ class QuickMap:
             while len(self._whole) > MAX_BLOCKS:
                 self._whole.popitem(last=False)
             self._changes += 1
+            self._changed[index] = self._changes
 
     def get(self, index: int, coarse: bool = False) -> MappedBlock | None:
         """Return a block, or its coarse copy; None where it is not there."""
