@@ -176,7 +176,8 @@ def _add_training(routes: APIRouter, session: LabelingSession) -> None:
     @routes.get("/status")
     def status(view: View = None) -> Response:
         """Describe what is done now, and how good the map is."""
-        return JSONResponse(session.status(view and session.geometry.window_of(view)))
+        window = None if view is None else session.geometry.window_of(view)
+        return JSONResponse(session.status(window))
 
     @routes.get("/suggestions")
     def suggestions(count: Count = 3) -> Response:
