@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import swath
-from swath.errors import DataError, JobError, ModelError, SwathError, UsageError
+from swath.errors import DataError, JobError, ModelError, SwathError, UsageError, check_path
 from swath.types import Finding
 
 KINDS = (SwathError, DataError, ModelError, JobError, UsageError)
@@ -96,3 +96,50 @@ def test_an_error_of_a_worker_process_arrives_whole(kind):
     error = kind("The file is cut off", code="cut-off", file="x.tif", fix="Fetch it again")
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.code) == (kind, str(error), "cut-off")
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("scene.tiff", ["scene.tif"]),
+        ("scene", ["scene.tif"]),
+        ("Scene.TIF", ["scene.tif"]),
+        ("tile_2.tif", ["tile_1.tif", "tile_3.tif"]),
+        ("mpas/old.tif", ["maps"]),
+        ("maps/odl.tif", ["maps/old.tif"]),
+        ("water.gpkg", []),
+    ],
+)
+def test_a_lost_path_is_mended_by_near_names(tmp_path, given, near):
+    for name in ("scene.tif", "tile_1.tif", "tile_3.tif", ".scene.tif.lock", "maps/old.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    mend = check_path(tmp_path / given)
+    assert mend.startswith("Check the path")
+    found = mend.partition("near names are ")[2]
+    assert sorted(found.split(", ") if found else []) == [str(tmp_path / name) for name in near]
+
+
+def test_no_names_are_near_a_path_that_is_there_or_impossible(tmp_path):
+    (tmp_path / "a.tif").touch()
+    for path in (tmp_path / "a.tif", tmp_path / "a.tif" / "a.tif", "\0", "", "/vsizip/a.zip/b.tif"):
+        assert check_path(path, "Mend it") == "Mend it"
+
+
+def test_commands_offer_near_names(tiny_model, stripes, tmp_path):
+    source, image = stripes.parent / "source", tmp_path / "scene.tif"
+    (tmp_path / "scenes.tif").touch()
+    (tmp_path / "classes1.yaml").touch()
+    for near, work in (
+        (tiny_model, lambda: swath.predict(tiny_model.with_name("tiny0.swath"), image, "m.tif")),
+        (tmp_path / "scenes.tif", lambda: swath.predict(tiny_model, image, tmp_path / "m.tif")),
+        (source, lambda: swath.prepare(source.with_name("source0"), tmp_path / "d")),
+        (stripes, lambda: swath.train(stripes.with_name("dataset0"), tmp_path / "m.swath")),
+        (
+            tmp_path / "classes1.yaml",
+            lambda: swath.inspect(source, classes=tmp_path / "classes.yaml"),
+        ),
+    ):
+        with pytest.raises(SwathError) as caught:
+            work()
+        assert str(near) in str(caught.value.fix), caught.value

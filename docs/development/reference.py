@@ -147,6 +147,8 @@ def _text(
         return node.value
     if isinstance(node, ast.JoinedStr):
         return "".join(str(p.value) if isinstance(p, ast.Constant) else "..." for p in node.values)
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check_path":
+        return (_text(node.args[1]) if len(node.args) > 1 else "Check the path") + "; ..."
     if isinstance(node, ast.Name) and assigned:
         before = [n for n in assigned.get(node.id, {}) if line - 12 <= n <= line]
         return assigned[node.id][max(before)] if before else ""

@@ -7,9 +7,18 @@ the package is a bug.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+MAX_NAMES = 10_000
+"""Names of a folder among which near ones are sought."""
+
+NEAR_NAMES = 3
+"""Near names that a mend lists."""
 
 
 def as_sentence(text: str) -> str:
@@ -92,3 +101,31 @@ def out_of_memory() -> JobError:
         code="out-of-memory",
         fix="Close other programs, or use a machine with more memory",
     )
+
+
+def check_path(path: str | Path, fix: str = "Check the path") -> str:
+    """Return what to do about a path that does not exist, with names near its own.
+
+    Args:
+        path: of a file or folder; near names are sought in the last folder of it that exists.
+        fix: what else to do.
+    """
+    lost, near = Path(path), list[str]()
+    with suppress(OSError, ValueError):
+        while not lost.parent.exists():
+            lost = lost.parent
+        if not lost.exists():
+            names = [p.name for p in islice(lost.parent.iterdir(), MAX_NAMES)]
+            near = [str(lost.parent / name) for name in _names_near(lost.name, names)]
+    return f"{fix}; near names are {', '.join(near)}" if near else fix
+
+
+def _names_near(name: str, names: Sequence[str]) -> list[str]:
+    """Return names like one: of its stem, then those that differ by few letters, in any case."""
+    stem, visible = Path(name).stem.casefold(), [n for n in names if not n.startswith(".")]
+    alike = sorted(n for n in visible if Path(n).stem.casefold() == stem)
+    spelled: dict[str, str] = {}
+    for other in sorted(visible):
+        spelled.setdefault(other.casefold(), other)
+    close = get_close_matches(name.casefold(), list(spelled), n=NEAR_NAMES)
+    return list(dict.fromkeys([*alike, *(spelled[n] for n in close)]))[:NEAR_NAMES]

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from swath.errors import DataError, UsageError
+from swath.errors import DataError, UsageError, check_path
 from swath.types import PathLike
 
 IGNORE = 255
@@ -338,7 +338,7 @@ def read_legend(path: PathLike) -> Legend:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         message = "There is no such class file"
-        fix = "Check the path given to --classes"
+        fix = check_path(path, "Check the path given to --classes")
         raise UsageError(message, code="no-such-file", file=path, fix=fix) from None
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable_classes(path, error) from error

@@ -9,9 +9,11 @@ import httpx2
 import numpy as np
 import pytest
 import rasterio
+from fastapi import FastAPI
 
 import swath
-from swath.errors import DataError, JobError
+from swath.errors import DataError, JobError, SwathError, check_path
+from swath.server.app import _add_errors
 from swath.server.uvicorn_server import is_loopback
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, truncate, write_jpeg, write_png, write_raster
@@ -492,3 +494,13 @@ def test_what_is_no_http_is_refused(server, ask, content):
         b"422",
         b"431",
     )
+
+
+def test_near_names_of_a_lost_file_stay_on_the_machine(tmp_path):
+    (tmp_path / "secret.tif").touch()
+    app, lost = FastAPI(), tmp_path / "secrets.tif"
+    _add_errors(app)
+    error = DataError("Gone", code="no-such-file", file=lost, fix=check_path(lost))
+    assert str(tmp_path / "secret.tif") in str(error)
+    body = app.exception_handlers[SwathError](None, error).body.decode()
+    assert "secrets.tif" in body and "secret.tif" not in body and str(tmp_path) not in body

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from swath.commands.base import command
 from swath.data.layouts.catalog import files_below
 from swath.data.layouts.dfc2019 import KINDS, LEGEND
-from swath.errors import DataError, ModelError
+from swath.errors import DataError, ModelError, check_path
 from swath.inference.tiled import predict_window
 from swath.io.atomic import atomic_file, exclusive, file_stamps
 from swath.io.raster import Raster
@@ -173,7 +173,8 @@ def _kind_of(model: Model) -> tuple[str, tuple[str, ...]]:
 def _images(folder: Path, kind: str) -> list[Path]:
     if not folder.is_dir():
         code = "not-a-folder" if folder.exists() else "no-such-folder"
-        message, fix = "IMAGES is not a folder", "Give the folder with the contest's images"
+        message = "IMAGES is not a folder"
+        fix = check_path(folder, "Give the folder with the contest's images")
         raise DataError(message, code=code, file=folder, fix=fix)
     ends = (f"_{kind.lower()}.tif", f"_{kind.lower()}.tiff")
     images = [p for p in files_below(folder) if p.name.lower().endswith(ends)]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from swath.errors import DataError
+from swath.errors import DataError, check_path
 from swath.geo.geobox import GeoBox
 from swath.geo.latitude import with_latitude
 from swath.geo.tiling import Pixels, Window
@@ -237,7 +237,7 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(content)
     except (FileNotFoundError, NotADirectoryError):
         message = f"The folder has no {MANIFEST}"
-        fix = "Make a dataset with `swath prepare`"
+        fix = check_path(folder, "Make a dataset with `swath prepare`")
         raise DataError(message, code="not-a-dataset", file=folder, fix=fix) from None
     except (OSError, KeyError, TypeError, ValueError, ValidationError) as error:
         message = "The manifest of the dataset is damaged"

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
-from swath.errors import DataError
+from swath.errors import DataError, check_path
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.interpolation import AxisWeights, axis_weights, resample
@@ -626,9 +626,8 @@ def _opening_error(path: PathLike, error: Exception) -> DataError:
         return DataError(message, code="is-a-folder", file=path, fix="Name the file in it")
     if local and not file_of(path).exists():
         file = file_of(path)
-        return DataError(
-            "There is no such file", code="no-such-file", file=file, fix="Check the path"
-        )
+        message, fix = "There is no such file", check_path(file)
+        return DataError(message, code="no-such-file", file=file, fix=fix)
     if local and is_vector_file(file_of(path)) and file_of(path).suffix.lower() != ".zip":
         message = "A raster is wanted, and this is a vector layer or table"
         fix = "Give an image, such as a GeoTIFF"

@@ -19,7 +19,7 @@ from swath.data.layouts.quality_layers import (
     quality_paths,
     without_layer,
 )
-from swath.errors import DataError, UsageError
+from swath.errors import DataError, UsageError, check_path
 from swath.geo.crs import turns_of, x_period
 from swath.geo.footprints import meet
 from swath.geo.geobox import GeoBox, geobox_of
@@ -462,7 +462,8 @@ def find_masks(patterns: Sequence[str]) -> tuple[str, ...]:
         paths = [] if named else [*map(str, find_arrays(pattern))] or find_files(pattern)
         files = [pattern] if named else list(map(absolute, paths))
         if not files:
-            message, fix = f"No file matches --mask {pattern}", "Check the name or pattern"
+            message = f"No file matches --mask {pattern}"
+            fix = check_path(pattern, "Check the name or pattern")
             raise DataError(message, code="no-masks", file=pattern, fix=fix)
         found |= dict.fromkeys(files)
     return tuple(found)
@@ -593,7 +594,8 @@ def find_stack(folder: PathLike, bands: Sequence[str]) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        message, fix = "The folder of the bands does not exist", "Check the path after --stack"
+        message = "The folder of the bands does not exist"
+        fix = check_path(folder, "Check the path after --stack")
         raise DataError(message, code="no-such-folder", file=folder, fix=fix)
     files = sorted(filter(has_raster_name, folder.iterdir()))
     found = []

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from swath.errors import ModelError, SwathError
+from swath.errors import ModelError, SwathError, check_path
 from swath.inference.runtimes import Precision
 from swath.io.atomic import atomic_file
 from swath.models.card import RETRY, Card, card_error
@@ -194,7 +194,7 @@ def _read(path: Path) -> bytes:
             raise ModelError(fault, code="too-large", file=path, fix=_GIVE_MODEL)
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        code, fault, fix = "no-such-file", "There is no such model file", "Check the path"
+        code, fault, fix = "no-such-file", "There is no such model file", check_path(path)
     except (OSError, ValueError) as error:
         code, fault, fix = "file-access", f"The model file cannot be read ({error})", "Check access"
     raise ModelError(fault, code=code, file=path, fix=fix)

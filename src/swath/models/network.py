@@ -25,7 +25,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from swath.errors import JobError, ModelError, UsageError
+from swath.errors import JobError, ModelError, UsageError, check_path
 from swath.models.card import NetworkShape
 from swath.models.classic_unet import ClassicNetwork
 from swath.models.hypercolumn import HIDDEN, HYPERCOLUMN, Hypercolumn
@@ -442,7 +442,8 @@ def _load_file(network: Network, weights: str) -> str:
     try:
         state = load_file(weights)
     except FileNotFoundError:
-        message, fix = "The weights file does not exist", "Check the path of --weights"
+        message = "The weights file does not exist"
+        fix = check_path(weights, "Check the path of --weights")
         raise UsageError(message, code="no-such-file", file=weights, fix=fix) from None
     except (OSError, SafetensorError) as error:
         raise ModelError(

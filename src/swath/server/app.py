@@ -116,7 +116,9 @@ def _add_errors(app: FastAPI) -> None:
         codes: dict[type, int] = {NotServed: 404, QueueFull: 503, JobError: 503}
         status = error.status if isinstance(error, Refused) else codes.get(type(error), 400)
         name = Path(error.file).name if error.file else None
-        public = SwathError(error.message, code=error.code, file=name, fix=error.fix)
+        absent = error.code in ("no-such-file", "no-such-folder")  # whose mend names others
+        fix = "See the list of files" if absent else error.fix
+        public = SwathError(error.message, code=error.code, file=name, fix=fix)
         return JSONResponse({"detail": str(public), "code": error.code}, status)
 
     @app.exception_handler(RioTilerError)

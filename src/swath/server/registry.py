@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from swath.errors import DataError
+from swath.errors import DataError, check_path
 from swath.server.layer import Hint, MapLayer, RasterLayer
 from swath.server.live_layer import LiveLayer, is_live, parts_folder
 
@@ -73,9 +73,8 @@ class Registry:
         """
         path = Path(os.path.abspath(path))
         if not path.is_file() and not is_live(path):
-            raise DataError(
-                "There is no such file", code="no-such-file", file=path, fix="Check the path"
-            )
+            message, fix = "There is no such file", check_path(path)
+            raise DataError(message, code="no-such-file", file=path, fix=fix)
         if path.suffix.lower() not in RASTERS | MODELS:
             raise DataError(
                 "Files of this format are not shown",

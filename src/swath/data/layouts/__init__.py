@@ -19,7 +19,7 @@ from swath.data.layouts.catalog import Catalog, SourceSample, product_findings
 from swath.data.layouts.label_options import check_label_options, given_options
 from swath.data.layouts.own_split import with_own_split
 from swath.data.layouts.quality_layers import QualityTarget, assign_quality, without_layer
-from swath.errors import DataError, UsageError
+from swath.errors import DataError, UsageError, check_path
 from swath.geo.geobox import GeoBox
 from swath.io.products import find_product, is_product_path
 from swath.io.quality import MASK_FAULTS, check_mask
@@ -154,7 +154,7 @@ def _shares_options(name: str, other: str) -> bool:
 def _check_folder(root: Path) -> None:
     if not root.exists():
         message = "There is no such folder"
-        raise DataError(message, code="no-such-folder", file=root, fix="Check the path")
+        raise DataError(message, code="no-such-folder", file=root, fix=check_path(root))
     if not root.is_dir():
         message = "The source is a file, and a folder is wanted"
         fix = "Unpack the file, and give its folder" if is_zipfile(root) else "Give its folder"

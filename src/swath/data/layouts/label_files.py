@@ -13,7 +13,7 @@ import numpy as np
 from rasterio.warp import transform_bounds
 
 from swath.data.layouts.catalog import SourceSample, matching
-from swath.errors import DataError, UsageError
+from swath.errors import DataError, UsageError, check_path
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.labels import with_crs
@@ -50,7 +50,8 @@ def layer_options(options: SourceOptions) -> LayerOptions:
             raise UsageError(message, code="option-conflict", fix=fix)
         found = matching(options.root, str(extent))
         if not found:
-            message, fix = f"No file matches --extent {extent}", "Check the name"
+            message = f"No file matches --extent {extent}"
+            fix = check_path(options.root / extent, "Check the name")
             raise DataError(message, code="no-such-file", file=options.root, fix=fix)
         extent = found[0]
     return LayerOptions(

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from swath.data.layouts.catalog import Catalog, SourceSample
 from swath.data.layouts.patterns import SPLITS, split_of
-from swath.errors import DataError, UsageError
+from swath.errors import DataError, UsageError, check_path
 from swath.options import SourceOptions
 from swath.types import Finding, OwnSplit
 
@@ -170,7 +170,8 @@ def _found(text: str, root: Path) -> Path:
     for path in (root / text, Path(text)):
         if path.is_file():
             return path
-    message, fix = "There is no such split file", "Check the path"
+    message = "There is no such split file"
+    fix = check_path(root / text)
     raise DataError(message, code="no-such-file", file=text, fix=fix)
 
 
@@ -228,7 +229,7 @@ def read_table(path: Path) -> list[list[str]]:
         message, fix = "The file is not UTF-8", "Save it as UTF-8"
         raise DataError(message, code="not-utf8", file=path, fix=fix) from error
     except OSError as error:
-        message, fix = "The file cannot be read", "Check the path"
+        message, fix = "The file cannot be read", check_path(path)
         raise DataError(message, code="no-such-file", file=path, fix=fix) from error
     delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
     rows = csv.reader(text.splitlines(), delimiter=delimiter)

@@ -10,7 +10,7 @@ from swath.data.layouts.catalog import SourceSample, missing_mask
 from swath.data.layouts.label_files import read_labels
 from swath.data.layouts.own_split import read_table
 from swath.data.layouts.patterns import split_of
-from swath.errors import DataError
+from swath.errors import DataError, as_sentence, check_path
 from swath.io.arrays import file_of, parse_array, stem_of
 from swath.io.vector import Features
 from swath.options import SourceOptions
@@ -78,7 +78,8 @@ def _wrong_row(
         return None
     message = f"The row of {name} in {path.name} names a file that does not exist."
     lost = str(absent[0] if absent else path)
-    return Finding("error", "no-such-file", lost, message, "Write paths below the folder.", name)
+    fix = check_path(lost, "Write paths below the folder")
+    return Finding("error", "no-such-file", lost, message, as_sentence(fix), name)
 
 
 def _facts(

@@ -26,7 +26,7 @@ from swath.data.layouts.label_files import (
 from swath.data.layouts.label_options import VECTOR_OPTIONS
 from swath.data.layouts.proposals import BAND_WORDS
 from swath.data.layouts.quality_layers import quality_paths
-from swath.errors import DataError, UsageError
+from swath.errors import DataError, UsageError, check_path
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.io.arrays import file_of, parse_array, stem_of
 from swath.io.products import find_products, is_product_path
@@ -177,7 +177,8 @@ def _resolve(
     for pattern in patterns:
         matches = matching(root, pattern, folders=folders)
         if not matches:
-            message, fix = f"No file matches {option} {pattern}", "Check the name or pattern"
+            message = f"No file matches {option} {pattern}"
+            fix = check_path(root / pattern, "Check the name or pattern")
             raise DataError(message, code="no-such-file", file=root, fix=fix)
         out += [p for p in matches if p not in out]
     return out

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.errors import DataError
+from swath.errors import DataError, check_path
 from swath.io.vector.formats import FORMATS, OTHER_EXTENSIONS, TABLES
 from swath.io.vector.geometries import usable_geometries
 from swath.io.vector.geopackage import at_rest, recover
@@ -59,7 +59,7 @@ def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> Lay
             feature with a usable geometry; or a package is missing.
     """
     if not path.exists():
-        fix = "Check the path"
+        fix = check_path(path)
         raise DataError("There is no such file", code="no-such-file", file=path, fix=fix)
     if path.suffix.lower() in OTHER_EXTENSIONS:
         message, fix = "The file is no vector layer that is read", f"Save it as one of: {FORMATS}"

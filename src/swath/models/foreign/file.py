@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from swath.errors import JobError, ModelError, UsageError
+from swath.errors import JobError, ModelError, UsageError, check_path
 from swath.models.onnx_check import check_foreign
 from swath.types import PathLike
 
@@ -142,7 +142,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         fault = "There is no such network"
-        raise UsageError(fault, code="no-such-file", file=path, fix="Check the path") from None
+        raise UsageError(fault, code="no-such-file", file=path, fix=check_path(path)) from None
     except (OSError, ValueError) as error:
         fault = f"The network cannot be read ({error})"
         raise ModelError(fault, code="file-access", file=path, fix="Check access") from error
