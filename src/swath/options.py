@@ -499,7 +499,10 @@ class PredictOptions:
     ] = None
     _: KW_ONLY
     stack: PathLike | None = option(
-        None, "Folder with the image's bands in separate files; IMAGE is then omitted.", "Data"
+        None,
+        "Folder with the image's bands in separate files, or a quoted pattern of files to stack in "
+        "natural order, such as those of two dates; IMAGE is then omitted.",
+        "Data",
     )
     band_order: Annotated[Sequence[int] | None, BeforeValidator(_split)] = option(
         None,

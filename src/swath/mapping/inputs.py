@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
+from swath.data.layouts.patterns.matching import natural_key
 from swath.data.layouts.quality_layers import (
     QualityTarget,
     assign_quality,
@@ -421,7 +422,8 @@ def find_inputs(
             of these.
         bands: names of the model's bands, by which the bands of a product and the files of a stack
             are found.
-        stack: folder with the bands of one image in separate files.
+        stack: folder with the bands of one image in separate files, or a pattern of these files,
+            which are stacked in natural order as `prepare` does.
         by_order: whether the bands are chosen by their place, so that a product gives its default
             bands.
 
@@ -430,6 +432,8 @@ def find_inputs(
         UsageError: two images would have maps of one name.
     """
     if stack is not None:
+        if not Path(stack).is_dir() and set("*?[") & set(stack):
+            return [_stacked(stack, bands, by_order)]
         files = tuple(map(absolute, find_stack(stack, bands)))
         one_each = len(files) == len(bands) and not by_order and not any(map(_has_bands, files))
         names = tuple(bands) if one_each else None
@@ -442,6 +446,29 @@ def find_inputs(
         message = f"{count} images are called {name}, and so would be their maps"
         raise UsageError(message, code="same-name", fix="Map them one by one")
     return out
+
+
+def _stacked(pattern: str, bands: Sequence[str], by_order: bool) -> ImageInput:
+    """Return the files of a pattern as one image, whose bands are the model's in their order.
+
+    Raises:
+        DataError: no file matches, or they have another number of bands.
+    """
+    files = tuple(
+        map(absolute, sorted(find_files(pattern), key=lambda path: natural_key(path.as_posix())))
+    )
+    if not files:
+        message, fix = f"No file matches --stack {pattern}", "Check the pattern, and quote it"
+        raise DataError(message, code="no-such-file", file=pattern, fix=fix)
+    with Raster(files) as raster:
+        own = raster.bands
+    if not by_order and len(own) != len(bands):
+        message = f"The {len(files)} files of --stack have {len(own)} bands together, and the model"
+        fix = "Give a pattern of all files of one sample, as in training"
+        raise DataError(f"{message} {len(bands)}", code="band-mismatch", file=pattern, fix=fix)
+    return ImageInput(
+        name=Path(files[0]).stem, files=files, bands=None if by_order else tuple(bands)
+    )
 
 
 def _has_bands(path: str) -> bool:

@@ -211,7 +211,15 @@ def change() -> Story:
     for seed, name in enumerate(("old", "new")):
         write_raster(Path(f"{name}.tif"), noise(3, 96, 128, seed=seed), UTM, NORTH_UP)
     write_raster(Path("2021.tif"), np.ones((96, 128), np.uint8), UTM, NORTH_UP, nodata=0)
-    *_, compared, shown, series, drawn = yield
+    for k, name in enumerate(("train_0", "train_1", "val_0", "test_0")):
+        mask = np.zeros((64, 64), np.uint8)
+        mask[:, 8 * k : 8 * k + 32] = 1
+        for date in ("A", "B"):
+            write_png(Path(f"levir/{date}/{name}.png"), noise(3, 64, 64, seed=k))
+        write_png(Path(f"levir/label/{name}.png"), mask)
+    *_, compared, shown, series, prepared, _, mapped, drawn = yield
+    assert prepared.split == {"train": 2, "val": 1, "test": 1}
+    assert len(mapped.result["classes"]) == 2
     assert [row["date"] for row in series.result["dates"]] == ["2019", "2021", "2024"]
     assert Path("series_2021.tif").is_file() and Path("series_first_change.tif").is_file()
     assert compared.result["prior"] is not None and Path("changes.csv").is_file()

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from swath.data.layouts.catalog import Catalog, SourceSample, files_below, matching, missing_mask
@@ -127,17 +128,16 @@ def _matches(
     """Return the files of some patterns; one without fields may also match outside the folder."""
     out: dict[str, Match] = {}
     for text in patterns:
-        below = str(parse_array(text) or text) if GDAL_NAME.match(text) else text
+        below = given = str(parse_array(text) or text) if GDAL_NAME.match(text) else text
         for head in (f"{root.as_posix()}/", f"{root.resolve().as_posix()}/"):
             below = below.removeprefix(head)
-        try:
-            found = match_files(
-                [below],
-                files,
-                option=option,
-                members=lambda path: array_names(root / path),
-                lengths=lambda source: array_shape(root / source)[0],
-            )
+        find = partial(
+            match_files,
+            members=lambda path: array_names(root / path),
+            lengths=lambda source: array_shape(root / source)[0],
+        )
+        try:  # the folder may hold one of its own name
+            found = (given != below and find([given], files)) or find([below], files, option=option)
         except SwathError as error:
             outside = [] if "{" in text else matching(root, text)
             if not outside:
