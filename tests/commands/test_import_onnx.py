@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -532,10 +531,7 @@ def foreign(tmp_path_factory, stripes):
     return folder / "m.swath"
 
 
-def test_other_commands_take_an_imported_model(foreign, stripes, tiny_model, tmp_path):
-    scored = swath.evaluate(foreign, stripes, report=tmp_path / "report")
-    assert sum(map(sum, scored.confusion)) > 0 and (tmp_path / "report/index.html").is_file()
-    assert swath.compare(foreign, tiny_model, stripes)
+def test_commands_that_need_a_trained_network_refuse_an_imported_one(foreign, stripes, tmp_path):
     with fails("imported-network", ModelError, file=foreign):
         swath.train(stripes, tmp_path / "t.swath", from_=foreign, steps=1)
     with fails("no-training-statistics", ModelError, file=foreign):
@@ -573,17 +569,3 @@ def test_quantizing_and_exporting_an_imported_model(foreign, stripes, tmp_path, 
     shares = answer(tmp_path / "e.onnx", raw)
     own = scores(Model(copy), raw)
     assert (shares.argmax(axis=1) == own.argmax(axis=1)).mean() > 0.999
-
-
-def test_a_map_of_an_imported_model_is_viewed_and_counted(foreign, tmp_path):
-    image = write_raster(tmp_path / "i.tif", noise(3, 64, 64), UTM, NORTH_UP)
-    made = swath.predict(foreign, image, tmp_path / "o.tif", confidence=True)
-    drawn = swath.sample(tmp_path / "o.tif", tmp_path / "p.gpkg", n=30)
-    mapped, points = ({n for n, k in r.classes.items() if k} for r in (made, drawn))
-    assert len(mapped) > 1 and points == mapped and sum(drawn.classes.values()) == drawn.n
-    view = swath.view(tmp_path / "o.tif", image, open=False)
-    view.close()
-    assert {"o", "i", "o_confidence"} <= {Path(name).stem for name in view.layers}
-    serving = swath.serve([tmp_path], port=0, jobs=tmp_path / "jobs")
-    serving.close()
-    assert serving.files == 3  # image, map and confidence
