@@ -41,7 +41,8 @@ class Ran(NamedTuple):
     @property
     def error(self) -> str:
         """The code of the error on stderr, which is one unbroken paragraph."""
-        found = re.fullmatch(r"Error: [^\n]+ \[([a-z0-9-]+)\]\n", self.err)
+        progress = r"(?:[^\n]+% after \d+ s[^\n]*\n)*"  # on a slow machine
+        found = re.fullmatch(progress + r"Error: [^\n]+ \[([a-z0-9-]+)\]\n", self.err)
         assert found, self.err
         return found[1]
 

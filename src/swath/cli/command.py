@@ -141,15 +141,19 @@ class Command:
 
 
 def _progress_shown(switches: dict[str, bool]) -> AbstractContextManager[None]:
-    """Show progress inside the block: as lines, or as bars if anyone would see them."""
+    """Show progress inside the block: as lines of JSON, as bars in a terminal, else as text."""
     from swath.progress import listen
 
     if switches["json_progress"]:
         from swath.cli.progress_lines import ProgressLines
 
         return listen(ProgressLines())
-    if switches["quiet"] or not sys.stderr.isatty():
+    if switches["quiet"]:
         return nullcontext()
+    if not sys.stderr.isatty():
+        from swath.cli.progress_text import ProgressText
+
+        return listen(ProgressText())
     from swath.cli.progress_bar import ProgressBars
 
     return listen(ProgressBars())

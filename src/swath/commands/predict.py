@@ -128,10 +128,15 @@ def predict(options: PredictOptions) -> PredictResult:
         )
     names = {source.name for source in sampled}
 
-    def work(job: PredictionJob) -> MappedImage:
-        return MappedImage(job.plan(job.source.name in names)) if options.plan else job.run()
+    def work(job: PredictionJob, number: int) -> MappedImage:
+        if options.plan:
+            return MappedImage(job.plan(job.source.name in names))
+        return job.run(f" ({number} of {len(jobs)})" if len(jobs) > 1 else "")
 
-    tried = [(job, bad.try_on(job.source, partial(work, job))) for job in jobs]
+    tried = [
+        (job, bad.try_on(job.source, partial(work, job, number)))
+        for number, job in enumerate(jobs, 1)
+    ]
     done = [(job, mapped) for job, mapped in tried if mapped is not None]
     bad.check_left(len(done))
     result = _result(options, model, [mapped for _, mapped in done], start, unsampled)

@@ -126,8 +126,11 @@ class PredictionJob:
             self._check(image, sample)
             return self._make_plan(self._request(image), image)
 
-    def run(self) -> MappedImage:
+    def run(self, place: str = "") -> MappedImage:
         """Map the image, or continue an unfinished map; all outputs appear when all are whole.
+
+        Args:
+            place: of the job among others, for the title of its progress.
 
         Raises:
             DataError: the image is damaged, or does not fit the model.
@@ -141,7 +144,7 @@ class PredictionJob:
                 store.clear()
             asked = self._request(image)
             plan = freeze_plan(store, asked, lambda: self._make_plan(asked, image))
-            name, pixels = f"predicting {self._target.name}", plan.height * plan.width
+            name, pixels = f"predicting {self._target.name}{place}", plan.height * plan.width
             try:
                 with task(name, pixels, "pixels") as bar:
                     run_plan(plan, self._model, self._root, options.workers, options.cluster, bar)
