@@ -202,3 +202,31 @@ def test_points_of_the_other_convention_count_in_areas(tmp_path: Path, grid: str
     )
     result = swath.area(mapped, reference=layer)
     assert result.matrix == [[2, 0], [0, 2]] and all(c.area > 0 for c in result.classes)
+
+
+@pytest.mark.parametrize("other", ["..-180", "halves", "UTM 60"])
+def test_maps_of_two_dates_meet_across_180_degrees(tmp_path: Path, other: str) -> None:
+    """The percents of the new map lie where its classes do, in any convention of longitude."""
+    codes = np.ones((64, 64), np.uint8)
+    codes[:, 40:] = 2
+    shares = np.where(codes == 1, [[[90]], [[10]]], [[[20]], [[80]]]).astype(np.uint8)
+    names = {"nodata": 255, "descriptions": ["1", "2"]}
+    old = write_raster(tmp_path / "old.tif", codes, *GRIDS["180.."], nodata=0)
+    write_raster(tmp_path / "old_probabilities.tif", shares, *GRIDS["180.."], **names)
+    crs, transform = GRIDS["..-180" if other == "halves" else other]
+    if other == "halves":  # around the earth, so that the map lies on both ends
+        codes, shares = (
+            np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, 36000 - 64)]) for a in (codes, shares)
+        )
+        shares[:, :, 64:] = 255
+        codes, shares = np.roll(codes, -32, -1), np.roll(shares, -32, -1)
+        transform = from_origin(-180, 10, 0.01, 0.01)
+    new = write_raster(tmp_path / "new.tif", codes, crs, transform, nodata=0)
+    write_raster(tmp_path / "new_probabilities.tif", shares, crs, transform, **names)
+    result = swath.change(old, new, tmp_path / "c.tif", shift=0, prior=0.05, at_least=0.5)
+    with rasterio.open(tmp_path / "c.tif") as file:
+        found = file.read(1)
+    if other == "UTM 60":  # another grid, that covers most of it
+        assert (found[:50, 5:30] == 11).mean() > 0.9 and result.changed < 0.2 * 64 * 64
+    else:
+        assert (found[:, :40] == 11).all() and (found[:, 40:] == 22).all()

@@ -18,6 +18,7 @@ from swath.commands.base import (
 from swath.commands.predict import MAP_ENDINGS, predict
 from swath.io.atomic import refuse_replaced
 from swath.io.map_reader import beside
+from swath.io.qgis import style_path
 from swath.io.work_folder import open_store
 from swath.mapping.change.job import OTHER_NAME, ChangedMap, ChangeJob, outputs_of
 from swath.mapping.inputs import find_inputs
@@ -202,7 +203,8 @@ def _check_outputs(options: ChangeOptions) -> None:
     """
     model, *images = options.files[:-1]
     maps = _date_maps(options)
-    outputs = [*outputs_of(options, True), *maps, *(beside(path, "probabilities") for path in maps)]
+    beside_maps = (path for m in maps for path in (beside(m, "probabilities"), style_path(m)))
+    outputs = [*outputs_of(options, True), *maps, *beside_maps]
     bands = Model(model).card.image_bands
     found = (source for image in images for source in find_inputs(image, bands))
     read = (name for source in found for name in source.all_files())

@@ -5,7 +5,7 @@ have none.
 """
 
 from swath.io.labels.bands import MaskReading, has_one_hot_bands, mask_kind
-from swath.io.labels.placement import Placement, lie_apart, missing_image, with_crs
+from swath.io.labels.placement import Placement, label_turns, lie_apart, missing_image, with_crs
 from swath.io.labels.protocol import UNLABELED, EmptyLabels, Labels
 from swath.io.labels.raster_labels import MAX_DISTINCT, RasterLabels, read_ignore_mask
 from swath.io.labels.tally import LayerTally
@@ -22,6 +22,7 @@ __all__ = [
     "RasterLabels",
     "VectorLabels",
     "has_one_hot_bands",
+    "label_turns",
     "lie_apart",
     "mask_kind",
     "missing_image",

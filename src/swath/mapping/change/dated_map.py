@@ -20,7 +20,7 @@ from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.tiling import Window
 from swath.io.arrays.serial import warped_raster
-from swath.io.labels import UNLABELED, RasterLabels
+from swath.io.labels import UNLABELED, RasterLabels, label_turns
 from swath.io.map_reader import MapFile, beside
 from swath.io.raster import gdal_env, gdal_errors, open_raster
 from swath.legend import IGNORE, Legend
@@ -161,42 +161,50 @@ class DateReader:
 
     def __init__(self, source: DatedMap, grid: GeoBox) -> None:
         self._source, self._grid = source, grid
-        self._stack = ExitStack()
+        self._stack, self._is_warped = ExitStack(), False
         codes = sorted(source.indices)
         self._codes = np.array(codes, np.int64)
         self._indices = np.array([source.indices[code] for code in codes], np.uint8)
         self._labels = RasterLabels(source.path, grid, warp=True)
         self._stack.callback(self._labels.close)
         try:
-            self._percents = None if source.percents is None else self._open(source.percents)
+            self._percents = [] if source.percents is None else self._open(source.percents)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, path: str) -> Any:
-        """Open a raster of percents on the grid."""
+    def _open(self, path: str) -> list[Any]:
+        """Open a raster of percents on the grid: once for each turn around the earth it lies on."""
         dataset = open_raster(path)
         self._stack.callback(dataset.close)
-        own, grid = geobox_of(dataset), self._grid
-        if own.same_as(grid):
-            return dataset
+        own = geobox_of(dataset)
+        if own.same_as(self._grid):
+            return [dataset]
+        self._is_warped = True
+        return [self._warped(dataset, own, shift) for shift in label_turns(own, self._grid)]
+
+    def _warped(self, dataset: Any, own: GeoBox, shift: float) -> Any:
+        """Return a raster of percents on the grid, its x increased by `shift`."""
+        grid = self._grid
         try:
             with gdal_env():
                 warped = warped_raster(
                     dataset,
                     src_crs=own.crs or "EPSG:3857",
+                    src_transform=own.moved(shift).affine,
                     crs=grid.crs or "EPSG:3857",
                     transform=grid.affine,
                     height=grid.height,
                     width=grid.width,
                     resampling=Resampling.nearest,
-                    tolerance=0,
-                    src_nodata=NO_PERCENT,
-                    nodata=NO_PERCENT,
+                    src_nodata=None,  # 255 stays; what lies outside is 0 in a band that is added
+                    nodata=None,
+                    add_alpha=True,
                 )
         except GDAL_ERRORS as error:
             message = f"The percents cannot be brought onto the grid of the first map ({error})"
             fix = "Give both maps one CRS"
+            path = self._source.percents
             raise DataError(message, code="crs-mismatch", file=path, fix=fix) from error
         self._stack.callback(warped.close)
         return warped
@@ -209,16 +217,27 @@ class DateReader:
         """
         codes = self._labels.read(window, "code")
         classes = self._encode(codes)
-        if self._percents is None:
+        if not self._percents:
             accuracy = self._source.accuracy
             shape = 1, *classes.shape
             return DatePixels(classes, None if accuracy is None else _filled(shape, accuracy))
         with gdal_errors(self._source.percents or ""):
-            percents: NDArray[np.uint8] = self._percents.read(window=window.to_rasterio())
+            percents = self._read_percents(window)
         classes[(percents == NO_PERCENT).any(axis=0)] = IGNORE
         if self._source.kind == "probabilities":
             percents = self._joined(percents)
         return DatePixels(classes, percents)
+
+    def _read_percents(self, window: Window) -> NDArray[np.uint8]:
+        read: list[NDArray[np.uint8]] = [
+            one.read(window=window.to_rasterio()) for one in self._percents
+        ]
+        if not self._is_warped:
+            return read[0]
+        out = np.full((len(read[0]) - 1, *read[0].shape[1:]), NO_PERCENT, np.uint8)
+        for *bands, alpha in reversed(read):
+            np.copyto(out, np.stack(bands), where=alpha > 0)
+        return out
 
     def _encode(self, codes: NDArray[np.int64]) -> NDArray[np.uint8]:
         at = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
