@@ -53,3 +53,6 @@ def test_the_world(tmp_path: Path, monkeypatch: Any) -> None:
     assert len(names["prepared"].splits["test"].groups) == 14
     assert names["mapped"].pixels == 5400 * 2700
     assert {c.name for c in names["areas"].classes} >= {"water", "forest"}
+    changed = names["changed"]
+    assert 0 < changed.changed < changed.differ < changed.pixels
+    assert Path("change-report/index.html").is_file()
