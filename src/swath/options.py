@@ -1018,16 +1018,19 @@ def make_options(kind: Callable[..., O], values: dict[str, Any]) -> O:
     try:
         return kind(**values)
     except ValidationError as error:
-        first = error.errors()[0]
+        first, fix = error.errors()[0], "See the help of the command"
         names = [str(part) for part in first["loc"] if part in values]
         name = names[0] if names else str(first["loc"][0] if first["loc"] else "options")
         if first["type"] == "missing":
             message, code = f"{name.upper()} is missing", "option-missing"
         elif first["type"] == "unexpected_keyword_argument":
             message, code = f"There is no option {name}", "option-unknown"
+        elif hasattr(values.get(name), "shape") or hasattr(values.get(name), "data_vars"):
+            message, code = f"Option {name} is an array, and a path is wanted", "option-value"
+            fix = "Write a file, or map the array with swath.Model(PATH).predict(array)"
         else:
             message, code = f"Option {name}: {first['msg']}", "option-value"
-        raise UsageError(message, code=code, fix="See the help of the command") from None
+        raise UsageError(message, code=code, fix=fix) from None
 
 
 def _check_polygon_file(path: PathLike | None) -> None:

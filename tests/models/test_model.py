@@ -14,7 +14,7 @@ from swath.errors import DataError, ModelError, UsageError
 from swath.models.model import Model
 from swath.models.model_file import CARD, ModelFile, pack_model_file
 from tests.errors import fails
-from tests.make import write_model
+from tests.make import noise, write_model
 
 
 def rewritten(source, target, **changes):
@@ -184,5 +184,45 @@ def test_bands_of_a_data_array_are_found_by_name(tmp_path):
     names = {"band": ["B02", "B03", "B04"]}
     turned = xr.DataArray(values[::-1], dims=("band", "y", "x"), coords=names)
     assert (model.predict(turned).values == right).all()
-    with fails("band-mismatch", DataError):
-        model.predict(turned.assign_coords(band=["B02", "B03", "B08"]))
+    other = turned.assign_coords(band=["B02", "B03", "B08"])
+    with fails("band-mismatch", DataError) as caught:
+        model.predict(other)
+    assert 'array.drop_vars("band")' in str(caught.value.fix)
+    assert model.predict(other.drop_vars("band")).shape == (32, 32)
+
+
+def test_datasets_and_dimensions_of_any_order_give_the_same_map(tiny_model):
+    pixels, model = noise(3, 40, 50), Model(tiny_model)
+    expected = model.predict(pixels)
+    array = xr.DataArray(pixels, dims=("band", "y", "x"))
+    for other in (
+        array.transpose("y", "x", "band"),
+        array.rename(band="wavelength").transpose("y", "x", "wavelength"),
+        array.rename(y="lat", x="lon", band="sensor").transpose("lat", "sensor", "lon"),
+        xr.Dataset({"image": array, "spatial_ref": 0}),
+        xr.Dataset({name: array[i] for i, name in ((2, "blue"), (0, "red"), (1, "green"))}),
+    ):
+        found = model.predict(other)
+        np.testing.assert_array_equal(found.values, expected)
+        assert "band" not in found.dims and len(found.dims) == 2
+
+
+def test_arrays_that_are_no_image_are_told_with_the_line_that_helps(tiny_model):
+    model, array = Model(tiny_model), xr.DataArray(noise(3, 40, 50), dims=("band", "y", "x"))
+    cube = xr.concat([array, array], "time")
+    for given, words in (
+        (cube, "array.isel(time=0)"),
+        (xr.Dataset({"a": array, "b": array}), 'to_array(dim="band")'),
+        (xr.Dataset(), "to_array"),
+        (array[0, 0], '.transpose("band", "y", "x")'),
+    ):
+        with fails("array-dimensions", DataError) as caught:
+            model.predict(given)
+        assert words in caught.value.fix
+    with fails("band-count", DataError) as caught:
+        model.predict(noise(3, 40, 50).transpose(1, 2, 0))
+    assert "transpose(2, 0, 1)" in caught.value.fix
+    for given in (array, array.values, array.to_dataset("band")):
+        with fails("option-value", swath.UsageError) as caught:
+            swath.predict(tiny_model, given, "m.tif")
+        assert "swath.Model" in caught.value.fix

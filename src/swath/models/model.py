@@ -6,6 +6,7 @@ Predicting needs only the model file and an engine; torch is not imported.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, cached_property
@@ -30,6 +31,10 @@ MAX_BF16_CHANGE = 0.005
 """Largest share of labels that bf16 may change in an imported network, where not asked for."""
 
 _BAND_DIMENSIONS = {"band", "bands", "channel", "channels"}
+_PLACE_DIMENSIONS = frozenset(
+    "y x lat lon latitude longitude row col rows cols row_index column columns height width "
+    "northing easting line sample".split()
+)
 
 
 class Model(ModelFile):
@@ -190,9 +195,9 @@ class Model(ModelFile):
         Args:
             array: raw pixel values, NumPy (bands, rows, columns), or (rows, columns) for one band,
                 masked or not; or an xarray DataArray, whose bands may be any dimension called
-                `band`, else the first, and are found by their names if it has any. NaN and masked
-                pixels have no data. Where the model takes latitude, its absolute degrees are the
-                last band.
+                `band`, else the one beside y and x, else the first, and are found by their names
+                if it has any; or a Dataset of a variable each band. NaN and masked pixels have no
+                data. Where the model takes latitude, its absolute degrees are the last band.
             gsd: ground sampling distance of the array in meters; where it and the model's are
                 known, the array is scaled to the model's. None to map the pixels as they are.
 
@@ -209,7 +214,11 @@ class Model(ModelFile):
             raise UsageError(fault, code="invalid-gsd", fix="Give meters, above 0, or None")
         if not hasattr(array, "dims"):
             return self._map(np.ma.asanyarray(array), gsd)
-        named = next((d for d in array.dims if str(d).lower() in _BAND_DIMENSIONS), array.dims[0])
+        if hasattr(array, "data_vars"):
+            array = _joined(array)
+        if array.ndim not in (2, 3):
+            raise _not_one_image(array)
+        named = _band_dimension(array.dims)
         if array.ndim == 3:
             array = self._in_order(array.transpose(named, ...), named)
         codes = self._map(np.ma.asanyarray(array.values), gsd)
@@ -222,7 +231,11 @@ class Model(ModelFile):
             return array
         wanted = [band.name for band in self.card.bands]
         own = [[str(name)] for name in array[dimension].values]
-        places = match_bands(wanted, own, "array")
+        try:
+            places = match_bands(wanted, own, "array")
+        except DataError as error:
+            fix = f'Name its bands so, or drop the names: array.drop_vars("{dimension}")'
+            raise DataError(error.message, code=error.code, fix=fix) from error
         return array if places is None else array.isel({dimension: places})
 
     def _map(self, values: NDArray[Any], gsd: float | None) -> NDArray[Any]:
@@ -232,7 +245,10 @@ class Model(ModelFile):
         if values.ndim != 3 or values.shape[0] != len(bands):
             wanted = f"({len(bands)}, rows, columns)"
             fault = f"The array has shape {values.shape}, and the model takes {wanted}"
-            fix = f"Give the bands {', '.join(b.name for b in bands)} as the first dimension"
+            names = ", ".join(band.name for band in bands)
+            fix = f"Give the bands {names} as the first dimension"
+            if values.ndim == 3 and values.shape[2] == len(bands):
+                fix = f"{fix} (array.transpose(2, 0, 1))"
             raise DataError(fault, code="band-count", fix=fix)
         if values.dtype.kind not in "iuf" or not values.size:
             fault = f"The array is of type {values.dtype} and shape {values.shape}"
@@ -248,3 +264,41 @@ class Model(ModelFile):
         for window, indices in classify(source, self.predictor.for_gsd(gsd)):
             out[window.slices] = legend.decode(indices)
         return out
+
+
+def _joined(dataset: Any) -> Any:
+    """Return a Dataset as one DataArray: its only variable, or variables as bands.
+
+    Raises:
+        DataError: there are none, or several that may be the image.
+    """
+    by_rank = {
+        rank: [name for name, v in dataset.data_vars.items() if v.ndim == rank] for rank in (2, 3)
+    }
+    if len(by_rank[3]) == 1 and not by_rank[2]:
+        return dataset[by_rank[3][0]]
+    flat = by_rank[2]
+    if flat and not by_rank[3] and len({dataset[name].dims for name in flat}) == 1:
+        return dataset[flat].to_array(dim="band")
+    listed = ", ".join(f"{name} {v.dims}" for name, v in dataset.data_vars.items())
+    message = f"The Dataset has no one image: its variables are {listed or 'none'}"
+    fix = 'Give a variable (ds["reflectance"]), or bands as ds[["red", "nir"]].to_array(dim="band")'
+    raise DataError(message, code="array-dimensions", fix=fix)
+
+
+def _band_dimension(dims: Sequence[Any]) -> Any:
+    """Return the dimension of bands: by name, else the only one beside y and x, else the first."""
+    named = [d for d in dims if str(d).lower() in _BAND_DIMENSIONS]
+    others = [d for d in dims if str(d).lower() not in _PLACE_DIMENSIONS]
+    return named[0] if named else others[0] if len(others) == 1 else dims[0]
+
+
+def _not_one_image(array: Any) -> DataError:
+    shape = ", ".join(f"{d}: {n}" for d, n in zip(array.dims, array.shape, strict=True))
+    message = f"The array has the dimensions ({shape}), and an image has bands, rows and columns"
+    known = _BAND_DIMENSIONS | _PLACE_DIMENSIONS
+    other = next((d for d in array.dims if str(d).lower() not in known), None)
+    fix = 'Give it as .transpose("band", "y", "x")'
+    if other is not None and array.ndim > 3:
+        fix = f"Give one of {other}, such as array.isel({other}=0)"
+    return DataError(message, code="array-dimensions", fix=fix)
