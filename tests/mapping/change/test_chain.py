@@ -34,7 +34,7 @@ def test_classes_are_those_of_the_likeliest_of_all_sequences():
     assert chain.moves == pytest.approx(moves, rel=1e-5)
     seen = rng.exponential(size=(dates, n, pixels)).astype(np.float32) * 1000
     seen[2, :, ::4] = 1  # no data
-    found = chain.decode(seen)
+    found, changes = chain.decode(seen), chain.best_change(seen)
     for p in range(pixels):
         weights = {}
         for path in product(range(n), repeat=dates):
@@ -45,6 +45,12 @@ def test_classes_are_those_of_the_likeliest_of_all_sequences():
         share = 1 - sum(same) / sum(weights.values())
         assert found.changed[p] == pytest.approx(share, abs=1e-5)
         assert found.stable[p] == np.argmax(same)
+        prior = 1 - sum(start * np.diag(moves) ** (dates - 1)) / sum(start)
+        assert found.ratio[p] == pytest.approx(share / (1 - share) * (1 - prior) / prior, rel=1e-3)
+        one = {
+            path: w for path, w in weights.items() if sum(a != b for a, b in pairwise(path)) == 1
+        }
+        assert one[tuple(changes[:, p])] == pytest.approx(max(one.values()), rel=1e-4)
 
 
 def test_long_series_of_sure_dates_neither_vanish_nor_overflow():

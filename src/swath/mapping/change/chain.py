@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.mapping.change.posterior import FIRST_PRIOR, MAX_STEPS, TOLERANCE, Floats, first_prior
+from swath.mapping.change.posterior import (
+    FIRST_PRIOR,
+    MAX_RATIO,
+    MAX_STEPS,
+    TOLERANCE,
+    Floats,
+    first_prior,
+)
 
 LEAST_TRANSITION = 1e-7
 """Smallest probability of a transition: none is impossible."""
@@ -31,11 +38,13 @@ class Decoded:
     Attributes:
         path: the likeliest sequence of class indices, uint8 (dates, pixels).
         changed: probability that the class changed at least once (pixels,).
+        ratio: likelihood of what is seen under any change, by that under none (pixels,).
         stable: the likeliest class of a pixel that never changed (pixels,).
     """
 
     path: NDArray[np.uint8]
     changed: Floats
+    ratio: Floats
     stable: NDArray[np.uint8]
 
 
@@ -71,7 +80,41 @@ class Chain:
             alpha, same = alpha / total, same / total
         total = np.maximum(alpha.sum(axis=0), TINY)
         changed: Floats = np.clip(1 - same.sum(axis=0) / total, 0, 1)
-        return Decoded(path, changed, same.argmax(axis=0).astype(np.uint8))
+        prior = self.any_change(len(likelihoods))
+        factor = np.float32((1 - prior) / max(prior, 1e-9))
+        ratio = np.minimum(changed * factor / np.maximum(1 - changed, TINY), np.float32(MAX_RATIO))
+        return Decoded(path, changed, ratio, same.argmax(axis=0).astype(np.uint8))
+
+    def any_change(self, dates: int) -> float:
+        """Return the prior probability that a pixel changes at all."""
+        start = self._start / self._start.sum()
+        return float(1 - (start * np.diag(self.moves) ** (dates - 1)).sum())
+
+    def best_change(self, likelihoods: Floats) -> NDArray[np.uint8]:
+        """Return the likeliest classes of pixels with just one change, uint8 (dates, pixels)."""
+        dates, n, pixels = likelihoods.shape
+        seen = np.log(np.maximum(likelihoods, TINY)).cumsum(axis=0)
+        moves, stay = np.log(self.moves), np.log(np.diag(self.moves))[:, None]
+        first = np.log(self._start)[:, None]
+        best = np.full(pixels, -np.inf, np.float32)
+        old, new, when = (np.zeros(pixels, np.int64) for _ in range(3))
+        for t in range(1, dates):
+            before = first + seen[t - 1] + (t - 1) * stay
+            after = seen[-1] - seen[t - 1] + (dates - 1 - t) * stay
+            for i in range(n):
+                scores = before[i] + moves[i][:, None] + after
+                scores[i] = -np.inf
+                j = scores.argmax(axis=0)
+                score = scores[j, np.arange(pixels)]
+                better = score > best
+                best[better], old[better], new[better], when[better] = (
+                    score[better],
+                    i,
+                    j[better],
+                    t,
+                )
+        later = np.arange(dates)[:, None] >= when
+        return np.where(later, new, old).astype(np.uint8)
 
     def _best_path(self, likelihoods: Floats) -> NDArray[np.uint8]:
         dates, n, pixels = likelihoods.shape

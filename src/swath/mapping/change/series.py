@@ -1,4 +1,9 @@
-"""Tiles of a series: consistent maps of several dates, and when and how often a pixel changed."""
+"""Tiles of a series: consistent maps of several dates, and when and how often a pixel changed.
+
+The chain of a pixel tells how much likelier any change is than none. With that, the probability of
+change takes what is seen around the pixel, as between two maps. Where it is large enough, the
+pixel has the likeliest sequence of its classes with a change, else its likeliest single class.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from swath.geo.tiling import Window
 from swath.legend import IGNORE, Legend
 from swath.mapping.change.chain import Chain, fill_missing
 from swath.mapping.change.dated_map import NO_PERCENT, DatePixels
+from swath.mapping.change.neighborhood import HALO, change_with_neighbors, outside_of_shifts
 from swath.mapping.change.plan import ChangePlan
 from swath.mapping.change.registration import drop_shifted
 from swath.mapping.change.tiles import ChangeWorker, pieces, tally
@@ -37,7 +43,8 @@ class SeriesWorker(ChangeWorker):
         """Return the layers of a tile, those of `layers_of`, and its counts."""
         asked = self._plan.asked
         steps = len(asked.labels) - 1
-        read = core.grow(2 * asked.shift * steps).within(self._plan.grid.window)
+        halo = 2 * asked.shift * (steps + 1) + HALO
+        read = core.grow(halo).within(self._plan.grid.window)
         inner = core.relative_to(read).slices
         dates = [reader.read(read) for reader in self._readers]
         held = np.stack([date.classes != IGNORE for date in dates])
@@ -77,14 +84,31 @@ class SeriesWorker(ChangeWorker):
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return classes (dates, rows, columns) and percent of change (rows, columns)."""
         path = np.full((len(dates), held[0].size), IGNORE, np.uint8)
-        percents = np.full(held[0].size, NO_PERCENT, np.uint8)
-        for some in pieces(np.flatnonzero(held.any(axis=0))):
+        ratio = np.ones(held[0].size, np.float32)
+        stable = np.full(held[0].size, IGNORE, np.uint8)
+        known = np.logical_or.reduce(held, axis=0)
+        for some in pieces(np.flatnonzero(known)):
             found = self._chain.decode(np.stack(self._likelihoods(dates, some)))
-            percents[some] = np.rint(100 * found.changed)
-            sure = percents[some] >= (self._plan.asked.at_least or 0)
-            one = np.where(sure, found.path, found.stable)
-            path[:, some] = fill_missing(one, held.reshape(len(dates), -1)[:, some])
-        return path.reshape(held.shape), percents.reshape(held.shape[1:])
+            path[:, some], ratio[some], stable[some] = found.path, found.ratio, found.stable
+        prior, usable = self._chain.any_change(len(dates)), self._usable(dates, held)
+        share = change_with_neighbors(ratio.reshape(known.shape), known, usable, prior)
+        percents = np.where(known, np.rint(100 * share), NO_PERCENT).astype(np.uint8)
+        sure = percents.ravel() >= (self._plan.asked.at_least or 0)
+        path = np.where(sure, path, stable)
+        constant = (path == path[0]).all(axis=0) & known.ravel()
+        for some in pieces(np.flatnonzero(constant & sure)):
+            path[:, some] = self._chain.best_change(np.stack(self._likelihoods(dates, some)))
+        at = np.flatnonzero(known)
+        path[:, at] = fill_missing(path[:, at], held.reshape(len(dates), -1)[:, at])
+        return path.reshape(held.shape), percents
+
+    def _usable(self, dates: list[DatePixels], held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the pixels (rows, columns) that tell of change: no shift explains theirs."""
+        usable = np.ones(held.shape[1:], bool)
+        for t, (one, other) in enumerate(pairwise(dates)):
+            outside = outside_of_shifts(one.classes, other.classes, self._plan.asked.shift)
+            usable &= outside | ~(held[t] & held[t + 1])
+        return usable
 
     def _differ(self, dates: list[DatePixels]) -> NDArray[np.bool_]:
         """Return where the maps, as they are, differ between dates with data."""
