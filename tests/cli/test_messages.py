@@ -350,7 +350,7 @@ def test_every_swath_command_that_is_named_exists() -> None:
         "clip FILE NEW.tif --bounds '500000 5599500 500500 5600000'",
         "warp FILE NEW.tif --like OTHER.tif",
         "warp FILE NEW.tif --dst-crs EPSG:32632 --res 10 --target-aligned-pixels",
-        "convert FILE NEW.tif --co tiled=true --co bigtiff=if_safer",
+        "convert FILE NEW.tif --co tiled=yes --co blockxsize=512 --co blockysize=512",
     ],
 )
 def test_rio_commands_work_as_printed(tmp_path: Path, words: str) -> None:

@@ -1,6 +1,7 @@
 import io
 import math
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.rio.main import main_group
 
 import swath
 from swath.checks.scan_statistics import PixelStatistics
@@ -73,6 +75,21 @@ def test_a_block_that_unpacks_to_more_than_memory_should_hold_is_refused(tmp_pat
     assert "0.8 GiB" in caught.value.message
     with Raster([bomb(tmp_path / "y.tif", 20_000, 20_000, 20_000)]) as raster:
         assert raster.grid.width == 20_000
+
+
+@pytest.mark.parametrize(
+    "profile", [{"interleave": "pixel"}, {"compress": "jpeg", "photometric": "ycbcr"}]
+)
+def test_a_raster_of_large_blocks_is_rewritten_as_the_mend_says(tmp_path, monkeypatch, profile):
+    pixels = np.broadcast_to(np.uint8(90), (3, 700, 733))  # a width that no tile has
+    path = write_raster(tmp_path / "a strip.tif", pixels, blockysize=700, **profile)
+    monkeypatch.setattr("swath.io.raster_limits.MAX_BLOCK_BYTES", 10**6)
+    with fails("too-large", DataError, path) as caught:
+        Raster([path])
+    command = shlex.split(caught.value.fix.split("`")[1].replace("NEW.tif", f"{tmp_path}/new.tif"))
+    main_group.main(command[1:], prog_name="rio", standalone_mode=False)
+    with Raster([tmp_path / "new.tif"]) as made:
+        assert (made.read(made.grid.window).values == 90).all()
 
 
 def test_a_sparse_raster_is_not_taken_for_a_bomb(tmp_path):

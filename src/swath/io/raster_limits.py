@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import rasterio
@@ -40,7 +41,9 @@ def check_limits(path: str, dataset: rasterio.DatasetReader) -> None:
     block = min(rows, dataset.height) * min(cols, dataset.width) * bands * max(widths)
     if block > MAX_BLOCK_BYTES:
         message = f"One block of the file takes {block / 2**30:.1f} GiB, and blocks are read whole"
-        fix = "Rewrite it (`rio convert FILE NEW.tif --co tiled=true --co bigtiff=if_safer`)"
+        # rio takes the size of blocks from the file, where that is not given.
+        tiled = "--co tiled=yes --co blockxsize=512 --co blockysize=512 --co bigtiff=if_safer"
+        fix = f"Rewrite it (`rio convert {quote(path)} NEW.tif {tiled}`)"
         raise DataError(message, code="too-large", file=path, fix=fix)
     if dataset.driver == "GTiff" and Path(path).is_file():
         _check_index(path)

@@ -34,7 +34,7 @@ from swath.io.vector.formats import is_vector_file
 from swath.types import PathLike
 
 EXTENSIONS = frozenset(
-    ".tif .tiff .jpg .jpeg .png .jp2 .img .vrt .bmp .webp .asc .bsq .bil .bip".split()
+    ".tif .tiff .jpg .jpeg .jpe .jfif .png .jp2 .img .vrt .bmp .webp .asc .bsq .bil .bip".split()
 )
 """Endings of file names that are taken for rasters."""
 

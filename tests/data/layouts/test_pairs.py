@@ -446,6 +446,11 @@ def test_arrays_beside_pairs_are_passed_over_and_told(tmp_path):
     assert "--images '*.npy'" in told[0].fix and "rio convert" in told[1].fix
 
 
+def test_jpegs_of_other_endings_are_images(tmp_path):
+    lay(tmp_path, "images/a.jfif", "images/b.jpe", "masks/a.png", "masks/b.png")
+    assert [s.images[0].name for s in find(tmp_path).samples] == ["a.jfif", "b.jpe"]
+
+
 def test_arrays_of_one_file_are_proposed_by_the_words_in_their_names(tmp_path):
     for i in range(2):
         np.savez(tmp_path / f"d{i}.npz", bands=np.zeros((3, 8, 8)), label=np.zeros((8, 8), int))

@@ -15,7 +15,7 @@ from swath.data.layouts.patterns import split_of
 from swath.data.layouts.proposals.words import image_rank, is_mask_word, mask_rank
 
 RASTERS = frozenset(
-    ".bmp .img .jp2 .jpeg .jpg .png .tif .tiff .vrt .webp .asc .dat .npy .npz".split()
+    ".bmp .img .jfif .jp2 .jpe .jpeg .jpg .png .tif .tiff .vrt .webp .asc .dat .npy .npz".split()
 )
 """Extensions of files that may be images or masks."""
 
