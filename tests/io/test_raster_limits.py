@@ -78,7 +78,8 @@ def test_a_block_that_unpacks_to_more_than_memory_should_hold_is_refused(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "profile", [{"interleave": "pixel"}, {"compress": "jpeg", "photometric": "ycbcr"}]
+    "profile",
+    [{"compress": "deflate", "interleave": "pixel"}, {"compress": "jpeg", "photometric": "ycbcr"}],
 )
 def test_a_raster_of_large_blocks_is_rewritten_as_the_mend_says(tmp_path, monkeypatch, profile):
     pixels = np.broadcast_to(np.uint8(90), (3, 700, 733))  # a width that no tile has
