@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 import swath
+from swath.reports.evaluation import bands_of_dates
 from tests.make import noise, write_pairs, write_raster
 
 CHROMIUM = next(
@@ -96,3 +97,11 @@ def screenshot(page: Path, tmp_path: Path, width: int, scheme: str) -> np.ndarra
 def seen(path: Path) -> np.ndarray:
     with rasterio.open(path) as file:
         return file.read()[:3].transpose(1, 2, 0)
+
+
+def test_dates_of_a_stack_are_told_by_files_and_folders():
+    two = [slice(0, 3), slice(3, 6)]
+    assert bands_of_dates(["A/1.png", "B/1.png"], 6) == two
+    assert bands_of_dates([f"{d}/B{i}.tif" for d in ("old", "new") for i in range(3)], 6) == two
+    for sources, count in ((["a.tif"], 6), (["a.tif", "b.tif"], 4), (["r/1", "r/2", "s/1"], 3)):
+        assert bands_of_dates(sources, count) == [slice(0, count)]

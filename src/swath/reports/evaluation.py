@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -167,10 +168,32 @@ def _pictures(
     image = reference.image(area)
     if image is not None and isinstance(reference, DatasetReference):
         values, valid = image.read_stored(area.window)
-        pixels = Pixels(values[(slice(None), *small)], valid[small])
-        bands = reference.dataset.manifest.stored_bands
-        pictures.insert(0, ("image", data_url(to_rgb(pixels, bands))))
+        manifest = reference.dataset.manifest
+        bands = manifest.stored_bands
+        parts = bands_of_dates(manifest.images[area.image].sources, len(bands))
+        for i, part in reversed(list(enumerate(parts, 1))):
+            pixels = Pixels(values[(part, *small)], valid[small])
+            name = "image" if len(parts) == 1 else f"image {i}"
+            pictures.insert(0, (name, data_url(to_rgb(pixels, bands[part]))))
     return [*pictures, (caption, data_url(_mark(labels, marks)))]
+
+
+def bands_of_dates(sources: Sequence[str], count: int) -> list[slice]:
+    """Return the bands of each date of an image that is stacked from files, else of all of it.
+
+    Dates are files of equally many bands, at least three, or folders with such files of one band.
+
+    Args:
+        sources: the files, in the order of their bands.
+        count: bands of all files.
+    """
+    sizes = [count // len(sources)] * len(sources)
+    if len(sources) == count:
+        folders = [PurePath(path).parent for path in sources]
+        sizes = [len(list(group)) for _, group in groupby(folders)]
+    if len(sizes) < 2 or len(set(sizes)) > 1 or sizes[0] < 3 or sum(sizes) != count:
+        return [slice(0, count)]
+    return [slice(i * sizes[0], (i + 1) * sizes[0]) for i in range(len(sizes))]
 
 
 _INKS = {

@@ -63,6 +63,9 @@ def test_two_dates_train_and_predict_like_one(tmp_path, levir, table, monkeypatc
     true = pixels(levir / "levircd" / "label" / "test_4.png")
     found = pixels(tmp_path / "map.tif")
     assert set(np.unique(found)) <= {0, 255} and (found == true).mean() > 0.8
+    swath.evaluate(model, tmp_path / "dataset", report=tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert 'alt="image 1"' in page and 'alt="image 2"' in page
     one = str(levir / "levircd" / "A" / "test_[4].png")
     with fails("band-mismatch", DataError, one):
         swath.predict(model, tmp_path / "one.tif", stack=one)
