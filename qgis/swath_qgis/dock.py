@@ -7,18 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtGui import QColor, QIcon, QPixmap
-from qgis.PyQt.QtWidgets import (
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QProgressBar,
-    QPushButton,
-    QWidget,
-)
 
 from qgis import core, gui
 
@@ -51,75 +42,72 @@ class Feedback(core.QgsProcessingFeedback):
 
 
 class SwathDock(gui.QgsDockWidget):
-    """Scene, labels and model; train, map, and see where to label next.
-
-    Args:
-        iface: the interface of QGIS, for its canvas.
-    """
+    """Scene, labels and model; train, map, and see where to label next."""
 
     finished = pyqtSignal(bool)
 
-    def __init__(self, iface: Any) -> None:
+    def __init__(self, canvas: gui.QgsMapCanvas) -> None:
         super().__init__(tr("Swath"))
         self.setObjectName("SwathDock")
-        self._canvas, self._task, self._places = iface.mapCanvas(), None, None
-        self._at = -1
+        self._canvas, self._task, self._places, self._at = canvas, None, None, -1
         self._watched: set[str] = set()
-        self.scene, self.labels = gui.QgsMapLayerComboBox(), gui.QgsMapLayerComboBox()
-        self.scene.setFilters(core.QgsMapLayerProxyModel.RasterLayer)
-        self.labels.setFilters(core.QgsMapLayerProxyModel.HasGeometry)
-        self.field, self.classes, self.model = gui.QgsFieldComboBox(), QListWidget(), self._file()
-        self.bar, self.status, self.cancel = QProgressBar(), QLabel(), QPushButton(tr("Cancel"))
-        self.status.setWordWrap(True)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.classes.setMaximumHeight(140)
-        self.train, self.map_view = QPushButton(tr("Train quickly")), QPushButton(tr("Map view"))
-        self.map_all, self.suggest = QPushButton(tr("Map all")), QPushButton(tr("Where next?"))
-        self.previous, self.next = QPushButton(tr("Previous")), QPushButton(tr("Next"))
-        self._arrange()
-        self.labels.layerChanged.connect(self._choose_labels)
-        self.field.fieldChanged.connect(self._list_classes)
-        self.train.clicked.connect(self.start_training)
-        self.map_view.clicked.connect(lambda: self.start_map(self._canvas))
-        self.map_all.clicked.connect(lambda: self.start_map(None))
-        self.suggest.clicked.connect(self.start_suggesting)
-        self.cancel.clicked.connect(lambda: self._feedback.cancel())
-        self.previous.clicked.connect(lambda: self.show_place(-1))
-        self.next.clicked.connect(lambda: self.show_place(1))
+        self._content = QtWidgets.QWidget()
+        self._form = QtWidgets.QFormLayout(self._content)
+        self.setWidget(self._content)
+        self._add_inputs()
+        self._add_buttons()
         self._choose_labels(self.labels.currentLayer())
         self._busy(False)
 
-    def _file(self) -> gui.QgsFileWidget:
-        model = gui.QgsFileWidget()
-        model.setStorageMode(gui.QgsFileWidget.StorageMode.SaveFile)
-        model.setMaximumHeight(model.sizeHint().height())
-        model.setFilter(tr("Swath models") + " (*.swath)")
+    def _add_inputs(self) -> None:
+        self.scene, self.labels = gui.QgsMapLayerComboBox(), gui.QgsMapLayerComboBox()
+        self.scene.setFilters(core.QgsMapLayerProxyModel.Filter.RasterLayer)
+        self.labels.setFilters(core.QgsMapLayerProxyModel.Filter.HasGeometry)
+        self.field, self.classes = gui.QgsFieldComboBox(), QtWidgets.QListWidget()
+        self.classes.setMaximumHeight(140)
+        self.model = gui.QgsFileWidget()
+        self.model.setStorageMode(gui.QgsFileWidget.StorageMode.SaveFile)
+        self.model.setMaximumHeight(self.model.sizeHint().height())
+        self.model.setFilter(tr("Swath models") + " (*.swath)")
         folder = core.QgsProject.instance().homePath() or tempfile.gettempdir()
-        model.setFilePath(str(Path(folder) / "quick.swath"))
-        return model
+        self.model.setFilePath(str(Path(folder) / "quick.swath"))
+        self._form.addRow(tr("Scene"), self.scene)
+        self._form.addRow(tr("Labels"), self.labels)
+        self._form.addRow(tr("Class column"), self.field)
+        self._form.addRow(tr("Classes"), self.classes)
+        self._form.addRow(tr("Model"), self.model)
+        self.labels.layerChanged.connect(self._choose_labels)
+        self.field.fieldChanged.connect(self._list_classes)
 
-    def _arrange(self) -> None:
-        content = QWidget()
-        form = QFormLayout(content)
-        for title, widget in (
-            (tr("Scene"), self.scene),
-            (tr("Labels"), self.labels),
-            (tr("Class column"), self.field),
-            (tr("Classes"), self.classes),
-            (tr("Model"), self.model),
-        ):
-            form.addRow(title, widget)
-        for buttons in (
+    def _add_buttons(self) -> None:
+        def button(title: str, then: Callable[[], None]) -> QtWidgets.QPushButton:
+            made = QtWidgets.QPushButton(title)
+            made.clicked.connect(lambda: then())
+            return made
+
+        self.train = button(tr("Train quickly"), self.start_training)
+        self.map_view = button(tr("Map view"), lambda: self.start_map(self._canvas))
+        self.map_all = button(tr("Map all"), lambda: self.start_map(None))
+        self.suggest = button(tr("Where next?"), self.start_suggesting)
+        self.previous = button(tr("Previous"), lambda: self.show_place(-1))
+        self.next = button(tr("Next"), lambda: self.show_place(1))
+        self.bar, self.cancel = QtWidgets.QProgressBar(), button(tr("Cancel"), self._cancel)
+        self.status = QtWidgets.QLabel()
+        self.status.setWordWrap(True)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        for widgets in (
             (self.train, self.map_view, self.map_all),
             (self.suggest, self.previous, self.next),
             (self.bar, self.cancel),
         ):
-            row = QHBoxLayout()
-            for button in buttons:
-                row.addWidget(button)
-            form.addRow(row)
-        form.addRow(self.status)
-        self.setWidget(content)
+            row = QtWidgets.QHBoxLayout()
+            for widget in widgets:
+                row.addWidget(widget)
+            self._form.addRow(row)
+        self._form.addRow(self.status)
+
+    def _cancel(self) -> None:
+        self._feedback.cancel()
 
     def _choose_labels(self, layer: core.QgsMapLayer | None) -> None:
         self.field.setLayer(layer)
@@ -144,7 +132,7 @@ class SwathDock(gui.QgsDockWidget):
         colors = symbol_colors(layer, field)
         found = layer.uniqueValues(layer.fields().lookupField(field))
         for value in [*colors, *sorted({str(v) for v in found} - {str(c) for c in colors})]:
-            item = QListWidgetItem(str(value))
+            item = QtWidgets.QListWidgetItem(str(value))
             if value in colors:
                 swatch = QPixmap(14, 14)
                 swatch.fill(QColor(colors[value]))

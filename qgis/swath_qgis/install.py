@@ -23,11 +23,7 @@ FITS = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"
 
 
 def find_python() -> str:
-    """Return a Python that can make an environment for the program.
-
-    Raises:
-        ProgramError: there is none.
-    """
+    """Return a Python that can make an environment for the program."""
     own = [f"{sys.exec_prefix}/python", f"{sys.exec_prefix}/bin/python3"]
     names = [*own, *(f"python3.{n}" for n in range(14, 10, -1)), "python3", "python"]
     for found in filter(None, map(shutil.which, names)):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from osgeo import gdal
-from qgis.PyQt.QtCore import QVariant
+from qgis.PyQt.QtCore import QMetaType, QVariant
 
 from qgis import core
 
@@ -20,46 +20,42 @@ from .texts import tr
 CLASS = "class"
 """Column of the classes in exported layers."""
 
+if core.Qgis.QGIS_VERSION_INT >= 33800:
+    TEXT, INTEGER = QMetaType.Type.QString, QMetaType.Type.Int
+    LONG, DOUBLE = QMetaType.Type.LongLong, QMetaType.Type.Double
+else:  # columns have types of QVariant, which PyQt6 has no more
+    TEXT, INTEGER = QVariant.String, QVariant.Int
+    LONG, DOUBLE = QVariant.LongLong, QVariant.Double
+
 
 def export_features(
     source: Any, field: str | None, folder: Path, wanted: str = CLASS
 ) -> tuple[Path, list[Any]]:
     """Write the features of a layer as QGIS has them: filtered, selected, edited, in its CRS.
 
-    None is left out: what is without geometry or value is for the program to judge. The file is
-    named after its content, so that equal features are one file, which is not touched again.
+    None is left out: what is without geometry or value is for the program to judge. The GeoPackage
+    is named after its content, so that equal features are one file, which is not touched again.
 
-    Args:
-        source: a `QgsFeatureSource`, such as a layer.
-        field: column to keep; None for shapes alone.
-        folder: where the file is written.
-        wanted: name of the column in the file.
-
-    Returns:
-        The GeoPackage, and the distinct values of the column but NULL, sorted.
-
-    Raises:
-        ProgramError: the layer has no feature with a geometry, or the file cannot be written.
+    The column `field` is called `wanted` there; with None, only shapes are written. The distinct
+    values of the column but NULL are returned, too, sorted.
     """
-    kept, values, digest = [], set(), hashlib.sha256()
-    digest.update(source.sourceCrs().toWkt().encode())
-    for feature in source.getFeatures():
-        value = None if field is None else _plain(feature[field])
-        geometry = _flat(feature.geometry())
-        kept.append((geometry, value))
-        values |= {value} - {None}
-        shape = b"" if geometry is None else bytes(geometry.asWkb())
-        digest.update(shape + repr(value).encode())
-    if all(geometry is None for geometry, _ in kept):
+    features = [
+        (_flat(f.geometry()), None if field is None else _plain(f[field]))
+        for f in source.getFeatures()
+    ]
+    shapes = [geometry for geometry, _ in features if geometry is not None]
+    if not shapes:
         text = tr("The layer {} has no feature with a geometry")
         raise ProgramError(text.format(source.sourceName()))
-    path = folder / f"layer-{digest.hexdigest()[:16]}.gpkg"
+    values = {value for _, value in features} - {None}
+    content = [source.sourceCrs().toWkt(), *((g and g.asWkb().data(), v) for g, v in features)]
+    path = folder / f"layer-{_digest(repr(content).encode())}.gpkg"
     if not path.exists():
-        kind = QVariant.LongLong if _whole(values) else QVariant.String
+        kind = next((g.wkbType() for g in shapes if g.isMultipart()), shapes[0].wkbType())
         fields = core.QgsFields()
         if field is not None:
-            fields.append(core.QgsField(wanted, kind))
-        _write(path, fields, source, kept)
+            fields.append(core.QgsField(wanted, LONG if _whole(values) else TEXT))
+        _write(path, fields, kind, source.sourceCrs(), features)
     return path, sorted(values, key=lambda value: (str(type(value)), value))
 
 
@@ -104,21 +100,19 @@ def _flat(geometry: core.QgsGeometry) -> core.QgsGeometry | None:
 
 
 def _write(
-    path: Path, fields: core.QgsFields, source: Any, kept: Sequence[tuple[Any, Any]]
+    path: Path, fields: core.QgsFields, kind: Any, crs: Any, features: Sequence[tuple[Any, Any]]
 ) -> None:
     options = core.QgsVectorFileWriter.SaveVectorOptions()
     options.driverName, options.layerName = "GPKG", "labels"
-    kind = max(g.wkbType() for g, _ in kept if g is not None)  # that of several parts, if any
     context, partial = core.QgsProject.instance().transformContext(), path.with_suffix(".part.gpkg")
-    writer = core.QgsVectorFileWriter.create(
-        str(partial), fields, kind, source.sourceCrs(), context, options
-    )
-    for geometry, value in kept:
+    given = str(partial), fields, kind, crs, context, options
+    writer = core.QgsVectorFileWriter.create(*given)
+    text = len(fields) and fields.at(0).type() == TEXT
+    for geometry, value in features:
         feature = core.QgsFeature(fields)
         if geometry is not None:
             feature.setGeometry(geometry)
         if len(fields) and value is not None:
-            text = fields.at(0).type() == QVariant.String
             feature.setAttribute(0, str(value) if text else value)
         writer.addFeature(feature)
     failed = writer.hasError() and writer.errorMessage()
@@ -131,8 +125,7 @@ def _write(
 def class_file(layer: Any, field: str, values: Sequence[Any], folder: Path) -> Path | None:
     """Write the classes with the colors of a layer's symbology, in the order of its legend.
 
-    Returns:
-        The class file; None where the layer has no symbol by the values of the column.
+    None is returned where the layer has no symbol by the values of the column.
     """
     colors = symbol_colors(layer, field)
     if not any(value in colors for value in values):
@@ -171,9 +164,6 @@ def raster_files(layers: Sequence[core.QgsRasterLayer], folder: Path) -> list[st
 
     Layers of one band each, on one grid, become one image with those bands. A layer whose CRS was
     set in QGIS, or that is no plain file, is named by a virtual raster in `folder`.
-
-    Raises:
-        ProgramError: a layer has no file, such as a web map.
     """
     for layer in layers:
         if layer.providerType() != "gdal":

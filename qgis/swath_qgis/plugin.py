@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from qgis.PyQt.QtCore import QCoreApplication, Qt, QTranslator
-from qgis.PyQt.QtWidgets import QAction
 
 from qgis import core
 
@@ -14,11 +13,7 @@ from .texts import FOLDER, icon, tr
 
 
 class SwathPlugin:
-    """What QGIS starts and ends.
-
-    Args:
-        iface: the interface of QGIS; None in `qgis_process`, which has no window.
-    """
+    """What QGIS starts and ends; in `qgis_process`, `iface` is None and there is no window."""
 
     def __init__(self, iface: Any) -> None:
         self._iface, self._dock, self._options = iface, None, None
@@ -40,13 +35,12 @@ class SwathPlugin:
         self.initProcessing()
         self._options = SettingsFactory()
         self._iface.registerOptionsWidgetFactory(self._options)
-        self._dock = SwathDock(self._iface)
+        self._dock = SwathDock(self._iface.mapCanvas())
         self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._dock)
         self._dock.hide()
-        self.action = QAction(icon(), tr("Swath"), self._iface.mainWindow())
-        self.action.setCheckable(True)
-        self.action.toggled.connect(self._dock.setUserVisible)
-        self._dock.visibilityChanged.connect(self.action.setChecked)
+        self.action = self._dock.toggleViewAction()
+        self.action.setIcon(icon())
+        self.action.setText(tr("Swath"))
         self._iface.addPluginToRasterMenu("Swath", self.action)
         self._iface.addToolBarIcon(self.action)
 

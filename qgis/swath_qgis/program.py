@@ -35,11 +35,7 @@ class Canceled(Exception):
 
 
 def find_program() -> str:
-    """Return the path of the program: that of the settings, else the one on the PATH.
-
-    Raises:
-        ProgramError: there is none.
-    """
+    """Return the path of the program: that of the settings, else the one on the PATH."""
     chosen = str(core.QgsSettings().value(SETTING, "") or "")
     found = shutil.which(chosen or "swath")
     if found is None:
@@ -66,8 +62,7 @@ def start(words: Sequence[str]) -> subprocess.Popen[str]:
 def lines_of(process: subprocess.Popen[str], is_canceled: Callable[[], bool]) -> Any:
     """Yield what a program prints, as pairs of stream ("out" or "err") and line.
 
-    Raises:
-        Canceled: the user has cancelled; the program has ended by then.
+    When the user has cancelled, the program is ended, and `Canceled` raised.
     """
     lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
 
@@ -122,10 +117,6 @@ def run(
         on_progress: called with the share done, 0..1, and what is being done.
         on_text: called with each line for people.
         is_canceled: asked several times a second.
-
-    Raises:
-        ProgramError: the program is missing, or the command ended with an error.
-        Canceled: the user has cancelled.
     """
     result: dict[str, Any] = {}
     printed: list[str] = []
@@ -167,11 +158,7 @@ def _sentence(error: dict[str, Any]) -> str:
 
 
 def version_of(program: str) -> str:
-    """Return the version of a program.
-
-    Raises:
-        ProgramError: it cannot be run, is another program, or is too old for the plugin.
-    """
+    """Return the version of a program, if it is one that the plugin can run."""
     said = _output([program, "--version"])
     if not said.startswith("swath "):
         raise ProgramError(tr("This is not the program swath: {}").format(program))

@@ -8,23 +8,12 @@ from qgis.PyQt.QtGui import QIcon
 from .algorithms import labels, maps
 from .texts import icon
 
-ALGORITHMS = (
-    labels.InspectAlgorithm,
-    labels.TrainAlgorithm,
-    labels.SuggestAlgorithm,
-    labels.ImportAlgorithm,
-    maps.MapAlgorithm,
-    maps.ChangeAlgorithm,
-    maps.SampleAlgorithm,
-    maps.AreasAlgorithm,
-)
-
 
 class SwathProvider(QgsProcessingProvider):
     """Lists the algorithms in the toolbox."""
 
     def loadAlgorithms(self) -> None:
-        for algorithm in ALGORITHMS:
+        for algorithm in (*labels.ALGORITHMS, *maps.ALGORITHMS):
             self.addAlgorithm(algorithm())
 
     def id(self) -> str:

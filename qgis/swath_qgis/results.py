@@ -68,11 +68,14 @@ def dress(context: core.QgsProcessingContext, path: str, how: Dressed) -> None:
         context.layerToLoadOnCompletionDetails(path).setPostProcessor(how)
 
 
-def add_result(context: core.QgsProcessingContext, path: str, name: str, how: Dressed) -> None:
-    """Load a further result, too."""
-    details = core.QgsProcessingContext.LayerDetails(name, context.project(), name)
-    details.setPostProcessor(how)
-    context.addLayerToLoadOnCompletion(path, details)
+def add_result(
+    context: core.QgsProcessingContext, beside: str, path: str, name: str, how: Dressed
+) -> None:
+    """Load a further result, if the one beside it is to be loaded."""
+    if context.willLoadLayerOnCompletion(beside):
+        details = core.QgsProcessingContext.LayerDetails(name, context.project(), name)
+        details.setPostProcessor(how)
+        context.addLayerToLoadOnCompletion(path, details)
 
 
 def load(

@@ -6,18 +6,9 @@ import platform
 import sys
 from typing import Any
 
+from qgis.PyQt import QtWidgets
 from qgis.PyQt.QtCore import QT_VERSION_STR
 from qgis.PyQt.QtGui import QIcon
-from qgis.PyQt.QtWidgets import (
-    QApplication,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QMessageBox,
-    QProgressBar,
-    QPushButton,
-    QWidget,
-)
 
 from qgis import core, gui
 
@@ -46,33 +37,26 @@ def diagnostics() -> str:
 class SettingsPage(gui.QgsOptionsPageWidget):
     """The page "Swath" of the options of QGIS."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
-        self.path = gui.QgsFileWidget()
+        self.path, self.package = gui.QgsFileWidget(), QtWidgets.QLineEdit(PACKAGE)
         self.path.setFilePath(str(core.QgsSettings().value(SETTING, "") or ""))
-        self.package, self.status, self.bar = (
-            QLineEdit(PACKAGE),
-            QLabel(),
-            QProgressBar(),
-        )
+        self.status, self.bar = QtWidgets.QLabel(), QtWidgets.QProgressBar()
         self.status.setWordWrap(True)
-        self.bar.hide()
-        check, copy = (
-            QPushButton(tr("Check version")),
-            QPushButton(tr("Copy diagnostics")),
-        )
-        self.install_button = QPushButton(tr("Install into an environment of its own..."))
-        self.cancel_button = QPushButton(tr("Cancel"))
-        self.cancel_button.hide()
-        rows = ((tr("Program"), self.path), ("", check), (tr("Package"), self.package))
-        form = QFormLayout(self)
-        for title, widget in (*rows, ("", self.install_button), ("", self.bar)):
-            form.addRow(title, widget)
-        for widget in (self.cancel_button, self.status, copy):
+        check = QtWidgets.QPushButton(tr("Check version"))
+        copy = QtWidgets.QPushButton(tr("Copy diagnostics"))
+        self.install_button = QtWidgets.QPushButton(tr("Install into an environment of its own..."))
+        self.cancel_button = QtWidgets.QPushButton(tr("Cancel"))
+        form = QtWidgets.QFormLayout(self)
+        form.addRow(tr("Program"), self.path)
+        form.addRow("", check)
+        form.addRow(tr("Package"), self.package)
+        for widget in (self.install_button, self.bar, self.cancel_button, self.status, copy):
             form.addRow("", widget)
         check.clicked.connect(self.check)
         copy.clicked.connect(self.copy)
         self.install_button.clicked.connect(self.ask)
+        self._busy(False)
 
     def apply(self) -> None:
         """Keep the path."""
@@ -90,7 +74,7 @@ class SettingsPage(gui.QgsOptionsPageWidget):
     def copy(self) -> None:
         """Put the diagnostics on the clipboard."""
         self.apply()
-        QApplication.clipboard().setText(diagnostics())
+        QtWidgets.QApplication.clipboard().setText(diagnostics())
         self.status.setText(tr("Diagnostics are on the clipboard"))
 
     def ask(self) -> None:
@@ -99,7 +83,8 @@ class SettingsPage(gui.QgsOptionsPageWidget):
             "pip will fetch the program with PyTorch into your QGIS profile: about 1.7 GB on the "
             "disk, several more where PyTorch comes with CUDA. Go on?"
         )
-        if QMessageBox.question(self, "Swath", text) == QMessageBox.StandardButton.Yes:
+        box = QtWidgets.QMessageBox
+        if box.question(self, "Swath", text) == box.StandardButton.Yes:
             self.install()
 
     def install(self) -> None:

@@ -15,9 +15,6 @@ from qgis import core
 from ..program import Canceled, ProgramError, run
 from ..texts import FOLDER, icon, tr
 
-Double = core.QgsProcessingParameterNumber.Double
-Integer = core.QgsProcessingParameterNumber.Integer
-
 
 @dataclass(frozen=True)
 class Run:
@@ -28,32 +25,29 @@ class Run:
     context: core.QgsProcessingContext
     feedback: core.QgsProcessingFeedback
 
-    def has(self, name: str) -> bool:
-        """Return whether an optional parameter is given."""
-        return self.parameters.get(name) is not None
-
     def text(self, name: str) -> str:
-        """Return a parameter as text, such as a path or a column."""
+        """Return a parameter as text, such as a path or a number; empty if it is not given."""
         return self.algorithm.parameterAsString(self.parameters, name, self.context)
+
+    def option(self, flag: str, name: str) -> list[str]:
+        """Return a flag of the program with a parameter, nothing if that is not given."""
+        return [flag, self.text(name)] if self.text(name) else []
 
     def integer(self, name: str) -> int:
         """Return a whole number."""
         return self.algorithm.parameterAsInt(self.parameters, name, self.context)
-
-    def number(self, name: str) -> float:
-        """Return a number."""
-        return self.algorithm.parameterAsDouble(self.parameters, name, self.context)
 
     def yes(self, name: str) -> bool:
         """Return whether a box is ticked."""
         return self.algorithm.parameterAsBool(self.parameters, name, self.context)
 
     def output(self, name: str) -> str:
-        """Return the path of a layer or file to write, empty where none is wanted."""
-        definition = self.algorithm.parameterDefinition(name)
-        if isinstance(definition, core.QgsProcessingParameterFileDestination):
-            return self.algorithm.parameterAsFileOutput(self.parameters, name, self.context)
+        """Return the path of a layer to write, empty where none is wanted."""
         return self.algorithm.parameterAsOutputLayer(self.parameters, name, self.context)
+
+    def file(self, name: str) -> str:
+        """Return the path of a file to write that is no layer."""
+        return self.algorithm.parameterAsFileOutput(self.parameters, name, self.context)
 
     def features(self, name: str) -> Any:
         """Return the features of a vector layer: filtered, edited, and selected where asked."""
@@ -128,10 +122,8 @@ class SwathAlgorithm(core.QgsProcessingAlgorithm):
 
     def prepareAlgorithm(self, parameters: Any, context: Any, feedback: Any) -> bool:
         """Keep what can be asked of layers in the main thread only."""
-        self.rasters: list[core.QgsRasterLayer] = []
-        if self.RASTERS:
-            layers = self.parameterAsLayerList(parameters, self.RASTERS, context)
-            self.rasters = [layer.clone() for layer in layers]
+        layers = self.parameterAsLayerList(parameters, self.RASTERS, context)
+        self.rasters = [layer.clone() for layer in layers] if self.RASTERS else []
         return True
 
     def processAlgorithm(self, parameters: Any, context: Any, feedback: Any) -> dict[str, Any]:
@@ -153,13 +145,43 @@ def advanced(parameter: core.QgsProcessingParameterDefinition) -> Any:
     return parameter
 
 
-def integer(name: str, title: str, default: int | None, lowest: int) -> Any:
-    """Return the parameter of a whole number, optional where it has no default."""
-    optional = default is None
-    return core.QgsProcessingParameterNumber(name, title, Integer, default, optional, lowest)
+def number(
+    name: str, title: str, default: float | None, lowest: float, highest: float = 1e9
+) -> Any:
+    """Return the parameter of a number, a whole one if `lowest` is; optional without a default."""
+    parameter = core.QgsProcessingParameterNumber
+    kind = parameter.Type.Integer if isinstance(lowest, int) else parameter.Type.Double
+    return parameter(name, title, kind, default, default is None, lowest, highest)
 
 
-def number(name: str, title: str, default: float | None, lowest: float) -> Any:
-    """Return the parameter of a number, optional where it has no default."""
-    optional = default is None
-    return core.QgsProcessingParameterNumber(name, title, Double, default, optional, lowest)
+def model(name: str = "MODEL") -> Any:
+    """Return the parameter of a model file to read."""
+    kind = core.QgsProcessingParameterFile.Behavior.File
+    return core.QgsProcessingParameterFile(name, tr("Model"), kind, "swath")
+
+
+def new_model() -> Any:
+    """Return the parameter of a model file to write."""
+    files = tr("Swath models") + " (*.swath)"
+    return core.QgsProcessingParameterFileDestination("MODEL", tr("Model"), files)
+
+
+def rasters(title: str) -> Any:
+    """Return the parameter of one image: a raster, or several of one band each."""
+    kind = core.QgsProcessing.TypeRaster
+    return core.QgsProcessingParameterMultipleLayers("RASTERS", title, kind)
+
+
+def labels(title: str) -> list[Any]:
+    """Return the parameters of a layer with labels and of the column with their classes."""
+    column, kind = tr("Class column"), core.QgsProcessing.TypeVectorAnyGeometry
+    return [
+        core.QgsProcessingParameterFeatureSource("LABELS", title, [kind]),
+        core.QgsProcessingParameterField("FIELD", column, "class", "LABELS"),
+    ]
+
+
+def polygons(title: str) -> Any:
+    """Return the parameter of polygons that are not written by default."""
+    given = "POLYGONS", title, core.QgsProcessing.TypeVectorPolygon, None, True, False
+    return core.QgsProcessingParameterVectorDestination(*given)

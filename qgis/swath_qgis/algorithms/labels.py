@@ -13,7 +13,8 @@ from ..layers import CLASS, class_file, export_features, raster_files
 from ..results import Dressed, dress
 from ..texts import tr
 from ..work import Work
-from .base import Run, SwathAlgorithm, advanced, integer, number
+from . import base
+from .base import Run, SwathAlgorithm, advanced, number
 
 
 class LabeledAlgorithm(SwathAlgorithm):
@@ -22,18 +23,15 @@ class LabeledAlgorithm(SwathAlgorithm):
     RASTERS = "RASTERS"
 
     def declare(self) -> list[Any]:
-        raster, vector = core.QgsProcessing.TypeRaster, core.QgsProcessing.TypeVectorAnyGeometry
         colors = tr("Take class colors from the layer's symbology")
         width = tr("Width of points and lines in meters (default: one pixel)")
         rest = tr("Class of what no feature covers (default: no label)")
-        background = core.QgsProcessingParameterString("BACKGROUND", rest, None, False, True)
         return [
-            core.QgsProcessingParameterMultipleLayers("RASTERS", tr("Rasters"), raster),
-            core.QgsProcessingParameterFeatureSource("LABELS", tr("Labels"), [vector]),
-            core.QgsProcessingParameterField("FIELD", tr("Class column"), CLASS, "LABELS"),
+            base.rasters(tr("Rasters")),
+            *base.labels(tr("Labels")),
             advanced(core.QgsProcessingParameterBoolean("COLORS", colors, True)),
-            advanced(number("WIDTH", width, None, 0)),
-            advanced(background),
+            advanced(number("WIDTH", width, None, 0.0)),
+            advanced(core.QgsProcessingParameterString("BACKGROUND", rest, None, False, True)),
         ]
 
     def prepareAlgorithm(self, parameters: Any, context: Any, feedback: Any) -> bool:
@@ -49,12 +47,11 @@ class LabeledAlgorithm(SwathAlgorithm):
         for path in raster_files(self.rasters, folder):
             words += ["--images", path]
         words += ["--labels", str(labels), "--label-field", CLASS]
-        if run.text("BACKGROUND"):
-            words += ["--background", run.text("BACKGROUND")]
-        elif run.yes("COLORS"):
+        words += [*run.option("--label-width", "WIDTH"), *run.option("--background", "BACKGROUND")]
+        if run.yes("COLORS") and "--background" not in words:
             classes = class_file(self._styled, field, values, folder)
             words += [] if classes is None else ["--classes", str(classes)]
-        return words + (["--label-width", str(run.number("WIDTH"))] if run.has("WIDTH") else [])
+        return words
 
 
 class InspectAlgorithm(LabeledAlgorithm):
@@ -104,18 +101,18 @@ class TrainAlgorithm(LabeledAlgorithm):
     )
 
     def declare(self) -> list[Any]:
-        kinds, files = [tr("Quick"), tr("Full")], tr("Swath models") + " (*.swath)"
+        kinds = [tr("Quick"), tr("Full")]
         return [
             *super().declare(),
             core.QgsProcessingParameterEnum("KIND", tr("Training"), kinds, False, QUICK),
             number("MINUTES", tr("Minutes of full training"), 30, 0.1),
-            advanced(integer("STEPS", tr("Steps of full training, instead of minutes"), None, 1)),
-            core.QgsProcessingParameterFileDestination("MODEL", tr("Model"), files),
+            advanced(number("STEPS", tr("Steps of full training, instead of minutes"), None, 1)),
+            base.new_model(),
             core.QgsProcessingOutputNumber("MIOU", tr("Mean IoU on held-out labels")),
         ]
 
     def work(self, run: Run) -> dict[str, Any]:
-        model, quick = run.output("MODEL"), run.integer("KIND") == QUICK
+        model, quick = run.file("MODEL"), run.integer("KIND") == QUICK
         with Work(model, kept=not quick) as work:
             words, dataset = self.source_words(run, work.folder), work.folder / "dataset"
             prepare = ["prepare", words[0], str(dataset), *words[1:]]
@@ -127,9 +124,7 @@ class TrainAlgorithm(LabeledAlgorithm):
             if quick:
                 folds = run.swath([*train, "--recipe", "quick"], 10)["folds"]
                 return {"MODEL": model, "MIOU": folds["miou"] if folds else None}
-            by_steps = run.has("STEPS")
-            train += ["--steps" if by_steps else "--minutes"]
-            train += [str(run.integer("STEPS") if by_steps else run.number("MINUTES"))]
+            train += run.option("--steps", "STEPS") or run.option("--minutes", "MINUTES")
             begun = Path(f"{model}.training", "last.ckpt").exists()
             train += ["--resume"] if goes_on and begun else []
             score = run.swath(train, 10, 95)["validation_miou"]
@@ -151,26 +146,22 @@ class SuggestAlgorithm(SwathAlgorithm):
     RASTERS = "RASTERS"
 
     def declare(self) -> list[Any]:
-        raster, vector = core.QgsProcessing.TypeRaster, core.QgsProcessing.TypeVectorAnyGeometry
-        polygon, file = core.QgsProcessing.TypeVectorPolygon, core.QgsProcessingParameterFile
-        layers = core.QgsProcessingParameterMultipleLayers
-        regions = core.QgsProcessingParameterVectorDestination
+        regions, polygon = tr("Where to label next"), core.QgsProcessing.TypeVectorPolygon
         return [
-            file("MODEL", tr("Model"), file.File, "swath"),
-            layers("RASTERS", tr("Raster (or its bands)"), raster),
-            core.QgsProcessingParameterFeatureSource("LABELS", tr("Labels until now"), [vector]),
-            core.QgsProcessingParameterField("FIELD", tr("Class column"), CLASS, "LABELS"),
-            integer("N", tr("Number of regions"), 20, 1),
-            regions("REGIONS", tr("Where to label next"), polygon),
+            base.model(),
+            base.rasters(tr("Raster (or its bands)")),
+            *base.labels(tr("Labels until now")),
+            number("N", tr("Number of regions"), 20, 1),
+            core.QgsProcessingParameterVectorDestination("REGIONS", regions, polygon),
         ]
 
     def work(self, run: Run) -> dict[str, Any]:
-        regions, number = run.output("REGIONS"), run.text("N")
+        regions = run.output("REGIONS")
         with tempfile.TemporaryDirectory(prefix="swath-") as name:
             labels, _ = export_features(run.features("LABELS"), run.text("FIELD"), Path(name))
             image = raster_files(self.rasters, Path(name))[0]
             words = ["suggest", run.text("MODEL"), image, labels, regions]
-            run.swath([*words, "--label-field", CLASS, "-n", number])
+            run.swath([*words, "--label-field", CLASS, *run.option("-n", "N")])
         dress(run.context, regions, Dressed(style="regions.qml"))
         return {"REGIONS": regions}
 
@@ -196,17 +187,19 @@ class ImportAlgorithm(SwathAlgorithm):
 
     def declare(self) -> list[Any]:
         file, text = core.QgsProcessingParameterFile, core.QgsProcessingParameterString
-        models = tr("Swath models") + " (*.swath)"
         return [
-            file("NETWORK", tr("ONNX file"), file.File, "onnx"),
+            file("NETWORK", tr("ONNX file"), file.Behavior.File, "onnx"),
             *(text(name, tr(title), None, False, True) for name, (_, title) in self.TEXTS.items()),
-            core.QgsProcessingParameterFileDestination("MODEL", tr("Model"), models),
+            base.new_model(),
         ]
 
     def work(self, run: Run) -> dict[str, Any]:
-        model = run.output("MODEL")
+        model = run.file("MODEL")
         words = ["import", run.text("NETWORK"), model]
         for name, (flag, _) in self.TEXTS.items():
-            words += [flag, run.text(name)] if run.text(name) else []
+            words += run.option(flag, name)
         run.swath(words)
         return {"MODEL": model}
+
+
+ALGORITHMS = InspectAlgorithm, TrainAlgorithm, SuggestAlgorithm, ImportAlgorithm

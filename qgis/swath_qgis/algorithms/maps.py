@@ -6,16 +6,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from qgis.PyQt.QtCore import QVariant
-
 from qgis import core
 
-from ..layers import export_extent, export_features, raster_files
+from ..layers import DOUBLE, INTEGER, TEXT, export_extent, export_features, raster_files
 from ..program import ProgramError
 from ..results import Dressed, add_result, dress
 from ..texts import tr
 from ..work import Work
-from .base import Double, Run, SwathAlgorithm, advanced, integer
+from . import base
+from .base import Run, SwathAlgorithm, advanced, number
 
 
 class MapAlgorithm(SwathAlgorithm):
@@ -32,21 +31,15 @@ class MapAlgorithm(SwathAlgorithm):
     RASTERS = "RASTERS"
 
     def declare(self) -> list[Any]:
-        raster, polygon = core.QgsProcessing.TypeRaster, core.QgsProcessing.TypeVectorPolygon
-        file, extent = core.QgsProcessingParameterFile, core.QgsProcessingParameterExtent
-        layers = core.QgsProcessingParameterMultipleLayers
-        confident = core.QgsProcessingParameterBoolean
-        vector = core.QgsProcessingParameterVectorDestination
+        extent, confident = tr("Extent (default: all)"), tr("Also map the confidence")
         return [
-            file("MODEL", tr("Model"), file.File, "swath"),
-            layers("RASTERS", tr("Raster (or its bands)"), raster),
-            extent("EXTENT", tr("Extent (default: all)"), None, True),
-            confident("CONFIDENT", tr("Also map the confidence"), True),
-            advanced(integer("REVIEW", tr("Number of regions to check"), 0, 0)),
+            base.model(),
+            base.rasters(tr("Raster (or its bands)")),
+            core.QgsProcessingParameterExtent("EXTENT", extent, None, True),
+            core.QgsProcessingParameterBoolean("CONFIDENT", confident, True),
             core.QgsProcessingParameterRasterDestination("MAP", tr("Map")),
-            vector("POLYGONS", tr("Map as polygons"), polygon, None, True, False),
+            base.polygons(tr("Map as polygons")),
             core.QgsProcessingOutputRasterLayer("CONFIDENCE", tr("Confidence")),
-            core.QgsProcessingOutputVectorLayer("REGIONS", tr("Regions to check")),
         ]
 
     def work(self, run: Run) -> dict[str, Any]:
@@ -59,7 +52,6 @@ class MapAlgorithm(SwathAlgorithm):
             words = ["predict", model, images[0], target]
             words += ["--confidence"] if run.yes("CONFIDENT") else []
             words += ["--polygons", polygons] if polygons else []
-            words += ["--review", run.text("REVIEW")] if run.integer("REVIEW") else []
             crs = self.rasters[0].crs()
             wanted = run.parameters, "EXTENT", run.context, crs
             if not self.parameterAsExtent(*wanted).isEmpty():
@@ -67,26 +59,15 @@ class MapAlgorithm(SwathAlgorithm):
                 words += ["--regions", str(export_extent(extent, crs, work.folder))]
             work.continues({"predict": words}, [model, *self.sources])
             run.swath([*words, "--parts", work.folder / "parts"])
-        return self._results(run, target, polygons)
-
-    def _results(self, run: Run, target: str, polygons: str) -> dict[str, Any]:
         path, outputs = Path(target), {"MAP": target}
         dress(run.context, target, Dressed(path.stem))
         if polygons:
             dress(run.context, polygons, Dressed(path.stem))
             outputs["POLYGONS"] = polygons
-        further = (
-            ("CONFIDENCE", "CONFIDENT", f"{path.stem}_confidence.tif", "confidence.qml"),
-            ("REGIONS", "REVIEW", f"{path.stem}_review.gpkg", "regions.qml"),
-        )
-        for name, asked, file, style in further:
-            if not run.integer(asked):
-                continue
-            outputs[name] = str(path.with_name(file))
-            if run.context.willLoadLayerOnCompletion(target):
-                title = self.outputDefinition(name).description()
-                how = Dressed(path.stem, style, shown=name != "CONFIDENCE")
-                add_result(run.context, outputs[name], title, how)
+        if run.yes("CONFIDENT"):
+            outputs["CONFIDENCE"] = str(path.with_name(f"{path.stem}_confidence.tif"))
+            how = Dressed(path.stem, "confidence.qml", shown=False)
+            add_result(run.context, target, outputs["CONFIDENCE"], tr("Confidence"), how)
         return outputs
 
 
@@ -102,28 +83,23 @@ class ChangeAlgorithm(SwathAlgorithm):
     )
 
     def declare(self) -> list[Any]:
-        raster, number = core.QgsProcessingParameterRasterLayer, core.QgsProcessingParameterNumber
-        sure, polygon = tr("Probability of a change"), core.QgsProcessing.TypeVectorPolygon
-        vector = core.QgsProcessingParameterVectorDestination
         return [
-            raster("OLD", tr("Map of the first date")),
-            raster("NEW", tr("Map of the second date")),
-            advanced(number("PROBABILITY", sure, Double, None, True, 0.01, 1)),
+            core.QgsProcessingParameterRasterLayer("OLD", tr("Map of the first date")),
+            core.QgsProcessingParameterRasterLayer("NEW", tr("Map of the second date")),
+            advanced(number("PROBABILITY", tr("Probability of a change"), None, 0.01, 1)),
             core.QgsProcessingParameterRasterDestination("CHANGE", tr("Change")),
-            vector("POLYGONS", tr("Changes as polygons"), polygon, None, True, False),
+            base.polygons(tr("Changes as polygons")),
         ]
 
     def prepareAlgorithm(self, parameters: Any, context: Any, feedback: Any) -> bool:
         layers = [self.parameterAsRasterLayer(parameters, n, context) for n in ("OLD", "NEW")]
         self._maps = [layer.source() for layer in layers]
-        return super().prepareAlgorithm(parameters, context, feedback)
+        return True
 
     def work(self, run: Run) -> dict[str, Any]:
         change, polygons = run.output("CHANGE"), run.output("POLYGONS")
-        words = ["change", *self._maps, change]
-        words += ["--polygons", polygons] if polygons else []
-        words += ["--at-least", run.text("PROBABILITY")] if run.has("PROBABILITY") else []
-        run.swath(words)
+        words = ["change", *self._maps, change, *run.option("--at-least", "PROBABILITY")]
+        run.swath([*words, *(["--polygons", polygons] if polygons else [])])
         dress(run.context, change, Dressed())
         return {"CHANGE": change, **({"POLYGONS": polygons} if polygons else {})}
 
@@ -141,31 +117,26 @@ class SampleAlgorithm(SwathAlgorithm):
     RASTERS = "MAP"
 
     def declare(self) -> list[Any]:
-        point, vector = (
-            core.QgsProcessing.TypeVectorPoint,
-            core.QgsProcessingParameterVectorDestination,
-        )
+        points, kind = tr("Points"), core.QgsProcessing.TypeVectorPoint
         return [
             core.QgsProcessingParameterRasterLayer("MAP", tr("Map")),
-            integer("N", tr("Number of points"), 300, 2),
-            integer("SEED", tr("Seed"), 0, 0),
-            vector("POINTS", tr("Points"), point),
+            number("N", tr("Number of points"), 300, 2),
+            number("SEED", tr("Seed"), 0, 0),
+            core.QgsProcessingParameterVectorDestination("POINTS", points, kind),
         ]
 
     def work(self, run: Run) -> dict[str, Any]:
         points = run.output("POINTS")
-        words = ["sample", self.sources[0], points, "-n", run.text("N"), "--seed", run.text("SEED")]
-        result = run.swath(words)
-        words = tuple(result["classes"]) if result["columns"] == ["reference"] else ()
-        dress(run.context, points, Dressed(words=words))
+        words = [*run.option("-n", "N"), *run.option("--seed", "SEED")]
+        result = run.swath(["sample", self.sources[0], points, *words])
+        classes = tuple(result["classes"]) if result["columns"] == ["reference"] else ()
+        dress(run.context, points, Dressed(words=classes))
         return {"POINTS": points}
 
 
-NUMBERS = ("mapped_ha", "area_ha", "low_ha", "high_ha", "users", "producers")
 COLUMNS = {
-    "class": QVariant.String,
-    "code": QVariant.Int,
-    **dict.fromkeys(NUMBERS, QVariant.Double),
+    **{"class": TEXT, "code": INTEGER},
+    **dict.fromkeys(("mapped_ha", "area_ha", "low_ha", "high_ha", "users", "producers"), DOUBLE),
 }
 
 
@@ -208,3 +179,6 @@ class AreasAlgorithm(SwathAlgorithm):
             row.setAttributes([*values, one["users"], one["producers"]])
             sink.addFeature(row)
         return {"TABLE": table, "ACCURACY": result["overall"]}
+
+
+ALGORITHMS = MapAlgorithm, ChangeAlgorithm, SampleAlgorithm, AreasAlgorithm

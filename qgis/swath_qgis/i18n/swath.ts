@@ -3,6 +3,18 @@
   <context>
     <name>Swath</name>
     <message>
+      <source>Model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Swath models</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Class column</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>The layer of {} cannot be read</source>
       <translation type="unfinished" />
     </message>
@@ -87,27 +99,15 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Swath models</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
-      <source>Rasters</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
-      <source>Labels</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
-      <source>Class column</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
       <source>Quick</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>Full</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Rasters</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -119,19 +119,11 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Model</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
       <source>Mean IoU on held-out labels</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>Raster (or its bands)</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
-      <source>Labels until now</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -143,7 +135,15 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Labels</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Steps of full training, instead of minutes</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Labels until now</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -183,15 +183,15 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Probability of a change</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
       <source>Extent (default: all)</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>Also map the confidence</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Points</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -204,10 +204,6 @@
     </message>
     <message>
       <source>Confidence</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
-      <source>Regions to check</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -239,10 +235,6 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Points</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
       <source>Checked points</source>
       <translation type="unfinished" />
     </message>
@@ -255,7 +247,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Number of regions to check</source>
+      <source>Probability of a change</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -263,11 +255,11 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>too few labels for a score</source>
+      <source>Scene</source>
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Cancel</source>
+      <source>Classes</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -295,11 +287,11 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Scene</source>
+      <source>too few labels for a score</source>
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Classes</source>
+      <source>Cancel</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -379,14 +371,6 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Install into an environment of its own...</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
-      <source>Diagnostics are on the clipboard</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
       <source>Check version</source>
       <translation type="unfinished" />
     </message>
@@ -395,11 +379,19 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Install into an environment of its own...</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Program</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>Package</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Diagnostics are on the clipboard</source>
       <translation type="unfinished" />
     </message>
   </context>

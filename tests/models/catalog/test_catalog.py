@@ -287,7 +287,7 @@ def test_a_catalog_of_hostile_size(
     with fails("catalog-size", DataError):
         swath.catalog(f"{site.url}/n0.json")
     assert len(site.asked) < 30
-    monkeypatch.setattr(reading, "MAX_DOCUMENTS", 2)
+    monkeypatch.setattr(reading, "MAX_LINKS", 1)
     with fails("catalog-size", DataError):
         swath.catalog(published)
     monkeypatch.undo()

@@ -24,8 +24,8 @@ CATALOG_NAME = "catalog.json"
 SHA256 = "1220"
 """Beginning of the multihash of a SHA-256: code of the hash, and its length in bytes."""
 
-MAX_DOCUMENTS = 2000
-"""Catalogs and items that are read of one catalog."""
+MAX_LINKS = 2000
+"""Links to catalogs and items that are followed from one catalog on."""
 
 MAX_DOCUMENT_BYTES = 8 * 2**20
 MAX_CATALOG_BYTES = 128 * 2**20
@@ -100,7 +100,7 @@ class _Reader:
     """Reads one catalog within the limits."""
 
     def __init__(self, listing: Listing) -> None:
-        self._listing, self._seen, self._bytes = listing, set[str](), 0
+        self._listing, self._seen, self._bytes, self._links = listing, set[str](), 0, 0
         self._deadline = time.monotonic() + MAX_SECONDS
 
     def read(self, place: LinkedFile, above: tuple[str, ...]) -> None:
@@ -118,6 +118,10 @@ class _Reader:
         if kind not in ("Catalog", "Collection"):
             raise _not_stac(place.href, f"its type is {str(kind)[:40]!r}")
         for name, link in _links(document):
+            self._links += 1
+            if self._links > MAX_LINKS:
+                message = f"The catalog has more than {MAX_LINKS} links"
+                raise self._hostile("catalog-size", message)
             try:
                 self.read(place.follow(link), (*above, place.href))
             except _Hostile:
@@ -136,9 +140,6 @@ class _Reader:
             self._listing.faults.append((name, error))
 
     def _document(self, place: LinkedFile, depth: int) -> Mapping[str, Any]:
-        if len(self._seen) > MAX_DOCUMENTS:
-            message = f"The catalog has more than {MAX_DOCUMENTS} documents"
-            raise self._hostile("catalog-size", message)
         if depth > MAX_DEPTH:
             message = f"The catalog is nested more than {MAX_DEPTH} times"
             raise self._hostile("catalog-size", message)
