@@ -26,7 +26,7 @@ def package(target: Path) -> Path:
         for path in sorted(PLUGIN.rglob("*")):
             if path.is_file() and not {*path.parts, path.suffix} & SKIPPED:
                 _add(archive, path, f"swath_qgis/{path.relative_to(PLUGIN).as_posix()}")
-        for path in sorted(PICTURES.glob("*.png")):
+        for path in sorted(PICTURES.glob("*.webp")):
             _add(archive, path, f"swath_qgis/help/{path.name}")
     return target
 

@@ -25,6 +25,9 @@ def test_the_zip_is_whole_and_of_one_folder(archive: Path, packaging: ModuleType
     assert {name.split("/")[0] for name in names} == {"swath_qgis"}
     wanted = ("__init__.py", "metadata.txt", "LICENSE", "icon.svg", "help/index.html")
     assert {f"swath_qgis/{name}" for name in wanted} <= set(names)
+    page = (PLUGIN / "help" / "index.html").read_text(encoding="utf-8")
+    pictures = re.findall(r'src="([^"]+)"', page)
+    assert len(pictures) == 5 and {f"swath_qgis/help/{name}" for name in pictures} <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     again = packaging.package(archive.with_name("again.zip"))
     assert again.read_bytes() == archive.read_bytes()
