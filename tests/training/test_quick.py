@@ -12,7 +12,7 @@ from swath.legend import IGNORE
 from swath.models.hypercolumn import Hypercolumn, gather_features
 from swath.models.model import Model
 from swath.models.network import Network, NetworkSpec
-from swath.training.quick.folds import assign_folds
+from swath.training.quick.folds import assign_folds, classes_in_one_group
 from swath.training.quick.heads import HeadSchedule, LabeledPixels, balanced_weights, fit_heads
 from swath.training.quick.pixels import GAP, GROUP_SIDE, POINT_BLOCK, PixelTable, group_labels
 from swath.training.quick.recipe import coarse_features, estimated_prior, fit_quick
@@ -194,6 +194,14 @@ def test_shares_of_classes_are_not_estimated_from_one_label_each(count):
     head = fit_quick(table, network, ["encoder"], 3, 0)
     assert (head.folds is None) == (count == 1)
     assert (head.prior[0] == head.prior[1]) == (count == 1) and head.prior[2] <= -30
+
+
+def test_classes_of_one_group_are_those_that_leave_no_score():
+    labels, groups = torch.tensor([0, 0, 1, 1, 3, 3]), torch.tensor([0, 5, 5, 5, 0, 7])
+    assert classes_in_one_group(labels, groups) == [1]
+    assert assign_folds(labels, groups) is None
+    groups[2] = 7
+    assert classes_in_one_group(labels, groups) == [] and assign_folds(labels, groups) is not None
 
 
 def test_unlabeled_pixels_have_no_group(stripes):

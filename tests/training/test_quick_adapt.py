@@ -132,6 +132,7 @@ def test_one_label_a_class_corrects_the_model_without_a_comparison(tiny_model, t
         dataset, tmp_path / "new.swath", from_=tiny_model, recipe="quick", weights="none"
     )
     assert result.adapted == "corrected" and result.folds is None
+    assert result.in_one_place == ["1", "2", "3"] and "of 1, 2, 3 are" in summaries.train(result)
     assert set(PARTS[result.features]) >= {"bands", "scores"}
 
 

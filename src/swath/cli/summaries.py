@@ -136,17 +136,18 @@ def train(result: TrainResult) -> str:
                 f"{_score(scores.unchanged)}, labels alone {_score(scores.labels)} (train without "
                 "--from for these; they do worse on other images than on this one)"
             )
-        lines.append(_folds(result.folds))
+        lines.append(_folds(result.folds) if result.folds is not None else _unscored(result))
     return _joined(lines)
 
 
-def _folds(folds: FoldScores | None) -> str:
+def _unscored(result: TrainResult) -> str:
+    """Format why no labels were held out."""
+    names = _names(result.in_one_place)
+    return f"No score: all labels of {names} are in one place; label each class in two or more"
+
+
+def _folds(folds: FoldScores) -> str:
     """Format the scores on labels that were held out in turn."""
-    if folds is None:
-        return (
-            "No score: a class has its labels in one place only; "
-            "label each class in two places or more"
-        )
     own = f"mIoU {_score(folds.miou)} {_interval(folds.interval)}"
     return (
         f"{own} on {folds.pixels} labeled pixels that were held out in turn ({folds.folds} parts, "
@@ -218,7 +219,7 @@ def _evaluate_folds(result: EvaluateResult) -> str:
     """Format the scores that a model has of its training, where nothing else was held out."""
     lines = [
         "The test split is empty: these are the scores of the training",
-        _folds(result.folds),
+        *([] if result.folds is None else [_folds(result.folds)]),
         f"  {'':<32}   IoU     F1  precision  recall",
     ]
     for c in result.classes:

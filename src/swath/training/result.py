@@ -46,6 +46,7 @@ class TrainResult(Result):
         adapted: what was taken to adapt a model, by the quick recipe; else None.
         compared: what it was compared with; None without labels to hold out.
         folds: scores on labels held out in turn, by the quick recipe; None with too few of them.
+        in_one_place: classes whose labels are all in one place, so that none can be held out.
     """
 
     model: str
@@ -61,6 +62,7 @@ class TrainResult(Result):
     adapted: Adapted | None = None
     compared: Comparison | None = None
     folds: FoldScores | None = None
+    in_one_place: list[str] = []
 
 
 def class_pixels(dataset: Dataset) -> list[int]:

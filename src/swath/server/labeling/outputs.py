@@ -218,7 +218,9 @@ class Outputs:
             return {"unscored": error.message}
         if call.command == "train" and result.get("features"):
             folds = result.get("folds")
-            unscored = None if folds else "a class has labels in one place only"
+            unscored = None
+            if not folds:
+                unscored = f"all labels of {', '.join(result['in_one_place'])} are in one place"
             kind: PixelFeatures = result["features"]
             score = folds["miou"] if folds else None
             return {"score": score, "unscored": unscored, "features": DESCRIBED_BY[kind]}

@@ -34,15 +34,13 @@ def assign_folds(labels: Tensor, groups: Tensor) -> Tensor | None:
         Fold of each pixel, int64 (n,); None where a class has a single group, which cannot both
         train a network and score it.
     """
-    names, index = np.unique(groups.numpy(), return_inverse=True)
-    counts = np.zeros((len(names), int(labels.max()) + 1), np.int64)
-    np.add.at(counts, (index, labels.numpy()), 1)
+    counts, index = _count_by_group(labels, groups)
     present = counts.sum(0) > 0
     of_class = (counts > 0).sum(0)[present]
     folds = min(MAX_FOLDS, int(of_class.min()))
     if folds < 2:
         return None
-    fold = np.full(len(names), -1)
+    fold = np.full(len(counts), -1)
     filled = np.zeros((folds, counts.shape[1]), np.int64)
     for c in sorted(np.flatnonzero(present), key=lambda c: (counts[:, c] > 0).sum()):
         members = np.flatnonzero((counts[:, c] > 0) & (fold < 0))
@@ -51,6 +49,21 @@ def assign_folds(labels: Tensor, groups: Tensor) -> Tensor | None:
             fold[group] = least
             filled[least] += counts[group]
     return torch.from_numpy(fold[index])
+
+
+def classes_in_one_group(labels: Tensor, groups: Tensor) -> list[int]:
+    """Return the classes, by index, whose labels are all of one group; see `assign_folds`."""
+    counts, _ = _count_by_group(labels, groups)
+    found: list[int] = np.flatnonzero((counts > 0).sum(0) == 1).tolist()
+    return found
+
+
+def _count_by_group(labels: Tensor, groups: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pixels of each class in each group (groups, classes), and each pixel's group."""
+    names, index = np.unique(groups.numpy(), return_inverse=True)
+    counts = np.zeros((len(names), int(labels.max()) + 1), np.int64)
+    np.add.at(counts, (index, labels.numpy()), 1)
+    return counts, index
 
 
 def count_held_out(

@@ -27,7 +27,11 @@ from swath.options import TrainOptions
 from swath.progress import task
 from swath.training.export import TrainedNetwork, pack_model
 from swath.training.quick.adapt import adapted_network, answer_weights, open_base
-from swath.training.quick.folds import assign_folds, score_held_out
+from swath.training.quick.folds import (
+    assign_folds,
+    classes_in_one_group,
+    score_held_out,
+)
 from swath.training.quick.forest import with_forest
 from swath.training.quick.heads import (
     Answer,
@@ -163,6 +167,7 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
         adapted=head.adapted,
         compared=head.compared,
         folds=head.folds,
+        in_one_place=[classes[i].name for i in classes_in_one_group(table.labels, table.groups)],
     )
 
 
