@@ -459,12 +459,19 @@ _VALUE_CHECKS: dict[str, Callable[[str, yaml.Node, str], None]] = {
 }
 
 
+def fold(name: str) -> str:
+    """Return a class name without its case, surplus blanks and form of Unicode.
+
+    An accented letter may be one character or two (NFC or NFD), and looks the same.
+    """
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
 def _check_names(names: Sequence[str]) -> None:
     """Check that no two class names differ only in case or blanks."""
     seen: dict[str, str] = {}
     for name in names:
-        folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        other = seen.setdefault(folded, name)
+        other = seen.setdefault(fold(name), name)
         if other != name:
             message = f"The class names {other!r} and {name!r} differ only in case or blanks"
             raise _class_file_error(message, "Give the classes distinct names, or merge them")

@@ -5,6 +5,7 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
+import shapely.affinity
 from rasterio.transform import from_origin
 
 import swath
@@ -204,6 +205,43 @@ def test_points_that_cannot_be_counted_are_refused(tmp_path, code, shape):
     )
     with fails(code, DataError, path):
         swath.area(tmp_path / "m.tif", reference=path)
+
+
+def test_points_of_another_map_are_told(tmp_path):
+    reference, mapped = truth_and_map()
+    write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)
+    swath.sample(tmp_path / "m.tif", tmp_path / "p.gpkg", n=60)
+    meta, _, wkb, columns = pyogrio.raw.read(tmp_path / "p.gpkg")
+    seen = reference[columns[1].astype(int), columns[2].astype(int)].astype(str).astype(object)
+    facts = pyogrio.read_info(tmp_path / "p.gpkg")["layer_metadata"]
+    path = tmp_path / "seen.gpkg"
+
+    def write(shapes=wkb, rows=slice(None), **how):
+        values = [column[rows] for column in (*columns[:3], seen)]
+        how |= {"crs": meta["crs"], "geometry_type": "Point", "layer": "points"}
+        pyogrio.raw.write(path, shapes[rows], values, meta["fields"], layer_metadata=facts, **how)
+
+    write()
+    assert swath.area(tmp_path / "m.tif", reference=path).warnings == []
+    # The same grid, and other classes.
+    write_raster(tmp_path / "other.tif", truth_and_map(1)[1], UTM, NORTH_UP, nodata=0)
+    (warning,) = swath.area(tmp_path / "other.tif", reference=path).warnings
+    assert "other.tif" in warning and "swath sample" in warning
+    coarse = from_origin(500_000, 5_600_000, 20, 20)
+    write_raster(tmp_path / "coarse.tif", mapped, UTM, coarse, nodata=0)
+    with fails("points-of-another-map", DataError, path) as caught:
+        swath.area(tmp_path / "coarse.tif", reference=path)
+    assert "of 60 points" in caught.value.message
+    # One point that was dragged to the next pixel.
+    dragged = wkb.copy()
+    dragged[4] = shapely.to_wkb(shapely.affinity.translate(shapely.from_wkb(wkb[4]), -10, 0))
+    write(dragged)
+    (warning,) = swath.area(tmp_path / "m.tif", reference=path).warnings
+    assert "1 of 60 points (row 5 " in warning
+    write(rows=np.array([*range(60), 7]))
+    with fails("point-twice", DataError, path) as caught:
+        swath.area(tmp_path / "m.tif", reference=path)
+    assert "8 and 61" in caught.value.message
 
 
 def test_class_names_are_understood_as_well_as_codes(tmp_path):

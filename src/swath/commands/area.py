@@ -66,7 +66,7 @@ class AreaResult(Result):
         assumes: what must hold for the estimates to be right.
         matrix: units by mapped (rows) and reference class (columns).
         change: areas and accuracies of change and of no change, of a map of change.
-        warnings: that points of the sample are missing.
+        warnings: that points of the sample are missing or were moved, or the map has changed.
     """
 
     classes: list[ClassArea]
@@ -99,7 +99,7 @@ def area(options: AreaOptions) -> AreaResult:
             measured = strata.measure(PixelAreas(source.grid, options.pixel, options.map))
             if from_labels:
                 return _estimate_from_labels(options, source, strata.legend, measured.mapped)
-            sample = count_points(options, source, strata)
+            sample = count_points(options, source, strata, measured)
     legend, counts = sample.legend, sample.counts
     wanted = np.minimum(MIN_CHECKED, measured.pixels)
     _check_strata(strata.names, measured.areas, counts.sum(axis=(1, 2)), wanted, options)

@@ -10,7 +10,7 @@ import shapely
 from swath.commands.base import check_ending, command
 from swath.errors import UsageError
 from swath.evaluation.sampling import draw_points
-from swath.evaluation.strata import Strata
+from swath.evaluation.strata import PIXELS, Strata, pixels_of
 from swath.geo.pixel_area import PixelAreas
 from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
@@ -71,7 +71,8 @@ def sample(options: SampleOptions) -> SampleResult:
         least = options.least
         if least is None:
             least = LEAST_OF_CHANGE if transitions is not None else 0
-        drawn = draw_points(strata, areas, options.n, options.seed, least)
+        measured = strata.measure(areas)
+        drawn = draw_points(strata, areas, measured, options.n, options.seed, least)
         windows = [Window(int(row), int(col), 1, 1) for row, col in drawn]
         found = np.array([strata.read(window)[1][0, 0] for window in windows])
         centers = shapely.points([grid.point(col + 0.5, row + 0.5) for row, col in drawn])
@@ -86,7 +87,7 @@ def sample(options: SampleOptions) -> SampleResult:
             names = [f"reference_{date}" for date in DATES]
         columns |= {name: np.array([None] * len(drawn), object) for name in names}
         listed = ", ".join(f"{c.map_code} {c.name}" for c in classes)
-        facts = {"classes": listed, "map": source.path}
+        facts = {"classes": listed, "map": source.path, PIXELS: pixels_of(measured)}
         layer = VectorLayer("Point", centers, columns, grid.crs, "points", facts)
         write_layer(options.points, layer)
         counts = {name: int((found == i).sum()) for i, name in enumerate(strata.names)}

@@ -11,20 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import DataError
-from swath.evaluation.strata import Strata
+from swath.evaluation.strata import PIXELS, Measured, Strata, pixels_of
 from swath.geo.crs import near, x_period
 from swath.geo.tiling import Window
 from swath.io.map_reader import MapFile
-from swath.io.vector import Features, read_features, read_layer, refuse_losses
-from swath.legend import IGNORE, LandClass, Legend
+from swath.io.vector import Features, read_facts, read_features, read_layer, refuse_losses
+from swath.legend import IGNORE, LandClass, Legend, fold
 from swath.options import AreaOptions
 from swath.transitions import DATES
 
 OTHER_MAP = "Give the map that the points were drawn on; delete the point only if you added it"
 """Mend of a point that `swath sample` cannot have drawn on the map."""
 
+ANEW = "Give the map that the points were drawn on, or draw points anew (`swath sample`)"
+"""Mend of points of another map."""
+
 MAX_LISTED = 5
-"""Missing points that a warning lists."""
+"""Points that a warning lists."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class CheckedPoints:
     Attributes:
         legend: the mapped classes, then the transitions that were seen and are never mapped.
         counts: number of points (m, n, n) by stratum, mapped class and true class.
-        warnings: that points of the sample are missing.
+        warnings: that points of the sample are missing or were moved, or the map has changed.
     """
 
     legend: Legend
@@ -42,11 +45,14 @@ class CheckedPoints:
     warnings: tuple[str, ...] = ()
 
 
-def count_points(options: AreaOptions, source: MapFile, strata: Strata) -> CheckedPoints:
+def count_points(
+    options: AreaOptions, source: MapFile, strata: Strata, measured: Measured
+) -> CheckedPoints:
     """Count the points of a layer.
 
     Raises:
-        DataError: the layer is damaged, or holds points off the map or classes that are none.
+        DataError: the layer is damaged, or holds points off the map, a point twice, points of
+            another map or classes that are none.
     """
     transitions = source.transitions
     if transitions is None:
@@ -68,14 +74,17 @@ def count_points(options: AreaOptions, source: MapFile, strata: Strata) -> Check
         legend = Legend((*legend.trained, *extra), origin=legend.origin)
     places = {c.map_code: i for i, c in enumerate(legend.trained)}
     counts = np.zeros((len(strata.names), len(places), len(places)), np.int64)
-    for window, code in zip(_pixels(points, source), seen, strict=True):
+    windows = _pixels(points, source)
+    for window, code in zip(windows, seen, strict=True):
         shown, stratum = (int(found[0, 0]) for found in strata.read(window))
         if shown == IGNORE:
             x, y = source.grid.point(window.col + 0.5, window.row + 0.5)
-            message = f"The point at {x:g}, {y:g} lies where the map has no data"
+            message = f"The point at {x:.9g}, {y:.9g} lies where the map has no data"
             raise DataError(message, code="no-data", file=points.path, fix=OTHER_MAP)
         counts[stratum, shown, places[code]] += 1
-    return CheckedPoints(legend, counts, tuple(_missing(Path(options.reference))))
+    path = Path(options.reference)
+    warnings = [*_missing(path), *_moved(path, windows), *_changed(path, source, measured)]
+    return CheckedPoints(legend, counts, tuple(warnings))
 
 
 def _read(options: AreaOptions, field: str) -> Features:
@@ -114,24 +123,70 @@ def _missing(path: Path) -> Iterator[str]:
         )
 
 
+def _moved(path: Path, windows: Sequence[Window]) -> Iterator[str]:
+    """Yield a warning where points lie on other pixels than those that `swath sample` drew.
+
+    Raises:
+        DataError: most do, so that they were drawn on another map.
+    """
+    columns = read_layer(path).columns
+    try:
+        drawn = np.stack([np.asarray(columns[key], np.float64) for key in ("row", "column")], 1)
+    except (KeyError, TypeError, ValueError):
+        return
+    moved = (drawn != [(w.row, w.col) for w in windows]).any(axis=1)
+    count, total = int(moved.sum()), len(windows)
+    if 2 * count > total:
+        message = (
+            f"{count} of {total} points lie on other pixels of the map than their columns row and "
+            "column tell: they were drawn on a map of another grid"
+        )
+        raise DataError(message, code="points-of-another-map", file=path, fix=ANEW)
+    if count:
+        rows = np.flatnonzero(moved)[:MAX_LISTED] + 1
+        more = ", ..." if count > MAX_LISTED else ""
+        yield (
+            f"{path}: {count} of {total} points (row {', '.join(map(str, rows))}{more} of the "
+            "layer) were moved to other pixels than those that were drawn. That makes areas wrong: "
+            "move them back to their columns row and column."
+        )
+
+
+def _changed(path: Path, source: MapFile, measured: Measured) -> Iterator[str]:
+    """Yield a warning where the classes of the map had other sizes when points were drawn."""
+    before = read_facts(path).get(PIXELS)
+    if before is not None and before != pixels_of(measured):
+        yield (
+            f"{path}: The classes of {source.path} have other numbers of pixels than those of the "
+            "map that the points were drawn on, so it has changed, or is another map. Areas and "
+            f"intervals may be wrong: {ANEW[:1].lower()}{ANEW[1:]}."
+        )
+
+
 def _pixels(points: Features, source: MapFile) -> list[Window]:
-    """Return the pixel of each point."""
-    out = []
+    """Return the pixel of each point; no two may be at one place."""
+    out: list[Window] = []
+    first: dict[tuple[float, float], int] = {}
     to_pixels = ~source.grid.affine
     center = source.grid.point(source.grid.width / 2, source.grid.height / 2)[0]
 
     def fault(message: str, code: str, fix: str) -> DataError:
         return DataError(message, code=code, file=points.path, fix=fix)
 
-    for point in points.to_crs(source.grid.crs):
+    for number, point in enumerate(points.to_crs(source.grid.crs), 1):
         if point.geom_type != "Point":
             message = f"The layer holds a {point.geom_type}, and must hold points alone"
             raise fault(message, "geometry-type", "Give the layer that `swath sample` wrote")
         x = near(np.array([point.x]), center, x_period(source.grid.crs))[0]
         col, row = (int(np.floor(v)) for v in to_pixels @ (x, point.y))
         if not (0 <= row < source.grid.height and 0 <= col < source.grid.width):
-            where = f"The point at {point.x:g}, {point.y:g} lies outside the map"
-            raise fault(where, "point-outside-map", OTHER_MAP)
+            where = f"Point {number} of the layer, at {point.x:.9g}, {point.y:.9g}, lies outside "
+            raise fault(f"{where}the map", "point-outside-map", OTHER_MAP)
+        other = first.setdefault((point.x, point.y), number)
+        if other != number:
+            message = f"Points {other} and {number} of the layer are at one place"
+            fix = "Keep one row for each place; points that count twice make intervals too narrow"
+            raise fault(message, "point-twice", fix)
         out.append(Window(row, col, 1, 1))
     return out
 
@@ -139,7 +194,7 @@ def _pixels(points: Features, source: MapFile) -> list[Window]:
 def _class_index(value: Any, classes: Sequence[LandClass], points: Features) -> int:
     """Return the class that a person wrote: its name or its code."""
     for i, c in enumerate(classes):
-        if str(value).strip().lower() in (c.name.lower(), str(c.map_code)):
+        if fold(str(value)) in (fold(c.name), str(c.map_code)):
             return i
     listed = ", ".join(f"{c.map_code} ({c.name})" for c in classes)
     raise DataError(

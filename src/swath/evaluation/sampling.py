@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import UsageError
-from swath.evaluation.strata import Strata
+from swath.evaluation.strata import Measured, Strata
 from swath.geo.pixel_area import PixelAreas
 from swath.metrics.area_estimation import allocate_sample
 
 
 def draw_points(
-    strata: Strata, areas: PixelAreas, n: int, seed: int, least: int = 0
+    strata: Strata, areas: PixelAreas, measured: Measured, n: int, seed: int, least: int = 0
 ) -> NDArray[np.int64]:
     """Draw pixels at random within each stratum, in proportion to their area.
 
@@ -24,6 +24,7 @@ def draw_points(
     Args:
         strata: of the map.
         areas: of its pixels.
+        measured: size of the strata.
         n: number of points.
         seed: of the random numbers.
         least: points of each stratum, at least; see `allocate_sample`.
@@ -34,7 +35,6 @@ def draw_points(
     Raises:
         UsageError: `n` is less than two for each stratum.
     """
-    measured = strata.measure(areas)
     present = int((measured.pixels > 0).sum())
     if n < 2 * present:
         raise UsageError(

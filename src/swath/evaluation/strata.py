@@ -24,6 +24,9 @@ DOUBTFUL = 5
 POSSIBLE = "possible change"
 """Name of that stratum."""
 
+PIXELS = "pixels"
+"""Name of the fact of a layer of points that tells how large the strata were; see `pixels_of`."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -38,6 +41,11 @@ class Measured:
     pixels: NDArray[np.int64]
     areas: NDArray[np.float64]
     mapped: NDArray[np.float64]
+
+
+def pixels_of(measured: Measured) -> str:
+    """Return the pixels of each stratum as text, by which a map is known again."""
+    return " ".join(map(str, measured.pixels.tolist()))
 
 
 class Strata:

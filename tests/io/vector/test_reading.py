@@ -279,6 +279,15 @@ def test_names_that_differ_in_case_or_blanks_are_one_class(tmp_path):
     )
 
 
+def test_accents_of_two_forms_of_unicode_are_one_class(tmp_path):
+    one, two = "For\u00eat", "Fore\u0302t"  # they look the same
+    features = read_features(layer(tmp_path / "x.gpkg", label=texts(one, two, one, "Foret")))
+    assert sorted(set(features.values)) == ["Foret", one]
+    joined, apart = features.findings
+    assert {joined.code, apart.code} == {"class-names-alike"}
+    assert "(2 features)" in joined.message and "accents alone" in apart.message
+
+
 # Layers and formats.
 
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from swath.errors import DataError
-from swath.io.vector import Features, fold
-from swath.legend import Legend
+from swath.io.vector import Features
+from swath.legend import Legend, fold
 
 
 class ClassCodes(NamedTuple):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.io.vector.features import Features
+from swath.legend import fold
 from swath.types import Finding
 
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}(\.0+)?", re.ASCII)
@@ -62,13 +64,11 @@ def _whole(values: NDArray[Any], field: str, path: Path, option: str) -> NDArray
     raise DataError(message, code="fractional-code", file=path, fix=fix)
 
 
-def fold(name: str) -> str:
-    """Return a class name without its case and surplus blanks."""
-    return " ".join(name.casefold().split())
-
-
 def join_alike(values: NDArray[Any], field: str, path: Path) -> tuple[NDArray[Any], list[Finding]]:
-    """Join names that differ in case or blanks alone, as the most common of their spellings."""
+    """Join names that differ in case, blanks or form of Unicode, as their most common spelling.
+
+    Names that differ in accents alone stay apart, with a warning.
+    """
     counts = Counter(values.tolist())
     spellings: dict[str, list[str]] = {}
     for name in sorted(counts, key=lambda n: (-counts[n], n)):
@@ -78,11 +78,28 @@ def join_alike(values: NDArray[Any], field: str, path: Path) -> tuple[NDArray[An
         if len(names) > 1:
             listed = ", ".join(f"{n!r} ({counts[n]} features)" for n in names)
             message = (
-                f"Column {field!r} has classes whose names differ in case or blanks: {listed}."
+                f"Column {field!r} has classes whose names differ in case, blanks or form of "
+                f"Unicode: {listed}."
             )
             fix = f"None, if they are one class: they are read as {names[0]!r}."
             findings.append(Finding("warning", "class-names-alike", str(path), message, fix))
-    return np.array([spellings[fold(v)][0] for v in values], object), findings
+    joined = np.array([spellings[fold(v)][0] for v in values], object)
+    return joined, [*findings, *_differ_in_accents(joined, field, path)]
+
+
+def _differ_in_accents(values: NDArray[Any], field: str, path: Path) -> Iterator[Finding]:
+    """Yield a warning for each group of classes whose names differ in accents alone."""
+    counts = Counter(values.tolist())
+    bare: dict[str, list[str]] = {}
+    for name in sorted(counts, key=lambda n: (-counts[n], n)):
+        parts = unicodedata.normalize("NFKD", fold(name))
+        bare.setdefault("".join(c for c in parts if not unicodedata.combining(c)), []).append(name)
+    for names in bare.values():
+        if len(names) > 1:
+            listed = ", ".join(f"{n!r} ({counts[n]} features)" for n in names)
+            message = f"Column {field!r} has classes whose names differ in accents alone: {listed}."
+            fix = f"If they are one class, write {names[0]!r} in all; they are read as several."
+            yield Finding("warning", "class-names-alike", str(path), message, fix)
 
 
 def align_classes(layers: Sequence[Features]) -> list[Features]:

@@ -50,6 +50,17 @@ def read_ogr(path: Path, layer: str | None) -> RawLayer:
     return _joined_folders(raws) if len(raws) > 1 else raws[0]
 
 
+def read_facts(path: Path) -> dict[str, str]:
+    """Return the metadata of the only layer of a file; none where it cannot be told."""
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    try:
+        return dict(pyogrio.read_info(path).get("layer_metadata") or {})
+    except (DataSourceError, DataLayerError):
+        return {}
+
+
 def _read_source(source: str, layer: str) -> RawLayer:
     import pyogrio
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from swath.errors import DataError, UsageError
-from swath.legend import IGNORE, LandClass, Legend, read_legend
+from swath.legend import IGNORE, LandClass, Legend, fold, read_legend
 from swath.types import PathLike
 
 CLASSES_FIX = (
@@ -59,14 +59,14 @@ def join_classes(
     for path, own, table, file in zip(
         paths, legends, named, list(tables) * (len(paths) // len(tables)), strict=True
     ):
-        if {_key(name) for name in table.names} != {_key(name) for name in common.names}:
+        if {fold(name) for name in table.names} != {fold(name) for name in common.names}:
             listed = f"{', '.join(table.names)}, and in {tables[0]} {', '.join(common.names)}"
             message = f"The classes of the file are {listed}"
             fix = "Give both files the same names"
             raise DataError(message, code="classes-differ", file=file, fix=fix)
-        places = {_key(name): i for i, name in enumerate(common.names)}
+        places = {fold(name): i for i, name in enumerate(common.names)}
         codes = {
-            code: IGNORE if c.ignore else places[_key(c.name)]
+            code: IGNORE if c.ignore else places[fold(c.name)]
             for c in table.classes
             for code in c.codes
         }
@@ -104,11 +104,7 @@ def _is_bare(legend: Legend) -> bool:
 
 
 def _names(classes: dict[int, LandClass]) -> dict[int, str]:
-    return {code: _key(c.name) for code, c in classes.items()}
-
-
-def _key(name: str) -> str:
-    return " ".join(name.casefold().split())
+    return {code: fold(c.name) for code, c in classes.items()}
 
 
 def _shown(c: LandClass) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swath.errors import UsageError
-from swath.io.vector import EditedLayer, fold
-from swath.legend import MAX_CLASSES, MAX_CODE, LandClass, Legend, default_color, pack_rgb
+from swath.io.vector import EditedLayer
+from swath.legend import MAX_CLASSES, MAX_CODE, LandClass, Legend, default_color, fold, pack_rgb
 from swath.server.labeling.refusal import Refused
 
 CLASSES = "swath_classes"

@@ -19,12 +19,11 @@ from swath.io.vector import (
     LayerOptions,
     VectorLayer,
     find_class_column,
-    fold,
     read_features,
     read_layer,
     write_layer,
 )
-from swath.legend import Legend, default_color
+from swath.legend import Legend, default_color, fold
 from swath.server.labeling.labels.class_table import LabelClass
 from swath.server.labeling.labels.label_store import OWN_COLUMNS, LabelStore
 
