@@ -6,7 +6,7 @@ of classes or away from one; which one follows a field that is smooth over some 
 errors lie in patches as those of a model do. Tiles 2, 5 and 8 are not used.
 
 Run: `python benchmarks/change.py SHARED_DATA OUT.json [--minutes 4] [--draws 1000]
-[--bank BANK.npz] [--accuracy 0.9]`; then
+[--bank BANK.npz] [--accuracy 0.9] [--series]`; then
 `python benchmarks/change.py --table OUT.json`.
 """
 
@@ -288,6 +288,50 @@ def simulate(data: Path, bank: dict[str, Array], work: Path, draws: int) -> list
     return rows
 
 
+def simulate_series(data: Path, bank: dict[str, Array], work: Path) -> list[dict[str, Any]]:
+    """Compare maps of four dates, with change after the second one."""
+    rows, years = [], (2016, 2018, 2020, 2022)
+    for share in (0.005, 0.02, 0.1):
+        rng = np.random.default_rng(7)
+        old, new = true_maps(data, rng, share)
+        true, maps, seen = (old, old, new, new), [], []
+        for year, classes in zip(years, true, strict=True):
+            field = ndimage.gaussian_filter(rng.normal(size=old.shape), PATCH, mode="wrap")
+            maps.append(work / f"m{year}.tif")
+            seen.append(write(maps[-1], see(classes, bank, field)))
+        changed, out, found = old != new, work / "series.tif", []
+        result = swath.change(*maps[:3], [maps[3], out], dates=True, restart=True)
+        swath.change(maps[0], maps[3], work / "change.tif", restart=True)
+        for path in (out, work / "change.tif"):
+            with rasterio.open(path) as file:
+                codes = file.read(1)
+            found.append(f1(codes // 10 != codes % 10, changed))
+        made = []
+        for year in years:
+            with rasterio.open(work / f"series_{year}.tif") as file:
+                made.append(file.read(1) - 1)
+        row = {"share": float(changed.mean()), "plain": f1(seen[0] != seen[3], changed)}
+        row |= {"series": found[0], "two": found[1], "prior": result.prior}
+        row["accuracy"] = float(np.mean([a == b for a, b in zip(seen, true, strict=True)]))
+        row["smoothed"] = float(np.mean([a == b for a, b in zip(made, true, strict=True)]))
+        rows.append(row)
+    return rows
+
+
+def series_table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows of series as a table of a report."""
+    head = "| true change | accuracy of the maps | of the consistent maps "
+    head += "| plain F1, first and last | F1, first and last | F1 of the series "
+    head += "| change from date to date, estimated (true) |"
+    lines = [head, "|" + "---|" * 7]
+    for r in rows:
+        lines.append(
+            f"| {r['share']:.1%} | {r['accuracy']:.1%} | {r['smoothed']:.1%} | {r['plain']:.3f} | "
+            f"{r['two']:.3f} | {r['series']:.3f} | {r['prior']:.2%} ({r['share'] / 3:.2%}) |"
+        )
+    return "\n".join(lines)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a table of a report."""
     head = "| true change | shift | `--shift` | plain F1 | F1 | ratio | prior | mean confidence | "
@@ -315,6 +359,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--bank", type=Path, help="keep the errors of the model here (*.npz)")
     parser.add_argument("--accuracy", type=float, help="leave out errors until maps are as good")
+    parser.add_argument("--series", action="store_true", help="four dates instead of two")
     parser.add_argument("--table", type=Path)
     given = parser.parse_args()
     if given.table is not None:
@@ -331,9 +376,12 @@ def main() -> None:
                 np.savez_compressed(given.bank, **bank)
         if given.accuracy is not None:
             bank = improve(bank, given.accuracy)
-        rows = simulate(given.data, bank, work, given.draws)
+        if given.series:
+            rows = simulate_series(given.data, bank, work)
+        else:
+            rows = simulate(given.data, bank, work, given.draws)
     given.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(table(rows) + "\n")
+    sys.stdout.write((series_table if given.series else table)(rows) + "\n")
 
 
 if __name__ == "__main__":
