@@ -123,6 +123,8 @@ def train(result: TrainResult) -> str:
         f"  {'share of the pixels':<26} labeled sampled",
     ]
     lines += [f"  {c.name:<26} {c.share:8.1%} {c.drawn:7.1%}" for c in result.sampling]
+    if result.with_quick:
+        lines.append("Labels are few: the model is averaged with the quick recipe")
     if result.features is not None:
         lines[0] = (
             f"{result.model}: {result.parameters} weights in {result.seconds:.1f} s; a pixel is "

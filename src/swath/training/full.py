@@ -11,6 +11,7 @@ import math
 import shutil
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ from swath.training.callbacks import (
     WholeCheckpoints,
 )
 from swath.training.export import TrainedNetwork, pack_model, predictor_of
+from swath.training.few_labels import FEW_PIXELS, quick_part
 from swath.training.finetune import spec_like, transfer_weights
 from swath.training.pixel_branch import train_pixel_branch
 from swath.training.recipes import Recipe
@@ -57,12 +59,6 @@ PIXEL_STEPS_RATIO = 4
 
 PIXEL_TIME_SHARE = 0.05
 """Share of the training's time that the pre-training may take."""
-
-FEW_PIXELS = 50_000
-"""Labeled pixels below which a model is better adapted than fine-tuned.
-
-75 squares of 16 pixels a side have 19 200.
-"""
 
 COUNTED_PATCHES = 100
 """Patches in which classes are counted, to report how they are drawn."""
@@ -93,14 +89,16 @@ def train_full(options: TrainOptions, dataset: Dataset, recipe: Recipe) -> Train
     network, first_weights = _network(dataset, options, recipe)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     work = _workplace(options, dataset, network.spec, recipe)
+    started = time.monotonic()
+    quick = None if is_follower() else quick_part(options, dataset, recipe)
     batches = _batches(dataset, recipe, options.seed)
     training_task = TrainingTask(network, recipe, class_pixels(dataset))
     budget = _budget(options, batches)
     last = work / "last.ckpt"
-    before = 0.0
+    before = time.monotonic() - started
     if options.from_ is None and not last.exists():
         limits = _pixel_branch_limits(budget, recipe)
-        before = train_pixel_branch(network, batches, training_task.loss, *limits)
+        before += train_pixel_branch(network, batches, training_task.loss, *limits)
     engine = predictor_of(network, dataset, recipe.heads == "per-class")
     threads = prefetch_threads(options.devices)
     prefetcher = Prefetcher(batches, threads, pin=torch.cuda.is_available())
@@ -122,7 +120,7 @@ def train_full(options: TrainOptions, dataset: Dataset, recipe: Recipe) -> Train
             fix="Train again",
         )
     trained = TrainedNetwork(
-        network,
+        network if quick is None else quick.joined(network.to("cpu")),
         recipe,
         first_weights,
         str(trainer.precision),
@@ -143,6 +141,7 @@ def train_full(options: TrainOptions, dataset: Dataset, recipe: Recipe) -> Train
         first_weights=first_weights,
         parameters=card.parameters,
         sampling=_sampling(dataset, batches),
+        with_quick=quick is not None,
     )
 
 

@@ -47,6 +47,7 @@ class TrainResult(Result):
         compared: what it was compared with; None without labels to hold out.
         folds: scores on labels held out in turn, by the quick recipe; None with too few of them.
         in_one_place: classes whose labels are all in one place, so that none can be held out.
+        with_quick: whether labels were few, and the model is averaged with the quick recipe.
     """
 
     model: str
@@ -63,6 +64,7 @@ class TrainResult(Result):
     compared: Comparison | None = None
     folds: FoldScores | None = None
     in_one_place: list[str] = []
+    with_quick: bool = False
 
 
 def class_pixels(dataset: Dataset) -> list[int]:

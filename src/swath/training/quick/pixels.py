@@ -103,7 +103,7 @@ class _Block(NamedTuple):
     window: Window
 
 
-def _areas(dataset: Dataset) -> list[tuple[int, Window]]:
+def training_areas(dataset: Dataset) -> list[tuple[int, Window]]:
     """Return numbers of images and windows of them that training may read.
 
     An image all of whose samples are of the training split is read as a whole, so that features and
@@ -127,7 +127,7 @@ def _choose_blocks(dataset: Dataset, rng: np.random.Generator) -> list[_Block]:
     """
     labeled: list[_Block] = []
     bare: list[_Block] = []
-    areas = _areas(dataset)
+    areas = training_areas(dataset)
     for i in rng.permutation(len(areas)):
         image, area = areas[i]
         windows = [
