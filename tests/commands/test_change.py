@@ -291,6 +291,40 @@ def test_probabilities_of_another_map_are_refused(tmp_path):
         swath.change(*names)
 
 
+@pytest.mark.parametrize("kind", ["confidence", "probabilities"])
+def test_percents_of_an_earlier_map_are_refused(tiny_model, tmp_path, kind):
+    image = write_raster(tmp_path / "i.tif", noise(3, 90, 90), UTM, NORTH_UP)
+    later = write_raster(tmp_path / "j.tif", noise(3, 90, 90, seed=1), UTM, NORTH_UP)
+    names = [tmp_path / name for name in ("old.tif", "new.tif", "c.tif")]
+    swath.predict(tiny_model, image, names[0], **{kind: True})
+    swath.predict(tiny_model, later, names[1], **{kind: True})
+    swath.change(*names)
+    # Predicted once more with other numbers, without the percents.
+    assert swath.predict(tiny_model, image, names[1]).warnings[-1].count(f"new_{kind}.tif") == 1
+    with fails("other-map", DataError, tmp_path / f"new_{kind}.tif") as caught:
+        swath.change(*names)
+    assert f"--{kind}" in caught.value.fix
+    swath.predict(tiny_model, image, names[1], **{kind: True})
+    assert swath.change(*names).differ == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("map_2020.tif", "map_2015.tif", 1),
+        ("map_2015.tif", "map_2020.tif", 0),
+        ("m_2020-07.tif", "m_2020.tif", 0),
+        ("a.tif", "m_2020.tif", 0),
+    ],
+)
+def test_maps_in_the_order_of_no_dates_are_told(tmp_path, old, new, said):
+    plain(tmp_path, np.zeros((40, 40), int), np.ones((40, 40), int))
+    for name, wanted in (("old.tif", old), ("new.tif", new)):
+        (tmp_path / name).rename(tmp_path / wanted)
+    result = swath.change(tmp_path / old, tmp_path / new, tmp_path / "c.tif")
+    assert sum("other order" in text for text in result.warnings) == said
+
+
 def test_options_that_cannot_be_heeded_are_refused(tmp_path):
     old, new = plain(tmp_path, np.zeros((40, 40), int), np.ones((40, 40), int))
     for option in ({"at_least": 0.9}, {"prior": 0.1}):

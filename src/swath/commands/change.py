@@ -20,6 +20,7 @@ from swath.io.atomic import refuse_replaced
 from swath.io.map_reader import beside
 from swath.io.qgis import style_path
 from swath.io.work_folder import open_store
+from swath.mapping.change.dates import check_order
 from swath.mapping.change.job import OTHER_NAME, ChangedMap, ChangeJob, outputs_of
 from swath.mapping.inputs import find_inputs
 from swath.mapping.plan import PLAN
@@ -141,11 +142,12 @@ def change(options: ChangeOptions) -> ChangeResult:
     if options.table is not None:
         check_ending(options.table, (".csv",), "--table")
     maps = [str(path) for path in options.files[:-1]]
-    said: list[str] = []
+    said = [] if options.dates else check_order(*map(str, options.files[-3:-1]))
     stamps: dict[str, str] = {}
     if options.with_model:
         _check_outputs(options)
-        maps, said = _predict_both(options)
+        maps, more = _predict_both(options)
+        said += more
         stamps = {path: _prediction(path) for path in maps}
     job = ChangeJob(options, maps, target, stamps)
     found = job.run()

@@ -24,6 +24,9 @@ from swath.types import PathLike
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 
+MAPPED = "mapped_pixels"
+"""Tag of a map, and of its percents, with the pixels of each code."""
+
 MAX_MAP_CODES = 254  # a raster with more distinct values is no map of classes
 
 
@@ -33,6 +36,27 @@ def beside(path: AnyPath, ending: str) -> AnyPath:
     It ends in `.tif` beside `map.tiff`, too.
     """
     return path.with_name(f"{path.stem}_{ending}.tif")
+
+
+def refuse_other_percents(percents: PathLike, path: PathLike) -> None:
+    """Refuse percents that were written with another map than the one they lie beside.
+
+    Args:
+        percents: confidence or probabilities.
+        path: the map.
+
+    Raises:
+        DataError: both have tags of the pixels of each code, and these differ.
+    """
+    found = []
+    for file in (percents, path):
+        with open_raster(file) as dataset:
+            found.append(band_tags(dataset, 1).get(MAPPED))
+    if None not in found and found[0] != found[1]:
+        kind = str(percents).rpartition("_")[2].rpartition(".")[0]
+        message = f"The file was written with an earlier map, not with {path} as it is now"
+        fix = f"Predict the map anew with --{kind}, or move that file away"
+        raise DataError(message, code="other-map", file=percents, fix=fix)
 
 
 def check_percents(dataset: rasterio.DatasetReader, path: PathLike) -> None:
@@ -152,8 +176,9 @@ class MapFile:
                 fix = "Give a map of class codes"
                 raise DataError(message, code="not-a-class-map", file=self.path, fix=fix)
         if not found:
-            fix = "Give a map of class codes"
-            raise DataError("The map holds no class", code="empty-map", file=self.path, fix=fix)
+            message = "The map holds no class: all of its pixels are nodata"
+            fix = "Give a map of class codes, or leave it out"
+            raise DataError(message, code="empty-map", file=self.path, fix=fix)
         return legend_of_codes(sorted(found), "code")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from swath.errors import JobError
 from swath.geo.gdal import GDAL_ERRORS
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
+from swath.io.map_reader import MAPPED
 from swath.io.raster import gdal_env
 from swath.legend import Legend, rgb
 
@@ -111,6 +113,14 @@ class MapWriter:
         values = values if values.ndim == 3 else values[None]
         with gdal_env():
             self._dataset.write(values, window=window.to_rasterio())
+
+    def tag_mapped(self, counts: Mapping[int, int]) -> None:
+        """Tag a map, or percents of a map, with the pixels of each of the map's codes.
+
+        Percents are known to be of a map by it; see `swath.io.map_reader.refuse_other_percents`.
+        """
+        listed = " ".join(f"{code}:{n}" for code, n in sorted(counts.items()))
+        self.tag({MAPPED: listed})
 
     def tag(self, tags: dict[str, str]) -> None:
         """Add tags to the first band."""

@@ -157,6 +157,7 @@ class PredictionJob:
                 raise JobError(message, code="file-changed", file=image.name, fix=fix)
             mapped = self._join(plan, image)
             self._check_result(image, mapped)
+            self._check_old_percents()
             if not options.keep_parts:
                 store.clear()
         return mapped
@@ -205,6 +206,13 @@ class PredictionJob:
         if wrong is not None:
             self._warn(f"{image.name}: {wrong}")
 
+    def _check_old_percents(self) -> None:
+        """Warn of percents of an earlier map that are left beside the new one."""
+        for kind in ("confidence", "probabilities"):
+            old = beside(self._target, kind)
+            if kind not in self.outputs and old.exists():
+                self._warn(f"{old} is of an earlier map: remove it, or predict with --{kind}.")
+
     def _warn(self, text: str) -> None:
         log.warning(text)
         self.warnings.append(text)
@@ -227,6 +235,9 @@ class PredictionJob:
                 writer = MapWriter(path, image.grid, kinds[layer], extra)
                 writers[layer] = stack.enter_context(closing(writer))
             counts = self._write_tiles(plan, writers)
+            for kind, writer in writers.items():
+                if kind in ("class", "confidence", "probabilities"):
+                    writer.tag_mapped(counts)
             if self._options.sieve:
                 sieved = writers["class"].sieve(self._options.sieve)
                 counts = {code: sieved.get(code, 0) for code in counts}

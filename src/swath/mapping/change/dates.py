@@ -59,6 +59,20 @@ def read_dates(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(dates)
 
 
+def check_order(old: str, new: str) -> list[str]:
+    """Return a warning where the names of two maps or images have dates, and the first is newer."""
+    one, other = date_of(old), date_of(new)
+    if one is None or other is None:
+        return []
+    length = min(len(one), len(other))
+    if one[:length] <= other[:length]:
+        return []
+    return [
+        f"By its name the old one, {old}, is of {one}, and the new one, {new}, of {other}: if that "
+        "is so, give them in the other order, or all changes are the reverse."
+    ]
+
+
 def maps_of_dates(change: Path) -> list[Path]:
     """Return the maps of dates that lie beside a map of change, the oldest first.
 

@@ -15,7 +15,7 @@ from swath.errors import DataError, JobError, UsageError
 from swath.geo.geobox import GeoBox, geobox_of
 from swath.geo.pixel_area import HECTARE, PixelAreas
 from swath.io.atomic import atomic_file, exclusive, file_stamps, refuse_replaced
-from swath.io.map_reader import check_percents
+from swath.io.map_reader import check_percents, refuse_other_percents
 from swath.io.map_writer import MapWriter
 from swath.io.qgis import style_path, write_style
 from swath.io.raster import open_raster
@@ -192,6 +192,7 @@ class ChangeJob:
                     message = f"The grid is not that of {path}"
                     fix = "Predict the map anew, or move that file away"
                     raise DataError(message, code="grid-mismatch", file=percents, fix=fix)
+                refuse_other_percents(percents, path)
                 if kind == "probabilities":
                     bands = match_bands(percents, path, legend, indices)
                 else:
