@@ -1,5 +1,6 @@
 """Kills, full disks and lost workers: none may change a byte of the map."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -13,7 +14,7 @@ import pytest
 import rasterio
 
 import swath
-from swath.errors import DataError, JobError
+from swath.errors import DataError, JobError, UsageError
 from swath.mapping.worker_pool import MAX_TRIES, WorkerLost, run_groups
 from tests.errors import fails
 from tests.make import NORTH_UP, UTM, noise, write_raster
@@ -123,6 +124,28 @@ def begin(model, image, target, *more):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def test_a_new_process_that_runs_the_script_again_calls_no_command(monkeypatch):
+    process = multiprocessing.current_process()
+    monkeypatch.setattr(process, "_inheriting", True, raising=False)
+    with fails("unguarded-script", UsageError):
+        swath.inspect(".")
+
+
+@pytest.mark.slow
+def test_a_script_that_workers_run_again_is_told_what_it_lacks(model, image, tmp_path):
+    options = OPTIONS | {"workers": 2}
+    call = f"swath.predict({str(model)!r}, {str(image)!r}, 'm.tif', **{options})"
+    script = tmp_path / "map.py"
+    script.write_text(f"import swath\n{call}\n")
+    run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 1 and not (tmp_path / "m.tif").exists()
+    last = run.stderr.strip().splitlines()[-1]
+    assert 'below `if __name__ == "__main__":`' in last and "whole script" in run.stderr
+    script.write_text(f"import swath\nif __name__ == '__main__':\n    {call}\n")
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
+    assert (tmp_path / "m.tif").exists()
 
 
 def test_there_are_tiles_enough_to_be_interrupted_between(undisturbed):

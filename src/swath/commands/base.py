@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import multiprocessing
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ def command(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P,
         @functools.wraps(work)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             name = work.__name__
+            _check_not_in_worker(name)
             try:
                 given = signature.bind_partial(*args, **kwargs).arguments
             except TypeError as error:
@@ -54,6 +56,23 @@ def command(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P,
         return call
 
     return decorate
+
+
+def _check_not_in_worker(name: str) -> None:
+    """Check that no worker runs a command, as it does with a script whose main part is unguarded.
+
+    Python runs the script again in each new process; see "Safe importing of main module" in its
+    documentation of multiprocessing.
+
+    Raises:
+        UsageError: a worker does.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(
+            f"{name} was called again by a worker, which runs the whole script",
+            code="unguarded-script",
+            fix='Put the calls of the script below `if __name__ == "__main__":`',
+        )
 
 
 def has_ending(path: PathLike) -> bool:

@@ -109,7 +109,10 @@ def run_groups(
                 if tries >= MAX_TRIES:
                     tiles = f"tiles {indices[0]} to {indices[-1]}"
                     message = f"{tries} workers died over {tiles} ({death})"
-                    fix = "Workers may lack memory: give fewer --workers or less --memory"
+                    fix = (
+                        "Workers may lack memory: give fewer --workers or less --memory. In a "
+                        'script, put calls below `if __name__ == "__main__":`'
+                    )
                     raise JobError(message, code="workers-lost", fix=fix) from death
                 again.append((indices, tries))
             else:
