@@ -1,12 +1,14 @@
 """An image that is unlike the training data is told from one that is like them."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 import swath
 from swath.data.dataset import Dataset
 from swath.errors import ModelError, UsageError
-from swath.evaluation.ood import describe_image, fit_ood, ood_distance
+from swath.evaluation.ood import band_distance, describe_image, fit_ood, ood_distance
 from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Pixels
 from swath.inference.output import OutputSpec
@@ -121,6 +123,25 @@ def test_description_of_a_patch_by_hand():
     assert (mean, step, together) == (2.5, 1.0, 0.0)
     assert deviation.tolist() == [1, 1] and rough == pytest.approx(np.log1p([2, 0]))
     assert found[7:].tolist() == pytest.approx([1, 1, 1 + np.log(2)])
+
+
+def test_bands_alone_tell_what_is_far_from_training(known):
+    def distance(values, valid=None):
+        return band_distance(Image(values, valid), Fraction(1), PREDICTOR.fill, known)
+
+    assert distance(city(90)) < 3 * known.threshold
+    for odd in (city(91)[[1, 0, 2]], city(92)[[0, 1, 1]], city(93, (40, 60, 30))):
+        assert distance(odd) > 3 * known.threshold
+    assert distance(city(94)[:, :40, :40]) is None  # too small to tell
+    assert distance(city(95), np.zeros((SIDE, SIDE), bool)) is None
+
+
+def test_predict_tells_bands_that_are_unlike_training(tiny_model, stripes, tmp_path, monkeypatch):
+    image = next((stripes.parent / "source" / "d" / "images").iterdir())
+    assert swath.predict(tiny_model, image, tmp_path / "m.tif").warnings == []
+    monkeypatch.setattr("swath.commands.predict.FAR", 0.0)
+    (warning,) = swath.predict(tiny_model, image, tmp_path / "n.tif").warnings
+    assert str(image) in warning and "--against" in warning
 
 
 def test_inspect_holds_an_image_against_a_model(tiny_model, stripes, tmp_path):

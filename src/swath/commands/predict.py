@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,22 +12,36 @@ import numpy as np
 
 from swath.commands.base import check_ending, command, has_ending, peak_rss_bytes
 from swath.errors import DataError, JobError, UsageError
+from swath.evaluation.ood import band_distance
 from swath.io.arrays import is_store
 from swath.io.products import is_product_path
 from swath.io.quality import QualityTally, shares_of
 from swath.io.raster import Raster
 from swath.mapping.bad_images import BadImages, open_once
 from swath.mapping.estimate import Estimate, estimate
-from swath.mapping.inputs import ImageInput, check_context, find_inputs, find_masks, with_quality
+from swath.mapping.inputs import (
+    ImageInput,
+    InputImage,
+    check_context,
+    find_inputs,
+    find_masks,
+    with_quality,
+)
 from swath.mapping.job import ImageRead, MappedImage, PredictionJob, check_outputs
 from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.progress import began
-from swath.types import Result
+from swath.types import Gsd, Result
 
 MAP_ENDINGS = (".tif", ".tiff", ".gtiff")
 """Endings of maps, which are GeoTIFFs."""
+
+FAR = 3.0
+"""Distance from the training images that is told, in units of the largest of a training group."""
+
+MIN_OF_ONE_CLASS = 64**2
+"""Pixels from which a map of one class is told."""
 
 PLAN_SAMPLED = 8
 """Images of which `--plan` samples pixels."""
@@ -112,7 +127,8 @@ def predict(options: PredictOptions) -> PredictResult:
     _check_target(target, many)
     for source in sources:
         path = target / f"{source.name}.tif" if many else target
-        jobs.append(PredictionJob(options, model, source, path))
+        compare = partial(_compare_with_training, model=model, gsd=options.gsd)
+        jobs.append(PredictionJob(options, model, source, path, compare))
     check_outputs(jobs, Path(options.model))
     missed = [f"{s.name}: {text}" for s in sources if s.product for text in s.product.warnings]
     sampled = _spread(sources) if options.plan else sources
@@ -148,6 +164,25 @@ def predict(options: PredictOptions) -> PredictResult:
             "skipped": bad.names,
             "findings": [finding.as_json() for finding in bad.findings],
         }
+    )
+
+
+def _compare_with_training(image: InputImage, model: Model, gsd: Gsd) -> str | None:
+    """Return a sentence on an image whose bands are far from those of the training images."""
+    card = model.card
+    if card.ood is None or not card.ranges_known:
+        return None
+    zoom = model.zoom(model.gsd_of(gsd, image.grid.gsd))
+    distance = None
+    with suppress(DataError):  # damage is reported by the mapping, with its rows
+        distance = band_distance(image, zoom, [band.fill for band in card.bands], card.ood)
+    if distance is None or distance <= FAR * card.ood.threshold:
+        return None
+    return (
+        f"{image.name}: The bands are unlike those of the training images, by a distance of "
+        f"{distance:.3g}, and {card.ood.threshold:.3g} is the largest of a training group. Check "
+        "their order and scale (swath inspect IMAGE --against MODEL); if they are right, expect a "
+        "worse map, and label a part of it."
     )
 
 
@@ -225,7 +260,7 @@ def _check_outside(tallies: Sequence[QualityTally]) -> list[str]:
 def _check_classes(classes: dict[str, int]) -> list[str]:
     """Return what is hardly meant about all maps, by their pixels of each class."""
     mapped = [name for name, pixels in classes.items() if pixels]
-    if len(mapped) != 1 or len(classes) == 1:
+    if len(mapped) != 1 or len(classes) == 1 or sum(classes.values()) < MIN_OF_ONE_CLASS:
         return []
     return [
         f"The whole map is of one class, {mapped[0]}: check the bands of the image, their order "

@@ -12,6 +12,9 @@ Sources: Lee et al. 2018, "A simple unified framework for detecting out-of-distr
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +34,12 @@ PATCH_SIDE = 128
 """Side of a patch, in pixels of the network."""
 
 MAX_PATCHES = 96
+
+MAX_BAND_PATCHES = 16
+"""Patches that are read of an image to compare its bands alone."""
+
+MIN_PIXELS = 64**2
+"""Pixels with data from which an image is compared by its bands alone."""
 
 MIN_IMAGES = 8
 """With fewer training images, their patches are used one by one."""
@@ -99,6 +108,35 @@ def ood_distance(
     return float(far[0]), mean
 
 
+def band_distance(
+    source: PixelSource, zoom: Fraction, fill: Sequence[float], known: OodStatistics
+) -> float | None:
+    """Return the distance of an image by its bands alone, without the network; see `ood_distance`.
+
+    Few patches are read: about a twentieth of the pixels, 16 patches at most.
+
+    Args:
+        source: the image.
+        zoom: scale at which it is shown to the network.
+        fill: value of each band where there is no data.
+        known: statistics of the training images.
+
+    Returns:
+        1 is usual in training; None where too few pixels have data.
+    """
+    area = source.grid.window
+    count = min(MAX_BAND_PATCHES, max(1, area.size // (20 * PATCH_SIDE**2)))
+    patches = list(_read_patches(source, area, zoom, fill, count))
+    if sum(int(pixels.valid.sum()) for pixels in patches) < MIN_PIXELS:
+        return None
+    rows = np.array([_describe_bands(pixels) for pixels in patches])
+    held = np.arange(rows.shape[1])
+    covariance = np.linalg.inv(np.asarray(known.precision))[np.ix_(held, held)]
+    precision = np.linalg.inv(covariance)
+    mean = np.asarray(known.mean)[held]
+    return float(_distances(rows.mean(axis=0)[None], mean, precision)[0])
+
+
 def describe_image(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the description of a patch.
 
@@ -111,6 +149,14 @@ def describe_image(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.fl
         deviation, deviation of each band, roughness (log of the mean step between columns),
         correlation of neighboring bands, mean score of each class, and energy; float64.
     """
+    of_classes = scores[:, pixels.valid].astype(np.float64)
+    top = of_classes.max(axis=0)
+    energy = (top + np.log(np.exp(of_classes - top).sum(axis=0))).mean()
+    return np.concatenate([_describe_bands(pixels), of_classes.mean(axis=1), [energy]])
+
+
+def _describe_bands(pixels: Pixels) -> NDArray[np.float64]:
+    """Return the part of `describe_image` that needs no scores."""
     valid = pixels.valid
     values = pixels.values[:, valid].astype(np.float64)
     mean, deviation = values.mean(axis=1), values.std(axis=1)
@@ -119,14 +165,8 @@ def describe_image(pixels: Pixels, scores: NDArray[np.float32]) -> NDArray[np.fl
     rough = np.log1p(changes.mean(axis=1) if changes.shape[1] else np.zeros(len(mean)))
     centered = (values - mean[:, None]) / np.maximum(deviation, 1e-9)[:, None]
     correlation = (centered[1:] * centered[:-1]).mean(axis=1)
-    of_classes = scores[:, valid].astype(np.float64)
-    top = of_classes.max(axis=0)
-    energy = (top + np.log(np.exp(of_classes - top).sum(axis=0))).mean()
     steps = np.diff(mean) / max(float(deviation.mean()), 1e-9)
-    mean_scores = of_classes.mean(axis=1)
-    return np.concatenate(
-        [[mean.mean()], steps, deviation, rough, correlation, mean_scores, [energy]]
-    )
+    return np.concatenate([[mean.mean()], steps, deviation, rough, correlation])
 
 
 def _describe_patches(
@@ -134,18 +174,24 @@ def _describe_patches(
 ) -> NDArray[np.float64]:
     """Describe at most `count` patches of an area (patches, numbers) at the network's scale."""
     zoom = zoom_for(source.grid.gsd, predictor.gsd)
+    patches = _read_patches(source, area, zoom, predictor.fill, count)
+    return np.array([describe_image(p, _class_scores(p, predictor)) for p in patches])
+
+
+def _read_patches(
+    source: PixelSource, area: Window, zoom: Fraction, fill: Sequence[float], count: int
+) -> Iterator[Pixels]:
+    """Yield at most `count` patches of an area that are half valid at least."""
     side = PATCH_SIDE // zoom.numerator * zoom.denominator
     windows = [
         Window(w.row + area.row, w.col + area.col, w.height, w.width)
         for _, w in iter_blocks(area.height, area.width, side)
     ]
     windows = [w for w in windows if min(w.height, w.width) >= side // 2] or windows
-    rows = []
     for window in windows[:: -(-len(windows) // count)]:
-        pixels = read_scaled(source, window, zoom, predictor.fill)
+        pixels = read_scaled(source, window, zoom, fill)
         if pixels.valid.size and pixels.valid.mean() >= 0.5:
-            rows.append(describe_image(pixels, _class_scores(pixels, predictor)))
-    return np.array(rows)
+            yield pixels
 
 
 def _class_scores(pixels: Pixels, predictor: TiledPredictor) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -88,6 +88,7 @@ class PredictionJob:
         model: the open model.
         source: the image.
         target: path of the class map.
+        compare: returns what is unlike the training data in an image, None where nothing is.
 
     Attributes:
         source: the image.
@@ -97,13 +98,18 @@ class PredictionJob:
     """
 
     def __init__(
-        self, options: PredictOptions, model: Model, source: ImageInput, target: Path
+        self,
+        options: PredictOptions,
+        model: Model,
+        source: ImageInput,
+        target: Path,
+        compare: Callable[[InputImage], str | None] | None = None,
     ) -> None:
         self.source = source
         self.outputs = output_paths(options, target, model.card.heights)
         self.read: ImageRead | None = None
         self.warnings: list[str] = []
-        self._odd_numbers = False
+        self._odd_numbers, self._compare = False, compare
         self._options, self._model, self._target = options, model, target
         self._root = f"{target.resolve()}.parts"
         if options.parts is not None:
@@ -198,6 +204,9 @@ class PredictionJob:
         )
         odd = odd_numbers(image, self._model.card) if sample else []
         self._odd_numbers = bool(odd)
+        if sample and not odd and self._compare is not None:
+            far = self._compare(image)
+            odd += [far] if far else []
         for text in (*odd, *unlike_training(image, self._model, self._options.gsd)):
             self._warn(text)
 
