@@ -69,7 +69,7 @@ def _check_not_in_worker(name: str) -> None:
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise UsageError(
-            f"{name} was called again by a worker, which runs the whole script",
+            f"A worker that runs the whole script has called {name} again",
             code="unguarded-script",
             fix='Put the calls of the script below `if __name__ == "__main__":`',
         )

@@ -18,7 +18,7 @@ from swath.io.map_reader import MapFile
 from swath.io.raster import Raster
 from swath.io.render import data_url, decimation, to_rgb
 from swath.legend import rgb
-from swath.mapping.change.places import Place, find_places
+from swath.mapping.change.places import ChangedPlace, find_places
 from swath.reports.html import write_page
 from swath.transitions import Transitions
 from swath.types import PathLike
@@ -43,7 +43,7 @@ WIDTH, HEIGHT, BAR, GAP = 600.0, 320.0, 18.0, 6.0
 
 
 @dataclass(frozen=True)
-class Band:
+class FlowBand:
     """One change in the drawing of flows: an SVG path, its color, and what is shown of it."""
 
     path: str
@@ -52,7 +52,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Bar:
+class FlowBar:
     """All that left a class (left side) or came to it (right side)."""
 
     x: float
@@ -133,7 +133,7 @@ def matrix_of(
 
 def draw_flow(
     rows: Sequence[dict[str, Any]], transitions: Transitions, unit: str
-) -> tuple[list[Bar], list[Band]]:
+) -> tuple[list[FlowBar], list[FlowBand]]:
     """Draw changes as bands from the old classes on the left to the new ones on the right.
 
     Heights are in proportion to areas; what did not change is left out.
@@ -154,7 +154,7 @@ def draw_flow(
         for i in np.flatnonzero(sums):
             one = transitions.classes[i]
             text = f"{sums[i]:,.1f} ha" if unit == "hectares" else f"{sums[i]:,.0f} px"
-            bars.append(Bar(side * (WIDTH - BAR), at, heights[i], one.color, one.name, text))
+            bars.append(FlowBar(side * (WIDTH - BAR), at, heights[i], one.color, one.name, text))
             top[i] = at
             at += heights[i] + GAP
         tops.append((top, heights / np.maximum(sums, 1e-30)))
@@ -170,7 +170,7 @@ def draw_flow(
         )
         left[i], right[j] = a + one, b + other
         title = f"{transitions.name(i, j)}: {sizes[i, j]:,.1f} {unit}"
-        bands.append(Band(path, transitions.classes[j].color, title))
+        bands.append(FlowBand(path, transitions.classes[j].color, title))
     return bars, bands
 
 
@@ -185,7 +185,7 @@ def _date_bars(dates: Sequence[dict[str, Any]], unit: str) -> list[dict[str, Any
     ]
 
 
-def _choose(places: Sequence[Place]) -> list[tuple[str, list[Place]]]:
+def _choose(places: Sequence[ChangedPlace]) -> list[tuple[str, list[ChangedPlace]]]:
     """Return the surest and the least sure places; without percents, the largest."""
     rated = [p for p in places if p.confidence is not None and p.pixels >= LEAST_PIXELS]
     if not rated:
@@ -197,7 +197,7 @@ def _choose(places: Sequence[Place]) -> list[tuple[str, list[Place]]]:
 
 
 def _describe(
-    place: Place, source: MapFile, transitions: Transitions, images: Sequence[Raster]
+    place: ChangedPlace, source: MapFile, transitions: Transitions, images: Sequence[Raster]
 ) -> dict[str, Any]:
     """Return caption and pictures of a place: images, both dates, and the change."""
     margin = max(AROUND, max(place.window.height, place.window.width) // 2)

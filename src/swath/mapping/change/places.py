@@ -27,7 +27,7 @@ MEASURED = 500
 
 
 @dataclass(frozen=True)
-class Place:
+class ChangedPlace:
     """A patch of changed pixels of one transition, joined at edges.
 
     Attributes:
@@ -49,7 +49,9 @@ class Place:
     confidence: float | None
 
 
-def find_places(path: Path, transitions: Transitions, pixel: float | None = None) -> list[Place]:
+def find_places(
+    path: Path, transitions: Transitions, pixel: float | None = None
+) -> list[ChangedPlace]:
     """Return the largest patches of change of a map, the largest first, `MEASURED` at most.
 
     Args:
@@ -102,7 +104,7 @@ def find_places(path: Path, transitions: Transitions, pixel: float | None = None
         each = None if areas is None else float(areas.of(Window(row, col, 1, 1))[0, 0])
         own = None if percents is None else percents[top:bottom, left:right][mask]
         places.append(
-            Place(
+            ChangedPlace(
                 code=code,
                 window=window,
                 row=row,
