@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from swath.errors import DataError
-from swath.mapping.change.places import Place, find_places
+from swath.mapping.change.places import ChangedPlace, find_places
 from swath.server.layer import MapLayer
 from swath.server.web_mercator import Placement, to_lonlat
 from swath.transitions import Transitions
@@ -33,7 +33,9 @@ def largest_changes(layer: MapLayer) -> list[dict[str, Any]]:
     return [_describe(place, layer.placement, transitions) for place in places]
 
 
-def _describe(place: Place, placement: Placement, transitions: Transitions) -> dict[str, Any]:
+def _describe(
+    place: ChangedPlace, placement: Placement, transitions: Transitions
+) -> dict[str, Any]:
     one, window = transitions.land_class(place.code), place.window
     west, east = window.col, window.col + window.width
     north, south = window.row, window.row + window.height
