@@ -103,6 +103,7 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
     yield from _check_fills(image)
     yield from _check_ring(image)
     yield from _check_constant(image)
+    yield from _check_equal(image)
     if image.dtype.kind in "iu":
         yield from _check_range(image)
         yield from _check_saturation(image)
@@ -167,6 +168,16 @@ def _check_constant(image: ImageScan) -> Iterator[Issue]:
         )
         message, fix = f"{which} one value throughout.", "Check the export, or leave the image out."
         yield Issue("warning", "constant-band", message, fix)
+
+
+def _check_equal(image: ImageScan) -> Iterator[Issue]:
+    """Yield bands that are copies of others; where all are equal, a gray image has three bands."""
+    constant = {n for n, s in zip(image.bands, image.stats, strict=True) if s.low == s.high}
+    names = [name for name in image.equal if name not in constant]
+    if names and len(image.equal) < len(image.bands):
+        message = f"Bands {', '.join(names)} hold the same numbers as another band of the image."
+        fix = "Check the export: a band was written twice, and another is missing."
+        yield Issue("warning", "equal-bands", message, fix)
 
 
 def _check_range(image: ImageScan) -> Iterator[Issue]:

@@ -18,6 +18,11 @@ from swath.io.vector import Features
 from swath.legend import MAX_CODE, Kind, Legend, unpack_rgb
 from swath.types import Finding
 
+BLENDED = "bilinear or mean resampling makes such codes, which are no classes"
+RESAMPLE = (
+    "Resample the labels anew from their source, by nearest neighbor; if the codes are classes, "
+    "name them in --classes FILE."
+)
 MIN_PHOTOGRAPH = 0.5  # share of a mask's pixels far from every class
 
 
@@ -69,6 +74,9 @@ def _check(sample: SourceSample, scan: SampleScan, meaning: LabelMeaning) -> Ite
         yield Issue("warning", "no-labels", message, "Check the labels.")
         return
     yield from _check_shift(scan.labels)
+    yield from _check_turn(scan.labels)
+    if meaning.kind == "code" and not meaning.legend and scan.labels.blended:
+        yield _blended(scan.labels.blended, codes, meaning)
     yield from _check_placement(sample, scan)
     yield from _check_crs(sample, scan)
 
@@ -105,7 +113,7 @@ def _check_values(labels: LabelScan, codes: Counter[int], meaning: LabelMeaning)
         yield Issue("warning", "mask-lossy", message, "Export it again as PNG or GeoTIFF.")
     if meaning.legend:
         unknown = off.far if may_be_smoothed else off.far + off.near
-        yield from _check_unknown(unknown, codes, meaning, meaning.legend)
+        yield from _check_unknown(unknown, codes, meaning, meaning.legend, labels.blended)
     else:
         yield from _check_limits(codes, meaning.kind)
 
@@ -154,12 +162,18 @@ def _near_colors(off: OffPalette, total: int, meaning: LabelMeaning) -> Issue:
 
 
 def _check_unknown(
-    unknown: Counter[int], codes: Counter[int], meaning: LabelMeaning, legend: Legend
+    unknown: Counter[int],
+    codes: Counter[int],
+    meaning: LabelMeaning,
+    legend: Legend,
+    blended: Sequence[int] = (),
 ) -> Iterator[Issue]:
     if unknown:
         share = f"{unknown.total() / codes.total():.2%} of its labeled pixels"
         message = f"The mask holds {meaning.listed(unknown)}, which no class has: {share}."
         fix = f"Add the value to {legend.origin}, with `ignore: true` if it is not to be trained."
+        if meaning.kind == "code" and blended and set(+unknown) <= set(blended):
+            message, fix = f"{message[:-1]}. All lie between other codes: {BLENDED}.", RESAMPLE
         yield Issue("error", "unknown-code", message, fix)
 
 
@@ -174,6 +188,19 @@ def _check_limits(codes: Counter[int], kind: Kind) -> Iterator[Issue]:
         message = f"The mask holds the negative code {lowest} ({codes[lowest]} pixels)."
         fix = "Name the classes with --classes FILE; `ignore: true` if the code means no data."
         yield Issue("error", "negative-code", message, fix)
+
+
+def _blended(blended: Sequence[int], codes: Counter[int], meaning: LabelMeaning) -> Issue:
+    held = Counter({code: codes[code] for code in blended})
+    message = f"The mask holds {meaning.listed(held)} only between other codes: {BLENDED}."
+    return Issue("warning", "labels-blended", message, RESAMPLE)
+
+
+def _check_turn(labels: LabelScan) -> Iterator[Issue]:
+    if labels.turn:
+        message = f"The labels fit the image's edges once they are {labels.turn}, and not as is."
+        fix = "Lay image and labels over each other, and turn one of them."
+        yield Issue("warning", "labels-turned", message, fix)
 
 
 def _check_shift(labels: LabelScan) -> Iterator[Issue]:

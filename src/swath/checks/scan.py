@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from swath.checks.duplicates import ImageHash
 from swath.checks.label_alignment import Alignment
+from swath.checks.label_turns import BlendedCodes, TurnedLabels
 from swath.checks.scan_statistics import (
     BandStats,
     PixelStatistics,
@@ -52,6 +54,7 @@ class ImageScan:
     thumbnail: NDArray[np.float64]  # small gray image (32, 32)
     digest: str  # hash of size and pixels
     dead: tuple[str, ...] = ()  # names of bands that hold nothing but nodata, NaN or infinity
+    equal: tuple[str, ...] = ()  # names of bands that hold the numbers of another one
     tallies: tuple[tuple[float, int], ...] = ()  # sum and number of data by band, see `Raster`
 
     @property
@@ -72,6 +75,8 @@ class LabelScan:
     codes: Counter[int]  # pixels by label code or packed color
     names: dict[int, str]  # by code, where the labels have names
     shift: tuple[int, int] | None = None  # rows, columns from the labels to the image's edges
+    turn: str | None = None  # what was done to labels that fit the image once it is undone
+    blended: tuple[int, ...] = ()  # codes that lie between two others alone
     lossy: bool = False  # whether the file's format changes values (JPEG)
     grid: GeoBox | None = None  # of the file; None for polygons and unlabeled images
     placement: Placement = "same"  # how the file comes onto the image's grid
@@ -105,7 +110,7 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
     try:
         with sample.open(legend) as source:
             grid = source.raster.grid
-            image, labels = _ImageScanner(source.raster), _LabelScanner()
+            image, labels = _ImageScanner(source.raster), _LabelScanner(grid)
             for window in chunks(grid, source.raster.pixel_bytes):
                 gray, valid = image.add(window)
                 if sample.labels is not None:
@@ -113,7 +118,7 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
                     codes[source.read_ignored(window)] = UNLABELED
                     if isinstance(source.labels, VectorLabels):
                         source.labels.count(window)
-                    labels.add(codes, gray, valid)
+                    labels.add(window, codes, gray, valid)
                     labels.add_border(codes, window, grid)
             heights = _scan_heights(sample, grid)
             dropped = source.count_dropped()
@@ -136,18 +141,25 @@ def _scan_heights(sample: SourceSample, grid: GeoBox) -> HeightScan | None:
 
 
 class _LabelScanner:
-    def __init__(self) -> None:
+    def __init__(self, grid: GeoBox) -> None:
         self._codes: Counter[int] = Counter()
-        self._alignment = Alignment()
+        self._alignment, self._turns = Alignment(), TurnedLabels(grid)
+        self._blended = BlendedCodes()
         self._zeros_outside = 0
         self._border = np.zeros(2, np.int64)
 
     def add(
-        self, codes: NDArray[np.int64], gray: NDArray[np.float32], valid: NDArray[np.bool_]
+        self,
+        window: Window,
+        codes: NDArray[np.int64],
+        gray: NDArray[np.float32],
+        valid: NDArray[np.bool_],
     ) -> None:
         if len(self._codes) <= MAX_COUNTED_VALUES:
             self._codes.update(count_values(codes))
             self._alignment.add(gray, codes)
+            self._turns.add(window, gray, codes)
+            self._blended.add(codes)
         if not valid.all():
             self._zeros_outside += int((codes[~valid] == 0).sum())
 
@@ -164,7 +176,12 @@ class _LabelScanner:
         del codes[UNLABELED]
         border = int(self._border[0]), int(self._border[1])
         scan = LabelScan(
-            codes, labels.names, shift, zeros_outside=self._zeros_outside, border=border
+            codes,
+            labels.names,
+            shift,
+            self._turns.turn,
+            zeros_outside=self._zeros_outside,
+            border=border,
         )
         if isinstance(labels, VectorLabels):
             return replace(scan, tally=labels.tally)
@@ -172,6 +189,7 @@ class _LabelScanner:
             return scan
         return replace(
             scan,
+            blended=self._blended.find(),
             lossy=labels.driver == "JPEG",
             grid=labels.file_grid,
             placement=labels.placement,
@@ -192,6 +210,7 @@ class _ImageScanner:
         self._fills: Counter[float] = Counter()
         self._possible, self._lossy = raster.fills, raster.lossy and raster.dtype == np.uint8
         self._ring = RingTally()
+        self._equal = list(combinations(range(len(raster.bands)), 2))
 
     def add(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window, and return its mean over bands and validity (rows, columns)."""
@@ -200,6 +219,7 @@ class _ImageScanner:
         self._valid += int(valid.sum())
         self._veiled += self._raster.count_veiled(window)
         self._statistics.add(values, valid)
+        self._equal = [(i, j) for i, j in self._equal if _are_equal(values[i], values[j])]
         (last_row, last_col), (rows, cols) = window.stop, (grid.height, grid.width)
         edges = (window.row == 0, last_row == rows, window.col == 0, last_col == cols)
         self._border_nodata.update(count_border(values, valid, edges, self._possible))
@@ -241,8 +261,14 @@ class _ImageScanner:
             self._hash.thumbnail,
             self._hash.digest,
             raster.dead,
+            tuple(raster.bands[i] for i in sorted({i for pair in self._equal for i in pair})),
             raster.tallies,
         )
+
+
+def _are_equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Return whether two bands are equal; most differ in their first row."""
+    return np.array_equal(one[0], other[0]) and np.array_equal(one, other)
 
 
 def _gray(pixels: Pixels) -> NDArray[np.float32]:
