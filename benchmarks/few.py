@@ -9,6 +9,8 @@ squares a class, then in three rounds two more a class in the regions that are s
 lies near the middle of its region, where it is most of one class; where that class has eight
 already, the next region is taken. All three maps are scored on the pixels that none has labels at.
 
+With `--full STEPS`, the full recipe is trained instead, for so many steps.
+
 Run: `python benchmarks/few.py SHARED_DATA OUT.jsonl [--scenes decide|judge] [--draws 3]
 [--labels "1 polygon"]`; then
 `python benchmarks/few.py --table OUT.jsonl`.
@@ -153,11 +155,14 @@ def multiscale(pixels: Array) -> Array:
     return np.stack([*bands, *found])
 
 
-def quick(pixels: Array, labels: Array, seed: int) -> tuple[Array, Array, float]:
-    """Map by the quick recipe; return classes, confidence and the seconds of the training."""
+def mapped(pixels: Array, labels: Array, seed: int, steps: int = 0) -> tuple[Array, Array, float]:
+    """Map by the quick recipe, or by steps of the full one.
+
+    Returns classes, confidence and the seconds of the training.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        seconds = train(folder, pixels, labels, seed)
+        seconds = train(folder, pixels, labels, seed, steps)
         swath.predict(folder / "m.swath", folder / "scene.tif", folder / "map.tif", confidence=True)
         with rasterio.open(folder / "map.tif") as file:
             codes = file.read(1)
@@ -185,13 +190,14 @@ def write_scene(folder: Path, pixels: Array, labels: Array) -> None:
             out.write(array)
 
 
-def train(folder: Path, pixels: Array, labels: Array, seed: int) -> float:
+def train(folder: Path, pixels: Array, labels: Array, seed: int, steps: int = 0) -> float:
     """Write a scene and its labels, and train on them; return the seconds of the training."""
     write_scene(folder, pixels, labels)
     given = {"images": [folder / "scene.tif"], "labels": [folder / "labels.tif"]}
     swath.prepare(folder, folder / "dataset", **given, test="none", val="none")
     started = time.monotonic()
-    swath.train(folder / "dataset", folder / "m.swath", recipe="quick", seed=seed)
+    how: dict[str, Any] = {"steps": steps} if steps else {"recipe": "quick"}
+    swath.train(folder / "dataset", folder / "m.swath", seed=seed, **how)
     return time.monotonic() - started
 
 
@@ -254,11 +260,30 @@ def compare_placing(data: Path, out: Path, kind: str, draws: int, only: str) -> 
                 "8 polygons by suggest": suggested(pixels, reference, side, seed),
             }
             for title, labels in given.items():
-                classes, confidence, seconds = quick(pixels, labels, seed)
+                classes, confidence, seconds = mapped(pixels, labels, seed)
                 found = score(classes, confidence, reference, labels, *given.values())
                 facts = {"scene": name, "labels": title, "draw": seed, "row": "quick"}
                 with out.open("a") as file:
                     file.write(json.dumps(facts | found | {"seconds": seconds}) + "\n")
+                sys.stdout.write(f"{name} {title} {seed} {found['miou']:.3f}\n")
+                sys.stdout.flush()
+
+
+def run_full(
+    data: Path, out: Path, kind: str, draws: int, titles: list[str], only: str, steps: int
+) -> None:
+    """Append one line of JSON for each scene, kind of labels and draw: the full recipe."""
+    for name, pixels, reference in scenes(data, kind):
+        if not name.startswith(only):
+            continue
+        for title in titles:
+            for seed in range(draws):
+                labels = draw(reference, *LABELS[title], seed)
+                classes, confidence, seconds = mapped(pixels, labels, seed, steps)
+                found = score(classes, confidence, reference, labels) | {"seconds": seconds}
+                facts = {"scene": name, "labels": title, "draw": seed, "row": f"{steps} steps"}
+                with out.open("a") as file:
+                    file.write(json.dumps(facts | found) + "\n")
                 sys.stdout.write(f"{name} {title} {seed} {found['miou']:.3f}\n")
                 sys.stdout.flush()
 
@@ -275,7 +300,7 @@ def run(data: Path, out: Path, kind: str, draws: int, titles: list[str]) -> None
                 rows: dict[str, dict[str, float]] = {}
                 for row, features in (("forest, bands", pixels), ("forest, multiscale", wide)):
                     rows[row] = score(*forest(features, labels), reference, labels)
-                classes, confidence, seconds = quick(pixels, labels, seed)
+                classes, confidence, seconds = mapped(pixels, labels, seed)
                 rows["quick"] = score(classes, confidence, reference, labels) | {"seconds": seconds}
                 with out.open("a") as file:
                     for row, found in rows.items():
@@ -325,6 +350,7 @@ if __name__ == "__main__":
     parser.add_argument("--labels", nargs="+", choices=list(LABELS), default=list(LABELS))
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--suggest", action="store_true")
+    parser.add_argument("--full", type=int, metavar="STEPS", help="steps of the full recipe")
     parser.add_argument("--only", default="", help="begin of the names of scenes")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -335,5 +361,8 @@ if __name__ == "__main__":
     elif arguments.suggest:
         given = arguments.scenes, arguments.draws, arguments.only
         compare_placing(arguments.data, arguments.out, *given)
+    elif arguments.full:
+        given = arguments.scenes, arguments.draws, arguments.labels, arguments.only
+        run_full(arguments.data, arguments.out, *given, arguments.full)
     else:
         run(arguments.data, arguments.out, arguments.scenes, arguments.draws, arguments.labels)
