@@ -258,6 +258,13 @@ REFUSED = {
     "no classes": (local, {}, {"classes": None}, "option-missing", UsageError),
     "layout": (local, {}, {"layout": "nhwc"}, "band-mismatch", ModelError),
     "wrong kind": (local, {}, {"output": "probabilities"}, "output-kind", ModelError),
+    "probabilities as logits": (
+        lambda: local().add("Softmax", axis=1),
+        {},
+        {"output": "logits"},
+        "output-kind",
+        ModelError,
+    ),
     "labels that are none": (local, {}, {"output": "labels"}, "output-kind", ModelError),
     "numbers of more classes": (
         lambda: local(9).add("ArgMax", axis=1, keepdims=0),
@@ -508,6 +515,24 @@ def test_an_import_says_what_it_does_not_know(tmp_path):
     assert "--mean" in text and "--image" in text and result.scaled
     path = local().add("ArgMax", axis=1, keepdims=0).write(tmp_path / "n.onnx", kind=7)
     assert "confidence" in " ".join(imported(path, tmp_path).warnings)
+
+
+@pytest.mark.parametrize(
+    ("scale", "mean", "std", "said"),
+    [
+        ((), 0.45, 0.22, "--scale 0.00392157"),  # of fractions, and images of 8 bits
+        (1 / 255, 120, 58, "leave --scale out"),
+        ((), 120, 58, None),
+        (1 / 255, 0.45, 0.22, None),
+        (0.0001, 0.2, 0.1, None),
+        (1, 120, 58, None),
+    ],
+)
+def test_a_mean_of_another_scale_is_told(tmp_path, scale, mean, std, said):
+    path = local().write(tmp_path / "n.onnx")
+    result = imported(path, tmp_path, scale=scale, mean=mean, std=std)
+    told = [text for text in result.warnings if "--mean" in text]
+    assert len(told) == (said is not None) and all(said in text for text in told)
 
 
 def test_the_image_to_compare_on_has_the_bands(tmp_path):

@@ -324,6 +324,28 @@ def _result(request: ImportRequest, made: MeasuredNetwork, card: Card) -> Import
     )
 
 
+def _check_scaling(known: Described) -> list[str]:
+    """Return a warning where the mean is not one of the numbers that the scale makes."""
+    if not known.mean or not known.std:
+        return []
+    mean, std = np.abs(known.mean), np.abs(known.std)
+    if not known.scale:
+        if mean.max() > 1 or std.max() > 1:
+            return []
+        return [
+            "--mean and --std are of fractions of 1, and no --scale is given, so images have to "
+            f"hold fractions: give --scale {1 / 255:.6g} if they have 8 bits."
+        ]
+    scale = np.abs(known.scale)
+    highest = np.where(scale >= 1 / 256, 255, 65535) * scale + np.abs(known.offset or [0]).max()
+    if (mean <= highest).all():
+        return []
+    return [
+        f"--scale {scale.min():.6g} makes numbers up to {highest.max():.4g}, and --mean is "
+        f"{mean.max():.4g}: leave --scale out if the mean is one of the numbers of images."
+    ]
+
+
 def _warnings(request: ImportRequest, made: MeasuredNetwork) -> Sequence[str]:
     """Return what the user should know before trusting a map."""
     out = []
@@ -332,6 +354,7 @@ def _warnings(request: ImportRequest, made: MeasuredNetwork) -> Sequence[str]:
             "No scaling is known, so the network gets the numbers of images as they are: give "
             "--scale, or --mean and --std, unless scaling is inside of it."
         )
+    out += _check_scaling(request.known)
     if made.compared_on == "noise":
         out.append("Engines were compared on noise: give --image to measure seams on a real image.")
     if made.interface.output == "labels":

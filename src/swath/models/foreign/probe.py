@@ -365,6 +365,10 @@ def _check_kind(
         wrong = f"it has one channel, and there are {classes} classes (the background is the first)"
     elif kind != "logits" and (low < -1e-3 or high > 1 + 1e-3):
         wrong = f"it has values from {low:.3g} to {high:.3g}"
+    elif kind == "logits" and channels > 1:
+        sums = numbers.sum(axis=axis)
+        if low >= 0 and float(np.abs(sums - 1).max()) <= _SUM_TOLERANCE:
+            wrong = "its values are 0 to 1 and have the sum 1 in each pixel, as probabilities have"
     elif kind == "probabilities" and channels > 1:
         worst = float(np.abs(numbers.sum(axis=axis) - 1).max())
         wrong = f"the sum of a pixel is {1 + worst:.3g}" if worst > _SUM_TOLERANCE else None
