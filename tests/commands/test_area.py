@@ -244,6 +244,15 @@ def test_points_of_another_map_are_told(tmp_path):
     assert "8 and 61" in caught.value.message
 
 
+def test_confidence_is_no_map(tmp_path):
+    percent = noise(40, 40, low=60, high=70)
+    path = write_raster(
+        tmp_path / "m_confidence.tif", percent, UTM, NORTH_UP, descriptions=["confidence"]
+    )
+    with fails("not-a-class-map", DataError, path):
+        swath.sample(path, tmp_path / "p.gpkg", n=60)
+
+
 def test_class_names_are_understood_as_well_as_codes(tmp_path):
     reference, mapped = truth_and_map()
     path = write_raster(tmp_path / "m.tif", mapped, UTM, NORTH_UP, nodata=0)

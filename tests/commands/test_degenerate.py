@@ -170,6 +170,16 @@ def test_evaluate_says_what_means_little(tmp_path: Path) -> None:
     assert any("one class" in w for w in swath.evaluate(uniform, both).warnings)
 
 
+@pytest.mark.parametrize("change", [lambda c: c * 10, lambda c: c - 1, lambda c: c % 3 + 1])
+def test_labels_with_other_codes_than_the_map_are_told(tmp_path, change):
+    mapped = np.random.default_rng(0).integers(1, 4, (64, 64)).astype(np.uint8)
+    write_raster(tmp_path / "map.tif", mapped, UTM, NORTH_UP, 0)
+    write_raster(tmp_path / "labels.tif", change(mapped), UTM, NORTH_UP, 255)
+    result = swath.evaluate(tmp_path / "map.tif", tmp_path / "labels.tif")
+    (warning,) = [text for text in result.warnings if "same codes" in text]
+    assert "100%" in warning and result.accuracy == 0
+
+
 def test_a_class_that_no_other_is_left_beside_is_told(tmp_path):
     write_raster(tmp_path / "img.tif", noise(3, 64, 64), UTM, NORTH_UP)
     features = [box(20, 20, 10, 10), box(0, 0, 64, 64)]

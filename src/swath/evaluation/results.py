@@ -18,6 +18,15 @@ from swath.metrics.dfc2019 import iou3
 from swath.models.card import FoldScores
 from swath.types import Result
 
+MIN_AGREED = 0.7
+"""Share of the pixels from which labels and a map agree that have other numbers of classes."""
+
+MAX_OWN = 0.5
+"""Share of that agreement which they may have as they are."""
+
+MAX_PAIRS = 5
+"""Classes of other numbers that are listed."""
+
 
 class ClassScores(Result):
     """Scores of one class, 0..1, None where it has none.
@@ -212,7 +221,26 @@ def degenerate(matrix: NDArray[np.int64], legend: Legend) -> list[str]:
     if len(mapped) == 1 and len(legend.trained) > 1:
         name = legend.names[mapped[0]]
         out.append(f"The map has one class, {name}, at all labeled pixels.")
-    return out
+    return out + _renumbered(matrix, legend)
+
+
+def _renumbered(matrix: NDArray[np.int64], legend: Legend) -> list[str]:
+    """Return a sentence where labels and map agree once the classes of one have other numbers."""
+    labeled = np.flatnonzero(matrix.sum(axis=1))
+    best = matrix[labeled].argmax(axis=1)
+    agreed = matrix[labeled, best].sum() / matrix.sum()
+    own = np.trace(matrix) / matrix.sum()
+    if len(labeled) < 2 or len(set(best.tolist())) < len(labeled):
+        return []
+    if agreed < MIN_AGREED or own > MAX_OWN * agreed:
+        return []
+    names = legend.names
+    pairs = [f"{names[i]} is {names[j]}" for i, j in zip(labeled, best, strict=True) if i != j]
+    shown = ", ".join(pairs[:MAX_PAIRS]) + (", ..." if len(pairs) > MAX_PAIRS else "")
+    return [
+        f"Labels and map agree at {agreed:.0%} of the pixels if what the labels call {shown} in "
+        f"the map, and at {own:.0%} as they are: check that both have the same codes."
+    ]
 
 
 def _iou3(

@@ -100,6 +100,10 @@ class MapFile:
                 )
                 fix = "Give a map that holds class codes"
                 raise DataError(message, code="not-a-class-map", file=path, fix=fix)
+            if self._dataset.descriptions[0] == "confidence":
+                message = "The raster holds the confidence of a map, not its classes"
+                fix = "Give the map that it belongs to"
+                raise DataError(message, code="not-a-class-map", file=path, fix=fix)
             self.transitions = Transitions.of_tags(band_tags(self._dataset, 1))
             self.legend = self._legend_of_tags() or self._legend_of_values()
         except BaseException:
