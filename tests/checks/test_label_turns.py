@@ -72,3 +72,16 @@ def test_bands_that_are_copies_are_told(tmp_path):
     assert "equal-bands" not in findings(tmp_path / "b", lambda a: a)
     gray = findings(tmp_path / "c", lambda a: a, lambda image: image[[0, 0, 0]])
     assert "equal-bands" not in gray
+
+
+@pytest.mark.parametrize("turn", [lambda a: a[:, ::-1], lambda a: a[:, :, ::-1], np.rot90])
+def test_a_turned_copy_of_an_image_is_told(tmp_path, turn):
+    for seed in range(4):
+        codes = patches(seed if seed < 3 else 0)
+        image = (codes * 60 + noise(3, *codes.shape, seed=seed, low=0, high=9)).astype(np.uint8)
+        if seed == 3:
+            image = np.stack([turn(b[None])[0] if turn is not np.rot90 else turn(b) for b in image])
+        write_raster(tmp_path / f"g{seed}" / "images" / f"{seed}.tif", image)
+        write_png(tmp_path / f"g{seed}" / "masks" / f"{seed}.png", codes)
+    found = [f for f in swath.inspect(tmp_path).findings if f["code"] == "near-duplicate"]
+    assert [("g3" in f["file"], "turned" in f["message"]) for f in found] == [(True, True)]

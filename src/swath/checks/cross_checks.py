@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from swath.checks.duplicates import near_duplicates
+from swath.checks.duplicates import near_duplicates, upright
 from swath.checks.scan import ImageScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.geo.footprints import overlaps
@@ -49,11 +49,15 @@ class Scanned(NamedTuple):
 
 
 class DuplicatePair(NamedTuple):
-    """Two samples that show the same; `equal` where all their pixels are."""
+    """Two samples that show the same; `equal` where all their pixels are.
+
+    `turned` where one of them is mirrored or turned.
+    """
 
     later: SourceSample
     first: SourceSample
     equal: bool
+    turned: bool = False
 
 
 def check_consistency(scanned: Sequence[Scanned]) -> Iterator[Finding]:
@@ -191,9 +195,11 @@ def find_duplicates(scanned: Sequence[Scanned]) -> list[DuplicatePair]:
         first = first_of.setdefault(scan.image.digest, sample)
         if first is not sample:
             found[sample.name] = DuplicatePair(sample, first, True)
-    for i, j in near_duplicates([s.image.thumbnail for s in valid]):
-        later, first = valid[j].sample, valid[i].sample
-        found.setdefault(later.name, DuplicatePair(later, first, False))
+    thumbnails = [s.image.thumbnail for s in valid]
+    for turned, views in ((False, thumbnails), (True, [upright(t) for t in thumbnails])):
+        for i, j in near_duplicates(views):
+            later, first = valid[j].sample, valid[i].sample
+            found.setdefault(later.name, DuplicatePair(later, first, False, turned))
     return list(found.values())
 
 
@@ -201,7 +207,7 @@ def check_duplicates(
     pairs: Sequence[DuplicatePair], scans: Mapping[str, SampleScan]
 ) -> Iterator[Finding]:
     """Yield a finding on the later image of each pair."""
-    for later, first, equal in pairs:
+    for later, first, equal, turned in pairs:
         one_group = later.group is not None and later.group == first.group
         fix = "Keep one of them." if one_group else "Keep one of them, or put both into one group."
         image = Scanned(later, scans[later.name])
@@ -211,7 +217,8 @@ def check_duplicates(
             message = f"The image has the same pixels as {first.images[0]}{labels}."
             yield image.finding("duplicate-image", message, fix)
         else:
-            message = f"The image looks nearly the same as {first.images[0]}."
+            how = ", mirrored or turned" if turned else ""
+            message = f"The image looks nearly the same as {first.images[0]}{how}."
             yield image.finding("near-duplicate", message, fix, "note" if one_group else "warning")
 
 

@@ -103,6 +103,18 @@ def near_duplicates(thumbnails: Sequence[NDArray[np.float64]]) -> Iterator[tuple
             yield from ((textured[i], textured[j]) for j in same.tolist())
 
 
+def upright(thumbnail: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn and mirror a thumbnail, so that all eight views of an image become one.
+
+    The brighter half is put right and below, and the larger of both differences to the right.
+    """
+    rows, cols = thumbnail.mean(axis=1), thumbnail.mean(axis=0)
+    ramp = np.arange(THUMBNAIL_SIDE) - (THUMBNAIL_SIDE - 1) / 2
+    down, right = float(rows @ ramp), float(cols @ ramp)
+    turned = thumbnail[:: 1 if down >= 0 else -1, :: 1 if right >= 0 else -1]
+    return turned if abs(right) >= abs(down) else turned.T
+
+
 def _has_texture(thumbnail: NDArray[np.float64]) -> bool:
     return bool(thumbnail.std() > 0.02 * max(1.0, float(np.abs(thumbnail).mean())))
 
