@@ -409,7 +409,7 @@ def test_weights_in_a_file_beside_the_network(tmp_path):
     plain = imported(path, tmp_path, scale=0.01)
     kept = scores(Model(plain.model), pixels(32))
     model = onnx.load(path)
-    onnx.save(model, path, save_as_external_data=True, location="n.data", size_threshold=0)
+    onnx.save(model, path, save_as_external_data=True, location="n.data", size_threshold=100)
     assert (tmp_path / "n.data").is_file()
     imported(path, tmp_path, scale=0.01)
     np.testing.assert_array_equal(scores(Model(plain.model), pixels(32)), kept)

@@ -203,13 +203,19 @@ def _load_external(tensors: Sequence[Any], path: Path, size: int) -> None:
 
 
 def _external_size(tensor: Any, file: Path) -> int:
-    """Return the number of bytes that a tensor has in another file."""
+    """Return the number of bytes that a tensor has in another file.
+
+    Raises:
+        ValueError: the file is shorter; not every version of onnx tells that.
+    """
     from onnx.external_data_helper import ExternalDataInfo
 
     info = ExternalDataInfo(tensor)
     rest = max(0, file.stat().st_size - (info.offset or 0))
     length = info.length or 0
-    return min(rest, length) if length > 0 else rest
+    if length > rest:
+        raise ValueError(f"there are {rest} bytes where {length} should be")
+    return length if length > 0 else rest
 
 
 def _damaged(path: Path, name: str, error: Exception) -> ModelError:

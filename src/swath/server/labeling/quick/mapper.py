@@ -64,7 +64,7 @@ _log = logging.getLogger(__name__)
 
 def _yield_to_others() -> None:
     """Lower the priority of this thread where threads have one of their own (Linux)."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
