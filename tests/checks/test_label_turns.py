@@ -66,6 +66,16 @@ def test_codes_of_resampling_are_told(tmp_path):
     assert "labels-blended" not in findings(tmp_path / "b", lambda a: a * 10)
 
 
+def test_masks_of_two_numberings_are_told(tmp_path):
+    for root, less in (("a", (0, 1, 0, 1)), ("b", (0, 0, 0, 0))):
+        for seed, by in enumerate(less):
+            codes = patches(seed)
+            write_raster(tmp_path / root / "images" / f"{seed}.tif", noise(3, 192, 192, seed=seed))
+            write_png(tmp_path / root / "masks" / f"{seed}.png", codes - by)
+    found = {r: [f["code"] for f in swath.inspect(tmp_path / r).findings] for r in "ab"}
+    assert "two-numberings" in found["a"] and "two-numberings" not in found["b"]
+
+
 def test_bands_that_are_copies_are_told(tmp_path):
     found = findings(tmp_path / "a", lambda a: a, lambda image: image[[0, 1, 1]])
     assert len(found["equal-bands"]) == 3 and "green, blue" in found["equal-bands"][0]["message"]

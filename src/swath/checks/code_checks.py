@@ -15,6 +15,7 @@ from swath.types import Finding, Level
 
 MIN_TAKEN = 0.05  # share of a mask that nodata evidently takes from a class, not from a border
 MIN_ZEROS_OUTSIDE = 0.95  # share of code 0 that lies where the images have no data
+MIN_NUMBERED = 3  # classes from which masks of two numberings are told
 MIN_ZERO_BORDER = 0.99  # share of the border that has code 0 if that surrounds all classes
 
 
@@ -26,6 +27,7 @@ def check_codes(scanned: Sequence[Scanned], meaning: LabelMeaning, root: Path) -
     if meaning.kind == "code" and meaning.legend is None and not _are_named(labeled):
         yield from _check_ignored(codes, root)
         yield from _check_zero(labeled, codes, root)
+        yield from _check_two_numberings(labeled, codes)
 
 
 def _are_named(scanned: Sequence[Scanned]) -> bool:
@@ -97,6 +99,24 @@ def _check_zero(labeled: Sequence[Scanned], codes: Counter[int], root: Path) -> 
     binary = len(others) == 1 and not outside  # masks of one object and its background
     level: Level = "note" if binary else "warning"
     yield Finding(level, "code-zero", str(root), f"{where}. Is it a class?", fix)
+
+
+def _check_two_numberings(labeled: Sequence[Scanned], codes: Counter[int]) -> Iterator[Finding]:
+    """Yield a warning where some masks hold the codes 0 to n - 1, and the others 1 to n."""
+    top = max(+codes, default=0)
+    sets = {s.sample.label_file: frozenset(+s.scan.labels.codes) for s in labeled}
+    from_zero = [file for file, held in sets.items() if held == frozenset(range(top))]
+    from_one = [file for file, held in sets.items() if held == frozenset(range(1, top + 1))]
+    mixed = any({0, top} <= held for held in sets.values())
+    if top < MIN_NUMBERED or mixed or min(len(from_zero), len(from_one)) < 2:
+        return
+    message = (
+        f"{len(from_zero)} masks hold the codes 0 to {top - 1}, such as {from_zero[0]}, and "
+        f"{len(from_one)} the codes 1 to {top}, such as {from_one[0]}: no mask has both 0 and "
+        f"{top}. One class may have two codes."
+    )
+    fix = "Give all masks one numbering, or name the classes in --classes FILE if they have one."
+    yield Finding("warning", "two-numberings", from_zero[0], message, fix)
 
 
 def check_single_class(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
