@@ -24,10 +24,12 @@ window.watched = {
     return Number.isFinite(end) ? (end - this.last) / 1000 : null;
   },
 
+  // Frames in which the map was drawn.
   count() {
     this.frames = [];
     const step = (now) => {
-      this.frames.push(now);
+      if (this.drawn) this.frames.push(now);
+      this.drawn = false;
       this.counting = requestAnimationFrame(step);
     };
     this.counting = requestAnimationFrame(step);
@@ -42,6 +44,12 @@ window.watched = {
 for (const kind of ["pointerup", "keydown"]) {
   addEventListener(kind, () => { window.watched.last = performance.now(); }, true);
 }
+
+const draw = WebGL2RenderingContext.prototype.drawElements;
+WebGL2RenderingContext.prototype.drawElements = function drawElements(...given) {
+  window.watched.drawn = true;
+  return draw.apply(this, given);
+};
 
 const plain = window.fetch;
 window.fetch = async (...given) => {

@@ -319,6 +319,19 @@ def test_fewer_pixels_are_drawn_while_the_view_moves_slowly(visit, ground):
     page = visit(ground[0].url)
     width = "() => document.querySelector('#left canvas').width"
     whole = page.evaluate(width)
+
+    def place():
+        """Return the longitude of the view, and its degrees for each pixel of the screen."""
+        found = re.search(r"at=([^&]+)", page.evaluate("() => location.hash"))[1].split("%2C")
+        return float(found[0]), 360 / (512 * 2 ** float(found[2]))
+
+    page.mouse.move(600, 400)
+    page.mouse.down()
+    page.mouse.move(610, 400)
+    page.mouse.up()
+    until(lambda: "at=" in page.evaluate("() => location.hash"))
+    page.wait_for_timeout(500)
+    before, pixel = place()
     page.evaluate("""() => {
       const slow = () => {
         const end = performance.now() + 70;
@@ -329,14 +342,14 @@ def test_fewer_pixels_are_drawn_while_the_view_moves_slowly(visit, ground):
     }""")
     page.mouse.move(600, 400)
     page.mouse.down()
-    for i in range(60):
-        page.mouse.move(600 + 20 * (i % 5), 400)
+    for i in range(40):
+        page.mouse.move(600 + 5 * i, 400)
         page.wait_for_timeout(50)
-        if page.evaluate(width) < 0.6 * whole:
-            break
     assert page.evaluate(width) < 0.6 * whole
     page.evaluate("() => cancelAnimationFrame(window.slowed)")
+    page.wait_for_timeout(500)  # so that it does not glide on
     page.mouse.up()
     until(lambda: page.evaluate(width) == whole)
+    until(lambda: abs(before - place()[0] - 195 * pixel) < 8 * pixel)
     page.wait_for_timeout(400)
     assert page.evaluate(width) == whole

@@ -2,8 +2,8 @@
 
 import * as gl from "/static/maplibre/maplibre-gl.mjs";
 
-const SHARES = [1, 0.5, 0.33]; // of the pixels of a side
-const PACE = { frames: 3, slow: 45, fast: 20, rest: 200 }; // frames that are timed, and milliseconds
+const SHARES = [1, 0.5, 0.25]; // of the pixels of a side
+const PACE = { frames: 2, slow: 45, fast: 20, rest: 200 }; // frames that are timed, and milliseconds
 
 const sharp = window.devicePixelRatio > 1.3 ? 128 : 256;
 
@@ -25,7 +25,6 @@ class Pace {
   }
 
   start(maps) {
-    if (this.restoring) return;
     clearTimeout(this.ending);
     if (this.maps) return;
     this.maps = maps;
@@ -48,21 +47,23 @@ class Pace {
   begin() { this.frames = 0; }
 
   stop() {
-    if (this.restoring) return;
     clearTimeout(this.ending);
     this.ending = setTimeout(() => {
-      if (this.maps.some((map) => map.isMoving())) return this.stop(); // a change of size tells an end, too
       if (this.mean < PACE.fast && this.level > 0) this.level -= 1; // it was slow for another reason
-      this.restoring = true; // a map that rests tells that it moves when its size changes
       this.draw(0);
-      this.restoring = false;
       this.maps = null;
     }, PACE.rest);
   }
 
+  // setPixelRatio would end a drag, as resize does.
   draw(level) {
     const ratio = window.devicePixelRatio * SHARES[level];
-    for (const map of this.maps) if (map.getPixelRatio() !== ratio) map.setPixelRatio(ratio);
+    for (const map of this.maps) {
+      if (map.getPixelRatio() === ratio) continue;
+      map._overridePixelRatio = ratio;
+      map._resizeInternal(false);
+      map.triggerRepaint();
+    }
   }
 }
 

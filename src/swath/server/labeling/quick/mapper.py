@@ -53,7 +53,7 @@ WORKERS = min(4, os.cpu_count() or 1)
 MAX_AHEAD = 16
 """Blocks of a view whose features are computed before the first training, at most."""
 
-NICENESS = 10
+NICENESS = 19
 """Of the threads that train and map, so that the page stays responsive on few cores."""
 
 MAX_HISTORY = 200
