@@ -13,6 +13,7 @@ import swath
 from swath import options
 from swath.errors import UsageError
 from swath.options import (
+    AreaOptions,
     EvaluateOptions,
     InspectOptions,
     PredictOptions,
@@ -120,6 +121,10 @@ def test_what_is_missing_is_named() -> None:
     with fails("option-missing", UsageError) as caught:
         make_options(PredictOptions, {"model": "m", "image": "i"})
     assert "MAP" in caught.value.message
+    with fails("option-missing", UsageError) as caught:
+        make_options(AreaOptions, {"map": "m.tif"})
+    assert caught.value.message == "Option reference is missing"
+    assert "--reference" in caught.value.fix
 
 
 def test_options_are_frozen() -> None:

@@ -1023,6 +1023,10 @@ def make_options(kind: Callable[..., O], values: dict[str, Any]) -> O:
         name = names[0] if names else str(first["loc"][0] if first["loc"] else "options")
         if first["type"] == "missing":
             message, code = f"{name.upper()} is missing", "option-missing"
+            fields = getattr(kind, "__pydantic_fields__", {})
+            if name in fields and fields[name].kw_only:
+                message = f"Option {name} is missing"
+                fix = f"Give --{name.replace('_', '-')}, in Python {name}="
         elif first["type"] == "unexpected_keyword_argument":
             message, code = f"There is no option {name}", "option-unknown"
         elif hasattr(values.get(name), "shape") or hasattr(values.get(name), "data_vars"):
