@@ -719,7 +719,8 @@ class ChangeOptions:
     )
     accuracy: float | None = option(
         None,
-        "Accuracy of maps without probabilities, in whole percent; default: 1, with --dates 0.9.",
+        "Accuracy of maps without probabilities, such as 0.9, rounded to whole percent; default: "
+        "they are taken as certain, with --dates 0.9.",
         "Data",
         gt=0,
         lt=1,

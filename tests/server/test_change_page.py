@@ -3,6 +3,7 @@
 import httpx2
 import numpy as np
 import pytest
+import rasterio
 
 import swath
 from tests.make import NORTH_UP, UTM, write_raster
@@ -92,3 +93,23 @@ def test_the_swipe_parts_the_images_of_both_dates(visit, page_of_change):
     names = page.locator("#classes button span").all_inner_texts()
     assert "water to field" in names and "water" not in names
     until(lambda: share(page, (60, 60, 60)) > 0.1 and share(page, (200, 200, 200)) > 0.1)
+
+
+def test_classes_of_dates_with_codes_of_unchanged_ones_are_not_hidden(visit, tmp_path):
+    for date, edge in (("old", 200), ("new", 220)):
+        codes = np.full((300, 400), 11, np.uint8)
+        codes[:, edge:] = 22
+        path = write_raster(tmp_path / f"c_{date}.tif", codes, UTM, NORTH_UP)
+        with rasterio.open(path, "r+") as file:
+            file.update_tags(1, class_11="pond", class_22="town")
+    swath.change(tmp_path / "c_old.tif", tmp_path / "c_new.tif", tmp_path / "c.tif")
+    with httpx2.Client() as client:
+        running = swath.view(tmp_path / "c.tif", open=False)
+        layers = client.get(f"{running.url}scene").json()["layers"]
+    names = {row["name"]: {one["name"] for one in row["classes"]} for row in layers}
+    assert names["c_old.tif"] == {"pond", "town"} and "pond (no change)" in names["c.tif"]
+    page = visit(running.url)
+    pressed = [b.get_attribute("aria-pressed") for b in page.locator("#classes button").all()]
+    assert pressed and set(pressed) == {"true"}
+    visit.leave()
+    running.close()

@@ -182,7 +182,9 @@ def _command(options: ChangeOptions) -> str:
         "--shift": None if options.shift == 1 else options.shift,
         "--prior": options.prior,
         "--accuracy": options.accuracy,
+        "--pixel": options.pixel,
         "--polygons": options.polygons,
+        "--min-area": options.min_area or None,
         "--table": options.table,
         "--report": options.report,
     }

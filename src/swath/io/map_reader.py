@@ -110,14 +110,20 @@ class MapFile:
             self.close()
             raise
 
-    def codes(self, window: Window) -> NDArray[np.int64]:
+    def codes(self, window: Window, shape: tuple[int, int] | None = None) -> NDArray[np.int64]:
         """Return the codes (rows, columns) of a window, `UNLABELED` where the map has no data.
+
+        Args:
+            window: that lies inside the map.
+            shape: decimate to so many rows and columns; None for all pixels.
 
         Raises:
             DataError: the file is damaged.
         """
         with gdal_errors(self.path):
-            codes: NDArray[np.int64] = self._dataset.read(1, window=window.to_rasterio())
+            codes: NDArray[np.int64] = self._dataset.read(
+                1, window=window.to_rasterio(), out_shape=shape
+            )
         return self._unlabeled(codes)
 
     def _unlabeled(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError
 from swath.geo.geobox import GeoBox
-from swath.geo.tiling import Pixels
 from swath.io.map_reader import MapFile
 from swath.io.raster import Raster
 from swath.io.render import data_url, decimation, to_rgb
@@ -203,12 +202,11 @@ def _describe(
     margin = max(AROUND, max(place.window.height, place.window.width) // 2)
     window = place.window.grow(margin).within(source.grid.window)
     step = decimation(window.height, window.width, PICTURE_SIDE)
-    codes = source.codes(window)[::step, ::step]
+    shape = -(-window.height // step), -(-window.width // step)
+    codes = source.codes(window, shape)
     pictures = []
     for name, image in zip(("old image", "new image"), images, strict=False):
-        values, valid = image.read(window)
-        small = Pixels(values[:, ::step, ::step], valid[::step, ::step])
-        pictures.append((name, data_url(to_rgb(small, list(image.bands)))))
+        pictures.append((name, data_url(to_rgb(image.read(window, shape), list(image.bands)))))
     for date, name in enumerate(("old", "new")):
         pictures.append((name, data_url(_paint(codes, _colors(transitions, date)))))
     pictures.append(("change", data_url(_paint(codes, _colors(transitions, None)))))

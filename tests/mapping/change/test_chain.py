@@ -102,6 +102,10 @@ def test_a_date_without_data_has_the_class_of_the_date_before():
         ("lc-2018-06-30_v2.tif", "2018-06-30"),
         ("2019/map.tif", "2019"),
         ("map_2018_130.tif", "2018"),
+        ("tile_2048_2018.tif", "2018"),
+        ("tile_1920_201806.tif", "2018-06"),
+        ("scenario_2095.tif", "2095"),
+        ("S2A_20180630_N0500_20230101.tif", "2018-06-30"),
         ("map_120189.tif", None),
     ],
 )

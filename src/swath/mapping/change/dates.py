@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,11 +21,17 @@ MOST_DATES = 250
 
 
 def date_of(path: str) -> str | None:
-    """Return the first date in the name of a file, else of its folder: `2018`, `2018-06-30`."""
-    full = Path(path).absolute()
+    """Return the date in the name of a file, else of its folder: `2018`, `2018-06-30`.
+
+    Of several, that with the most parts is taken, then one that is not in the future (2048 may be a
+    size), then the first: that of the image in names of products.
+    """
+    full, now = Path(path).absolute(), datetime.now().year
     for name in (full.stem, full.parent.name):
-        if found := _DATE.search(name):
-            return "-".join(filter(None, found.group("year", "month", "day")))
+        found = [m.group("year", "month", "day") for m in _DATE.finditer(name)]
+        if found:
+            best = max(found, key=lambda parts: (3 - parts.count(None), int(parts[0]) <= now))
+            return "-".join(filter(None, best))
     return None
 
 

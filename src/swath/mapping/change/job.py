@@ -238,7 +238,10 @@ class ChangeJob:
             for flag, value in (("--at-least", options.at_least), ("--prior", options.prior)):
                 if value is not None:
                     message = f"{flag} needs probabilities, and no map has any beside it"
-                    fix = f"Predict the maps with --probabilities, or leave out {flag}"
+                    fix = (
+                        "Predict the maps with `swath predict --probabilities`, tell their "
+                        f"accuracy (--accuracy 0.9), or leave out {flag}"
+                    )
                     raise UsageError(message, code="no-probabilities", fix=fix)
             self.warnings.append(
                 "No map has probabilities beside it, so each difference between the maps is taken "
@@ -347,8 +350,9 @@ class ChangeJob:
                 writer.write(part[layer], tile.core)
             codes = part["codes"].ravel()
             pixels += np.bincount(codes, minlength=size)
-            if areas is not None:
-                meters += np.bincount(codes, areas.of(tile.core).ravel(), size)
+            each = None if areas is None else areas.of(tile.core)
+            if each is not None:
+                meters += np.bincount(codes, each.ravel(), size)
             if "confidence" in writers:
                 percents += np.bincount(codes, part["confidence"].ravel(), size)
             tally += part["tally"]
@@ -358,8 +362,8 @@ class ChangeJob:
                 for t, (before, label) in enumerate(pairwise(labels), 1):
                     mask = part[before] != part[label]
                     moved[t] += mask.sum()
-                    if areas is not None and mask.any():
-                        moved_meters[t] += areas.of(tile.core)[mask].sum()
+                    if each is not None:
+                        moved_meters[t] += each[mask].sum()
         sure = "confidence" in writers
         rows = [
             TransitionRow(

@@ -76,10 +76,11 @@ def find_places(
     changed = np.isin(codes, transitions.changes)
     with gdal_env():
         found = rasterio.features.shapes(codes.astype(np.int32), changed, connectivity=4)
-        shapes = [(_pixels(shape["coordinates"]), shape, int(code)) for shape, code in found]
+        shapes = ((_pixels(shape["coordinates"]), shape, int(code)) for shape, code in found)
+        largest = heapq.nlargest(MEASURED, shapes, key=lambda one: one[0])
     scale = grid.height / shape[0], grid.width / shape[1]
     places = []
-    for count, outline, code in heapq.nlargest(MEASURED, shapes, key=lambda one: one[0]):
+    for count, outline, code in largest:
         ring = np.array(outline["coordinates"][0])
         (left, top), (right, bottom) = ring.min(axis=0).astype(int), ring.max(axis=0).astype(int)
         local = rasterio.Affine.translation(left, top)

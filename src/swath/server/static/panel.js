@@ -22,7 +22,7 @@ export function drawLayers(state, change) {
     box.addEventListener("change", () => change(() => { layer.on = box.checked; }));
     const range = make("input", { type: "range", min: 0, max: 100, value: Math.round(layer.opacity * 100), ariaLabel: `Opacity of ${layer.label}`, disabled: !layer.on });
     range.addEventListener("input", () => change(() => { layer.opacity = range.value / 100; }, false));
-    const name = make("label", { htmlFor: box.id, title: layer.title }, make("b", { textContent: capital(layer.label) }), layer.title === layer.label ? null : make("small", { textContent: layer.title }));
+    const name = make("label", { htmlFor: box.id, title: layer.title }, make("b", { textContent: nameOf(layer) }), layer.title === layer.label ? null : make("small", { textContent: layer.title }));
     return make("li", {}, box, name, range, layer.on ? extra(layer, change) : null);
   });
   $("layers").replaceChildren(...rows);
@@ -61,7 +61,7 @@ export function drawSwipe(state, change) {
   if (!swipe) return;
   for (const side of ["left", "right"]) {
     const select = $(`pair-${side}`);
-    select.replaceChildren(...layers.map((layer) => make("option", { value: layer.name, textContent: capital(layer.label), selected: layer.name === swipe[side] })));
+    select.replaceChildren(...layers.map((layer) => make("option", { value: layer.name, textContent: nameOf(layer), selected: layer.name === swipe[side] })));
     select.onchange = () => change(() => choose(state, side, select.value));
   }
 }
@@ -168,4 +168,5 @@ export function toast(text) {
 
 const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(share * 100).toFixed(1)} %`);
 const round = (value) => (typeof value === "number" && !Number.isInteger(value) ? +value.toPrecision(5) : value ?? "–");
+const nameOf = (layer) => (layer.label === layer.title ? layer.label : capital(layer.label));
 const capital = (text) => text[0].toUpperCase() + text.slice(1);

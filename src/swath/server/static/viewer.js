@@ -266,13 +266,19 @@ async function label() {
   await stage.apply(state);
 }
 
+// Whether another layer has the code for a class of another name: what is hidden is so on all layers.
+function shared(code, layer, layers) {
+  const name = layer.classes.find((one) => one.code === code)?.name;
+  return layers.some((other) => other.classes.some((one) => one.code === code && one.name !== name));
+}
+
 async function begin() {
   theme();
   const view = read();
   const scene = await ask("/scene", location.search);
   take(scene, view);
   const opened = location.hash.length > 1;
-  state.hidden = new Set(opened ? view.hidden : scene.layers.flatMap((layer) => layer.unchanged));
+  state.hidden = new Set(opened ? view.hidden : scene.layers.flatMap((layer) => layer.unchanged.filter((code) => !shared(code, layer, scene.layers))));
   const known = (name) => state.layers.some((layer) => layer.name === name);
   if (view.swipe && known(view.swipe.left) && known(view.swipe.right)) state.swipe = view.swipe;
   stage = new Stage(scene, view, { moved: () => { remember(); count(); }, clicked: (event) => labeling?.clicked(event) || look(inside(event.lngLat)), pointed, swiped: slide });
