@@ -86,6 +86,7 @@ def test_no_name_is_used_that_windows_lacks() -> None:
                 names |= {alias.name for alias in node.names} & MODULES
             elif isinstance(node, ast.ImportFrom):
                 names |= {node.module or ""} & MODULES
+                names |= {f"{node.module}.{alias.name}" for alias in node.names} & set(ABSENT)
         names -= {name for file, name in GUARDED_IMPORTS if path.endswith(file)}
         if names:
             found[path] = names

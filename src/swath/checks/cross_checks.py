@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from swath.checks.duplicates import near_duplicates, upright
+from swath.checks.duplicates import in_one_orientation, near_duplicates
 from swath.checks.scan import ImageScan, SampleScan
 from swath.data.layouts import SourceSample
 from swath.geo.footprints import overlaps
@@ -196,7 +196,7 @@ def find_duplicates(scanned: Sequence[Scanned]) -> list[DuplicatePair]:
         if first is not sample:
             found[sample.name] = DuplicatePair(sample, first, True)
     thumbnails = [s.image.thumbnail for s in valid]
-    for turned, views in ((False, thumbnails), (True, [upright(t) for t in thumbnails])):
+    for turned, views in ((False, thumbnails), (True, [in_one_orientation(t) for t in thumbnails])):
         for i, j in near_duplicates(views):
             later, first = valid[j].sample, valid[i].sample
             found.setdefault(later.name, DuplicatePair(later, first, False, turned))

@@ -103,8 +103,8 @@ def near_duplicates(thumbnails: Sequence[NDArray[np.float64]]) -> Iterator[tuple
             yield from ((textured[i], textured[j]) for j in same.tolist())
 
 
-def upright(thumbnail: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn and mirror a thumbnail, so that all eight views of an image become one.
+def in_one_orientation(thumbnail: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn and mirror a thumbnail (rows, columns), so that all eight views of an image become one.
 
     The brighter half is put right and below, and the larger of both differences to the right.
     """

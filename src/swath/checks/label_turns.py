@@ -64,7 +64,7 @@ class TurnedLabels:
 
     @property
     def turn(self) -> str | None:
-        """What was done to labels that fit the image once it is undone; None where they fit."""
+        """The turn that brings the labels onto the image; None where they fit."""
         if min(self._gray.shape) < 32:
             return None
         edges = np.sqrt(np.abs(np.diff(self._gray, axis=1)))[:-1]

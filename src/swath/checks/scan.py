@@ -75,7 +75,7 @@ class LabelScan:
     codes: Counter[int]  # pixels by label code or packed color
     names: dict[int, str]  # by code, where the labels have names
     shift: tuple[int, int] | None = None  # rows, columns from the labels to the image's edges
-    turn: str | None = None  # what was done to labels that fit the image once it is undone
+    turn: str | None = None  # the turn that brings the labels onto the image
     blended: tuple[int, ...] = ()  # codes that lie between two others alone
     lossy: bool = False  # whether the file's format changes values (JPEG)
     grid: GeoBox | None = None  # of the file; None for polygons and unlabeled images

@@ -235,11 +235,11 @@ def _renumbered(matrix: NDArray[np.int64], legend: Legend) -> list[str]:
     if agreed < MIN_AGREED or own > MAX_OWN * agreed:
         return []
     names = legend.names
-    pairs = [f"{names[i]} is {names[j]}" for i, j in zip(labeled, best, strict=True) if i != j]
+    pairs = [f"{names[i]} to {names[j]}" for i, j in zip(labeled, best, strict=True) if i != j]
     shown = ", ".join(pairs[:MAX_PAIRS]) + (", ..." if len(pairs) > MAX_PAIRS else "")
     return [
-        f"Labels and map agree at {agreed:.0%} of the pixels if what the labels call {shown} in "
-        f"the map, and at {own:.0%} as they are: check that both have the same codes."
+        f"Labels and map agree at {own:.0%} of the pixels, and would at {agreed:.0%} if "
+        f"the labels' classes were renumbered ({shown}): check that both have the same codes."
     ]
 
 

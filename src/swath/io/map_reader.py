@@ -132,12 +132,6 @@ class MapFile:
             codes[codes == self._dataset.nodata] = UNLABELED
         return codes
 
-    def overview(self, shape: tuple[int, int]) -> NDArray[np.int64]:
-        """Return the codes of the whole map, decimated to a shape, `UNLABELED` without data."""
-        with gdal_errors(self.path):
-            codes: NDArray[np.int64] = self._dataset.read(1, out_shape=shape)
-        return self._unlabeled(codes)
-
     def chunks(self, title: str) -> Iterator[tuple[Window, NDArray[np.int64]]]:
         """Yield windows that cover the map, with their codes, and report progress under a title."""
         windows = list(chunks(self.grid))

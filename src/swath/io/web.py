@@ -90,9 +90,7 @@ def _open(url: str) -> HTTPResponse:
     for _ in range(MAX_REDIRECTS + 1):
         headers = {"User-Agent": f"swath/{version('swath')}"}
         try:
-            request = urllib.request.Request(
-                quote(asked, safe="%/:=&?~#+!$,;'@()*[]"), None, headers
-            )
+            request = urllib.request.Request(quote(asked, safe=_KEPT), None, headers)
             return cast(HTTPResponse, opener.open(request, timeout=TIMEOUT))
         except HTTPError as error:
             error.close()

@@ -220,7 +220,7 @@ def _describe(
 def _overview(source: MapFile, transitions: Transitions) -> NDArray[np.uint8]:
     step = decimation(source.grid.height, source.grid.width, OVERVIEW_SIDE)
     shape = max(1, source.grid.height // step), max(1, source.grid.width // step)
-    return _paint(source.overview(shape), _colors(transitions, None))
+    return _paint(source.codes(source.grid.window, shape), _colors(transitions, None))
 
 
 def _colors(transitions: Transitions, date: int | None) -> NDArray[np.uint8]:

@@ -81,7 +81,7 @@ class QuickPart:
 
     def __init__(self, options: TrainOptions, dataset: Dataset) -> None:
         manifest = dataset.manifest
-        kinds = candidates(manifest)
+        kinds = [kind for kind in candidates(manifest) if kind in _JOINED]
         given = manifest, options.encoder, options.weights, kinds[-1]
         network, _ = quick_network(*given)
         with task("Reading features", 1.0, "images") as bar:
@@ -96,9 +96,7 @@ class QuickPart:
         They are scaled so that the mean confidence is that of the quick recipe, which folds over
         the labels have calibrated. The network itself saw all labels, and is too sure.
         """
-        quick, kind = body_of(self.network), _JOINED.get(self.head.features)
-        if kind is None:
-            return network
+        quick, kind = body_of(self.network), _JOINED[self.head.features]
         spec = replace(self.network.spec, features=kind, base=network.spec)
         out = Network(spec).eval()
         body = body_of(out)
@@ -118,19 +116,26 @@ class QuickPart:
             body.last.weight.copy_(QUICK_WEIGHT * quick.last.weight)
             cast(Tensor, body.last.bias).copy_(QUICK_WEIGHT * cast(Tensor, quick.last.bias))
             body.answer.weight.copy_((1 - QUICK_WEIGHT) * torch.eye(spec.classes)[..., None, None])
-            wanted = confidence_of(self._sample(self.network), own)
-            out.gain /= temperature_for(self._sample(out), wanted)
+            quick_scores, scores = self._sample(self.network), self._sample(out)
+            if quick_scores is not None and scores is not None:
+                out.gain /= temperature_for(scores, confidence_of(quick_scores, own))
         return out
 
-    def _sample(self, network: Network) -> NDArray[np.float32]:
-        """Return a network's scores of pixels of some blocks, (classes, n)."""
+    def _sample(self, network: Network) -> NDArray[np.float32] | None:
+        """Return a network's scores of pixels of some blocks, (classes, n); None without data."""
         blocks, predictor = list(_blocks(self._dataset)), predictor_of(network, self._dataset)
-        parts = []
-        for image, window in blocks[:: max(1, len(blocks) // SAMPLED_BLOCKS)][:SAMPLED_BLOCKS]:
+        step = max(1, len(blocks) // SAMPLED_BLOCKS)
+        parts: list[NDArray[np.float32]] = []
+        used = 0
+        for image, window in (block for i in range(step) for block in blocks[i::step]):
+            before = len(parts)
             for part in predict_window(self._dataset.images[image], predictor, window):
                 if part.scores is not None:
                     parts.append(part.scores[:, part.valid][:, ::SAMPLED_STEP])
-        return np.concatenate(parts, 1)
+            used += len(parts) > before
+            if used == SAMPLED_BLOCKS:
+                break
+        return np.concatenate(parts, 1) if parts else None
 
 
 def quick_part(options: TrainOptions, dataset: Dataset, recipe: Recipe) -> QuickPart | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from swath.errors import DataError, JobError, ModelError
 from swath.io.atomic import atomic_file
+from swath.io.web import is_web
 from swath.models.catalog.entry import ListedModel
 from swath.models.catalog.linked_file import LinkedFile
 from swath.models.catalog.reading import Listing
@@ -67,7 +68,7 @@ def fetch_model(model: ListedModel, path: Path) -> ListedModel:
                 bar.advance(len(chunk))
         if model.bytes is not None and size < model.bytes:
             message = f"The file has {size} of the {model.bytes} bytes that the catalog says"
-            fix = "Run the command again"
+            fix = "Run the command again" if is_web(model.file) else _TELL_HOST
             raise JobError(message, code="truncated-download", file=model.file, fix=fix)
         if digest.hexdigest() != model.sha256:
             message = "The file is not the one that the catalog says: its digest is another"
@@ -75,7 +76,6 @@ def fetch_model(model: ListedModel, path: Path) -> ListedModel:
         try:
             card = ModelFile(partial).card
         except ModelError as error:
-            raise ModelError(
-                error.message, code=error.code, file=model.file, fix=_TELL_HOST
-            ) from error
+            fix = (error.code == "newer-format" and error.fix) or _TELL_HOST
+            raise ModelError(error.message, code=error.code, file=model.file, fix=fix) from error
     return ListedModel.of_card(card, model.name, str(path), model.license, size, digest.hexdigest())
