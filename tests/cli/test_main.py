@@ -156,6 +156,16 @@ def test_version(run: Any) -> None:
     assert run("--version") == Ran(0, f"swath {swath.__version__}\n", "")
 
 
+def test_no_garbage_is_searched_for_at_the_exit() -> None:
+    # Functions that are registered first run last.
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); "
+        "from swath.cli.main import main; main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "True"
+
+
 @pytest.mark.parametrize("verb", COMMANDS)
 @pytest.mark.parametrize("columns", [80, 100])
 def test_help_fits_the_terminal(
