@@ -931,7 +931,7 @@ class ViewOptions:
 
     map: Annotated[PathLike, Field(description="Map or any other raster.")]
     image: Annotated[PathLike | None, Field(description="Image under the map.")] = None
-    more: Annotated[Globs, Field(description="Further maps, images, confidences.")] = ()
+    more: Annotated[Globs, Field(description="Further rasters, and vector layers.")] = ()
     _: KW_ONLY
     reference: PathLike | None = option(None, "Raster of reference labels, to compare with.")
     classes: PathLike | None = option(

@@ -1,6 +1,6 @@
 """The web application: the page and its queries, titiler's endpoints, and predictions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -20,6 +20,8 @@ from swath.server.labeling.routes import make_label_router
 from swath.server.labeling.session import LabelingSession
 from swath.server.layer import MapLayer
 from swath.server.live_layer import LiveLayer
+from swath.server.outlines import OutlineLayer, describe, feature_at
+from swath.server.outlines import make_router as make_outline_router
 from swath.server.predictions.job_queue import Jobs, QueueFull
 from swath.server.predictions.uploads import make_router
 from swath.server.registry import MODELS, RASTERS, NotServed, Registry
@@ -29,6 +31,10 @@ from swath.server.tiles import Name, checked_tile, make_tiler
 
 Longitude: TypeAlias = Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False)]
 Latitude: TypeAlias = Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)]
+Near: TypeAlias = Annotated[
+    float,
+    Query(ge=0, le=10, allow_inf_nan=False, description="Degrees at which a feature is met."),
+]
 Names: TypeAlias = Annotated[list[str], Query(max_length=20)]
 OtherNames: TypeAlias = Annotated[list[str], Query(alias="with", max_length=20)]
 OtherName: TypeAlias = Annotated[
@@ -58,6 +64,7 @@ def create_app(
     jobs: Jobs | None = None,
     upload: int = 0,
     labeling: LabelingSession | None = None,
+    outlines: Sequence[OutlineLayer] = (),
 ) -> SecurityMiddleware:
     """Assemble the application.
 
@@ -69,6 +76,7 @@ def create_app(
         jobs: the queue of predictions; without one `/predict` is refused.
         upload: largest size of an upload in bytes.
         labeling: labels that clients may change; without them there are no such routes.
+        outlines: vector layers that the page shows over its maps.
 
     Returns:
         An ASGI application.
@@ -85,8 +93,10 @@ def create_app(
     app.include_router(tiles, prefix="/cog", tags=["Tiles, as titiler has them"])
     _add_errors(app)
     _add_page(app)
-    _add_scenes(app, registry, tuple(first), labeling is not None)
-    _add_readings(app, registry)
+    layers = {layer.name: layer for layer in outlines}
+    _add_scenes(app, registry, tuple(first), layers, labeling is not None)
+    _add_readings(app, registry, layers)
+    app.include_router(make_outline_router(layers))
     app.include_router(make_router(registry, jobs, upload), tags=["Predictions"])
     if labeling is not None:
         app.include_router(make_label_router(labeling))
@@ -145,7 +155,13 @@ def _add_page(app: FastAPI) -> None:
         return static_files.send(name, request)
 
 
-def _add_scenes(app: FastAPI, registry: Registry, first: tuple[str, ...], labeling: bool) -> None:
+def _add_scenes(
+    app: FastAPI,
+    registry: Registry,
+    first: tuple[str, ...],
+    outlines: Mapping[str, OutlineLayer],
+    labeling: bool,
+) -> None:
     @app.get("/files", tags=["Maps"])
     def files() -> dict[str, Any]:
         """List the names of what is served."""
@@ -159,14 +175,20 @@ def _add_scenes(app: FastAPI, registry: Registry, first: tuple[str, ...], labeli
         else:
             names = list(first) or _first_map(registry)
         others = [name for name in also if name not in names]
-        return viewer_api.describe_scene(registry, [*names, *others]) | {"label": labeling}
+        page = viewer_api.describe_scene(registry, [*names, *others])
+        return page | {"label": labeling, "outlines": [describe(o) for o in outlines.values()]}
 
 
-def _add_readings(app: FastAPI, registry: Registry) -> None:
+def _add_readings(app: FastAPI, registry: Registry, outlines: Mapping[str, OutlineLayer]) -> None:
     @app.get("/values", tags=["Maps"])
-    def values(lon: Longitude, lat: Latitude, url: Names) -> dict[str, Any]:
-        """Read the pixels at a point: class, code, percent or measurements of each layer."""
-        return {name: viewer_api.value_at(registry.layer(name), lon, lat) for name in url}
+    def values(lon: Longitude, lat: Latitude, url: Names, within: Near = 0) -> dict[str, Any]:
+        """Read each layer at a point: class, code, percent, measurements; columns of a feature."""
+        return {
+            name: feature_at(outlines[name], lon, lat, within)
+            if name in outlines
+            else viewer_api.value_at(registry.layer(name), lon, lat)
+            for name in url
+        }
 
     @app.get("/progress", tags=["Maps"])
     def progress(url: Name) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from swath.errors import DataError, check_path
+from swath.io.vector import is_vector_file
 from swath.server.layer import Hint, MapLayer, RasterLayer
 from swath.server.live_layer import LiveLayer, is_live, parts_folder
 
@@ -76,14 +77,13 @@ class Registry:
             message, fix = "There is no such file", check_path(path)
             raise DataError(message, code="no-such-file", file=path, fix=fix)
         if path.suffix.lower() not in RASTERS | MODELS:
-            raise DataError(
-                "Files of this format are not shown",
-                code="unsupported-format",
-                file=path,
-                fix=f"Convert it: `rio convert {path.name} OUT.tif --driver COG`",
-            )
+            fix = f"Convert it: `rio convert {path.name} OUT.tif --driver COG`"
+            if is_vector_file(path):
+                fix = f"Give a raster; vector layers go over a map: `swath view MAP {path.name}`"
+            message = "Files of this format are not shown here"
+            raise DataError(message, code="unsupported-format", file=path, fix=fix)
         known = next((name for name, other in self._files.items() if other == path), None)
-        name = known or _unused(path.name, self._files)
+        name = known or unused_name(path.name, self._files)
         self._files[name] = path
         if hint is not None:
             self._hints[name] = hint
@@ -102,7 +102,7 @@ class Registry:
     def add_folder(self, path: Path, prefix: str) -> None:
         """Register a folder; names below it begin with the prefix."""
         if prefix or self._folders:
-            prefix = _unused(prefix or path.resolve().name, self._folders)
+            prefix = unused_name(prefix or path.resolve().name, self._folders)
         self._folders[prefix] = path.resolve()
 
     def path(self, name: str, endings: Collection[str] = RASTERS) -> Path:
@@ -197,7 +197,7 @@ class Registry:
         return f"{stat.st_mtime_ns:x}{stat.st_size:x}"
 
 
-def _unused(name: str, taken: Collection[str]) -> str:
+def unused_name(name: str, taken: Collection[str]) -> str:
     """Return the name, with a number where it is taken."""
     path, number, new = PurePosixPath(name), 2, name
     while new in taken:

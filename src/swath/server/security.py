@@ -28,8 +28,8 @@ MAX_REQUEST_HEAD = 16_384
 """Largest size of a request's headers and query in bytes."""
 
 METRIC_PATHS = frozenset(
-    "cog differ scene files values shares progress predict jobs label static health metrics "
-    "docs".split()
+    "cog differ outlines scene files values shares progress predict jobs label static health "
+    "metrics docs".split()
 )
 """First parts of paths that metrics name."""
 
@@ -154,9 +154,10 @@ def _check_token(token: str, scope: Scope, headers: dict[str, str]) -> Response 
 
 
 def _caching(scope: Scope, status: int) -> dict[str, str]:
-    """Let clients keep a tile whose address holds the version of the file, and nothing else."""
+    """Let clients keep tiles and outlines whose address holds the file's version, nothing else."""
     versioned = b"v=" in scope["query_string"]
-    kept = status == 200 and versioned and scope["path"].startswith(("/cog/tiles/", "/differ/"))
+    paths = ("/cog/tiles/", "/differ/", "/outlines")
+    kept = status == 200 and versioned and scope["path"].startswith(paths)
     return {"cache-control": "private, max-age=86400, immutable" if kept else "no-cache"}
 
 

@@ -23,7 +23,7 @@ _MEDIA_TYPES = {
 _NAMES = (
     "index.html docs.html viewer.css viewer.js maps.js panel.js link.js docs.css docs.js icon.svg "
     "label.html label.css label.js label-api.js label-classes.js label-draw.js label-finish.js "
-    "label-layers.js label-train.js changes.js "
+    "label-layers.js label-train.js changes.js outlines.js "
     "maplibre/maplibre-gl.mjs maplibre/maplibre-gl-worker.mjs maplibre/maplibre-gl.css "
     "maplibre/LICENSE.txt maplibre/terra-draw.umd.js "
     "maplibre/terra-draw-maplibre-gl-adapter.umd.js maplibre/LICENSE-terra-draw.txt"

@@ -21,7 +21,7 @@ from swath.server.layer import PERCENT, MapLayer
 from swath.server.live_layer import LiveLayer
 from swath.server.registry import Registry
 from swath.server.tile_images import hex_color
-from swath.server.web_mercator import MAX_ZOOM, PIXEL_SIZE, Placement, to_lonlat, to_mercator
+from swath.server.web_mercator import MAX_ZOOM, PIXEL_SIZE, Placement, to_mercator
 
 SIDECARS = ("confidence", "probabilities")
 """Rasters that lie beside a map."""
@@ -88,7 +88,7 @@ def describe_scene(registry: Registry, names: Sequence[str]) -> dict[str, Any]:
         "title": PurePosixPath(names[0]).name,
         "pixel": PIXEL_SIZE if first.in_pixels else None,
         "size": [first.grid.width, first.grid.height],
-        "bounds": _degrees(layers[0][1]),
+        "bounds": layers[0][1].placement.degrees,
         "max_zoom": first.max_zoom,
         "layers": [
             _describe_layer(registry, name, layer) for name, layer in sorted(layers, key=_rank)
@@ -161,14 +161,9 @@ def _describe_layer(registry: Registry, name: str, layer: MapLayer) -> dict[str,
     }
 
 
-def _degrees(layer: MapLayer) -> list[float]:
-    west, south, east, north = layer.placement.bounds
-    return [*to_lonlat(west, south), *to_lonlat(east, north)]
-
-
 def _tile_bounds(layer: MapLayer) -> list[float]:
     """Return the bounds (degrees) of the tiles that have data: all around, across 180 degrees."""
-    west, south, east, north = _degrees(layer)
+    west, south, east, north = layer.placement.degrees
     return [-180, south, 180, north] if west < -180 or east > 180 else [west, south, east, north]
 
 

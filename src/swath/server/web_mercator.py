@@ -80,6 +80,12 @@ def to_lonlat(x: float, y: float) -> tuple[float, float]:
     return x / HALF_EXTENT * 180, math.degrees(lat)
 
 
+def to_degrees(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return longitudes and latitudes in degrees of points in web Mercator."""
+    lat = 2 * np.arctan(np.exp(y / HALF_EXTENT * np.pi)) - np.pi / 2
+    return x / HALF_EXTENT * 180, np.degrees(lat)
+
+
 def to_mercator(lon: float, lat: float) -> tuple[float, float]:
     """Return x and y in web Mercator of a longitude and latitude, clipped to the square."""
     lat = math.radians(min(max(lat, -85.0511287798066), 85.0511287798066))
@@ -171,6 +177,12 @@ class Placement:
         if east - west > 2 * HALF_EXTENT * WHOLE:
             west, east = -HALF_EXTENT, HALF_EXTENT
         return west, float(y.min()), east, float(y.max())
+
+    @property
+    def degrees(self) -> list[float]:
+        """West, south, east, north in degrees of the web map."""
+        west, south, east, north = self.bounds
+        return [*to_lonlat(west, south), *to_lonlat(east, north)]
 
     @cached_property
     def max_zoom(self) -> int:

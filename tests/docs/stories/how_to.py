@@ -68,7 +68,8 @@ def few_labels() -> Story:
     for place in ("farm", "village"):
         write_raster(Path(place, "scene.tif"), noise(3, 128, 128), UTM, NORTH_UP)
         write_layer(Path(place, "fields.gpkg"), parts, {"class": kinds})
-    _, trained, mapped, scored, suggested, _, adapted = yield
+    _, trained, mapped, scored, suggested, shown, _, adapted = yield
+    assert shown.result["layers"][-1] == "next.gpkg"
     assert adapted.result["adapted"] in ("unchanged", "corrected")
     assert scored.result["split"] == "folds" and Path("fields-report/index.html").is_file()
     assert 0 < suggested.result["n"] <= 20 and Path("next.gpkg").is_file()
@@ -234,7 +235,10 @@ def view_and_serve() -> Story:
     for path in ("labels.tif", "old.tif", "maps/map.tif"):
         write_raster(Path(path), read("map.tif"), UTM, NORTH_UP)
     Path("models").mkdir()
-    alone, compared, two, served, open_to_all = yield
+    regions = [box(32, 40, 8, 8), box(8, 8, 8, 8)]
+    write_layer(Path("next.gpkg"), regions, {"rank": [2, 1]})
+    alone, compared, two, outlined, served, open_to_all = yield
+    assert outlined.result["layers"][-1] == "next.gpkg"
     assert alone.result["layers"] and len(compared.result["layers"]) > len(two.result["layers"]) - 1
     assert served.result["token"] is None and served.result["files"] == 1
     assert open_to_all.result["token"]

@@ -4,7 +4,7 @@ from swath.io.vector.class_column import find_class_column, is_class_name
 from swath.io.vector.class_values import align_classes
 from swath.io.vector.crs import crs_code, crs_name
 from swath.io.vector.features import Features, LayerOptions
-from swath.io.vector.files import read_layer
+from swath.io.vector.files import layer_names, read_layer
 from swath.io.vector.formats import FORMATS, VECTOR_EXTENSIONS, is_vector_file
 from swath.io.vector.geometries import listed_features, mend
 from swath.io.vector.geopackage import EditedLayer, Row, decode_geometries
@@ -27,6 +27,7 @@ __all__ = [
     "find_class_column",
     "is_class_name",
     "is_vector_file",
+    "layer_names",
     "listed_features",
     "mend",
     "put_layer",

@@ -13,10 +13,13 @@ from swath.errors import DataError, check_path
 from swath.io.vector.formats import FORMATS, OTHER_EXTENSIONS, TABLES
 from swath.io.vector.geometries import usable_geometries
 from swath.io.vector.geopackage import at_rest, recover
-from swath.io.vector.ogr import read_ogr
+from swath.io.vector.ogr import list_layers, read_ogr
 from swath.io.vector.parquet import read_parquet
 from swath.io.vector.point_table import read_point_table
 from swath.types import Finding
+
+_SEVERAL = frozenset(".gpkg .gdb .gml .zip".split())
+"""Endings of files that may have several layers; the folders of a KML file are one."""
 
 SHAPEFILE = bytes.fromhex("0000270a")
 """First bytes of a shapefile."""
@@ -83,6 +86,20 @@ def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> Lay
     geometries, keep, findings = usable_geometries(wkb[present], fids, path)
     kept = {name: column[keep] for name, column in columns.items()}
     return LayerData(name, crs, fids[keep], geometries, kept, tuple(findings))
+
+
+def layer_names(path: Path) -> list[str | None]:
+    """Return the layers of a file, as `read_layer` takes them: None for the only one.
+
+    Raises:
+        DataError: the file is damaged or incomplete.
+    """
+    if path.suffix.lower() not in _SEVERAL or not path.exists():
+        return [None]
+    recover(path)
+    with at_rest(path):
+        names = list_layers(path)
+    return [*names] if len(names) > 1 else [None]
 
 
 def _check_sidecars(path: Path) -> None:

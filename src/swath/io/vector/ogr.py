@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,23 +32,44 @@ def read_ogr(path: Path, layer: str | None) -> RawLayer:
     Raises:
         DataError: the file is damaged, has several layers, or no such layer.
     """
-    import pyogrio  # here, because it loads pandas where that is installed
+    with _explained(path):
+        chosen = _choose_layers(path, _layers_of(path), layer)
+        raws = [_read_source(source, name) for source, name in chosen]
+    return _joined_folders(raws) if len(raws) > 1 else raws[0]
+
+
+def list_layers(path: Path) -> list[str]:
+    """Return the names of the layers of a file that have a geometry.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _explained(path):
+        return [name for _, name in _layers_of(path)]
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors of GDAL into those of this package."""
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 
     try:
-        sources = _sources(path)
-        real = [
-            (source, str(name))
-            for source in sources
-            for name, kind in pyogrio.list_layers(source)
-            if kind is not None and name != "layer_styles"
-        ]
-        chosen = _choose_layers(path, real, layer)
-        raws = [_read_source(source, name) for source, name in chosen]
+        yield
     except (DataSourceError, DataLayerError, FieldError) as error:
         message = f"The layer cannot be read ({error})"
         raise DataError(message, code="unreadable", file=path, fix="Export it again") from error
-    return _joined_folders(raws) if len(raws) > 1 else raws[0]
+
+
+def _layers_of(path: Path) -> list[tuple[str, str]]:
+    """Return source and name of the layers that have a geometry."""
+    import pyogrio  # here, because it loads pandas where that is installed
+
+    return [
+        (source, str(name))
+        for source in _sources(path)
+        for name, kind in pyogrio.list_layers(source)
+        if kind is not None and name != "layer_styles"
+    ]
 
 
 def read_facts(path: Path) -> dict[str, str]:

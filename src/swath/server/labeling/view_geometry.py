@@ -21,7 +21,7 @@ from swath.geo.geobox import GeoBox
 from swath.geo.tiling import Window
 from swath.io.vector import mend
 from swath.server.labeling.refusal import Refused
-from swath.server.web_mercator import HALF_EXTENT, Floats, Placement, transformer_of
+from swath.server.web_mercator import HALF_EXTENT, Floats, Placement, to_degrees, transformer_of
 
 MAX_POINTS = 20_000
 """Points of one geometry that a client sends, at most."""
@@ -153,7 +153,7 @@ class ViewGeometry:
         return self.placement.pixels(*_to_map(lon, lat))
 
     def _pixels_to_view(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
-        return _to_degrees(*self.placement.mercator(col, row))
+        return to_degrees(*self.placement.mercator(col, row))
 
     def _pixels_to_layer(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
         a, b, c, d, e, f = self.grid.transform
@@ -179,11 +179,6 @@ def _to_map(lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
     return lon / 180 * HALF_EXTENT, np.log(np.tan(np.pi / 4 + lat / 2)) / np.pi * HALF_EXTENT
 
 
-def _to_degrees(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    lat = 2 * np.arctan(np.exp(y / HALF_EXTENT * np.pi)) - np.pi / 2
-    return x / HALF_EXTENT * 180, np.degrees(lat)
-
-
 def brushed(geometry: Any, radius: float) -> Any:
     """Return the area that a round brush covers which follows a geometry on the web map.
 
@@ -194,7 +189,7 @@ def brushed(geometry: Any, radius: float) -> Any:
     meters = radius / 180 * HALF_EXTENT
     path = _transformed([geometry], _to_map)[0]
     area = shapely.simplify(shapely.buffer(path, meters, quad_segs=6), meters / 50)
-    return _transformed([area], _to_degrees)[0]
+    return _transformed([area], to_degrees)[0]
 
 
 def parse_geometry(geojson: Any) -> Any:

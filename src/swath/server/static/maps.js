@@ -5,9 +5,12 @@ import * as gl from "/static/maplibre/maplibre-gl.mjs";
 const SHARES = [1, 0.5, 0.25]; // of the pixels of a side
 const PACE = { frames: 2, slow: 45, fast: 20, rest: 200 }; // frames that are timed, and milliseconds
 
+export const MANY = 5000; // features of an outline layer, above which small ones show from near only
+
 const sharp = window.devicePixelRatio > 1.3 ? 128 : 256;
 
 function address(layer, hidden) {
+  if (layer.kind === "outline") return `${location.origin}/outlines?${new URLSearchParams({ url: layer.name, v: layer.version })}`;
   const query = new URLSearchParams(layer.difference ? { one: layer.one, other: layer.other } : { url: layer.name });
   if (layer.band !== null && layer.kind === "probabilities") query.set("bidx", layer.band + 1);
   if (layer.classes?.length && hidden.size) query.set("hide", [...hidden].sort((a, b) => a - b).join(","));
@@ -81,11 +84,34 @@ class One {
     this.ready = new Promise((done) => this.map.once("load", done));
   }
 
+  // Lines with a dark edge, and points as discs, over all rasters.
+  outline(layer, data) {
+    const [edge, line, point] = partsOf(layer);
+    const points = ["==", ["geometry-type"], "Point"];
+    this.map.addSource(layer.name, { type: "geojson", data, tolerance: layer.count > MANY ? 0.375 : 0 }); // in pixels: smaller ones are left out
+    const add = (id, type, filter, paint) => this.map.addLayer({ id, type, source: layer.name, filter, paint }, this.top);
+    add(edge, "line", ["!", points], { "line-color": "#000" });
+    add(line, "line", ["!", points], { "line-color": layer.color });
+    add(point, "circle", points, { "circle-color": layer.color, "circle-stroke-color": "#000", "circle-stroke-width": 1.5 });
+    this.known.set(layer.name, data);
+  }
+
+  restyle(layer, on) {
+    const [edge, line, point] = partsOf(layer);
+    const width = (usual, chosen) => ["case", ["==", ["id"], layer.chosen ?? -1], chosen, usual];
+    for (const id of [edge, line, point]) this.map.setLayoutProperty(id, "visibility", on ? "visible" : "none");
+    for (const [id, name, value] of [
+      [edge, "line-width", width(3.5, 7)], [line, "line-width", width(1.8, 4)], [point, "circle-radius", width(4.5, 8)],
+      [edge, "line-opacity", layer.opacity * 0.7], [line, "line-opacity", layer.opacity], [point, "circle-opacity", layer.opacity], [point, "circle-stroke-opacity", layer.opacity],
+    ]) this.map.setPaintProperty(id, name, value);
+  }
+
   show(layers, hidden, without) {
     for (const layer of layers) {
       const on = layer.on && layer.name !== without;
       const tiles = address(layer, hidden);
-      if (on && !this.known.has(layer.name)) {
+      if (on && !this.known.has(layer.name) && layer.kind === "outline") this.outline(layer, tiles);
+      else if (on && !this.known.has(layer.name)) {
         this.map.addSource(layer.name, {
           type: "raster", tiles: [tiles], tileSize: sharp, minzoom: layer.min_zoom, maxzoom: layer.max_zoom, bounds: layer.bounds,
         });
@@ -95,14 +121,22 @@ class One {
       }
       if (!this.known.has(layer.name)) continue;
       if (on && this.known.get(layer.name) !== tiles) {
-        this.map.getSource(layer.name).setTiles([tiles]);
+        if (layer.kind === "outline") this.map.getSource(layer.name).setData(tiles);
+        else this.map.getSource(layer.name).setTiles([tiles]);
         this.known.set(layer.name, tiles);
+      }
+      if (layer.kind === "outline") {
+        this.restyle(layer, on);
+        continue;
       }
       this.map.setLayoutProperty(layer.name, "visibility", on ? "visible" : "none");
       this.map.setPaintProperty(layer.name, "raster-opacity", layer.opacity);
     }
   }
 }
+
+// Ids of the layers of one source; the first is the lowest.
+const partsOf = (layer) => [layer.name, ...["line", "point"].map((part) => `${layer.name}~${part}`)];
 
 export class Stage {
   constructor(scene, view, { moved, clicked, pointed, swiped }) {

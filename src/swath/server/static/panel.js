@@ -8,7 +8,7 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
-const NOUNS = { image: "image", map: "map", reference: "reference", confidence: "confidence", probabilities: "probability", difference: "differences", change: "change" };
+const NOUNS = { image: "image", map: "map", reference: "reference", confidence: "confidence", probabilities: "probability", difference: "differences", change: "change", outline: "outlines" };
 
 export function labels(layers) {
   const count = {};
@@ -22,10 +22,17 @@ export function drawLayers(state, change) {
     box.addEventListener("change", () => change(() => { layer.on = box.checked; }));
     const range = make("input", { type: "range", min: 0, max: 100, value: Math.round(layer.opacity * 100), ariaLabel: `Opacity of ${layer.label}`, disabled: !layer.on });
     range.addEventListener("input", () => change(() => { layer.opacity = range.value / 100; }, false));
-    const name = make("label", { htmlFor: box.id, title: layer.title }, make("b", { textContent: nameOf(layer) }), layer.title === layer.label ? null : make("small", { textContent: layer.title }));
+    const name = make("label", { htmlFor: box.id, title: layer.title }, swatchOf(layer), make("b", { textContent: nameOf(layer) }), layer.title === layer.label ? null : make("small", { textContent: layer.title }));
     return make("li", {}, box, name, range, layer.on ? extra(layer, change) : null);
   });
   $("layers").replaceChildren(...rows);
+}
+
+function swatchOf(layer) {
+  if (layer.kind !== "outline") return null;
+  const node = make("i", { className: "outline" });
+  node.style.borderColor = layer.color;
+  return node;
 }
 
 // Which bands of an image are drawn as red, green and blue.
@@ -53,8 +60,11 @@ function extra(layer, change) {
   return make("div", { className: "extra" }, choice, ramp);
 }
 
+export const rasters = (state) => state.layers.filter((layer) => layer.kind !== "outline");
+
 export function drawSwipe(state, change) {
-  const { swipe, layers } = state;
+  const { swipe } = state;
+  const layers = rasters(state);
   $("swiping").hidden = layers.length < 2;
   $("swipe").checked = Boolean(swipe);
   $("pair").hidden = !swipe;
@@ -118,6 +128,9 @@ export function drawCard(state, values, close) {
       const text = found.class ?? (found.code === null ? "no data" : `code ${found.code}`);
       if (layer === first) [title, color] = [text, one?.color];
       rows.push([layer.label, text]);
+    } else if (layer.kind === "outline") {
+      rows.push([make("b", { textContent: layer.title }), found.others ? `one of ${found.others + 1} here` : ""]);
+      for (const [name, value] of Object.entries(found.columns)) rows.push([make("span", { textContent: name }), String(round(value))]);
     } else if (layer.kind === "confidence") {
       rows.push([layer.label, found.values ? gauge(Object.values(found.values)[0]) : "no data"]);
     } else if (layer.kind === "probabilities") {
@@ -138,7 +151,7 @@ export function drawCard(state, values, close) {
   if (swatch) swatch.style.background = color;
   const shut = make("button", { type: "button", textContent: "✕", title: "Close (Esc)", ariaLabel: "Close" });
   shut.addEventListener("click", close);
-  const table = make("table", {}, ...rows.map(([name, value]) => make("tr", {}, make("th", { textContent: capital(name) }), make("td", {}, value))));
+  const table = make("table", {}, ...rows.map(([name, value]) => make("tr", {}, make("th", {}, typeof name === "string" ? capital(name) : name), make("td", {}, value))));
   card.replaceChildren(make("h2", {}, swatch, make("span", { textContent: title }), shut), table);
 }
 
@@ -167,6 +180,6 @@ export function toast(text) {
 }
 
 const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(share * 100).toFixed(1)} %`);
-const round = (value) => (typeof value === "number" && !Number.isInteger(value) ? +value.toPrecision(5) : value ?? "–");
+export const round = (value) => (typeof value === "number" && !Number.isInteger(value) ? +value.toPrecision(5) : value ?? "–");
 const nameOf = (layer) => (layer.label === layer.title ? layer.label : capital(layer.label));
 const capital = (text) => text[0].toUpperCase() + text.slice(1);

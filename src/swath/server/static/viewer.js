@@ -3,9 +3,12 @@
 import { listChanges } from "/static/changes.js";
 import { read, write } from "/static/link.js";
 import { Stage } from "/static/maps.js";
-import { $, choose, drawCard, drawLayers, drawLegend, drawScale, drawSwipe, labels, make, toast } from "/static/panel.js";
+import { listOutlines } from "/static/outlines.js";
+import { $, choose, drawCard, drawLayers, drawLegend, drawScale, drawSwipe, labels, make, rasters, toast } from "/static/panel.js";
 
 const state = { layers: [], hidden: new Set(), swipe: null, point: null, classes: [], shares: null, differing: undefined, pixel: null };
+const STROKES = ["#ffd21f", "#35e0ff", "#ff6ad5", "#8dff6a", "#ff8a3c"]; // of outlines
+const REACH = 8; // pixels from a click to a feature
 let stage = null;
 let labeling = null;
 let values = {};
@@ -45,7 +48,7 @@ function remember() {
 
 function take(scene, view) {
   const old = new Map(state.layers.map((layer) => [layer.name, layer]));
-  const rows = [...scene.layers, ...scene.differences.map((d) => ({ ...d, kind: "difference", difference: true, classes: [] }))];
+  const rows = [...scene.layers, ...scene.differences.map((d) => ({ ...d, kind: "difference", difference: true, classes: [] })), ...scene.outlines.map((o, i) => ({ ...o, color: STROKES[i % STROKES.length], classes: [] }))];
   const hasImage = scene.layers.some((layer) => layer.kind === "image");
   const hasMap = scene.layers.some((layer) => layer.kind === "map");
   const changed = scene.layers.some((layer) => layer.change);
@@ -53,7 +56,7 @@ function take(scene, view) {
   let map = false;
   state.layers = rows.map((layer) => {
     const given = view?.layers?.[layer.name];
-    const usual = layer.kind === "map" ? (changed ? layer.change : !map) : layer.kind === "image" ? !image : !hasMap && !hasImage;
+    const usual = layer.kind === "outline" ? true : layer.kind === "map" ? (changed ? layer.change : !map) : layer.kind === "image" ? !image : !hasMap && !hasImage;
     map ||= layer.kind === "map";
     image ||= layer.kind === "image";
     const before = old.get(layer.name);
@@ -96,21 +99,30 @@ async function count() {
   }
 }
 
-async function look(point) {
+// Read the values at a point; `given` are those of layers where they are known.
+async function look(point, given = {}) {
   state.point = point;
   remember();
-  stage.apply(state);
+  mark(given);
   if (!point) return drawCard(state, {});
   try {
     const names = state.layers.filter((layer) => !layer.difference).map((layer) => ["url", layer.name]);
-    const found = await ask("/values", [...names, ["lon", point[0]], ["lat", point[1]]]);
+    const within = (Object.keys(given).length ? 0 : REACH) * Math.abs(stage.map.unproject([1, 0]).lng - stage.map.unproject([0, 0]).lng);
+    const found = await ask("/values", [...names, ["lon", point[0]], ["lat", point[1]], ["within", Math.min(10, within)]]);
     if (state.point !== point) return;
-    values = found;
+    values = { ...found, ...given };
+    mark(values);
     drawCard(state, values, () => look(null));
     $("card").scrollIntoView({ block: "nearest" });
   } catch (error) {
     toast(error.message);
   }
+}
+
+// Draw the features that the card describes thicker.
+function mark(found) {
+  for (const layer of state.layers) if (layer.kind === "outline") layer.chosen = found[layer.name]?.id;
+  stage.apply(state);
 }
 
 const inside = (at) => [Math.min(180, Math.max(-180, at.lng)), Math.min(90, Math.max(-90, at.lat))];
@@ -136,13 +148,14 @@ function dates() {
 }
 
 function swap() {
-  if (state.layers.length < 2) return;
+  const layers = rasters(state);
+  if (layers.length < 2) return;
   change(() => {
     if (state.swipe) { state.swipe = null; return; }
-    const last = (kind) => [...state.layers].reverse().find((layer) => layer.kind === kind)?.name;
+    const last = (kind) => [...layers].reverse().find((layer) => layer.kind === kind)?.name;
     const dated = dates();
-    const right = dated.at(-1) || last("map") || state.layers.at(-1).name;
-    const left = dated[0] || [last("image"), last("reference"), state.layers[0].name, state.layers[1].name].find((name) => name && name !== right);
+    const right = dated.at(-1) || last("map") || layers.at(-1).name;
+    const left = dated[0] || [last("image"), last("reference"), layers[0].name, layers[1].name].find((name) => name && name !== right);
     state.swipe = { left, right, at: 0.6 };
     choose(state, "left", left);
     choose(state, "right", right);
@@ -296,7 +309,7 @@ async function begin() {
   draw();
   await stage.apply(state);
   scale();
-  await Promise.all([count(), offerMore(), listChanges(state, stage, ask, look), view.point ? look(view.point) : null]);
+  await Promise.all([count(), offerMore(), listChanges(state, stage, ask, look), listOutlines(state, stage, look), view.point ? look(view.point) : null]);
   if (scene.label) await label();
   watch();
   document.documentElement.dataset.ready = "yes";
