@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import FrozenInstanceError, fields
+import shlex
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 import swath
 from swath import options
+from swath.cli.command import Command
+from swath.cli.main import COMMANDS
 from swath.errors import UsageError
 from swath.options import (
     AreaOptions,
@@ -19,6 +22,7 @@ from swath.options import (
     PredictOptions,
     PrepareOptions,
     TrainOptions,
+    command_line,
     make_options,
 )
 from tests.errors import fails
@@ -38,6 +42,43 @@ def test_every_field_is_explained(name: str) -> None:
     assert all(text[:1].isupper() and text.endswith(".") and len(text) > 8 for text in texts)
     assert (ALL[name].__doc__ or "").strip().endswith(".")
     assert ALL[name].EXAMPLE.startswith(f"swath {name} ")
+
+
+def parse(command: Command, words: list[str]) -> dict[str, Any]:
+    """Return what the command line makes of words, less what is not given."""
+    fresh = replace(command)  # since a parser keeps what its first context says of --help
+    found = fresh.parser.make_context(command.name, list(words)).params
+    known = {field.name for field in fields(command.options)}
+    return {k: v for k, v in found.items() if k in known and v not in (None, [], ())}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "flags"),
+    [
+        ("evaluate", {"model": "a b.swath", "dataset": "d", "split": "test"}, []),
+        ("train", {"dataset": "d", "model": "m", "from_": "o'k.swath"}, ["--from"]),
+        ("suggest", {"model": "m", "image": "i", "labels": "l", "out": "o", "n": 3}, ["-n"]),
+        ("view", {"map": "m", "more": ["a", "b"], "image": "i", "open": False}, ["--no-open"]),
+        (
+            "predict",
+            {"model": "m", "image": "i", "map": "o", "quality": ["a", "b"], "drop": []},
+            ["--quality", "--quality", "--drop"],
+        ),
+        (
+            "change",
+            {"old": "1", "new": "2", "change": "3", "more": ["4"], "dates": True, "prior": 0.1},
+            ["--dates", "--prior"],
+        ),
+    ],
+)
+def test_a_command_line_says_what_the_options_say(
+    name: str, given: dict[str, Any], flags: list[str]
+) -> None:
+    known = make_options(ALL[name], given)
+    start, word, *words = shlex.split(command_line(known))
+    assert (start, word) == ("swath", name)
+    assert sorted(w for w in words if w.startswith("-")) == sorted(flags)
+    assert make_options(ALL[name], parse(COMMANDS[name], words)) == known
 
 
 @pytest.mark.parametrize("name", ["inspect", "prepare"])

@@ -7,8 +7,9 @@ Annotated fields before `KW_ONLY` are the arguments of the command. `EXAMPLE` en
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
@@ -1008,6 +1009,32 @@ class DemoOptions:
 
 
 O = TypeVar("O")
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of an option: `--name`, or `-n` of one letter; `from_` stands for `from`."""
+    word = name.rstrip("_").replace("_", "-")
+    return f"--{word}" if len(word) > 1 else f"-{word}"
+
+
+def command_line(options: Any) -> str:
+    """Return the command with its options as it is typed in a shell, less options by default."""
+    name = type(options).__name__.removesuffix("Options").lower()
+    words = ["swath", name]
+    for field in sorted(fields(options), key=lambda f: bool(f.kw_only)):
+        info, value = options.__pydantic_fields__[field.name], getattr(options, field.name)
+        parts = [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
+        if not field.kw_only:
+            words += [] if value is None else parts
+        elif value == info.default or (not value and not info.default):
+            continue
+        elif isinstance(value, bool):
+            words.append(flag_of(field.name if value else f"no_{field.name}"))
+        elif any(isinstance(note, Many) for note in info.metadata):
+            words += [word for part in parts for word in (flag_of(field.name), part)]
+        else:
+            words += [flag_of(field.name), ",".join(parts) or "none"]
+    return shlex.join(words)
 
 
 def make_options(kind: Callable[..., O], values: dict[str, Any]) -> O:

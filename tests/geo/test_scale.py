@@ -18,7 +18,6 @@ from rasterio.transform import from_origin
 
 import swath
 from swath.cli import summaries
-from swath.commands.evaluate import _command
 from swath.data.dataset import Dataset
 from swath.errors import JobError, UsageError
 from swath.evaluation.ood import _describe_patches
@@ -34,7 +33,7 @@ from swath.mapping.plan import PredictionRequest, make_plan
 from swath.mapping.tile_store import TileStore
 from swath.models.model import Model
 from swath.models.model_file import pack_model_file
-from swath.options import EvaluateOptions
+from swath.options import EvaluateOptions, command_line
 from swath.training.batches.patches import PatchBatches
 from swath.training.batches.sampler import PatchSampler
 from swath.training.export import predictor_of
@@ -515,7 +514,7 @@ def test_scores_are_those_of_the_maps(by_hand: Path, mixed: Dataset, tmp_path: P
         confusions.append(swath.evaluate(path, tmp_path / "d", gsd=told).confusion)
         assert confusions[-1] == counts.tolist()
     assert confusions[0] != confusions[1] != confusions[2]
-    assert "--gsd 20" in _command(EvaluateOptions("m.swath", "d", report="r", gsd=20))
+    assert "--gsd 20" in command_line(EvaluateOptions("m.swath", "d", report="r", gsd=20))
     codes = write_raster(tmp_path / "codes.tif", noise(1, 20, 20, high=4))
     with pytest.raises(UsageError) as caught:
         swath.evaluate(codes, codes, gsd="none")

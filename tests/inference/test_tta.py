@@ -431,11 +431,10 @@ def test_scores_are_those_of_the_augmented_maps(by_hand, stripes):
 
 
 def test_a_report_says_how_it_was_made_and_a_map_is_not_augmented(by_hand, tmp_path):
-    from swath.commands.evaluate import _command
-    from swath.options import EvaluateOptions
+    from swath.options import EvaluateOptions, command_line
 
-    assert "--tta full" in _command(EvaluateOptions("m.swath", "d", report="r", tta="full"))
-    assert "--tta" not in _command(EvaluateOptions("m.swath", "d", report="r"))
+    assert "--tta full" in command_line(EvaluateOptions("m.swath", "d", report="r", tta="full"))
+    assert "--tta" not in command_line(EvaluateOptions("m.swath", "d", report="r"))
     codes = write_raster(tmp_path / "codes.tif", noise(1, 20, 20, high=4))
     with pytest.raises(UsageError) as caught:
         swath.evaluate(codes, codes, tta="flips")

@@ -221,9 +221,10 @@ class OptionField:
 
     @property
     def flag(self) -> str:
-        """The flag: `--name`, or `-n` where the name is one letter; `from_` stands for `from`."""
-        word = self.name.rstrip("_").replace("_", "-")
-        return f"--{word}" if len(word) > 1 else f"-{word}"
+        """The flag, such as `--name`."""
+        from swath.options import flag_of
+
+        return flag_of(self.name)
 
     @property
     def declaration(self) -> str:

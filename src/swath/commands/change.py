@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 import time
 from collections.abc import Callable
 from itertools import chain
@@ -25,7 +24,7 @@ from swath.mapping.change.job import OTHER_NAME, ChangedMap, ChangeJob, outputs_
 from swath.mapping.inputs import find_inputs
 from swath.mapping.plan import PLAN
 from swath.models.model import Model
-from swath.options import ChangeOptions
+from swath.options import ChangeOptions, command_line
 from swath.transitions import DATES, Transitions
 from swath.types import Result
 
@@ -159,7 +158,7 @@ def change(options: ChangeOptions) -> ChangeResult:
         return result
     images = options.files[1:-1] if options.with_model else []
     page = write(
-        *(options.report, target, result.model_dump(mode="json"), _command(options)),
+        *(options.report, target, result.model_dump(mode="json"), command_line(options)),
         images=images,
         pixel=options.pixel,
     )
@@ -173,25 +172,6 @@ def _report_writer() -> Callable[..., Path]:
     except ImportError as error:
         raise missing_report_package(error) from error
     return write_change_report
-
-
-def _command(options: ChangeOptions) -> str:
-    words = ["swath", "change", *map(str, options.files)]
-    given = {
-        "--at-least": options.at_least,
-        "--shift": None if options.shift == 1 else options.shift,
-        "--prior": options.prior,
-        "--accuracy": options.accuracy,
-        "--pixel": options.pixel,
-        "--polygons": options.polygons,
-        "--min-area": options.min_area or None,
-        "--table": options.table,
-        "--report": options.report,
-    }
-    words += ["--dates"] * options.dates
-    for flag, value in [*given.items(), *(("--classes", path) for path in options.classes)]:
-        words += [] if value is None else [flag, str(value)]
-    return shlex.join(words)
 
 
 def _date_maps(options: ChangeOptions) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import zipfile
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from swath.io.map_reader import MapFile
 from swath.legend import read_legend
 from swath.models.band_matching import same_bands
 from swath.models.model import Model
-from swath.options import EvaluateOptions
+from swath.options import EvaluateOptions, command_line
 from swath.progress import track
 from swath.types import Gsd, PathLike, Tta
 
@@ -64,7 +63,7 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
         raise missing_report_package(error) from error
     if model is not None and isinstance(reference, DatasetReference):
         result = _with_forest(result, reference.dataset, options)
-    origin = Origin(_command(options), model.card if model else None)
+    origin = Origin(command_line(options), model.card if model else None)
     values = result.model_dump(mode="json")
     page = write_report(options.report, reference, predictor, values, origin)
     return result.model_copy(update={"report": str(page)})
@@ -114,28 +113,10 @@ def _report_folds(options: EvaluateOptions, model: Model) -> EvaluateResult:
         from swath.reports.evaluation import Origin, write_fold_report
     except ImportError as error:
         raise missing_report_package(error) from error
-    origin = Origin(_command(options), model.card)
+    origin = Origin(command_line(options), model.card)
     values = result.model_dump(mode="json")
     page = write_fold_report(options.report, Dataset(options.dataset), values, origin)
     return result.model_copy(update={"report": str(page)})
-
-
-def _command(options: EvaluateOptions) -> str:
-    words = ["swath", "evaluate", str(options.model), str(options.dataset)]
-    if Path(options.dataset).is_dir():
-        words += ["--split", options.split]
-    given = {
-        "--classes": options.classes,
-        "--label-field": options.label_field,
-        "--labels-crs": options.labels_crs,
-        "--precision": None if options.precision == "auto" else options.precision,
-        "--tta": None if options.tta == "none" else options.tta,
-        "--gsd": options.gsd,
-        "--report": options.report,
-    }
-    for option, value in given.items():
-        words += [] if value is None else [option, str(value)]
-    return shlex.join(words)
 
 
 def open_model_or_map(path: PathLike, tta: Tta = "none", gsd: Gsd = None) -> Model | MapFile:

@@ -9,11 +9,13 @@ import yaml
 
 from swath.cli.command import option_fields
 from swath.cli.main import COMMANDS
+from swath.options import make_options
 from swath.server.labeling.labels.class_table import LabelClass
 from swath.server.labeling.outputs import Outputs
 from swath.server.labeling.refusal import Refused
 from swath.server.predictions import worker_process
 from tests.errors import fails
+from tests.test_options import parse
 
 WORKER = """
 import json, os, sys, time
@@ -87,8 +89,10 @@ def test_the_commands_shown_are_those_that_run(kind, outputs):
         positional = [name for name, field in fields.items() if field.positional]
         assert list(call.arguments) == positional[: len(call.arguments)]
         assert set(call.options) <= set(fields)
-        flags = {fields[name].flag for name in call.options}
-        assert {word for word in words if word.startswith("--")} == flags
+        command = COMMANDS[call.command]
+        typed = parse(command, words[2:])
+        given = call.arguments | call.options
+        assert make_options(command.options, typed) == make_options(command.options, given)
 
 
 def test_a_map_without_a_score_is_shown_and_says_why(outputs, monkeypatch):

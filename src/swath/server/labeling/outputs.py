@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from swath import options as option_classes
 from swath.errors import JobError
 from swath.io.atomic import atomic_file
 from swath.server.labeling.labels.class_table import LabelClass
@@ -45,10 +45,9 @@ class Call:
     @property
     def shell(self) -> str:
         """The command as it is typed."""
-        words = ["swath", self.command, *self.arguments.values()]
-        for name, value in self.options.items():
-            words += [f"--{name.replace('_', '-')}", str(value)]
-        return shlex.join(words)
+        kind = getattr(option_classes, f"{self.command.capitalize()}Options")
+        given = option_classes.make_options(kind, self.arguments | self.options)
+        return option_classes.command_line(given)
 
 
 @dataclass(frozen=True)
