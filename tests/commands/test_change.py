@@ -265,8 +265,9 @@ def test_maps_that_do_not_fit_each_other_are_refused(tmp_path):
         swath.change(old, new, out)
     write_date(old, codes)
     write_date(new, np.zeros((64, 64)))
-    with fails("no-overlap", DataError, new):
+    with fails("no-overlap", DataError, new) as caught:
         swath.change(old, new, out)
+    assert str(old) in caught.value.message
     write_raster(new, np.ones((3, 64, 64), np.uint8), UTM, NORTH_UP)
     with fails("not-a-class-map", DataError, new):
         swath.change(old, new, out)
@@ -285,6 +286,9 @@ def test_probabilities_of_another_map_are_refused(tmp_path):
     write_raster(percents, seen, UTM, NORTH_UP, nodata=255, descriptions=["a", "b", "c"])
     with fails("band-mismatch", DataError, percents):
         swath.change(*names)
+    alike = ["WATER", " forest", "field"]
+    write_raster(percents, seen, UTM, NORTH_UP, nodata=255, descriptions=alike)
+    assert swath.change(*names).prior is not None
     moved = from_origin(0, 0, 10, 10)
     write_raster(percents, seen, UTM, moved, nodata=255, descriptions=list(NAMES))
     with fails("grid-mismatch", DataError, percents):

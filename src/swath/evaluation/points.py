@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,12 @@ def count_points(
             raise DataError(message, code="no-data", file=points.path, fix=OTHER_MAP)
         counts[stratum, shown, places[code]] += 1
     path = Path(options.reference)
-    warnings = [*_missing(path), *_moved(path, windows), *_changed(path, source, measured)]
+    columns = read_layer(path).columns
+    warnings = [
+        *_missing(path, columns),
+        *_moved(path, columns, windows),
+        *_changed(path, source, measured),
+    ]
     return CheckedPoints(legend, counts, tuple(warnings))
 
 
@@ -101,9 +106,8 @@ def _read(options: AreaOptions, field: str) -> Features:
     return points
 
 
-def _missing(path: Path) -> Iterator[str]:
+def _missing(path: Path, columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
     """Yield a warning where the numbers that `swath sample` gives, 1 to n, have gaps."""
-    columns = read_layer(path).columns
     try:
         ids = np.asarray(columns.get("id", ()), np.float64)
     except (TypeError, ValueError):
@@ -123,13 +127,14 @@ def _missing(path: Path) -> Iterator[str]:
         )
 
 
-def _moved(path: Path, windows: Sequence[Window]) -> Iterator[str]:
+def _moved(
+    path: Path, columns: Mapping[str, NDArray[Any]], windows: Sequence[Window]
+) -> Iterator[str]:
     """Yield a warning where points lie on other pixels than those that `swath sample` drew.
 
     Raises:
         DataError: most do, so that they were drawn on another map.
     """
-    columns = read_layer(path).columns
     try:
         drawn = np.stack([np.asarray(columns[key], np.float64) for key in ("row", "column")], 1)
     except (KeyError, TypeError, ValueError):

@@ -39,16 +39,20 @@ def to_rgb(pixels: Pixels, bands: list[str]) -> NDArray[np.uint8]:
 
     Anything but 8-bit is stretched between its 2nd and 98th percentile.
     """
-    chosen = visible_bands(bands)
-    out = np.full((*pixels.valid.shape, 3), 255, np.uint8)
-    if not pixels.valid.any():
-        return out
-    for i, band in enumerate(chosen):
-        values = pixels.values[band][pixels.valid]
-        if values.dtype != np.uint8:
-            low, high = np.percentile(values, (2, 98))
-            values = np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255)
-        out[pixels.valid, i] = values.astype(np.uint8)
+    return to_rgb_alike([(pixels, bands)])[0]
+
+
+def to_rgb_alike(images: Sequence[tuple[Pixels, list[str]]]) -> list[NDArray[np.uint8]]:
+    """Return pictures as `to_rgb` does, all stretched between percentiles of their joint values."""
+    out = [np.full((*pixels.valid.shape, 3), 255, np.uint8) for pixels, _ in images]
+    for i in range(3):
+        several = [p.values[visible_bands(bands)[i]][p.valid] for p, bands in images]
+        wide = [values.ravel() for values in several if values.dtype != np.uint8 and values.size]
+        low, high = np.percentile(np.concatenate(wide), (2, 98)) if wide else (0, 255)
+        for picture, (pixels, _), values in zip(out, images, several, strict=True):
+            if values.dtype != np.uint8:
+                values = np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255)
+            picture[pixels.valid, i] = values.astype(np.uint8)
     return out
 
 

@@ -15,7 +15,7 @@ from swath.errors import DataError
 from swath.geo.geobox import GeoBox
 from swath.io.map_reader import MapFile
 from swath.io.raster import Raster
-from swath.io.render import data_url, decimation, to_rgb
+from swath.io.render import data_url, decimation, to_rgb_alike
 from swath.legend import rgb
 from swath.mapping.change.places import ChangedPlace, find_places
 from swath.reports.html import write_page
@@ -204,9 +204,9 @@ def _describe(
     step = decimation(window.height, window.width, PICTURE_SIDE)
     shape = -(-window.height // step), -(-window.width // step)
     codes = source.codes(window, shape)
-    pictures = []
-    for name, image in zip(("old image", "new image"), images, strict=False):
-        pictures.append((name, data_url(to_rgb(image.read(window, shape), list(image.bands)))))
+    read = [(image.read(window, shape), list(image.bands)) for image in images]
+    names = ("old image", "new image")
+    pictures = [(n, data_url(one)) for n, one in zip(names, to_rgb_alike(read), strict=False)]
     for date, name in enumerate(("old", "new")):
         pictures.append((name, data_url(_paint(codes, _colors(transitions, date)))))
     pictures.append(("change", data_url(_paint(codes, _colors(transitions, None)))))

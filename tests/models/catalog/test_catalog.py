@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, patch
 
 import pystac
 import pytest
@@ -114,7 +115,10 @@ def test_a_foreign_catalog_is_not_replaced(tmp_path: Path) -> None:
     with fails("foreign-file", JobError, file=tmp_path / "catalog.json"):
         swath.catalog(tmp_path, write_catalog=True)
     (tmp_path / "catalog.json").unlink()
-    result = swath.catalog(tmp_path, write_catalog=True)
+    read = Mock(side_effect=ModelFile)
+    with patch.object(reading, "ModelFile", read):
+        result = swath.catalog(tmp_path, write_catalog=True)
+    assert read.call_count == 1
     assert [m.name for m in swath.catalog(str(result.catalog)).models] == ["catalog"]
 
 

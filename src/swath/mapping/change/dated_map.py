@@ -23,7 +23,7 @@ from swath.io.arrays.serial import warped_raster
 from swath.io.labels import UNLABELED, RasterLabels, label_turns
 from swath.io.map_reader import MapFile, beside
 from swath.io.raster import gdal_env, gdal_errors, open_raster
-from swath.legend import IGNORE, Legend
+from swath.legend import IGNORE, Legend, fold
 
 NO_PERCENT = 255
 """Value of percents where a map has none."""
@@ -101,11 +101,11 @@ def match_bands(path: str, map_path: str, own: Legend, indices: dict[int, int]) 
     with gdal_errors(path), open_raster(path) as dataset:
         names = [text or "" for text in dataset.descriptions]
         dtypes = set(dataset.dtypes)
-    codes = {c.name.casefold(): c.map_code for c in own.trained}
+    codes = {fold(c.name): c.map_code for c in own.trained}
     if len(names) == len(codes) and not any(names):
         names = own.names
-    places = [indices.get(codes.get(name.casefold(), -1), -1) for name in names]
-    if dtypes != {"uint8"} or -1 in places or len(set(map(str.casefold, names))) != len(codes):
+    places = [indices.get(codes.get(fold(name), -1), -1) for name in names]
+    if dtypes != {"uint8"} or -1 in places or len(set(map(fold, names))) != len(codes):
         message = (
             f"The bands are {', '.join(names) or 'none'} ({', '.join(sorted(dtypes))}), and the "
             f"classes of {map_path} are {', '.join(own.names)}, each a band of percents in uint8"

@@ -295,7 +295,7 @@ class ChangeJob:
             rows = changed.rows
             if not rows:
                 self._store.clear()
-                raise no_common_pixel(self._maps[1])
+                raise no_common_pixel(self._maps)
             if len(rows) > MAX_CLASSES:
                 self.warnings.append(
                     f"The map has {len(rows)} transitions; `swath sample` and `swath area` take at "

@@ -155,7 +155,7 @@ def make_plan(asked: ChangeRequest, grid: GeoBox) -> ChangePlan:
     if uncertain and not found[-1]:  # what both maps hold may lie between the windows
         found = _sample(asked, grid, list(chunks(grid)), 1, most)
         if not found[-1]:
-            raise no_common_pixel(asked.dates[1].path)
+            raise no_common_pixel([date.path for date in asked.dates])
     evidence, likelihoods, sampled = found
     prior: NDArray[np.float64] = np.empty((0, 0))
     start = np.empty(0)
@@ -179,10 +179,14 @@ def make_plan(asked: ChangeRequest, grid: GeoBox) -> ChangePlan:
     )
 
 
-def no_common_pixel(path: str) -> DataError:
-    """Return the error for maps that have no pixel with data in common."""
-    message, fix = "No pixel has data in both maps", "Check places and nodata values of the maps"
-    return DataError(message, code="no-overlap", file=path, fix=fix)
+def no_common_pixel(paths: Sequence[str]) -> DataError:
+    """Return the error for maps of which no pixel has data in two."""
+    first, second, *more = paths
+    message = f"No pixel has data in both this map and {first}"
+    if more:
+        message = f"No pixel has data in two of the {len(paths)} maps: {', '.join(paths)}"
+    fix = "Check places and nodata values of the maps"
+    return DataError(message, code="no-overlap", file=second, fix=fix)
 
 
 def _sample(

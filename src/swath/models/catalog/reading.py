@@ -42,12 +42,25 @@ class Listing:
     Attributes:
         place: folder, file or address.
         models: in the order of the place.
+        cards: of the models of a folder; none of a catalog, which may say otherwise.
         faults: name of each entry that is no usable model, and why.
     """
 
     place: str
     models: list[ListedModel] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)
     faults: list[tuple[str, SwathError]] = field(default_factory=list)
+
+    def add(self, path: Path) -> None:
+        """Add a model file.
+
+        Raises:
+            ModelError: the file is damaged or no model.
+        """
+        file, size = ModelFile(path), path.stat().st_size
+        listed = ListedModel.of_card(file.card, path.stem, str(path), None, size, file.digest)
+        self.models.append(listed)
+        self.cards.append(file.card)
 
 
 def list_folder(folder: Path) -> Listing:
@@ -57,7 +70,9 @@ def list_folder(folder: Path) -> Listing:
         ModelError: a single file is no model, or the folder has none.
     """
     if not folder.is_dir():
-        return Listing(str(folder), [_of_file(folder)])
+        listing = Listing(str(folder))
+        listing.add(folder)
+        return listing
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ENDING)
     if not files:
         fix = f"Give a folder with *{ENDING} files, or a catalog: a file or an address"
@@ -65,16 +80,10 @@ def list_folder(folder: Path) -> Listing:
     listing = Listing(str(folder))
     for path in files:
         try:
-            listing.models.append(_of_file(path))
+            listing.add(path)
         except ModelError as error:
             listing.faults.append((path.stem, error))
     return listing
-
-
-def _of_file(path: Path) -> ListedModel:
-    file = ModelFile(path)
-    size = path.stat().st_size
-    return ListedModel.of_card(file.card, path.stem, str(path), None, size, file.digest)
 
 
 def list_catalog(catalog: PathLike) -> Listing:

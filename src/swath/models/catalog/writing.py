@@ -11,8 +11,8 @@ from urllib.parse import quote
 from swath.errors import JobError
 from swath.io.atomic import atomic_file
 from swath.models.card import Card
+from swath.models.catalog.entry import ListedModel
 from swath.models.catalog.reading import CATALOG_NAME, SHA256, Listing
-from swath.models.model_file import ModelFile
 
 FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 _ROOT = {"rel": "root", "href": f"./{CATALOG_NAME}", "type": "application/json"}
@@ -25,7 +25,7 @@ def write_catalog(folder: Path, listing: Listing, license: str | None) -> Path:
 
     Args:
         folder: of the models.
-        listing: what it holds.
+        listing: what it holds, of `list_folder`.
         license: of the models that name none.
 
     Returns:
@@ -42,9 +42,9 @@ def write_catalog(folder: Path, listing: Listing, license: str | None) -> Path:
         message, fix = "The file is no STAC catalog, so it is not replaced", "Move it elsewhere"
         raise JobError(message, code="foreign-file", file=path, fix=fix)
     links = [_ROOT]
-    for model in listing.models:
+    for model, card in zip(listing.models, listing.cards, strict=True):
         file = Path(model.file)
-        item = _item(ModelFile(file), file, model.bytes, license)
+        item = _item(model, card, license)
         _write(file.with_name(f"{file.name}.json"), item)
         href = f"./{quote(os.fsencode(file.name))}.json"
         links.append({"rel": "item", "href": href, "type": "application/geo+json"})
@@ -59,9 +59,9 @@ def write_catalog(folder: Path, listing: Listing, license: str | None) -> Path:
     return path
 
 
-def _item(model: ModelFile, file: Path, size: int | None, license: str | None) -> dict[str, Any]:
+def _item(model: ListedModel, card: Card, license: str | None) -> dict[str, Any]:
     """Return the item of a model, which is its card without what only training reads."""
-    item = _shortened(model.card).to_stac()
+    file, item = Path(model.file), _shortened(card).to_stac()
     item["id"] = file.stem
     item["links"] = [_ROOT, {**_ROOT, "rel": "parent"}]
     item["stac_extensions"].append(FILE_EXTENSION)
@@ -73,8 +73,8 @@ def _item(model: ModelFile, file: Path, size: int | None, license: str | None) -
             "title": "The model file",
             "type": "application/zip",
             "roles": ["mlm:model"],
-            "file:size": size,
-            "file:checksum": SHA256 + model.digest,
+            "file:size": model.bytes,
+            "file:checksum": f"{SHA256}{model.sha256}",
         }
     }
     return item
