@@ -197,8 +197,8 @@ def _blended(blended: Sequence[int], codes: Counter[int], meaning: LabelMeaning)
 
 
 def _check_turn(labels: LabelScan) -> Iterator[Issue]:
-    if labels.turn:
-        message = f"The labels fit the image's edges once they are {labels.turn}, and not as is."
+    if labels.fit is not None and labels.fit.turn:
+        message = f"The labels fit the image's edges once {labels.fit.turn}, and not as they are."
         fix = "Lay image and labels over each other, and turn one of them."
         yield Issue("warning", "labels-turned", message, fix)
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.checks.blended_codes import BlendedCodes
 from swath.checks.duplicates import ImageHash
 from swath.checks.label_alignment import Alignment
-from swath.checks.label_turns import BlendedCodes, TurnedLabels
+from swath.checks.label_fit import FitScanner, LabelFit
 from swath.checks.scan_statistics import (
     BandStats,
     PixelStatistics,
@@ -75,7 +76,7 @@ class LabelScan:
     codes: Counter[int]  # pixels by label code or packed color
     names: dict[int, str]  # by code, where the labels have names
     shift: tuple[int, int] | None = None  # rows, columns from the labels to the image's edges
-    turn: str | None = None  # the turn that brings the labels onto the image
+    fit: LabelFit | None = None  # how well they fit the image; None where that is not known
     blended: tuple[int, ...] = ()  # codes that lie between two others alone
     lossy: bool = False  # whether the file's format changes values (JPEG)
     grid: GeoBox | None = None  # of the file; None for polygons and unlabeled images
@@ -143,7 +144,7 @@ def _scan_heights(sample: SourceSample, grid: GeoBox) -> HeightScan | None:
 class _LabelScanner:
     def __init__(self, grid: GeoBox) -> None:
         self._codes: Counter[int] = Counter()
-        self._alignment, self._turns = Alignment(), TurnedLabels(grid)
+        self._alignment, self._fit = Alignment(), FitScanner(grid)
         self._blended = BlendedCodes()
         self._zeros_outside = 0
         self._border = np.zeros(2, np.int64)
@@ -158,7 +159,7 @@ class _LabelScanner:
         if len(self._codes) <= MAX_COUNTED_VALUES:
             self._codes.update(count_values(codes))
             self._alignment.add(gray, codes)
-            self._turns.add(window, gray, codes)
+            self._fit.add(window, gray, codes)
             self._blended.add(codes)
         if not valid.all():
             self._zeros_outside += int((codes[~valid] == 0).sum())
@@ -179,7 +180,7 @@ class _LabelScanner:
             codes,
             labels.names,
             shift,
-            self._turns.turn,
+            self._fit.find(),
             zeros_outside=self._zeros_outside,
             border=border,
         )

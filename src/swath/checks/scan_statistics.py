@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.data.statistics import BandMoments
+from swath.geo.geobox import GeoBox
+from swath.geo.tiling import Window
 
 MAX_COUNTERS = 1 << 23  # counters of values, 8 bytes each
 COUNTED_AT_ONCE = 1 << 17  # values, so that they stay in the processor's cache
@@ -97,3 +99,35 @@ def count_values(labels: NDArray[np.int64]) -> dict[int, int]:
     values, at = np.unique(flat[starts], return_inverse=True)
     counts = np.bincount(at, weights=np.diff(starts, append=len(flat)))
     return dict(zip(values.tolist(), counts.astype(np.int64).tolist(), strict=True))
+
+
+class Decimated:
+    """Every n-th pixel of a raster in both directions, taken window by window.
+
+    Args:
+        grid: of the raster.
+        side: rows and columns of the result, at most.
+        layers: number of layers.
+        fill: value of pixels that no window has.
+        dtype: of the result.
+
+    Attributes:
+        values: the pixels (layers, rows, columns).
+    """
+
+    def __init__(self, grid: GeoBox, side: int, layers: int, fill: float, dtype: type) -> None:
+        self._step = max(1, -(-max(grid.height, grid.width) // side))
+        shape = layers, -(-grid.height // self._step), -(-grid.width // self._step)
+        self.values: NDArray[Any] = np.full(shape, fill, dtype)
+
+    def add(self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> None:
+        """Add a window (layers, rows, columns), where `valid` (rows, columns) if that is given."""
+        step = self._step
+        row, col = -window.row % step, -window.col % step
+        part = values[:, row::step, col::step]
+        rows, cols = -(-window.row // step), -(-window.col // step)
+        at = slice(None), slice(rows, rows + part.shape[1]), slice(cols, cols + part.shape[2])
+        if valid is None or valid.all():
+            self.values[at] = part
+        else:
+            np.copyto(self.values[at], part, where=valid[row::step, col::step])

@@ -23,6 +23,7 @@ from swath.checks.cross_checks import (
     check_overlaps,
     find_duplicates,
 )
+from swath.checks.fit_checks import check_fits
 from swath.checks.image_checks import check_image
 from swath.checks.label_checks import LabelMeaning, check_labels
 from swath.checks.label_colors import are_gray_codes, as_codes, check_palettes, painted
@@ -103,6 +104,7 @@ def run_survey(
         *check_scales(scanned),
         *check_duplicates(duplicates, scans),
         *check_overlaps(scanned),
+        *check_fits(scanned),
         *check_layers(scanned),
     ]
     bad = {f.sample for f in findings if f.level == "error"}
