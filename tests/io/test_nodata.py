@@ -346,3 +346,21 @@ def test_a_model_reads_numbers_as_it_was_trained(tmp_path):
             not raw,
             "uint8" if raw else "float32",
         )
+
+
+def count_white(values):
+    fills = {255.0: np.full(3, 255.0)}
+    return count_border(values, np.ones(values.shape[1:], bool), (True,) * 4, fills).get(255.0, 0)
+
+
+def test_white_roofs_along_the_border_are_no_nodata():
+    rows, cols = np.indices((600, 600))
+    roofs = np.where((cols % 70 < 45) & (rows % 90 < 40), 255, 120)
+    assert count_white(np.array([roofs] * 3, np.uint8)) == 0
+
+
+@pytest.mark.parametrize("empty", [lambda r, c: r + c < 80, lambda r, c: c < 3, lambda r, c: r < 1])
+def test_white_wedges_and_collars_are(empty):
+    rows, cols = np.indices((600, 600))
+    values = np.where(empty(rows, cols), 255, 120)
+    assert count_white(np.array([values] * 3, np.uint8)) > 0.05 * 2400

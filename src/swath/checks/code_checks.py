@@ -10,11 +10,13 @@ from swath.checks.cross_checks import Scanned
 from swath.checks.label_checks import LabelMeaning
 from swath.io.labels import lie_apart, missing_image
 from swath.io.vector import Features
-from swath.legend import Legend, ignore_codes
+from swath.legend import Legend, ignore_codes, unpack_rgb
 from swath.types import Finding, Level
 
 MIN_TAKEN = 0.05  # share of a mask that nodata evidently takes from a class, not from a border
 MIN_ZEROS_OUTSIDE = 0.95  # share of code 0 that lies where the images have no data
+MIN_HIDDEN = 0.95  # share of a class that nodata or alpha hides, so that hardly any is trained
+MIN_TRANSPARENT = 0.01  # share of the masks that holds a value only where alpha hides it
 MIN_NUMBERED = 3  # classes from which masks of two numberings are told
 MIN_ZERO_BORDER = 0.99  # share of the border that has code 0 if that surrounds all classes
 
@@ -117,6 +119,45 @@ def _check_two_numberings(labeled: Sequence[Scanned], codes: Counter[int]) -> It
     )
     fix = "Give all masks one numbering, or name the classes in --classes FILE if they have one."
     yield Finding("warning", "two-numberings", from_zero[0], message, fix)
+
+
+def check_hidden_classes(
+    scanned: Sequence[Scanned], legend: Legend, root: Path
+) -> Iterator[Finding]:
+    """Yield trained classes that lie nearly all where images, or their masks, have no data."""
+    labeled = [s for s in scanned if s.sample.labels is not None]
+    codes = sum((s.scan.labels.codes for s in labeled), Counter[int]())
+    hidden = sum((s.scan.labels.hidden for s in labeled), Counter[int]())
+    for c in legend.trained:
+        held, lost = (sum(counts[code] for code in c.codes) for counts in (codes, hidden))
+        if held and lost >= MIN_HIDDEN * held and not (legend.found and 0 in c.codes):
+            message = (
+                f"Class {c.name} is hidden: {lost} of its {held} pixels lie where the images have "
+                "no data (nodata or alpha), and are not trained."
+            )
+            fix = "Check the images' nodata value and alpha band, or leave the class out."
+            yield Finding("warning", "class-hidden", str(root), message, fix)
+    yield from _check_transparent(labeled, codes, legend)
+
+
+def _check_transparent(
+    labeled: Sequence[Scanned], codes: Counter[int], legend: Legend
+) -> Iterator[Finding]:
+    """Yield values of masks that are evidently classes, and that the masks' alpha hides."""
+    values = sum((s.scan.labels.transparent for s in labeled), Counter[int]())
+    least = MIN_TRANSPARENT * (codes.total() + values.total())
+    known = {code for c in legend.trained for code in c.codes}
+    shown = unpack_rgb if legend.kind == "color" else "code {}".format
+    for value, count in values.most_common():
+        if count >= least and count >= MIN_HIDDEN * (count + codes[value]):
+            holder = next(s for s in labeled if s.scan.labels.transparent[value])
+            what = f"The value {shown(value)}" + (", a class," if value in known else "")
+            message = (
+                f"{what} is transparent in the masks: {count} pixels have no label for their alpha "
+                f"of 0, and {codes[value]} have this value and are opaque."
+            )
+            fix = "If it is a class, export the masks without an alpha band."
+            yield Finding("warning", "class-hidden", holder.sample.label_file, message, fix)
 
 
 def check_single_class(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:

@@ -106,6 +106,7 @@ def _check_pixels(image: ImageScan) -> Iterator[Issue]:
     yield from _check_equal(image)
     if image.dtype.kind in "iu":
         yield from _check_range(image)
+        yield from _check_wrapped(image)
         yield from _check_saturation(image)
 
 
@@ -186,6 +187,19 @@ def _check_range(image: ImageScan) -> Iterator[Issue]:
         message = f"The image is {image.dtype}, but holds 8-bit values, {low:.0f} to {high:.0f}."
         fix = "Check that it is scaled as the other images are."
         yield Issue("warning", "eight-bit-range", message, fix)
+
+
+def _check_wrapped(image: ImageScan) -> Iterator[Issue]:
+    if image.wrapped:
+        message = (
+            f"Neighbors in band {', '.join(image.wrapped)} jump from the largest values of "
+            f"{image.dtype} to the smallest, as numbers that were cast to it without scaling do."
+        )
+        fix = (
+            "Export the image anew: scale or clip before the type is changed, or keep the wider "
+            "type. None, if the band is an angle."
+        )
+        yield Issue("warning", "wrapped-values", message, fix)
 
 
 def _check_saturation(image: ImageScan) -> Iterator[Issue]:

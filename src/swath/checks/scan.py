@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from swath.checks.blended_codes import BlendedCodes
 from swath.checks.duplicates import ImageHash
+from swath.checks.image_colors import ColorScanner
 from swath.checks.label_alignment import Alignment
 from swath.checks.label_fit import FitScanner, LabelFit
 from swath.checks.scan_statistics import (
@@ -28,6 +29,7 @@ from swath.io.labels import UNLABELED, Labels, LayerTally, Placement, RasterLabe
 from swath.io.nodata import MIN_BORDER, Ring, RingTally, count_border, count_fills
 from swath.io.quality import QualityTally
 from swath.io.raster import Raster
+from swath.io.wrapped_values import WrappedValues
 from swath.legend import Kind, Legend
 from swath.types import Finding
 
@@ -57,6 +59,8 @@ class ImageScan:
     dead: tuple[str, ...] = ()  # names of bands that hold nothing but nodata, NaN or infinity
     equal: tuple[str, ...] = ()  # names of bands that hold the numbers of another one
     tallies: tuple[tuple[float, int], ...] = ()  # sum and number of data by band, see `Raster`
+    colors: NDArray[np.uint16] | None = None  # pixels by color, see `ColorScanner`
+    wrapped: tuple[str, ...] = ()  # names of bands whose integers have wrapped around
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -83,6 +87,8 @@ class LabelScan:
     placement: Placement = "same"  # how the file comes onto the image's grid
     nodata: float | None = None  # declared value of the file, unless a class has it
     nodata_pixels: int = 0  # pixels that have no label because of it
+    hidden: Counter[int] = field(default_factory=Counter)  # pixels where the image has no data
+    transparent: Counter[int] = field(default_factory=Counter)  # pixels by value that alpha hides
     zeros_outside: int = 0  # pixels of code 0 where the image has no data
     border: tuple[int, int] = (0, 0)  # pixels along the border: all that are labeled, of code 0
     tally: LayerTally | None = None  # of the features; None where labels are no vector layer
@@ -146,7 +152,7 @@ class _LabelScanner:
         self._codes: Counter[int] = Counter()
         self._alignment, self._fit = Alignment(), FitScanner(grid)
         self._blended = BlendedCodes()
-        self._zeros_outside = 0
+        self._hidden: Counter[int] = Counter()
         self._border = np.zeros(2, np.int64)
 
     def add(
@@ -162,7 +168,7 @@ class _LabelScanner:
             self._fit.add(window, gray, codes)
             self._blended.add(codes)
         if not valid.all():
-            self._zeros_outside += int((codes[~valid] == 0).sum())
+            self._hidden.update(count_values(codes[~valid]))
 
     def add_border(self, codes: NDArray[np.int64], window: Window, grid: GeoBox) -> None:
         """Count labels along the border of the image."""
@@ -174,14 +180,15 @@ class _LabelScanner:
 
     def result(self, labels: Labels) -> LabelScan:
         codes, shift = self._codes.copy(), self._alignment.shift
-        del codes[UNLABELED]
+        del codes[UNLABELED], self._hidden[UNLABELED]
         border = int(self._border[0]), int(self._border[1])
         scan = LabelScan(
             codes,
             labels.names,
             shift,
             self._fit.find(),
-            zeros_outside=self._zeros_outside,
+            hidden=self._hidden,
+            zeros_outside=self._hidden[0],
             border=border,
         )
         if isinstance(labels, VectorLabels):
@@ -191,6 +198,7 @@ class _LabelScanner:
         return replace(
             scan,
             blended=self._blended.find(),
+            transparent=+labels.transparent,
             lossy=labels.driver == "JPEG",
             grid=labels.file_grid,
             placement=labels.placement,
@@ -212,6 +220,8 @@ class _ImageScanner:
         self._possible, self._lossy = raster.fills, raster.lossy and raster.dtype == np.uint8
         self._ring = RingTally()
         self._equal = list(combinations(range(len(raster.bands)), 2))
+        self._colors = ColorScanner(raster.grid, len(raster.bands))
+        self._wrapped = WrappedValues(len(raster.bands), raster.dtype)
 
     def add(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window, and return its mean over bands and validity (rows, columns)."""
@@ -220,6 +230,8 @@ class _ImageScanner:
         self._valid += int(valid.sum())
         self._veiled += self._raster.count_veiled(window)
         self._statistics.add(values, valid)
+        self._colors.add(window, values, valid)
+        self._wrapped.add(values, valid)
         self._equal = [(i, j) for i, j in self._equal if _are_equal(values[i], values[j])]
         (last_row, last_col), (rows, cols) = window.stop, (grid.height, grid.width)
         edges = (window.row == 0, last_row == rows, window.col == 0, last_col == cols)
@@ -264,6 +276,8 @@ class _ImageScanner:
             raster.dead,
             tuple(raster.bands[i] for i in sorted({i for pair in self._equal for i in pair})),
             raster.tallies,
+            self._colors.count(),
+            tuple(raster.bands[i] for i in self._wrapped.find()),
         )
 
 

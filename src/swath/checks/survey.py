@@ -14,7 +14,13 @@ from typing import NamedTuple, TypeAlias
 from rasterio.enums import ColorInterp
 
 from swath.checks.band_checks import check_scales, in_one_order
-from swath.checks.code_checks import check_codes, check_label_places, check_single_class
+from swath.checks.band_order import check_band_order
+from swath.checks.code_checks import (
+    check_codes,
+    check_hidden_classes,
+    check_label_places,
+    check_single_class,
+)
 from swath.checks.cross_checks import (
     Scanned,
     check_classes,
@@ -105,6 +111,7 @@ def run_survey(
         *check_duplicates(duplicates, scans),
         *check_overlaps(scanned),
         *check_fits(scanned),
+        *check_band_order(scanned),
         *check_layers(scanned),
     ]
     bad = {f.sample for f in findings if f.level == "error"}
@@ -141,6 +148,7 @@ def _find_classes(
     if legend is not None:
         trained = legend.all_trained() if learn_unlabeled else legend
         findings += check_single_class(good, trained, root)
+        findings += check_hidden_classes(good, trained, root)
         findings += _check_legend(good, legend, root)
     return legend, findings
 

@@ -26,6 +26,7 @@ CERTAIN_FILLS = (-9999.0, -32768.0, -99999.0, FLOAT_MAX, -FLOAT_MAX, NETCDF_FILL
 """Values that programs write where there is no data, and that are hardly measurements."""
 
 MIN_RUN = 16  # equal pixels in a row along the border that are no coincidence
+MIN_WHITE_RUN = 1 / 12  # the same of the largest value, as share of a line: roofs are shorter
 MIN_BORDER = 0.05  # share of an image's border in such runs from which their value means no data
 MAX_OFF_COLOR = 16  # largest distance from nodata in all bands of a pixel that JPEG made of it
 RING_COLORS = (0, 255)  # of nodata in lossy files
@@ -352,7 +353,10 @@ def count_border(
         border, usable = values[(everything, *line)], valid[line]
         for value, numbers in fills.items():
             held = _held_by_all(border, numbers)
-            count = 0 if held is None else _count_in_runs(held & usable)
+            least = min(MIN_RUN, usable.size)
+            if value > 0 and value not in CERTAIN_FILLS:
+                least = max(least, math.ceil(MIN_WHITE_RUN * usable.size))
+            count = 0 if held is None else _count_in_runs(held & usable, least)
             if count:
                 counts[value] = counts.get(value, 0) + count
     return counts
@@ -473,8 +477,8 @@ def _held_by_any(values: NDArray[Any], numbers: NDArray[np.float64]) -> Mask | N
     return either(bands)
 
 
-def _count_in_runs(marked: Mask) -> int:
-    """Count the marked pixels of a line that lie in runs of at least `MIN_RUN`."""
+def _count_in_runs(marked: Mask, least: int) -> int:
+    """Count the marked pixels of a line that lie in runs of at least `least`."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
     lengths = edges[1::2] - edges[::2]
-    return int(lengths[lengths >= min(MIN_RUN, len(marked))].sum())
+    return int(lengths[lengths >= least].sum())

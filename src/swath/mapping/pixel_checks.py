@@ -14,6 +14,7 @@ from swath.geo.geobox import chunks
 from swath.geo.tiling import Window
 from swath.io.nodata import CERTAIN_FILLS, MIN_BORDER, Ring, RingTally, count_border, count_fills
 from swath.io.raster import Raster
+from swath.io.wrapped_values import WrappedValues
 from swath.mapping.inputs import ImageInput
 
 SAMPLE_SIDE = 256
@@ -39,7 +40,7 @@ def _single_images(source: ImageInput) -> Iterator[ImageInput]:
 
 def _check(raster: Raster, ignore: bool) -> list[str]:
     name, out = raster.paths[0], []
-    fills, border, ring, constant = _sample(raster)
+    fills, border, ring, constant, wrapped = _sample(raster)
     for value, count in fills.items():
         if value in CERTAIN_FILLS or border.get(value, 0) > MIN_BORDER:
             out.append(
@@ -56,6 +57,12 @@ def _check(raster: Raster, ignore: bool) -> list[str]:
         out.append(
             f"{name}: Band {', '.join(constant)} has one value in all sampled pixels, unlike the "
             "others: check the file, or map without it (--nodata VALUE --ignore-band-nodata)."
+        )
+    if wrapped:
+        out.append(
+            f"{name}: Neighbors in band {', '.join(wrapped)} jump from the largest values of "
+            f"{raster.dtype} to the smallest, as numbers that were cast to it without scaling do: "
+            "export the image anew, scaled or in a wider type."
         )
     dead, valid = _find_dead(raster)
     if dead and len(dead) < len(raster.bands):
@@ -79,18 +86,21 @@ class _Sample(NamedTuple):
         border: share of the sampled border that holds such a value.
         ring: what lossy compression leaves beside nodata.
         constant: names of bands of one value, where others have several.
+        wrapped: names of bands whose integers have wrapped around.
     """
 
     fills: Counter[float]
     border: dict[float, float]
     ring: Ring | None
     constant: list[str]
+    wrapped: list[str]
 
 
 def _sample(raster: Raster) -> _Sample:
     """Read windows of an image, and return what they hold that is no measurement."""
     grid, possible = raster.grid, raster.fills
     lossy, ring = raster.lossy and raster.dtype == np.uint8, RingTally()
+    wrapped = WrappedValues(len(raster.bands), raster.dtype)
     fills, border, length = Counter[float](), Counter[float](), 0
     low, high = np.full(len(raster.bands), np.inf), np.full(len(raster.bands), -np.inf)
     for row in _starts(grid.height):
@@ -101,6 +111,7 @@ def _sample(raster: Raster) -> _Sample:
             values, valid = raster.read(window)
             fills.update(count_fills(values, valid, possible))
             border.update(count_border(values, valid, edges, possible))
+            wrapped.add(values, valid)
             if lossy:
                 ring.add(values, valid)
             if valid.any():
@@ -110,7 +121,8 @@ def _sample(raster: Raster) -> _Sample:
     shares = {value: count / max(1, length) for value, count in border.items()}
     names = [name for name, one in zip(raster.bands, low == high, strict=True) if one]
     found = ring.find(v for v, share in shares.items() if share > MIN_BORDER)
-    return _Sample(fills, shares, found, names if (low < high).any() else [])
+    jumping = [raster.bands[i] for i in wrapped.find()]
+    return _Sample(fills, shares, found, names if (low < high).any() else [], jumping)
 
 
 def _starts(length: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
@@ -66,6 +67,7 @@ class RasterLabels:
         placement: how the labels come onto the image's grid.
         nodata: the declared nodata value, None without or where it is a class.
         nodata_pixels: number of pixels read so far that have no label because of it.
+        transparent: the values read so far, neither black nor white, that the file's alpha hides.
 
     Raises:
         DataError: the file is damaged, has not the band, or lies on another grid and cannot be
@@ -88,6 +90,7 @@ class RasterLabels:
         self.driver, self.file_grid = self._source.driver, geobox_of(self._source)
         self.nodata: float | None = self._source.nodata
         self.nodata_pixels = 0
+        self.transparent: Counter[int] = Counter()
         self._dataset: Any = self._source
         self._turned: list[WarpedVRT] = []  # the same, shifted around the earth
         flags = self._source.mask_flag_enums[0]
@@ -173,8 +176,16 @@ class RasterLabels:
             labels = self._of_three(bands, missing | hidden, kind)
         if kind == "color" and len(bands) == 1:
             labels = self._as_colors(labels)
+        if self._alphas and hidden.any() and not self.one_hot:
+            self._count_transparent(labels[hidden & ~missing], kind)
         labels[missing | hidden] = UNLABELED
         return labels
+
+    def _count_transparent(self, labels: NDArray[np.int64], kind: Kind) -> None:
+        values, counts = np.unique(labels, return_counts=True)
+        empty = (0, 0xFFFFFF if kind == "color" else 255, UNLABELED)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            self.transparent[value] += 0 if value in empty else count
 
     def _read_bands(self, window: Window, indexes: Sequence[int]) -> NDArray[Any]:
         where, fit = self._source_window(window)
