@@ -9,10 +9,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from swath.errors import SwathError, as_sentence
+from swath.errors import DataError, SwathError, as_sentence
 
 PathLike: TypeAlias = str | Path
 """A path as users give it."""
+
+Faults: TypeAlias = list[tuple[str, DataError]]
+"""Errors of single entries of many, each with the name or path of the entry."""
 
 Level: TypeAlias = Literal["error", "warning", "note"]
 """Severity of a finding: errors stop `prepare`, warnings are to be checked, notes are facts."""

@@ -161,6 +161,27 @@ def test_many_products_by_folder_pattern_and_list(tmp_path):
     assert (tmp_path / "one.tif").is_file()
 
 
+@pytest.mark.parametrize("way", ["folder", "pattern", "list"])
+def test_damaged_products_and_entries_of_many_are_left_out(tmp_path, way):
+    good, bad = sentinel2(tmp_path / "all"), landsat(tmp_path / "all")
+    next(bad.glob("*_MTL.*")).write_text("damaged")
+    model = write_model(tmp_path / "m.swath", 2, "uint16", names=["red", "nir"])
+    listed = [str(good), str(bad), str(tmp_path / "absent.tif"), f"{tmp_path}/no/*.tif"]
+    (tmp_path / "list.txt").write_text("\n".join(listed))
+    given = {"folder": "all", "pattern": "all/*", "list": "list.txt"}[way]
+    with pytest.raises(DataError):
+        swath.predict(model, tmp_path / given, tmp_path / "maps")
+    result = swath.predict(model, tmp_path / given, tmp_path / "maps", skip_bad=True)
+    assert [m.rpartition("/")[2] for m in result.maps if m.endswith(".tif")] == [f"{good.stem}.tif"]
+    more = ["*.tif", "absent"] if way == "list" else []
+    assert result.skipped == [bad.name, *more]
+    assert result.findings[0]["file"].startswith(str(bad))
+    (tmp_path / "bad.txt").write_text(str(bad))
+    for alone in (bad, tmp_path / "bad.txt"):
+        with fails(result.findings[0]["code"], DataError):
+            swath.predict(model, alone, tmp_path / "maps", skip_bad=True)
+
+
 def test_other_rasters_beside_a_product_are_images_too(tmp_path):
     planetscope(tmp_path / "all", 4)
     write_raster(tmp_path / "all" / "other.tif", np.stack([stored("x")] * 2), **grid(10))

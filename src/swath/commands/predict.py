@@ -32,7 +32,7 @@ from swath.mapping.pixel_checks import check_pixels
 from swath.models.model import Model
 from swath.options import PredictOptions
 from swath.progress import began
-from swath.types import Gsd, Result
+from swath.types import Faults, Gsd, Result
 
 MAP_ENDINGS = (".tif", ".tiff", ".gtiff")
 """Endings of maps, which are GeoTIFFs."""
@@ -116,9 +116,12 @@ def predict(options: PredictOptions) -> PredictResult:
         message = "The model has no masks: its classes share one softmax, without thresholds"
         fix = "Train it with --heads per-class, or leave out --class-masks"
         raise UsageError(message, code="no-class-masks", file=options.model, fix=fix)
-    sources, many = _sources(options, model)
+    faults: Faults | None = [] if options.skip_bad else None
+    sources, many = _sources(options, model, faults)
     drop, limit = options.drop, options.clear_below
     bad = BadImages(options.skip_bad, many)
+    for entry, error in faults or ():
+        bad.leave_out(error, entry, Path(entry).name)
     if options.skip_bad:
         sources = [s for s in sources if bad.try_on(s, partial(open_once, s))]
         bad.check_left(len(sources))
@@ -268,11 +271,18 @@ def _check_classes(classes: dict[str, int]) -> list[str]:
     ]
 
 
-def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], bool]:
-    """List the images; return also whether MAP is a folder for their maps."""
+def _sources(
+    options: PredictOptions, model: Model, faults: Faults | None
+) -> tuple[list[ImageInput], bool]:
+    """List the images; return also whether MAP is a folder for their maps.
+
+    Errors of single images of many are added to `faults`, if that is a list.
+    """
     stack = None if options.stack is None else str(options.stack)
     by_order = options.band_order is not None
-    found = find_inputs(options.image, model.card.image_bands, stack, by_order=by_order)
+    found = find_inputs(
+        options.image, model.card.image_bands, stack, by_order=by_order, faults=faults
+    )
     if stack is not None:
         _check_stack(options, found[0])
     if options.mosaic:
@@ -290,7 +300,7 @@ def _sources(options: PredictOptions, model: Model) -> tuple[list[ImageInput], b
         "erode_nodata": options.erode_nodata,
         "warp": options.warp,
     }
-    many = len(found) > 1 or _may_be_many(options) and not options.mosaic
+    many = len(found) + len(faults or ()) > 1 or _may_be_many(options) and not options.mosaic
     if len(found) > 1 and options.polygons is not None:
         message = "--polygons names one file, and there are many images"
         fix = "Map them one by one, or with --mosaic"

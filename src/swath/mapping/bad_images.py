@@ -49,10 +49,14 @@ class BadImages:
                     fix = error.fix or "Check the file"
                     error.fix = f"{fix}; --skip-bad leaves out such images"
                 raise
-            self._first = self._first or error
-            self.findings.append(Finding.of_error(error, image.files[0], image.name))
-            log.warning(f"{image.name} is left out: {error}")
+            self.leave_out(error, image.files[0], image.name)
             return None
+
+    def leave_out(self, error: DataError, file: str, name: str) -> None:
+        """Note the error of an image that is left out."""
+        self._first = self._first or error
+        self.findings.append(Finding.of_error(error, file, name))
+        log.warning(f"{name} is left out: {error}")
 
     def check_left(self, left: int) -> None:
         """Raise the first error where no image is left."""

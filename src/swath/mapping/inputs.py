@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ from swath.io.source_file import BandFile, Product, QualityFile
 from swath.io.vector import Features, read_geometries
 from swath.models.band_matching import find_bands, says_something
 from swath.options import DROP, LAST_CLEAR
-from swath.types import PathLike, QualityReason
+from swath.types import Faults, PathLike, QualityReason
 
 LATER_FIELDS = (
     "product",
@@ -413,6 +413,7 @@ def find_inputs(
     stack: str | None = None,
     *,
     by_order: bool = False,
+    faults: Faults | None = None,
 ) -> list[ImageInput]:
     """List the images that are meant.
 
@@ -426,6 +427,8 @@ def find_inputs(
             which are stacked in natural order as `prepare` does.
         by_order: whether the bands are chosen by their place, so that a product gives its default
             bands.
+        faults: takes the errors of single entries of a list, pattern or folder, and what they name;
+            None where these are raised.
 
     Raises:
         DataError: nothing is found, or not all bands are.
@@ -438,9 +441,11 @@ def find_inputs(
         one_each = len(files) == len(bands) and not by_order and not any(map(_has_bands, files))
         names = tuple(bands) if one_each else None
         return [ImageInput(name=Path(stack).name, files=files, bands=names)]
-    several = [given] if isinstance(given, (str, Path)) else given
     wanted = () if by_order else tuple(bands)
-    out = [found for one in several for found in _expand(str(one), wanted)]
+    if isinstance(given, (str, Path)):
+        out = _expand(str(given), wanted, faults)
+    else:
+        out = _each(map(str, given), lambda one: _expand(one, wanted, faults), faults)
     name, count = Counter(i.name for i in out).most_common(1)[0] if out else ("", 0)
     if count > 1:
         message = f"{count} images are called {name}, and so would be their maps"
@@ -657,24 +662,39 @@ def absolute(path: str | Path) -> str:
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
 
 
-def _expand(given: str, bands: Sequence[str]) -> list[ImageInput]:
+def _each(
+    entries: Iterable[str], find: Callable[[str], list[ImageInput]], faults: Faults | None
+) -> list[ImageInput]:
+    """List the images of several entries; see `find_inputs`."""
+    out = []
+    for entry in entries:
+        try:
+            out += find(entry)
+        except DataError as error:
+            if faults is None:
+                raise
+            faults.append((entry, error))
+    return out
+
+
+def _expand(given: str, bands: Sequence[str], faults: Faults | None) -> list[ImageInput]:
     """List the images of a path; without `bands`, products give their default bands."""
     array = parse_array(given.removesuffix("[*]"))
     if array is not None:
         return _arrays(given, array)
     path, kind = Path(given), Path(given).suffix.lower()
     if path.is_dir():
-        return _in_folder(path, given, bands)
+        return _in_folder(path, given, bands, faults)
     if _is_product_file(given):
-        return _of_products(given, bands)
+        return _of_products(given, bands, faults)
     if kind == ".txt" and path.is_file():
-        return [found for line in _listed(path) for found in _expand(line, bands)]
+        return _each(_listed(path), lambda line: _expand(line, bands, faults), faults)
     if kind in (".json", ".geojson") and path.is_file():
         message = "An image is wanted, and the file is no STAC item: it may be a vector layer"
         fix = "Give a raster, such as a GeoTIFF, or a STAC item"
         raise DataError(message, code="not-a-stac-item", file=path, fix=fix)
     is_pattern = not path.exists() and "://" not in given and set(given) & set("*?[")
-    return _of_pattern(given, bands) if is_pattern else [_single(given)]
+    return _of_pattern(given, bands, faults) if is_pattern else [_single(given)]
 
 
 def _is_product_file(given: str) -> bool:
@@ -699,25 +719,28 @@ def _listed(path: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _of_pattern(given: str, bands: Sequence[str]) -> list[ImageInput]:
+def _of_pattern(given: str, bands: Sequence[str], faults: Faults | None) -> list[ImageInput]:
     """List the products and rasters that match a pattern."""
     matches = find_files(given, folders=True)
     products = [p for p in matches if is_product_path(p)]
-    found = [i for p in products for i in _of_products(str(p), bands)]
+    found = _each(map(str, products), lambda one: _of_products(one, bands, faults), faults)
     rasters = [p for p in matches if p.is_file() and p not in products]
-    if found and not any(map(has_raster_name, rasters)):
+    if products and not any(map(has_raster_name, rasters)):
         return found
     return [*found, *_rasters(rasters, given)]
 
 
-def _in_folder(path: Path, given: str, bands: Sequence[str]) -> list[ImageInput]:
+def _in_folder(
+    path: Path, given: str, bands: Sequence[str], faults: Faults | None
+) -> list[ImageInput]:
     """List the product that a folder is, else its rasters, else the products below."""
     files = sorted(path.glob("[!.]*"))
     if is_product_path(path, plain=True):
         others = _of_no_product(files, find_products(path, plain=True))
-        return [*_of_products(given, bands), *map(_single, others)]
-    found = [] if any(map(has_raster_name, files)) else _of_products(given, bands)
-    return found or _rasters(files, given)
+        return [*_of_products(given, bands, faults), *map(_single, others)]
+    before = len(faults or ())
+    found = [] if any(map(has_raster_name, files)) else _of_products(given, bands, faults)
+    return found if found or len(faults or ()) > before else _rasters(files, given)
 
 
 def _of_no_product(files: Sequence[Path], products: Sequence[Product]) -> list[Path]:
@@ -728,8 +751,16 @@ def _of_no_product(files: Sequence[Path], products: Sequence[Product]) -> list[P
     return [f for f in rasters if absolute(f) not in held and not f.name.startswith(heads)]
 
 
-def _of_products(given: str, bands: Sequence[str]) -> list[ImageInput]:
-    return [_of_product(product, bands, given) for product in find_products(given, plain=True)]
+def _of_products(given: str, bands: Sequence[str], faults: Faults | None) -> list[ImageInput]:
+    out = []
+    for product in find_products(given, plain=True, faults=faults):
+        try:
+            out.append(_of_product(product, bands, given))
+        except DataError as error:
+            if faults is None:
+                raise
+            faults.append((product.name, error))
+    return out
 
 
 def _of_product(product: Product, bands: Sequence[str], given: str) -> ImageInput:

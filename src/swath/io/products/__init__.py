@@ -15,7 +15,7 @@ from swath.io.products import band_files, hls, landsat, planetscope, sentinel1, 
 from swath.io.products.bands import NOT_REFLECTIVE, sensor_key
 from swath.io.products.reader import ProductFiles, ProductReader, is_archive
 from swath.io.source_file import BandFile, Product
-from swath.types import PathLike
+from swath.types import Faults, PathLike
 
 __all__ = [
     "READERS",
@@ -67,26 +67,29 @@ def find_product(path: PathLike) -> Product | None:
     return found[0] if found else None
 
 
-def find_products(path: PathLike, *, plain: bool = False) -> list[Product]:
+def find_products(
+    path: PathLike, *, plain: bool = False, faults: Faults | None = None
+) -> list[Product]:
     """Return the products at a path, or else in the folder of that path and those below.
 
     Args:
         path: see `find_product`.
         plain: whether plain folders of band files count, too.
+        faults: takes the errors of products in folders; None where these are raised.
 
     Raises:
         DataError: a product is damaged, or what is missing leaves nothing to use.
     """
     readers = {**READERS, "band files": band_files} if plain else READERS
     return (
-        list(_products_below(Path(path), readers, MAX_LEVELS))
+        list(_products_below(Path(path), readers, MAX_LEVELS, faults))
         if not stac.is_url(path)
         else [stac.read_item(path)]
     )
 
 
 def _products_below(
-    path: Path, readers: dict[str, ProductReader], levels: int
+    path: Path, readers: dict[str, ProductReader], levels: int, faults: Faults | None
 ) -> Iterator[Product]:
     found = _products_at(path, readers)
     yield from found
@@ -96,10 +99,13 @@ def _products_below(
         if child.name.startswith(".") or not (child.is_dir() or is_archive(child)):
             continue
         try:
-            yield from _products_below(child, readers, levels - 1)
-        except DataError:
-            if child.is_dir() or _PRODUCT_NAME.match(child.name):
-                raise  # else an archive of something else
+            yield from _products_below(child, readers, levels - 1, faults)
+        except DataError as error:
+            if not child.is_dir() and not _PRODUCT_NAME.match(child.name):
+                continue  # an archive of something else
+            if faults is None:
+                raise
+            faults.append((str(child), error))
 
 
 def _products_at(path: PathLike, readers: dict[str, ProductReader]) -> list[Product]:
