@@ -11,6 +11,7 @@ from swath.evaluation.halo import (
     changes_by_distance,
     find_context,
     measure_halo,
+    receptive_halo,
     seam_share,
 )
 from swath.geo.geobox import GeoBox
@@ -38,6 +39,21 @@ def overall(raw):
 
 def predictor(runtime):
     return TiledPredictor(runtime, OutputSpec(2), [100.0, 100.0, 100.0], 32, 0)
+
+
+@pytest.mark.parametrize(("side", "halo"), [(1, 0), (81, 40), (83, 48)])
+def test_the_halo_of_all_pixels_is_found_on_narrow_images(side: int, halo: int):
+    shapes = []
+
+    def run(raw):
+        """Spread what is not a number over squares, as convolutions do."""
+        shapes.append(raw.shape)
+        lost = uniform_filter(np.isnan(raw).astype(float), (1, 1, side, side), mode="constant")
+        return np.where(lost > 1e-9, np.nan, raw)
+
+    found = receptive_halo(run, 2, 8)
+    assert (found.halo, found.context) == (halo, "local")
+    assert {shape[1:] for shape in shapes} == {(2, 320, 64)}
 
 
 @pytest.fixture(scope="module")

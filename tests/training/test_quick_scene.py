@@ -31,6 +31,8 @@ def test_windows_have_the_features_and_classes_of_the_whole_scene(kind, tmp_path
     assert made.kind == kind
     pixels = read_scaled(layer, layer.grid.window, Fraction(1), [0.0] * len(layer.bands))
     maps = feature_maps(made._network, pixels.values)
+    if kind == "encoder":
+        assert maps[8].is_contiguous(memory_format=torch.channels_last)  # half the time
     random = np.random.default_rng(0)
     rows, cols = random.integers(0, 300, 500), random.integers(0, 340, 500)
     expected = gather_features(maps, torch.from_numpy(rows), torch.from_numpy(cols)).numpy()

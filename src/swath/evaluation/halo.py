@@ -39,7 +39,7 @@ MAX_STRIP = 1536, 384
 MAX_IMAGES = 16
 
 RECEPTIVE_SIDE = 320
-"""Side of the images in which the pixels are found that a score depends on."""
+"""Rows of the images in which the pixels are found that a score depends on."""
 
 GLOBAL_SIDE, GLOBAL_HALO = 1024, 128
 """Read window of a network with global context, and its halo, which makes seams milder."""
@@ -97,6 +97,8 @@ def halo_on(
 def receptive_halo(runtime: Runtime, bands: int, stride: int) -> MeasuredHalo:
     """Return the halo of all pixels that a score depends on, as not-a-number spreads to it.
 
+    Rows are counted, so that images of few columns suffice.
+
     Args:
         runtime: the network in torch, in which not-a-number is never lost.
         bands: number of bands.
@@ -105,8 +107,8 @@ def receptive_halo(runtime: Runtime, bands: int, stride: int) -> MeasuredHalo:
     side, reach = RECEPTIVE_SIDE // stride * stride, 0
     middle = side // 2 // stride * stride
     for at in range(middle, middle + stride):
-        raw = np.zeros((1, bands, side, side), np.float32)
-        raw[..., at, at] = np.nan
+        raw = np.zeros((1, bands, side, 8 * stride), np.float32)
+        raw[..., at, 4 * stride + at - middle] = np.nan
         reached = np.flatnonzero(np.isnan(runtime(raw)).any(axis=(0, 1, 3)))
         reach = max(reach, at - int(reached[0]), int(reached[-1]) - at)
         if len(reached) == side:
