@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pyogrio
@@ -16,6 +17,7 @@ from rasterio.transform import from_origin
 from rasterio.warp import Resampling, reproject, transform_geom
 
 import swath
+from swath.checks import split_checks
 from swath.commands import prepare as prepare_module  # noqa: F401 - the module is patched below
 from swath.data.dataset import FORMAT_VERSION, MANIFEST, Dataset, read_manifest
 from swath.errors import DataError, JobError, UsageError
@@ -410,7 +412,9 @@ def test_a_class_that_a_split_lacks_is_a_warning(tmp_path: Path) -> None:
     assert " test " in absent and ": 2, 3." in absent
 
 
-def test_an_absent_class_is_mended_by_the_seed_that_is_proposed(tmp_path: Path) -> None:
+def test_an_absent_class_is_mended_by_the_seed_that_is_proposed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = tiles(tmp_path / "s", *"ABCDEFGH", each=1)
     for group in "ABCDE":  # class 3 is in three groups of eight
         codes = np.where(np.indices((SIDE, SIDE))[1] < 20, 1, 2).astype(np.uint8)
@@ -420,13 +424,20 @@ def test_an_absent_class_is_mended_by_the_seed_that_is_proposed(tmp_path: Path) 
         result, _ = opened(source, seed=seed)
         return [f["fix"] for f in result.findings if f["code"] == "class-absent"]
 
-    fix = next(found[0] for found in map(absent, range(20)) if found)
+    drawn = Mock(side_effect=split_checks._seed_of_all)
+    monkeypatch.setattr(split_checks, "_seed_of_all", drawn)
+    counts = [(len(absent(seed)), drawn.call_count) for seed in range(6)]
+    calls = np.diff([0, *(count for _, count in counts)]).tolist()
+    assert 2 in dict(counts) and calls == [min(1, n) for n, _ in counts]  # one for both splits
+    fix = next(found[0] for found in map(absent, range(6)) if found)
     assert absent(int(fix.partition("--seed ")[2].partition(",")[0])) == []
     codes[:] = np.where(codes == 1, 1, 2)
+    write_png(source / "F" / "masks" / "F-0.png", codes)
+    assert "only G, H of 8 have it" in absent(0)[0]
     for group in "FG":
         write_png(source / group / "masks" / f"{group}-0.png", codes)
     fixes = absent(0)  # now it is in one group, which no seed puts into several splits
-    assert fixes and all("only H of 8" in fix and "--seed" not in fix for fix in fixes)
+    assert fixes and all("only H of 8 has" in fix and "--seed" not in fix for fix in fixes)
 
 
 def test_a_class_that_named_groups_lack_is_mended_by_groups_that_have_it(tmp_path: Path) -> None:

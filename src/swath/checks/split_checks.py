@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -56,14 +57,17 @@ def _check_classes(manifest: Manifest, draw: Draw) -> Iterator[Finding]:
     names, source = np.array(manifest.legend.names), manifest.source
     pixels = {split: totals(manifest.of(split), len(names)) for split in SPLITS}
     present = np.sum(list(pixels.values()), axis=0) > 0
+    groups = _count_groups(manifest)
+    wanted = [s for s in SPLITS if pixels[s].any()]
+    seed = cache(lambda: _seed_of_all(groups, wanted, draw))
     for split, counts in pixels.items():
         absent = names[present & (counts == 0)]
         if not counts.any():
             yield _empty_split(manifest, split)
         elif len(absent):
             message = f"Absent from the {split} split: {', '.join(absent)}."
-            wanted = [s for s in SPLITS if pixels[s].any()]
-            fix = _mend_absent(manifest, names.tolist().index(absent[0]), wanted, draw)
+            lost = names.tolist().index(absent[0])
+            fix = _mend_absent(manifest, lost, groups, len(wanted), seed)
             yield Finding("warning", "class-absent", source, message, fix)
     if not present.all():
         message = f"Classes without any valid labeled pixel: {', '.join(names[~present])}."
@@ -71,25 +75,51 @@ def _check_classes(manifest: Manifest, draw: Draw) -> Iterator[Finding]:
         yield Finding("warning", "class-empty", source, message, fix)
 
 
-def _mend_absent(manifest: Manifest, lost: int, wanted: Sequence[SplitName], draw: Draw) -> str:
-    """Return what gives a class, by its index, to every split that has labels."""
-    labeled, name = [s for s in manifest.samples if s.split in SPLITS], manifest.legend.names[lost]
-    groups = sorted({s.group for s in labeled})
-    counts = {group: np.zeros(len(manifest.legend.names), np.int64) for group in groups}
+def _labeled(manifest: Manifest) -> list[Sample]:
+    return [sample for sample in manifest.samples if sample.split in SPLITS]
+
+
+def _count_groups(manifest: Manifest) -> dict[str, NDArray[np.int64]]:
+    """Return the pixels of each class by group, in the order of their names."""
+    labeled = _labeled(manifest)
+    n = len(manifest.legend.names)
+    counts = {group: np.zeros(n, np.int64) for group in sorted({s.group for s in labeled})}
     for sample in labeled:
         counts[sample.group] += np.array(sample.counts, np.int64)
-    holders = [group for group in groups if counts[group][lost]]
+    return counts
+
+
+def _mend_absent(
+    manifest: Manifest,
+    lost: int,
+    counts: Mapping[str, NDArray[np.int64]],
+    wanted: int,
+    seed: Callable[[], int | None],
+) -> str:
+    """Return what gives a class to every split that has labels.
+
+    Args:
+        manifest: the dataset.
+        lost: index of the class.
+        counts: pixels of each class by group.
+        wanted: number of splits that have labels.
+        seed: returns a seed that gives them all classes, None without one.
+    """
+    name = manifest.legend.names[lost]
+    holders = [group for group, pixels in counts.items() if pixels[lost]]
     listed = ", ".join(holders[:MAX_LISTED_GROUPS])
     listed += ", ..." if len(holders) > MAX_LISTED_GROUPS else ""
-    if len(holders) < len(wanted):
-        fix = f"Label {name} in more groups: only {listed} of {len(groups)} has it"
+    if len(holders) < wanted:
+        have = "has" if len(holders) == 1 else "have"
+        fix = f"Label {name} in more groups: only {listed} of {len(counts)} {have} it"
+        labeled = _labeled(manifest)
         side = max(max(s.window.height, s.window.width) for s in labeled)
         is_cut = any(manifest.images[s.image].grid.window != s.window for s in labeled)
         smaller = f", or cut smaller blocks (--block {side // 2})"
         return f"{fix}{smaller if is_cut and side >= 2 * MIN_BLOCK else ''}."
-    seed = _seed_of_all(counts, wanted, draw)
-    if seed is not None:
-        return f"Draw other groups with --seed {seed}, which gives every split all classes."
+    found = seed()
+    if found is not None:
+        return f"Draw other groups with --seed {found}, which gives every split all classes."
     return f"Name other groups with --test and --val: {name} is in {listed}."
 
 
