@@ -21,6 +21,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from swath._imports import without_collection
 from swath.cli.signals import terminate_as_interrupt
 from swath.errors import JobError, SwathError, UsageError, job_error_of, out_of_memory
 
@@ -67,7 +68,8 @@ class Command:
     @property
     def options(self) -> Any:
         """Its options class: `TrainOptions` makes `swath train`."""
-        return getattr(import_module("swath.options"), f"{self.name.capitalize()}Options")
+        with without_collection():
+            return getattr(import_module("swath.options"), f"{self.name.capitalize()}Options")
 
     @cached_property
     def parser(self) -> Any:
@@ -110,7 +112,8 @@ class Command:
                 logging.getLogger("swath").setLevel(level)
                 values = read | values
                 make_options(self.options, values)
-                function = getattr(import_module(f"swath.commands.{self.word}"), self.word)
+                with without_collection():
+                    function = getattr(import_module(f"swath.commands.{self.word}"), self.word)
                 with _progress_shown(switches):
                     result = function(**values)
         except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+from swath._imports import without_collection
 from swath.commands.base import command
 from swath.data.dataset import Dataset
 from swath.data.statistics import check_class_count
@@ -25,11 +26,13 @@ def train(options: TrainOptions) -> TrainResult:
             diverged, or the disk is full.
     """
     if options.recipe == "quick":
-        from swath.training.quick.recipe import train_quick
+        with without_collection():
+            from swath.training.quick.recipe import train_quick
 
         with exclusive(options.model):
             return train_quick(options, _open(options))
-    from swath.training.full import is_follower, train_full
+    with without_collection():
+        from swath.training.full import is_follower, train_full
 
     with nullcontext() if is_follower() else exclusive(options.model):
         return train_full(options, _open(options), recipe_of(options))

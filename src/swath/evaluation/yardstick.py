@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath._imports import without_collection
 from swath.data.dataset import Dataset, Sample
 from swath.evaluation.results import headline, labeled_only, mean_over_labeled
 from swath.legend import IGNORE
@@ -36,7 +37,8 @@ class ForestScore:
 def new_forest(seed: int) -> Any:
     """Return a random forest of scikit-learn that is to be fitted; None where that is missing."""
     try:
-        from sklearn.ensemble import RandomForestClassifier
+        with without_collection():
+            from sklearn.ensemble import RandomForestClassifier
     except ImportError:
         return None
     return RandomForestClassifier(TREES, n_jobs=-1, random_state=seed)
