@@ -205,6 +205,34 @@ def test_classes_are_switched_off_and_on(visit, ground):
     until(lambda: share(page, TABLE[1]) > 0.15)
 
 
+def test_classes_of_two_legends_with_one_code_are_hidden_apart(visit, tmp_path):
+    paths = []
+    for name, half in (("pond", np.s_[:, :200]), ("field", np.s_[:, 200:])):
+        known = np.zeros((HEIGHT, WIDTH), np.uint8)
+        known[half] = 1
+        path = write_raster(tmp_path / f"{name}.tif", known, UTM, NORTH_UP, nodata=0)
+        with rasterio.open(path, "r+") as file:
+            file.write_colormap(1, {1: TABLE[1 if name == "pond" else 2]})
+            file.update_tags(1, class_1=name)
+        paths.append(path)
+    running = swath.view(paths[0], None, paths[1:], open=False)
+    both = "#on=1~~pond.tif&on=1~~field.tif"
+    page = visit(running.url + both)
+    until(lambda: share(page, TABLE[1]) > 0.15 and share(page, TABLE[2]) > 0.15)
+    assert page.locator("#classes button span").all_inner_texts() == ["field", "pond"]
+    page.locator("#classes button", has_text="pond").click()
+    until(lambda: share(page, TABLE[1]) < 0.001)
+    assert share(page, TABLE[2]) > 0.15
+    again = visit(page.url)
+    until(lambda: share(again, TABLE[2]) > 0.15)
+    assert share(again, TABLE[1]) < 0.001
+    older = visit(running.url + f"{both}&hide=1")
+    pressed = [b.get_attribute("aria-pressed") for b in older.locator("#classes button").all()]
+    assert pressed == ["false", "false"]
+    visit.leave()
+    running.close()
+
+
 def test_a_photograph_works_in_pixels(visit, photo):
     page = visit(photo[0].url + only("m.tif"))
     until(lambda: share(page, TABLE[2]) > 0.15)

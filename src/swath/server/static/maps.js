@@ -1,5 +1,6 @@
 // The map, and a second one over it for the swipe: both show the same view.
 
+import { keyOf } from "/static/link.js";
 import * as gl from "/static/maplibre/maplibre-gl.mjs";
 
 const SHARES = [1, 0.5, 0.25]; // of the pixels of a side
@@ -13,7 +14,8 @@ function address(layer, hidden) {
   if (layer.kind === "outline") return `${location.origin}/outlines?${new URLSearchParams({ url: layer.name, v: layer.version })}`;
   const query = new URLSearchParams(layer.difference ? { one: layer.one, other: layer.other } : { url: layer.name });
   if (layer.band !== null && layer.kind === "probabilities") query.set("bidx", layer.band + 1);
-  if (layer.classes?.length && hidden.size) query.set("hide", [...hidden].sort((a, b) => a - b).join(","));
+  const codes = (layer.classes ?? []).filter((one) => hidden.has(keyOf(one))).map((one) => one.code);
+  if (codes.length) query.set("hide", codes.sort((a, b) => a - b).join(","));
   if (layer.kind === "image") for (const band of layer.shown ?? []) query.append("bidx", band);
   query.set("v", layer.version);
   const path = layer.difference ? "/differ/{z}/{x}/{y}" : "/cog/tiles/WebMercatorQuad/{z}/{x}/{y}";

@@ -1,5 +1,7 @@
 // The panel: layers, swipe, legend, and the values at a point.
 
+import { keyOf } from "/static/link.js";
+
 export const $ = (id) => document.getElementById(id);
 
 export function make(tag, properties = {}, ...children) {
@@ -88,25 +90,26 @@ export function drawLegend(state, change) {
   const classes = state.classes;
   $("legend").hidden = !classes.length;
   const rows = classes.map((one) => {
-    const share = state.shares?.[one.code];
+    const key = keyOf(one);
+    const share = state.counted?.has(key) ? state.shares[one.code] || 0 : null;
     const swatch = make("i");
     swatch.style.background = one.color;
     const bar = make("u");
-    bar.style.width = `${(share || 0) * 82}%`;
+    bar.style.width = `${share * 82}%`;
     const button = make(
       "button", { type: "button", title: `${one.name}, code ${one.code}` }, swatch, make("span", { textContent: one.name }),
-      make("em", { textContent: state.shares ? percent(share || 0) : "" }), bar,
+      make("em", { textContent: share === null ? "" : percent(share) }), bar,
     );
-    button.dataset.code = one.code;
-    button.setAttribute("aria-pressed", String(!state.hidden.has(one.code)));
+    button.dataset.key = key;
+    button.setAttribute("aria-pressed", String(!state.hidden.has(key)));
     button.addEventListener("click", () => change(() => {
-      if (!state.hidden.delete(one.code)) state.hidden.add(one.code);
+      if (!state.hidden.delete(key)) state.hidden.add(key);
     }));
     return make("li", {}, button);
   });
-  const at = document.activeElement?.dataset?.code;
+  const at = document.activeElement?.dataset?.key;
   $("classes").replaceChildren(...rows);
-  if (at !== undefined) $("classes").querySelector(`[data-code="${at}"]`)?.focus();
+  if (at !== undefined) $("classes").querySelector(`[data-key="${CSS.escape(at)}"]`)?.focus();
   const { differing } = state;
   const text = typeof differing === "number" ? `${percent(differing)} of this view differs from the reference` : "Zoom in to count what differs from the reference";
   $("differing").textContent = differing === undefined ? "" : text;

@@ -1,7 +1,7 @@
 // The page: its state, the actions that change it, and redrawing.
 
 import { listChanges } from "/static/changes.js";
-import { read, write } from "/static/link.js";
+import { keyOf, read, write } from "/static/link.js";
 import { Stage } from "/static/maps.js";
 import { listOutlines } from "/static/outlines.js";
 import { $, choose, drawCard, drawLayers, drawLegend, drawScale, drawSwipe, labels, make, rasters, toast } from "/static/panel.js";
@@ -28,10 +28,10 @@ function change(how, redraw = true) {
   if (redraw) count();
 }
 
-// Classes of layers, those of the top ones first where codes are the same.
+// Classes of layers; those of one code and name are one.
 function classesOf(layers) {
   const classes = new Map();
-  for (const layer of [...layers].reverse()) for (const one of layer.classes) if (!classes.has(one.code)) classes.set(one.code, one);
+  for (const layer of [...layers].reverse()) for (const one of layer.classes) if (!classes.has(keyOf(one))) classes.set(keyOf(one), one);
   return [...classes.values()].sort((a, b) => a.code - b.code);
 }
 
@@ -91,6 +91,7 @@ async function count() {
     const found = await ask("/shares", { url: layer.name, bbox: box, ...(compared ? { other: compared.name } : {}) });
     if (number !== counting) return;
     state.shares = found.shares;
+    state.counted = new Set(layer.classes.map(keyOf));
     state.differing = compared ? found.differing : undefined;
     drawLegend(state, change);
     labeling?.classes.counted();
@@ -279,19 +280,14 @@ async function label() {
   await stage.apply(state);
 }
 
-// Whether another layer has the code for a class of another name: what is hidden is so on all layers.
-function shared(code, layer, layers) {
-  const name = layer.classes.find((one) => one.code === code)?.name;
-  return layers.some((other) => other.classes.some((one) => one.code === code && one.name !== name));
-}
-
 async function begin() {
   theme();
   const view = read();
   const scene = await ask("/scene", location.search);
   take(scene, view);
   const opened = location.hash.length > 1;
-  state.hidden = new Set(opened ? view.hidden : scene.layers.flatMap((layer) => layer.unchanged.filter((code) => !shared(code, layer, scene.layers))));
+  const classes = scene.layers.flatMap((layer) => layer.classes.filter((one) => (opened ? view.hidden.includes(String(one.code)) : layer.unchanged.includes(one.code))));
+  state.hidden = new Set([...view.hidden.filter((text) => text.includes("~")), ...classes.map(keyOf)]);
   const known = (name) => state.layers.some((layer) => layer.name === name);
   if (view.swipe && known(view.swipe.left) && known(view.swipe.right)) state.swipe = view.swipe;
   stage = new Stage(scene, view, { moved: () => { remember(); count(); }, clicked: (event) => labeling?.clicked(event) || look(inside(event.lngLat)), pointed, swiped: slide });
