@@ -1,4 +1,4 @@
-"""The quick recipe from a model: its answer is corrected by few labels, and not erased."""
+"""The quick recipe from a model: its scores are corrected by few labels, and not erased."""
 
 from dataclasses import replace
 
@@ -16,8 +16,14 @@ from swath.models.hypercolumn import PARTS
 from swath.models.model import Model
 from swath.models.network import Network, NetworkSpec
 from swath.options import ENCODER
-from swath.training.quick.adapt import adapted_network, answer_weights
-from swath.training.quick.heads import Answer, HeadSchedule, LabeledPixels, fit_heads, zero_heads
+from swath.training.quick.adapt import adapted_network, base_weights
+from swath.training.quick.heads import (
+    BaseScores,
+    HeadSchedule,
+    LabeledPixels,
+    fit_heads,
+    zero_heads,
+)
 from swath.training.quick.pixels import PixelTable
 from swath.training.quick.recipe import fit_quick
 from tests.errors import fails
@@ -66,9 +72,9 @@ def maps_of(model, folder):
 def test_without_a_correction_the_classes_are_those_of_the_model(tiny_model, tmp_path):
     model = Model(tiny_model)
     names = model.card.legend.names
-    answer = answer_weights(model, names)
+    base = base_weights(model, names)
     scores = torch.randn(50, len(names))
-    heads = zero_heads(answer)
+    heads = zero_heads(base)
     found = heads.scores(scores)
     assert (found.argmax(1) == scores.argmax(1)).all()
     expected = torch.softmax(scores / model.card.temperature, 1)
@@ -77,22 +83,22 @@ def test_without_a_correction_the_classes_are_those_of_the_model(tiny_model, tmp
 
 def test_a_class_that_the_model_does_not_know_has_an_average_score(tiny_model):
     model = Model(tiny_model)
-    answer = answer_weights(model, ["new", *model.card.legend.names[:2]])
+    base = base_weights(model, ["new", *model.card.legend.names[:2]])
     scores = torch.tensor([[3.0, 0.0, -3.0]]) * model.card.temperature
-    assert (scores @ answer)[0].tolist() == pytest.approx([0.0, 3.0, 0.0], abs=1e-5)
+    assert (scores @ base)[0].tolist() == pytest.approx([0.0, 3.0, 0.0], abs=1e-5)
 
 
-def test_a_class_without_a_label_keeps_the_answer():
+def test_a_class_without_a_label_keeps_the_scores_of_the_base():
     """Nothing is learned against it where the model is sure of it."""
     torch.manual_seed(0)
     features = torch.randn(400, 6)
     weights = torch.zeros(6, 3)
     weights[3:] = torch.eye(3)
-    answer = Answer(weights, torch.randn(400, 6))
+    base = BaseScores(weights, torch.randn(400, 6))
     labels = (features[:, 0] > 0).long()
     pixels = LabeledPixels(features, labels, torch.arange(400) // 10)
     heads = fit_heads(
-        pixels, pixels.weights[None], 3, HeadSchedule(60, 64), 0, lambda _: None, answer
+        pixels, pixels.weights[None], 3, HeadSchedule(60, 64), 0, lambda _: None, base
     )
     sure = features[:20].clone()
     sure[:, 3:] = torch.tensor([0.0, 0.0, 20.0])
@@ -207,7 +213,7 @@ def test_a_model_that_is_right_stays_as_it_is():
     features = torch.randn(400, sum(network.body.channels.values()))
     features[:, -2:] = 2.0 * torch.eye(2)[labels]
     table = PixelTable(features, labels, torch.arange(400) // 10, features)
-    answer = torch.eye(2) - 0.5
-    head = fit_quick(table, network, ["bands", "model"], 2, 0, answer)
+    base = torch.eye(2) - 0.5
+    head = fit_quick(table, network, ["bands", "model"], 2, 0, base)
     assert head.compared.unchanged == 1.0
     assert (head.heads.scores(features).argmax(1) == labels).all()

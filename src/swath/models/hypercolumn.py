@@ -68,7 +68,8 @@ class Hypercolumn(nn.Module):
     `stride`. Output is (batch, classes, rows, columns).
 
     With a base, the scores of a model that is adapted are features, and are added to the scores,
-    weighted by `answer`: where the rest of the head is zero, its classes are those of the base.
+    weighted by `answer` (a name in model files): where the rest of the head is zero, its classes
+    are those of the base.
 
     Args:
         encoder: timm name of the encoder.

@@ -124,7 +124,7 @@ def adapted_network(
     return network, f"{card.name}; {origin}", found
 
 
-def answer_weights(model: Model, classes: Sequence[str]) -> Tensor:
+def base_weights(model: Model, classes: Sequence[str]) -> Tensor:
     """Return the weights (scores of the model, classes) with which its scores are added.
 
     Their mean over classes is subtracted, so that a class that the model does not know has the

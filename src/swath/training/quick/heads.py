@@ -29,7 +29,7 @@ high elsewhere.
 
 
 TRUST = 1.0
-"""Weight of the penalty on what a head changes in an answer."""
+"""Weight of the penalty on what a head changes in the scores of a base."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class LabeledPixels:
 
 
 @dataclass(frozen=True)
-class Answer:
+class BaseScores:
     """Scores that heads add to, and from which they depart where labels ask for it.
 
     Attributes:
@@ -91,7 +91,7 @@ class Heads:
         first_bias: (heads, 1, hidden).
         last: (heads, hidden, classes).
         last_bias: (heads, 1, classes).
-        answer: what features add to the scores themselves, (features, classes), the same for all
+        base: what features add to the scores themselves, (features, classes), the same for all
             heads; None for nothing.
     """
 
@@ -101,14 +101,14 @@ class Heads:
     first_bias: Tensor
     last: Tensor
     last_bias: Tensor
-    answer: Tensor | None = None
+    base: Tensor | None = None
 
     def scores(self, features: Tensor, head: int = 0) -> Tensor:
         """Return class scores (n, classes) of features (n, features) by one head."""
         x = (features - self.mean) / self.std
         hidden = torch.relu(x @ self.first[head] + self.first_bias[head])
         scores = hidden @ self.last[head] + self.last_bias[head]
-        return scores if self.answer is None else scores + features @ self.answer
+        return scores if self.base is None else scores + features @ self.base
 
 
 def fit_heads(
@@ -118,11 +118,11 @@ def fit_heads(
     schedule: HeadSchedule,
     seed: int,
     advance: Callable[[float], None],
-    answer: Answer | None = None,
+    base: BaseScores | None = None,
 ) -> Heads:
     """Fit heads on features of labeled pixels.
 
-    With an answer, heads start at zero and learn what it lacks. The Kullback-Leibler divergence
+    With a base, heads start at zero and learn what it lacks. The Kullback-Leibler divergence
     from it, on pixels from everywhere, is added to the loss (Li and Hoiem 2016, "Learning without
     forgetting"), so that few labels do not change it where they tell nothing.
 
@@ -133,11 +133,11 @@ def fit_heads(
         schedule: steps and pixels.
         seed: of the initial weights and of the pixels drawn.
         advance: is called with the share of the work that was done.
-        answer: what heads add to; None for nothing.
+        base: what heads add to; None for nothing.
     """
     random = torch.Generator().manual_seed(seed)
     features, labels = pixels.features, pixels.labels
-    basis = features if answer is None else answer.others
+    basis = features if base is None else base.others
     mean, std = basis.mean(0), basis.std(0, unbiased=False)
     std = torch.where(std > 1e-6 * (mean.abs() + 1e-6), std, torch.ones(()))
     x = (features - mean) / std
@@ -152,7 +152,7 @@ def fit_heads(
 
     parameters = [*layer(width, HIDDEN), *layer(HIDDEN, classes)]
     first, first_bias, last, last_bias = parameters
-    if answer is not None:
+    if base is not None:
         for parameter in (last, last_bias):
             parameter.data.zero_()
 
@@ -166,15 +166,15 @@ def fit_heads(
 
     def loss_of(drawn: Tensor) -> Tensor:
         scores, targets = scores_of(x[drawn]), labels[drawn].flatten()
-        if answer is None:
+        if base is None:
             return F.cross_entropy(scores.flatten(0, 1), targets, label_smoothing=SMOOTHING)
         # The labels tell nothing of classes that have none.
         labeled = torch.bincount(labels, minlength=classes) > 0
-        scores = (scores + features[drawn] @ answer.weights)[..., labeled].flatten(0, 1)
+        scores = (scores + features[drawn] @ base.weights)[..., labeled].flatten(0, 1)
         targets = (labeled.cumsum(0) - 1)[targets]
         loss = F.cross_entropy(scores, targets, label_smoothing=SMOOTHING)
-        others = answer.others[torch.randint(len(answer.others), drawn.shape, generator=random)]
-        before = others @ answer.weights
+        others = base.others[torch.randint(len(base.others), drawn.shape, generator=random)]
+        before = others @ base.weights
         after = before + scores_of((others - mean) / std)
         new, old = (torch.log_softmax(s, -1).flatten(0, 1) for s in (after, before))
         return loss + TRUST * F.kl_div(new, old, log_target=True, reduction="batchmean")
@@ -190,17 +190,17 @@ def fit_heads(
         rates.step()
         advance(1 / schedule.steps)
     first, first_bias, last, last_bias = (p.detach() for p in parameters)
-    added = None if answer is None else answer.weights
+    added = None if base is None else base.weights
     return Heads(mean, std, first, first_bias, last, last_bias, added)
 
 
-def zero_heads(answer: Tensor) -> Heads:
-    """Return a head that leaves an answer as it is; see `Heads`."""
-    features, classes = answer.shape
+def zero_heads(weights: Tensor) -> Heads:
+    """Return a head that adds nothing to scores of these `Heads.base` weights."""
+    features, classes = weights.shape
     first, last = torch.zeros(1, features, HIDDEN), torch.zeros(1, HIDDEN, classes)
     biases = torch.zeros(1, 1, HIDDEN), torch.zeros(1, 1, classes)
     mean, std = torch.zeros(features), torch.ones(features)
-    return Heads(mean, std, first, biases[0], last, biases[1], answer)
+    return Heads(mean, std, first, biases[0], last, biases[1], weights)
 
 
 def held_out_scores(
@@ -210,7 +210,7 @@ def held_out_scores(
     schedule: HeadSchedule,
     seed: int,
     advance: Callable[[float], None],
-    answer: Answer | None = None,
+    base: BaseScores | None = None,
 ) -> Tensor:
     """Return the scores (n, classes) of each pixel by a head that was fitted without its fold.
 
@@ -221,11 +221,11 @@ def held_out_scores(
         schedule: steps and pixels.
         seed: see `fit_heads`.
         advance: is called with the share of the work that was done.
-        answer: see `fit_heads`.
+        base: see `fit_heads`.
     """
     count = int(folds.max()) + 1
     kept = torch.stack([pixels.weights * (folds != k) for k in range(count)])
-    heads = fit_heads(pixels, kept, classes, schedule, seed, advance, answer)
+    heads = fit_heads(pixels, kept, classes, schedule, seed, advance, base)
     out = torch.zeros(len(folds), classes)
     for k in range(count):
         out[folds == k] = heads.scores(pixels.features[folds == k], k)

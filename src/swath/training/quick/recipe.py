@@ -26,7 +26,7 @@ from swath.models.network import Network, NetworkSpec, input_scaling, load_encod
 from swath.options import TrainOptions
 from swath.progress import task
 from swath.training.export import TrainedNetwork, pack_model
-from swath.training.quick.adapt import adapted_network, answer_weights, open_base
+from swath.training.quick.adapt import adapted_network, base_weights, open_base
 from swath.training.quick.folds import (
     assign_folds,
     classes_in_one_group,
@@ -34,7 +34,7 @@ from swath.training.quick.folds import (
 )
 from swath.training.quick.forest import with_forest
 from swath.training.quick.heads import (
-    Answer,
+    BaseScores,
     Heads,
     HeadSchedule,
     fit_heads,
@@ -111,7 +111,7 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
         UsageError: the encoder has no feature maps.
     """
     started = time.monotonic()
-    manifest, context, answer = dataset.manifest, CONTEXT, None
+    manifest, context, score_weights = dataset.manifest, CONTEXT, None
     kinds = candidates(manifest)
     if options.from_ is None:
         network, origin = quick_network(manifest, options.encoder, options.weights, kinds[-1])
@@ -119,7 +119,7 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
         base = open_base(options.from_, manifest)
         network, origin, kinds = adapted_network(base, manifest, kinds, options.weights)
         dataset, context = dataset.at_gsd(base.card.gsd), max(context, base.card.halo)
-        answer = answer_weights(base, manifest.legend.names)
+        score_weights = base_weights(base, manifest.legend.names)
     with task("Reading features", 1.0, "images") as bar:
         table = read_pixels(dataset, network, options.seed, bar.advance, context)
     if len(torch.unique(table.labels)) < 2:
@@ -129,12 +129,14 @@ def train_quick(options: TrainOptions, dataset: Dataset) -> TrainResult:
             file=dataset.folder,
             fix="Label a second class, or run `swath prepare` with --val none --test none",
         )
-    head = fit_quick(table, network, kinds, len(manifest.legend.trained), options.seed, answer)
+    head = fit_quick(
+        table, network, kinds, len(manifest.legend.trained), options.seed, score_weights
+    )
     network = with_head(network, head)
     trained = TrainedNetwork(
         network,
         QUICK_RECIPE,
-        "none" if network.encoder is None and answer is None else origin,
+        "none" if network.encoder is None and score_weights is None else origin,
         "32-true",
         SCHEDULE.steps,
         time.monotonic() - started,
@@ -218,7 +220,7 @@ def fit_quick(
     kinds: Sequence[PixelFeatures],
     classes: int,
     seed: int,
-    answer: Tensor | None = None,
+    score_weights: Tensor | None = None,
 ) -> QuickHead:
     """Choose the features by folds, and fit the head.
 
@@ -228,27 +230,27 @@ def fit_quick(
         kinds: what may describe a pixel.
         classes: number of classes.
         seed: of weights and draws.
-        answer: weights of the scores of a model that is adapted; see `answer_weights`.
+        score_weights: weights of the scores of a model that is adapted; see `base_weights`.
     """
     folds = assign_folds(table.labels, table.groups)
-    described: set[PixelFeatures] = {*kinds, "model"} if answer is not None else {*kinds}
+    described: set[PixelFeatures] = {*kinds, "model"} if score_weights is not None else {*kinds}
     tables = {kind: table.columns(columns_of(network, kind)) for kind in described}
-    answers = {kind: placed_answer(answer, network, kind, tables[kind]) for kind in described}
+    bases = {kind: placed_base(score_weights, network, kind, tables[kind]) for kind in described}
     chosen, unchanged = kinds[-1], False
     compared: Comparison | None = None
     scored: tuple[FoldScores, Calibration] | tuple[None, None] = (None, None)
     with task("Fitting", float(1 if folds is None else 1 + len(kinds)), "heads") as bar:
         if folds is not None:
             how = folds, classes, FOLD_SCHEDULE, seed, bar.advance
-            held_out = {k: held_out_scores(tables[k], *how, answers[k]) for k in kinds}
+            held_out = {k: held_out_scores(tables[k], *how, bases[k]) for k in kinds}
             miou = {kind: _miou(held_out[kind], table.labels) for kind in kinds}
             best = max(kinds, key=lambda kind: miou[kind])
-            chosen = best if answer is None else chosen
+            chosen = best if score_weights is None else chosen
             found = held_out[chosen]
-            if (extra := answers.get("model")) is not None:
+            if (extra := bases.get("model")) is not None:
                 as_it_is = tables["model"].features @ extra.weights
                 before = _miou(as_it_is, table.labels)
-                alone = max((miou[k] for k in kinds if answers[k] is None), default=0.0)
+                alone = max((miou[k] for k in kinds if bases[k] is None), default=0.0)
                 compared = Comparison(unchanged=before, corrected=miou[chosen], labels=alone)
                 unchanged = before > miou[chosen]
                 chosen, found = ("model", as_it_is) if unchanged else (chosen, found)
@@ -257,7 +259,7 @@ def fit_quick(
             bands = table.columns(columns_of(network, "bands")).features
             yardstick = bands, table.labels, table.groups, folds, seed
             scored = with_forest(found_scores, *yardstick), calibration
-        own, extra = tables[chosen], answers[chosen]
+        own, extra = tables[chosen], bases[chosen]
         if unchanged and extra is not None:
             heads = zero_heads(extra.weights)
         else:
@@ -271,28 +273,28 @@ def fit_quick(
     if folds is not None and extra is None:
         prior = estimated_prior(heads.scores(own.others), absent)
     adapted: Adapted | None = None
-    if answer is not None:
+    if score_weights is not None:
         adapted = "unchanged" if unchanged else "corrected"
     return QuickHead(chosen, heads, prior, adapted, compared, *scored)
 
 
-def placed_answer(
-    answer: Tensor | None, network: Network, features: PixelFeatures, table: PixelTable
-) -> Answer | None:
-    """Return the answer of a model for heads; None for features that are not of it.
+def placed_base(
+    score_weights: Tensor | None, network: Network, features: PixelFeatures, table: PixelTable
+) -> BaseScores | None:
+    """Return the scores of a model that heads add to; None for features that are not of it.
 
     Args:
-        answer: weights of the model's scores (scores, classes); None without a model.
+        score_weights: weights of the model's scores (scores, classes); None without a model.
         network: describes pixels by all features.
         features: which of them heads take.
         table: these features.
     """
-    if answer is None or "scores" not in PARTS[features]:
+    if score_weights is None or "scores" not in PARTS[features]:
         return None
     own = [part for part in body_of(network).parts if part[0] in PARTS[features]]
-    empty = torch.zeros(1, answer.shape[1])
-    rows = [answer if part == "scores" else empty.expand(n, -1) for part, _, n in own]
-    return Answer(torch.cat(rows), table.others)
+    empty = torch.zeros(1, score_weights.shape[1])
+    rows = [score_weights if part == "scores" else empty.expand(n, -1) for part, _, n in own]
+    return BaseScores(torch.cat(rows), table.others)
 
 
 def columns_of(network: Network, features: PixelFeatures) -> list[int]:
@@ -386,7 +388,7 @@ def install(network: Network, heads: Heads, prior: Tensor) -> None:
             start += count
         cast(Tensor, body.layer(1).bias).copy_(bias)
         if body.base is not None:
-            known = cast(Tensor, heads.answer)[_columns(body, "scores")]
+            known = cast(Tensor, heads.base)[_columns(body, "scores")]
             body.answer.weight.copy_(known.T[..., None, None])
         body.last.weight.copy_(heads.last[0].T[..., None, None])
         cast(Tensor, body.last.bias).copy_(heads.last_bias[0, 0] + prior)
