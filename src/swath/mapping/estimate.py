@@ -25,6 +25,9 @@ from swath.types import Tta
 MACHINES = (1, 10, 100, 1000)
 """Numbers of machines for which the time is estimated."""
 
+TIMED = 3
+"""Tiles that are mapped to time them, in a row: the next is read while one is computed."""
+
 COPIES = 3
 """Parts, scratch file and map, each at most as large as the pixels themselves."""
 
@@ -37,8 +40,8 @@ class Estimate(BaseModel, frozen=True):
         halo: pixels read around a tile's core.
         memory_bytes: of each worker, at most.
         disk_bytes: of parts, scratch files and maps together, at most.
-        pixels_per_second: pixels read per second in a tile with all its views, as timed: reading
-            them, the network, and keeping the tile.
+        pixels_per_second: pixels read per second with all views, as timed from one tile to the next
+            of a row.
         seconds: of the whole run, start, opening and joining included, by number of machines like
             this one.
         threads: of a worker.
@@ -72,8 +75,8 @@ class _Timed:
 
     Attributes:
         engine: of starting the network.
-        first: of the first tile more than of a later one.
-        tile: of a later tile: reading, network, and writing its part.
+        first: of a row of tiles more than `tile` for each.
+        tile: from one tile of a row to the next.
         joining: of each pixel of a map, with all layers.
     """
 
@@ -84,7 +87,7 @@ class _Timed:
 
 
 def estimate(model: Model, plans: Sequence[Plan], opened: float) -> Estimate:
-    """Estimate what plans take; two tiles of the largest image are mapped and thrown away.
+    """Estimate what plans take; `TIMED` tiles of the largest image are mapped and thrown away.
 
     Args:
         model: the model of all plans.
@@ -124,37 +127,42 @@ def estimate(model: Model, plans: Sequence[Plan], opened: float) -> Estimate:
 
 
 def _time_tiles(model: Model, plan: Plan) -> _Timed:
-    """Time the steps of a run on the middle tile of an image and the one before or after it."""
+    """Time the steps of a run on tiles in the middle of an image."""
     with (
         TemporaryDirectory(prefix="swath-plan-") as root,
         closing(plan.asked.input.open()) as image,
     ):
-        index = _tile_with_data(plan, image)
+        tiles = _tiles_with_data(plan, image)
         begun = time.perf_counter()
         with closing(Worker(plan, root, model)) as worker:
             engine = time.perf_counter() - begun
-            times = []
-            for i in [index, index + 1 if index + 1 < len(plan.tiling) else index - 1]:
-                if i < 0:
-                    continue
-                begun = time.perf_counter()
-                for _ in worker.work([i]):
-                    pass
-                times.append(time.perf_counter() - begun)
-        joining = _time_joining(model, plan, image, index, Path(root))
-    return _Timed(engine, times[0] - times[-1], times[-1], joining)
+            begun = time.perf_counter()
+            ends = [time.perf_counter() - begun for _ in worker.work(tiles)]
+            ends = ends or [time.perf_counter() - begun]  # no pixel was wanted
+        joining = _time_joining(model, plan, image, tiles[0], Path(root))
+    return _of_row(engine, ends, joining)
 
 
-def _tile_with_data(plan: Plan, image: InputImage) -> int:
-    """Return a tile near the middle with data in it and after it, the middle one where none has."""
+def _of_row(engine: float, ends: Sequence[float], joining: float) -> _Timed:
+    """Return times of steps; `ends` are those of a row of tiles, as `Worker.work` yields them.
+
+    It yields each tile after the next one is computed, and the last two at the end.
+    """
+    tile = ends[1] - ends[0] if len(ends) > 2 else ends[-1] / len(ends)
+    return _Timed(engine, ends[-1] - len(ends) * tile, tile, joining)
+
+
+def _tiles_with_data(plan: Plan, image: InputImage) -> range:
+    """Return `TIMED` tiles near the middle with data in each, the middle ones where none have."""
     tiling = plan.tiling
-    middle = len(tiling) // 2
+    count = min(TIMED, len(tiling))
+    middle = (len(tiling) - count) // 2
     for step in (0, 1, -1, 2, -2, 4, -4, 8, -8):
-        i = middle + step
-        near = [k for k in (i, i + 1) if 0 <= k < len(tiling)]
-        if 0 <= i and near and all(image.read(tiling[k].core).valid.any() for k in near):
-            return min(i, len(tiling) - 1)
-    return middle
+        row = range(middle + step, middle + step + count)
+        inside = 0 <= row.start and row.stop <= len(tiling)
+        if inside and all(image.read(tiling[i].core).valid.any() for i in row):
+            return row
+    return range(middle, middle + count)
 
 
 def _time_joining(model: Model, plan: Plan, image: InputImage, index: int, folder: Path) -> float:
