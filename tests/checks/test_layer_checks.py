@@ -310,3 +310,12 @@ def test_a_class_file_of_names_and_colors_is_for_layers_too(root, tmp_path):
     (tmp_path / "c.yaml").write_text(rows)
     names, labels = stored(root, classes=tmp_path / "c.yaml")
     assert names == ["sea", "wood"] and (labels[:, :32] == 1).all() and (labels[:, 32:] == 0).all()
+
+
+def test_features_outside_and_without_a_geometry_are_told(root):
+    write(root, [*HALVES, box(900, 900, 5, 5), None], ["a", "b", "b", "a"])
+    findings = found(root)
+    assert findings["features-outside"]["message"].startswith("1 of 3 features")
+    assert findings["geometry-missing"]["message"].startswith("1 features have no geometry")
+    write(root, HALVES, ["a", "b"], name="g.gpkg")
+    assert not {"features-outside", "geometry-missing"} & set(found(root, "g.gpkg"))

@@ -61,6 +61,7 @@ def check_layers(scanned: Sequence[Scanned]) -> Iterator[Finding]:
             continue
         yield from _check_lost(fate)
         yield from _check_points(fate)
+        yield from _check_places(fate)
     yield from _check_outside([f for f in fates if len(f.visible)])
 
 
@@ -122,13 +123,6 @@ def _check_points(fate: _Fates) -> Iterator[Finding]:
     points = shapely.get_dimensions(features.geometries) == 0
     if not points.any():
         return
-    inside = np.zeros(len(points), bool)
-    for s in fate.samples:
-        grid = s.image.grid
-        for shift in turns_of(grid.crs):
-            area = outline(grid.moved(-shift))
-            tree = features.to_crs_indexed(grid.crs)[1]
-            inside[tree.query(area, predicate="intersects")] = True
     values, visible = features.values, np.isin(np.arange(len(points)), fate.visible)
     classes = sorted(set(values[points].tolist()), key=str)
     counts = []
@@ -139,12 +133,26 @@ def _check_points(fate: _Fates) -> Iterator[Finding]:
     message = f"Points that have a pixel: {', '.join(counts)}{more}."
     fix = "None, if all have; others lie outside, or in the pixel of another point."
     yield fate.finding("note", "points-by-class", message, fix)
-    outside = np.flatnonzero(points & ~inside)
-    if len(outside):
-        ids = listed_features(features.ids(outside))
-        message = f"{len(outside)} of {int(points.sum())} points lie outside the images ({ids})."
-        fix = "None, if that is so; they label nothing."
-        yield fate.finding("note", "points-outside", message, fix)
+
+
+def _check_places(fate: _Fates) -> Iterator[Finding]:
+    """Yield how many points, and how many other features, lie outside the images."""
+    features = fate.features
+    points = shapely.get_dimensions(features.geometries) == 0
+    inside = np.zeros(len(points), bool)
+    for s in fate.samples:
+        grid = s.image.grid
+        for shift in turns_of(grid.crs):
+            area = outline(grid.moved(-shift))
+            tree = features.to_crs_indexed(grid.crs)[1]
+            inside[tree.query(area, predicate="intersects")] = True
+    for of, what in ((points, "points"), (~points, "features")):
+        outside = np.flatnonzero(of & ~inside)
+        if len(outside):
+            ids = listed_features(features.ids(outside))
+            message = f"{len(outside)} of {int(of.sum())} {what} lie outside the images ({ids})."
+            fix = "None, if that is so; they label nothing."
+            yield fate.finding("note", f"{what}-outside", message, fix)
 
 
 def _check_outside(fates: Sequence[_Fates]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from swath.errors import DataError, check_path
 from swath.io.vector.formats import FORMATS, OTHER_EXTENSIONS, TABLES
-from swath.io.vector.geometries import usable_geometries
+from swath.io.vector.geometries import missing_geometries, usable_geometries
 from swath.io.vector.geopackage import at_rest, recover
 from swath.io.vector.ogr import list_layers, read_ogr
 from swath.io.vector.parquet import read_parquet
@@ -82,10 +82,11 @@ def read_layer(path: Path, layer: str | None = None, empty: bool = False) -> Lay
     if not present.any():
         message = "The layer has no features with a geometry"
         raise DataError(message, code="no-geometry", file=path, fix="Export it with its geometry")
+    missing = list(missing_geometries(fids[~present], path))
     fids, columns = fids[present], {k: v[present] for k, v in columns.items()}
     geometries, keep, findings = usable_geometries(wkb[present], fids, path)
     kept = {name: column[keep] for name, column in columns.items()}
-    return LayerData(name, crs, fids[keep], geometries, kept, tuple(findings))
+    return LayerData(name, crs, fids[keep], geometries, kept, (*missing, *findings))
 
 
 def layer_names(path: Path) -> list[str | None]:

@@ -78,6 +78,14 @@ def _findings(
             yield Finding(level, code, str(path), message, fix)
 
 
+def missing_geometries(fids: NDArray[np.int64], path: Path) -> Iterator[Finding]:
+    """Yield a finding on features without a geometry, by their ids."""
+    if len(fids):
+        message = f"{len(fids)} features have no geometry: left out ({listed_features(fids)})."
+        fix = "Draw them again, or delete them."
+        yield Finding("warning", "geometry-missing", str(path), message, fix)
+
+
 def mend(geometry: Any) -> Any:
     """Return the valid form of a geometry; polygons stay polygons, None where none is left."""
     valid = shapely.make_valid(geometry)
