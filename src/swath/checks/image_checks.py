@@ -139,14 +139,25 @@ def _check_fills(image: ImageScan) -> Iterator[Issue]:
     if all(s.low == s.high for s in image.stats):
         return
     border = 2 * (image.grid.height + image.grid.width)
+    told = set(certain)
     for value, count in image.border_nodata.items():
         if value not in certain and count > MIN_BORDER * border:
+            told.add(value)
             where = f"{count / border:.0%} of the border"
             message = (
                 f"All bands are {value:g} along {where}, which is not declared as nodata; in all "
                 f"{image.fills.get(value, 0)} pixels."
             )
             fix = f"Declare the value (--nodata {value:g}), or it is trained as data."
+            yield Issue("warning", "undeclared-nodata", message, fix)
+    for value, count in image.solid.items():
+        if value not in told:
+            shown = f"{value:.9g}"
+            message = (
+                f"Solid areas have {shown} in all bands, which is not declared as nodata: {count} "
+                f"pixels ({count / size:.1%})."
+            )
+            fix = f"Declare the value (--nodata {shown}), or it is trained as data."
             yield Issue("warning", "undeclared-nodata", message, fix)
 
 

@@ -22,6 +22,7 @@ MIN_FIT = 8.0  # deviations of moved labels by which turned ones exceed their me
 MAX_FIT = 3.0  # deviations by which labels that do not fit may exceed it
 COLOR_STEP = 4  # pixels of the decimated image of which one is compared in its brightness
 MIN_OTHERS = 0.1  # share of the labeled pixels that are not of the commonest class
+MAX_GRAY = np.float32(1e9)
 FLAT = 0.02  # deviation of brightness, as share of its mean, of an image that shows nothing
 
 Codes: TypeAlias = NDArray[np.int64]
@@ -91,7 +92,9 @@ class FitScanner:
 
     def find(self) -> LabelFit | None:
         """Return how well the labels fit; None where they have too few boundaries to say."""
-        gray, codes = self._gray.values[0], self._codes.values[0]
+        # Undeclared fill values may be too large to be squared.
+        gray = np.nan_to_num(self._gray.values[0]).clip(-MAX_GRAY, MAX_GRAY)
+        codes = self._codes.values[0]
         if min(gray.shape) < 32:
             return None
         marked = _boundaries(codes)

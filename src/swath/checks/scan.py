@@ -29,6 +29,7 @@ from swath.io.labels import UNLABELED, Labels, LayerTally, Placement, RasterLabe
 from swath.io.nodata import MIN_BORDER, Ring, RingTally, count_border, count_fills
 from swath.io.quality import QualityTally
 from swath.io.raster import Raster
+from swath.io.solid_fills import SolidFills
 from swath.io.wrapped_values import WrappedValues
 from swath.legend import Kind, Legend
 from swath.types import Finding
@@ -61,6 +62,7 @@ class ImageScan:
     tallies: tuple[tuple[float, int], ...] = ()  # sum and number of data by band, see `Raster`
     colors: NDArray[np.uint16] | None = None  # pixels by color, see `ColorScanner`
     wrapped: tuple[str, ...] = ()  # names of bands whose integers have wrapped around
+    solid: dict[float, int] = field(default_factory=dict)  # pixels of areas of one value
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -222,6 +224,7 @@ class _ImageScanner:
         self._equal = list(combinations(range(len(raster.bands)), 2))
         self._colors = ColorScanner(raster.grid, len(raster.bands))
         self._wrapped = WrappedValues(len(raster.bands), raster.dtype)
+        self._solid = SolidFills(len(raster.bands), raster.dtype, raster.fills)
 
     def add(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window, and return its mean over bands and validity (rows, columns)."""
@@ -232,6 +235,7 @@ class _ImageScanner:
         self._statistics.add(values, valid)
         self._colors.add(window, values, valid)
         self._wrapped.add(values, valid)
+        self._solid.add(values, valid)
         self._equal = [(i, j) for i, j in self._equal if _are_equal(values[i], values[j])]
         (last_row, last_col), (rows, cols) = window.stop, (grid.height, grid.width)
         edges = (window.row == 0, last_row == rows, window.col == 0, last_col == cols)
@@ -278,6 +282,7 @@ class _ImageScanner:
             raster.tallies,
             self._colors.count(),
             tuple(raster.bands[i] for i in self._wrapped.find()),
+            self._solid.find(),
         )
 
 
@@ -289,5 +294,6 @@ def _are_equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
 def _gray(pixels: Pixels) -> NDArray[np.float32]:
     """Return the mean of the first three bands (rows, columns), 0 where a pixel is invalid."""
     bands = pixels.values[:3]
-    gray = np.add.reduce(bands, axis=0, dtype=np.float32) / np.float32(len(bands))
+    with np.errstate(over="ignore"):
+        gray = np.add.reduce(bands, axis=0, dtype=np.float32) / np.float32(len(bands))
     return gray if pixels.valid.all() else np.where(pixels.valid, gray, np.float32(0))

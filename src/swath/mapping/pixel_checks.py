@@ -14,6 +14,7 @@ from swath.geo.geobox import chunks
 from swath.geo.tiling import Window
 from swath.io.nodata import CERTAIN_FILLS, MIN_BORDER, Ring, RingTally, count_border, count_fills
 from swath.io.raster import Raster
+from swath.io.solid_fills import SolidFills
 from swath.io.wrapped_values import WrappedValues
 from swath.mapping.inputs import ImageInput
 
@@ -40,9 +41,9 @@ def _single_images(source: ImageInput) -> Iterator[ImageInput]:
 
 def _check(raster: Raster, ignore: bool) -> list[str]:
     name, out = raster.paths[0], []
-    fills, border, ring, constant, wrapped = _sample(raster)
-    for value, count in fills.items():
-        if value in CERTAIN_FILLS or border.get(value, 0) > MIN_BORDER:
+    fills, border, ring, constant, wrapped, solid = _sample(raster)
+    for value, count in (solid | fills).items():
+        if value in CERTAIN_FILLS or value in solid or border.get(value, 0) > MIN_BORDER:
             out.append(
                 f"{name}: {count} of the sampled pixels are {value:.9g}, which is not declared as "
                 f"nodata: give --nodata {value:.9g} if it means that."
@@ -87,6 +88,7 @@ class _Sample(NamedTuple):
         ring: what lossy compression leaves beside nodata.
         constant: names of bands of one value, where others have several.
         wrapped: names of bands whose integers have wrapped around.
+        solid: pixels of solid areas by the one value of all bands.
     """
 
     fills: Counter[float]
@@ -94,6 +96,7 @@ class _Sample(NamedTuple):
     ring: Ring | None
     constant: list[str]
     wrapped: list[str]
+    solid: dict[float, int]
 
 
 def _sample(raster: Raster) -> _Sample:
@@ -101,6 +104,7 @@ def _sample(raster: Raster) -> _Sample:
     grid, possible = raster.grid, raster.fills
     lossy, ring = raster.lossy and raster.dtype == np.uint8, RingTally()
     wrapped = WrappedValues(len(raster.bands), raster.dtype)
+    solid = SolidFills(len(raster.bands), raster.dtype, possible)
     fills, border, length = Counter[float](), Counter[float](), 0
     low, high = np.full(len(raster.bands), np.inf), np.full(len(raster.bands), -np.inf)
     for row in _starts(grid.height):
@@ -112,6 +116,7 @@ def _sample(raster: Raster) -> _Sample:
             fills.update(count_fills(values, valid, possible))
             border.update(count_border(values, valid, edges, possible))
             wrapped.add(values, valid)
+            solid.add(values, valid)
             if lossy:
                 ring.add(values, valid)
             if valid.any():
@@ -122,7 +127,8 @@ def _sample(raster: Raster) -> _Sample:
     names = [name for name, one in zip(raster.bands, low == high, strict=True) if one]
     found = ring.find(v for v, share in shares.items() if share > MIN_BORDER)
     jumping = [raster.bands[i] for i in wrapped.find()]
-    return _Sample(fills, shares, found, names if (low < high).any() else [], jumping)
+    constant = names if (low < high).any() else []
+    return _Sample(fills, shares, found, constant, jumping, solid.find())
 
 
 def _starts(length: int) -> list[int]:
