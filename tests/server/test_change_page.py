@@ -109,7 +109,7 @@ def test_classes_of_dates_with_codes_of_unchanged_ones_are_not_hidden(visit, tmp
     names = {row["name"]: {one["name"] for one in row["classes"]} for row in layers}
     assert names["c_old.tif"] == {"pond", "town"} and "pond (no change)" in names["c.tif"]
     page = visit(running.url)
-    page.get_by_role("checkbox", name="c_old.tif", exact=True).check()
+    page.get_by_role("checkbox", name="c_old.tif", exact=True).click()
     pressed = {
         b.locator("span").inner_text(): b.get_attribute("aria-pressed")
         for b in page.locator("#classes button").all()

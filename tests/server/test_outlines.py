@@ -94,6 +94,8 @@ def test_a_layer_beyond_180_degrees_is_turned_to_the_map(tmp_path):
 
 def test_what_does_not_lie_on_the_map_is_told(tmp_path):
     away = [box(900, 900, 5, 5), *SQUARES]
+    world = one(write_layer(tmp_path / "w.gpkg", [shapely.box(0, 40, 20, 60)], {}, "EPSG:4326"))
+    assert describe(world)["rows"][0]["bounds"] == pytest.approx(GRID.degrees, abs=1e-9)
     layer = one(write_layer(tmp_path / "some.gpkg", away, {"n": [0, 1, 2, 3]}))
     assert describe(layer)["count"] == 3 and "1 of 4 features" in layer.outlines().warnings[0]
     with fails("layer-misses-map", DataError, tmp_path / "none.gpkg") as caught:
@@ -160,6 +162,8 @@ def test_view_takes_layers_in_any_place_and_those_of_predict(page_of_regions, tm
     with fails("unsupported-format", DataError, layer) as caught:
         swath.view(layer, path, open=False)
     assert f"swath view MAP {layer.name}" in caught.value.fix
+    with fails("unsupported-format", DataError, layer):
+        swath.view(path, reference=layer, open=False)
 
 
 def test_outlines_are_drawn_and_a_list_flies_to_each(visit, page_of_regions):
@@ -178,5 +182,5 @@ def test_outlines_are_drawn_and_a_list_flies_to_each(visit, page_of_regions):
     assert page.locator("#pair-left option").count() == 2 and options == 0
     page.keyboard.press("s")
     box = page.locator("#layers li", has_text="next.gpkg").locator("input[type=checkbox]")
-    box.uncheck()
+    box.click()
     until(lambda: share(page, YELLOW) < 0.0001)

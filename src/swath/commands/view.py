@@ -87,6 +87,7 @@ def _register_files(options: ViewOptions) -> tuple[Registry, list[str]]:
         names.append(registry.add(other, Hint(grid=_grid_of_map(other, first))))
     if options.reference is not None:
         labels = Path(options.reference)
+        registry.add(labels)  # refuses a vector layer
         classes = legend or _classes_of_map(first, labels)
         names.append(registry.add(labels, Hint("reference", classes, _grid_of_map(labels, first))))
     return registry, list(dict.fromkeys(names))

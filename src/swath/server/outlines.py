@@ -124,7 +124,7 @@ class OutlineLayer:
         rank, order = _rank(data.columns), np.arange(len(geometries))
         if rank is not None:
             order = np.argsort(data.columns[rank], kind="stable")
-        seen = np.flatnonzero(self._lies_on_maps(geometries))
+        seen = np.flatnonzero(shapely.intersects(self.area, geometries))
         if not len(geometries):
             warnings.append("The layer has no features.")
         elif not len(seen):
@@ -162,10 +162,12 @@ class OutlineLayer:
             moved[there] = _moved(moved[there], lambda x, y, t=turn: (x + 360 * t, y))
         return moved
 
-    def _lies_on_maps(self, geometries: NDArray[Any]) -> NDArray[np.bool_]:
+    @cached_property
+    def area(self) -> Any:
+        """What the maps cover, in degrees of the page, as a prepared geometry."""
         area = shapely.union_all([shapely.box(*one.degrees) for one in self._maps])
         shapely.prepare(area)
-        return np.asarray(shapely.intersects(area, geometries), bool)
+        return area
 
     def _elsewhere(self, geometries: NDArray[Any]) -> DataError:
         message = "No feature of the layer lies on the map"
@@ -205,11 +207,12 @@ def read_outlines(path: Path, maps: Sequence[Placement]) -> list[OutlineLayer]:
 def describe(layer: OutlineLayer) -> dict[str, Any]:
     """Describe a layer as a JSON object, with the first `LISTED` of its features.
 
-    Each of these has `id`, `columns`, `point` (longitude and latitude of a place in it) and
-    `bounds` (west, south, east, north); `rank` and `shown` are the columns for a list.
+    Each of these has `id`, `columns`, and of its part on the maps `point` (longitude and latitude
+    of a place in it) and `bounds` (west, south, east, north); `rank` and `shown` are the columns
+    for a list.
     """
     found = layer.outlines()
-    first = found.geometries[:LISTED]
+    first = shapely.intersection(found.geometries[:LISTED], layer.area)
     points = shapely.get_coordinates(shapely.point_on_surface(first)).tolist()
     bounds = shapely.bounds(first).tolist()
     return {
