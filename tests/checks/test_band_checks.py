@@ -96,3 +96,21 @@ def test_scenes_of_one_scale_are_no_finding(tmp_path, images):
 @pytest.mark.filterwarnings("error")
 def test_equal_images_are_of_one_scale(tmp_path):
     assert "mixed-scales" not in codes(write(tmp_path / "src", [pixels(0)] * 3))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_decibels_among_linear_numbers_are_told(tmp_path, count):
+    images = [(pixels(i) * 1e-4).astype("float32") for i in range(5)]
+    images[:count] = [10 * np.log10(x) for x in images[:count]]
+    found = codes(write(tmp_path / "src", images))
+    assert "another sign" in found["mixed-scales"]["message"]
+    allowed = write(tmp_path / "b", [10 * np.log10(x) for x in images[count:]])
+    assert "mixed-scales" not in codes(allowed)
+
+
+def test_images_of_one_band_in_all_are_told_among_others(tmp_path):
+    images = [pixels(i) for i in range(4)]
+    gray = np.stack([images[1][0]] * len(images[1]))
+    found = codes(write(tmp_path / "a", [images[0], gray, *images[2:]]))
+    assert "01.tif" in found["equal-bands"]["message"]
+    assert "equal-bands" not in codes(write(tmp_path / "b", [x[:1].repeat(3, 0) for x in images]))

@@ -319,3 +319,40 @@ def test_features_outside_and_without_a_geometry_are_told(root):
     assert findings["geometry-missing"]["message"].startswith("1 features have no geometry")
     write(root, HALVES, ["a", "b"], name="g.gpkg")
     assert not {"features-outside", "geometry-missing"} & set(found(root, "g.gpkg"))
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["water", "2", "forest", "2"], True),
+        (["water", "2.0", "forest", "water"], True),
+        (["1", "2", "1", "2"], False),
+        (["zone 1", "zone 2", "zone 1", "zone 2"], False),
+        (["B1", "2", "B1", "2"], False),
+    ],
+)
+def test_numbers_among_names_are_told(root, names, told):
+    quarters = [box(0, col, 64, 16) for col in (0, 16, 32, 48)]
+    write(root, quarters, names)
+    assert ("class-names-mixed" in found(root)) == told
+
+
+@pytest.mark.parametrize(("decimals", "told"), [(2, True), (3, True), (4, False), (7, False)])
+def test_rounded_degrees_are_told(root, decimals, told):
+    rows, cols = np.random.default_rng(0).uniform(2, 62, (2, 12))
+    xy = [place(*at) for at in zip(cols, rows, strict=True)]
+    lines = [
+        ",".join([*(f"{v:.{decimals}f}" for v in TO_DEGREES.transform(*at)), "ab"[i % 2]])
+        for i, at in enumerate(xy)
+    ]
+    (root / "p.csv").write_text("\n".join(["lon,lat,class", *lines]))
+    assert ("coordinates-rounded" in found(root, "p.csv")) == told
+
+
+@pytest.mark.parametrize("signs", [(-1, 1), (1, -1), (-1, -1)])
+def test_a_wrong_sign_is_told(root, signs):
+    degrees = [shapely.transform(b, TO_DEGREES.transform, interleaved=False) for b in HALVES]
+    flipped = [shapely.transform(g, lambda xy: xy * signs) for g in degrees]
+    write(root, flipped, ["a", "b"], "EPSG:4326")
+    error = found(root)["labels-miss-images"]
+    assert "sign" in error["message"] and "negative" in error["fix"]

@@ -97,8 +97,36 @@ def check_scales(scanned: Sequence[Scanned]) -> Iterator[Finding]:
         np.array([[getattr(band, name) for band in s.image.stats] for s in wide], np.float64)
         for name in ("mean", "low", "high")
     )
+    yield from _check_decibels(wide, means)
     yield from _check_factor(wide, means, highs)
     yield from _check_offset(wide, means, lows)
+
+
+def _check_decibels(scanned: Sequence[Scanned], means: NDArray[np.float64]) -> Iterator[Finding]:
+    """Yield images whose bands have negative means, where those of all others are positive."""
+    negative: NDArray[np.bool_] = np.all(means < 0, axis=1)
+    if not negative.any() or not (means[~negative] > 0).all() or negative.all():
+        return
+    odd = negative if 2 * int(negative.sum()) <= len(negative) else np.logical_not(negative)
+    what = "means of another sign in all bands, as decibels have beside linear numbers"
+    yield _odd_group(scanned, odd, what, "warning")
+
+
+def check_gray(scanned: Sequence[Scanned]) -> Iterator[Finding]:
+    """Yield images whose bands are all equal, where those of most others are not."""
+    several = [s for s in scanned if len(s.image.bands) > 1 and s.image.valid]
+    gray = [s for s in several if len(s.image.equal) == len(s.image.bands)]
+    constant = [s for s in gray if all(band.low == band.high for band in s.image.stats)]
+    odd = [s for s in gray if s not in constant]
+    if odd and 2 * len(gray) < len(several):
+        names = ", ".join(str(s.sample.images[0]) for s in odd[:MOST_LISTED])
+        more = f", and {len(odd) - MOST_LISTED} more" if len(odd) > MOST_LISTED else ""
+        message = (
+            f"All bands of {len(odd)} image(s) hold the same numbers, unlike those of the others: "
+            f"{names}{more}."
+        )
+        fix = "Check the export: one band was written to all, or the image is gray."
+        yield odd[0].finding("equal-bands", message, fix)
 
 
 def _check_factor(

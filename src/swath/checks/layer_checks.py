@@ -20,6 +20,10 @@ from swath.io.vector import Features, crs_code, crs_name, listed_features
 from swath.types import Finding, Level
 
 MAX_NAMES = 12  # classes that a message lists
+DEGREE = 111_320.0  # meters of latitude
+MOST_DECIMALS = 4  # of degrees that are taken for rounded
+MIN_ROUNDED = 4  # features with rounded coordinates that are no coincidence
+MAX_STEP = 3.0  # pixels between neighboring rounded coordinates
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def check_layers(scanned: Sequence[Scanned]) -> Iterator[Finding]:
         yield from _check_lost(fate)
         yield from _check_points(fate)
         yield from _check_places(fate)
+        yield from _check_rounding(fate)
     yield from _check_outside([f for f in fates if len(f.visible)])
 
 
@@ -155,6 +160,26 @@ def _check_places(fate: _Fates) -> Iterator[Finding]:
             yield fate.finding("note", f"{what}-outside", message, fix)
 
 
+def _check_rounding(fate: _Fates) -> Iterator[Finding]:
+    """Yield a warning where degrees have too few decimals for the pixels of the images."""
+    features, gsd = fate.features, min((s.image.grid.gsd or 0.0 for s in fate.samples), default=0.0)
+    geographic = features.crs is not None and pyproj.CRS(features.crs).is_geographic
+    if not geographic or not gsd or len(features.geometries) < MIN_ROUNDED:
+        return
+    xy = shapely.get_coordinates(features.geometries)
+    for decimals in range(MOST_DECIMALS + 1):
+        if np.abs(xy - xy.round(decimals)).max() < 1e-9:
+            step = DEGREE / 10**decimals
+            if step > MAX_STEP * gsd:
+                message = (
+                    f"All coordinates have at most {decimals} decimals of a degree: places are "
+                    f"known to {step / 2:.3g} m, and pixels are {gsd:.3g} m."
+                )
+                fix = "Export the layer with all decimals. None, if it is a grid of such steps."
+                yield fate.finding("warning", "coordinates-rounded", message, fix)
+            return
+
+
 def _check_outside(fates: Sequence[_Fates]) -> Iterator[Finding]:
     """Yield a finding on the classes that lie outside all images."""
     if not fates:
@@ -214,6 +239,11 @@ def _cause(
     if _meets(swapped, features.crs, grid):
         fix = "Save the layer again with x (longitude) before y (latitude)."
         return "They would meet with x and y swapped: the order of the axes is wrong", fix
+    for x, y, what in ((-1, 1, "x"), (1, -1, "y"), (-1, -1, "x and y")):
+        xs, ys = sorted((x * west, x * east)), sorted((y * south, y * north))
+        if _meets((xs[0], ys[0], xs[1], ys[1]), features.crs, grid):
+            fix = "Write longitudes in the west and latitudes in the south as negative numbers."
+            return f"They would meet with the sign of {what} changed", fix
     if geographic and max(abs(west), abs(east)) > 360:
         return "The coordinates are no degrees, but are read as degrees", own
     if features.crs != grid.crs and _meets(bounds, grid.crs, grid):

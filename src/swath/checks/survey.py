@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from rasterio.enums import ColorInterp
 
-from swath.checks.band_checks import check_scales, in_one_order
+from swath.checks.band_checks import check_gray, check_scales, in_one_order
 from swath.checks.band_order import check_band_order
 from swath.checks.code_checks import (
     check_codes,
@@ -108,6 +108,7 @@ def run_survey(
         *on_bands,
         *check_consistency(scanned),
         *check_scales(scanned),
+        *check_gray(scanned),
         *check_duplicates(duplicates, scans),
         *check_overlaps(scanned),
         *check_fits(scanned),

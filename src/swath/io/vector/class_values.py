@@ -84,7 +84,23 @@ def join_alike(values: NDArray[Any], field: str, path: Path) -> tuple[NDArray[An
             fix = f"None, if they are one class: they are read as {names[0]!r}."
             findings.append(Finding("warning", "class-names-alike", str(path), message, fix))
     joined = np.array([spellings[fold(v)][0] for v in values], object)
-    return joined, [*findings, *_differ_in_accents(joined, field, path)]
+    findings += [*_differ_in_accents(joined, field, path), *_mix_numbers(joined, field, path)]
+    return joined, findings
+
+
+def _mix_numbers(values: NDArray[Any], field: str, path: Path) -> Iterator[Finding]:
+    """Yield a warning where some classes are numbers, and others are words without any."""
+    held = sorted(set(values.tolist()))
+    numbers = [name for name in held if name.strip().removesuffix(".0").isdecimal()]
+    words = [name for name in held if not any(c.isdecimal() for c in name)]
+    if numbers and words:
+        count = int(np.isin(values, numbers).sum())
+        message = (
+            f"Column {field!r} holds numbers in {count} features ({', '.join(numbers[:5])}) and "
+            f"names in others ({', '.join(words[:5])}): one class may have both."
+        )
+        fix = "Give each class one name in all features, if so."
+        yield Finding("warning", "class-names-mixed", str(path), message, fix)
 
 
 def _differ_in_accents(values: NDArray[Any], field: str, path: Path) -> Iterator[Finding]:
