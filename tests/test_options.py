@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import shlex
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,9 @@ from swath.options import (
 from tests.errors import fails
 
 ALL: dict[str, Any] = {
-    name.removesuffix("Options").lower(): kind
-    for name, kind in vars(options).items()
-    if name.endswith("Options") and "EXAMPLE" in vars(kind)
+    name.removesuffix("Options").lower(): getattr(options, name)
+    for name in options.__all__
+    if name.endswith("Options") and "EXAMPLE" in vars(getattr(options, name))
 }
 """Options classes of all commands."""
 
@@ -211,3 +213,19 @@ def test_public_names() -> None:
     with pytest.raises(AttributeError) as caught:
         _ = swath.nothing
     assert "nothing" in str(caught.value)
+
+
+def test_a_command_imports_no_options_and_layouts_of_others() -> None:
+    code = "import sys, swath.commands.predict; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    kinds = [name for name in loaded if name.startswith("swath.options.")]
+    assert kinds == ["swath.options.base", "swath.options.maps"]
+    assert "swath.data.layouts.layout" not in loaded
+
+
+def test_options_are_listed_where_they_are_made() -> None:
+    for name in options.__all__:
+        assert name in dir(options) and getattr(options, name) is not None
+    with pytest.raises(AttributeError):
+        options.NoOptions  # noqa: B018

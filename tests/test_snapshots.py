@@ -76,6 +76,6 @@ def test_help_names_each_option(name):
     text = run.output
     kind = COMMANDS[name].options
     assert run.exit_code == 0 and dataclasses.is_dataclass(kind)
-    assert kind.__name__ in vars(options)
+    assert kind.__name__ in options.__all__
     for field in option_fields(kind):
         assert (field.name.upper() if field.positional else field.flag.removeprefix("--")) in text

@@ -12,7 +12,7 @@ import numpy as np
 
 from swath.checks.duplicates import in_one_orientation, near_duplicates
 from swath.checks.scan import ImageScan, SampleScan
-from swath.data.layouts import SourceSample
+from swath.data.layouts.catalog import SourceSample
 from swath.geo.footprints import overlaps
 from swath.legend import Legend
 from swath.types import Finding, Level

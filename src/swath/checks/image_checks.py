@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from swath.checks.scan import HeightScan, ImageScan, SampleScan
-from swath.data.layouts import SourceSample
-from swath.data.layouts.catalog import MAX_HEIGHT, MIN_HEIGHT
+from swath.data.layouts.catalog import MAX_HEIGHT, MIN_HEIGHT, SourceSample
 from swath.io.nodata import CERTAIN_FILLS, MIN_BORDER
 from swath.io.quality import QualityTally
 from swath.types import Finding, Level

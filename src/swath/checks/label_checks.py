@@ -12,7 +12,7 @@ import pyproj
 from swath.checks.image_checks import Issue
 from swath.checks.label_colors import BLACK, OffPalette, off_palette, other_palette
 from swath.checks.scan import LabelScan, SampleScan
-from swath.data.layouts import SourceSample
+from swath.data.layouts.catalog import SourceSample
 from swath.io.labels import MAX_DISTINCT
 from swath.io.vector import Features
 from swath.legend import MAX_CODE, Kind, Legend, unpack_rgb

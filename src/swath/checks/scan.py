@@ -20,8 +20,7 @@ from swath.checks.scan_statistics import (
     PixelStatistics,
     count_values,
 )
-from swath.data.layouts import SourceSample
-from swath.data.layouts.catalog import known_heights
+from swath.data.layouts.catalog import SourceSample, known_heights
 from swath.errors import SwathError
 from swath.geo.geobox import GeoBox, chunks
 from swath.geo.tiling import Pixels, Window

@@ -35,7 +35,7 @@ from swath.checks.label_checks import LabelMeaning, check_labels
 from swath.checks.label_colors import are_gray_codes, as_codes, check_palettes, painted
 from swath.checks.layer_checks import check_layers
 from swath.checks.scan import SampleScan, scan_sample
-from swath.data.layouts import Catalog, SourceSample
+from swath.data.layouts.catalog import Catalog, SourceSample
 from swath.errors import DataError, SwathError
 from swath.io.labels import MaskReading, has_one_hot_bands, mask_kind
 from swath.io.raster import gdal_errors, open_raster

@@ -10,9 +10,9 @@ from typing import Any
 
 from swath.checks import ImageScan, SampleScan, Survey, run_survey, scan_sample
 from swath.commands.base import command
-from swath.data.layouts import Catalog, SourceSample, find_layout, with_quality
-from swath.data.layouts.catalog import product_findings, product_sample
+from swath.data.layouts.catalog import Catalog, SourceSample, product_findings, product_sample
 from swath.data.layouts.label_options import LABEL_OPTIONS, given_options
+from swath.data.layouts.layout import find_layout, with_quality
 from swath.errors import DataError, JobError, ModelError, UsageError
 from swath.evaluation.ood import ood_distance
 from swath.io.arrays import is_store, stem_of

@@ -33,7 +33,7 @@ from swath.data.dataset import (
     StoredImage,
 )
 from swath.data.few_labels import are_few
-from swath.data.layouts import SourceSample
+from swath.data.layouts.catalog import SourceSample
 from swath.data.splits import (
     Area,
     assign_splits,

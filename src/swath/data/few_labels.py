@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from swath.data.layouts import SourceSample
+from swath.data.layouts.catalog import SourceSample
 from swath.io.vector import Features
 
 MAX_FEATURES = 200

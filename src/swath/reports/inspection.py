@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from swath.checks import SampleScan, Survey
-from swath.data.layouts import SourceSample
+from swath.data.layouts.catalog import SourceSample
 from swath.errors import SwathError
 from swath.geo.tiling import Pixels, Window
 from swath.io.render import colorize, data_url, decimation, to_rgb

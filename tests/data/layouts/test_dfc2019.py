@@ -5,8 +5,8 @@ import pytest
 import tifffile
 
 import swath
-from swath.data import layouts
 from swath.data.dataset import Dataset
+from swath.data.layouts.layout import find_layout
 from swath.errors import DataError, UsageError
 from swath.geo.tiling import full_window
 from swath.options import SourceOptions
@@ -38,7 +38,7 @@ def tile(root, name, kinds="RGB CLS", folder="", size=(SIZE, SIZE), codes=(2, 5,
 
 
 def found(root, **options):
-    return layouts.find_layout(SourceOptions(root, **options))
+    return find_layout(SourceOptions(root, **options))
 
 
 def codes_of(root, level=None, **options):

@@ -5,7 +5,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from swath.data.layouts import LAYOUTS, Catalog, find_layout
+from swath.data.layouts.catalog import Catalog
+from swath.data.layouts.layout import LAYOUTS, find_layout
 from swath.errors import UsageError
 from swath.options import SourceOptions
 from tests.errors import fails

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import swath
-from swath.data.layouts import find_layout
+from swath.data.layouts.layout import find_layout
 from swath.errors import DataError, UsageError
 from swath.options import SourceOptions
 from tests.errors import fails

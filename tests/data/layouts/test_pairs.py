@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from swath.data import layouts
 from swath.data.layouts import pairs
+from swath.data.layouts.layout import find_layout
 from swath.errors import DataError
 from swath.options import SourceOptions
 from tests.errors import fails
@@ -25,7 +25,7 @@ def lay(root, *names):
 
 
 def find(root, **options):
-    return layouts.find_layout(SourceOptions(root, **options))
+    return find_layout(SourceOptions(root, **options))
 
 
 def paired(catalog):

@@ -10,7 +10,7 @@ from shapely.geometry import mapping, shape
 
 import swath
 from swath.data.dataset import Dataset
-from swath.data.layouts import find_layout
+from swath.data.layouts.layout import find_layout
 from swath.errors import DataError, UsageError
 from swath.io.raster import Raster
 from swath.io.vector import Features

@@ -3,7 +3,7 @@ import pytest
 from rasterio.transform import from_origin
 
 import swath
-from swath.data import layouts
+from swath.data.layouts.layout import find_layout
 from swath.errors import DataError, UsageError
 from swath.geo.geobox import geobox_of
 from swath.geo.tiling import Window
@@ -16,7 +16,7 @@ from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_model, writ
 
 
 def find(root, **options):
-    return layouts.find_layout(SourceOptions(root, **options))
+    return find_layout(SourceOptions(root, **options))
 
 
 def band(path, shape=(20, 30), transform=NORTH_UP, count=1):
