@@ -43,6 +43,9 @@ from swath.metrics.calibration import expected_calibration_error, reliability
 from swath.metrics.confusion import Scores, confusion_matrix
 
 DECIDE = ["Tile 1/3", "Tile 3/1", "Tile 4/2", "Tile 6/1", "Tile 7/1"]
+FOREST_PIXELS = 200_000
+"""Pixels of a scene that forests map to be scored, at most; drawn at random."""
+
 JUDGE = ["Tile 2/5", "Tile 5/1", "Tile 8/1", "Tile 8/4"]
 COLORS = ["E2A929", "8429F6", "6EC1E4", "3C1098", "FEDD3A"]
 LABELS = {
@@ -133,14 +136,23 @@ def score(
     return {"miou": Scores.of(counts).miou, "ece": expected_calibration_error(right)}
 
 
-def forest(features: Array, labels: Array) -> tuple[Array, Array]:
-    """Map with a random forest on features (n, rows, columns)."""
+def forest(features: Array, labels: Array, wanted: Array) -> tuple[Array, Array]:
+    """Map wanted pixels with a random forest on features (n, rows, columns)."""
     known = labels != IGNORE
     model = RandomForestClassifier(100, n_jobs=2, random_state=0)
     model.fit(features[:, known].T, labels[known])
-    shares = model.predict_proba(features.reshape(len(features), -1).T)
-    best = model.classes_[shares.argmax(1)].reshape(labels.shape)
-    return best, shares.max(1).reshape(labels.shape)
+    shares = model.predict_proba(features[:, wanted].T)
+    classes, confidence = np.zeros(labels.shape, np.uint8), np.zeros(labels.shape, np.float32)
+    classes[wanted], confidence[wanted] = model.classes_[shares.argmax(1)], shares.max(1)
+    return classes, confidence
+
+
+def thinned(reference: Array) -> Array:
+    """Return the reference with labels of at most `FOREST_PIXELS` pixels."""
+    kept = np.random.default_rng(0).permutation(reference.size)[:FOREST_PIXELS]
+    out = np.full(reference.size, IGNORE, np.uint8)
+    out[kept] = reference.ravel()[kept]
+    return out.reshape(reference.shape)
 
 
 def multiscale(pixels: Array) -> Array:
@@ -291,7 +303,7 @@ def run_full(
 def run(data: Path, out: Path, kind: str, draws: int, titles: list[str]) -> None:
     """Append one line of JSON for each scene, kind of labels, draw and row."""
     for name, pixels, reference in scenes(data, kind):
-        wide = multiscale(pixels)
+        wide, some = multiscale(pixels), thinned(reference)
         for title in titles:
             count, side = LABELS[title]
             side = min(side, 4) if name.startswith("Sentinel") else side
@@ -299,7 +311,7 @@ def run(data: Path, out: Path, kind: str, draws: int, titles: list[str]) -> None
                 labels = draw(reference, count, side, seed)
                 rows: dict[str, dict[str, float]] = {}
                 for row, features in (("forest, bands", pixels), ("forest, multiscale", wide)):
-                    rows[row] = score(*forest(features, labels), reference, labels)
+                    rows[row] = score(*forest(features, labels, some != IGNORE), some, labels)
                 classes, confidence, seconds = mapped(pixels, labels, seed)
                 rows["quick"] = score(classes, confidence, reference, labels) | {"seconds": seconds}
                 with out.open("a") as file:

@@ -52,7 +52,7 @@ class CardBand(_CardModel):
 class NetworkShape(_CardModel):
     """Channels of the decoder, from deep to shallow, and of the pixel branch.
 
-    `features`, `rgb` and `base` are those of the quick recipe; see `NetworkSpec`.
+    The other fields are those of the quick recipe; see `NetworkSpec`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +62,7 @@ class NetworkShape(_CardModel):
     features: PixelFeatures | None = None
     rgb: tuple[Band, Band, Band] = (0, 1, 2)
     base: BaseShape | None = None
+    smoothing: Annotated[int, Field(ge=0, le=255)] = 0
 
 
 class BaseShape(NetworkShape):

@@ -78,6 +78,8 @@ class Hypercolumn(nn.Module):
         features: what describes a pixel.
         rgb: the three bands, from 0, that the encoder takes for red, green and blue.
         base: the network that is adapted, where features are of it; it takes the same input.
+        smoothing: odd side of the squares over which its scores are averaged, twice, before they are
+            added; 0 for none.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Hypercolumn(nn.Module):
         features: PixelFeatures,
         rgb: Sequence[int],
         base: Base | None = None,
+        smoothing: int = 0,
     ) -> None:
         super().__init__()
         self.rgb = list(rgb)
@@ -105,6 +108,7 @@ class Hypercolumn(nn.Module):
             maps[2**STAGES] *= 1 + len(CONTEXT)
             found += [("encoder", stride, n) for stride, n in maps.items() if n]
         self.base = base if "scores" in parts else None
+        self.smoothing = smoothing
         if self.base is not None:
             width, self._base_stride = self.base.feature_map
             found += [("model", self._base_stride, width), ("scores", 1, self.base.spec.channels)]
@@ -148,7 +152,10 @@ class Hypercolumn(nn.Module):
         """Return the scores (batch, classes, rows, columns) of features; see `maps`."""
         scores: Tensor = self.last(self.hidden(maps))
         if self.base is not None:
-            scores = scores + self.answer(maps[1][:, -self.answer.in_channels :])
+            added = maps[1][:, -self.answer.in_channels :]
+            if self.smoothing:
+                added = box_mean(box_mean(added, self.smoothing), self.smoothing)
+            scores = scores + self.answer(added)
         return scores
 
     def hidden(self, maps: Mapping[int, Tensor]) -> Tensor:

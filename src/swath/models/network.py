@@ -63,6 +63,8 @@ class NetworkSpec:
         rgb: bands, from 0, that its encoder takes for red, green and blue.
         base: the network that was adapted, where features are of it; its encoder has the same name,
             and its bands have the same scaling.
+        smoothing: odd side of the squares over which the scores of `base` are averaged, twice,
+            before they are added; 0 for none.
     """
 
     encoder: str
@@ -76,6 +78,7 @@ class NetworkSpec:
     features: PixelFeatures | None = None
     rgb: tuple[int, int, int] = (0, 1, 2)
     base: NetworkSpec | None = None
+    smoothing: int = 0
 
     @classmethod
     def of(
@@ -103,6 +106,7 @@ class NetworkSpec:
             shape.features,
             shape.rgb,
             base,
+            shape.smoothing,
         )
 
     def to_shape(self) -> NetworkShape:
@@ -115,6 +119,7 @@ class NetworkSpec:
             "pixel_width": self.pixel_width,
             "features": self.features,
             "rgb": self.rgb,
+            "smoothing": self.smoothing,
         }
         if self.base is not None:
             own = {"decoder": self.base.decoder, "classes": self.base.classes}
@@ -231,7 +236,7 @@ def _hypercolumn(spec: NetworkSpec) -> Hypercolumn:
     base = None if spec.base is None else Network(spec.base)
     given = spec.encoder, len(spec.mean), spec.channels, spec.features, spec.rgb
     try:
-        body = Hypercolumn(*given, base)
+        body = Hypercolumn(*given, base, spec.smoothing)
     except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise _unusable(spec, error) from error
     _fix_layers(body)

@@ -1,7 +1,8 @@
 """A full training on few labels is averaged with the quick recipe on the same labels.
 
 Both err in other places: the network knows shapes and context, the head on frozen features fits
-few labels without forgetting.
+few labels without forgetting. The network's scores are smoothed first, as those of its branch of
+single pixels differ much from pixel to pixel where labels are few.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ from swath.types import PixelFeatures
 FEW_PIXELS = 50_000
 """Labeled pixels that are few, at most: 75 squares of 16 pixels a side have 19 200."""
 
-MAX_SHARE = 0.05
+MAX_SHARE = 0.25
 """Share of the pixels that training may read that few labels cover, at most."""
 
 QUICK_WEIGHT = 0.7
 """Weight of the quick recipe's scores; the rest is that of the network."""
+
+SMOOTHING = 5
+"""Side of the squares over which the network's scores are averaged, twice."""
 
 SAMPLED_BLOCKS, SAMPLED_STEP = 4, 7
 """Blocks of which the mean confidence is taken, and the step between their pixels."""
@@ -97,7 +101,7 @@ class QuickPart:
         the labels have calibrated. The network itself saw all labels, and is too sure.
         """
         quick, kind = body_of(self.network), _JOINED[self.head.features]
-        spec = replace(self.network.spec, features=kind, base=network.spec)
+        spec = replace(self.network.spec, features=kind, base=network.spec, smoothing=SMOOTHING)
         out = Network(spec).eval()
         body = body_of(out)
         if quick.encoder is not None:
