@@ -78,8 +78,8 @@ class Hypercolumn(nn.Module):
         features: what describes a pixel.
         rgb: the three bands, from 0, that the encoder takes for red, green and blue.
         base: the network that is adapted, where features are of it; it takes the same input.
-        smoothing: odd side of the squares over which its scores are averaged, twice, before they are
-            added; 0 for none.
+        smoothing: odd side of the squares over which its scores are averaged, twice, before they
+            are added; 0 for none.
     """
 
     def __init__(
