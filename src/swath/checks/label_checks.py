@@ -75,6 +75,7 @@ def _check(sample: SourceSample, scan: SampleScan, meaning: LabelMeaning) -> Ite
         return
     yield from _check_shift(scan.labels)
     yield from _check_turn(scan.labels)
+    yield from _check_bands(scan)
     if meaning.kind == "code" and not meaning.legend and scan.labels.blended:
         yield _blended(scan.labels.blended, codes, meaning)
     yield from _check_placement(sample, scan)
@@ -194,6 +195,18 @@ def _blended(blended: Sequence[int], codes: Counter[int], meaning: LabelMeaning)
     held = Counter({code: codes[code] for code in blended})
     message = f"The mask holds {meaning.listed(held)} only between other codes: {BLENDED}."
     return Issue("warning", "labels-blended", message, RESAMPLE)
+
+
+def _check_bands(scan: SampleScan) -> Iterator[Issue]:
+    held, bands = scan.labels.bands, scan.image.bands
+    if held:
+        others = ",".join(str(i + 1) for i, name in enumerate(bands) if name not in held)
+        message = (
+            f"Band {', '.join(held)} of the image holds the labels: each class has a value of its "
+            "own there. Scores would be far too high, and other images lack the band."
+        )
+        fix = f"Leave it out (--select-bands {others}), or name the images more exactly (--images)."
+        yield Issue("warning", "labels-in-bands", message, fix)
 
 
 def _check_turn(labels: LabelScan) -> Iterator[Issue]:

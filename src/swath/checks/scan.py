@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -14,6 +15,7 @@ from swath.checks.blended_codes import BlendedCodes
 from swath.checks.duplicates import ImageHash
 from swath.checks.image_colors import ColorScanner
 from swath.checks.label_alignment import Alignment
+from swath.checks.label_bands import LabelBands
 from swath.checks.label_fit import FitScanner, LabelFit
 from swath.checks.scan_statistics import (
     BandStats,
@@ -91,6 +93,7 @@ class LabelScan:
     hidden: Counter[int] = field(default_factory=Counter)  # pixels where the image has no data
     transparent: Counter[int] = field(default_factory=Counter)  # pixels by value that alpha hides
     zeros_outside: int = 0  # pixels of code 0 where the image has no data
+    bands: tuple[str, ...] = ()  # names of the image's bands that hold the labels
     border: tuple[int, int] = (0, 0)  # pixels along the border: all that are labeled, of code 0
     tally: LayerTally | None = None  # of the features; None where labels are no vector layer
 
@@ -118,15 +121,15 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
     try:
         with sample.open(legend) as source:
             grid = source.raster.grid
-            image, labels = _ImageScanner(source.raster), _LabelScanner(grid)
+            image, labels = _ImageScanner(source.raster), _LabelScanner(grid, source.raster.bands)
             for window in chunks(grid, source.raster.pixel_bytes):
-                gray, valid = image.add(window)
+                pixels, gray = image.add(window)
                 if sample.labels is not None:
                     codes = source.labels.read(window, kind)
                     codes[source.read_ignored(window)] = UNLABELED
                     if isinstance(source.labels, VectorLabels):
                         source.labels.count(window)
-                    labels.add(window, codes, gray, valid)
+                    labels.add(window, codes, gray, pixels)
                     labels.add_border(codes, window, grid)
             heights = _scan_heights(sample, grid)
             dropped = source.count_dropped()
@@ -149,8 +152,9 @@ def _scan_heights(sample: SourceSample, grid: GeoBox) -> HeightScan | None:
 
 
 class _LabelScanner:
-    def __init__(self, grid: GeoBox) -> None:
+    def __init__(self, grid: GeoBox, bands: Sequence[str]) -> None:
         self._codes: Counter[int] = Counter()
+        self._bands = LabelBands(bands)
         self._alignment, self._fit = Alignment(), FitScanner(grid)
         self._blended = BlendedCodes()
         self._hidden: Counter[int] = Counter()
@@ -161,13 +165,15 @@ class _LabelScanner:
         window: Window,
         codes: NDArray[np.int64],
         gray: NDArray[np.float32],
-        valid: NDArray[np.bool_],
+        pixels: Pixels,
     ) -> None:
+        values, valid = pixels
         if len(self._codes) <= MAX_COUNTED_VALUES:
             self._codes.update(count_values(codes))
             self._alignment.add(gray, codes)
             self._fit.add(window, gray, codes)
             self._blended.add(codes)
+            self._bands.add(values, valid, codes)
         if not valid.all():
             self._hidden.update(count_values(codes[~valid]))
 
@@ -188,6 +194,7 @@ class _LabelScanner:
             labels.names,
             shift,
             self._fit.find(),
+            bands=self._bands.find(),
             hidden=self._hidden,
             zeros_outside=self._hidden[0],
             border=border,
@@ -225,8 +232,8 @@ class _ImageScanner:
         self._wrapped = WrappedValues(len(raster.bands), raster.dtype)
         self._solid = SolidFills(len(raster.bands), raster.dtype, raster.fills)
 
-    def add(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Read a window, and return its mean over bands and validity (rows, columns)."""
+    def add(self, window: Window) -> tuple[Pixels, NDArray[np.float32]]:
+        """Read a window, and return its pixels and their mean over bands (rows, columns)."""
         grid = self._raster.grid
         values, valid = pixels = self._raster.read(window)
         self._valid += int(valid.sum())
@@ -246,7 +253,7 @@ class _ImageScanner:
             self._count_not_finite(values)
         gray = _gray(pixels)
         self._hash.add(window, values, gray, valid)
-        return gray, valid
+        return pixels, gray
 
     def _count_not_finite(self, values: NDArray[Any]) -> None:
         if not self._declares_nan:
