@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.checks.blended_codes import BlendedCodes
+from swath.checks.class_means import ClassMeans
 from swath.checks.duplicates import ImageHash
 from swath.checks.image_colors import ColorScanner
 from swath.checks.label_alignment import Alignment
@@ -114,6 +115,7 @@ class SampleScan:
     labels: LabelScan
     heights: HeightScan | None = None
     dropped: QualityTally | None = None  # what quality layers tell; None without any
+    class_means: dict[int, NDArray[np.float64]] = field(default_factory=dict)  # by code
 
 
 def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> SampleScan | Finding:
@@ -122,6 +124,7 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
         with sample.open(legend) as source:
             grid = source.raster.grid
             image, labels = _ImageScanner(source.raster), _LabelScanner(grid, source.raster.bands)
+            means = ClassMeans(grid, len(source.raster.bands))
             for window in chunks(grid, source.raster.pixel_bytes):
                 pixels, gray = image.add(window)
                 if sample.labels is not None:
@@ -129,11 +132,14 @@ def scan_sample(sample: SourceSample, kind: Kind, legend: Legend | None) -> Samp
                     codes[source.read_ignored(window)] = UNLABELED
                     if isinstance(source.labels, VectorLabels):
                         source.labels.count(window)
+                    means.add_image(window, pixels.values, pixels.valid)
+                    means.add_labels(window, codes)
                     labels.add(window, codes, gray, pixels)
                     labels.add_border(codes, window, grid)
             heights = _scan_heights(sample, grid)
             dropped = source.count_dropped()
-            return SampleScan(image.result, labels.result(source.labels), heights, dropped)
+            found = labels.result(source.labels)
+            return SampleScan(image.result, found, heights, dropped, means.find())
     except SwathError as error:
         return Finding.of_error(error, sample.images[0], sample.name)
 

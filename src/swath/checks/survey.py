@@ -29,6 +29,7 @@ from swath.checks.cross_checks import (
     check_overlaps,
     find_duplicates,
 )
+from swath.checks.exchanged_classes import check_exchanged
 from swath.checks.fit_checks import check_fits
 from swath.checks.image_checks import check_image
 from swath.checks.label_checks import LabelMeaning, check_labels
@@ -112,6 +113,7 @@ def run_survey(
         *check_duplicates(duplicates, scans),
         *check_overlaps(scanned),
         *check_fits(scanned),
+        *check_exchanged(scanned),
         *check_band_order(scanned),
         *check_layers(scanned),
     ]
