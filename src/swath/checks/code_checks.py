@@ -10,13 +10,18 @@ from swath.checks.cross_checks import Scanned
 from swath.checks.label_checks import LabelMeaning
 from swath.io.labels import lie_apart, missing_image
 from swath.io.vector import Features
-from swath.legend import Legend, ignore_codes, unpack_rgb
+from swath.legend import Legend, fold, ignore_codes, unpack_rgb
 from swath.types import Finding, Level
 
 MIN_TAKEN = 0.05  # share of a mask that nodata evidently takes from a class, not from a border
 MIN_ZEROS_OUTSIDE = 0.95  # share of code 0 that lies where the images have no data
 MIN_HIDDEN = 0.95  # share of a class that nodata or alpha hides, so that hardly any is trained
 MIN_TRANSPARENT = 0.01  # share of the masks that holds a value only where alpha hides it
+VOID_NAMES = frozenset(
+    "unknown|unlabeled|unclassified|undefined|none|null|nan|na|n/a|nodata|no data|"
+    "not available|no label|ignore|?|-|.".split("|")
+)
+VOID_CODES = (99, 255, 999, 9999, 65535)  # that often mean no label, in layers of smaller codes
 MIN_NUMBERED = 3  # classes from which masks of two numberings are told
 MIN_ZERO_BORDER = 0.99  # share of the border that has code 0 if that surrounds all classes
 
@@ -138,6 +143,34 @@ def check_hidden_classes(
             fix = "Check the images' nodata value and alpha band, or leave the class out."
             yield Finding("warning", "class-hidden", str(root), message, fix)
     yield from _check_transparent(labeled, codes, legend)
+
+
+def check_void_names(scanned: Sequence[Scanned], legend: Legend, root: Path) -> Iterator[Finding]:
+    """Yield classes of layers whose name or code often means no label, unless the user has them."""
+    layers = [s for s in scanned if isinstance(s.sample.labels, Features)]
+    if not legend.found or not layers:
+        return
+    codes = sum((s.scan.labels.codes for s in layers), Counter[int]())
+    numbers = [int(c.name) for c in legend.trained if c.name.isdecimal()]
+    numbers = numbers if len(numbers) == len(legend.trained) > 2 else []
+    small = [n for n in numbers if n not in VOID_CODES]
+    for c in legend.trained:
+        odd = (
+            c.name.isdecimal()
+            and int(c.name) in VOID_CODES
+            and small
+            and max(small) < min(VOID_CODES)
+        )
+        if fold(c.name).replace("lle", "le") in VOID_NAMES or odd:
+            pixels = sum(codes[code] for code in c.codes)
+            message = (
+                f"Class {c.name} ({pixels} pixels) is trained, and its name often means no label."
+            )
+            fix = (
+                "If so, delete its features, or name the classes in --classes FILE, with "
+                "ignore: true for this one."
+            )
+            yield Finding("warning", "ignore-value", str(root), message, fix)
 
 
 def _check_transparent(

@@ -20,6 +20,7 @@ from swath.checks.code_checks import (
     check_hidden_classes,
     check_label_places,
     check_single_class,
+    check_void_names,
 )
 from swath.checks.cross_checks import (
     Scanned,
@@ -152,6 +153,7 @@ def _find_classes(
         trained = legend.all_trained() if learn_unlabeled else legend
         findings += check_single_class(good, trained, root)
         findings += check_hidden_classes(good, trained, root)
+        findings += check_void_names(good, trained, root)
         findings += _check_legend(good, legend, root)
     return legend, findings
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import DataError
+from swath.io.vector.class_names import odd_names, repaired
 from swath.io.vector.features import Features
 from swath.legend import fold
 from swath.types import Finding
@@ -39,7 +40,7 @@ def class_values(
         return values.astype(np.int64)
     if values.dtype.kind == "f":
         return _whole(values, field, path, option)
-    texts = ["" if v is None else str(v).strip() for v in values]
+    texts = ["" if v is None else repaired(str(v)).strip() for v in values]
     if not all(texts):
         raise _empty(texts.count(""), len(values), field, path)
     if texts and all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
@@ -85,6 +86,7 @@ def join_alike(values: NDArray[Any], field: str, path: Path) -> tuple[NDArray[An
             findings.append(Finding("warning", "class-names-alike", str(path), message, fix))
     joined = np.array([spellings[fold(v)][0] for v in values], object)
     findings += [*_differ_in_accents(joined, field, path), *_mix_numbers(joined, field, path)]
+    findings += odd_names(joined, field, path)
     return joined, findings
 
 
