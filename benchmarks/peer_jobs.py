@@ -28,7 +28,7 @@ def prepare_job(dataset: Dataset, folder: Path, seed: int, steps: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "encoder.pth"
     if not weights.exists():
-        _write_weights(weights)
+        write_weights(weights)
     files = {
         split: [_write_images(dataset, s, folder) for s in dataset.manifest.of(split)]
         for split in ("train", "test")
@@ -93,7 +93,7 @@ def _write_images(dataset: Dataset, sample: Sample, folder: Path) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _write_weights(path: Path) -> None:
+def write_weights(path: Path) -> None:
     """Write the encoder's tensors as ours begins with them."""
     network = Network(NetworkSpec(ENCODER, "unet", 1, (0.0,) * 3, (1.0,) * 3, (128, 64, 48, 32), 0))
     load_encoder_weights(network, ENCODER, "auto")
