@@ -270,8 +270,9 @@ def fit_quick(
     if extra is not None:
         absent &= (extra.weights == 0).all(0)
     prior = absent * ABSENT_SCORE
-    if folds is not None and extra is None:
-        prior = estimated_prior(heads.scores(own.others), absent)
+    if extra is None:
+        in_one = classes_in_one_group(table.labels, table.groups)
+        prior = estimated_prior(heads.scores(own.others), absent, in_one)
     adapted: Adapted | None = None
     if score_weights is not None:
         adapted = "unchanged" if unchanged else "corrected"
@@ -305,8 +306,7 @@ def columns_of(network: Network, features: PixelFeatures) -> list[int]:
 def coarse_features(network: Network, features: PixelFeatures) -> Tensor | None:
     """Return which features describe what is around a pixel, bool (features,); None without such.
 
-    They are all but the same in a label, so that a single label of a class tells little of them;
-    and the shares of the classes cannot be estimated from it.
+    They are all but the same in a label, so that a single label of a class tells little of them.
     """
     own = [part for part in body_of(network).parts if part[0] in PARTS[features]]
     coarse = [
@@ -332,17 +332,19 @@ def _miou(scores: Tensor, labels: Tensor) -> float:
     return Scores.of(confusion_matrix(reference, predicted, scores.shape[1])).miou
 
 
-def estimated_prior(scores: Tensor, absent: Tensor) -> Tensor:
+def estimated_prior(scores: Tensor, absent: Tensor, in_one_place: Sequence[int]) -> Tensor:
     """Return what is added to class scores, (classes,), because classes have unequal areas.
 
     The head is fitted on as many pixels of each class. The shares in the images are estimated by
     expectation maximization (Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a
     classifier to new a priori probabilities"), and heeded with the power `PRIOR_POWER`, as they
-    are uncertain themselves. Classes without a label are never mapped.
+    are uncertain themselves. Classes without a label are never mapped. The share of a class whose
+    labels lie in one place is not known: its scores are left as they are.
 
     Args:
         scores: of pixels from everywhere (n, classes).
         absent: whether a class has no label, bool (classes,).
+        in_one_place: classes whose labels are of one group; see `classes_in_one_group`.
     """
     known = (~absent).float()
     uniform = known / known.sum()
@@ -353,6 +355,7 @@ def estimated_prior(scores: Tensor, absent: Tensor) -> Tensor:
         posterior = likely * (shares / uniform.clamp(min=1e-9))
         shares = (posterior / posterior.sum(1, keepdim=True)).mean(0)
     shift = PRIOR_POWER * ((shares + LEAST_SHARE).log() - (uniform + LEAST_SHARE).log())
+    shift[list(in_one_place)] = 0.0
     return torch.where(absent, torch.tensor(ABSENT_SCORE), shift)
 
 

@@ -26,7 +26,7 @@ from swath.models.card import FoldScores
 from swath.models.hypercolumn import HIDDEN, HYPERCOLUMN, gather_features
 from swath.models.network import Network, NetworkSpec, input_scaling, load_encoder_weights
 from swath.options import ENCODER
-from swath.training.quick.folds import assign_folds, score_held_out
+from swath.training.quick.folds import assign_folds, classes_in_one_group, score_held_out
 from swath.training.quick.heads import (
     Heads,
     HeadSchedule,
@@ -186,9 +186,10 @@ class SceneClassifier:
         heads = fit_heads(pixels, pixels.weights[None], *given)
         absent = torch.bincount(pixels.labels, minlength=count) == 0
         prior = absent * ABSENT_SCORE
-        if self._others and not single:
-            others = torch.cat(list(self._others.values()))
-            prior = estimated_prior(heads.scores(others), absent)
+        if self._others:
+            scores = heads.scores(torch.cat(list(self._others.values())))
+            in_one = classes_in_one_group(pixels.labels, pixels.groups)
+            prior = estimated_prior(scores, absent, in_one)
         return SceneHead(heads, prior)
 
     def validate(
