@@ -315,7 +315,7 @@ def test_every_rio_command_and_its_options_exist() -> None:
 
 def test_every_option_that_is_named_exists() -> None:
     flags = {"--json", "--config", "--quiet", "--verbose", "--help", "--no-capture"}
-    for kind in vars(options).values():
+    for kind in (getattr(options, name) for name in options.__all__):
         if isinstance(kind, type) and hasattr(kind, "__pydantic_fields__"):
             for field in option_fields(kind):
                 flags |= {field.flag, f"--no-{field.flag[2:]}"}

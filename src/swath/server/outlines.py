@@ -139,7 +139,7 @@ class OutlineLayer:
                 f"The layer has {points} vertices on the map, and may have {MAX_POINTS}",
                 code="layer-too-large",
                 file=self.path,
-                fix=f"Simplify or cut it: `ogr2ogr -simplify TOLERANCE OUT.gpkg {self.path.name}`",
+                fix="Save it simplified, or cut to the map (Simplify and Clip in QGIS)",
             )
         shown = {name: values[kept] for name, values in data.columns.items()}
         return Outlines(geometries[kept], shown, tuple(warnings))
@@ -196,7 +196,7 @@ def read_outlines(path: Path, maps: Sequence[Placement]) -> list[OutlineLayer]:
             f"The file has {len(names)} layers, and may have {MAX_LAYERS}",
             code="layer-count",
             file=path,
-            fix=f"Save one alone: `ogr2ogr OUT.gpkg {path.name} {names[0]!r}`",
+            fix="Save the layers to show in a file of their own, with QGIS, say",
         )
     layers = [OutlineLayer(path, name, maps) for name in names]
     for layer in layers:
