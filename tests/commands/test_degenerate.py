@@ -180,6 +180,24 @@ def test_labels_with_other_codes_than_the_map_are_told(tmp_path, change):
     assert "100%" in warning and result.accuracy == 0
 
 
+def test_other_codes_are_told_of_a_map_with_many_errors(tmp_path):
+    reference = np.repeat(np.array([1, 1, 1, 1, 2, 3, 3, 3], np.uint8), 8)[:, None].repeat(
+        64, axis=1
+    )
+    mapped = reference.copy()
+    mapped[reference == 2] = np.where(
+        np.arange(512) % 8 < 3, 2, 1
+    )  # most of class 2 is mapped as 1
+    mapped[reference == 1] = np.where(np.arange(2048) % 4 == 0, 3, 1)
+    write_raster(tmp_path / "map.tif", mapped, UTM, NORTH_UP, 0)
+    for codes, told in (([0, 1, 2, 3], []), ([0, 3, 2, 1], ["1 to 3, 3 to 1"])):
+        write_raster(
+            tmp_path / "labels.tif", np.array(codes, np.uint8)[reference], UTM, NORTH_UP, 0
+        )
+        found = swath.evaluate(tmp_path / "map.tif", tmp_path / "labels.tif").warnings
+        assert len(found) == len(told) and all(t in f for t, f in zip(told, found, strict=True))
+
+
 def test_a_class_that_no_other_is_left_beside_is_told(tmp_path):
     write_raster(tmp_path / "img.tif", noise(3, 64, 64), UTM, NORTH_UP)
     features = [box(20, 20, 10, 10), box(0, 0, 64, 64)]

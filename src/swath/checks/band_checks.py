@@ -49,7 +49,8 @@ def in_one_order(scanned: Sequence[Scanned]) -> tuple[list[Scanned], list[Findin
             f"The bands of {len(changed)} image(s) are taken in the order of most, {listed}; this "
             f"file has {', '.join(first.image.bands)}."
         )
-        fix = f"None, if the names are right; --select-bands {','.join(usual)} says the same."
+        listed = ",".join(usual)
+        fix = f"Nothing to do, if the names are right; --select-bands {listed} says the same."
         findings.append(first.finding("bands-reordered", message, fix, "note"))
     return out, findings
 

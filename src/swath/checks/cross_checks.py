@@ -160,7 +160,7 @@ def _check_unknown_scale(images: Sequence[ImageScan], folder: str) -> Iterator[F
         message = (
             f"The images have no CRS and sizes {span}: resolutions are unknown and may differ."
         )
-        fix = "None, if scales 0.5 to 2 cover that (training draws them); else resample the images."
+        fix = "Resample the images, unless scales 0.5 to 2 cover that (training draws them)."
         yield Finding("note", "resolution-unknown", folder, message, fix)
 
 
@@ -295,7 +295,10 @@ def _check_one_class_images(labeled: Sequence[Scanned], legend: Legend) -> Itera
     for s in labeled:
         held = _classes_held(s, legend)
         if len(held) == 1:
-            message, fix = f"The labels hold a single class, {held[0]}.", "None, if that is so."
+            message, fix = (
+                f"The labels hold a single class, {held[0]}.",
+                "Nothing to do, if that is so.",
+            )
             yield Finding("note", "one-class-image", s.sample.label_file, message, fix)
 
 

@@ -207,7 +207,7 @@ def _check_wrapped(image: ImageScan) -> Iterator[Issue]:
         )
         fix = (
             "Export the image anew: scale or clip before the type is changed, or keep the wider "
-            "type. None, if the band is an angle."
+            "type. Nothing to do, if the band is an angle."
         )
         yield Issue("warning", "wrapped-values", message, fix)
 

@@ -233,11 +233,11 @@ def _check_placement(sample: SourceSample, scan: SampleScan) -> Iterator[Issue]:
     sizes = f"{own.width}x{own.height} pixels, and the image {image.width}x{image.height}"
     if scan.labels.placement == "fitted":
         message = f"The labels are {sizes}: they are resampled to these (nearest)."
-        fix = "None, if both show one area (--fit-labels)."
+        fix = "Nothing to do, if both show one area (--fit-labels)."
         yield Issue("warning", "labels-resampled", message, fix)
         return
     message = f"The labels lie on other pixels ({sizes}): they are warped onto these (nearest)."
-    fix = "None, if CRS and transform of both are right; pixels that no label covers have none."
+    fix = "Check CRS and transform of both; pixels that no label covers have none."
     yield Issue("warning", "labels-warped", message, fix)
 
 

@@ -111,7 +111,8 @@ def _check_lost(fate: _Fates) -> Iterator[Finding]:
         fix = "Delete one of them, or say which counts (--priority FIELD)."
         yield fate.finding("warning", "points-share-pixel", message, fix)
     if len(fate.hidden) or fate.contested:
-        hidden = f"; {len(fate.hidden)} features are hidden {lost(fate.hidden)}"
+        count = "1 feature is" if len(fate.hidden) == 1 else f"{len(fate.hidden)} features are"
+        hidden = f"; {count} hidden {lost(fate.hidden)}"
         message = (
             f"{fate.contested} pixels are covered by features of several classes, and the "
             f"{'highest priority' if features.how.priority else 'last feature'} counts"
@@ -136,7 +137,7 @@ def _check_points(fate: _Fates) -> Iterator[Finding]:
         counts.append(f"{int((of & visible).sum())} of {int(of.sum())} of {name}")
     more = ", ..." if len(classes) > MAX_NAMES else ""
     message = f"Points that have a pixel: {', '.join(counts)}{more}."
-    fix = "None, if all have; others lie outside, or in the pixel of another point."
+    fix = "Nothing to do, if all have; others lie outside, or in the pixel of another point."
     yield fate.finding("note", "points-by-class", message, fix)
 
 
@@ -156,7 +157,7 @@ def _check_places(fate: _Fates) -> Iterator[Finding]:
         if len(outside):
             ids = listed_features(features.ids(outside))
             message = f"{len(outside)} of {int(of.sum())} {what} lie outside the images ({ids})."
-            fix = "None, if that is so; they label nothing."
+            fix = "Nothing to do, if that is so; they label nothing."
             yield fate.finding("note", f"{what}-outside", message, fix)
 
 
@@ -175,7 +176,7 @@ def _check_rounding(fate: _Fates) -> Iterator[Finding]:
                     f"All coordinates have at most {decimals} decimals of a degree: places are "
                     f"known to {step / 2:.3g} m, and pixels are {gsd:.3g} m."
                 )
-                fix = "Export the layer with all decimals. None, if it is a grid of such steps."
+                fix = "Export the layer with all decimals, unless it is a grid of such steps."
                 yield fate.finding("warning", "coordinates-rounded", message, fix)
             return
 
@@ -198,7 +199,7 @@ def _check_outside(fates: Sequence[_Fates]) -> Iterator[Finding]:
         ids = listed_features(fates[first].features.ids(np.flatnonzero(of[first])))
         names = ", ".join(map(str, outside[:MAX_NAMES]))
         message = f"All {count} features of class {names} lie outside the images ({ids})."
-        fix = "None, if that is so; these classes are not trained."
+        fix = "Nothing to do, if that is so; these classes are not trained."
         path = fates[first].features.path
         yield Finding("warning", "class-outside", path, message, fix)
 

@@ -18,7 +18,7 @@ from swath.metrics.dfc2019 import iou3
 from swath.models.card import FoldScores
 from swath.types import Result
 
-MIN_AGREED = 0.7
+MIN_AGREED = 0.6
 """Share of the pixels from which labels and a map agree that have other numbers of classes."""
 
 MAX_OWN = 0.5
@@ -227,12 +227,10 @@ def degenerate(matrix: NDArray[np.int64], legend: Legend) -> list[str]:
 def _renumbered(matrix: NDArray[np.int64], legend: Legend) -> list[str]:
     """Return a sentence where labels and map agree once the classes of one have other numbers."""
     labeled = np.flatnonzero(matrix.sum(axis=1))
-    best = matrix[labeled].argmax(axis=1)
+    best = _partners(matrix)[labeled]
     agreed = matrix[labeled, best].sum() / matrix.sum()
     own = np.trace(matrix) / matrix.sum()
-    if len(labeled) < 2 or len(set(best.tolist())) < len(labeled):
-        return []
-    if agreed < MIN_AGREED or own > MAX_OWN * agreed:
+    if len(labeled) < 2 or agreed < MIN_AGREED or own > MAX_OWN * agreed:
         return []
     names = legend.names
     pairs = [f"{names[i]} to {names[j]}" for i, j in zip(labeled, best, strict=True) if i != j]
@@ -241,6 +239,17 @@ def _renumbered(matrix: NDArray[np.int64], legend: Legend) -> list[str]:
         f"Labels and map agree at {own:.0%} of the pixels, and would at {agreed:.0%} if "
         f"the labels' classes were renumbered ({shown}): check that both have the same codes."
     ]
+
+
+def _partners(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the mapped class of each reference class, each once: most shared pixels first."""
+    left = matrix.copy()
+    out = np.zeros(len(matrix), np.int64)
+    for _ in range(len(matrix)):
+        row, column = np.unravel_index(left.argmax(), left.shape)
+        out[row] = column
+        left[row], left[:, column] = -1, -1
+    return out
 
 
 def _iou3(

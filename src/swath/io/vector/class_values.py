@@ -82,7 +82,7 @@ def join_alike(values: NDArray[Any], field: str, path: Path) -> tuple[NDArray[An
                 f"Column {field!r} has classes whose names differ in case, blanks or form of "
                 f"Unicode: {listed}."
             )
-            fix = f"None, if they are one class: they are read as {names[0]!r}."
+            fix = f"Nothing to do, if they are one class: they are read as {names[0]!r}."
             findings.append(Finding("warning", "class-names-alike", str(path), message, fix))
     joined = np.array([spellings[fold(v)][0] for v in values], object)
     findings += [*_differ_in_accents(joined, field, path), *_mix_numbers(joined, field, path)]
