@@ -25,7 +25,7 @@ MIN_LABELED = 50
 """Labeled pixels below which bands are not compared."""
 
 
-class LabelBands:
+class BandsOfLabels:
     """Bands with one value for each label, beside more bands that have not.
 
     Args:

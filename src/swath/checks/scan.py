@@ -16,7 +16,7 @@ from swath.checks.class_means import ClassMeans
 from swath.checks.duplicates import ImageHash
 from swath.checks.image_colors import ColorScanner
 from swath.checks.label_alignment import Alignment
-from swath.checks.label_bands import LabelBands
+from swath.checks.label_bands import BandsOfLabels
 from swath.checks.label_fit import FitScanner, LabelFit
 from swath.checks.scan_statistics import (
     BandStats,
@@ -160,7 +160,7 @@ def _scan_heights(sample: SourceSample, grid: GeoBox) -> HeightScan | None:
 class _LabelScanner:
     def __init__(self, grid: GeoBox, bands: Sequence[str]) -> None:
         self._codes: Counter[int] = Counter()
-        self._bands = LabelBands(bands)
+        self._bands = BandsOfLabels(bands)
         self._alignment, self._fit = Alignment(), FitScanner(grid)
         self._blended = BlendedCodes()
         self._hidden: Counter[int] = Counter()
