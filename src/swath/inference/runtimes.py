@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -338,8 +339,14 @@ def _openvino() -> Any:
 
 @lru_cache(maxsize=1)
 def _core() -> Any:
-    import openvino
-
+    """Return the core; OpenVINO is imported without its telemetry, which sends that it was."""
+    absent = {"openvino_telemetry"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
+    try:
+        import openvino
+    finally:
+        for name in absent:
+            del sys.modules[name]
     return openvino.Core()
 
 
