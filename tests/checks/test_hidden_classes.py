@@ -6,7 +6,7 @@ from PIL import Image
 
 import swath
 from tests.checks.test_fit_checks import patches
-from tests.make import noise, write_png, write_raster
+from tests.make import NORTH_UP, UTM, box, noise, write_layer, write_png, write_raster
 
 COLORS = np.array([[0, 0, 0], [0, 0, 255], [0, 128, 0], [255, 255, 0]], np.uint8)
 
@@ -69,3 +69,14 @@ def test_a_transparent_class_of_masks_is_told(tmp_path):
 @pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255)])
 def test_transparent_black_and_white_are_unlabeled(tmp_path, color):
     assert not hidden(tmp_path, lambda codes, path: rgba(codes, path, 2, color))
+
+
+@pytest.mark.parametrize(("columns", "told"), [(0, False), (8, False), (100, True)])
+def test_polygons_on_nodata_are_told(tmp_path, columns, told):
+    image = noise(3, 200, 200, low=1)
+    image[:, :, 200 - columns :] = 0
+    shapes = [box(0, 0, 100, 200), box(100, 0, 100, 200)]
+    write_raster(tmp_path / "scene.tif", image, UTM, NORTH_UP, nodata=0)
+    write_layer(tmp_path / "fields.gpkg", shapes, {"class": ["crop", "wood"]}, UTM)
+    found = swath.inspect(tmp_path, images=["scene.tif"], labels=["fields.gpkg"]).findings
+    assert any(f["code"] == "labels-hidden" for f in found) == told

@@ -16,6 +16,7 @@ from swath.types import Finding, Level
 MIN_TAKEN = 0.05  # share of a mask that nodata evidently takes from a class, not from a border
 MIN_ZEROS_OUTSIDE = 0.95  # share of code 0 that lies where the images have no data
 MIN_HIDDEN = 0.95  # share of a class that nodata or alpha hides, so that hardly any is trained
+MAX_DRAWN_HIDDEN = 0.1  # share of the pixels of polygons and points that nodata or alpha may hide
 MIN_TRANSPARENT = 0.01  # share of the masks that holds a value only where alpha hides it
 VOID_NAMES = frozenset(
     "unknown|unlabeled|unclassified|undefined|none|null|nan|na|n/a|nodata|no data|"
@@ -142,6 +143,15 @@ def check_hidden_classes(
             )
             fix = "Check the images' nodata value and alpha band, or leave the class out."
             yield Finding("warning", "class-hidden", str(root), message, fix)
+    for s in labeled:
+        held, lost = s.scan.labels.codes.total(), s.scan.labels.hidden.total()
+        if isinstance(s.sample.labels, Features) and lost > MAX_DRAWN_HIDDEN * held:
+            message = (
+                f"{lost} of {held} labeled pixels lie where the image has no data (nodata or "
+                "alpha), and are not trained."
+            )
+            fix = "Check the image's nodata value and alpha band, and the place of the labels."
+            yield s.finding("labels-hidden", message, fix)
     yield from _check_transparent(labeled, codes, legend)
 
 
