@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.checks.cross_checks import Scanned
+from swath.checks.cross_checks import Scanned, listed
 from swath.models.band_matching import find_bands, says_something
 from swath.types import Finding, Level
 
@@ -120,11 +120,10 @@ def check_gray(scanned: Sequence[Scanned]) -> Iterator[Finding]:
     constant = [s for s in gray if all(band.low == band.high for band in s.image.stats)]
     odd = [s for s in gray if s not in constant]
     if odd and 2 * len(gray) < len(several):
-        names = ", ".join(str(s.sample.images[0]) for s in odd[:MOST_LISTED])
-        more = f", and {len(odd) - MOST_LISTED} more" if len(odd) > MOST_LISTED else ""
+        names = listed([str(s.sample.images[0]) for s in odd], MOST_LISTED)
         message = (
             f"All bands of {len(odd)} image(s) hold the same numbers, unlike those of the others: "
-            f"{names}{more}."
+            f"{names}."
         )
         fix = "Check the export: one band was written to all, or the image is gray."
         yield odd[0].finding("equal-bands", message, fix)
@@ -187,9 +186,8 @@ def _odd_group(
     scanned: Sequence[Scanned], marked: NDArray[np.bool_], what: str, level: Level
 ) -> Finding:
     odd = [s for s, is_odd in zip(scanned, marked, strict=True) if is_odd]
-    names = ", ".join(str(s.sample.images[0]) for s in odd[:MOST_LISTED])
-    more = f", and {len(odd) - MOST_LISTED} more" if len(odd) > MOST_LISTED else ""
-    message = f"{len(odd)} of {len(scanned)} images have {what}: {names}{more}."
+    names = listed([str(s.sample.images[0]) for s in odd], MOST_LISTED)
+    message = f"{len(odd)} of {len(scanned)} images have {what}: {names}."
     fix = (
         "Give images of one scale: leave one kind out by a pattern (--images), or give products "
         "(such as .SAFE folders), whose scale and offset are read."

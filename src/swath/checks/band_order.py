@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.checks.cross_checks import Scanned
+from swath.checks.cross_checks import Scanned, comparable_groups, listed
 from swath.types import Finding
 
 MAX_COMPARED = 500  # images that are compared with each other
@@ -18,26 +17,18 @@ MIN_GAIN = 0.05  # by which that exceeds the overlap as is
 MIN_RATIO = 1.5  # of what is missing to a whole overlap as is, to that in reverse order
 MIN_RATIO_UNGROUPED = 1.8  # the same among images that may show different scenes
 MAX_ODD = 0.34  # share of the images, above which nothing tells which are in order
-MOST_LISTED = 5
 
 
 def check_band_order(scanned: Sequence[Scanned]) -> Iterator[Finding]:
     """Yield images whose colors are those of others once their first three bands are reversed."""
-    groups: dict[tuple[str, int], list[Scanned]] = defaultdict(list)
     usable = [s for s in scanned if s.image.colors is not None]
-    sizes: dict[str | None, int] = defaultdict(int)
-    for s in usable:
-        sizes[s.sample.group] += 1
-    for i, s in enumerate(usable):
-        own = s.sample.group if sizes[s.sample.group] >= MIN_IMAGES else None
-        groups[own or "", i // MAX_COMPARED].append(s)
-    odd = [s for (group, _), images in groups.items() for s in _reversed(images, bool(group))]
+    sets = comparable_groups(usable, MIN_IMAGES, MAX_COMPARED)
+    odd = [s for grouped, images in sets for s in _reversed(images, grouped)]
     if odd:
-        listed = ", ".join(str(s.sample.images[0]) for s in odd[:MOST_LISTED])
-        more = f", and {len(odd) - MOST_LISTED} more" if len(odd) > MOST_LISTED else ""
+        names = listed([str(s.sample.images[0]) for s in odd])
         message = (
             f"The colors of {len(odd)} image(s) are those of others of the source once their "
-            f"first and third band are exchanged (BGR instead of RGB): {listed}{more}."
+            f"first and third band are exchanged (BGR instead of RGB): {names}."
         )
         fix = "Look at them beside the others, and write their bands in the order of these."
         yield odd[0].finding("bands-reversed", message, fix)

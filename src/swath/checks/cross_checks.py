@@ -25,6 +25,7 @@ MAX_SIZE_RATIO = 3.0  # pixels of the largest image without CRS to those of the 
 RARE_CLASS = 0.001  # share of the labeled pixels below which a class is rare
 SPARSE_LABELS = 0.05  # share of labeled pixels below which a source is sparsely labeled
 MAX_LISTED_CODES = 30
+MOST_LISTED = 5  # images that a message names
 
 
 class Scanned(NamedTuple):
@@ -46,6 +47,33 @@ class Scanned(NamedTuple):
     def finding(self, code: str, message: str, fix: str, level: Level = "warning") -> Finding:
         """Return a finding on the image."""
         return Finding(level, code, str(self.sample.images[0]), message, fix, self.sample.name)
+
+
+def listed(names: Sequence[str], most: int = MOST_LISTED) -> str:
+    """Return names in a list, at most so many, and the number of the rest."""
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def comparable_groups(
+    scanned: Sequence[Scanned], least: int, most: int
+) -> list[tuple[bool, list[Scanned]]]:
+    """Divide images into sets that may be compared with each other.
+
+    Args:
+        scanned: the images.
+        least: images of a group, without which they are compared with those of other small groups.
+        most: consecutive images of which a set consists.
+
+    Returns:
+        Whether the set is of one group, and its images.
+    """
+    sizes = Counter(s.sample.group for s in scanned)
+    sets: dict[tuple[str, int], list[Scanned]] = defaultdict(list)
+    for i, s in enumerate(scanned):
+        own = s.sample.group if sizes[s.sample.group] >= least else None
+        sets[own or "", i // most].append(s)
+    return [(bool(group), images) for (group, _), images in sets.items()]
 
 
 class DuplicatePair(NamedTuple):

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.checks.cross_checks import Scanned
+from swath.checks.cross_checks import Scanned, comparable_groups, listed
 from swath.legend import MAX_CODE, unpack_rgb
 from swath.types import Finding
 
@@ -19,31 +19,30 @@ MIN_OTHERS = 3  # other images that hold a class
 SPREAD = 0.02  # is added to the deviation between images
 MIN_GAIN = 6.0  # squared deviations that the exchange takes away
 MIN_RATIO = 2.0  # of the squared deviations of all classes as they are, to those after it
-MOST_LISTED = 5
 
 
 def check_exchanged(scanned: Sequence[Scanned]) -> Iterator[Finding]:
     """Yield images of which two classes look as the other one does in the other images."""
-    groups: dict[tuple[str, int, int], list[Scanned]] = defaultdict(list)
     usable = [s for s in scanned if len(s.scan.class_means) > 1]
-    sizes: dict[str | None, int] = defaultdict(int)
-    for s in usable:
-        sizes[s.sample.group] += 1
-    for i, s in enumerate(usable):
-        own = s.sample.group if sizes[s.sample.group] >= MIN_IMAGES else None
-        length = len(next(iter(s.scan.class_means.values())))
-        groups[own or "", length, i // MAX_COMPARED].append(s)
-    odd = [pair for images in groups.values() for pair in _exchanged(images)]
+    sets = comparable_groups(usable, MIN_IMAGES, MAX_COMPARED)
+    odd = [pair for _, images in sets for same in _by_bands(images) for pair in _exchanged(same)]
     if odd:
-        listed = ", ".join(f"{s.sample.label_file} ({a} and {b})" for s, a, b in odd[:MOST_LISTED])
-        more = f", and {len(odd) - MOST_LISTED} more" if len(odd) > MOST_LISTED else ""
+        names = listed([f"{s.sample.label_file} ({a} and {b})" for s, a, b in odd])
         message = (
             f"Two classes of {len(odd)} image(s) look as the other one does in other images: "
-            f"{listed}{more}. Their codes may be exchanged."
+            f"{names}. Their codes may be exchanged."
         )
         fix = "Look at these labels beside others, and give each class one code in all files."
         first = odd[0][0].sample
         yield Finding("warning", "classes-exchanged", first.label_file, message, fix, first.name)
+
+
+def _by_bands(images: Sequence[Scanned]) -> Iterator[list[Scanned]]:
+    """Yield images whose means are of as many features, which is as many bands."""
+    found: dict[int, list[Scanned]] = defaultdict(list)
+    for s in images:
+        found[len(next(iter(s.scan.class_means.values())))].append(s)
+    yield from found.values()
 
 
 def _exchanged(images: Sequence[Scanned]) -> Iterator[tuple[Scanned, str, str]]:

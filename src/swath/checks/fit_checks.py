@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.checks.cross_checks import Scanned
+from swath.checks.cross_checks import Scanned, listed
 from swath.checks.label_fit import MIN_FIT, LabelFit, edge_fit
 from swath.types import Finding
 
@@ -16,7 +16,6 @@ TRIED = 3  # labels of other images that fit best without a measure of chance
 MIN_FITTING = 5  # other images whose labels fit, before those of one that do not are told
 MIN_SHARE_FITTING = 0.8  # share of the images whose labels fit, likewise
 MAX_BRIGHTNESS = 2.0  # deviations below which the brightness does not follow the labels
-MOST_LISTED = 5
 
 
 def check_fits(scanned: Sequence[Scanned]) -> Iterator[Finding]:
@@ -64,14 +63,10 @@ def _mean_edge(edges: NDArray[np.uint8], points: NDArray[np.int64]) -> float:
 
 
 def _labels_of_others(pairs: Sequence[tuple[Scanned, Scanned]]) -> Finding:
-    listed = ", ".join(
-        f"{own.sample.images[0].name} by {other.sample.label_file}"
-        for own, other in pairs[:MOST_LISTED]
-    )
-    more = f", and {len(pairs) - MOST_LISTED} more" if len(pairs) > MOST_LISTED else ""
+    names = listed([f"{own.sample.images[0].name} by {o.sample.label_file}" for own, o in pairs])
     message = (
         f"The edges of {len(pairs)} image(s) are not those of their labels, but are met by the "
-        f"labels of another image: {listed}{more}."
+        f"labels of another image: {names}."
     )
     fix = "Check which image each label file was made of: names or numbers may be shifted by one."
     first = pairs[0][0].sample
@@ -79,15 +74,11 @@ def _labels_of_others(pairs: Sequence[tuple[Scanned, Scanned]]) -> Finding:
 
 
 def _labels_of_nothing(odd: Sequence[tuple[Scanned, LabelFit]], fitting: int) -> Finding:
-    listed = ", ".join(
-        str(s.sample.images[0]) + (" (nearly one value)" if fit.flat else "")
-        for s, fit in odd[:MOST_LISTED]
-    )
-    more = f", and {len(odd) - MOST_LISTED} more" if len(odd) > MOST_LISTED else ""
+    flat = " (nearly one value)"
+    names = listed([f"{s.sample.images[0]}{flat if fit.flat else ''}" for s, fit in odd])
     others = f", as those of {fitting} others do" if fitting else ""
     message = (
-        f"Neither edges nor brightness of {len(odd)} image(s) follow their labels{others}: "
-        f"{listed}{more}."
+        f"Neither edges nor brightness of {len(odd)} image(s) follow their labels{others}: {names}."
     )
     fix = "Look for clouds, damaged pixels, or labels of another place, and leave such pairs out."
     first = odd[0][0].sample

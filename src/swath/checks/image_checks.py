@@ -130,11 +130,8 @@ def _check_fills(image: ImageScan) -> Iterator[Issue]:
     size = image.grid.window.size
     for value, count in certain.items():
         shown = f"{value:.9g}"
-        message = (
-            f"{count} pixels ({count / size:.1%}) are {shown}, which is not declared as nodata."
-        )
-        fix = f"Declare the value (--nodata {shown}), or it is trained as data."
-        yield Issue("warning", "undeclared-nodata", message, fix)
+        what = f"{count} pixels ({count / size:.1%}) are {shown}, which is not declared as nodata."
+        yield _undeclared(what, shown)
     if all(s.low == s.high for s in image.stats):
         return
     border = 2 * (image.grid.height + image.grid.width)
@@ -143,21 +140,24 @@ def _check_fills(image: ImageScan) -> Iterator[Issue]:
         if value not in certain and count > MIN_BORDER * border:
             told.add(value)
             where = f"{count / border:.0%} of the border"
-            message = (
+            what = (
                 f"All bands are {value:g} along {where}, which is not declared as nodata; in all "
                 f"{image.fills.get(value, 0)} pixels."
             )
-            fix = f"Declare the value (--nodata {value:g}), or it is trained as data."
-            yield Issue("warning", "undeclared-nodata", message, fix)
+            yield _undeclared(what, f"{value:g}")
     for value, count in image.solid.items():
         if value not in told:
             shown = f"{value:.9g}"
-            message = (
+            what = (
                 f"Solid areas have {shown} in all bands, which is not declared as nodata: {count} "
                 f"pixels ({count / size:.1%})."
             )
-            fix = f"Declare the value (--nodata {shown}), or it is trained as data."
-            yield Issue("warning", "undeclared-nodata", message, fix)
+            yield _undeclared(what, shown)
+
+
+def _undeclared(message: str, value: str) -> Issue:
+    fix = f"Declare the value (--nodata {value}), or it is trained as data."
+    return Issue("warning", "undeclared-nodata", message, fix)
 
 
 def _check_ring(image: ImageScan) -> Iterator[Issue]:

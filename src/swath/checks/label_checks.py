@@ -198,7 +198,7 @@ def _blended(blended: Sequence[int], codes: Counter[int], meaning: LabelMeaning)
 
 
 def _check_bands(scan: SampleScan) -> Iterator[Issue]:
-    held, bands = scan.labels.bands, scan.image.bands
+    held, bands = scan.labels.in_bands, scan.image.bands
     if held:
         others = ",".join(str(i + 1) for i, name in enumerate(bands) if name not in held)
         message = (

@@ -94,7 +94,7 @@ class LabelScan:
     hidden: Counter[int] = field(default_factory=Counter)  # pixels where the image has no data
     transparent: Counter[int] = field(default_factory=Counter)  # pixels by value that alpha hides
     zeros_outside: int = 0  # pixels of code 0 where the image has no data
-    bands: tuple[str, ...] = ()  # names of the image's bands that hold the labels
+    in_bands: tuple[str, ...] = ()  # names of the image's bands that hold the labels
     border: tuple[int, int] = (0, 0)  # pixels along the border: all that are labeled, of code 0
     tally: LayerTally | None = None  # of the features; None where labels are no vector layer
 
@@ -200,7 +200,7 @@ class _LabelScanner:
             labels.names,
             shift,
             self._fit.find(),
-            bands=self._bands.find(),
+            in_bands=self._bands.find(),
             hidden=self._hidden,
             zeros_outside=self._hidden[0],
             border=border,
