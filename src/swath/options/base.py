@@ -82,6 +82,9 @@ Snow and water are land cover, and through haze the ground is seen.
 LAST_CLEAR = 40.0
 """Cloud probability in percent from which a pixel is cloud by default."""
 
+NODATA_HELP = "Value that means no data in images that do not declare it; nan too."
+BAND_NODATA_HELP = "A pixel has data if one of its bands does; the others get their mean."
+WARP_HELP = "Warp images that ground control points or RPCs place, as they are read."
 QUALITY_HELP = (
     "Quality layer: auto (what a product brings), none, a file or a quoted pattern, such as "
     "'qa/{id}_SCL.tif'; scl:FILE tells the kind; repeatable."

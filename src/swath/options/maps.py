@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from swath.errors import UsageError
 from swath.options.base import (
+    BAND_NODATA_HELP,
     CLEAR_HELP,
     DROP,
     DROP_HELP,
@@ -19,7 +20,9 @@ from swath.options.base import (
     FROZEN,
     LAST_CLEAR,
     MAX_EROSION,
+    NODATA_HELP,
     QUALITY_HELP,
+    WARP_HELP,
     Globs,
     Precision,
     Reasons,
@@ -69,12 +72,8 @@ class PredictOptions:
     mosaic: bool = option(
         False, "Write one map of all images; the first with data is used in overlaps.", "Data"
     )
-    nodata: float | None = option(
-        None, "Value that means no data in images that do not declare it; nan too.", "Data"
-    )
-    ignore_band_nodata: bool = option(
-        False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
-    )
+    nodata: float | None = option(None, NODATA_HELP, "Data")
+    ignore_band_nodata: bool = option(False, BAND_NODATA_HELP, "Data")
     erode_nodata: int = option(0, ERODE_HELP, "Data", ge=0, le=MAX_EROSION)
     raw: bool = option(
         False, "Read stored values as they are; default: as the model was trained.", "Data"
@@ -85,9 +84,7 @@ class PredictOptions:
     quality: Globs = option(("auto",), QUALITY_HELP, "Data")
     drop: Reasons = option(DROP, DROP_HELP, "Data")
     clear_below: float = option(LAST_CLEAR, CLEAR_HELP, "Data", gt=0, le=100)
-    warp: bool = option(
-        False, "Warp images that ground control points or RPCs place, as they are read.", "Data"
-    )
+    warp: bool = option(False, WARP_HELP, "Data")
     skip_bad: bool = option(
         False, "Of many images, leave out those with errors, instead of stopping.", "Data"
     )

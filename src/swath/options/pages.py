@@ -9,7 +9,15 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from swath.options.base import FROZEN, QUALITY_HELP, Globs, Groups, option, split_words
+from swath.options.base import (
+    FROZEN,
+    NODATA_HELP,
+    QUALITY_HELP,
+    Globs,
+    Groups,
+    option,
+    split_words,
+)
 from swath.types import Gsd, PathLike
 
 
@@ -45,9 +53,7 @@ class SuggestOptions:
         "else as in the file.",
         "Data",
     )
-    nodata: float | None = option(
-        None, "Value that means no data in images that do not declare it; nan too.", "Data"
-    )
+    nodata: float | None = option(None, NODATA_HELP, "Data")
     quality: Globs = option(("auto",), QUALITY_HELP, "Data")
     gsd: Gsd = option(
         None,

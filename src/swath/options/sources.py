@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from swath.options.base import (
+    BAND_NODATA_HELP,
     CLEAR_HELP,
     DROP,
     DROP_HELP,
@@ -17,7 +18,9 @@ from swath.options.base import (
     FROZEN,
     LAST_CLEAR,
     MAX_EROSION,
+    NODATA_HELP,
     QUALITY_HELP,
+    WARP_HELP,
     Globs,
     Groups,
     Reasons,
@@ -100,19 +103,13 @@ class SourceOptions:
         "Bands of the images to use: numbers from 1 or names, such as 2,3,4,8; default: all.",
         "Data",
     )
-    nodata: float | None = option(
-        None, "Value that means no data in images that do not declare it; nan too.", "Data"
-    )
-    ignore_band_nodata: bool = option(
-        False, "A pixel has data if one of its bands does; the others get their mean.", "Data"
-    )
+    nodata: float | None = option(None, NODATA_HELP, "Data")
+    ignore_band_nodata: bool = option(False, BAND_NODATA_HELP, "Data")
     erode_nodata: int = option(0, ERODE_HELP, "Data", ge=0, le=MAX_EROSION)
     raw: bool = option(
         False, "Read stored values as they are, without the scale and offset of bands.", "Data"
     )
-    warp: bool = option(
-        False, "Warp images that ground control points or RPCs place, as they are read.", "Data"
-    )
+    warp: bool = option(False, WARP_HELP, "Data")
     snap_colors: bool = option(
         False, "Snap mask values that smoothing or JPEG made to the nearest class.", "Data"
     )
